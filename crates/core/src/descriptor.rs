@@ -1,0 +1,95 @@
+//! What a page descriptor has to be, and a standard one.
+//!
+//! # Invariants
+//!
+//! 1. All-zero bytes are a valid descriptor, so a fresh memmap needs no pass over it before lookups may return it.
+//! 2. A descriptor never moves: kernels keep pointers to it and links in it.
+
+use crate::primitive::{AtomicU32, AtomicU64, Ordering};
+use crate::{MemoryModel, PageCount, Pfn, PfnRange, SectionNr};
+
+/// The record that a kernel keeps for one page frame.
+///
+/// # Safety
+///
+/// All-zero bytes must be a valid value, and dropping a value must not be necessary: memmaps are allocated as zeroed
+/// bytes and given back as bytes.
+pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
+    /// Prepares the descriptor of `pfn`, once, before anything but lookups touches it. Does nothing by default.
+    ///
+    /// Linux does the same in `__init_single_page`; on large machines it may be done late and in parallel.
+    fn initialise(&self, pfn: Pfn, section: SectionNr) {
+        let _ = (pfn, section);
+    }
+}
+
+/// A descriptor that knows its section, which the table models need to get from a descriptor back to its frame.
+///
+/// Source: Linux keeps the section number in `page->flags` for the models without a virtual memmap (W-42).
+///
+/// # Safety
+///
+/// After [`PageDescriptor::initialise`] with a section, [`SectionStamp::section`] returns that section.
+pub unsafe trait SectionStamp: PageDescriptor {
+    /// The section that the descriptor was initialised with.
+    fn section(&self) -> SectionNr;
+}
+
+/// Initialises the descriptor of every valid frame in `frames` and returns how many there were.
+///
+/// Cost follows the valid frames; call it per node, or in parallel over disjoint ranges, when the machine is large.
+pub fn initialise<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
+    let mut done = 0;
+    let reader = model.read();
+    for run in model.valid_ranges(frames) {
+        let mut pfn = run.start();
+        while pfn < run.end() {
+            if let Some(page) = reader.page(pfn) {
+                page.initialise(pfn, pfn.section::<M::Geometry>());
+                done += 1;
+            }
+            pfn = pfn.saturating_add(PageCount::new(1));
+        }
+    }
+    PageCount::new(done)
+}
+
+/// A 64-byte descriptor with the fields that most kernels want first.
+///
+/// It fills one cache line, as Linux' `struct page` does on 64-bit machines, and its size is a power of two, so that
+/// getting from descriptor to frame is a shift.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Page {
+    /// State bits of the kernel's choice.
+    pub flags: AtomicU64,
+    /// References to the page.
+    pub references: AtomicU32,
+    section: AtomicU32,
+    /// The owner's word: buddy order, file offset, anything.
+    pub private: AtomicU64,
+    /// Links for a list that the kernel threads through its pages.
+    pub links: [AtomicU64; 2],
+    rest: [AtomicU64; 3],
+}
+
+const _: () = assert!(size_of::<Page>() == 64 && align_of::<Page>() == 64);
+
+// SAFETY: every field is an atomic integer: zero bytes are valid, and there is nothing to drop.
+unsafe impl PageDescriptor for Page {
+    fn initialise(&self, _pfn: Pfn, section: SectionNr) {
+        #[expect(clippy::cast_possible_truncation, reason = "every preset has at most 2^29 sections")]
+        // Relaxed: whoever hands the frame out publishes the descriptor; see `SectionStamp`.
+        self.section.store(section.get() as u32, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: `initialise` above stores the number that `section` loads; section numbers fit 32 bits, because physical
+// addresses end at 2^60 and sections of geometries with more than 2^32 of them have no flat or two-level table.
+unsafe impl SectionStamp for Page {
+    #[inline]
+    fn section(&self) -> SectionNr {
+        // Relaxed: pairs with the store in `initialise` through whatever published the frame.
+        SectionNr::new(u64::from(self.section.load(Ordering::Relaxed)))
+    }
+}

@@ -1,0 +1,79 @@
+//! Vocabulary and contracts of the section memory model.
+//!
+//! Everything above this crate speaks its words: frames and sections ([`Pfn`], [`SectionNr`], [`PfnRange`]), the
+//! shape of an architecture's physical memory ([`Geometry`]), what a memory model answers ([`MemoryModel`]), how its
+//! readers are kept safe ([`Reclaim`]), what a page descriptor has to be ([`PageDescriptor`]), and where the memory
+//! for all of it comes from ([`MetadataMemory`], [`AddressSpace`]).
+//!
+//! # Invariants
+//!
+//! 1. Every range is half-open: `start` belongs to it, `end` does not.
+//! 2. A raw integer never stands for an address, a frame or a section number; each has its type, and the types have
+//!    named arithmetic instead of operators, so that a wrap or a unit mix-up has to be written out to happen.
+//! 3. Nothing here allocates, and nothing here uses `std`.
+//!
+//! # Glossary
+//!
+//! | word | meaning |
+//! |---|---|
+//! | frame | one page of physical memory; its number is a [`Pfn`] |
+//! | descriptor | the record a kernel keeps for one frame (Linux: `struct page`) |
+//! | memmap | the descriptors of consecutive frames, as one array |
+//! | section | the unit in which memory is present or absent; power of two, 128 MiB on x86_64 |
+//! | subsection | the unit of hotplug inside a section, 2 MiB on every architecture |
+//! | section word | memmap pointer and state flags of a section in one machine word |
+//! | usage | per-section record of which subsections are populated, and of the pageblock flags |
+//! | root | one page of section entries in the two-level table |
+//! | early | created at boot; an early section's memmap covers the section as a whole, holes included |
+//! | altmap | device memory set aside to hold the device's own memmap |
+//! | node | a NUMA node, [`NodeId`] |
+#![no_std]
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+#[cfg(test)]
+extern crate std;
+
+mod addr;
+mod boot;
+mod descriptor;
+mod flags;
+mod geometry;
+mod ids;
+mod lookup;
+mod memory;
+mod model;
+mod newtype;
+mod paging;
+mod pfn;
+pub mod primitive;
+mod range;
+mod reader;
+mod reclaim;
+mod state;
+mod subsections;
+mod usage;
+mod walk;
+
+pub use addr::{ByteLen, PhysAddr, VirtAddr};
+pub use boot::{
+    BootError, BootEvent, BootModel, BootSummary, Footprint, MemoryRange, SectionLoss, TearDownError,
+};
+pub use descriptor::{Page, PageDescriptor, SectionStamp, initialise};
+pub use flags::{SECTION_FLAG_BITS, SectionFlags};
+pub use geometry::{BitWords, Geometry, SectionShape, presets};
+pub use ids::{NodeId, RootNr, SectionNr, SubsectionIdx};
+pub use lookup::LookupError;
+pub use memory::{Block, ForeignBlock, MetadataMemory, Origin, OutOfMemory, PhysMap, Rejected, ZeroIsNew};
+pub use model::MemoryModel;
+pub use paging::{AddressSpace, ArrayPlace, LeafSize, LinkRefused, PagingDepth};
+pub use pfn::{PageCount, Pfn};
+pub use range::{PfnRange, PhysRange, ReversedRange, VirtRange};
+pub use reader::Reader;
+pub use reclaim::{GracePeriod, NeverReclaim, Reclaim};
+pub use state::SectionState;
+pub use subsections::{SpanError, SubsectionBits};
+pub use usage::Usage;
+pub use walk::{PresentSections, ValidRanges};

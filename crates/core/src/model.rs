@@ -1,0 +1,183 @@
+//! The data path of a memory model: from frame to descriptor and back.
+//!
+//! # Invariants
+//!
+//! 1. One lookup reads the section word once and decides everything from what it read.
+//! 2. Nothing here changes a model; who can only name [`MemoryModel`] can only look.
+
+use core::ptr::NonNull;
+
+use crate::{
+    Geometry, LookupError, PageDescriptor, Pfn, PfnRange, PresentSections, Reader, Reclaim, SectionNr,
+    SectionState, ValidRanges,
+};
+
+/// The guard of a model's domain.
+type Guard<M> = <<M as MemoryModel>::Reclaim as Reclaim>::Guard;
+
+/// The map between page frames and their descriptors.
+///
+/// `lookup(pfn)` is the primitive. Linux asks two questions in a row, `pfn_valid` and `pfn_to_page`; between them the
+/// section may go away, and the section word is loaded twice. Here one load answers both.
+///
+/// # Safety
+///
+/// A descriptor that [`MemoryModel::lookup_with`] returns is mapped, aligned and initialised (at least to zero bytes)
+/// until its frame is retired and a grace period of [`MemoryModel::Reclaim`] has passed after that; two frames never
+/// share a descriptor.
+pub unsafe trait MemoryModel: Sync {
+    /// Sizes of pages, subsections and sections.
+    type Geometry: Geometry;
+    /// The kernel's page descriptor.
+    type Page: PageDescriptor;
+    /// The domain of this model's readers.
+    type Reclaim: Reclaim;
+
+    /// The name that tools print.
+    fn name(&self) -> &'static str;
+
+    /// Finds the descriptor of a frame, or `None` if the frame has none.
+    ///
+    /// The pointer stays valid for as long as the guard lives; [`Reader::page`] gives a reference instead.
+    ///
+    /// # Concurrency
+    ///
+    /// Takes no lock and never waits; may be called from interrupts.
+    ///
+    /// # Cost
+    ///
+    /// One load of the section word, one more for the root in a two-level table, and for hot-added sections two for
+    /// the subsection bit.
+    fn lookup_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>>;
+
+    /// Finds the descriptor of a frame that is known to have one: what C gets from `pfn_to_page`.
+    ///
+    /// # Safety
+    ///
+    /// The frame must be valid, and must stay so while this runs.
+    ///
+    /// # Cost
+    ///
+    /// vmemmap: no load with a constant base; classic-sparse: one; sparse-extreme: two.
+    unsafe fn lookup_unchecked(&self, pfn: Pfn) -> NonNull<Self::Page>;
+
+    /// Gets from a descriptor back to its frame.
+    ///
+    /// # Safety
+    ///
+    /// `page` must be a descriptor of this model whose frame is valid, and stays so while this runs; for models that
+    /// keep the section number in the descriptor it must have been initialised ([`PageDescriptor::initialise`]).
+    ///
+    /// # Cost
+    ///
+    /// vmemmap: no load with a constant base; the others: the descriptor's section, then as `lookup_unchecked`.
+    unsafe fn pfn_of(&self, page: NonNull<Self::Page>) -> Pfn;
+
+    /// Like [`MemoryModel::lookup_with`], but says why there is no descriptor.
+    ///
+    /// # Errors
+    ///
+    /// [`LookupError`], naming the frame and the first thing that is missing on the way to its descriptor.
+    fn explain(&self, pfn: Pfn, guard: &Guard<Self>) -> Result<NonNull<Self::Page>, LookupError>;
+
+    /// A copy of what is known of a section; [`SectionState::ABSENT`] for any number beyond the last.
+    fn section(&self, nr: SectionNr) -> SectionState;
+
+    /// The first present section at or after `from`.
+    ///
+    /// # Cost
+    ///
+    /// Follows the populated sections: stretches without any are skipped by summary bits.
+    fn next_present(&self, from: SectionNr) -> Option<SectionNr>;
+
+    /// The first run of valid frames in `within`, ending at the latest with its section.
+    ///
+    /// # Cost
+    ///
+    /// As [`MemoryModel::next_present`], then one word of the subsection map at a time.
+    fn next_valid(&self, within: PfnRange) -> Option<PfnRange>;
+
+    /// Finds the descriptor of a frame for a caller with a guarantee of its own, such as a reference to the page.
+    ///
+    /// Without one the pointer may be stale by the time it is used: prefer [`MemoryModel::read`].
+    #[inline]
+    fn lookup(&self, pfn: Pfn) -> Option<NonNull<Self::Page>> {
+        let guard = Self::Reclaim::enter();
+        self.lookup_with(pfn, &guard)
+    }
+
+    /// Whether the frame has a descriptor. It says nothing of whether the memory is in use, online, or RAM.
+    #[inline]
+    fn is_valid(&self, pfn: Pfn) -> bool {
+        self.lookup(pfn).is_some()
+    }
+
+    /// Starts reading: pages found through the reader stay mapped until it is dropped.
+    #[inline]
+    fn read(&self) -> Reader<'_, Self>
+    where
+        Self: Sized,
+    {
+        Reader::new(self)
+    }
+
+    /// The present sections, lowest first.
+    fn present_sections(&self) -> PresentSections<'_, Self>
+    where
+        Self: Sized,
+    {
+        PresentSections::new(self)
+    }
+
+    /// The runs of valid frames in `within`, lowest first; a run ends at the latest with its section.
+    fn valid_ranges(&self, within: PfnRange) -> ValidRanges<'_, Self>
+    where
+        Self: Sized,
+    {
+        ValidRanges::new(self, within)
+    }
+}
+
+// SAFETY: every method forwards to the model behind the reference, whose implementor made the promise.
+unsafe impl<M: MemoryModel> MemoryModel for &M {
+    type Geometry = M::Geometry;
+    type Page = M::Page;
+    type Reclaim = M::Reclaim;
+
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    #[inline]
+    fn lookup_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>> {
+        (**self).lookup_with(pfn, guard)
+    }
+
+    #[inline]
+    unsafe fn lookup_unchecked(&self, pfn: Pfn) -> NonNull<Self::Page> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { (**self).lookup_unchecked(pfn) }
+    }
+
+    #[inline]
+    unsafe fn pfn_of(&self, page: NonNull<Self::Page>) -> Pfn {
+        // SAFETY: the caller's promise is the same.
+        unsafe { (**self).pfn_of(page) }
+    }
+
+    fn explain(&self, pfn: Pfn, guard: &Guard<Self>) -> Result<NonNull<Self::Page>, LookupError> {
+        (**self).explain(pfn, guard)
+    }
+
+    fn section(&self, nr: SectionNr) -> SectionState {
+        (**self).section(nr)
+    }
+
+    fn next_present(&self, from: SectionNr) -> Option<SectionNr> {
+        (**self).next_present(from)
+    }
+
+    fn next_valid(&self, within: PfnRange) -> Option<PfnRange> {
+        (**self).next_valid(within)
+    }
+}

@@ -1,0 +1,47 @@
+//! What a section table asks of a usage, without knowing the type.
+//!
+//! The section crate stores usages and the usage-map crate defines them; neither depends on the other.
+
+use crate::{Geometry, Origin, PfnRange, SpanError, SubsectionBits, SubsectionIdx};
+
+/// The per-section record of populated subsections.
+///
+/// Methods take `&self`, because readers look while the one writer works.
+pub trait Usage: Send + Sync + 'static {
+    /// The geometry whose subsections it records.
+    type Geometry: Geometry;
+
+    /// A usage without any populated subsection, living in memory from `origin`.
+    fn new(origin: Origin) -> Self;
+
+    /// Where the memory of this usage goes back to.
+    fn origin(&self) -> Origin;
+
+    /// Where the section's memmap goes back to, for models that allocate it as one block.
+    fn memmap_origin(&self) -> Origin;
+
+    /// Both origins: of the usage itself, and of the memmap.
+    fn origins(&self) -> (Origin, Origin) {
+        (self.origin(), self.memmap_origin())
+    }
+
+    /// Writes down where the section's memmap came from.
+    fn set_memmap_origin(&self, origin: Origin);
+
+    /// Whether a subsection is populated. On the path of checked lookups.
+    ///
+    /// # Cost
+    ///
+    /// One load.
+    fn contains(&self, index: SubsectionIdx) -> bool;
+
+    /// Marks every subsection that `range` touches; already marked ones stay so (boot memory ranges may meet in one).
+    ///
+    /// # Errors
+    ///
+    /// [`SpanError`] if the range is empty or leaves its section; nothing is marked then.
+    fn mark(&self, range: PfnRange) -> Result<(), SpanError>;
+
+    /// The populated subsections, as a value.
+    fn snapshot(&self) -> SubsectionBits;
+}
