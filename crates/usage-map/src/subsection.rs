@@ -1,0 +1,181 @@
+//! The subsection map: one bit per subsection of a section.
+//!
+//! # Invariants
+//!
+//! 1. A set bit is published with Release after what it promises exists; readers load with Acquire.
+//! 2. A call checks all of its bits before it changes any.
+
+use core::fmt;
+
+use sparsemem_core::primitive::Ordering;
+use sparsemem_core::{BitWords, Geometry, PfnRange, SectionShape, SpanError, SubsectionBits, SubsectionIdx};
+
+/// Why subsections could not be marked as populated. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FillError {
+    /// The range is no part of one section.
+    #[error(transparent)]
+    Span(#[from] SpanError),
+    /// Some of the range is populated already.
+    #[error("{range} is populated already in subsections {populated:?}")]
+    Populated {
+        /// The range that was asked for.
+        range: PfnRange,
+        /// Its subsections that are populated.
+        populated: SubsectionBits,
+    },
+}
+
+/// Why subsections could not be marked as absent. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClearError {
+    /// The range is no part of one section.
+    #[error(transparent)]
+    Span(#[from] SpanError),
+    /// Some of the range is not populated.
+    #[error("{range} is not populated in subsections {absent:?}")]
+    Absent {
+        /// The range that was asked for.
+        range: PfnRange,
+        /// Its subsections that are absent.
+        absent: SubsectionBits,
+    },
+}
+
+/// One bit per subsection.
+#[repr(transparent)]
+pub(crate) struct SubsectionMap<G: Geometry> {
+    words: G::SubsectionMap,
+}
+
+impl<G: Geometry> SubsectionMap<G> {
+    /// A map without populated subsections.
+    pub(crate) fn new() -> Self {
+        Self { words: G::SubsectionMap::zeroed() }
+    }
+
+    /// Whether a subsection is populated.
+    #[inline]
+    pub(crate) fn contains(&self, index: SubsectionIdx) -> bool {
+        // Acquire: pairs with the Release in `insert`, so that the descriptors behind the bit are seen.
+        self.words
+            .words()
+            .get(index.get() as usize / 64)
+            .is_some_and(|word| word.load(Ordering::Acquire) >> (index.get() % 64) & 1 == 1)
+    }
+
+    /// A copy of the map; its words are read one after the other.
+    pub(crate) fn snapshot(&self) -> SubsectionBits {
+        // Acquire: as in `contains`.
+        SubsectionBits::from_words(self.words.words().iter().map(|word| word.load(Ordering::Acquire)))
+    }
+
+    /// Sets the bits that `range` touches, whatever they were.
+    pub(crate) fn mark(&self, range: PfnRange) -> Result<(), SpanError> {
+        self.insert(SubsectionBits::touched::<G>(range)?);
+        Ok(())
+    }
+
+    /// Sets the bits that `range` touches, if none is set.
+    pub(crate) fn fill(&self, range: PfnRange) -> Result<(), FillError> {
+        let wanted = SubsectionBits::touched::<G>(range)?;
+        let populated = self.snapshot().intersection(wanted);
+        if !populated.is_empty() {
+            return Err(FillError::Populated { range, populated });
+        }
+        self.insert(wanted);
+        Ok(())
+    }
+
+    /// Clears the bits that `range` touches, if all are set.
+    pub(crate) fn clear(&self, range: PfnRange) -> Result<(), ClearError> {
+        let wanted = SubsectionBits::touched::<G>(range)?;
+        let absent = wanted.difference(self.snapshot());
+        if !absent.is_empty() {
+            return Err(ClearError::Absent { range, absent });
+        }
+        for (word, bits) in self.words.words().iter().zip(wanted.words()) {
+            // Release: what the writer did before is seen by who finds the bit cleared.
+            word.fetch_and(!bits, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Sets bits.
+    fn insert(&self, bits: SubsectionBits) {
+        for (word, bits) in self.words.words().iter().zip(bits.words()) {
+            // Release: pairs with the Acquire in `contains` and `snapshot`.
+            word.fetch_or(*bits, Ordering::Release);
+        }
+    }
+}
+
+impl<G: Geometry> fmt::Debug for SubsectionMap<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} of {}", self.snapshot(), G::SUBSECTIONS_PER_SECTION)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sparsemem_core::presets::{Arm64Page64K, X86_64};
+    use sparsemem_core::{PageCount, Pfn};
+    use std::vec;
+
+    fn span(start: u64, count: u64) -> PfnRange {
+        PfnRange::from_start_count(Pfn::new(start), PageCount::new(count)).unwrap()
+    }
+
+    #[test]
+    fn filling_twice_names_the_overlap_and_changes_nothing() {
+        let map = SubsectionMap::<X86_64>::new();
+        map.fill(span(0x8000, 0x400)).unwrap();
+        let error = map.fill(span(0x8200, 0x400)).unwrap_err();
+        let populated = SubsectionBits::from_words(vec![0b10]);
+        assert_eq!(error, FillError::Populated { range: span(0x8200, 0x400), populated });
+        assert_eq!(map.snapshot().words()[0], 0b11);
+    }
+
+    #[test]
+    fn clearing_what_is_not_there_names_the_missing_and_changes_nothing() {
+        let map = SubsectionMap::<X86_64>::new();
+        map.fill(span(0x8000, 0x400)).unwrap();
+        let error = map.clear(span(0x8200, 0x400)).unwrap_err();
+        let absent = SubsectionBits::from_words(vec![0b100]);
+        assert_eq!(error, ClearError::Absent { range: span(0x8200, 0x400), absent });
+        assert_eq!(map.snapshot().words()[0], 0b11);
+    }
+
+    #[test]
+    fn empty_and_section_crossing_requests_are_errors() {
+        let map = SubsectionMap::<X86_64>::new();
+        let (none, two) = (span(0x8000, 0), span(0xff00, 0x200));
+        assert_eq!(map.fill(none), Err(FillError::Span(SpanError::Empty { range: none })));
+        assert_eq!(map.clear(none), Err(ClearError::Span(SpanError::Empty { range: none })));
+        assert_eq!(map.mark(none), Err(SpanError::Empty { range: none }));
+        assert_eq!(map.fill(two), Err(FillError::Span(SpanError::CrossesSection { range: two })));
+        assert!(map.snapshot().is_empty());
+    }
+
+    #[test]
+    fn marks_may_meet_in_one_subsection() {
+        let map = SubsectionMap::<X86_64>::new();
+        map.mark(span(0x8000, 3)).unwrap();
+        map.mark(span(0x8100, 0x101)).unwrap();
+        assert_eq!(map.snapshot().words()[0], 0b11);
+    }
+
+    #[test]
+    fn wide_maps_work_across_words() {
+        let map = SubsectionMap::<Arm64Page64K>::new();
+        let frames = Arm64Page64K::PAGES_PER_SUBSECTION;
+        map.fill(span(62 * frames, 4 * frames)).unwrap();
+        assert_eq!(map.snapshot().words()[..2], [0b11 << 62, 0b11]);
+        map.clear(span(63 * frames, 2 * frames)).unwrap();
+        assert!(map.contains(SubsectionIdx::new(62)) && !map.contains(SubsectionIdx::new(63)));
+        assert!(!map.contains(SubsectionIdx::new(100_000)));
+    }
+}
