@@ -1,0 +1,119 @@
+//! Memmaps found through the section word: one block of memory per section.
+//!
+//! Source: Linux `SPARSEMEM` without `VMEMMAP`. Differs from Linux: sections may be populated in parts; the block
+//! comes with the first subsection and goes with the last.
+//!
+//! # Invariants
+//!
+//! 1. A memmap is one block of [`memmap_layout`], with a descriptor for each frame of its section.
+//! 2. A descriptor knows its section once it is initialised ([`SectionStamp`]), which is the way back to the frame.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use sparsemem_core::{
+    Footprint, ForeignBlock, Geometry, MetadataMemory, NodeId, OutOfMemory, Pfn, PfnRange, SECTION_FLAG_BITS,
+    SectionLoss, SectionNr, SectionShape, SectionStamp, ZeroIsNew,
+};
+
+use crate::give_back::give_back;
+use crate::{ConstNew, Placement, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord};
+
+/// Finds descriptors through the encoded pointer in the section word.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Encoded;
+
+impl ConstNew for Encoded {
+    const NEW: Self = Self;
+}
+
+// SAFETY: a zero-sized value has no bytes.
+unsafe impl ZeroIsNew for Encoded {}
+
+/// Whether the low bits of an encoded memmap pointer are free for flags, whatever page the memmap begins on.
+const fn leaves_flag_bits<T: SectionTable>() -> bool {
+    let size = size_of::<T::Page>();
+    let low_zeros = T::Geometry::PFN_SECTION_SHIFT + size.trailing_zeros();
+    size > 0 && low_zeros >= SECTION_FLAG_BITS && T::Geometry::PAGE_SHIFT >= SECTION_FLAG_BITS
+}
+
+/// The block of a section's memmap: a descriptor per frame, on a page border.
+fn memmap_layout<T: SectionTable>(node: NodeId) -> Result<Layout, OutOfMemory> {
+    let frames = usize::try_from(T::Geometry::PAGES_PER_SECTION).unwrap_or(usize::MAX);
+    let page = usize::try_from(T::Geometry::PAGE_SIZE).unwrap_or(usize::MAX);
+    Layout::array::<T::Page>(frames)
+        .and_then(|layout| layout.align_to(page))
+        .map(|layout| layout.pad_to_align())
+        .map_err(|_| OutOfMemory { size: usize::MAX, align: page, node })
+}
+
+// SAFETY: the word holds the section's own block, moved back by the section's first frame (`SectionWord::mapped`), so
+// all three ways lead to the block's descriptor of that frame.
+unsafe impl<T: SectionTable<Page: SectionStamp>> Placement<T> for Encoded {
+    const NAME: &'static str = T::ENCODED_MODEL;
+
+    #[inline]
+    unsafe fn descriptor(&self, word: SectionWord<T::Page>, pfn: Pfn) -> NonNull<T::Page> {
+        // SAFETY: the pointer leads into the section's block, which is not at address zero.
+        unsafe { NonNull::new_unchecked(word.descriptor(pfn)) }
+    }
+
+    #[inline]
+    unsafe fn descriptor_unchecked(&self, table: &T, pfn: Pfn) -> NonNull<T::Page> {
+        // SAFETY: a valid frame's section is present.
+        let entry = unsafe { table.entry_unchecked(pfn.section::<T::Geometry>()) };
+        // SAFETY: a valid frame's section has a memmap.
+        unsafe { <Self as Placement<T>>::descriptor(self, entry.word(), pfn) }
+    }
+
+    #[inline]
+    unsafe fn frame(&self, table: &T, page: NonNull<T::Page>) -> Pfn {
+        // SAFETY: the caller promises a descriptor that is mapped and initialised.
+        let section = unsafe { page.as_ref() }.section();
+        // SAFETY: the stamp is the section of the frame (invariant 2), which is valid, so present.
+        let entry = unsafe { table.entry_unchecked(section) };
+        entry.word().frame(page.as_ptr())
+    }
+}
+
+// SAFETY: the block of a memmap is zeroed, exclusively owned and lives until it is given back in `depopulate`.
+unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, E> for Encoded {
+    fn populate(
+        &self,
+        _table: &T,
+        env: &mut E,
+        request: &PopulateRequest,
+        _refused: &mut dyn FnMut(ForeignBlock),
+    ) -> Result<SectionMemmap<T::Page>, SectionLoss> {
+        const { assert!(leaves_flag_bits::<T>(), "descriptors of this size leave no room for the section flags") }
+        let layout = memmap_layout::<T>(request.node).map_err(SectionLoss::Memmap)?;
+        let block = env.alloc_zeroed(layout, request.node).map_err(SectionLoss::Memmap)?;
+        Ok(SectionMemmap { first: block.start().cast(), origin: block.origin() })
+    }
+
+    unsafe fn depopulate(
+        &self,
+        _table: &T,
+        env: &mut E,
+        _frames: PfnRange,
+        memmap: SectionMemmap<T::Page>,
+        refused: &mut dyn FnMut(ForeignBlock),
+    ) {
+        let Ok(layout) = memmap_layout::<T>(NodeId::new(0)) else { return };
+        // SAFETY: `populate` took exactly this block apart, and the caller promises that nobody uses it any more.
+        if let Err(block) = unsafe { give_back(env, memmap.first.cast(), layout, memmap.origin) } {
+            refused(block);
+        }
+    }
+
+    fn footprint(&self, table: &T, _env: &E) -> Footprint {
+        let size = memmap_layout::<T>(NodeId::new(0)).map_or(0, |layout| layout.size() as u64);
+        let mut memmap_bytes = 0;
+        let mut from = SectionNr::new(0);
+        while let Some(nr) = table.next_known(from) {
+            memmap_bytes += size;
+            from = nr.next();
+        }
+        Footprint { memmap_bytes, ..Footprint::default() }
+    }
+}

@@ -1,0 +1,152 @@
+//! The flat table: one entry per possible section.
+//!
+//! Sized by the geometry: 8 MiB for x86_64 with 46 bits, 512 MiB with 52. It lives in a `static` (zero bytes, so it
+//! takes no room in an image) or in zeroed memory, and never moves.
+//!
+//! # Invariants
+//!
+//! 1. `N` is the geometry's number of sections; anything else does not compile.
+
+use core::marker::PhantomData;
+
+use sparsemem_core::{
+    ForeignBlock, Geometry, MetadataMemory, NodeId, OutOfMemory, PageDescriptor, SectionNr, SectionShape,
+    Usage, ZeroIsNew,
+};
+
+use crate::table::{Entry, Occupied, SectionTable};
+use crate::{ConstNew, Occupancy, SectionEntry};
+
+/// A table with an entry for each of the geometry's `N` sections.
+#[derive(Debug)]
+#[repr(C)]
+pub struct FlatTable<G, P, U, const N: usize> {
+    entries: [SectionEntry<P, U>; N],
+    occupancy: Occupancy,
+    geometry: PhantomData<G>,
+}
+
+impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> FlatTable<G, P, U, N> {
+    /// How many neighbouring sections share an occupancy slot.
+    const STRIDE: u64 = Occupancy::stride(G::NR_SECTIONS);
+
+    /// A table without sections.
+    #[must_use]
+    pub const fn new() -> Self {
+        const { G::CHECK }
+        const { assert!(N == G::NR_SECTIONS_LEN, "N must be the geometry's NR_SECTIONS_LEN") }
+        Self {
+            entries: [const { SectionEntry::ABSENT }; N],
+            occupancy: Occupancy::new(),
+            geometry: PhantomData,
+        }
+    }
+
+    /// The entry of a section, if the geometry has it.
+    #[inline]
+    fn get(&self, nr: SectionNr) -> Option<&SectionEntry<P, U>> {
+        self.entries.get(usize::try_from(nr.get()).ok()?)
+    }
+
+    /// The first known section among `from` and the rest of its slot.
+    fn next_in_slot(&self, from: u64) -> Option<SectionNr> {
+        let end = (from / Self::STRIDE + 1) * Self::STRIDE;
+        (from..end.min(G::NR_SECTIONS))
+            .map(SectionNr::new)
+            .find(|nr| self.get(*nr).is_some_and(|entry| !entry.word().is_absent()))
+    }
+}
+
+impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Default
+    for FlatTable<G, P, U, N>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// SAFETY: the entries are a field of the table: they are there from `new` on, each in a place of its own.
+unsafe impl<G, P, U, const N: usize> SectionTable for FlatTable<G, P, U, N>
+where
+    G: Geometry,
+    P: PageDescriptor,
+    U: Usage<Geometry = G>,
+{
+    type Geometry = G;
+    type Page = P;
+    type Usage = U;
+
+    const ENCODED_MODEL: &'static str = "classic-sparse";
+
+    #[inline]
+    unsafe fn entry(&self, nr: SectionNr) -> Option<&Entry<Self>> {
+        self.get(nr)
+    }
+
+    #[inline]
+    unsafe fn entry_unchecked(&self, nr: SectionNr) -> &Entry<Self> {
+        #[expect(clippy::cast_possible_truncation, reason = "a present section has a number below N: usize")]
+        let index = nr.get() as usize;
+        // SAFETY: the caller promises that the section is present, so its number is below `N`.
+        unsafe { self.entries.get_unchecked(index) }
+    }
+
+    unsafe fn ensure<E: MetadataMemory>(
+        &self,
+        nr: SectionNr,
+        node: NodeId,
+        _env: &mut E,
+    ) -> Result<&Entry<Self>, OutOfMemory> {
+        // Every section of the geometry has its entry; others cannot be had for any memory.
+        self.get(nr).ok_or(OutOfMemory {
+            size: size_of::<Entry<Self>>(),
+            align: align_of::<Entry<Self>>(),
+            node,
+        })
+    }
+
+    fn note(&self, nr: SectionNr, occupied: Occupied) {
+        let slot = nr.get() / Self::STRIDE;
+        match occupied {
+            Occupied::Yes => self.occupancy.set(slot),
+            Occupied::No if self.next_in_slot(slot * Self::STRIDE).is_none() => self.occupancy.clear(slot),
+            Occupied::No => {}
+        }
+    }
+
+    fn next_known(&self, from: SectionNr) -> Option<SectionNr> {
+        let mut from = from.get();
+        loop {
+            let slot = self.occupancy.next(from / Self::STRIDE)?;
+            from = from.max(slot * Self::STRIDE);
+            if let Some(found) = self.next_in_slot(from) {
+                return Some(found);
+            }
+            from = (slot + 1) * Self::STRIDE;
+        }
+    }
+
+    fn release<E: MetadataMemory>(
+        &mut self,
+        _env: &mut E,
+        _refused: &mut dyn FnMut(SectionNr, ForeignBlock),
+    ) {
+    }
+
+    fn bytes(&self) -> u64 {
+        size_of_val(&self.entries) as u64
+    }
+}
+
+// SAFETY: null pointers are zero bytes on every target that Rust supports, and so are the zero words of the
+// occupancy; that is what `new` makes.
+unsafe impl<G: Geometry, P, U, const N: usize> ZeroIsNew for FlatTable<G, P, U, N> {}
+
+impl<G, P, U, const N: usize> ConstNew for FlatTable<G, P, U, N>
+where
+    G: Geometry,
+    P: PageDescriptor,
+    U: Usage<Geometry = G>,
+{
+    const NEW: Self = Self::new();
+}

@@ -1,0 +1,53 @@
+//! The section word, the section entry, the two section tables, and the model that all backends are made of.
+//!
+//! Linux' three names for its memory models mix two independent questions: how a section's entry is found, and how a
+//! frame's descriptor is found. Here they are two type parameters of one [`SparseModel`]:
+//!
+//! | | [`Encoded`]: the section word leads to the memmap | a virtual array (vmemmap crate) |
+//! |---|---|---|
+//! | [`FlatTable`]: an entry per possible section | classic-sparse | vmemmap over a flat table |
+//! | [`RootedTable`]: roots on demand | sparse-extreme | vmemmap, as Linux builds it |
+//!
+//! So boot, teardown, lookups and walks exist once, and what the models answer cannot drift apart.
+//!
+//! # Invariants
+//!
+//! 1. **Published means complete**: a section word with `HAS_MEM_MAP` is stored (Release) only after the memmap and
+//!    the usage exist; who loads it (Acquire) may use both.
+//! 2. **One load**: a lookup loads the section word once.
+//! 3. **One writer**: operations that change a model hold its [`Writer`], of which there is one at a time.
+//! 4. **Provenance**: the word is kept as a pointer to the memmap moved by `wrapping` arithmetic, so adding a frame
+//!    number of the section gives back a pointer that may access the memmap.
+#![no_std]
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+#[cfg(test)]
+extern crate std;
+
+mod boot;
+mod encoded;
+mod entry;
+mod flat;
+mod give_back;
+mod model;
+mod occupancy;
+mod placement;
+mod rooted;
+mod table;
+mod word;
+mod writer;
+
+pub use encoded::Encoded;
+pub use entry::SectionEntry;
+pub use flat::FlatTable;
+pub use give_back::give_back;
+pub use model::{ConstNew, SparseModel};
+pub use occupancy::Occupancy;
+pub use placement::{Placement, Populate, PopulateRequest, SectionMemmap};
+pub use rooted::RootedTable;
+pub use table::{Occupied, SectionTable};
+pub use word::{NodeTooLarge, NotEncodable, SectionWord};
+pub use writer::Writer;

@@ -1,0 +1,153 @@
+//! Summary bits over a table, so that walks skip what is empty.
+//!
+//! Two levels of bits over at most [`Occupancy::SLOTS`] slots; a slot stands for one or more neighbouring entries of
+//! the table. The size is fixed (about 4 KiB), so that it needs neither allocation nor another type parameter.
+//!
+//! # Invariants
+//!
+//! 1. The bit of a slot is set before anything in the slot becomes visible, and cleared only after all of it is gone.
+//! 2. A set bit may be stale; a clear bit is not.
+
+use sparsemem_core::primitive::{AtomicU64, Ordering};
+
+/// Words of the lower level.
+const WORDS: usize = 512;
+/// Words of the upper level.
+const TOPS: usize = WORDS / 64;
+
+/// Which slots of a table may hold something.
+#[derive(Debug)]
+pub struct Occupancy {
+    tops: [AtomicU64; TOPS],
+    words: [AtomicU64; WORDS],
+}
+
+impl Occupancy {
+    /// How many slots can be told apart.
+    pub const SLOTS: u64 = WORDS as u64 * 64;
+
+    /// Nothing is occupied.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { tops: [const { AtomicU64::new(0) }; TOPS], words: [const { AtomicU64::new(0) }; WORDS] }
+    }
+
+    /// How many entries of a table of `entries` share a slot.
+    #[must_use]
+    pub const fn stride(entries: u64) -> u64 {
+        let stride = entries.div_ceil(Self::SLOTS);
+        if stride == 0 { 1 } else { stride }
+    }
+
+    /// Notes that a slot is about to hold something. Slots beyond the last are not recorded.
+    pub fn set(&self, slot: u64) {
+        let Some((word, top)) = self.locate(slot) else { return };
+        // Release, both: pair with the Acquires in `next`.
+        word.fetch_or(1 << (slot % 64), Ordering::Release);
+        top.fetch_or(1 << (slot / 64 % 64), Ordering::Release);
+    }
+
+    /// Notes that a slot holds nothing any more.
+    pub fn clear(&self, slot: u64) {
+        let Some((word, top)) = self.locate(slot) else { return };
+        // Release, both: whoever finds the bit clear sees the slot empty. Only the one writer sets and clears.
+        let before = word.fetch_and(!(1 << (slot % 64)), Ordering::Release);
+        if before & !(1 << (slot % 64)) == 0 {
+            top.fetch_and(!(1 << (slot / 64 % 64)), Ordering::Release);
+        }
+    }
+
+    /// The first slot at or after `from` that may hold something.
+    #[must_use]
+    pub fn next(&self, from: u64) -> Option<u64> {
+        let word = from / 64;
+        if let Some(slot) = self.in_word(word, from % 64) {
+            return Some(slot);
+        }
+        let mut next = self.next_word(word + 1)?;
+        loop {
+            if let Some(slot) = self.in_word(next, 0) {
+                return Some(slot);
+            }
+            next = self.next_word(next + 1)?;
+        }
+    }
+
+    /// The first set bit of a word at or after `bit`, as a slot.
+    fn in_word(&self, word: u64, bit: u64) -> Option<u64> {
+        // Acquire: pairs with `set`.
+        let bits = self.words.get(usize::try_from(word).ok()?)?.load(Ordering::Acquire) & (u64::MAX << bit);
+        (bits != 0).then(|| word * 64 + u64::from(bits.trailing_zeros()))
+    }
+
+    /// The first word at or after `from` that may have a bit.
+    fn next_word(&self, from: u64) -> Option<u64> {
+        let start = usize::try_from(from / 64).ok()?;
+        (from / 64..).zip(self.tops.get(start..)?).find_map(|(index, top)| {
+            let ahead = if index == from / 64 { u64::MAX << (from % 64) } else { u64::MAX };
+            // Acquire: pairs with `set`.
+            let bits = top.load(Ordering::Acquire) & ahead;
+            (bits != 0).then(|| index * 64 + u64::from(bits.trailing_zeros()))
+        })
+    }
+
+    /// The words that record a slot.
+    fn locate(&self, slot: u64) -> Option<(&AtomicU64, &AtomicU64)> {
+        let word = usize::try_from(slot / 64).ok()?;
+        Some((self.words.get(word)?, self.tops.get(word / 64)?))
+    }
+}
+
+impl Default for Occupancy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
+    fn all(occupancy: &Occupancy) -> Vec<u64> {
+        let mut found = Vec::new();
+        let mut from = 0;
+        while let Some(slot) = occupancy.next(from) {
+            found.push(slot);
+            from = slot + 1;
+        }
+        found
+    }
+
+    #[test]
+    fn walks_find_what_was_set_and_nothing_else() {
+        let occupancy = Occupancy::new();
+        let slots = BTreeSet::from([0, 1, 63, 64, 4095, 4096, 20_000, Occupancy::SLOTS - 1]);
+        slots.iter().for_each(|slot| occupancy.set(*slot));
+        assert_eq!(all(&occupancy), slots.iter().copied().collect::<Vec<_>>());
+        for slot in slots {
+            occupancy.clear(slot);
+            assert!(!all(&occupancy).contains(&slot));
+        }
+        assert_eq!(occupancy.next(0), None);
+    }
+
+    #[test]
+    fn slots_beyond_the_last_are_ignored() {
+        let occupancy = Occupancy::new();
+        occupancy.set(Occupancy::SLOTS);
+        occupancy.set(u64::MAX);
+        occupancy.clear(u64::MAX);
+        assert_eq!(occupancy.next(0), None);
+        assert_eq!(occupancy.next(u64::MAX), None);
+    }
+
+    #[test]
+    fn strides_cover_the_table() {
+        assert_eq!(Occupancy::stride(8), 1);
+        assert_eq!(Occupancy::stride(1 << 19), 16);
+        assert_eq!(Occupancy::stride((1 << 15) + 1), 2);
+        assert_eq!(Occupancy::stride(0), 1);
+    }
+}

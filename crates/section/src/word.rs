@@ -1,0 +1,264 @@
+//! The section word: memmap pointer and state of a section in one machine word.
+//!
+//! | state | rest of the word | flags | lookups |
+//! |---|---|---|---|
+//! | absent | 0 | none | fail |
+//! | marked (boot, before its memmap) | node number << 5 | `PRESENT`, `ONLINE` | fail |
+//! | early | encoded memmap | `PRESENT`, `HAS_MEM_MAP`, `ONLINE`, `EARLY` | succeed for every frame of the section |
+//! | hot-added | encoded memmap | `PRESENT`, `HAS_MEM_MAP` (and `ONLINE` once online) | succeed where the subsection bit is set |
+//! | shared with a device | encoded memmap | also `TAINT_ZONE_DEVICE` | as before |
+//!
+//! The encoded memmap is the address of the section's first descriptor, minus the section's first frame number counted
+//! in descriptors: adding any frame number of the section gives the frame's descriptor, without knowing the section.
+//!
+//! Source: Linux `section_mem_map`, `sparse_encode_mem_map`, `SECTION_NID_SHIFT` (2005 to 6.12).
+//!
+//! # Invariants
+//!
+//! 1. The low [`SECTION_FLAG_BITS`] bits are flags and nothing else; an encoded pointer has zeros there.
+//! 2. The encoded pointer carries the provenance of the memmap it was made from.
+
+use core::fmt;
+use core::ptr::NonNull;
+
+use sparsemem_core::{NodeId, Pfn, SECTION_FLAG_BITS, SectionFlags};
+
+/// The bits of a word that are flags.
+const FLAG_MASK: usize = (1 << SECTION_FLAG_BITS) - 1;
+/// Where the early node number begins (Linux: `SECTION_NID_SHIFT`).
+const NODE_SHIFT: u32 = SECTION_FLAG_BITS;
+
+/// A memmap pointer whose encoding would lose its low bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("memmap at {address:#x} for frames from {first} does not leave {SECTION_FLAG_BITS} bits for flags")]
+pub struct NotEncodable {
+    /// Address of the memmap.
+    pub address: usize,
+    /// The section's first frame.
+    pub first: Pfn,
+}
+
+/// A node number that does not fit a section word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("node {node} does not fit a section word")]
+pub struct NodeTooLarge {
+    /// The node.
+    pub node: NodeId,
+}
+
+/// The word of one section, as a value.
+pub struct SectionWord<P>(*mut P);
+
+impl<P> SectionWord<P> {
+    /// The word of a section of which nothing is known.
+    pub const ABSENT: Self = Self(core::ptr::null_mut());
+
+    /// Takes a word as it was stored.
+    #[inline]
+    pub(crate) const fn from_raw(raw: *mut P) -> Self {
+        Self(raw)
+    }
+
+    /// The word as it is stored.
+    #[inline]
+    pub(crate) const fn into_raw(self) -> *mut P {
+        self.0
+    }
+
+    /// The word of a section that was reported at boot and has no memmap yet.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeTooLarge`] if the node number does not fit beside the flags.
+    pub fn marked(node: NodeId, flags: SectionFlags) -> Result<Self, NodeTooLarge> {
+        let shifted = usize::try_from(node.get())
+            .ok()
+            .and_then(|raw| raw.checked_mul(1 << NODE_SHIFT))
+            .ok_or(NodeTooLarge { node })?;
+        Ok(Self(core::ptr::without_provenance_mut(shifted | usize::from(flags.bits()))))
+    }
+
+    /// The word of a section whose first descriptor is at `memmap`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotEncodable`] if the encoded pointer would have bits where the flags are.
+    pub fn mapped(memmap: NonNull<P>, first: Pfn, flags: SectionFlags) -> Result<Self, NotEncodable> {
+        let coded = memmap.as_ptr().wrapping_sub(index(first));
+        if coded.addr() & FLAG_MASK != 0 {
+            return Err(NotEncodable { address: memmap.as_ptr().addr(), first });
+        }
+        let flags = flags | SectionFlags::HAS_MEM_MAP;
+        Ok(Self(coded.map_addr(|address| address | usize::from(flags.bits()))))
+    }
+
+    /// The flags.
+    #[inline]
+    #[must_use]
+    pub fn flags(self) -> SectionFlags {
+        #[expect(clippy::cast_possible_truncation, reason = "masked to five bits")]
+        SectionFlags::from_bits_retain((self.0.addr() & FLAG_MASK) as u8)
+    }
+
+    /// Whether the word is zero: nothing known, nothing present.
+    #[inline]
+    #[must_use]
+    pub fn is_absent(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// Whether lookups succeed.
+    #[inline]
+    #[must_use]
+    pub fn has_memmap(self) -> bool {
+        self.flags().contains(SectionFlags::HAS_MEM_MAP)
+    }
+
+    /// The node of a section that is marked and has no memmap yet.
+    #[must_use]
+    pub fn early_node(self) -> Option<NodeId> {
+        if self.has_memmap() || self.is_absent() {
+            return None;
+        }
+        u32::try_from(self.0.addr() >> NODE_SHIFT).ok().map(NodeId::new)
+    }
+
+    /// Where the descriptor of `pfn` is, if the word has a memmap and the frame is of this section.
+    #[inline]
+    #[must_use]
+    pub fn descriptor(self, pfn: Pfn) -> *mut P {
+        self.coded().wrapping_add(index(pfn))
+    }
+
+    /// The frame of a descriptor of this section.
+    #[inline]
+    #[must_use]
+    pub fn frame(self, descriptor: *mut P) -> Pfn {
+        let bytes = descriptor.addr().wrapping_sub(self.coded().addr());
+        Pfn::new((bytes / size_of::<P>()) as u64)
+    }
+
+    /// The same word with other flags.
+    #[must_use]
+    pub fn with_flags(self, flags: SectionFlags) -> Self {
+        Self(self.0.map_addr(|address| address & !FLAG_MASK | usize::from(flags.bits())))
+    }
+
+    /// The encoded pointer without flags.
+    #[inline]
+    #[must_use]
+    pub fn coded(self) -> *mut P {
+        self.0.map_addr(|address| address & !FLAG_MASK)
+    }
+}
+
+/// A frame number as an array index. Frames of a section with a memmap fit: their descriptors have addresses.
+#[inline]
+const fn index(pfn: Pfn) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "wrapping arithmetic modulo the address space")]
+    {
+        pfn.get() as usize
+    }
+}
+
+impl<P> Clone for SectionWord<P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for SectionWord<P> {}
+
+impl<P> PartialEq for SectionWord<P> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.addr() == other.0.addr()
+    }
+}
+
+impl<P> Eq for SectionWord<P> {}
+
+impl<P> fmt::Debug for SectionWord<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.early_node() {
+            Some(node) => write!(f, "SectionWord({:?}, node {node})", self.flags()),
+            None => write!(f, "SectionWord({:?}, {:p})", self.flags(), self.coded()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sparsemem_core::presets::X86_64;
+    use sparsemem_core::{Page, SectionNr};
+
+    /// A pointer that is only a number, as the vectors give it.
+    fn at(address: usize) -> NonNull<Page> {
+        NonNull::new(core::ptr::without_provenance_mut(address)).unwrap()
+    }
+
+    fn first(section: u64) -> Pfn {
+        SectionNr::new(section).first_pfn::<X86_64>().unwrap()
+    }
+
+    #[test]
+    fn encodes_as_in_the_worked_vectors() {
+        // T-05
+        let memmap = at(0xffff_8880_1234_5000);
+        let coded = |section| {
+            let word = SectionWord::mapped(memmap, first(section), SectionFlags::empty()).unwrap();
+            word.coded().addr()
+        };
+        assert_eq!(coded(0), 0xffff_8880_1234_5000);
+        assert_eq!(coded(1), 0xffff_8880_1214_5000);
+        assert_eq!(coded(32), 0xffff_8880_0e34_5000);
+        assert_eq!(coded(524_287), 0xffff_8780_1254_5000);
+        for section in [0, 1, 32, 524_287] {
+            let word = SectionWord::mapped(memmap, first(section), SectionFlags::EARLY).unwrap();
+            let fifth = Pfn::new(first(section).get() + 5);
+            assert_eq!(word.descriptor(fifth).addr(), memmap.as_ptr().addr() + 0x140);
+            assert_eq!(word.frame(word.descriptor(fifth)), fifth);
+        }
+    }
+
+    #[test]
+    fn a_virtual_memmap_encodes_to_its_base() {
+        // T-04
+        let base = 0xffff_ea00_0000_0000_usize;
+        for section in [0, 32, 524_287] {
+            let memmap = at(base + usize::try_from(first(section).get() * 64).unwrap());
+            let word = SectionWord::mapped(memmap, first(section), SectionFlags::PRESENT).unwrap();
+            assert_eq!(word.coded().addr(), base);
+            assert_eq!(word.flags(), SectionFlags::PRESENT | SectionFlags::HAS_MEM_MAP);
+        }
+    }
+
+    #[test]
+    fn an_early_node_sits_above_the_flags() {
+        // T-07
+        let flags = SectionFlags::PRESENT | SectionFlags::ONLINE;
+        let word = SectionWord::<Page>::marked(NodeId::new(5), flags).unwrap();
+        assert_eq!(word.into_raw().addr(), 0xa5);
+        assert_eq!(word.early_node(), Some(NodeId::new(5)));
+        assert!(!word.has_memmap());
+        let largest = SectionWord::<Page>::marked(NodeId::new(u32::MAX), flags);
+        assert_eq!(largest.is_ok(), usize::BITS == 64);
+    }
+
+    #[test]
+    fn stray_low_bits_are_refused() {
+        let error = SectionWord::mapped(at(0x1008), first(0), SectionFlags::EARLY).unwrap_err();
+        assert_eq!(error, NotEncodable { address: 0x1008, first: first(0) });
+    }
+
+    #[test]
+    fn flags_change_without_the_pointer() {
+        let word = SectionWord::mapped(at(0x40_0000), first(1), SectionFlags::PRESENT).unwrap();
+        let online = word.with_flags(word.flags() | SectionFlags::ONLINE);
+        assert_eq!(online.coded(), word.coded());
+        assert!(online.flags().contains(SectionFlags::ONLINE | SectionFlags::HAS_MEM_MAP));
+        assert!(
+            SectionWord::<Page>::ABSENT.is_absent() && SectionWord::<Page>::ABSENT.early_node().is_none()
+        );
+    }
+}

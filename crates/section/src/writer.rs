@@ -1,0 +1,42 @@
+//! The writer of a model: proof that no other slow operation runs.
+//!
+//! # Invariants
+//!
+//! 1. At most one [`Writer`] of a model exists at a time.
+
+use sparsemem_core::primitive::{AtomicBool, Ordering};
+
+/// The flag behind a model's writers.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct WriterSlot {
+    taken: AtomicBool,
+}
+
+impl WriterSlot {
+    /// A slot that nobody has taken.
+    pub(crate) const fn new() -> Self {
+        Self { taken: AtomicBool::new(false) }
+    }
+
+    /// Takes the slot, or `None` if another operation has it. Never waits: a kernel serialises its hotplug itself.
+    pub(crate) fn take(&self) -> Option<Writer<'_>> {
+        // Acquire: pairs with the Release in `drop`, so that what the last writer did is seen.
+        let free = self.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        free.then_some(Writer { slot: self })
+    }
+}
+
+/// The right to change a model; given back when dropped.
+#[derive(Debug)]
+#[must_use = "the model is free for the next writer as soon as this is dropped"]
+pub struct Writer<'m> {
+    slot: &'m WriterSlot,
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `take`.
+        self.slot.taken.store(false, Ordering::Release);
+    }
+}
