@@ -1,0 +1,177 @@
+//! What one boot's part of a log says, as tables and claims.
+//!
+//! # Invariants
+//!
+//! 1. Lines of one notation that follow each other, with or without other lines between them, are one table; a header
+//!    or another notation ends it.
+//! 2. After [`Boot::finish`] every source of ranges is a table.
+
+use sparsemem_core::{NodeId, PhysRange};
+
+use crate::claims::{Claim, Class};
+use crate::iomem::{Row, flattened, is_hidden};
+use crate::memblocks::Blocks;
+use crate::scan::Item;
+use crate::{Edit, Entry, Format, Kind, LineError, Reason, Table};
+
+/// Something with the number and the text of its line.
+struct Placed<T> {
+    line: usize,
+    text: String,
+    item: T,
+}
+
+/// What one boot says.
+#[derive(Default)]
+pub(crate) struct Boot {
+    pub(crate) tables: Vec<Table>,
+    pub(crate) claims: Vec<Claim>,
+    pub(crate) reserved: Vec<PhysRange>,
+    /// How many rows of iomem show no address, if none does.
+    pub(crate) hidden_rows: usize,
+    edits: Vec<(usize, Edit)>,
+    /// Last line that says the e820 table was taken over.
+    taken: Option<usize>,
+    closed: bool,
+    rows: Vec<Placed<Row>>,
+    doubtful_rows: Vec<Placed<Reason>>,
+    block_size: Option<u64>,
+    blocks: Vec<Placed<Blocks>>,
+    /// First and last line that says something about nodes.
+    claim_lines: (usize, usize),
+}
+
+impl Boot {
+    /// Files what the line of that number says.
+    pub(crate) fn add(&mut self, line: usize, text: &str, item: Item) {
+        match item {
+            Item::BootStart | Item::Nothing => {}
+            Item::TableStart => self.closed = true,
+            Item::Entry(format, entry) => self.entry(line, format, entry),
+            Item::Edit(edit) => self.edits.push((line, edit)),
+            Item::MapTaken => self.taken = Some(line),
+            Item::Claim(claim) => self.claim(line, claim),
+            Item::Reserved(range) => self.reserved.push(range),
+            Item::Row(item) => self.rows.push(placed(line, text, item)),
+            Item::DoubtfulRow(item) => self.doubtful_rows.push(placed(line, text, item)),
+            Item::BlockSize(bytes) => self.block_size = Some(bytes),
+            Item::Blocks(item) => self.blocks.push(placed(line, text, item)),
+        }
+    }
+
+    /// A line of a table.
+    fn entry(&mut self, line: usize, format: Format, entry: Entry) {
+        if let Some(node) = entry.node {
+            self.claims.push(Claim::new(entry.range, node, Class::Fixed));
+        }
+        let closed = std::mem::take(&mut self.closed);
+        match self.tables.last_mut() {
+            Some(table) if table.format == format && !closed => {
+                table.entries.push(entry);
+                table.last_line = line;
+            }
+            _ => self.tables.push(Table { format, entries: vec![entry], first_line: line, last_line: line }),
+        }
+    }
+
+    /// A range that is a node's.
+    fn claim(&mut self, line: usize, claim: Claim) {
+        let first = if self.claims.is_empty() { line } else { self.claim_lines.0 };
+        self.claim_lines = (first, line);
+        self.claims.push(claim);
+    }
+
+    /// Makes tables of what had to wait for the end of the text.
+    pub(crate) fn finish(&mut self, errors: &mut Vec<LineError>) {
+        self.finish_rows(errors);
+        self.finish_blocks(errors);
+        if self.tables.is_empty() {
+            self.finish_claims();
+        }
+    }
+
+    /// The iomem listing, if there is one.
+    fn finish_rows(&mut self, errors: &mut Vec<LineError>) {
+        let rows: Vec<Row> = self.rows.iter().map(|placed| placed.item.clone()).collect();
+        let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return };
+        errors.extend(self.doubtful_rows.drain(..).map(Placed::into_error));
+        if is_hidden(&rows) {
+            self.hidden_rows = rows.len();
+            return;
+        }
+        let (first_line, last_line) = (first.line, last.line);
+        self.tables.push(Table { format: Format::Iomem, entries: flattened(&rows), first_line, last_line });
+    }
+
+    /// The list of memory blocks, if there is one.
+    fn finish_blocks(&mut self, errors: &mut Vec<LineError>) {
+        let size = self.block_size;
+        let mut entries = Vec::new();
+        let mut lines = None;
+        for Placed { line, text, item } in std::mem::take(&mut self.blocks) {
+            match size.ok_or(Reason::NoBlockSize).and_then(|bytes| item.sized(bytes)) {
+                Ok(sized) => {
+                    entries.extend(sized.iter().map(|(entry, _)| *entry));
+                    self.claims.extend(sized.iter().map(|(_, claim)| *claim));
+                    lines = Some((lines.map_or(line, |(first, _)| first), line));
+                }
+                Err(reason) => errors.push(LineError::new(line, &text, reason)),
+            }
+        }
+        if let Some((first_line, last_line)) = lines {
+            self.tables.push(Table { format: Format::MemoryBlocks, entries, first_line, last_line });
+        }
+    }
+
+    /// The affinity table, where nothing else says what is memory.
+    fn finish_claims(&mut self) {
+        let kind = |class| match class {
+            Class::Fixed => Some(Kind::Ram),
+            Class::Hull => None,
+            Class::NonVolatile => Some(Kind::Persistent),
+            Class::Window => Some(Kind::HotplugWindow),
+        };
+        let entry = |claim: &Claim| {
+            let (range, node) = (claim.range, Some(claim.node));
+            kind(claim.class).map(|kind| Entry { range, kind, node })
+        };
+        let entries: Vec<Entry> = self.claims.iter().filter_map(entry).collect();
+        if !entries.is_empty() {
+            let (first_line, last_line) = self.claim_lines;
+            self.tables.push(Table { format: Format::Srat, entries, first_line, last_line });
+        }
+    }
+
+    /// The table that gives the layout (see [`Format`]).
+    pub(crate) fn chosen(&self) -> Option<&Table> {
+        self.tables.iter().max_by_key(|table| (table.format.weight(), table.first_line))
+    }
+
+    /// The edits that happened to the table between its last line and the moment it was taken over. Later ones are
+    /// about pieces that the kernel then allocated; earlier ones are in the table already.
+    pub(crate) fn edits_of(&self, table: &Table) -> Vec<Edit> {
+        if !table.format.is_e820_style() {
+            return Vec::new();
+        }
+        let end = self.taken.filter(|taken| *taken > table.last_line).unwrap_or(usize::MAX);
+        let counts = |line: usize| line > table.last_line && line < end;
+        self.edits.iter().filter(|(line, _)| counts(*line)).map(|(_, edit)| *edit).collect()
+    }
+
+    /// Every node that anything named.
+    pub(crate) fn nodes(&self) -> std::collections::BTreeSet<NodeId> {
+        self.claims.iter().map(|claim| claim.node).collect()
+    }
+}
+
+/// Puts an item with its line.
+fn placed<T>(line: usize, text: &str, item: T) -> Placed<T> {
+    Placed { line, text: text.to_owned(), item }
+}
+
+impl Placed<Reason> {
+    /// The error of that line.
+    fn into_error(self) -> LineError {
+        LineError::new(self.line, &self.text, self.item)
+    }
+}

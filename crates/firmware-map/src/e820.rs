@@ -1,0 +1,218 @@
+//! e820-style tables: the firmware's, the loader's, the user's, Xen's; and the kernel's edits.
+//!
+//! # Invariants
+//!
+//! 1. `BIOS-e820:`, `BIOS-e801:`, `BIOS-88:` and `reserve setup_data:` at the start of a message always mean a memory
+//!    line. `user:`, `modified:`, `Xen:` and what the hypervisor says only do before something like a range.
+//! 2. A type is a name from the list here or `type N`; anything else is an error.
+
+use crate::error::shortened;
+use crate::line::Line;
+use crate::number::decimal;
+use crate::scan::Item;
+use crate::{Edit, Entry, Format, Kind, Reason, span};
+
+/// Tags, their table, and whether the tag alone makes it a memory line.
+const TAGS: [(&str, Format, bool); 7] = [
+    ("BIOS-e820:", Format::BiosE820, true),
+    ("BIOS-e801:", Format::BiosE801, true),
+    ("BIOS-88:", Format::BiosE801, true),
+    ("reserve setup_data:", Format::ExtendedE820, true),
+    ("user:", Format::UserE820, false),
+    ("modified:", Format::ModifiedE820, false),
+    ("Xen:", Format::LinuxOnXen, false),
+];
+
+/// Reads a line of a table.
+pub(crate) fn entry(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+    let (format, text) = tagged(line)?;
+    if text.trim_start().starts_with("[gap ") {
+        return Some(Ok(Item::Nothing));
+    }
+    Some(entry_of(text).map(|entry| Item::Entry(format, entry)))
+}
+
+/// The table of a line and what follows its tag.
+fn tagged<'a>(line: &Line<'a>) -> Option<(Format, &'a str)> {
+    if line.by_xen {
+        return span::looks_like_one(line.message).then_some((Format::XenHypervisor, line.message));
+    }
+    let at_start = TAGS.iter().find_map(|&(tag, format, sure)| {
+        let text = line.message.strip_prefix(tag)?;
+        (sure || span::looks_like_one(text)).then_some((format, text))
+    });
+    at_start.or_else(|| anywhere(line.message))
+}
+
+/// An unmistakable tag behind a prefix that is not known.
+fn anywhere(message: &str) -> Option<(Format, &str)> {
+    TAGS.iter().filter(|(_, _, sure)| *sure).find_map(|&(tag, format, _)| {
+        let (_, text) = message.split_once(tag)?;
+        span::looks_like_one(text).then_some((format, text))
+    })
+}
+
+/// The entry of a range and a type.
+fn entry_of(text: &str) -> Result<Entry, Reason> {
+    let (range, kind) = span::of_table(text)?;
+    Ok(Entry { range, kind: kind_of(kind)?, node: None })
+}
+
+/// The kind behind a type's name; kernels changed the names, and old ones put them in parentheses.
+fn kind_of(name: &str) -> Result<Kind, Reason> {
+    let name = name.trim();
+    let bare = name.strip_prefix('(').and_then(|name| name.strip_suffix(')')).unwrap_or(name).trim();
+    match bare {
+        "" => Err(Reason::NoType),
+        "usable" | "System RAM" | "kernel usable RAM" => Ok(Kind::Ram),
+        "reserved" | "device reserved" | "kernel reserved" => Ok(Kind::Reserved),
+        "ACPI data" => Ok(Kind::AcpiTables),
+        "ACPI NVS" => Ok(Kind::AcpiNvs),
+        "unusable" => Ok(Kind::Unusable),
+        "persistent"
+        | "persistent (type 7)"
+        | "persistent (type 12)"
+        | "persistent RAM (type 7)"
+        | "persistent RAM (type 12)" => Ok(Kind::Persistent),
+        "soft reserved" | "application reserved" => Ok(Kind::SoftReserved),
+        _ => numbered(bare).ok_or_else(|| Reason::UnknownType { name: shortened(name) }),
+    }
+}
+
+/// The kind of `type N`.
+fn numbered(name: &str) -> Option<Kind> {
+    let number = decimal(name.strip_prefix("type ")?).ok()?;
+    Some(match u32::try_from(number).ok()? {
+        1 | 128 => Kind::Ram,
+        2 => Kind::Reserved,
+        3 => Kind::AcpiTables,
+        4 => Kind::AcpiNvs,
+        5 => Kind::Unusable,
+        7 | 12 => Kind::Persistent,
+        0xefff_ffff => Kind::SoftReserved,
+        _ => Kind::Other,
+    })
+}
+
+/// Reads a line about an edit: `e820: update [mem ..] usable ==> reserved`, `e820 remove range: A - B (usable)`.
+pub(crate) fn edit(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+    let text = line.message.strip_prefix("e820")?;
+    let verb = |new: &str, old: &str| text.strip_prefix(new).or_else(|| text.strip_prefix(old));
+    if let Some(text) = verb(": update [mem", " update range:") {
+        return Some(update(from_range(line.message, text)));
+    }
+    let text = verb(": remove [mem", " remove range:")?;
+    Some(remove(from_range(line.message, text)))
+}
+
+/// The part of `message` that begins with the range: `rest` is what follows `[mem` or the old verb.
+fn from_range<'a>(message: &'a str, rest: &'a str) -> &'a str {
+    const MEM: &str = "[mem";
+    message.find(MEM).map_or(rest, |at| &message[at..])
+}
+
+/// `RANGE old ==> new`.
+fn update(text: &str) -> Result<Item, Reason> {
+    let (range, change) = span::of_table(text)?;
+    let (from, to) = change.split_once("==>").ok_or(Reason::NoType)?;
+    Ok(Item::Edit(Edit::Update { range, from: kind_of(from)?, to: kind_of(to)? }))
+}
+
+/// `RANGE old`, or a range alone.
+fn remove(text: &str) -> Result<Item, Reason> {
+    let (range, kind) = span::of_table(text)?;
+    let kind = if kind.trim().is_empty() { None } else { Some(kind_of(kind)?) };
+    Ok(Item::Edit(Edit::Remove { range, kind }))
+}
+
+/// Reads the lines around the tables: a header begins a new one, `last_pfn` says that the table goes to the boot
+/// allocator now.
+pub(crate) fn frame(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+    let message = line.message.strip_prefix("e820: ").unwrap_or(line.message);
+    let item = match message {
+        "BIOS-provided physical RAM map:" => Item::BootStart,
+        "Xen-e820 RAM map:" | "Initial Xen-e820 RAM map:" => Item::BootStart,
+        _ if message.starts_with("Linux version ") => Item::BootStart,
+        _ if message.ends_with("physical RAM map:") => Item::TableStart,
+        _ if message.starts_with("last_pfn = ") => Item::MapTaken,
+        _ => return None,
+    };
+    Some(Ok(item))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind_in(text: &str) -> Result<Kind, Reason> {
+        match entry(&Line::new(text)).expect("a memory line")? {
+            Item::Entry(_, entry) => Ok(entry.kind),
+            _ => panic!("no entry"),
+        }
+    }
+
+    #[test]
+    fn types_of_all_decades_are_known() {
+        let cases = [
+            ("usable", Kind::Ram),
+            ("(usable)", Kind::Ram),
+            (" System RAM", Kind::Ram),
+            ("device reserved", Kind::Reserved),
+            ("(ACPI data)", Kind::AcpiTables),
+            ("ACPI NVS", Kind::AcpiNvs),
+            ("unusable", Kind::Unusable),
+            ("type 9", Kind::Other),
+            ("type 20", Kind::Other),
+            ("persistent (type 7)", Kind::Persistent),
+            ("persistent (type 12)", Kind::Persistent),
+            ("soft reserved", Kind::SoftReserved),
+        ];
+        for (name, kind) in cases {
+            assert_eq!(kind_in(&format!("BIOS-e820: [mem 0x0-0xfff] {name}")), Ok(kind), "{name}");
+        }
+        assert_eq!(
+            kind_in("BIOS-e820: [mem 0x0-0xfff] type x"),
+            Err(Reason::UnknownType { name: "type x".into() })
+        );
+        assert_eq!(kind_in("BIOS-e820: [mem 0x0-0xfff]"), Err(Reason::NoType));
+    }
+
+    #[test]
+    fn ordinary_words_are_no_tags() {
+        for text in
+            ["Xen: using vcpuop timer interface", "user: nobody", "modified: yes", "(XEN) System RAM: 2046MB"]
+        {
+            assert!(entry(&Line::new(text)).is_none(), "{text}");
+        }
+        assert!(entry(&Line::new("strange prefix| BIOS-e820: [mem 0x0-0xfff] usable")).is_some());
+    }
+
+    #[test]
+    fn gaps_are_passed_over() {
+        assert!(matches!(entry(&Line::new("BIOS-e820: [gap 0x0-0xfff]")), Some(Ok(Item::Nothing))));
+    }
+
+    #[test]
+    fn edits_are_read_in_both_notations() {
+        let expected =
+            Edit::Update { range: span::between(0, 0x1_0000), from: Kind::Ram, to: Kind::Reserved };
+        for text in [
+            "e820: update [mem 0x00000000-0x0000ffff] usable ==> reserved",
+            "e820 update range: 0000000000000000 - 0000000000010000 (usable) ==> (reserved)",
+        ] {
+            assert!(
+                matches!(edit(&Line::new(text)), Some(Ok(Item::Edit(edit))) if edit == expected),
+                "{text}"
+            );
+        }
+        let gone = Edit::Remove { range: span::between(0xa_0000, 0x10_0000), kind: Some(Kind::Ram) };
+        for text in [
+            "e820: remove [mem 0x000a0000-0x000fffff] usable",
+            "e820 remove range: 00000000000a0000 - 0000000000100000 (usable)",
+        ] {
+            assert!(matches!(edit(&Line::new(text)), Some(Ok(Item::Edit(edit))) if edit == gone), "{text}");
+        }
+        assert!(edit(&Line::new("e820: [mem 0xa0000000-0xffffffff] available for PCI devices")).is_none());
+        assert!(edit(&Line::new("e820: reserve RAM buffer [mem 0x0009fc00-0x0009ffff]")).is_none());
+    }
+}

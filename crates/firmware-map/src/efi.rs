@@ -1,0 +1,169 @@
+//! The EFI memory map, as x86 and arm64 kernels print it, with numbered and with named types.
+//!
+//! # Invariants
+//!
+//! 1. The kinds follow what Linux puts into its own table: loader, boot services and conventional memory are RAM if
+//!    the processor may cache it with write-back, soft reserved if marked special-purpose, otherwise reserved.
+
+use crate::error::shortened;
+use crate::line::Line;
+use crate::number::{decimal, hex};
+use crate::scan::Item;
+use crate::{Entry, Format, Kind, Reason, span};
+
+/// Write-back is allowed.
+const WRITE_BACK: u64 = 0x8;
+/// Meant for a special purpose.
+const SPECIAL_PURPOSE: u64 = 0x4_0000;
+
+/// The names of the types, by number; arm64 and x86 use the same.
+const NAMES: [&str; 16] = [
+    "Reserved",
+    "Loader Code",
+    "Loader Data",
+    "Boot Code",
+    "Boot Data",
+    "Runtime Code",
+    "Runtime Data",
+    "Conventional Memory",
+    "Unusable Memory",
+    "ACPI Reclaim Memory",
+    "ACPI Memory NVS",
+    "Memory Mapped I/O",
+    "MMIO Port Space",
+    "PAL Code",
+    "Persistent Memory",
+    "Unaccepted Memory",
+];
+
+/// Reads a line of the map.
+pub(crate) fn entry(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+    let text = line.message.strip_prefix("efi:").or_else(|| line.message.strip_prefix("EFI:"))?.trim_start();
+    let entry = match text.strip_prefix("mem") {
+        Some(text) => {
+            let (number, text) = text.split_once(':')?;
+            decimal(number).ok()?;
+            x86(text)
+        }
+        None => arm(text)?,
+    };
+    Some(entry.map(|entry| Item::Entry(Format::Efi, entry)))
+}
+
+/// `type=7, attr=0xf, range=[0x..-0x..)` or `[Name|..|WB|..] range=[0x..-0x..]`.
+fn x86(text: &str) -> Result<Entry, Reason> {
+    let (description, range) = text.split_once("range=[").ok_or(Reason::NoRange)?;
+    let close = range.find([')', ']']).ok_or(Reason::NoRange)?;
+    let (start, end) = span::pair(&range[..close], "-")?;
+    let range = if range[close..].starts_with(')') { span::exclusive } else { span::inclusive }(start, end)?;
+    Ok(Entry { range, kind: described(description)?, node: None })
+}
+
+/// `0x000040000000-0x0000401fffff [Name|..]`; `None` if the line does not begin with a range.
+fn arm(text: &str) -> Option<Result<Entry, Reason>> {
+    let (range, description) = text.split_once('[')?;
+    let range = range.trim();
+    if !range.starts_with("0x") || !range.contains('-') {
+        return None;
+    }
+    let range = span::pair(range, "-").and_then(|(start, end)| span::inclusive(start, end));
+    Some(range.and_then(|range| Ok(Entry { range, kind: named(description)?, node: None })))
+}
+
+/// The kind of either form of description.
+fn described(text: &str) -> Result<Kind, Reason> {
+    match text.trim_start().strip_prefix('[') {
+        Some(text) => named(text),
+        None => numbered(text),
+    }
+}
+
+/// The kind of `type=7, attr=0xf,`.
+fn numbered(text: &str) -> Result<Kind, Reason> {
+    let (_, text) = text.split_once("type=").ok_or(Reason::NoType)?;
+    let (number, text) = text.split_once(',').ok_or(Reason::NoType)?;
+    let (_, attributes) = text.split_once("attr=").ok_or(Reason::NoType)?;
+    let attributes = hex(attributes.trim().trim_end_matches(','))?;
+    Ok(kind_of(decimal(number)?, attributes))
+}
+
+/// The kind of `Name |..|WB|..]`; the attributes may also be a number.
+fn named(text: &str) -> Result<Kind, Reason> {
+    let (name, attributes) = text.split_once('|').ok_or(Reason::NoType)?;
+    let number = NAMES.iter().position(|known| *known == name.trim());
+    let number = number.ok_or_else(|| Reason::UnknownType { name: shortened(name) })?;
+    let attributes = match attributes.split_once("attr=") {
+        Some((_, value)) => hex(value.trim().trim_end_matches(']'))?,
+        None => flags(attributes),
+    };
+    Ok(kind_of(number as u64, attributes))
+}
+
+/// The attributes that matter here, from their abbreviations.
+fn flags(text: &str) -> u64 {
+    let words = text.split(['|', ']']).map(str::trim);
+    words.fold(0, |flags, word| match word {
+        "WB" => flags | WRITE_BACK,
+        "SP" => flags | SPECIAL_PURPOSE,
+        _ => flags,
+    })
+}
+
+/// The kind of a type by number; numbers beyond the list are reserved, as EFI wants it.
+fn kind_of(number: u64, attributes: u64) -> Kind {
+    match number {
+        1..=4 | 7 if attributes & WRITE_BACK == 0 => Kind::Reserved,
+        7 if attributes & SPECIAL_PURPOSE != 0 => Kind::SoftReserved,
+        1..=4 | 7 | 15 => Kind::Ram,
+        8 => Kind::Unusable,
+        9 => Kind::AcpiTables,
+        10 => Kind::AcpiNvs,
+        11 | 12 => Kind::Device,
+        14 => Kind::Persistent,
+        _ => Kind::Reserved,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Entry, Reason> {
+        match entry(&Line::new(text)).expect("a memory line")? {
+            Item::Entry(Format::Efi, entry) => Ok(entry),
+            _ => panic!("no entry"),
+        }
+    }
+
+    #[test]
+    fn all_notations_agree() {
+        let expected = Entry { range: span::between(0x1000, 0x9f000), kind: Kind::Ram, node: None };
+        for text in [
+            "efi: mem00: type=7, attr=0xf, range=[0x0000000000001000-0x000000000009f000) (0MB)",
+            "efi: mem00: [Conventional Memory|   |  |  |WB|WT|WC|UC] range=[0x0000000000001000-0x000000000009efff] (0MB)",
+            "efi: mem00: [Conventional Memory|attr=0x000000000000000f] range=[0x1000-0x9f000) (0MB)",
+            "efi:   0x000000001000-0x00000009efff [Conventional Memory|   |  |  |  |   |WB|WT|WC|UC]",
+        ] {
+            assert_eq!(read(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn attributes_decide_about_conventional_memory() {
+        let kind = |text: &str| read(text).map(|entry| entry.kind);
+        assert_eq!(kind("efi: mem1: type=7, attr=0x4000f, range=[0x0-0x1000)"), Ok(Kind::SoftReserved));
+        assert_eq!(kind("efi: mem1: type=7, attr=0x1, range=[0x0-0x1000)"), Ok(Kind::Reserved));
+        assert_eq!(kind("efi: mem1: type=11, attr=0x8000000000000001, range=[0x0-0x1000)"), Ok(Kind::Device));
+        assert!(kind("efi: mem1: [Nonsense|WB] range=[0x0-0xfff]").is_err());
+        assert!(kind("efi: mem1: type=7, attr=0x1").is_err());
+    }
+
+    #[test]
+    fn other_lines_of_efi_are_passed_over() {
+        for text in
+            ["efi: EFI v2.70 by EDK II", "efi:  ACPI=0x8ad8e000  ACPI 2.0=0x8ad8e014", "efi: memattr: x"]
+        {
+            assert!(entry(&Line::new(text)).is_none(), "{text}");
+        }
+    }
+}

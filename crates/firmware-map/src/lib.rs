@@ -1,0 +1,124 @@
+//! Reads the memory maps that people have at hand into one physical [`Layout`].
+//!
+//! A kernel log (`dmesg > my.log`, with thousands of other lines), `/proc/iomem`, a Xen log or a list of memory blocks
+//! goes in; sorted ranges of one kind and node come out, and [`Layout::memory_ranges`] says which RAM a kernel would
+//! register on which node. The notation is found out by itself ([`Format`] lists them and says which wins).
+//!
+//! ```
+//! use sparsemem_firmware_map::{Kind, Mode, parse};
+//!
+//! let log = "\
+//! [    0.000000] Linux version 6.8.0
+//! [    0.000000] BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable
+//! [    0.000000] BIOS-e820: [mem 0x000000000009fc00-0x000000000009ffff] reserved
+//! [    0.000000] BIOS-e820: [mem 0x0000000000100000-0x000000001fffffff] usable
+//! ";
+//! let parsed = parse(log, Mode::Strict)?;
+//! assert_eq!(parsed.layout.ranges().len(), 3);
+//! assert_eq!(parsed.layout.ranges()[0].kind, Kind::Ram);
+//! let memory: Vec<_> = parsed.layout.memory_ranges().map(|(range, _)| range.to_string()).collect();
+//! assert_eq!(memory, ["[0x1000, 0x9f000)", "[0x100000, 0x20000000)"]);
+//! # Ok::<(), sparsemem_firmware_map::ParseErrors>(())
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. No input makes it panic, and no arithmetic wraps.
+//! 2. Lines that say nothing about memory are passed over. A line that does and cannot be read is an error
+//!    ([`LineError`]) or, in lenient mode, a warning: never nothing.
+//! 3. The order of overlapping entries does not matter: [`Kind`] says which wins, for nodes the most specific claim.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+mod boot;
+mod claims;
+mod device_tree;
+mod e820;
+mod efi;
+mod error;
+mod format;
+pub mod golden;
+mod iomem;
+mod kind;
+mod layout;
+mod line;
+mod memblocks;
+mod nodes;
+mod number;
+mod parsed;
+mod resolve;
+mod scan;
+mod span;
+mod srat;
+mod sweep;
+mod table;
+
+use boot::Boot;
+use scan::Scan;
+
+pub use error::{LineError, ParseErrors, Reason};
+pub use format::Format;
+pub use kind::Kind;
+pub use layout::{Layout, LayoutRange};
+pub use parsed::{Mode, Note, Parsed};
+pub use table::{Edit, Entry, Table};
+
+/// Reads a text in any of the notations.
+///
+/// # Errors
+///
+/// [`ParseErrors::Malformed`] with every unreadable memory line (strict mode only),
+/// [`ParseErrors::HiddenAddresses`] for an iomem listing read without privilege,
+/// [`ParseErrors::NoMemoryInformation`] if nothing says where memory is.
+pub fn parse(text: &str, mode: Mode) -> Result<Parsed, ParseErrors> {
+    let Scan { boots, errors, lines, .. } = Scan::new(text);
+    if mode == Mode::Strict && !errors.is_empty() {
+        return Err(ParseErrors::Malformed(errors));
+    }
+    let hidden: usize = boots.iter().map(|boot| boot.hidden_rows).sum();
+    let mut boots: Vec<Boot> = boots.into_iter().filter(|boot| !boot.tables.is_empty()).collect();
+    let Some(boot) = boots.pop() else {
+        return Err(nothing(hidden, lines, errors));
+    };
+    let mut parsed = of_boot(boot, errors).ok_or_else(|| nothing(hidden, lines, Vec::new()))?;
+    if !boots.is_empty() {
+        parsed.notes.push(Note::EarlierBoots { count: boots.len() });
+    }
+    if hidden > 0 {
+        parsed.notes.push(Note::HiddenAddresses { lines: hidden });
+    }
+    Ok(parsed)
+}
+
+/// Reads a text that may have bytes which are no UTF-8, as kernel logs do: they become replacement characters, and a
+/// [`Note`] names each line that has some. A memory line with such bytes in it is malformed.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_bytes(bytes: &[u8], mode: Mode) -> Result<Parsed, ParseErrors> {
+    let mut parsed = parse(&String::from_utf8_lossy(bytes), mode)?;
+    let lines = bytes.split(|byte| *byte == b'\n').zip(1..);
+    let broken = lines.filter(|(line, _)| std::str::from_utf8(line).is_err());
+    parsed.notes.extend(broken.map(|(_, line)| Note::InvalidUtf8 { line }));
+    Ok(parsed)
+}
+
+/// The error for a text without a map.
+fn nothing(hidden: usize, lines: usize, malformed: Vec<LineError>) -> ParseErrors {
+    if hidden > 0 {
+        return ParseErrors::HiddenAddresses { lines: hidden };
+    }
+    ParseErrors::NoMemoryInformation { lines, malformed }
+}
+
+/// The result for the boot that counts; nothing if it has no table.
+fn of_boot(boot: Boot, warnings: Vec<LineError>) -> Option<Parsed> {
+    let table = boot.chosen()?;
+    let (format, edits) = (table.format, boot.edits_of(table));
+    let layout = resolve::layout(&boot, table, &edits);
+    Some(Parsed { layout, format, tables: boot.tables, edits, warnings, notes: Vec::new() })
+}

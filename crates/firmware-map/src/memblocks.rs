@@ -1,0 +1,102 @@
+//! Memory blocks per node, as sysfs has them: `node0 MemTotal .. kB memory blocks: 0-15 32-143`.
+//!
+//! # Invariants
+//!
+//! 1. The size of a block comes from a line `# block size N MiB`, wherever it stands; without it nothing is guessed.
+//! 2. A block on a node border is listed by both nodes. Where in it the border lies nobody says, so the whole block goes
+//!    to the node with the lower number.
+
+use sparsemem_core::NodeId;
+
+use crate::claims::{Claim, Class};
+use crate::error::shortened;
+use crate::line::Line;
+use crate::number::{decimal, decimal32};
+use crate::scan::Item;
+use crate::{Entry, Kind, Reason, span};
+
+/// The blocks of one node: first and last number of each run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Blocks {
+    node: NodeId,
+    runs: Vec<(u64, u64)>,
+}
+
+/// Reads `# block size 128 MiB (..)`.
+pub(crate) fn block_size(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+    let text = line.message.strip_prefix("# block size ")?;
+    Some(bytes_of(text).map(Item::BlockSize).ok_or_else(|| Reason::BadBlockSize { text: shortened(text) }))
+}
+
+/// The bytes of `128 MiB`, at least one.
+fn bytes_of(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_once(' ')?;
+    let unit = match unit.split_whitespace().next()? {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    decimal(number).ok()?.checked_mul(unit).filter(|bytes| *bytes > 0)
+}
+
+/// Reads the blocks of a node.
+pub(crate) fn of_node(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+    let (head, runs) = line.message.split_once("memory blocks:")?;
+    let node = head.strip_prefix("node")?.split_whitespace().next()?;
+    Some(blocks(node, runs).map(Item::Blocks))
+}
+
+/// A node and its runs.
+fn blocks(node: &str, runs: &str) -> Result<Blocks, Reason> {
+    let runs = runs.split_whitespace().map(run).collect::<Result<_, _>>()?;
+    Ok(Blocks { node: NodeId::new(decimal32(node)?), runs })
+}
+
+/// `0-15` or `7`.
+fn run(text: &str) -> Result<(u64, u64), Reason> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (start, end) = (decimal(first)?, decimal(last)?);
+    if end < start { Err(Reason::Reversed { start, end }) } else { Ok((start, end)) }
+}
+
+impl Blocks {
+    /// The RAM of these blocks, and the claims of their node, given their size.
+    pub(crate) fn sized(&self, bytes: u64) -> Result<Vec<(Entry, Claim)>, Reason> {
+        self.runs.iter().map(|&(first, last)| self.sized_run(first, last, bytes)).collect()
+    }
+
+    /// The same for one run.
+    fn sized_run(&self, first: u64, last: u64, bytes: u64) -> Result<(Entry, Claim), Reason> {
+        let count = last.saturating_sub(first).saturating_add(1);
+        let range = span::units(first, count, bytes)?;
+        let claim = Claim { grain: bytes, ..Claim::new(range, self.node, Class::Fixed) };
+        Ok((Entry { range, kind: Kind::Ram, node: Some(self.node) }, claim))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_become_ranges() {
+        let Some(Ok(Item::Blocks(blocks))) = of_node(&Line::new("node1 MemTotal 5 kB memory blocks: 0-1 4"))
+        else {
+            panic!("no blocks");
+        };
+        let ranges: Vec<_> = blocks.sized(0x1000).unwrap().iter().map(|(entry, _)| entry.range).collect();
+        assert_eq!(ranges, [span::between(0, 0x2000), span::between(0x4000, 0x5000)]);
+        assert!(blocks.sized(u64::MAX / 2).is_err());
+    }
+
+    #[test]
+    fn sizes_have_a_unit_and_are_not_zero() {
+        let size = |text: &str| block_size(&Line::new(text)).expect("a size");
+        assert!(matches!(size("# block size 2048 MiB (inferred)"), Ok(Item::BlockSize(0x8000_0000))));
+        for text in ["# block size 0 MiB", "# block size 12", "# block size 99999999999999 GiB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert!(of_node(&Line::new("node0 memory blocks: 3-1")).is_some_and(|read| read.is_err()));
+    }
+}

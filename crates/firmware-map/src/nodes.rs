@@ -1,0 +1,120 @@
+//! What a kernel registered itself: early node ranges and listings of its boot allocator.
+//!
+//! # Invariants
+//!
+//! 1. Kernels before 3.4 print frame numbers instead of addresses; they ran on frames of 4 KiB.
+
+use sparsemem_core::{NodeId, PhysRange};
+
+use crate::line::Line;
+use crate::number::{decimal, decimal32};
+use crate::scan::Item;
+use crate::{Entry, Format, Kind, Reason, span};
+
+/// Bytes of a frame where a log counts in frames.
+pub(crate) const FRAME_BYTES: u64 = 0x1000;
+
+/// Reads `node 0: [mem 0x..-0x..]` and the older `node 0: 0x10 -> 0x9f`.
+pub(crate) fn early_range(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+    let (node, text) = line.message.strip_prefix("node ")?.split_once(':')?;
+    let text = text.trim_start();
+    if text.starts_with("[mem") {
+        return Some(registered(node, span::mem(text).map(|(range, _)| range)));
+    }
+    text.contains(" -> ").then(|| registered(node, frames(text)))
+}
+
+/// Reads `0: 0x10 -> 0x9f`, the form before 3.1, which has no word of its own and comes under a header.
+pub(crate) fn bare_early_range(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+    let (node, text) = line.message.split_once(':')?;
+    decimal(node).ok()?;
+    text.contains("->").then(|| registered(node, frames(text)))
+}
+
+/// Whether the line is the header of [`bare_early_range`]s.
+pub(crate) fn heads_bare_ranges(line: &Line<'_>) -> bool {
+    line.message.starts_with("early_node_map[")
+}
+
+/// `0x10 -> 0x9f`, in frames.
+pub(crate) fn frames(text: &str) -> Result<PhysRange, Reason> {
+    let (first, end) = span::pair(text, "->")?;
+    let count = end.checked_sub(first).ok_or(Reason::Reversed { start: first, end })?;
+    span::units(first, count, FRAME_BYTES)
+}
+
+/// RAM of a node.
+fn registered(node: &str, range: Result<PhysRange, Reason>) -> Result<Item, Reason> {
+    let node = Some(NodeId::new(decimal32(node)?));
+    Ok(Item::Entry(Format::EarlyNodeRanges, Entry { range: range?, kind: Kind::Ram, node }))
+}
+
+/// Reads `memory[0x0] [0x..-0x..], 0x.. bytes on node 0 flags: 0x0`, and the listing in debugfs, `0: 0x....0x..`.
+pub(crate) fn allocator_range(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+    if line.message == "MEMBLOCK configuration:" {
+        return Some(Ok(Item::TableStart));
+    }
+    let entry = match line.message.strip_prefix("memory[0x") {
+        Some(text) => dumped(text),
+        None => listed(line.message)?,
+    };
+    Some(entry.map(|entry| Item::Entry(Format::Memblock, entry)))
+}
+
+/// `0] [0x..-0x..], 0x.. bytes on node 0 flags: 0x0`.
+fn dumped(text: &str) -> Result<Entry, Reason> {
+    let (_, text) = text.split_once('[').ok_or(Reason::NoRange)?;
+    let (range, text) = text.split_once(']').ok_or(Reason::NoRange)?;
+    let (start, end) = span::pair(range, "-")?;
+    let node = text.split_once(" on node ").and_then(|(_, node)| node.split_whitespace().next());
+    let node = node.map(decimal32).transpose()?.map(NodeId::new);
+    Ok(Entry { range: span::inclusive(start, end)?, kind: Kind::Ram, node })
+}
+
+/// `0: 0x0000000000001000..0x000000000009efff    0 NONE`.
+fn listed(message: &str) -> Option<Result<Entry, Reason>> {
+    let (index, text) = message.split_once(':')?;
+    decimal(index).ok()?;
+    let mut words = text.split_whitespace();
+    let range = words.next().filter(|word| word.starts_with("0x") && word.contains(".."))?;
+    let node = words.next().and_then(|word| decimal32(word).ok()).map(NodeId::new);
+    let range = span::pair(range, "..").and_then(|(start, end)| span::inclusive(start, end));
+    Some(range.map(|range| Entry { range, kind: Kind::Ram, node }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(answer: Option<Result<Item, Reason>>) -> Result<Entry, Reason> {
+        match answer.expect("a memory line")? {
+            Item::Entry(_, entry) => Ok(entry),
+            _ => panic!("no entry"),
+        }
+    }
+
+    fn ram(start: u64, end: u64, node: Option<u32>) -> Result<Entry, Reason> {
+        Ok(Entry { range: span::between(start, end), kind: Kind::Ram, node: node.map(NodeId::new) })
+    }
+
+    #[test]
+    fn early_ranges_of_all_decades() {
+        let new = Line::new("  node   8: [mem 0x0000200000000000-0x00002007ffffffff]");
+        assert_eq!(read(early_range(&new)), ram(0x2000_0000_0000, 0x2008_0000_0000, Some(8)));
+        let older = Line::new("  node   0: 0x00000010 -> 0x0000009f");
+        assert_eq!(read(early_range(&older)), ram(0x1_0000, 0x9_f000, Some(0)));
+        let oldest = Line::new("    1: 0x00000100 -> 0x000bf6d0");
+        assert_eq!(read(bare_early_range(&oldest)), ram(0x10_0000, 0xbf6d_0000, Some(1)));
+        assert!(early_range(&Line::new("node 0 initialised, 3165411 pages in 1ms")).is_none());
+        assert!(read(early_range(&Line::new("node 0: [mem 0x2000-0x0fff]"))).is_err());
+    }
+
+    #[test]
+    fn listings_of_the_allocator() {
+        let text = " memory[0x1]\t[0x00100000-0x1fffffff], 0x1ff00000 bytes on node 1 flags: 0x0";
+        assert_eq!(read(allocator_range(&Line::new(text))), ram(0x10_0000, 0x2000_0000, Some(1)));
+        let text = "   0: 0x0000000000001000..0x000000000009efff    x NONE";
+        assert_eq!(read(allocator_range(&Line::new(text))), ram(0x1000, 0x9_f000, None));
+        assert!(allocator_range(&Line::new(" memory.cnt  = 0x3")).is_none());
+    }
+}

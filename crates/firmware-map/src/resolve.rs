@@ -1,0 +1,158 @@
+//! From a table, edits and claims to the two views of a layout.
+//!
+//! # Invariants
+//!
+//! 1. In both views a kind hides a lesser kind (see [`Kind`]). Windows and persistent ranges of the affinity table lie
+//!    below everything that the table itself says.
+//! 2. Reservations of the device tree lie above the table in the firmware's view and below it in the kernel's.
+
+use std::collections::BTreeSet;
+
+use sparsemem_core::{NodeId, PhysRange};
+
+use crate::boot::Boot;
+use crate::claims::{Class, NodeMap};
+use crate::nodes::FRAME_BYTES;
+use crate::sweep::{greatest, push};
+use crate::{Edit, Kind, Layout, Table, span};
+
+/// Which of two overlapping statements counts, before their kinds are compared.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Layer {
+    Affinity,
+    UnderTable,
+    Table,
+    OverTable,
+}
+
+/// A range, and how much its kind weighs there.
+type Paint = (PhysRange, (Layer, Kind));
+/// A range of one kind.
+type Piece = (PhysRange, Kind);
+
+/// The layout that `table` gives.
+pub(crate) fn layout(boot: &Boot, table: &Table, edits: &[Edit]) -> Layout {
+    let nodes = NodeMap::new(&boot.claims);
+    let firmware = pieces(&paints(boot, table, Layer::OverTable));
+    let mut kernel = pieces(&paints(boot, table, Layer::UnderTable));
+    if table.format.is_edited_by_linux() {
+        for edit in always() {
+            kernel = edited(&kernel, edit);
+        }
+    }
+    for edit in edits {
+        kernel = edited(&kernel, *edit);
+    }
+    Layout::new(nodes.split(&firmware), nodes.split(&whole_frames(&kernel)), named(boot))
+}
+
+/// The nodes that were named, or node 0.
+fn named(boot: &Boot) -> BTreeSet<NodeId> {
+    let mut nodes = boot.nodes();
+    if nodes.is_empty() {
+        nodes.insert(NodeId::new(0));
+    }
+    nodes
+}
+
+/// Everything that says what a range is; `reserved` is where the device tree's reservations go.
+fn paints(boot: &Boot, table: &Table, reserved: Layer) -> Vec<Paint> {
+    let table = table.entries.iter().map(|entry| (entry.range, (Layer::Table, entry.kind)));
+    let reserved = boot.reserved.iter().map(|range| (*range, (reserved, Kind::Reserved)));
+    let affinity = boot.claims.iter().filter_map(|claim| match claim.class {
+        Class::Fixed | Class::Hull => None,
+        Class::NonVolatile => Some((claim.range, (Layer::Affinity, Kind::Persistent))),
+        Class::Window => Some((claim.range, (Layer::Affinity, Kind::HotplugWindow))),
+    });
+    table.chain(reserved).chain(affinity).collect()
+}
+
+/// The disjoint pieces; neighbours of one kind are one piece.
+fn pieces(paints: &[Paint]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for (range, (_, kind)) in greatest(paints) {
+        push(&mut pieces, range, kind);
+    }
+    pieces
+}
+
+/// What Linux does to every PC's table, whether the log shows it or not: page 0 belongs to the BIOS, and nothing from
+/// 640 KiB to 1 MiB is RAM, whatever the firmware says.
+fn always() -> [Edit; 2] {
+    [
+        Edit::Update { range: span::between(0, FRAME_BYTES), from: Kind::Ram, to: Kind::Reserved },
+        Edit::Remove { range: span::between(0xa_0000, 0x10_0000), kind: Some(Kind::Ram) },
+    ]
+}
+
+/// The pieces after an edit.
+fn edited(pieces: &[Piece], edit: Edit) -> Vec<Piece> {
+    let (range, from) = match edit {
+        Edit::Update { range, from, .. } => (range, Some(from)),
+        Edit::Remove { range, kind } => (range, kind),
+    };
+    let mut result = Vec::with_capacity(pieces.len() + 2);
+    for &(piece, kind) in pieces {
+        if from.is_some_and(|from| from != kind) || !piece.overlaps(range) {
+            push(&mut result, piece, kind);
+            continue;
+        }
+        let hit = piece.intersection(range);
+        push(&mut result, span::between(piece.start().get(), hit.start().get()), kind);
+        if let Edit::Update { to, .. } = edit {
+            push(&mut result, hit, to);
+        }
+        push(&mut result, span::between(hit.end().get(), piece.end().get()), kind);
+    }
+    result
+}
+
+/// The pieces with RAM cut down to whole frames.
+fn whole_frames(pieces: &[Piece]) -> Vec<Piece> {
+    let cut = |range: PhysRange| {
+        let (start, end) = (range.start().get().div_ceil(FRAME_BYTES), range.end().get() / FRAME_BYTES);
+        span::between(start.saturating_mul(FRAME_BYTES), end * FRAME_BYTES)
+    };
+    let cut = |&(range, kind): &Piece| (if kind == Kind::Ram { cut(range) } else { range }, kind);
+    pieces.iter().map(cut).filter(|(range, _)| !range.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(start: u64, end: u64) -> PhysRange {
+        span::between(start, end)
+    }
+
+    #[test]
+    fn edits_change_only_the_kind_they_name() {
+        let pieces = [(range(0, 10), Kind::Ram), (range(10, 20), Kind::Reserved)];
+        let update = Edit::Update { range: range(5, 15), from: Kind::Ram, to: Kind::Persistent };
+        let expected =
+            [(range(0, 5), Kind::Ram), (range(5, 10), Kind::Persistent), (range(10, 20), Kind::Reserved)];
+        assert_eq!(edited(&pieces, update), expected);
+        let remove = Edit::Remove { range: range(5, 15), kind: None };
+        assert_eq!(edited(&pieces, remove), [(range(0, 5), Kind::Ram), (range(15, 20), Kind::Reserved)]);
+    }
+
+    #[test]
+    fn an_update_joins_equal_neighbours() {
+        let pieces = [(range(0, 10), Kind::Ram), (range(10, 20), Kind::Reserved)];
+        let update = Edit::Update { range: range(0, 20), from: Kind::Ram, to: Kind::Reserved };
+        assert_eq!(edited(&pieces, update), [(range(0, 20), Kind::Reserved)]);
+    }
+
+    #[test]
+    fn partial_frames_are_no_ram() {
+        let pieces = [
+            (range(0x10, 0x2fff), Kind::Ram),
+            (range(0x3001, 0x3fff), Kind::Ram),
+            (range(0x4001, 0x4002), Kind::Reserved),
+        ];
+        assert_eq!(
+            whole_frames(&pieces),
+            [(range(0x1000, 0x2000), Kind::Ram), (range(0x4001, 0x4002), Kind::Reserved)]
+        );
+    }
+}

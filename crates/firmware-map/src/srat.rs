@@ -1,0 +1,165 @@
+//! Which node an address belongs to: the ACPI affinity table and what the kernel made of it.
+//!
+//! # Invariants
+//!
+//! 1. The affinity table says where memory is; the lines that a kernel made of it say from where to where a node reaches,
+//!    holes included, so they never stand for memory.
+//! 2. Lines of old kernels have ranges without `[mem ..]`; some of these kernels included the end and some did not. An
+//!    end of all ones in the low 12 bits counts as included.
+
+use sparsemem_core::NodeId;
+
+use crate::claims::{Claim, Class};
+use crate::line::Line;
+use crate::number::decimal32;
+use crate::scan::Item;
+use crate::{Reason, span};
+
+/// Reads `SRAT: Node 0 PXM 0 [mem ..] hotplug`.
+pub(crate) fn affinity(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+    let (_, text) = line.message.split_once("SRAT: Node ")?;
+    let (node, text) = text.split_once(" PXM ")?;
+    Some(affinity_claim(node, text).map(Item::Claim))
+}
+
+/// The claim of a node and `0 [mem ..] hotplug`.
+fn affinity_claim(node: &str, text: &str) -> Result<Claim, Reason> {
+    let node = NodeId::new(decimal32(node)?);
+    let (domain, text) = text.split_once(' ').ok_or(Reason::NoRange)?;
+    decimal32(domain)?;
+    let (range, flags) = if text.contains("[mem") { span::mem(text)? } else { bare(text)? };
+    let class = class_of(flags)?;
+    let class = if span::is_everything(range) { Class::Window } else { class };
+    Ok(Claim::new(range, node, class))
+}
+
+/// The class that the words behind the range ask for.
+fn class_of(flags: &str) -> Result<Class, Reason> {
+    flags.split_whitespace().try_fold(Class::Fixed, |class, flag| match (flag, class) {
+        ("non-volatile" | "non-volatile)" | "(non-volatile)", _) | ("hotplug", Class::NonVolatile) => {
+            Ok(Class::NonVolatile)
+        }
+        ("hotplug" | "(hotplug)", _) => Ok(Class::Window),
+        _ => Err(Reason::Trailing { text: crate::error::shortened(flags) }),
+    })
+}
+
+/// `0-a0000` or `0-9ffff`.
+fn bare(text: &str) -> Result<(sparsemem_core::PhysRange, &str), Reason> {
+    let text = text.trim_start();
+    let cut = text.find(char::is_whitespace).unwrap_or(text.len());
+    let (start, end) = span::pair(&text[..cut], "-")?;
+    let range = if end & 0xfff == 0xfff { span::inclusive } else { span::exclusive }(start, end)?;
+    Ok((range, &text[cut..]))
+}
+
+/// Reads `NUMA: Node 0 [mem a] + [mem b] -> [mem c]`; what counts is the last range, which covers the others and the
+/// hole between them.
+pub(crate) fn merged(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+    let text = line.message.strip_prefix("NUMA: Node ")?;
+    let (node, ranges) = text.split_once(" [")?;
+    let last = ranges.rsplit("-> ").next().unwrap_or(ranges);
+    let last = if last.starts_with('[') { last.to_owned() } else { format!("[{last}") };
+    Some(merged_claim(node, &last).map(Item::Claim))
+}
+
+/// The claim of a node and `[mem c]` or `[a,b)`.
+fn merged_claim(node: &str, range: &str) -> Result<Claim, Reason> {
+    let node = NodeId::new(decimal32(node)?);
+    let range = match range.strip_prefix('[').and_then(|range| range.split_once(')')) {
+        Some((inner, _)) => span::pair(inner, ",").and_then(|(start, end)| span::exclusive(start, end))?,
+        None => span::mem(range)?.0,
+    };
+    Ok(Claim::new(range, node, Class::Hull))
+}
+
+/// Reads `Faking a node at [mem ..]` and `NUMA: Adding memblock [a - b] on node 1`.
+pub(crate) fn without_firmware(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+    let message = line.message.strip_prefix("NUMA: ").unwrap_or(line.message);
+    if let Some(text) = message.strip_prefix("Faking a node at ") {
+        return Some(faked(text).map(Item::Claim));
+    }
+    let text = message.strip_prefix("Adding memblock [")?;
+    Some(added(text).map(Item::Claim))
+}
+
+/// The one node of a machine without NUMA.
+fn faked(text: &str) -> Result<Claim, Reason> {
+    let range = if text.starts_with("[mem") { span::mem(text)?.0 } else { bare(text)?.0 };
+    Ok(Claim::new(range, NodeId::new(0), Class::Hull))
+}
+
+/// `a - b] on node 1`.
+fn added(text: &str) -> Result<Claim, Reason> {
+    let (range, node) = text.split_once("] on node ").ok_or(Reason::NoNode)?;
+    let (start, end) = span::pair(range, "-")?;
+    Ok(Claim::new(span::inclusive(start, end)?, NodeId::new(decimal32(node)?), Class::Fixed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(answer: Option<Result<Item, Reason>>) -> Result<Claim, Reason> {
+        match answer.expect("a memory line")? {
+            Item::Claim(claim) => Ok(claim),
+            _ => panic!("no claim"),
+        }
+    }
+
+    fn expected(start: u64, end: u64, node: u32, class: Class) -> Result<Claim, Reason> {
+        Ok(Claim::new(span::between(start, end), NodeId::new(node), class))
+    }
+
+    #[test]
+    fn flags_make_windows_and_persistent_ranges() {
+        let read = |text: &str| claim(affinity(&Line::new(text)));
+        assert_eq!(
+            read("ACPI: SRAT: Node 1 PXM 3 [mem 0x1000-0x1fff]"),
+            expected(0x1000, 0x2000, 1, Class::Fixed)
+        );
+        assert_eq!(read("SRAT: Node 0 PXM 0 [mem 0x0-0xfff] hotplug"), expected(0, 0x1000, 0, Class::Window));
+        assert_eq!(
+            read("ACPI: SRAT: Node 0 PXM 0 [mem 0x0-0xfff] hotplug non-volatile"),
+            expected(0, 0x1000, 0, Class::NonVolatile)
+        );
+        assert!(read("SRAT: Node 0 PXM 0 [mem 0x0-0xfff] hot").is_err());
+        assert!(read("SRAT: Node 99999999999 PXM 0 [mem 0x0-0xfff]").is_err());
+    }
+
+    #[test]
+    fn a_range_of_everything_is_a_window_and_does_not_wrap() {
+        let read = claim(affinity(&Line::new("SRAT: Node 2 PXM 2 [mem 0x00000000-0xffffffffffffffff]")));
+        assert_eq!(read, expected(0, u64::MAX, 2, Class::Window));
+    }
+
+    #[test]
+    fn a_length_of_zero_claims_nothing() {
+        let read = claim(affinity(&Line::new("SRAT: Node 2 PXM 2 [mem 0x100000000-0xffffffff] hotplug")));
+        assert_eq!(read.map(|claim| claim.range.is_empty()), Ok(true));
+    }
+
+    #[test]
+    fn old_notations_are_read() {
+        let read = |text: &str| claim(affinity(&Line::new(text)));
+        assert_eq!(read("SRAT: Node 0 PXM 0 0-a0000"), expected(0, 0xa0000, 0, Class::Fixed));
+        assert_eq!(
+            read("SRAT: Node 1 PXM 1 40000000-7fffffff"),
+            expected(0x4000_0000, 0x8000_0000, 1, Class::Fixed)
+        );
+        let read = |text: &str| claim(merged(&Line::new(text)));
+        assert_eq!(
+            read("NUMA: Node 0 [0,a0000) + [100000,d0000000) -> [0,d0000000)"),
+            expected(0, 0xd000_0000, 0, Class::Hull)
+        );
+        assert_eq!(
+            read("NUMA: Node 1 [mem 0x0-0xfff] + [mem 0x2000-0x2fff] -> [mem 0x0-0x2fff]"),
+            expected(0, 0x3000, 1, Class::Hull)
+        );
+        let read = |text: &str| claim(without_firmware(&Line::new(text)));
+        assert_eq!(
+            read("Faking a node at 0000000000000000-00000000bf6d0000"),
+            expected(0, 0xbf6d_0000, 0, Class::Hull)
+        );
+    }
+}
