@@ -31,4 +31,5 @@ use sparsemem_usage_map::SectionUsage;
 /// [`NR_SECTIONS_LEN`](sparsemem_core::SectionShape::NR_SECTIONS_LEN).
 ///
 /// Source: Linux `SPARSEMEM` with `SPARSEMEM_STATIC`.
-pub type ClassicSparse<G, P, R, const N: usize> = SparseModel<FlatTable<G, P, SectionUsage<G>, N>, Encoded, R>;
+pub type ClassicSparse<G, P, R, const N: usize> =
+    SparseModel<FlatTable<G, P, SectionUsage<G>, N>, Encoded, R>;

@@ -43,6 +43,12 @@ pub enum SectionLoss {
     /// The address space would not take the memmap's mapping.
     #[error("no mapping for its memmap: {0}")]
     Mapping(LinkRefused),
+    /// The memmap's address leaves no room for flags: the provider's direct map does not keep alignments.
+    #[error("its memmap at {address:#x} is not aligned, so a section word cannot hold it")]
+    Misaligned {
+        /// Virtual address of the memmap.
+        address: usize,
+    },
     /// The memmap would lie outside the range of virtual addresses set aside for it.
     #[error("its memmap would end beyond the virtual range of the memmap")]
     OutsideRange,

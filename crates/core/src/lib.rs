@@ -38,6 +38,7 @@ extern crate std;
 
 mod addr;
 mod boot;
+mod control;
 mod descriptor;
 mod flags;
 mod geometry;
@@ -60,6 +61,9 @@ mod walk;
 pub use addr::{ByteLen, PhysAddr, VirtAddr};
 pub use boot::{
     BootError, BootEvent, BootModel, BootSummary, Footprint, MemoryRange, SectionLoss, TearDownError,
+};
+pub use control::{
+    FramesError, InstallError, InstallModel, Left, Mark, MarkError, RetireError, RetireModel, Retired,
 };
 pub use descriptor::{Page, PageDescriptor, SectionStamp, initialise};
 pub use flags::{SECTION_FLAG_BITS, SectionFlags};

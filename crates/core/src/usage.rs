@@ -2,7 +2,7 @@
 //!
 //! The section crate stores usages and the usage-map crate defines them; neither depends on the other.
 
-use crate::{Geometry, Origin, PfnRange, SpanError, SubsectionBits, SubsectionIdx};
+use crate::{Geometry, Origin, SubsectionBits, SubsectionIdx};
 
 /// The per-section record of populated subsections.
 ///
@@ -20,11 +20,6 @@ pub trait Usage: Send + Sync + 'static {
     /// Where the section's memmap goes back to, for models that allocate it as one block.
     fn memmap_origin(&self) -> Origin;
 
-    /// Both origins: of the usage itself, and of the memmap.
-    fn origins(&self) -> (Origin, Origin) {
-        (self.origin(), self.memmap_origin())
-    }
-
     /// Writes down where the section's memmap came from.
     fn set_memmap_origin(&self, origin: Origin);
 
@@ -35,12 +30,11 @@ pub trait Usage: Send + Sync + 'static {
     /// One load.
     fn contains(&self, index: SubsectionIdx) -> bool;
 
-    /// Marks every subsection that `range` touches; already marked ones stay so (boot memory ranges may meet in one).
-    ///
-    /// # Errors
-    ///
-    /// [`SpanError`] if the range is empty or leaves its section; nothing is marked then.
-    fn mark(&self, range: PfnRange) -> Result<(), SpanError>;
+    /// Adds populated subsections, which may be there already; for the writer of the model.
+    fn insert(&self, bits: SubsectionBits);
+
+    /// Takes populated subsections out, which may be absent already; for the writer of the model.
+    fn remove(&self, bits: SubsectionBits);
 
     /// The populated subsections, as a value.
     fn snapshot(&self) -> SubsectionBits;

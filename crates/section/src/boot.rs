@@ -5,21 +5,23 @@
 //! 1. A section word gets `HAS_MEM_MAP` only after usage and memmap are there, and the usage is stored before it.
 //! 2. A section that cannot be brought up has its word back at zero, and everything it took is given back.
 
-use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
     BootError, BootEvent, BootModel, BootSummary, Footprint, ForeignBlock, MemoryModel, MemoryRange,
-    MetadataMemory, NodeId, Origin, PageCount, Pfn, PfnRange, Reclaim, SectionFlags, SectionLoss, SectionNr,
-    SectionShape, TearDownError, Usage,
+    MetadataMemory, NodeId, PageCount, Pfn, PfnRange, Reclaim, SectionFlags, SectionLoss, SectionNr,
+    SectionShape, SubsectionBits, TearDownError, Usage,
 };
 
-use crate::give_back::give_back;
 use crate::table::{Entry, Occupied};
+use crate::usage_block::{free_usage, new_usage};
 use crate::{Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord, SparseModel};
 
 /// Flags of a section that boot has marked.
 const MARKED: SectionFlags = SectionFlags::PRESENT.union(SectionFlags::ONLINE);
+
+/// The entry of a section, and a word for it.
+type Encoded<'t, T> = (&'t Entry<T>, SectionWord<<T as SectionTable>::Page>);
 
 /// Successive present sections of one node.
 #[derive(Clone, Copy)]
@@ -128,8 +130,11 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
 
     /// Marks one section with a node; the first node keeps it.
     fn mark_section(&mut self, nr: SectionNr, node: NodeId) -> Result<(), SectionLoss> {
-        // SAFETY: the boot is the model's writer, `nr` is below the maximum, the reference ends with this function.
-        let entry = unsafe { self.table.ensure(nr, node, self.env) }.map_err(SectionLoss::Root)?;
+        // SAFETY: the boot is the model's writer, `nr` is below the maximum, the entry ends with this function.
+        let slot = unsafe { self.table.prepare(nr, node, self.env) }.map_err(SectionLoss::Root)?;
+        let entry = slot.entry;
+        // SAFETY: as above; the slot is the one just prepared.
+        unsafe { self.table.commit(nr, slot) };
         match entry.word().early_node() {
             Some(first) if first != node => {
                 (self.on_event)(BootEvent::SharedSection { section: nr, first, also: node });
@@ -190,7 +195,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
 
     /// Allocates what a section needs and publishes it.
     fn bring_up_section(&mut self, nr: SectionNr, run: &Run) -> Result<(), SectionLoss> {
-        let (usage, origin) = self.new_usage(run.node)?;
+        let usage = new_usage::<T::Usage, E>(self.env, run.node)?;
         let published = self.populate(nr, run).and_then(|memmap| {
             // SAFETY: the usage was just made and is not shared yet.
             unsafe { usage.as_ref() }.set_memmap_origin(memmap.origin);
@@ -198,19 +203,10 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         });
         if published.is_err() {
             // SAFETY: the usage was just made, and `publish` stores it only when it succeeds.
-            let returned = unsafe { give_back(self.env, usage.cast(), Layout::new::<T::Usage>(), origin) };
+            let returned = unsafe { free_usage(self.env, usage) };
             self.tell_refused(nr, returned);
         }
         published
-    }
-
-    /// A usage in memory of its own.
-    fn new_usage(&mut self, node: NodeId) -> Result<(NonNull<T::Usage>, Origin), SectionLoss> {
-        let block = self.env.alloc_zeroed(Layout::new::<T::Usage>(), node).map_err(SectionLoss::Usage)?;
-        let usage = block.start().cast::<T::Usage>();
-        // SAFETY: the block is exclusively owned, and large and aligned enough for a usage.
-        unsafe { usage.write(T::Usage::new(block.origin())) };
-        Ok((usage, block.origin()))
     }
 
     /// Makes the descriptors of a whole section.
@@ -233,15 +229,25 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         usage: NonNull<T::Usage>,
         memmap: SectionMemmap<T::Page>,
     ) -> Result<(), SectionLoss> {
+        match self.encode(nr, &memmap) {
+            Ok((entry, word)) => {
+                entry.set_usage(Some(usage));
+                entry.set_word(word);
+                Ok(())
+            }
+            Err(why) => {
+                self.depopulate(nr, memmap);
+                Err(why)
+            }
+        }
+    }
+
+    /// The entry of a section, and the word for its memmap.
+    fn encode(&self, nr: SectionNr, memmap: &SectionMemmap<T::Page>) -> Result<Encoded<'_, T>, SectionLoss> {
         let first = nr.first_pfn::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
-        let word = SectionWord::mapped(memmap.first, first, MARKED | SectionFlags::EARLY);
-        let (Ok(word), Some(entry)) = (word, self.entry(nr)) else {
-            self.depopulate(nr, memmap);
-            return Err(SectionLoss::OutsideRange);
-        };
-        entry.set_usage(Some(usage));
-        entry.set_word(word);
-        Ok(())
+        let word = SectionWord::mapped(memmap.first, first, MARKED | SectionFlags::EARLY)
+            .map_err(|error| SectionLoss::Misaligned { address: error.address })?;
+        Ok((self.entry(nr).ok_or(SectionLoss::OutsideRange)?, word))
     }
 
     /// Takes back a memmap that was never published.
@@ -286,8 +292,8 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
                 let Some(usage) = self.entry(nr).and_then(Entry::<T>::usage) else { continue };
                 // SAFETY: a usage in an entry is live, and the boot is the model's writer.
                 let usage = unsafe { usage.as_ref() };
-                // `by_section` gives parts of one section that are not empty: nothing to refuse.
-                let _ = usage.mark(part);
+                // `by_section` gives parts of one section that are not empty: there is always a set.
+                usage.insert(SubsectionBits::touched::<T::Geometry>(part).unwrap_or_default());
             }
         }
     }
@@ -323,16 +329,16 @@ where
     table.note(nr, Occupied::No);
     let Some(usage) = usage else { return };
     // SAFETY: the usage was in the entry until just now.
-    let (origin, memmap_origin) = unsafe { usage.as_ref() }.origins();
+    let origin = unsafe { usage.as_ref() }.memmap_origin();
     let first = nr.first_pfn::<T::Geometry>().and_then(|first| NonNull::new(word.descriptor(first)));
     if let (true, Some(first)) = (word.has_memmap(), first) {
         let frames = nr.frames::<T::Geometry>().unwrap_or_default();
-        let memmap = SectionMemmap { first, origin: memmap_origin };
+        let memmap = SectionMemmap { first, origin };
         // SAFETY: word and origin are those of the memmap that was published, and no reader is left.
         unsafe { placement.depopulate(table, env, frames, memmap, &mut |_| lost.count(nr)) };
     }
     // SAFETY: the usage's own block, taken out of the entry, and no reader is left.
-    if unsafe { give_back(env, usage.cast(), Layout::new::<T::Usage>(), origin) }.is_err() {
+    if unsafe { free_usage(env, usage) }.is_err() {
         lost.count(nr);
     }
 }

@@ -13,7 +13,7 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     Footprint, ForeignBlock, Geometry, MetadataMemory, NodeId, OutOfMemory, Pfn, PfnRange, SECTION_FLAG_BITS,
-    SectionLoss, SectionNr, SectionShape, SectionStamp, ZeroIsNew,
+    SectionLoss, SectionNr, SectionShape, SectionStamp, Usage, ZeroIsNew,
 };
 
 use crate::give_back::give_back;
@@ -45,6 +45,16 @@ fn memmap_layout<T: SectionTable>(node: NodeId) -> Result<Layout, OutOfMemory> {
         .and_then(|layout| layout.align_to(page))
         .map(|layout| layout.pad_to_align())
         .map_err(|_| OutOfMemory { size: usize::MAX, align: page, node })
+}
+
+/// The memmap that a section has already; for the writer of the model.
+fn existing<T: SectionTable>(table: &T, nr: SectionNr) -> Option<SectionMemmap<T::Page>> {
+    // SAFETY: the caller is the model's writer, so roots stay.
+    let entry = unsafe { table.entry(nr) }.filter(|entry| entry.word().has_memmap())?;
+    // SAFETY: as above, and usages in entries stay too.
+    let origin = unsafe { entry.usage()?.as_ref() }.memmap_origin();
+    let first = NonNull::new(entry.word().descriptor(nr.first_pfn::<T::Geometry>()?))?;
+    Some(SectionMemmap { first, origin })
 }
 
 // SAFETY: the word holds the section's own block, moved back by the section's first frame (`SectionWord::mapped`), so
@@ -80,12 +90,15 @@ unsafe impl<T: SectionTable<Page: SectionStamp>> Placement<T> for Encoded {
 unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, E> for Encoded {
     fn populate(
         &self,
-        _table: &T,
+        table: &T,
         env: &mut E,
         request: &PopulateRequest,
         _refused: &mut dyn FnMut(ForeignBlock),
     ) -> Result<SectionMemmap<T::Page>, SectionLoss> {
         const { assert!(leaves_flag_bits::<T>(), "descriptors of this size leave no room for the section flags") }
+        if let Some(memmap) = existing(table, request.section) {
+            return Ok(memmap);
+        }
         let layout = memmap_layout::<T>(request.node).map_err(SectionLoss::Memmap)?;
         let block = env.alloc_zeroed(layout, request.node).map_err(SectionLoss::Memmap)?;
         Ok(SectionMemmap { first: block.start().cast(), origin: block.origin() })
@@ -104,6 +117,16 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
         if let Err(block) = unsafe { give_back(env, memmap.first.cast(), layout, memmap.origin) } {
             refused(block);
         }
+    }
+
+    unsafe fn shrink(
+        &self,
+        _table: &T,
+        _env: &mut E,
+        _frames: PfnRange,
+        _refused: &mut dyn FnMut(ForeignBlock),
+    ) {
+        // The block goes with the section's last subsection.
     }
 
     fn footprint(&self, table: &T, _env: &E) -> Footprint {

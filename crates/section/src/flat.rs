@@ -14,7 +14,7 @@ use sparsemem_core::{
     Usage, ZeroIsNew,
 };
 
-use crate::table::{Entry, Occupied, SectionTable};
+use crate::table::{Entry, FreshRoot, Occupied, SectionTable, Slot};
 use crate::{ConstNew, Occupancy, SectionEntry};
 
 /// A table with an entry for each of the geometry's `N` sections.
@@ -91,18 +91,23 @@ where
         unsafe { self.entries.get_unchecked(index) }
     }
 
-    unsafe fn ensure<E: MetadataMemory>(
+    unsafe fn prepare<E: MetadataMemory>(
         &self,
         nr: SectionNr,
         node: NodeId,
         _env: &mut E,
-    ) -> Result<&Entry<Self>, OutOfMemory> {
+    ) -> Result<Slot<'_, Self>, OutOfMemory> {
         // Every section of the geometry has its entry; others cannot be had for any memory.
-        self.get(nr).ok_or(OutOfMemory {
-            size: size_of::<Entry<Self>>(),
-            align: align_of::<Entry<Self>>(),
-            node,
-        })
+        let none = OutOfMemory { size: size_of::<Entry<Self>>(), align: align_of::<Entry<Self>>(), node };
+        Ok(Slot { entry: self.get(nr).ok_or(none)?, fresh: None })
+    }
+
+    unsafe fn commit(&self, _nr: SectionNr, _slot: Slot<'_, Self>) {
+        // The entry was visible all along.
+    }
+
+    unsafe fn unlink_empty_root(&self, _nr: SectionNr) -> Option<FreshRoot> {
+        None
     }
 
     fn note(&self, nr: SectionNr, occupied: Occupied) {

@@ -81,14 +81,15 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
         refused: &mut dyn FnMut(ForeignBlock),
     ) -> Result<SectionMemmap<T::Page>, SectionLoss>;
 
-    /// Takes back the descriptors of `frames`, which lie in one section, except where others share their memory.
+    /// Takes back the descriptors of a section none of whose frames is valid any more, except where neighbours share
+    /// their memory. `frames` are those that may have been populated.
     ///
     /// Blocks that the environment refuses are told to `refused` and are lost.
     ///
     /// # Safety
     ///
-    /// `memmap` is what [`Populate::populate`] returned for the section, the frames are valid no more in `table`, and
-    /// no reader holds a descriptor of them.
+    /// `memmap` is what [`Populate::populate`] returned for the section, no frame of the section is valid in `table`,
+    /// and no reader holds a descriptor of them.
     unsafe fn depopulate(
         &self,
         table: &T,
@@ -97,6 +98,15 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
         memmap: SectionMemmap<T::Page>,
         refused: &mut dyn FnMut(ForeignBlock),
     );
+
+    /// Takes back the descriptors of `frames`, of a section that has other valid frames, as far as that frees memory.
+    ///
+    /// Blocks that the environment refuses are told to `refused` and are lost.
+    ///
+    /// # Safety
+    ///
+    /// The frames lie in one section, are valid no more in `table`, and no reader holds a descriptor of them.
+    unsafe fn shrink(&self, table: &T, env: &mut E, frames: PfnRange, refused: &mut dyn FnMut(ForeignBlock));
 
     /// Bytes of memmaps and page tables now; the table's and the usages' are not this trait's to count.
     fn footprint(&self, table: &T, env: &E) -> Footprint;

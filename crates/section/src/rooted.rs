@@ -17,8 +17,7 @@ use sparsemem_core::{
     SectionShape, Usage, ZeroIsNew,
 };
 
-use crate::give_back::give_back;
-use crate::table::{Entry, Occupied, SectionTable};
+use crate::table::{Entry, FreshRoot, Occupied, SectionTable, Slot};
 use crate::{ConstNew, Occupancy, SectionEntry};
 
 /// A table of `N` roots.
@@ -101,7 +100,7 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Roo
         let mut from = from;
         while from < end.min(G::NR_SECTIONS) {
             let (root, _) = self.slot(SectionNr::new(from))?;
-            // Acquire: pairs with `ensure`.
+            // Acquire: pairs with `commit`.
             if !root.load(Ordering::Acquire).is_null()
                 && let Some(found) = self.next_in_root(from)
             {
@@ -112,19 +111,17 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Roo
         None
     }
 
-    /// Takes a root out of the table, if it is there, and gives it back to `env`.
-    fn give_back<E: MetadataMemory>(&mut self, index: usize, env: &mut E) -> Result<(), ForeignBlock> {
-        let Some(root) = self.roots.get_mut(index).map(|root| core::mem::take(root).into_inner()) else {
-            return Ok(());
-        };
-        let origin = self.origins.get_mut(index).map_or(0, |origin| *origin.get_mut());
-        let (Some(root), Some(origin)) = (NonNull::new(root), Origin::from_code(origin)) else {
-            return Ok(());
-        };
-        let Ok(layout) = Self::root_layout(NodeId::new(0)) else { return Ok(()) };
-        // SAFETY: (1) `ensure` stored exactly the block's start, and its origin beside it; (2) the pointer was just
-        // taken out under `&mut self`, so no reader and no second owner of the memory exists.
-        unsafe { give_back(env, root.cast(), layout, origin) }
+    /// The occupancy slot of a section's root.
+    const fn occupancy_slot(nr: SectionNr) -> u64 {
+        (nr.get() >> Self::INDEX_BITS) / Self::STRIDE
+    }
+
+    /// Whether any root of an occupancy slot is there.
+    fn any_root(&self, slot: u64) -> bool {
+        (slot * Self::STRIDE..(slot + 1) * Self::STRIDE)
+            .filter_map(|root| self.roots.get(usize::try_from(root).ok()?))
+            // Relaxed: only the writer asks.
+            .any(|root| !root.load(Ordering::Relaxed).is_null())
     }
 }
 
@@ -136,7 +133,7 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Def
     }
 }
 
-// SAFETY: a root stays in its slot from `ensure` to `release`, and an entry is found by root and index, both functions
+// SAFETY: a root stays in its slot from `commit` to `unlink_empty_root`, and an entry is found by root and index, both functions
 // of the number that tell different numbers apart.
 unsafe impl<G, P, U, const N: usize> SectionTable for RootedTable<G, P, U, N>
 where
@@ -153,7 +150,7 @@ where
     #[inline]
     unsafe fn entry(&self, nr: SectionNr) -> Option<&Entry<Self>> {
         let root = self.roots.get(usize::try_from(nr.get() >> Self::INDEX_BITS).ok()?)?;
-        // Acquire: pairs with the Release in `ensure`, so that the root's zeroed entries are seen.
+        // Acquire: pairs with the Release in `commit`, so that the root's zeroed entries are seen.
         let root = root.load(Ordering::Acquire);
         if root.is_null() {
             return None;
@@ -170,7 +167,7 @@ where
         let index = (nr.get() >> Self::INDEX_BITS) as usize;
         // SAFETY: the caller promises that the section is present, so its root number is below `N`.
         let root = unsafe { self.roots.get_unchecked(index) };
-        // Acquire: pairs with the Release in `ensure`.
+        // Acquire: pairs with the Release in `commit`.
         let root = root.load(Ordering::Acquire);
         // SAFETY: a present section has a root (word and root are published in that order).
         let entry = unsafe { Self::in_root(root, nr) };
@@ -178,28 +175,49 @@ where
         unsafe { &*entry }
     }
 
-    unsafe fn ensure<E: MetadataMemory>(
+    unsafe fn prepare<E: MetadataMemory>(
         &self,
         nr: SectionNr,
         node: NodeId,
         env: &mut E,
-    ) -> Result<&Entry<Self>, OutOfMemory> {
+    ) -> Result<Slot<'_, Self>, OutOfMemory> {
         let layout = Self::root_layout(node)?;
-        let (slot, origin) = self.slot(nr).ok_or(OutOfMemory::new(layout, node))?;
+        let (slot, _) = self.slot(nr).ok_or(OutOfMemory::new(layout, node))?;
         // Relaxed: only the writer stores, and the caller is the writer.
         let mut root = slot.load(Ordering::Relaxed);
+        let mut fresh = None;
         if root.is_null() {
             let block = env.alloc_zeroed(layout, node)?;
-            origin.store(block.origin().code(), Ordering::Relaxed);
             root = block.start().cast().as_ptr();
-            // Release: pairs with the Acquires of the lookups; the entries behind it are zeroed.
-            slot.store(root, Ordering::Release);
-            self.occupancy.set((nr.get() >> Self::INDEX_BITS) / Self::STRIDE);
+            fresh = Some(FreshRoot { start: block.start(), layout, origin: block.origin() });
         }
-        // SAFETY: the root is live: it was there, or was just stored.
+        // SAFETY: the root is live: it is in the table, or was just allocated, zeroed, with room for its entries.
         let entry = unsafe { Self::in_root(root, nr) };
         // SAFETY: as in `entry`.
-        Ok(unsafe { &*entry })
+        Ok(Slot { entry: unsafe { &*entry }, fresh })
+    }
+
+    unsafe fn commit(&self, nr: SectionNr, slot: Slot<'_, Self>) {
+        let (Some(fresh), Some((root, origin))) = (slot.fresh, self.slot(nr)) else { return };
+        self.occupancy.set(Self::occupancy_slot(nr));
+        // Relaxed: only the writer reads it.
+        origin.store(fresh.origin.code(), Ordering::Relaxed);
+        // Release: pairs with the Acquires of the lookups, so that the entries behind it are seen.
+        root.store(fresh.start.cast().as_ptr(), Ordering::Release);
+    }
+
+    unsafe fn unlink_empty_root(&self, nr: SectionNr) -> Option<FreshRoot> {
+        let (slot, origin) = self.slot(nr)?;
+        if self.next_in_root(nr.get() & !(G::SECTIONS_PER_ROOT - 1)).is_some() {
+            return None;
+        }
+        // Relaxed, both: only the writer changes them; readers that still hold the root are waited for by the caller.
+        let start = NonNull::new(slot.swap(core::ptr::null_mut(), Ordering::Relaxed))?.cast();
+        let origin = Origin::from_code(origin.load(Ordering::Relaxed))?;
+        if !self.any_root(Self::occupancy_slot(nr)) {
+            self.occupancy.clear(Self::occupancy_slot(nr));
+        }
+        Some(FreshRoot { start, layout: Self::root_layout(NodeId::new(0)).ok()?, origin })
     }
 
     fn note(&self, _nr: SectionNr, _occupied: Occupied) {
@@ -222,9 +240,12 @@ where
     fn release<E: MetadataMemory>(&mut self, env: &mut E, refused: &mut dyn FnMut(SectionNr, ForeignBlock)) {
         while let Some(slot) = self.occupancy.next(0) {
             for root in slot * Self::STRIDE..(slot + 1) * Self::STRIDE {
-                let Ok(index) = usize::try_from(root) else { continue };
-                if let Err(block) = self.give_back(index, env) {
-                    refused(SectionNr::new(root * G::SECTIONS_PER_ROOT), block);
+                let first = SectionNr::new(root * G::SECTIONS_PER_ROOT);
+                // SAFETY: `&mut self`: no reader is left, and nobody holds an entry.
+                let unlinked = unsafe { self.unlink_empty_root(first) };
+                // SAFETY: as above.
+                if let Some(Err(block)) = unlinked.map(|root| unsafe { root.give_back(env) }) {
+                    refused(first, block);
                 }
             }
             self.occupancy.clear(slot);

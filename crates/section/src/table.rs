@@ -1,10 +1,14 @@
 //! What the two section tables have in common.
 
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
 use sparsemem_core::{
-    ForeignBlock, Geometry, MetadataMemory, NodeId, OutOfMemory, PageDescriptor, SectionNr, Usage,
+    ForeignBlock, Geometry, MetadataMemory, NodeId, Origin, OutOfMemory, PageDescriptor, SectionNr, Usage,
 };
 
 use crate::SectionEntry;
+use crate::give_back::give_back;
 
 /// The entry type of a table.
 pub(crate) type Entry<T> = SectionEntry<<T as SectionTable>::Page, <T as SectionTable>::Usage>;
@@ -13,8 +17,8 @@ pub(crate) type Entry<T> = SectionEntry<<T as SectionTable>::Page, <T as Section
 ///
 /// # Safety
 ///
-/// [`SectionTable::entry`] gives, for the same number, the same entry at every call, from the [`SectionTable::ensure`]
-/// that made it until [`SectionTable::release`]; entries of different numbers are different.
+/// [`SectionTable::entry`] gives, for the same number, the same entry at every call, from the [`SectionTable::commit`]
+/// that made it until its root is taken out; entries of different numbers are different.
 pub unsafe trait SectionTable: Send + Sync {
     /// Sizes of pages, subsections and sections.
     type Geometry: Geometry;
@@ -45,7 +49,7 @@ pub unsafe trait SectionTable: Send + Sync {
     /// As [`SectionTable::entry`], and the section must be present.
     unsafe fn entry_unchecked(&self, nr: SectionNr) -> &Entry<Self>;
 
-    /// Makes sure that a section has an entry; for the writer of the model.
+    /// Finds the entry of a section, or allocates a root for it that nobody sees yet; for the writer of the model.
     ///
     /// # Errors
     ///
@@ -53,14 +57,29 @@ pub unsafe trait SectionTable: Send + Sync {
     ///
     /// # Safety
     ///
-    /// The caller is the model's writer, `nr` exists in the geometry, and the reference is used as
-    /// [`SectionTable::entry`] says.
-    unsafe fn ensure<E: MetadataMemory>(
+    /// The caller is the model's writer, `nr` exists in the geometry, and the entry is used as
+    /// [`SectionTable::entry`] says. The slot has to be committed or discarded.
+    unsafe fn prepare<E: MetadataMemory>(
         &self,
         nr: SectionNr,
         node: NodeId,
         env: &mut E,
-    ) -> Result<&Entry<Self>, OutOfMemory>;
+    ) -> Result<Slot<'_, Self>, OutOfMemory>;
+
+    /// Makes what was prepared visible.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the model's writer, and `slot` is from [`SectionTable::prepare`] of this table for `nr`.
+    unsafe fn commit(&self, nr: SectionNr, slot: Slot<'_, Self>);
+
+    /// Takes the root of a section out of the table, if no section of it is known any more.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the model's writer, holds no entry of the root, and gives the root back only after a grace
+    /// period, or with `&mut` of the model.
+    unsafe fn unlink_empty_root(&self, nr: SectionNr) -> Option<FreshRoot>;
 
     /// Notes that an entry is about to be, or may no longer be, absent; for the writer of the model.
     fn note(&self, nr: SectionNr, occupied: Occupied);
@@ -68,7 +87,7 @@ pub unsafe trait SectionTable: Send + Sync {
     /// The first section at or after `from` whose word is not zero.
     fn next_known(&self, from: SectionNr) -> Option<SectionNr>;
 
-    /// Gives back what [`SectionTable::ensure`] allocated, telling `refused` of blocks that were not taken.
+    /// Gives back every root, telling `refused` of blocks that were not taken.
     fn release<E: MetadataMemory>(&mut self, env: &mut E, refused: &mut dyn FnMut(SectionNr, ForeignBlock));
 
     /// Bytes of the table as it is now, all levels.
@@ -82,4 +101,38 @@ pub enum Occupied {
     Yes,
     /// No longer.
     No,
+}
+
+/// An entry that is there, or is about to be.
+#[must_use = "a prepared root is lost if it is neither committed nor discarded"]
+pub struct Slot<'t, T: SectionTable + ?Sized> {
+    /// The entry; visible to readers only if there was a root already.
+    pub(crate) entry: &'t Entry<T>,
+    /// The root that was allocated for it.
+    pub(crate) fresh: Option<FreshRoot>,
+}
+
+/// A root that no reader can reach.
+#[derive(Debug)]
+#[must_use = "the root is owned and has to be given back"]
+pub struct FreshRoot {
+    pub(crate) start: NonNull<u8>,
+    pub(crate) layout: Layout,
+    pub(crate) origin: Origin,
+}
+
+impl FreshRoot {
+    /// Gives the root's memory back.
+    ///
+    /// # Errors
+    ///
+    /// [`ForeignBlock`] if the environment does not know it; it is lost then.
+    ///
+    /// # Safety
+    ///
+    /// No reader uses the root any more.
+    pub(crate) unsafe fn give_back<E: MetadataMemory>(self, env: &mut E) -> Result<(), ForeignBlock> {
+        // SAFETY: a root is a block of its own, and this value is its only owner.
+        unsafe { give_back(env, self.start, self.layout, self.origin) }
+    }
 }

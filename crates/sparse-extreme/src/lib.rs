@@ -22,4 +22,5 @@ use sparsemem_usage_map::SectionUsage;
 /// [`NR_ROOTS_LEN`](sparsemem_core::SectionShape::NR_ROOTS_LEN).
 ///
 /// Source: Linux `SPARSEMEM_EXTREME`.
-pub type SparseExtreme<G, P, R, const N: usize> = SparseModel<RootedTable<G, P, SectionUsage<G>, N>, Encoded, R>;
+pub type SparseExtreme<G, P, R, const N: usize> =
+    SparseModel<RootedTable<G, P, SectionUsage<G>, N>, Encoded, R>;

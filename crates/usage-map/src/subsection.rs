@@ -72,12 +72,6 @@ impl<G: Geometry> SubsectionMap<G> {
         SubsectionBits::from_words(self.words.words().iter().map(|word| word.load(Ordering::Acquire)))
     }
 
-    /// Sets the bits that `range` touches, whatever they were.
-    pub(crate) fn mark(&self, range: PfnRange) -> Result<(), SpanError> {
-        self.insert(SubsectionBits::touched::<G>(range)?);
-        Ok(())
-    }
-
     /// Sets the bits that `range` touches, if none is set.
     pub(crate) fn fill(&self, range: PfnRange) -> Result<(), FillError> {
         let wanted = SubsectionBits::touched::<G>(range)?;
@@ -96,15 +90,20 @@ impl<G: Geometry> SubsectionMap<G> {
         if !absent.is_empty() {
             return Err(ClearError::Absent { range, absent });
         }
-        for (word, bits) in self.words.words().iter().zip(wanted.words()) {
-            // Release: what the writer did before is seen by who finds the bit cleared.
-            word.fetch_and(!bits, Ordering::Release);
-        }
+        self.remove(wanted);
         Ok(())
     }
 
-    /// Sets bits.
-    fn insert(&self, bits: SubsectionBits) {
+    /// Clears bits, whatever they were.
+    pub(crate) fn remove(&self, bits: SubsectionBits) {
+        for (word, bits) in self.words.words().iter().zip(bits.words()) {
+            // Release: what the writer did before is seen by who finds the bit cleared.
+            word.fetch_and(!bits, Ordering::Release);
+        }
+    }
+
+    /// Sets bits, whatever they were.
+    pub(crate) fn insert(&self, bits: SubsectionBits) {
         for (word, bits) in self.words.words().iter().zip(bits.words()) {
             // Release: pairs with the Acquire in `contains` and `snapshot`.
             word.fetch_or(*bits, Ordering::Release);
@@ -155,17 +154,8 @@ mod tests {
         let (none, two) = (span(0x8000, 0), span(0xff00, 0x200));
         assert_eq!(map.fill(none), Err(FillError::Span(SpanError::Empty { range: none })));
         assert_eq!(map.clear(none), Err(ClearError::Span(SpanError::Empty { range: none })));
-        assert_eq!(map.mark(none), Err(SpanError::Empty { range: none }));
         assert_eq!(map.fill(two), Err(FillError::Span(SpanError::CrossesSection { range: two })));
         assert!(map.snapshot().is_empty());
-    }
-
-    #[test]
-    fn marks_may_meet_in_one_subsection() {
-        let map = SubsectionMap::<X86_64>::new();
-        map.mark(span(0x8000, 3)).unwrap();
-        map.mark(span(0x8100, 0x101)).unwrap();
-        assert_eq!(map.snapshot().words()[0], 0b11);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use sparsemem_core::primitive::{AtomicU8, Ordering};
 use sparsemem_core::{
-    BitWords, Geometry, Origin, PfnRange, SectionShape, SpanError, SubsectionBits, SubsectionIdx, Usage,
+    BitWords, Geometry, Origin, PfnRange, SectionShape, SubsectionBits, SubsectionIdx, Usage,
 };
 
 use crate::pageblock::{Isolation, MigrateType, PageblockError, Pageblocks};
@@ -143,8 +143,12 @@ impl<G: Geometry> Usage for SectionUsage<G> {
         self.subsections.contains(index)
     }
 
-    fn mark(&self, range: PfnRange) -> Result<(), SpanError> {
-        self.subsections.mark(range)
+    fn insert(&self, bits: SubsectionBits) {
+        self.subsections.insert(bits);
+    }
+
+    fn remove(&self, bits: SubsectionBits) {
+        self.subsections.remove(bits);
     }
 
     fn snapshot(&self) -> SubsectionBits {
