@@ -1,0 +1,117 @@
+//! What can go wrong, one type per operation.
+
+use core::fmt;
+
+use x86_64::PhysAddr;
+
+use crate::depth::BadRange;
+use crate::{LeafSize, Level, VirtAddr, VirtRange};
+
+/// What memory was wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// A table page of this level.
+    Table(Level),
+    /// A leaf of this size.
+    Leaf(LeafSize),
+}
+
+impl Wanted {
+    /// The alignment, in bytes, that the memory has to have.
+    #[must_use]
+    pub const fn align_bytes(self) -> u64 {
+        match self {
+            Self::Table(_) => LeafSize::Size4KiB.bytes(),
+            Self::Leaf(size) => size.bytes(),
+        }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(level) => write!(f, "{level} table"),
+            Self::Leaf(size) => write!(f, "{size} leaf"),
+        }
+    }
+}
+
+/// Why [`PageTable::populate`](crate::PageTable::populate) did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PopulateError {
+    /// The range has no bytes.
+    #[error("nothing to populate in the empty range {range}")]
+    Empty {
+        /// The range that was given.
+        range: VirtRange,
+    },
+    /// The range has addresses that the processor cannot translate at this depth.
+    #[error("range {range} is not canonical")]
+    NonCanonical {
+        /// The range that was given.
+        range: VirtRange,
+    },
+    /// There is no memory for a table or for a leaf of the smallest size.
+    #[error("out of memory for a {what} at {at}")]
+    OutOfMemory {
+        /// The first address that it would have translated and that was not mapped.
+        at: VirtAddr,
+        /// What was wanted.
+        what: Wanted,
+    },
+    /// The memory that was allocated is not aligned to its own size; it was given back.
+    #[error("frame {frame:#x} is misaligned for a {what} at {at}")]
+    Misaligned {
+        /// The first address that it would have translated and that was not mapped.
+        at: VirtAddr,
+        /// The frame that was allocated.
+        frame: PhysAddr,
+        /// What was wanted.
+        what: Wanted,
+    },
+    /// The surroundings refused a leaf.
+    #[error("{size} leaf at {at} was refused")]
+    LinkRefused {
+        /// The first address of the leaf.
+        at: VirtAddr,
+        /// The size of the leaf.
+        size: LeafSize,
+    },
+}
+
+impl PopulateError {
+    pub(crate) const fn bad_range(bad: BadRange, range: VirtRange) -> Self {
+        match bad {
+            BadRange::Empty => Self::Empty { range },
+            BadRange::NonCanonical => Self::NonCanonical { range },
+        }
+    }
+}
+
+/// Why [`PageTable::unmap`](crate::PageTable::unmap) did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnmapError {
+    /// The range has no bytes.
+    #[error("nothing to unmap in the empty range {range}")]
+    Empty {
+        /// The range that was given.
+        range: VirtRange,
+    },
+    /// The range has addresses that the processor cannot translate at this depth.
+    #[error("range {range} is not canonical")]
+    NonCanonical {
+        /// The range that was given.
+        range: VirtRange,
+    },
+}
+
+impl UnmapError {
+    pub(crate) const fn bad_range(bad: BadRange, range: VirtRange) -> Self {
+        match bad {
+            BadRange::Empty => Self::Empty { range },
+            BadRange::NonCanonical => Self::NonCanonical { range },
+        }
+    }
+}

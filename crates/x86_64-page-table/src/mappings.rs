@@ -1,0 +1,126 @@
+//! Everything that is mapped in a range, and the tables it takes.
+
+use crate::page::{Page, Pages};
+use crate::{Level, Mapping, PageTable, TableMemory, VirtRange};
+
+/// The leaves in a range, in order of address; made by [`PageTable::mappings`].
+#[derive(Debug)]
+#[must_use = "an iterator does nothing until it is asked"]
+pub struct Mappings<'m, M: ?Sized> {
+    tree: PageTable,
+    mem: &'m M,
+    /// What is left to visit.
+    left: Option<Pages>,
+}
+
+/// How many table pages there are of each level; made by [`PageTable::table_pages`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TablePages {
+    pte: u64,
+    pmd: u64,
+    pud: u64,
+    p4d: u64,
+    pgd: u64,
+}
+
+impl PageTable {
+    /// The leaves that map a byte of `range`, each of them once and whole, in order of address.
+    ///
+    /// Addresses that are not canonical are mapped by nothing, so any range may be asked for.
+    ///
+    /// # Cost
+    ///
+    /// A walk for each leaf and each absent entry that stands for addresses in `range`. What lies below an absent
+    /// entry costs nothing.
+    pub fn mappings<'m, M: TableMemory + ?Sized>(&self, mem: &'m M, range: VirtRange) -> Mappings<'m, M> {
+        Mappings { tree: *self, mem, left: Pages::touching(range) }
+    }
+
+    /// Counts the table pages that a walk to any address in `range` goes through, each of them once.
+    ///
+    /// The root is one of them, at its level, if any address in `range` is canonical.
+    ///
+    /// # Cost
+    ///
+    /// As for [`mappings`](Self::mappings).
+    #[must_use]
+    pub fn table_pages<M: TableMemory + ?Sized>(&self, mem: &M, range: VirtRange) -> TablePages {
+        let mut count = TablePages::default();
+        let mut left = Pages::touching(range);
+        while let Some(page) = self.next_canonical(left) {
+            let behind = self.count_entered(mem, page, &mut count);
+            left = left.and_then(|pages| pages.starting_at(behind));
+        }
+        count
+    }
+
+    /// Counts the tables that pages before `page` had no part in; returns the page behind the last entry's slot.
+    ///
+    /// The pages come in order and end with slots, so a later walk enters a table exactly where the table starts.
+    /// Only the very first walk, with nothing counted yet, may enter its tables in the middle.
+    fn count_entered<M: TableMemory + ?Sized>(&self, mem: &M, page: Page, count: &mut TablePages) -> Page {
+        let is_first = count.total() == 0;
+        let mut behind = page;
+        for step in self.steps(mem, page) {
+            if is_first || page.starts_table(step.level()) {
+                count.add(step.level());
+            }
+            behind = step.slot().end();
+        }
+        behind
+    }
+
+    /// The first page in `left` that the processor can translate.
+    fn next_canonical(&self, left: Option<Pages>) -> Option<Page> {
+        let page = self.depth.skip_hole(left?.first());
+        (page < left?.end()).then_some(page)
+    }
+}
+
+impl<M: TableMemory + ?Sized> Iterator for Mappings<'_, M> {
+    type Item = Mapping;
+
+    fn next(&mut self) -> Option<Mapping> {
+        while let Some(page) = self.tree.next_canonical(self.left) {
+            let last = self.tree.stop(self.mem, page).last;
+            self.left = self.left.and_then(|pages| pages.starting_at(last.slot().end()));
+            if let Some(mapping) = last.mapping() {
+                return Some(mapping);
+            }
+        }
+        None
+    }
+}
+
+impl<M: TableMemory + ?Sized> core::iter::FusedIterator for Mappings<'_, M> {}
+
+impl TablePages {
+    /// The number of table pages of `level`.
+    #[must_use]
+    pub const fn of(self, level: Level) -> u64 {
+        match level {
+            Level::PTE => self.pte,
+            Level::PMD => self.pmd,
+            Level::PUD => self.pud,
+            Level::P4D => self.p4d,
+            _ => self.pgd,
+        }
+    }
+
+    /// The number of table pages of all levels.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.pte + self.pmd + self.pud + self.p4d + self.pgd
+    }
+
+    /// Counts one more table page of `level`.
+    const fn add(&mut self, level: Level) {
+        match level {
+            Level::PTE => self.pte += 1,
+            Level::PMD => self.pmd += 1,
+            Level::PUD => self.pud += 1,
+            Level::P4D => self.p4d += 1,
+            _ => self.pgd += 1,
+        }
+    }
+}

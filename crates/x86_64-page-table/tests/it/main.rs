@@ -1,0 +1,14 @@
+//! What populate, unmap and walk promise, over tables in host memory that can fail on command.
+
+mod host;
+
+mod concurrent;
+mod faults;
+mod input;
+mod oracle;
+mod pieces;
+mod populate;
+mod straddle;
+mod top;
+mod unmap;
+mod walk;

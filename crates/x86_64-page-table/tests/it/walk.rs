@@ -1,0 +1,90 @@
+//! Walks, lists of mappings and counts of tables agree with the tables.
+
+use sparsemem_x86_64_page_table::{Depth, LeafSize, Level, Mapping, VirtAddr, VirtRange, Walk};
+
+use crate::host::Host;
+use crate::straddle::{range, up_to};
+
+const BASE: u64 = 0xffff_ea00_0000_0000;
+const MIB2: u64 = 2 << 20;
+const GIB: u64 = 1 << 30;
+
+/// A leaf of each size, with holes between them.
+fn mixed() -> Host {
+    let mut host = Host::new(Depth::Four);
+    let tree = host.tree;
+    let leaves = [
+        (BASE + 0x3000, LeafSize::Size4KiB),
+        (BASE + 2 * MIB2, LeafSize::Size2MiB),
+        (BASE + 3 * GIB, LeafSize::Size1GiB),
+    ];
+    for (at, size) in leaves {
+        let _ = tree.populate(&mut host, range(at, 1), up_to(size)).unwrap();
+    }
+    host.check();
+    host
+}
+
+#[test]
+fn holes_are_as_large_as_the_absent_entry() {
+    let host = mixed();
+    let tree = host.tree;
+    let holes = [
+        (BASE + 0x2fff, BASE + 0x2000, LeafSize::Size4KiB.bytes(), Level::PTE),
+        (BASE + 0x4000, BASE + 0x4000, LeafSize::Size4KiB.bytes(), Level::PTE),
+        (BASE + MIB2 + 5, BASE + MIB2, LeafSize::Size2MiB.bytes(), Level::PMD),
+        (BASE + 2 * GIB - 1, BASE + GIB, LeafSize::Size1GiB.bytes(), Level::PUD),
+        (BASE + (1 << 39), BASE + (1 << 39), 1 << 39, Level::P4D),
+    ];
+    for (at, start, len_bytes, level) in holes {
+        let hole = range(start, len_bytes);
+        assert_eq!(tree.walk(&host, VirtAddr::new(at)), Walk::Absent { hole, level });
+    }
+}
+
+#[test]
+fn mappings_agree_with_walks_and_with_the_tables() {
+    let host = mixed();
+    let tree = host.tree;
+    let all: Vec<Mapping> = tree.mappings(&host, range(BASE, 4 * GIB)).collect();
+    let expected: Vec<_> = host.linked_leaves().into_values().collect();
+    assert_eq!(all.len(), expected.len());
+    for (mapping, leaf) in all.iter().zip(expected) {
+        assert_eq!((mapping.range, mapping.size), (leaf.range, leaf.size));
+        assert_eq!(mapping.frame.start.as_u64(), leaf.frame);
+        assert_eq!(u64::from(mapping.frame.tag.get()), leaf.raw >> 9 & 3);
+        for at in [mapping.range.start(), mapping.range.last().unwrap()] {
+            assert_eq!(tree.walk(&host, at), Walk::Leaf(*mapping));
+        }
+    }
+}
+
+#[test]
+fn a_leaf_that_the_range_only_touches_is_listed_whole() {
+    let host = mixed();
+    let tree = host.tree;
+    let touching = |start, len_bytes| -> Vec<VirtRange> {
+        tree.mappings(&host, range(start, len_bytes)).map(|leaf| leaf.range).collect()
+    };
+    assert_eq!(touching(BASE + 3 * MIB2 - 1, 1), [range(BASE + 2 * MIB2, MIB2)]);
+    assert_eq!(touching(BASE + 3 * MIB2, 1), []);
+    assert_eq!(touching(BASE + 2 * MIB2 - 1, 1), []);
+    assert_eq!(touching(BASE + 3 * GIB + 7, 1), [range(BASE + 3 * GIB, GIB)]);
+    assert_eq!(touching(BASE + 0x3000, 0), []);
+}
+
+#[test]
+fn each_table_is_counted_once() {
+    let host = mixed();
+    let tree = host.tree;
+    let count = |start, len_bytes| {
+        let pages = tree.table_pages(&host, range(start, len_bytes));
+        [Level::PTE, Level::PMD, Level::PUD, Level::P4D, Level::PGD].map(|level| pages.of(level))
+    };
+    assert_eq!(count(BASE, 4 * GIB), [1, 1, 1, 1, 0]);
+    assert_eq!(count(BASE + 0x1fff, 2), [1, 1, 1, 1, 0]);
+    assert_eq!(count(BASE + MIB2, GIB), [0, 1, 1, 1, 0]);
+    assert_eq!(count(BASE + GIB, 1), [0, 0, 1, 1, 0]);
+    assert_eq!(count(BASE + (1 << 39), 1), [0, 0, 0, 1, 0]);
+    assert_eq!(count(BASE, 0), [0; 5]);
+}
