@@ -9,7 +9,7 @@
 
 use crate::{
     ForeignBlock, Geometry, GracePeriod, LinkRefused, MemoryModel, NodeId, OutOfMemory, Pfn, PfnRange,
-    SectionFlags, SectionLoss, SectionNr, SectionShape, SubsectionBits,
+    SectionLoss, SectionNr, SectionShape, SubsectionBits,
 };
 
 /// Why frames cannot be an argument of an operation on one section.
@@ -126,6 +126,16 @@ pub enum RetireError {
         /// Those of their subsections that are absent.
         absent: SubsectionBits,
     },
+    /// Some of the frames are online.
+    #[error("{frames} is online in subsections {online:?} of section {section}; offline it first")]
+    Online {
+        /// The frames that were to be retired.
+        frames: PfnRange,
+        /// Their section.
+        section: SectionNr,
+        /// Those of their subsections that are online.
+        online: SubsectionBits,
+    },
 }
 
 /// What became of a section's memmap when some of it was retired.
@@ -149,50 +159,36 @@ pub enum Left {
     Nothing,
 }
 
-/// Why a section's flags could not be changed. They are as they were.
+/// Why frames could not be set online or offline, or marked as shared. They are as they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MarkError {
     /// Another slow operation of this model is running.
     #[error("another operation of this model is running")]
     Busy,
-    /// The section has no memmap.
-    #[error("section {section} has no memmap")]
-    NoMemmap {
-        /// The section.
+    /// The frames are no subsections of one section.
+    #[error(transparent)]
+    Frames(#[from] FramesError),
+    /// Some of the frames are not there.
+    #[error("{frames} is absent in subsections {absent:?} of section {section}")]
+    Absent {
+        /// The frames that were to be marked.
+        frames: PfnRange,
+        /// Their section.
         section: SectionNr,
+        /// Those of their subsections that are absent.
+        absent: SubsectionBits,
     },
-    /// The section is marked so already.
-    #[error("section {section} is marked {mark:?} already")]
-    Unchanged {
-        /// The section.
+    /// Some of the frames are marked so already.
+    #[error("{frames} is so already in subsections {already:?} of section {section}")]
+    Already {
+        /// The frames that were to be marked.
+        frames: PfnRange,
+        /// Their section.
         section: SectionNr,
-        /// The mark.
-        mark: Mark,
+        /// Those of their subsections that are marked so already.
+        already: SubsectionBits,
     },
-}
-
-/// A mark that a present section can be given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// Its memory belongs to an online memory block.
-    Online,
-    /// Its memory is offline.
-    Offline,
-    /// A device range shares it with something else; the mark goes only with the section (H-62).
-    SharedWithDevice,
-}
-
-impl Mark {
-    /// The flags of a section that has `flags` after it was given the mark.
-    #[must_use]
-    pub fn applied_to(self, flags: SectionFlags) -> SectionFlags {
-        match self {
-            Self::Online => flags | SectionFlags::ONLINE,
-            Self::Offline => flags - SectionFlags::ONLINE,
-            Self::SharedWithDevice => flags | SectionFlags::TAINT_ZONE_DEVICE,
-        }
-    }
 }
 
 /// Subsections come, with memory and mappings from an environment `E`.
@@ -209,13 +205,33 @@ pub trait InstallModel<E>: MemoryModel {
     ///
     /// [`InstallError`], naming frames, section and cause; the model is as it was.
     fn install(&self, env: &mut E, frames: PfnRange, node: NodeId) -> Result<(), InstallError>;
+}
 
-    /// Marks a present section.
+/// Subsections that are there are marked: online, offline, shared with a device.
+pub trait MarkModel: MemoryModel {
+    /// Marks `frames`, populated subsections of one section, as online: lookups for online frames find them.
+    ///
+    /// Source: Linux `online_mem_sections`. Differs from Linux: the state is kept per subsection; the section's flag
+    /// says whether any is online.
     ///
     /// # Errors
     ///
-    /// [`MarkError`], naming the section.
-    fn mark(&self, section: SectionNr, mark: Mark) -> Result<(), MarkError>;
+    /// [`MarkError`], naming frames, section and cause.
+    fn set_online(&self, frames: PfnRange) -> Result<(), MarkError>;
+
+    /// Marks `frames`, online subsections of one section, as offline.
+    ///
+    /// # Errors
+    ///
+    /// [`MarkError`], naming frames, section and cause.
+    fn set_offline(&self, frames: PfnRange) -> Result<(), MarkError>;
+
+    /// Marks the section of `frames` as shared with a device; the mark goes only with the section (H-62).
+    ///
+    /// # Errors
+    ///
+    /// [`MarkError`], naming frames, section and cause; that the section is marked already is none.
+    fn taint(&self, frames: PfnRange) -> Result<(), MarkError>;
 }
 
 /// Subsections go. Only for domains with a grace period: see [`Reclaim`](crate::Reclaim).

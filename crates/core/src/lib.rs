@@ -63,7 +63,7 @@ pub use boot::{
     BootError, BootEvent, BootModel, BootSummary, Footprint, MemoryRange, SectionLoss, TearDownError,
 };
 pub use control::{
-    FramesError, InstallError, InstallModel, Left, Mark, MarkError, RetireError, RetireModel, Retired,
+    FramesError, InstallError, InstallModel, Left, MarkError, MarkModel, RetireError, RetireModel, Retired,
 };
 pub use descriptor::{Page, PageDescriptor, SectionStamp, initialise};
 pub use flags::{SECTION_FLAG_BITS, SectionFlags};

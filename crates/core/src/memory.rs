@@ -177,6 +177,16 @@ pub unsafe trait MetadataMemory: PhysMap {
     /// [`OutOfMemory`] if no block can be had; nothing has changed then.
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory>;
 
+    /// Gives a zeroed block for descriptors. The same as [`MetadataMemory::alloc_zeroed`], unless the provider sets
+    /// memory aside for them: an altmap gives its device's own memory here, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`] if no block can be had; nothing has changed then.
+    fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        self.alloc_zeroed(layout, node)
+    }
+
     /// Takes a block back.
     ///
     /// # Errors

@@ -50,6 +50,20 @@ pub unsafe trait MemoryModel: Sync {
     /// the subsection bit.
     fn lookup_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>>;
 
+    /// Finds the descriptor of a frame that is online: of RAM that the page allocator has, not of a device.
+    ///
+    /// Tells the two apart also where they share a section. Source: Linux `pfn_to_online_page`. Differs from Linux:
+    /// there is no second lookup for shared sections, because the online state is kept per subsection.
+    ///
+    /// # Concurrency
+    ///
+    /// As [`MemoryModel::lookup_with`].
+    ///
+    /// # Cost
+    ///
+    /// One load of the section word (and of the root), the usage pointer, and the online bit.
+    fn lookup_online_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>>;
+
     /// Finds the descriptor of a frame that is known to have one: what C gets from `pfn_to_page`.
     ///
     /// # Safety
@@ -151,6 +165,11 @@ unsafe impl<M: MemoryModel> MemoryModel for &M {
     #[inline]
     fn lookup_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>> {
         (**self).lookup_with(pfn, guard)
+    }
+
+    #[inline]
+    fn lookup_online_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>> {
+        (**self).lookup_online_with(pfn, guard)
     }
 
     #[inline]

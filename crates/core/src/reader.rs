@@ -47,6 +47,19 @@ impl<'m, M: MemoryModel> Reader<'m, M> {
         Some(unsafe { found.as_ref() })
     }
 
+    /// The descriptor of a frame that is online, or `None`.
+    ///
+    /// # Cost
+    ///
+    /// That of [`MemoryModel::lookup_online_with`].
+    #[inline]
+    #[must_use]
+    pub fn online_page(&self, pfn: Pfn) -> Option<&M::Page> {
+        let found = self.model.lookup_online_with(pfn, &self.guard)?;
+        // SAFETY: as in `page`.
+        Some(unsafe { found.as_ref() })
+    }
+
     /// Like [`Reader::page`], but says why there is no descriptor.
     ///
     /// # Errors

@@ -11,10 +11,16 @@ pub struct SectionState {
     pub early_node: Option<NodeId>,
     /// The populated subsections; empty while there is no usage.
     pub subsections: SubsectionBits,
+    /// Those of them that are online.
+    pub online: SubsectionBits,
 }
 
 impl SectionState {
     /// The state of a section of which nothing is known.
-    pub const ABSENT: Self =
-        Self { flags: SectionFlags::empty(), early_node: None, subsections: SubsectionBits::EMPTY };
+    pub const ABSENT: Self = Self {
+        flags: SectionFlags::empty(),
+        early_node: None,
+        subsections: SubsectionBits::EMPTY,
+        online: SubsectionBits::EMPTY,
+    };
 }

@@ -36,6 +36,22 @@ pub trait Usage: Send + Sync + 'static {
     /// Takes populated subsections out, which may be absent already; for the writer of the model.
     fn remove(&self, bits: SubsectionBits);
 
+    /// Whether a subsection is online: populated, and its frames in the hands of the page allocator.
+    ///
+    /// # Cost
+    ///
+    /// One load.
+    fn is_online(&self, index: SubsectionIdx) -> bool;
+
+    /// Marks subsections as online; for the writer of the model.
+    fn insert_online(&self, bits: SubsectionBits);
+
+    /// Marks subsections as offline; for the writer of the model.
+    fn remove_online(&self, bits: SubsectionBits);
+
+    /// The online subsections, as a value.
+    fn online(&self) -> SubsectionBits;
+
     /// The populated subsections, as a value.
     fn snapshot(&self) -> SubsectionBits;
 }

@@ -293,7 +293,9 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
                 // SAFETY: a usage in an entry is live, and the boot is the model's writer.
                 let usage = unsafe { usage.as_ref() };
                 // `by_section` gives parts of one section that are not empty: there is always a set.
-                usage.insert(SubsectionBits::touched::<T::Geometry>(part).unwrap_or_default());
+                let bits = SubsectionBits::touched::<T::Geometry>(part).unwrap_or_default();
+                usage.insert(bits);
+                usage.insert_online(bits);
             }
         }
     }

@@ -100,7 +100,7 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
             return Ok(memmap);
         }
         let layout = memmap_layout::<T>(request.node).map_err(SectionLoss::Memmap)?;
-        let block = env.alloc_zeroed(layout, request.node).map_err(SectionLoss::Memmap)?;
+        let block = env.alloc_memmap(layout, request.node).map_err(SectionLoss::Memmap)?;
         Ok(SectionMemmap { first: block.start().cast(), origin: block.origin() })
     }
 

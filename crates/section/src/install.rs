@@ -8,8 +8,8 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    ForeignBlock, FramesError, InstallError, InstallModel, Mark, MarkError, MetadataMemory, NodeId,
-    PageCount, Pfn, PfnRange, Reclaim, SectionFlags, SectionLoss, SectionNr, SubsectionBits, Usage,
+    ForeignBlock, FramesError, InstallError, InstallModel, MetadataMemory, NodeId, PageCount, Pfn, PfnRange,
+    Reclaim, SectionFlags, SectionLoss, SectionNr, SubsectionBits, Usage,
 };
 
 use crate::table::{Entry, Occupied, Slot};
@@ -51,20 +51,6 @@ where
             why,
             refused: install.refused,
         })
-    }
-
-    fn mark(&self, section: SectionNr, mark: Mark) -> Result<(), MarkError> {
-        let _writer = self.writer.take().ok_or(MarkError::Busy)?;
-        // SAFETY: this is the model's writer, so roots stay.
-        let entry = unsafe { self.table.entry(section) };
-        let entry = entry.filter(|entry| entry.word().has_memmap()).ok_or(MarkError::NoMemmap { section })?;
-        let word = entry.word();
-        let flags = mark.applied_to(word.flags());
-        if flags == word.flags() {
-            return Err(MarkError::Unchanged { section, mark });
-        }
-        entry.set_word(word.with_flags(flags));
-        Ok(())
     }
 }
 

@@ -33,6 +33,7 @@ mod entry;
 mod flat;
 mod give_back;
 mod install;
+mod mark;
 mod model;
 mod occupancy;
 mod placement;

@@ -130,6 +130,20 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
     }
 
     #[inline]
+    fn lookup_online_with(&self, pfn: Pfn, guard: &R::Guard) -> Option<NonNull<T::Page>> {
+        let entry = self.entry(pfn.section::<T::Geometry>(), guard)?;
+        let word = entry.word();
+        if !word.flags().contains(SectionFlags::HAS_MEM_MAP.union(SectionFlags::ONLINE)) {
+            return None;
+        }
+        if !Self::usage(entry, guard)?.is_online(pfn.subsection::<T::Geometry>()) {
+            return None;
+        }
+        // SAFETY: the word has a memmap, and an online frame is a valid one.
+        Some(unsafe { self.placement.descriptor(word, pfn) })
+    }
+
+    #[inline]
     unsafe fn lookup_unchecked(&self, pfn: Pfn) -> NonNull<T::Page> {
         // SAFETY: the caller's promise is the same.
         unsafe { self.placement.descriptor_unchecked(&self.table, pfn) }
@@ -165,11 +179,12 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
     fn section(&self, nr: SectionNr) -> SectionState {
         let guard = R::enter();
         let Some(entry) = self.entry(nr, &guard) else { return SectionState::ABSENT };
-        let word = entry.word();
+        let (word, usage) = (entry.word(), Self::usage(entry, &guard));
         SectionState {
             flags: word.flags(),
             early_node: word.early_node(),
-            subsections: Self::usage(entry, &guard).map_or(SubsectionBits::EMPTY, Usage::snapshot),
+            subsections: usage.map_or(SubsectionBits::EMPTY, Usage::snapshot),
+            online: usage.map_or(SubsectionBits::EMPTY, Usage::online),
         }
     }
 

@@ -38,9 +38,13 @@ where
         let entry = unsafe { self.table.entry(section) }.ok_or(none)?;
         let usage = entry.usage().ok_or(none)?;
         // SAFETY: this is the model's writer, so usages in entries stay.
-        let populated = unsafe { usage.as_ref() }.snapshot();
-        if !populated.contains_all(bits) {
-            return Err(RetireError::Absent { frames, section, absent: bits.difference(populated) });
+        let map = unsafe { usage.as_ref() };
+        let (absent, online) = (bits.difference(map.snapshot()), bits.intersection(map.online()));
+        if !absent.is_empty() {
+            return Err(RetireError::Absent { frames, section, absent });
+        }
+        if !online.is_empty() {
+            return Err(RetireError::Online { frames, section, online });
         }
         Ok(self.retire_from(env, entry, usage, (section, frames, bits)))
     }

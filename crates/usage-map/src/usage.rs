@@ -15,7 +15,8 @@ use crate::subsection::{ClearError, FillError, SubsectionMap};
 /// Subsection map and pageblock flags of one section.
 ///
 /// Source: Linux `struct mem_section_usage`, without its RCU head: grace periods are the business of
-/// [`Reclaim`](sparsemem_core::Reclaim).
+/// [`Reclaim`](sparsemem_core::Reclaim). Differs from Linux: it also records which subsections are online, so that
+/// frames of RAM and of a device in one section can be told apart without asking anybody else (X-09, D-17).
 ///
 /// ```
 /// use sparsemem_core::presets::X86_64;
@@ -32,6 +33,7 @@ use crate::subsection::{ClearError, FillError, SubsectionMap};
 #[repr(C)]
 pub struct SectionUsage<G: Geometry> {
     subsections: SubsectionMap<G>,
+    online: SubsectionMap<G>,
     pageblocks: Pageblocks<G>,
     memmap_origin: AtomicU8,
     origin: Origin,
@@ -118,6 +120,7 @@ impl<G: Geometry> Usage for SectionUsage<G> {
         const { G::CHECK }
         Self {
             subsections: SubsectionMap::new(),
+            online: SubsectionMap::new(),
             pageblocks: Pageblocks::new(),
             memmap_origin: AtomicU8::new(origin.code()),
             origin,
@@ -151,6 +154,23 @@ impl<G: Geometry> Usage for SectionUsage<G> {
         self.subsections.remove(bits);
     }
 
+    #[inline]
+    fn is_online(&self, index: SubsectionIdx) -> bool {
+        self.online.contains(index)
+    }
+
+    fn insert_online(&self, bits: SubsectionBits) {
+        self.online.insert(bits);
+    }
+
+    fn remove_online(&self, bits: SubsectionBits) {
+        self.online.remove(bits);
+    }
+
+    fn online(&self) -> SubsectionBits {
+        self.online.snapshot()
+    }
+
     fn snapshot(&self) -> SubsectionBits {
         self.subsections.snapshot()
     }
@@ -170,8 +190,8 @@ mod tests {
         assert_eq!(SectionUsage::<Ppc64Page64K>::map_bytes(), 32 - 16);
         assert_eq!(SectionUsage::<S390x>::map_bytes(), 288 - 16);
         assert_eq!(SectionUsage::<Sparc64>::map_bytes(), 208 - 16);
-        // Two bytes of origins, rounded up.
-        assert_eq!(size_of::<SectionUsage<X86_64>>(), SectionUsage::<X86_64>::map_bytes() + 8);
+        // A word of online bits, and two bytes of origins, rounded up.
+        assert_eq!(size_of::<SectionUsage<X86_64>>(), SectionUsage::<X86_64>::map_bytes() + 16);
     }
 
     #[test]
