@@ -1,0 +1,100 @@
+//! The placement: descriptor *n* is element *n* of the array.
+//!
+//! # Invariants
+//!
+//! 1. Nothing of the descriptor is asked for: the way back is a subtraction, and a division by the descriptor's size,
+//!    which is a shift when that is a power of two.
+
+use core::ptr::NonNull;
+
+use sparsemem_core::{Pfn, PfnRange, VirtAddr, ZeroIsNew};
+use sparsemem_section::{ConstNew, Placement, SectionTable, SectionWord};
+use sparsemem_x86_64_page_table::VirtRange;
+
+use crate::ArrayBase;
+
+/// Finds descriptors by their place in a virtual array that begins at `B`.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct VirtualArray<B> {
+    base: B,
+}
+
+impl<B: ConstNew> ConstNew for VirtualArray<B> {
+    const NEW: Self = Self { base: B::NEW };
+}
+
+// SAFETY: as its only field.
+unsafe impl<B: ZeroIsNew> ZeroIsNew for VirtualArray<B> {}
+
+impl<B> VirtualArray<B> {
+    /// Where the array begins.
+    pub const fn base(&self) -> &B {
+        &self.base
+    }
+}
+
+impl<B: ArrayBase> VirtualArray<B> {
+    /// Element `pfn` of the array, in bounds or not.
+    #[inline]
+    pub(crate) fn element<P>(&self, pfn: Pfn) -> *mut P {
+        #[expect(clippy::cast_possible_truncation, reason = "wrapping arithmetic modulo the address space")]
+        self.base.start().cast::<P>().wrapping_add(pfn.get() as usize)
+    }
+
+    /// The virtual address of frame 0's descriptor.
+    pub(crate) fn start(&self) -> VirtAddr {
+        VirtAddr::new(self.base.start().addr() as u64)
+    }
+
+    /// The bytes of the descriptors of `frames`, or `None` if they do not lie in the array.
+    pub(crate) fn bytes_of<P>(&self, frames: PfnRange) -> Option<VirtRange> {
+        let size = size_of::<P>() as u64;
+        let end = frames.end().get().checked_mul(size)?;
+        if end > self.base.len_bytes() {
+            return None;
+        }
+        let start = self.start().get() + frames.start().get() * size;
+        VirtRange::from_start_len(
+            sparsemem_x86_64_page_table::VirtAddr::new(start),
+            frames.count().get() * size,
+        )
+    }
+
+    /// The frames that have a byte of their descriptor in `bytes`, which lies in the array.
+    pub(crate) fn frames_in<P>(&self, bytes: VirtRange) -> PfnRange {
+        let size = size_of::<P>() as u64;
+        let start = bytes.start().get().saturating_sub(self.start().get());
+        let end = start.saturating_add(bytes.len_bytes());
+        PfnRange::new(Pfn::new(start / size), Pfn::new(end.div_ceil(size))).unwrap_or_default()
+    }
+
+    /// The array's whole range of addresses.
+    pub(crate) fn window(&self) -> Option<VirtRange> {
+        let start = sparsemem_x86_64_page_table::VirtAddr::new(self.start().get());
+        VirtRange::from_start_len(start, self.base.len_bytes())
+    }
+}
+
+// SAFETY: all three ways are the same arithmetic on the same base, and elements of different frames are different.
+unsafe impl<T: SectionTable, B: ArrayBase> Placement<T> for VirtualArray<B> {
+    const NAME: &'static str = "vmemmap";
+
+    #[inline]
+    unsafe fn descriptor(&self, _word: SectionWord<T::Page>, pfn: Pfn) -> NonNull<T::Page> {
+        // SAFETY: the frame is valid, so its descriptor is a mapped element of the array, which is not at null.
+        unsafe { NonNull::new_unchecked(self.element(pfn)) }
+    }
+
+    #[inline]
+    unsafe fn descriptor_unchecked(&self, _table: &T, pfn: Pfn) -> NonNull<T::Page> {
+        // SAFETY: as in `descriptor`.
+        unsafe { NonNull::new_unchecked(self.element(pfn)) }
+    }
+
+    #[inline]
+    unsafe fn frame(&self, _table: &T, page: NonNull<T::Page>) -> Pfn {
+        let bytes = page.addr().get().wrapping_sub(self.base.start().addr());
+        Pfn::new((bytes / size_of::<T::Page>()) as u64)
+    }
+}

@@ -1,0 +1,107 @@
+//! Where the array lies in the kernel's address space.
+//!
+//! # Invariants
+//!
+//! 1. The range is reserved for the array: nothing else is mapped there, and it does not end beyond the address space.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use sparsemem_core::primitive::{AtomicPtr, AtomicU64, Ordering};
+use sparsemem_core::{ArrayPlace, ZeroIsNew};
+use sparsemem_section::ConstNew;
+
+/// The place of the array.
+///
+/// # Safety
+///
+/// [`ArrayBase::start`] never changes once a model with this base is up, and the [`ArrayBase::len_bytes`] bytes from
+/// there are virtual addresses that only the model maps.
+pub unsafe trait ArrayBase: Send + Sync + 'static {
+    /// The address of the descriptor of frame 0.
+    fn start(&self) -> *mut u8;
+
+    /// Bytes that are set aside for the array.
+    fn len_bytes(&self) -> u64;
+}
+
+/// A place known at compile time: lookups need no load.
+pub struct ConstBase<A> {
+    place: PhantomData<fn() -> A>,
+}
+
+impl<A: ArrayPlace> ConstBase<A> {
+    /// Fails to compile for a place that cannot be.
+    const CHECK: () = {
+        assert!(A::START.is_multiple_of(1 << 21), "the array begins on a 2 MiB border");
+        assert!(A::START != 0, "the array does not begin at the null address");
+        assert!(A::START.checked_add(A::BYTES).is_some(), "the array ends within the address space");
+        assert!(A::START <= usize::MAX as u64, "the array begins within the target's addresses");
+    };
+}
+
+// SAFETY: both are constants, and the place promises the reservation.
+unsafe impl<A: ArrayPlace> ArrayBase for ConstBase<A> {
+    #[inline]
+    fn start(&self) -> *mut u8 {
+        const { Self::CHECK }
+        #[expect(clippy::cast_possible_truncation, reason = "CHECK compares it with usize::MAX")]
+        core::ptr::with_exposed_provenance_mut(A::START as usize)
+    }
+
+    fn len_bytes(&self) -> u64 {
+        A::BYTES
+    }
+}
+
+impl<A> ConstNew for ConstBase<A> {
+    const NEW: Self = Self { place: PhantomData };
+}
+
+// SAFETY: a zero-sized value has no bytes.
+unsafe impl<A> ZeroIsNew for ConstBase<A> {}
+
+/// A place that is found out while booting, as with address-space randomisation; lookups load it.
+///
+/// Until [`DynamicBase::reserve`] it has no bytes, and nothing can be populated.
+#[derive(Debug)]
+#[repr(C)]
+pub struct DynamicBase {
+    start: AtomicPtr<u8>,
+    len_bytes: AtomicU64,
+}
+
+impl DynamicBase {
+    /// Tells the place of the array.
+    ///
+    /// # Safety
+    ///
+    /// The range must be reserved for this model from now on, begin on a 2 MiB border, and end within the address
+    /// space. Called once, before the model is booted and before anything else uses it.
+    pub unsafe fn reserve(&self, start: NonNull<u8>, len_bytes: u64) {
+        // Relaxed, both: whoever hands the model to other processors afterwards publishes them.
+        self.start.store(start.as_ptr(), Ordering::Relaxed);
+        self.len_bytes.store(len_bytes, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: `reserve` is called once, before the model is used, and its caller promises the reservation.
+unsafe impl ArrayBase for DynamicBase {
+    #[inline]
+    fn start(&self) -> *mut u8 {
+        // Relaxed: stored before the model was published, see `reserve`.
+        self.start.load(Ordering::Relaxed)
+    }
+
+    fn len_bytes(&self) -> u64 {
+        // Relaxed: as above.
+        self.len_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl ConstNew for DynamicBase {
+    const NEW: Self = Self { start: AtomicPtr::new(core::ptr::null_mut()), len_bytes: AtomicU64::new(0) };
+}
+
+// SAFETY: a null pointer and a zero length are zero bytes.
+unsafe impl ZeroIsNew for DynamicBase {}

@@ -1,0 +1,65 @@
+//! The vmemmap memory model: descriptors of all frames in one virtual array, backed only where memory is.
+//!
+//! The descriptor of frame *n* is element *n* of the array: a lookup of a known frame is an addition, without a load
+//! when the base is a constant. The price is paid in page tables, which this crate fills and empties: 2 MiB leaves for
+//! whole sections, base pages for parts of them, 1 GiB leaves where the processor has them and the kernel wants them.
+//! The section table stays, to know which frames are valid.
+//!
+//! ```
+//! use sparsemem_core::presets::X86_64;
+//! use sparsemem_core::{ArrayPlace, MemoryModel, NeverReclaim, Page, Pfn, SectionShape};
+//! use sparsemem_vmemmap::{ConstBase, Vmemmap};
+//!
+//! /// Where Linux keeps the array with 4-level tables.
+//! struct Place;
+//!
+//! // SAFETY: nothing else of this program uses these addresses.
+//! unsafe impl ArrayPlace for Place {
+//!     const START: u64 = 0xffff_ea00_0000_0000;
+//!     const BYTES: u64 = 1 << 40;
+//! }
+//!
+//! type Model = Vmemmap<X86_64, Page, NeverReclaim, ConstBase<Place>, { X86_64::NR_ROOTS_LEN }>;
+//!
+//! static MODEL: Model = Vmemmap::new();
+//!
+//! assert!(MODEL.lookup(Pfn::new(0x1234)).is_none(), "nothing is present before boot");
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. **Mapped where valid**: the descriptors of a valid frame lie in mapped pages of the array.
+//! 2. **Not mapped elsewhere**: a leaf is there only if it holds a descriptor of a valid frame (or, during boot, of the
+//!    run that is being brought up). Descriptors that do not fill leaves, and 2 MiB leaves of partly removed sections,
+//!    are shared: a leaf goes with its last valid frame.
+//! 3. **The entry knows the origin**: two software bits of every page-table entry say which provider the leaf, or the
+//!    table below, goes back to.
+//! 4. **Clear, flush, free**: memory is given back only after no processor can reach it.
+#![no_std]
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+mod array;
+mod base;
+mod neighbours;
+mod populate;
+mod tables;
+
+pub use array::VirtualArray;
+pub use base::{ArrayBase, ConstBase, DynamicBase};
+
+use sparsemem_section::{FlatTable, RootedTable, SparseModel};
+use sparsemem_usage_map::SectionUsage;
+
+/// The model for geometry `G`, descriptor `P`, readers of domain `R` and the array's place `B`, over the two-level
+/// table, as Linux builds it; `N` is the geometry's [`NR_ROOTS_LEN`](sparsemem_core::SectionShape::NR_ROOTS_LEN).
+///
+/// Source: Linux `SPARSEMEM_VMEMMAP` with `SPARSEMEM_EXTREME`.
+pub type Vmemmap<G, P, R, B, const N: usize> =
+    SparseModel<RootedTable<G, P, SectionUsage<G>, N>, VirtualArray<B>, R>;
+
+/// The same over the flat table; `N` is [`NR_SECTIONS_LEN`](sparsemem_core::SectionShape::NR_SECTIONS_LEN).
+pub type FlatVmemmap<G, P, R, B, const N: usize> =
+    SparseModel<FlatTable<G, P, SectionUsage<G>, N>, VirtualArray<B>, R>;
