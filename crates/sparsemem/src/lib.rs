@@ -1,0 +1,63 @@
+//! Sparse physical memory models for kernels and hypervisors.
+//!
+//! A kernel names its parts once, in a [`Config`], and chooses the model by a feature of this crate:
+//!
+//! | feature | model | a lookup costs |
+//! |---|---|---|
+//! | `classic-sparse` | one static table of section words | one load and an addition |
+//! | `sparse-extreme` | two-level table, roots on demand | two loads and an addition |
+//! | `vmemmap` | a virtual array on real page tables | an addition |
+//!
+//! With exactly one of them on, `Selected` is that model and [`declare!`] puts one into a `static`. With several on,
+//! for comparing, the modules are all there and `Selected` is not: features only add.
+//!
+//! ```
+//! use sparsemem::{Config, MemoryModel, NeverReclaim, Page, Pfn, presets::X86_64};
+//!
+//! struct Kernel;
+//!
+//! impl Config for Kernel {
+//!     type Geometry = X86_64;
+//!     type Page = Page;
+//!     type Reclaim = NeverReclaim;
+//!     type Array = Array;
+//! }
+//!
+//! /// Where vmemmap keeps its array; the other models do not ask.
+//! struct Array;
+//!
+//! // SAFETY: nothing else of this program uses these addresses.
+//! unsafe impl sparsemem::ArrayPlace for Array {
+//!     const START: u64 = 0xffff_ea00_0000_0000;
+//!     const BYTES: u64 = 1 << 40;
+//! }
+//!
+//! sparsemem::declare! {
+//!     /// The frames of this machine and their descriptors.
+//!     static MODEL: Kernel;
+//! }
+//!
+//! assert!(MODEL.lookup(Pfn::new(0x1234)).is_none(), "nothing is present before boot");
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod config;
+mod selected;
+
+pub use config::Config;
+#[allow(unused_imports, unreachable_pub, reason = "with no feature, or several, there is nothing in it")]
+pub use selected::*;
+pub use sparsemem_core::*;
+
+#[cfg(feature = "classic-sparse")]
+pub use sparsemem_classic_sparse as classic_sparse;
+#[cfg(feature = "sparse-extreme")]
+pub use sparsemem_sparse_extreme as sparse_extreme;
+#[cfg(feature = "vmemmap")]
+pub use sparsemem_vmemmap as vmemmap;
+
+/// Runs the example of the README, so that it stays true.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;
