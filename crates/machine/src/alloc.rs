@@ -1,0 +1,155 @@
+//! The allocators: a boot-time and a run-time one, which share the machine's memory.
+//!
+//! They follow each other, so they need no borders between them: a block remembers which of them gave it, and its
+//! bytes go back to the same pool. Large blocks grow upwards from the bottom of a node and small ones downwards from
+//! its top, so that the mappings of a virtual memmap stay contiguous in memory and the host can merge them.
+//!
+//! # Invariants
+//!
+//! 1. A byte of a node is either free or in exactly one live block.
+//! 2. Free bytes are zero: fresh memory is, and what comes back is cleared before it is free.
+
+use std::alloc::Layout;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use sparsemem_core::{ByteLen, NodeId, Origin, PhysAddr, PhysRange};
+
+use crate::balance::{Balance, StateDigest};
+use crate::extents::{End, Extents};
+
+/// Requests for this size and more are served from the bottom.
+const LARGE: u64 = 64 << 10;
+/// Every block takes a multiple of this, at a multiple of this.
+const GRANULE: u64 = 16;
+
+/// Who has which part of the memory.
+#[derive(Debug)]
+pub(crate) struct Allocator {
+    phase: Origin,
+    free: BTreeMap<NodeId, Extents>,
+    live: BTreeMap<PhysAddr, Live>,
+    balance: Balance,
+    given: u64,
+}
+
+/// A block that is given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Live {
+    pub(crate) layout: Layout,
+    pub(crate) origin: Origin,
+    node: NodeId,
+}
+
+/// The bytes that a block of `layout` takes.
+fn taken_bytes(layout: Layout) -> Option<u64> {
+    (layout.size().max(1) as u64).checked_next_multiple_of(GRANULE)
+}
+
+/// The bytes that a block at `start` takes.
+fn taken(start: PhysAddr, layout: Layout) -> PhysRange {
+    let bytes = ByteLen::new(taken_bytes(layout).unwrap_or(0));
+    PhysRange::from_start_count(start, bytes).unwrap_or_default()
+}
+
+impl Allocator {
+    /// Everything free but what lies below `lowest`.
+    pub(crate) fn new(memory: &[(PhysRange, NodeId)], lowest: PhysAddr) -> Self {
+        let mut free = BTreeMap::<NodeId, Extents>::new();
+        for (range, node) in memory {
+            let start = range.start().max(lowest).min(range.end());
+            let usable = PhysRange::new(start, range.end()).unwrap_or_default();
+            free.entry(*node).or_default().insert(usable);
+        }
+        let balance = Balance::of_nodes(free.keys().copied());
+        Self { phase: Origin::Boot, free, live: BTreeMap::new(), balance, given: 0 }
+    }
+
+    /// Which allocator gives blocks now.
+    pub(crate) const fn phase(&self) -> Origin {
+        self.phase
+    }
+
+    /// Lets the run-time allocator give blocks from now on.
+    pub(crate) fn finish_boot(&mut self) {
+        self.phase = Origin::Runtime;
+    }
+
+    /// Gives memory on `node`, or else on the lowest other node that has it; no node goes beyond `limit` bytes.
+    pub(crate) fn take(
+        &mut self,
+        layout: Layout,
+        node: NodeId,
+        limit: impl Fn(NodeId) -> u64,
+    ) -> Option<PhysAddr> {
+        let (node, range) = self.take_on(layout, node, &limit).or_else(|| {
+            let others: Vec<_> = self.free.keys().copied().filter(|other| *other != node).collect();
+            others.into_iter().find_map(|other| self.take_on(layout, other, &limit))
+        })?;
+        self.live.insert(range.start(), Live { layout, origin: self.phase, node });
+        self.balance.gave(self.phase, node, layout.size() as u64);
+        self.given += 1;
+        Some(range.start())
+    }
+
+    /// The block that is given out at `start`, if one begins there.
+    pub(crate) fn live_at(&self, start: PhysAddr) -> Option<Live> {
+        self.live.get(&start).copied()
+    }
+
+    /// Takes the block at `start` back; `clear` makes its bytes zero.
+    pub(crate) fn give_back(&mut self, start: PhysAddr, clear: impl FnOnce(PhysRange)) {
+        let Some(live) = self.live.remove(&start) else { return };
+        let range = taken(start, live.layout);
+        clear(range);
+        self.free.entry(live.node).or_default().insert(range);
+        self.balance.took(live.origin, live.node, live.layout.size() as u64);
+    }
+
+    /// What is given out.
+    pub(crate) const fn balance(&self) -> &Balance {
+        &self.balance
+    }
+
+    /// How many blocks were ever given.
+    pub(crate) const fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// Every block that is given out, lowest first.
+    pub(crate) fn outstanding(&self) -> impl Iterator<Item = (PhysRange, Origin)> {
+        self.live.iter().map(|(start, live)| {
+            let size = ByteLen::new(live.layout.size() as u64);
+            (PhysRange::from_start_count(*start, size).unwrap_or_default(), live.origin)
+        })
+    }
+
+    /// A fingerprint of free and given memory.
+    pub(crate) fn digest(&self) -> StateDigest {
+        let mut hasher = DefaultHasher::new();
+        for (node, extents) in &self.free {
+            node.hash(&mut hasher);
+            extents.iter().for_each(|extent| extent.hash(&mut hasher));
+        }
+        self.live.hash(&mut hasher);
+        StateDigest(hasher.finish())
+    }
+
+    /// Takes memory of one node, if it has some within its limit.
+    fn take_on(
+        &mut self,
+        layout: Layout,
+        node: NodeId,
+        limit: impl Fn(NodeId) -> u64,
+    ) -> Option<(NodeId, PhysRange)> {
+        let given = self.balance.on(node).bytes;
+        if given.saturating_add(layout.size() as u64) > limit(node) {
+            return None;
+        }
+        let bytes = taken_bytes(layout)?;
+        let align = (layout.align() as u64).max(GRANULE);
+        let end = if layout.size() as u64 >= LARGE { End::Bottom } else { End::Top };
+        let range = self.free.get_mut(&node)?.take(bytes, align, end)?;
+        Some((node, range))
+    }
+}

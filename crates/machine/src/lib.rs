@@ -1,0 +1,71 @@
+//! The simulated machine that memory models run on in tests and tools.
+//!
+//! A [`Machine`] has physical memory, page tables and allocators, and offers them through the same traits that a
+//! kernel implements: [`PhysMap`](sparsemem_core::PhysMap), [`MetadataMemory`](sparsemem_core::MetadataMemory) and
+//! [`AddressSpace`](sparsemem_core::AddressSpace). It is honest in three ways:
+//!
+//! 1. Physical memory is one sparse shared object of the host, and everything that a model allocates lies in it: a
+//!    section's metadata has a physical address, possibly in another section. Only what is touched costs anything.
+//! 2. The page tables are real x86_64 tables in that memory, and every leaf is repeated as a mapping of the host. A
+//!    pointer into an unmapped part of a virtual memmap faults for real.
+//! 3. Allocators count every block, refuse what is not theirs, and fail on command ([`Faults`]).
+//!
+//! Beside it: [`HostRcu`], a reclaim domain for hosts; [`place`], which makes models too large for a stack; and
+//! [`probe`] and [`resident_bytes`], which ask the host what is mapped and what it costs.
+//!
+//! ```
+//! use core::alloc::Layout;
+//! use sparsemem_core::{MetadataMemory, NodeId, PhysAddr, PhysRange};
+//! use sparsemem_machine::{Machine, MachineConfig};
+//!
+//! let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(64 << 40))?;
+//! let mut machine = Machine::new(&MachineConfig::new().memory(memory, NodeId::new(0)))?;
+//! let before = machine.state_digest();
+//! let block = machine.alloc_zeroed(Layout::new::<[u64; 10]>(), NodeId::new(0))?;
+//! assert_eq!(machine.balance().total().bytes, 80);
+//! machine.free(block).map_err(|refused| refused.error)?;
+//! assert_eq!(machine.state_digest(), before);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. Every byte of memory that no block owns is zero.
+//! 2. A block lies in memory, never in a hole, and blocks do not overlap.
+//! 3. What the window shows is exactly what [`AddressSpace::linked`](sparsemem_core::AddressSpace::linked) mapped and
+//!    no flush took away since.
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("the simulated machine needs a 64-bit Linux host");
+
+mod alloc;
+mod balance;
+mod config;
+mod error;
+mod extents;
+mod faults;
+mod host;
+mod machine;
+mod mirror;
+mod place;
+mod probe;
+mod provider;
+mod ram;
+mod rcu;
+mod walker;
+mod window;
+
+pub use balance::{Balance, Count, StateDigest};
+pub use config::MachineConfig;
+pub use error::{HostCall, MachineError};
+pub use faults::{Demand, Faults, Request, Verdict, Which};
+pub use machine::Machine;
+pub use mirror::Mismatch;
+pub use place::place;
+pub use probe::{Access, probe, resident_bytes};
+pub use rcu::{HostGuard, HostRcu};
+pub use walker::Leaf;

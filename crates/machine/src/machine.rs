@@ -1,0 +1,204 @@
+//! The machine: what it is made of, and what can be asked of it.
+//!
+//! # Invariants
+//!
+//! 1. The root table lies in a frame of its own behind all memory, where no allocator and no hole is.
+//! 2. Mappings go away with the machine only when no block is given out and no leaf is mirrored.
+
+use std::fmt;
+use std::ptr::NonNull;
+
+use sparsemem_core::{
+    ByteLen, LeafSize, NodeId, Origin, PagingDepth, PhysAddr, PhysRange, VirtAddr, VirtRange,
+};
+
+use crate::alloc::Allocator;
+use crate::config::{FRAME, PhysLayout};
+use crate::mirror::Mirror;
+use crate::ram::Ram;
+use crate::walker::Walker;
+use crate::window::Window;
+use crate::{Balance, Faults, Leaf, MachineConfig, MachineError, Mismatch, StateDigest};
+
+/// A simulated machine.
+///
+/// Dropping it gives everything back to the host, unless blocks are given out or leaves are mapped: pointers into them
+/// may be in use, so the addresses then stay mapped until the process ends. Tear models down first, or use
+/// [`Machine::demolish`].
+///
+/// A process has 128 TiB of addresses: one machine of 64 TiB fits at a time, and tests that make such machines have to
+/// take turns or be processes of their own.
+pub struct Machine {
+    pub(crate) ram: Ram,
+    pub(crate) window: Window,
+    pub(crate) mirror: Mirror,
+    pub(crate) alloc: Allocator,
+    pub(crate) faults: Faults,
+    pub(crate) layout: PhysLayout,
+    pub(crate) root: PhysAddr,
+    pub(crate) depth: PagingDepth,
+    pub(crate) largest_leaf: LeafSize,
+}
+
+impl Machine {
+    /// Makes a machine with zeroed memory, empty page tables and the boot allocator at work.
+    ///
+    /// A machine without any memory is possible; only nothing can be allocated on it.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`] if ranges overlap, if memory or window do not fit the host's address space, or if the host
+    /// refuses.
+    pub fn new(config: &MachineConfig) -> Result<Self, MachineError> {
+        let layout = PhysLayout::new(config)?;
+        // Not at address zero even without memory: that would look like no root at all.
+        let root = layout.end().max(PhysAddr::new(FRAME));
+        let ram = Ram::new(root.saturating_add(ByteLen::new(FRAME)))?;
+        let window = Window::new(config.vmemmap_bytes)?;
+        let alloc = Allocator::new(layout.managed(), PhysAddr::new(config.reserved_low_bytes));
+        Ok(Self {
+            ram,
+            window,
+            mirror: Mirror::default(),
+            alloc,
+            faults: Faults::new(),
+            layout,
+            root,
+            depth: config.depth,
+            largest_leaf: config.largest_leaf,
+        })
+    }
+
+    /// Ends boot: from now on blocks come from the run-time allocator. Calling it again changes nothing.
+    pub fn finish_boot(&mut self) {
+        self.alloc.finish_boot();
+    }
+
+    /// The failures that the machine is told to have.
+    pub fn faults(&mut self) -> &mut Faults {
+        &mut self.faults
+    }
+
+    /// Gives everything back to the host, whatever is still given out or mapped.
+    ///
+    /// # Safety
+    ///
+    /// Nothing that this machine gave out is used any more: no block, no leaf, no pointer of the direct map.
+    pub unsafe fn demolish(mut self) {
+        // Without outstanding state, dropping unmaps.
+        self.mirror = Mirror::default();
+        self.alloc = Allocator::new(&[], PhysAddr::new(0));
+    }
+
+    /// The origin of the blocks that are given now: boot, or run time after [`Machine::finish_boot`].
+    #[must_use]
+    pub const fn phase(&self) -> Origin {
+        self.alloc.phase()
+    }
+
+    /// The memory, in whole frames, with the node of each range, lowest first.
+    #[must_use]
+    pub fn memory(&self) -> &[(PhysRange, NodeId)] {
+        self.layout.managed()
+    }
+
+    /// Whether every byte of `range` is memory, of a node or unmanaged; holes are not.
+    #[must_use]
+    pub fn exists(&self, range: PhysRange) -> bool {
+        self.layout.exists(range)
+    }
+
+    /// The virtual addresses that are set aside for a virtual memmap.
+    #[must_use]
+    pub const fn window(&self) -> VirtRange {
+        self.window.range()
+    }
+
+    /// The first address of the window, with provenance over all of it; dangling if there is no window.
+    #[must_use]
+    pub fn window_ptr(&self) -> NonNull<u8> {
+        self.window.start()
+    }
+
+    /// What is given out. The root table is the machine's own and is not counted.
+    #[must_use]
+    pub fn balance(&self) -> Balance {
+        self.alloc.balance().clone()
+    }
+
+    /// How many blocks were ever given.
+    #[must_use]
+    pub const fn allocations(&self) -> u64 {
+        self.alloc.given()
+    }
+
+    /// A fingerprint of everything that is free and everything that is given out.
+    ///
+    /// # Cost
+    ///
+    /// Proportional to the number of both.
+    #[must_use]
+    pub fn state_digest(&self) -> StateDigest {
+        self.alloc.digest()
+    }
+
+    /// Every block that is given out, lowest first.
+    pub fn outstanding(&self) -> impl Iterator<Item = (PhysRange, Origin)> {
+        self.alloc.outstanding()
+    }
+
+    /// Units: bytes. Physical memory that the host really has given, because it was touched.
+    #[must_use]
+    pub fn backed_bytes(&self) -> u64 {
+        self.ram.backed_bytes()
+    }
+
+    /// Every leaf that is mapped in the window, lowest first.
+    pub fn mirrored(&self) -> impl Iterator<Item = Leaf> {
+        self.mirror.leaves()
+    }
+
+    /// What the page tables say about `at`, read by a walker that shares no code with the one under test. Only the
+    /// addresses that a process of the host has are looked at; others are translated by nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Mismatch`] if the tables on the way are not well formed.
+    pub fn translate(&self, at: VirtAddr) -> Result<Option<Leaf>, Mismatch> {
+        self.walker().leaf_at(at)
+    }
+
+    /// Compares the page tables with what is mapped, over the whole window.
+    ///
+    /// # Errors
+    ///
+    /// [`Mismatch`] with the first difference, or with what is wrong with the tables themselves.
+    pub fn mirror_matches_tables(&self) -> Result<(), Mismatch> {
+        self.mirror.compare(self.walker(), self.window.range())
+    }
+
+    /// The walker over the live page tables.
+    pub(crate) const fn walker(&self) -> Walker<'_> {
+        Walker { ram: &self.ram, root: self.root, depth: self.depth }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if !self.alloc.balance().is_zero() || !self.mirror.is_empty() {
+            self.ram.keep_mapped();
+            self.window.keep_mapped();
+        }
+    }
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine")
+            .field("memory", &self.memory())
+            .field("window", &self.window())
+            .field("phase", &self.phase())
+            .field("balance", self.alloc.balance())
+            .finish_non_exhaustive()
+    }
+}

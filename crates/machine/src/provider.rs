@@ -1,0 +1,101 @@
+//! The machine as models see it: memory, direct map, address space.
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+use sparsemem_core::{
+    AddressSpace, Block, ByteLen, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, OutOfMemory,
+    PagingDepth, PhysAddr, PhysMap, PhysRange, Rejected, VirtAddr, VirtRange,
+};
+
+use crate::walker::Walker;
+use crate::{Demand, Leaf, Machine, Verdict};
+
+// SAFETY: the direct map is one mapping of all physical memory, and pointers keep the provenance of all of it, so
+// they may access every block; the way back subtracts the same start.
+unsafe impl PhysMap for Machine {
+    /// A physical address beyond the end of memory leads to addresses where every access faults.
+    #[inline]
+    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
+        self.ram.at(at)
+    }
+
+    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
+        self.ram.phys(at)
+    }
+}
+
+// SAFETY: (1) a block's bytes are in no other block and stay so until it is given back (`Allocator`, invariant 1);
+// (2) free bytes are zero (`Allocator`, invariant 2); (3) the direct map stays mapped while a block is given out
+// (`Machine`, invariant 2).
+unsafe impl MetadataMemory for Machine {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        let demand = Demand::Block { layout, node, origin: self.alloc.phase() };
+        if self.faults.judge(demand) == Verdict::Refuse {
+            return Err(OutOfMemory::new(layout, node));
+        }
+        let Self { alloc, faults, .. } = self;
+        let phys = alloc.take(layout, node, |node| faults.limit(node));
+        let phys = phys.ok_or(OutOfMemory::new(layout, node))?;
+        // SAFETY: the allocator gave these bytes to nobody else, aligned as asked, in this phase; the direct map
+        // reaches them at this pointer.
+        Ok(unsafe { Block::from_parts(self.ram.at(phys), phys, layout, self.alloc.phase()) })
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        let known = self.alloc.live_at(block.phys());
+        let mine = known.is_some_and(|live| live.layout == block.layout() && live.origin == block.origin());
+        if !mine || block.start() != self.ram.at(block.phys()) {
+            return Err(Rejected { error: block.foreign(), returned: block });
+        }
+        let Self { alloc, ram, .. } = self;
+        // SAFETY: the bytes are the block's, which the caller owned and has given up.
+        alloc.give_back(block.phys(), |range| unsafe { ram.clear(range) });
+        Ok(())
+    }
+}
+
+// SAFETY: the root is a zeroed frame that no allocator gives out, so the machine itself never changes an entry. The
+// processor's translations of the window are the host's mappings: `flush` removes those whose entries are gone, and
+// the host forgets them on every processor before that returns.
+unsafe impl AddressSpace for Machine {
+    fn root(&self) -> PhysAddr {
+        self.root
+    }
+
+    fn depth(&self) -> PagingDepth {
+        self.depth
+    }
+
+    fn largest_leaf(&self) -> LeafSize {
+        self.largest_leaf
+    }
+
+    /// Maps the same physical memory at the same virtual address. Refused are: places outside the window, addresses
+    /// that are not aligned to the size, physical memory that does not exist, and places where an older leaf was not
+    /// flushed. The host refuses as well once the process has too many mappings (65 530 by default): leaves that
+    /// follow each other both in the window and in memory count as one.
+    fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
+        if self.faults.judge(Demand::Link { at, to, size }) == Verdict::Refuse {
+            return Err(LinkRefused { at });
+        }
+        let memory = PhysRange::from_start_count(to, ByteLen::new(size.bytes()));
+        let aligned = at.get().is_multiple_of(size.bytes()) && to.is_aligned(size.bytes());
+        if !aligned || !memory.is_some_and(|range| self.layout.exists(range)) {
+            return Err(LinkRefused { at });
+        }
+        let Self { mirror, window, ram, .. } = self;
+        mirror.enter(Leaf { at, to, size }, window, ram).ok_or(LinkRefused { at })
+    }
+
+    /// Makes every leaf that touches `range` inaccessible, unless the page tables still have it.
+    ///
+    /// # Panics
+    ///
+    /// Ends the process if the host cannot do it.
+    fn flush(&mut self, range: VirtRange) {
+        // Not `self.walker()`, which would borrow the window and the mirror as well.
+        let walker = Walker { ram: &self.ram, root: self.root, depth: self.depth };
+        self.mirror.flush(range, &mut self.window, walker);
+    }
+}

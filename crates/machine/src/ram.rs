@@ -1,0 +1,122 @@
+//! Physical memory: a sparse shared object, mapped as a whole.
+//!
+//! # Invariants
+//!
+//! 1. Byte `n` of the object is physical address `n`, and is reached at the direct map's start plus `n`.
+//! 2. Behind the direct map lies a guard that is never accessible: a physical address that does not exist leads there.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+// Not those of `sparsemem_core::primitive`: a model checker's atomics cannot look at memory that is shared.
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{FallocateFlags, MemfdFlags};
+use sparsemem_core::{PhysAddr, PhysRange};
+
+use crate::config::FRAME;
+use crate::host::{Protection, Reservation, host_len};
+use crate::{HostCall, MachineError};
+
+/// Inaccessible bytes behind the direct map.
+const GUARD: u64 = 1 << 21;
+
+/// Physical memory.
+#[derive(Debug)]
+pub(crate) struct Ram {
+    file: OwnedFd,
+    direct: Reservation,
+    len: u64,
+}
+
+impl Ram {
+    /// Memory up to `end`, which is a multiple of the frame size and not zero; all of it is zero bytes.
+    pub(crate) fn new(end: PhysAddr) -> Result<Self, MachineError> {
+        let len = end.get();
+        let file = rustix::fs::memfd_create("sparsemem-ram", MemfdFlags::CLOEXEC)
+            .map_err(MachineError::host(HostCall::CreateMemory, len))?;
+        rustix::fs::ftruncate(&file, len).map_err(MachineError::host(HostCall::SizeMemory, len))?;
+        let mut direct = Reservation::new(len + GUARD)?;
+        direct
+            .map(0, len, Protection::Open, file.as_fd(), 0)
+            .map_err(MachineError::host(HostCall::Map, len))?;
+        Ok(Self { file, direct, len })
+    }
+
+    /// Where the byte at `at` is reached; an address beyond the end leads into the guard.
+    #[inline]
+    pub(crate) fn at(&self, at: PhysAddr) -> NonNull<u8> {
+        self.direct.at(at.get().min(self.len))
+    }
+
+    /// The physical address behind a pointer of the direct map.
+    pub(crate) fn phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
+        let offset = at.addr().get().checked_sub(self.direct.start().addr().get())? as u64;
+        (offset < self.len).then(|| PhysAddr::new(offset))
+    }
+
+    /// The object itself, for mapping parts of it elsewhere.
+    pub(crate) fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// The 64-bit word at `at`, or `None` if it does not exist or is not aligned.
+    pub(crate) fn word(&self, at: PhysAddr) -> Option<u64> {
+        if !at.is_aligned(8) || at.get() >= self.len {
+            return None;
+        }
+        let word: NonNull<u64> = self.at(at).cast();
+        // SAFETY: (1) the word is aligned and lies in the direct map, which is mapped for reading and writing;
+        // (2) it is read as page tables are, which a model may be writing: atomically.
+        let word = unsafe { AtomicU64::from_ptr(word.as_ptr()) };
+        // Acquire: an entry that leads to a table comes after the table's contents.
+        Some(word.load(Ordering::Acquire))
+    }
+
+    /// Makes every byte of `range` zero; whole frames cost nothing afterwards.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses the range.
+    pub(crate) unsafe fn clear(&self, range: PhysRange) {
+        let (start, end) = (range.start().get(), range.end().get().min(self.len));
+        let (first, last) = (start.div_ceil(FRAME) * FRAME, end / FRAME * FRAME);
+        if first >= last || self.punch(first, last - first).is_err() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.fill_zero(start, end) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.fill_zero(start, first) };
+        // SAFETY: the caller's promise.
+        unsafe { self.fill_zero(last, end) };
+    }
+
+    /// Gives whole frames back to the host; they read as zero.
+    fn punch(&self, start: u64, bytes: u64) -> rustix::io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&self.file, flags, start, bytes)
+    }
+
+    /// Writes zeros.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses the range.
+    unsafe fn fill_zero(&self, start: u64, end: u64) {
+        let bytes = host_len(end.min(self.len).saturating_sub(start));
+        let start = self.at(PhysAddr::new(start));
+        // SAFETY: (1) the bytes end within the direct map, which is mapped for writing; (2) the caller promises that
+        // nobody else uses them.
+        unsafe { start.write_bytes(0, bytes) };
+    }
+
+    /// Bytes that the host has given real memory for.
+    pub(crate) fn backed_bytes(&self) -> u64 {
+        let blocks = rustix::fs::fstat(&self.file).map_or(0, |stat| stat.st_blocks);
+        u64::try_from(blocks).unwrap_or(0) * 512
+    }
+
+    /// Leaves everything mapped for good.
+    pub(crate) fn keep_mapped(&mut self) {
+        self.direct.keep_mapped();
+    }
+}
