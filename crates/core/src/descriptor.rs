@@ -73,6 +73,7 @@ pub struct Page {
     rest: [AtomicU64; 3],
 }
 
+#[cfg(not(sparsemem_loom))]
 const _: () = assert!(size_of::<Page>() == 64 && align_of::<Page>() == 64);
 
 // SAFETY: every field is an atomic integer: zero bytes are valid, and there is nothing to drop.

@@ -1,5 +1,35 @@
 //! The atomics that every crate of the workspace uses.
 //!
-//! One place, so that a model checker can take the place of the processor: `--cfg sparsemem_loom` is reserved for it.
+//! One place, so that a model checker can take the processor's place: with `--cfg sparsemem_loom` the same code runs on
+//! loom's atomics, in every order that the memory model allows. Those have no `const` constructor, which is what
+//! [`const_fn!`](crate::const_fn) and [`atomic_array!`](crate::atomic_array) hide.
 
+#[cfg(not(sparsemem_loom))]
 pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+#[cfg(sparsemem_loom)]
+pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+/// A function that is `const`, except on the atomics of a model checker.
+#[macro_export]
+macro_rules! const_fn {
+    ($(#[$attribute:meta])* $vis:vis const $($rest:tt)*) => {
+        #[cfg(not(sparsemem_loom))]
+        $(#[$attribute])* $vis const $($rest)*
+
+        #[cfg(sparsemem_loom)]
+        $(#[$attribute])* $vis $($rest)*
+    };
+}
+
+/// An array with a fresh atomic, or a fresh value that holds atomics, in each place.
+#[macro_export]
+macro_rules! atomic_array {
+    ($fresh:expr; $len:expr) => {{
+        #[cfg(not(sparsemem_loom))]
+        let array = [const { $fresh }; $len];
+        #[cfg(sparsemem_loom)]
+        let array = ::core::array::from_fn::<_, { $len }, _>(|_| $fresh);
+        array
+    }};
+}

@@ -74,7 +74,8 @@ where
 
     fn tear_down(&mut self, env: &mut E) -> Result<(), TearDownError> {
         let mut lost = Losses::default();
-        while let Some(nr) = self.table.next_known(SectionNr::new(0)) {
+        // SAFETY: `&mut self`: nobody else changes the table.
+        while let Some(nr) = unsafe { self.table.next_known(SectionNr::new(0)) } {
             // SAFETY: `&mut self`: no reader holds anything of this model.
             unsafe { take_down(&self.table, &self.placement, env, nr, &mut lost) };
         }
@@ -83,12 +84,12 @@ where
     }
 
     fn footprint(&self, env: &E) -> Footprint {
+        let _guard = R::enter();
         let sections = self.present_sections().count() as u64;
-        Footprint {
-            table_bytes: self.table.bytes(),
-            usage_bytes: sections * size_of::<T::Usage>() as u64,
-            ..self.placement.footprint(&self.table, env)
-        }
+        // SAFETY: the guard is held.
+        let placed = unsafe { self.placement.footprint(&self.table, env) };
+        let usage_bytes = sections * size_of::<T::Usage>() as u64;
+        Footprint { table_bytes: self.table.bytes(), usage_bytes, ..placed }
     }
 }
 
@@ -165,7 +166,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
 
     /// Gives every marked section its usage and memmap, run by run (Linux: `sparse_init`).
     fn bring_up(&mut self) {
-        let mut next = self.table.next_known(SectionNr::new(0));
+        let mut next = self.next_known(SectionNr::new(0));
         while let Some(run) = next.and_then(|first| self.run_from(first)) {
             self.summary.runs += 1;
             let mut nr = run.first;
@@ -185,7 +186,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         let node = self.early_node(first)?;
         let mut end = first.next();
         loop {
-            let next = self.table.next_known(end);
+            let next = self.next_known(end);
             if next != Some(end) || self.early_node(end) != Some(node) {
                 return Some(Run { first, end, next, node });
             }
@@ -303,6 +304,12 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
     /// The node of a marked section.
     fn early_node(&self, nr: SectionNr) -> Option<NodeId> {
         self.entry(nr).and_then(|entry| entry.word().early_node())
+    }
+
+    /// The first section at or after `from` that is marked.
+    fn next_known(&self, from: SectionNr) -> Option<SectionNr> {
+        // SAFETY: the boot is the model's writer, so roots stay.
+        unsafe { self.table.next_known(from) }
     }
 
     /// The entry of a section.

@@ -129,11 +129,12 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
         // The block goes with the section's last subsection.
     }
 
-    fn footprint(&self, table: &T, _env: &E) -> Footprint {
+    unsafe fn footprint(&self, table: &T, _env: &E) -> Footprint {
         let size = memmap_layout::<T>(NodeId::new(0)).map_or(0, |layout| layout.size() as u64);
         let mut memmap_bytes = 0;
         let mut from = SectionNr::new(0);
-        while let Some(nr) = table.next_known(from) {
+        // SAFETY: the caller's promise is the same.
+        while let Some(nr) = unsafe { table.next_known(from) } {
             memmap_bytes += size;
             from = nr.next();
         }

@@ -7,6 +7,7 @@
 
 use core::ptr::NonNull;
 
+use sparsemem_core::const_fn;
 use sparsemem_core::primitive::{AtomicPtr, Ordering};
 
 use crate::SectionWord;
@@ -19,16 +20,17 @@ pub struct SectionEntry<P, U> {
     usage: AtomicPtr<U>,
 }
 
+#[cfg(not(sparsemem_loom))]
 const _: () = assert!(size_of::<SectionEntry<u64, u64>>() == 2 * size_of::<usize>());
 
 impl<P, U> SectionEntry<P, U> {
-    /// The entry of an absent section.
-    #[expect(
-        clippy::declare_interior_mutable_const,
-        reason = "it is there to initialise the arrays of statics"
-    )]
-    pub const ABSENT: Self =
-        Self { word: AtomicPtr::new(core::ptr::null_mut()), usage: AtomicPtr::new(core::ptr::null_mut()) };
+    const_fn! {
+        /// The entry of an absent section.
+        #[must_use]
+        pub const fn absent() -> Self {
+            Self { word: AtomicPtr::new(core::ptr::null_mut()), usage: AtomicPtr::new(core::ptr::null_mut()) }
+        }
+    }
 
     /// The section word.
     #[inline]

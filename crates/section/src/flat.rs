@@ -11,11 +11,13 @@ use core::marker::PhantomData;
 
 use sparsemem_core::{
     ForeignBlock, Geometry, MetadataMemory, NodeId, OutOfMemory, PageDescriptor, SectionNr, SectionShape,
-    Usage, ZeroIsNew,
+    Usage, ZeroIsNew, atomic_array, const_fn,
 };
 
+#[cfg(not(sparsemem_loom))]
+use crate::ConstNew;
 use crate::table::{Entry, FreshRoot, Occupied, SectionTable, Slot};
-use crate::{ConstNew, Occupancy, SectionEntry};
+use crate::{Occupancy, SectionEntry};
 
 /// A table with an entry for each of the geometry's `N` sections.
 #[derive(Debug)]
@@ -30,15 +32,17 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Fla
     /// How many neighbouring sections share an occupancy slot.
     const STRIDE: u64 = Occupancy::stride(G::NR_SECTIONS);
 
-    /// A table without sections.
-    #[must_use]
-    pub const fn new() -> Self {
-        const { G::CHECK }
-        const { assert!(N == G::NR_SECTIONS_LEN, "N must be the geometry's NR_SECTIONS_LEN") }
-        Self {
-            entries: [const { SectionEntry::ABSENT }; N],
-            occupancy: Occupancy::new(),
-            geometry: PhantomData,
+    const_fn! {
+        /// A table without sections.
+        #[must_use]
+        pub const fn new() -> Self {
+            const { G::CHECK }
+            const { assert!(N == G::NR_SECTIONS_LEN, "N must be the geometry's NR_SECTIONS_LEN") }
+            Self {
+                entries: atomic_array![SectionEntry::absent(); N],
+                occupancy: Occupancy::new(),
+                geometry: PhantomData,
+            }
         }
     }
 
@@ -119,7 +123,7 @@ where
         }
     }
 
-    fn next_known(&self, from: SectionNr) -> Option<SectionNr> {
+    unsafe fn next_known(&self, from: SectionNr) -> Option<SectionNr> {
         let mut from = from.get();
         loop {
             let slot = self.occupancy.next(from / Self::STRIDE)?;
@@ -147,6 +151,7 @@ where
 // occupancy; that is what `new` makes.
 unsafe impl<G: Geometry, P, U, const N: usize> ZeroIsNew for FlatTable<G, P, U, N> {}
 
+#[cfg(not(sparsemem_loom))]
 impl<G, P, U, const N: usize> ConstNew for FlatTable<G, P, U, N>
 where
     G: Geometry,

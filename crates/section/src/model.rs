@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     LookupError, MemoryModel, Pfn, PfnRange, Reclaim, SectionFlags, SectionNr, SectionShape, SectionState,
-    SubsectionBits, Usage, ZeroIsNew,
+    SubsectionBits, Usage, ZeroIsNew, const_fn,
 };
 
 use crate::table::Entry;
@@ -31,10 +31,12 @@ pub struct SparseModel<T, S, R> {
 }
 
 impl<T: ConstNew, S: ConstNew, R> SparseModel<T, S, R> {
-    /// A model without sections.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { table: T::NEW, placement: S::NEW, writer: WriterSlot::new(), reclaim: PhantomData }
+    const_fn! {
+        /// A model without sections.
+        #[must_use]
+        pub const fn new() -> Self {
+            Self::with(T::NEW, S::NEW)
+        }
     }
 }
 
@@ -48,14 +50,17 @@ impl<T: ConstNew, S: ConstNew, R> Default for SparseModel<T, S, R> {
 unsafe impl<T: ZeroIsNew, S: ZeroIsNew, R> ZeroIsNew for SparseModel<T, S, R> {}
 
 impl<T, S, R> SparseModel<T, S, R> {
+    const_fn! {
+        /// A model of a table without sections and a placement.
+        #[must_use]
+        pub const fn with(table: T, placement: S) -> Self {
+            Self { table, placement, writer: WriterSlot::new(), reclaim: PhantomData }
+        }
+    }
+
     /// The placement: a virtual array is told its base through it.
     pub const fn placement(&self) -> &S {
         &self.placement
-    }
-
-    /// The section table.
-    pub const fn table(&self) -> &T {
-        &self.table
     }
 }
 
@@ -65,6 +70,12 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> SparseModel<T, S, R> {
     fn entry<'g>(&'g self, nr: SectionNr, _guard: &'g R::Guard) -> Option<&'g Entry<T>> {
         // SAFETY: the reference lives no longer than the guard.
         unsafe { self.table.entry(nr) }
+    }
+
+    /// The first section at or after `from` whose word is not zero.
+    fn next_known(&self, from: SectionNr, _guard: &R::Guard) -> Option<SectionNr> {
+        // SAFETY: the guard keeps roots alive meanwhile.
+        unsafe { self.table.next_known(from) }
     }
 
     /// The usage of an entry.
@@ -189,15 +200,15 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
     }
 
     fn next_present(&self, from: SectionNr) -> Option<SectionNr> {
-        let _guard = R::enter();
-        self.table.next_known(from)
+        let guard = R::enter();
+        self.next_known(from, &guard)
     }
 
     fn next_valid(&self, within: PfnRange) -> Option<PfnRange> {
         let guard = R::enter();
         let mut rest = within;
         while !rest.is_empty() {
-            let nr = self.table.next_known(rest.start().section::<T::Geometry>())?;
+            let nr = self.next_known(rest.start().section::<T::Geometry>(), &guard)?;
             let frames = nr.frames::<T::Geometry>()?;
             if let Some(run) = self.first_valid(nr, rest.intersection(frames), &guard) {
                 return Some(run);

@@ -9,11 +9,12 @@
 //! 2. A set bit may be stale; a clear bit is not.
 
 use sparsemem_core::primitive::{AtomicU64, Ordering};
+use sparsemem_core::{atomic_array, const_fn};
 
-/// Words of the lower level.
-const WORDS: usize = 512;
+/// Words of the lower level; a model checker's atomics are dear, so it gets few.
+const WORDS: usize = if cfg!(sparsemem_loom) { 1 } else { 512 };
 /// Words of the upper level.
-const TOPS: usize = WORDS / 64;
+const TOPS: usize = WORDS.div_ceil(64);
 
 /// Which slots of a table may hold something.
 #[derive(Debug)]
@@ -26,10 +27,12 @@ impl Occupancy {
     /// How many slots can be told apart.
     pub const SLOTS: u64 = WORDS as u64 * 64;
 
-    /// Nothing is occupied.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { tops: [const { AtomicU64::new(0) }; TOPS], words: [const { AtomicU64::new(0) }; WORDS] }
+    const_fn! {
+        /// Nothing is occupied.
+        #[must_use]
+        pub const fn new() -> Self {
+            Self { tops: atomic_array![AtomicU64::new(0); TOPS], words: atomic_array![AtomicU64::new(0); WORDS] }
+        }
     }
 
     /// How many entries of a table of `entries` share a slot.

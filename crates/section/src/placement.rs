@@ -109,5 +109,9 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     unsafe fn shrink(&self, table: &T, env: &mut E, frames: PfnRange, refused: &mut dyn FnMut(ForeignBlock));
 
     /// Bytes of memmaps and page tables now; the table's and the usages' are not this trait's to count.
-    fn footprint(&self, table: &T, env: &E) -> Footprint;
+    ///
+    /// # Safety
+    ///
+    /// A guard of the model's reclaim domain is held, or its writer.
+    unsafe fn footprint(&self, table: &T, env: &E) -> Footprint;
 }

@@ -5,7 +5,7 @@
 //! 1. `N` is the geometry's number of roots; anything else does not compile.
 //! 2. A root pointer is null, or leads to [`SectionShape::SECTIONS_PER_ROOT`] entries that live until a grace period
 //!    after the pointer was taken out of the array.
-//! 3. A root is published (Release) only after it is zeroed, and zeroed entries are absent sections.
+//! 3. A root is published (Release) only after its entries were written.
 
 use core::alloc::Layout;
 use core::marker::PhantomData;
@@ -14,11 +14,13 @@ use core::ptr::NonNull;
 use sparsemem_core::primitive::{AtomicPtr, AtomicU8, Ordering};
 use sparsemem_core::{
     ForeignBlock, Geometry, MetadataMemory, NodeId, Origin, OutOfMemory, PageDescriptor, SectionNr,
-    SectionShape, Usage, ZeroIsNew,
+    SectionShape, Usage, ZeroIsNew, atomic_array, const_fn,
 };
 
+#[cfg(not(sparsemem_loom))]
+use crate::ConstNew;
 use crate::table::{Entry, FreshRoot, Occupied, SectionTable, Slot};
-use crate::{ConstNew, Occupancy, SectionEntry};
+use crate::{Occupancy, SectionEntry};
 
 /// A table of `N` roots.
 ///
@@ -38,18 +40,19 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Roo
     /// Bits of a section's index in its root.
     const INDEX_BITS: u32 = G::SECTIONS_PER_ROOT.trailing_zeros();
 
-    /// A table without roots.
-    #[must_use]
-    pub const fn new() -> Self {
-        const { G::CHECK }
-        const { assert!(N == G::NR_ROOTS_LEN, "N must be the geometry's NR_ROOTS_LEN") }
-        const { assert!(G::SECTIONS_PER_ROOT.is_power_of_two(), "an index in a root is a mask") }
-        const { assert!(size_of::<SectionEntry<P, U>>() <= 16, "SECTIONS_PER_ROOT counts on 16-byte entries") }
-        Self {
-            roots: [const { AtomicPtr::new(core::ptr::null_mut()) }; N],
-            origins: [const { AtomicU8::new(0) }; N],
-            occupancy: Occupancy::new(),
-            geometry: PhantomData,
+    const_fn! {
+        /// A table without roots.
+        #[must_use]
+        pub const fn new() -> Self {
+            const { G::CHECK }
+            const { assert!(N == G::NR_ROOTS_LEN, "N must be the geometry's NR_ROOTS_LEN") }
+            const { assert!(G::SECTIONS_PER_ROOT.is_power_of_two(), "an index in a root is a mask") }
+            Self {
+                roots: atomic_array![AtomicPtr::new(core::ptr::null_mut()); N],
+                origins: atomic_array![AtomicU8::new(0); N],
+                occupancy: Occupancy::new(),
+                geometry: PhantomData,
+            }
         }
     }
 
@@ -63,6 +66,20 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Roo
             align: page,
             node,
         })
+    }
+
+    /// Makes every entry of a new root absent.
+    ///
+    /// # Safety
+    ///
+    /// `root` has room for the entries of a root, and nobody else knows of it.
+    unsafe fn write_entries(root: *mut SectionEntry<P, U>) {
+        for index in 0..G::SECTIONS_PER_ROOT {
+            // SAFETY: the caller promises the room.
+            let entry = unsafe { Self::in_root(root, SectionNr::new(index)) };
+            // SAFETY: as above, and the memory is aligned for whole pages.
+            unsafe { entry.write(SectionEntry::absent()) };
+        }
     }
 
     /// The root pointer and the origin of a section's root.
@@ -85,16 +102,24 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Roo
     }
 
     /// The first known section among `from` and the rest of its root.
-    fn next_in_root(&self, from: u64) -> Option<SectionNr> {
+    ///
+    /// # Safety
+    ///
+    /// As [`SectionTable::entry`].
+    unsafe fn next_in_root(&self, from: u64) -> Option<SectionNr> {
         let end = (from / G::SECTIONS_PER_ROOT + 1) * G::SECTIONS_PER_ROOT;
         (from..end.min(G::NR_SECTIONS)).map(SectionNr::new).find(|nr| {
-            // SAFETY: the reference ends with this expression, and callers of walks hold what `entry` asks for.
+            // SAFETY: the caller's promise is the same.
             unsafe { self.entry(*nr) }.is_some_and(|entry| !entry.word().is_absent())
         })
     }
 
     /// The first known section among `from` and the rest of its occupancy slot.
-    fn next_in_slot(&self, from: u64) -> Option<SectionNr> {
+    ///
+    /// # Safety
+    ///
+    /// As [`SectionTable::entry`].
+    unsafe fn next_in_slot(&self, from: u64) -> Option<SectionNr> {
         let per_slot = Self::STRIDE * G::SECTIONS_PER_ROOT;
         let end = (from / per_slot + 1) * per_slot;
         let mut from = from;
@@ -102,7 +127,8 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Roo
             let (root, _) = self.slot(SectionNr::new(from))?;
             // Acquire: pairs with `commit`.
             if !root.load(Ordering::Acquire).is_null()
-                && let Some(found) = self.next_in_root(from)
+                // SAFETY: the caller's promise is the same.
+                && let Some(found) = unsafe { self.next_in_root(from) }
             {
                 return Some(found);
             }
@@ -150,14 +176,14 @@ where
     #[inline]
     unsafe fn entry(&self, nr: SectionNr) -> Option<&Entry<Self>> {
         let root = self.roots.get(usize::try_from(nr.get() >> Self::INDEX_BITS).ok()?)?;
-        // Acquire: pairs with the Release in `commit`, so that the root's zeroed entries are seen.
+        // Acquire: pairs with the Release in `commit`, so that the root's entries are seen.
         let root = root.load(Ordering::Acquire);
         if root.is_null() {
             return None;
         }
         // SAFETY: a root that is in the table is live (invariant 2), and the caller keeps it from going away.
         let entry = unsafe { Self::in_root(root, nr) };
-        // SAFETY: as above; entries are valid from zero bytes on (invariant 3) and only shared references are made.
+        // SAFETY: as above; entries were written before the root was published (invariant 3), and only shared references are made.
         Some(unsafe { &*entry })
     }
 
@@ -189,9 +215,11 @@ where
         if root.is_null() {
             let block = env.alloc_zeroed(layout, node)?;
             root = block.start().cast().as_ptr();
+            // SAFETY: the block was just allocated for the entries of a root.
+            unsafe { Self::write_entries(root) };
             fresh = Some(FreshRoot { start: block.start(), layout, origin: block.origin() });
         }
-        // SAFETY: the root is live: it is in the table, or was just allocated, zeroed, with room for its entries.
+        // SAFETY: the root is live: it is in the table, or was just made.
         let entry = unsafe { Self::in_root(root, nr) };
         // SAFETY: as in `entry`.
         Ok(Slot { entry: unsafe { &*entry }, fresh })
@@ -208,7 +236,9 @@ where
 
     unsafe fn unlink_empty_root(&self, nr: SectionNr) -> Option<FreshRoot> {
         let (slot, origin) = self.slot(nr)?;
-        if self.next_in_root(nr.get() & !(G::SECTIONS_PER_ROOT - 1)).is_some() {
+        let first = nr.get() & !(G::SECTIONS_PER_ROOT - 1);
+        // SAFETY: the caller is the model's writer, so roots stay until it takes them out.
+        if unsafe { self.next_in_root(first) }.is_some() {
             return None;
         }
         // Relaxed, both: only the writer changes them; readers that still hold the root are waited for by the caller.
@@ -224,13 +254,14 @@ where
         // Occupancy is kept per root, and changes with the roots.
     }
 
-    fn next_known(&self, from: SectionNr) -> Option<SectionNr> {
+    unsafe fn next_known(&self, from: SectionNr) -> Option<SectionNr> {
         let per_slot = Self::STRIDE * G::SECTIONS_PER_ROOT;
         let mut from = from.get();
         loop {
             let slot = self.occupancy.next(from / per_slot)?;
             from = from.max(slot * per_slot);
-            if let Some(found) = self.next_in_slot(from) {
+            // SAFETY: the caller's promise is the same.
+            if let Some(found) = unsafe { self.next_in_slot(from) } {
                 return Some(found);
             }
             from = (slot + 1) * per_slot;
@@ -262,6 +293,7 @@ where
 // occupancy; that is what `new` makes.
 unsafe impl<G: Geometry, P, U, const N: usize> ZeroIsNew for RootedTable<G, P, U, N> {}
 
+#[cfg(not(sparsemem_loom))]
 impl<G, P, U, const N: usize> ConstNew for RootedTable<G, P, U, N>
 where
     G: Geometry,

@@ -85,7 +85,11 @@ pub unsafe trait SectionTable: Send + Sync {
     fn note(&self, nr: SectionNr, occupied: Occupied);
 
     /// The first section at or after `from` whose word is not zero.
-    fn next_known(&self, from: SectionNr) -> Option<SectionNr>;
+    ///
+    /// # Safety
+    ///
+    /// As [`SectionTable::entry`], while this runs.
+    unsafe fn next_known(&self, from: SectionNr) -> Option<SectionNr>;
 
     /// Gives back every root, telling `refused` of blocks that were not taken.
     fn release<E: MetadataMemory>(&mut self, env: &mut E, refused: &mut dyn FnMut(SectionNr, ForeignBlock));

@@ -4,6 +4,7 @@
 //!
 //! 1. At most one [`Writer`] of a model exists at a time.
 
+use sparsemem_core::const_fn;
 use sparsemem_core::primitive::{AtomicBool, Ordering};
 
 /// The flag behind a model's writers.
@@ -14,9 +15,11 @@ pub(crate) struct WriterSlot {
 }
 
 impl WriterSlot {
-    /// A slot that nobody has taken.
-    pub(crate) const fn new() -> Self {
-        Self { taken: AtomicBool::new(false) }
+    const_fn! {
+        /// A slot that nobody has taken.
+        pub(crate) const fn new() -> Self {
+            Self { taken: AtomicBool::new(false) }
+        }
     }
 
     /// Takes the slot, or `None` if another operation has it. Never waits: a kernel serialises its hotplug itself.

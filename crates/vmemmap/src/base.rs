@@ -99,6 +99,7 @@ unsafe impl ArrayBase for DynamicBase {
     }
 }
 
+#[cfg(not(sparsemem_loom))]
 impl ConstNew for DynamicBase {
     const NEW: Self = Self { start: AtomicPtr::new(core::ptr::null_mut()), len_bytes: AtomicU64::new(0) };
 }

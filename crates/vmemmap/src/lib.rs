@@ -41,12 +41,17 @@
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod altmap;
 mod array;
 mod base;
 mod neighbours;
 mod populate;
 mod tables;
 
+pub use altmap::{
+    Altmap, AltmapError, AltmapSpec, FramePool, GiveBackError, MemmapRule, StillInUse, TakeError, TooFewWords,
+    WithAltmap, room_needed,
+};
 pub use array::VirtualArray;
 pub use base::{ArrayBase, ConstBase, DynamicBase};
 

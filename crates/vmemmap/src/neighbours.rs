@@ -15,7 +15,9 @@ use sparsemem_section::SectionTable;
 pub(crate) unsafe fn any_valid<T: SectionTable>(table: &T, frames: PfnRange) -> bool {
     let mut rest = frames;
     while !rest.is_empty() {
-        let Some(nr) = table.next_known(rest.start().section::<T::Geometry>()) else { return false };
+        // SAFETY: the caller's promise covers it.
+        let next = unsafe { table.next_known(rest.start().section::<T::Geometry>()) };
+        let Some(nr) = next else { return false };
         let Some(section) = nr.frames::<T::Geometry>() else { return false };
         let part = rest.intersection(section);
         // SAFETY: the caller's promise is the same.

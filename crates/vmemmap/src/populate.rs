@@ -124,7 +124,7 @@ where
         debug_assert!(unmapped.is_ok(), "the array's range was canonical when it was populated");
     }
 
-    fn footprint(&self, _table: &T, env: &E) -> Footprint {
+    unsafe fn footprint(&self, _table: &T, env: &E) -> Footprint {
         let Some(window) = self.window() else { return Footprint::default() };
         let (tables, memory) = (page_table(env), TableView::new(env));
         let pages = tables.table_pages(&memory, window);

@@ -118,7 +118,7 @@ pub trait SectionShape: Geometry {
 
     /// Fails to compile for a geometry that cannot be.
     const CHECK: () = {
-        assert!(Self::PAGE_SHIFT >= 10, "a page must have at least 1 KiB");
+        assert!(Self::PAGE_SHIFT >= 6, "a page must hold several section entries");
         assert!(Self::SUBSECTION_SHIFT >= Self::PAGE_SHIFT, "a subsection must hold at least one page");
         assert!(Self::SECTION_SIZE_BITS >= Self::SUBSECTION_SHIFT, "a subsection must fit its section");
         assert!(

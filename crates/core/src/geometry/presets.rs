@@ -93,6 +93,12 @@ preset! {
     TinyWide = "tiny-wide", page 12, section 18, physmem 24, subsection 12, pageblock 3
 }
 
+preset! {
+    /// Eight sections of two subsections of two 64-byte frames, four sections to a root: for model checkers, which pay
+    /// for every atomic.
+    Minute = "minute", page 6, section 8, physmem 11, subsection 7, pageblock 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

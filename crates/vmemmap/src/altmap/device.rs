@@ -1,0 +1,136 @@
+//! An altmap: frames of a device that are really there, with what is out of them.
+
+use core::marker::PhantomData;
+
+use sparsemem_core::{
+    Geometry, MemoryModel, PageCount, Pfn, PfnRange, Rejected, SectionShape, SubsectionBits,
+};
+
+use super::pool::{FramePool, TooFewWords};
+use super::room::{MemmapRule, room_needed};
+use super::spec::{AltmapError, AltmapSpec};
+
+/// An altmap was to be given up while blocks of it are out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{in_use} of the altmap at frame {base} are still in use")]
+pub struct StillInUse {
+    /// First frame of the altmap.
+    pub base: Pfn,
+    /// Frames in use.
+    pub in_use: PageCount,
+}
+
+/// Frames of a device that hold its own memmap, and which of them do.
+///
+/// It lives from before the device is added until after it is removed, and goes through [`WithAltmap`] into the calls
+/// that add and remove. Its bits lie in words of the caller: [`FramePool::words_needed`] of them.
+///
+/// [`WithAltmap`]: crate::WithAltmap
+#[derive(Debug)]
+pub struct Altmap<'w, G> {
+    spec: AltmapSpec,
+    pool: FramePool<'w>,
+    geometry: PhantomData<fn() -> G>,
+}
+
+impl<'w, G: Geometry> Altmap<'w, G> {
+    /// Takes charge of the frames that `spec` sets aside for the memmap.
+    ///
+    /// # Errors
+    ///
+    /// [`TooFewWords`].
+    ///
+    /// # Safety
+    ///
+    /// The free frames of `spec` are memory, and from now until [`Altmap::release`] nothing but blocks of this altmap
+    /// lies in them.
+    pub unsafe fn claim(spec: AltmapSpec, words: &'w mut [u64]) -> Result<Self, TooFewWords> {
+        let pool = FramePool::new(spec.free_frames(), words)?;
+        Ok(Self { spec, pool, geometry: PhantomData })
+    }
+
+    /// Checks that `request` can be added with this altmap, before anything of it is: what Linux checks (base and
+    /// offset, A-08), and that nothing of it is populated, that the altmap is not in use, lies below the geometry's
+    /// maximum, and has room for the memmap by `rule`.
+    ///
+    /// An altmap that passes may still turn out too small where leaves of several sizes have to find places; the
+    /// installation then fails, and leaves everything as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`AltmapError`], naming what does not fit.
+    pub fn check_add<M>(&self, model: &M, rule: MemmapRule, request: PfnRange) -> Result<(), AltmapError>
+    where
+        M: MemoryModel<Geometry = G>,
+    {
+        self.spec.validate(request)?;
+        let frames = self.spec.frames();
+        if frames.end().get() > G::MAX_PFN {
+            return Err(AltmapError::BeyondMaximum { frames, last: Pfn::new(G::MAX_PFN - 1) });
+        }
+        if self.in_use().get() != 0 {
+            return Err(AltmapError::InUse { in_use: self.in_use() });
+        }
+        check_absent(model, request)?;
+        let free = self.spec.free();
+        match room_needed(model, rule, self.spec.free_frames().start(), request) {
+            Some(needed) if needed <= free => Ok(()),
+            needed => {
+                let needed = needed.unwrap_or(PageCount::new(u64::MAX));
+                Err(AltmapError::TooSmall { request, needed, free })
+            }
+        }
+    }
+
+    /// Gives the frames back to the device.
+    ///
+    /// Source: Linux warns when a device is unmapped with its altmap in use.
+    ///
+    /// # Errors
+    ///
+    /// [`StillInUse`] with the altmap, if blocks are out.
+    pub fn release(self) -> Result<AltmapSpec, Rejected<StillInUse, Self>> {
+        let in_use = self.in_use();
+        if in_use.get() != 0 {
+            let error = StillInUse { base: self.spec.base(), in_use };
+            return Err(Rejected { error, returned: self });
+        }
+        Ok(self.spec)
+    }
+
+    /// What is set aside.
+    #[must_use]
+    pub const fn spec(&self) -> AltmapSpec {
+        self.spec
+    }
+
+    /// Frames that blocks lie in (Linux: `alloc`).
+    #[must_use]
+    pub const fn in_use(&self) -> PageCount {
+        self.pool.in_use()
+    }
+
+    /// Free frames before frames that are in use (Linux: `align`).
+    #[must_use]
+    pub const fn skipped(&self) -> PageCount {
+        self.pool.skipped()
+    }
+
+    /// The counters and bits; only for who keeps the promise of [`Altmap::claim`].
+    pub(super) const fn pool(&mut self) -> &mut FramePool<'w> {
+        &mut self.pool
+    }
+}
+
+/// Refuses a request that is populated in part.
+fn check_absent<M: MemoryModel>(model: &M, request: PfnRange) -> Result<(), AltmapError> {
+    for (section, part) in request.by_section::<M::Geometry>() {
+        // `by_section` gives parts of one section that are not empty: there is always a set.
+        let wanted = SubsectionBits::touched::<M::Geometry>(part).unwrap_or_default();
+        let populated = model.section(section).subsections.intersection(wanted);
+        if !populated.is_empty() {
+            return Err(AltmapError::Populated { request, section, populated });
+        }
+    }
+    Ok(())
+}

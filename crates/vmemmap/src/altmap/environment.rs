@@ -1,0 +1,148 @@
+//! An environment whose memmaps come from an altmap, and everything else from the environment behind it.
+//!
+//! # Invariants
+//!
+//! 1. What is given out as a memmap is the device's own or nothing: there is no way from here to RAM for it.
+//! 2. A block goes to the altmap if it says that it came from one and lies in this one, else to the environment behind;
+//!    several altmaps can so be stacked, and a block of none of them is refused by the last.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use sparsemem_core::{
+    AddressSpace, Block, ForeignBlock, Geometry, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin,
+    OutOfMemory, PageCount, PagingDepth, PfnRange, PhysAddr, PhysMap, Rejected, SectionShape, VirtAddr,
+    VirtRange,
+};
+
+use super::device::Altmap;
+
+/// An environment `E` with an altmap before it, for the time of one slow call.
+///
+/// [`MetadataMemory::alloc_memmap`] gives zeroed blocks of the altmap in whole frames; page tables, usages and roots
+/// still come from `E`. When no block for a large mapping is left, the array asks for base pages: that fall-back is the
+/// model's, and works here as with RAM (Linux refuses, V-13, and has it as a wish, D-06).
+///
+/// Removal has to go through the same altmap. Without it, or with another, the environment behind refuses the blocks,
+/// which [`Retired`](sparsemem_core::Retired) counts; in Linux they went to the page allocator.
+#[derive(Debug)]
+pub struct WithAltmap<'a, 'w, G, E> {
+    env: &'a mut E,
+    altmap: &'a mut Altmap<'w, G>,
+}
+
+impl<'a, 'w, G: Geometry, E: MetadataMemory> WithAltmap<'a, 'w, G, E> {
+    /// Puts `altmap` before `env`.
+    ///
+    /// # Safety
+    ///
+    /// The direct map of `env` reaches every frame of the altmap, and keeps doing so while blocks of it are out.
+    pub const unsafe fn new(env: &'a mut E, altmap: &'a mut Altmap<'w, G>) -> Self {
+        Self { env, altmap }
+    }
+
+    /// The altmap.
+    #[must_use]
+    pub const fn altmap(&self) -> &Altmap<'w, G> {
+        self.altmap
+    }
+
+    /// The environment behind it.
+    pub const fn inner(&mut self) -> &mut E {
+        self.env
+    }
+
+    /// Frames of the altmap for a block, with where they are reached.
+    fn take(&mut self, layout: Layout) -> Option<(NonNull<u8>, PhysAddr)> {
+        let align = frames_of::<G>(layout.align());
+        let frames = self.altmap.pool().take(frames_of::<G>(layout.size()), align).ok()?;
+        let Some(phys) = frames.start().phys::<G>() else {
+            let returned = self.altmap.pool().give_back(frames);
+            debug_assert!(returned.is_ok(), "the block was taken a moment ago");
+            return None;
+        };
+        Some((self.env.phys_to_virt(phys), phys))
+    }
+
+    /// The frames of a block, if it begins like one of an altmap.
+    fn frames(block: &Block) -> Option<PfnRange> {
+        let aligned = block.phys().is_aligned(G::PAGE_SIZE);
+        let count = frames_of::<G>(block.layout().size());
+        PfnRange::from_start_count(block.phys().pfn::<G>(), count).filter(|_| aligned)
+    }
+
+    /// Whether a block says that it is of this altmap.
+    fn claims(&self, block: &Block) -> bool {
+        let free = self.altmap.spec().free_frames();
+        block.origin() == Origin::Altmap && free.contains(block.phys().pfn::<G>())
+    }
+}
+
+/// How many whole frames hold `bytes` bytes.
+const fn frames_of<G: Geometry>(bytes: usize) -> PageCount {
+    PageCount::new((bytes as u64).div_ceil(G::PAGE_SIZE))
+}
+
+// SAFETY: both maps are those of the environment behind, which reaches the altmap's frames too (`WithAltmap::new`).
+unsafe impl<G: Geometry, E: MetadataMemory> PhysMap for WithAltmap<'_, '_, G, E> {
+    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
+        self.env.phys_to_virt(at)
+    }
+
+    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
+        self.env.virt_to_phys(at)
+    }
+}
+
+// SAFETY: blocks of the environment behind are as it promises. For blocks of the altmap: (1) the pool gives a frame to
+// one block at a time, and nothing else lies in it (`Altmap::claim`); (2) they are zeroed here; (3) frames are aligned
+// to their size, and the pool aligns to what was asked for beyond that.
+unsafe impl<G: Geometry, E: MetadataMemory> MetadataMemory for WithAltmap<'_, '_, G, E> {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        self.env.alloc_zeroed(layout, node)
+    }
+
+    fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        let (start, phys) = self.take(layout).ok_or(OutOfMemory::new(layout, node))?;
+        // SAFETY: the frames were just given to this block alone, hold the layout, and the direct map reaches them.
+        unsafe { start.write_bytes(0, layout.size()) };
+        // SAFETY: as above; and `take` aligned them as the layout says.
+        Ok(unsafe { Block::from_parts(start, phys, layout, Origin::Altmap) })
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        if !self.claims(&block) {
+            return self.env.free(block);
+        }
+        let known = block.start() == self.env.phys_to_virt(block.phys());
+        let frames = Self::frames(&block).filter(|_| known);
+        match frames.map(|frames| self.altmap.pool().give_back(frames)) {
+            Some(Ok(())) => Ok(()),
+            _ => Err(Rejected { error: block.foreign(), returned: block }),
+        }
+    }
+}
+
+// SAFETY: every method is that of the environment behind; what is mapped is only noted by it, and lies in memory that
+// its direct map reaches.
+unsafe impl<G: Geometry, E: MetadataMemory + AddressSpace> AddressSpace for WithAltmap<'_, '_, G, E> {
+    fn root(&self) -> PhysAddr {
+        self.env.root()
+    }
+
+    fn depth(&self) -> PagingDepth {
+        self.env.depth()
+    }
+
+    fn largest_leaf(&self) -> LeafSize {
+        self.env.largest_leaf()
+    }
+
+    fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
+        self.env.linked(at, to, size)
+    }
+
+    fn flush(&mut self, range: VirtRange) {
+        self.env.flush(range);
+    }
+}

@@ -1,0 +1,42 @@
+//! Altmap: memory of a device, or of a module that is being added, that holds the memmap of that very memory.
+//!
+//! A large device would take its descriptors from RAM: 16 GiB per TiB. With an altmap they come from the device
+//! itself, and hot-adding it takes no RAM but for page tables, usages and roots. An [`AltmapSpec`] says which frames are
+//! set aside, an [`Altmap`] gives them out, and [`WithAltmap`] puts it before the environment of a slow call, so that
+//! every model, not only the virtual one, has its descriptors there.
+//!
+//! Source: Linux `struct vmem_altmap`, 4.5 to 6.12 (A-01 to A-14). Fresh frames are given by the same rule, so they lie
+//! at the same places. Differs from Linux: what came back is given again, padding included; base pages are tried when
+//! no large block is left; every backend uses it; foreign and double frees, an altmap in use, and one that is too small
+//! are refused instead of believed.
+//!
+//! ```
+//! use sparsemem_core::{PageCount, Pfn, PfnRange};
+//! use sparsemem_vmemmap::{AltmapError, AltmapSpec};
+//!
+//! // 128 MiB at 4 GiB: two frames for the driver, then room for the memmap of a section and its alignment.
+//! let device = PfnRange::from_start_count(Pfn::new(0x10_0000), PageCount::new(0x8000)).unwrap();
+//! let spec = AltmapSpec::new(device.start(), PageCount::new(2), PageCount::new(1022))?;
+//! spec.validate(device)?;
+//! assert_eq!(spec.usable(device).start(), Pfn::new(0x10_0400));
+//! # Ok::<(), AltmapError>(())
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. Frames that are given out lie in the altmap's free part, behind what the driver keeps.
+//! 2. A frame is in at most one block, and a block comes back as a whole or not at all.
+//! 3. The state follows from which blocks are out and from nothing else: giving a block and taking it back is no change.
+
+mod bits;
+mod device;
+mod environment;
+mod pool;
+mod room;
+mod spec;
+
+pub use device::{Altmap, StillInUse};
+pub use environment::WithAltmap;
+pub use pool::{FramePool, GiveBackError, TakeError, TooFewWords};
+pub use room::{MemmapRule, room_needed};
+pub use spec::{AltmapError, AltmapSpec};

@@ -1,0 +1,262 @@
+//! Which frames of a range are out: Linux' rule for fresh ones, and a memory of what came back.
+//!
+//! Only numbers: nothing here touches the frames.
+//!
+//! # Invariants
+//!
+//! 1. Two bits per frame: whether it is out, and whether a block begins with it. So the bounds of every block are known.
+//! 2. What lies from `next` on is free, and the frame before it is out: `next` follows from the bits.
+
+use sparsemem_core::{PageCount, Pfn, PfnRange};
+
+use super::bits::Bits;
+
+/// The caller gave fewer words than a pool needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a pool of {frames} needs {needed} words, not {given}")]
+pub struct TooFewWords {
+    /// Frames of the pool.
+    pub frames: PageCount,
+    /// Words that it needs.
+    pub needed: u64,
+    /// Words that there are.
+    pub given: u64,
+}
+
+/// Why no frames were given. The pool is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TakeError {
+    /// No frames were asked for.
+    #[error("no frames were asked for")]
+    Nothing,
+    /// The alignment is not a power of two.
+    #[error("an alignment of {align} is not a power of two")]
+    Alignment {
+        /// The alignment that was asked for.
+        align: PageCount,
+    },
+    /// There is no free place of this size and alignment.
+    #[error("no {count} at a multiple of {align}")]
+    Exhausted {
+        /// Frames that were asked for.
+        count: PageCount,
+        /// The alignment that they need.
+        align: PageCount,
+    },
+}
+
+/// Why frames were not taken back. The pool is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GiveBackError {
+    /// The block has no frames.
+    #[error("{block} has no frames")]
+    Nothing {
+        /// The block that was offered.
+        block: PfnRange,
+    },
+    /// The block does not lie in the pool.
+    #[error("{block} does not lie in {pool}")]
+    Foreign {
+        /// The block that was offered.
+        block: PfnRange,
+        /// The frames of the pool.
+        pool: PfnRange,
+    },
+    /// Some of the block is not out: it was never given, or came back already.
+    #[error("frame {free} of {block} is free already")]
+    NotOut {
+        /// The block that was offered.
+        block: PfnRange,
+        /// Its first frame that is free.
+        free: Pfn,
+    },
+    /// The frames are out, but not as this block.
+    #[error("{block} was not given as one block")]
+    NotABlock {
+        /// The frames that were offered.
+        block: PfnRange,
+    },
+}
+
+/// Gives the frames of a range out and takes them back.
+///
+/// Fresh frames come by Linux' rule (A-03 to A-05): as many as asked for behind all that is out, at a multiple of the
+/// count's lowest set bit, by absolute frame number. Differs from Linux: when no fresh ones are left, the lowest place
+/// among skipped and returned frames is given; and frames behind the last one that is out are fresh again.
+///
+/// ```
+/// use sparsemem_core::{PageCount, Pfn, PfnRange};
+/// use sparsemem_vmemmap::FramePool;
+///
+/// let frames = PfnRange::from_start_count(Pfn::new(0x10_0002), PageCount::new(1022)).unwrap();
+/// let mut words = [0; 32];
+/// let mut pool = FramePool::new(frames, &mut words)?;
+/// let large = pool.take(PageCount::new(512), PageCount::new(1))?;
+/// assert_eq!(large.start(), Pfn::new(0x10_0200));
+/// // Nothing is left behind the large block: the padding before it is used.
+/// let small = pool.take(PageCount::new(1), PageCount::new(1))?;
+/// assert_eq!(small.start(), Pfn::new(0x10_0002));
+/// pool.give_back(large)?;
+/// assert!(pool.give_back(large).is_err(), "it came back already");
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct FramePool<'w> {
+    frames: PfnRange,
+    out: Bits<'w>,
+    begins: Bits<'w>,
+    /// Offset behind the last frame that is out.
+    next: u64,
+    in_use: u64,
+}
+
+impl<'w> FramePool<'w> {
+    /// How many words a pool of `frames` keeps its bits in.
+    #[must_use]
+    pub const fn words_needed(frames: PageCount) -> u64 {
+        2 * Bits::words_for(frames.get())
+    }
+
+    /// A pool with all frames in it. The words are cleared, and words beyond those needed are not used.
+    ///
+    /// # Errors
+    ///
+    /// [`TooFewWords`].
+    pub fn new(frames: PfnRange, words: &'w mut [u64]) -> Result<Self, TooFewWords> {
+        let (needed, given) = (Self::words_needed(frames.count()), words.len() as u64);
+        let too_few = TooFewWords { frames: frames.count(), needed, given };
+        let half = usize::try_from(needed / 2).map_err(|_| too_few)?;
+        let (out, rest) = words.split_at_mut_checked(half).ok_or(too_few)?;
+        let begins = rest.get_mut(..half).ok_or(too_few)?;
+        Ok(Self { frames, out: Bits::cleared(out), begins: Bits::cleared(begins), next: 0, in_use: 0 })
+    }
+
+    /// Gives `count` successive frames, at a multiple of the count's lowest set bit and of `align`.
+    ///
+    /// # Errors
+    ///
+    /// [`TakeError`]; nothing has changed then.
+    pub fn take(&mut self, count: PageCount, align: PageCount) -> Result<PfnRange, TakeError> {
+        if count.get() == 0 {
+            return Err(TakeError::Nothing);
+        }
+        if !align.get().is_power_of_two() {
+            return Err(TakeError::Alignment { align });
+        }
+        let align = align.get().max(1 << count.get().trailing_zeros());
+        let exhausted = TakeError::Exhausted { count, align: PageCount::new(align) };
+        let place = self.fresh(count.get(), align).or_else(|| self.hole(count.get(), align));
+        let start = place.ok_or(exhausted)?;
+        self.mark_out(start, start + count.get());
+        self.block(start, count.get()).ok_or(exhausted)
+    }
+
+    /// Takes a block back: exactly one that [`FramePool::take`] gave.
+    ///
+    /// # Errors
+    ///
+    /// [`GiveBackError`]; nothing has changed then.
+    pub fn give_back(&mut self, block: PfnRange) -> Result<(), GiveBackError> {
+        if block.is_empty() {
+            return Err(GiveBackError::Nothing { block });
+        }
+        let foreign = GiveBackError::Foreign { block, pool: self.frames };
+        if !self.frames.contains_range(block) {
+            return Err(foreign);
+        }
+        let start = block.start().offset_from(self.frames.start()).ok_or(foreign)?.get();
+        let end = start + block.count().get();
+        if let Some(free) = self.out.first_clear_in(start, end) {
+            let free = self.frames.start().saturating_add(PageCount::new(free));
+            return Err(GiveBackError::NotOut { block, free });
+        }
+        if !self.is_block(start, end) {
+            return Err(GiveBackError::NotABlock { block });
+        }
+        self.mark_free(start, end);
+        Ok(())
+    }
+
+    /// All frames of the pool, in it or out.
+    #[must_use]
+    pub const fn frames(&self) -> PfnRange {
+        self.frames
+    }
+
+    /// How many frames are out (Linux: `alloc`).
+    #[must_use]
+    pub const fn in_use(&self) -> PageCount {
+        PageCount::new(self.in_use)
+    }
+
+    /// How many free frames lie before frames that are out: padding, and what came back (Linux: `align`).
+    #[must_use]
+    pub const fn skipped(&self) -> PageCount {
+        PageCount::new(self.next - self.in_use)
+    }
+
+    /// How many frames are fresh: behind all that are out (Linux: `free` without `alloc` and `align`).
+    #[must_use]
+    pub const fn fresh_left(&self) -> PageCount {
+        PageCount::new(self.frames.count().get() - self.next)
+    }
+
+    /// The place of fresh frames.
+    fn fresh(&self, count: u64, align: u64) -> Option<u64> {
+        let start = self.aligned(self.next, align)?;
+        (start.checked_add(count)? <= self.frames.count().get()).then_some(start)
+    }
+
+    /// The lowest place of enough free frames before the last that is out.
+    fn hole(&self, count: u64, align: u64) -> Option<u64> {
+        let mut start = self.aligned(0, align)?;
+        loop {
+            let end = start.checked_add(count).filter(|end| *end <= self.next)?;
+            match self.out.last_in(start, end) {
+                None => return Some(start),
+                Some(taken) => start = self.aligned(taken + 1, align)?,
+            }
+        }
+    }
+
+    /// The first offset from `offset` on whose frame number is a multiple of `align`.
+    fn aligned(&self, offset: u64, align: u64) -> Option<u64> {
+        let first = self.frames.start().get();
+        let frame = first.checked_add(offset)?.checked_next_multiple_of(align)?;
+        Some(frame - first)
+    }
+
+    /// Whether a block begins at `start` and ends at `end`, where all frames between are out.
+    fn is_block(&self, start: u64, end: u64) -> bool {
+        let begins = self.begins.contains(start);
+        let inside = self.begins.last_in(start + 1, end);
+        let goes_on = self.out.contains(end) && !self.begins.contains(end);
+        begins && inside.is_none() && !goes_on
+    }
+
+    /// Writes down that a block is out.
+    fn mark_out(&mut self, start: u64, end: u64) {
+        self.out.insert(start, end);
+        self.begins.insert(start, start + 1);
+        self.next = self.next.max(end);
+        self.in_use += end - start;
+    }
+
+    /// Writes down that a block came back.
+    fn mark_free(&mut self, start: u64, end: u64) {
+        self.out.remove(start, end);
+        self.begins.remove(start, start + 1);
+        self.in_use -= end - start;
+        if self.next == end {
+            self.next = self.out.last_in(0, end).map_or(0, |last| last + 1);
+        }
+    }
+
+    /// The frames at an offset.
+    fn block(&self, start: u64, count: u64) -> Option<PfnRange> {
+        let first = self.frames.start().checked_add(PageCount::new(start))?;
+        PfnRange::from_start_count(first, PageCount::new(count))
+    }
+}

@@ -1,0 +1,105 @@
+//! How many frames the memmap of a request takes.
+//!
+//! Linux does not ask: an altmap that is too small is found out half way through adding (A-08, D-02).
+
+use sparsemem_core::{
+    LeafSize, MemoryModel, PageCount, Pfn, PfnRange, SectionFlags, SectionNr, SectionShape,
+};
+
+/// How a model lays its memmap out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemmapRule {
+    /// A block per section, with its first subsection: classic-sparse and sparse-extreme.
+    SectionBlocks,
+    /// Leaves of a virtual array, at worst base pages: vmemmap.
+    ArrayLeaves,
+}
+
+/// How many frames from `start` on the memmap of `request` takes, with alignment, on top of what `model` has already.
+/// `None` if the number does not fit.
+///
+/// For [`MemmapRule::SectionBlocks`] the answer is exact. For [`MemmapRule::ArrayLeaves`] it is what base pages take:
+/// large leaves may have to be cut up to fit into it, and with frames that are larger than a base page that takes
+/// more.
+#[must_use]
+pub fn room_needed<M: MemoryModel>(
+    model: &M,
+    rule: MemmapRule,
+    start: Pfn,
+    request: PfnRange,
+) -> Option<PageCount> {
+    let frames = match rule {
+        MemmapRule::SectionBlocks => section_blocks(model, start, request)?,
+        MemmapRule::ArrayLeaves => array_leaves(model, request)?,
+    };
+    Some(PageCount::new(frames))
+}
+
+/// Frames for a naturally aligned block per section that has no memmap.
+fn section_blocks<M: MemoryModel>(model: &M, start: Pfn, request: PfnRange) -> Option<u64> {
+    let bytes = M::Geometry::PAGES_PER_SECTION.checked_mul(size_of::<M::Page>() as u64)?;
+    let count = bytes.div_ceil(M::Geometry::PAGE_SIZE);
+    let align = 1u64 << count.checked_ilog2().map_or(0, |_| count.trailing_zeros());
+    let mut end = start.get();
+    for (nr, _) in request.by_section::<M::Geometry>() {
+        if !model.section(nr).flags.contains(SectionFlags::HAS_MEM_MAP) {
+            end = end.checked_next_multiple_of(align)?.checked_add(count)?;
+        }
+    }
+    Some(end - start.get())
+}
+
+/// Frames for the base pages of the array that no valid frame needs yet.
+fn array_leaves<M: MemoryModel>(model: &M, request: PfnRange) -> Option<u64> {
+    let mut runs = BaseRuns::<M> { model, behind: 0, pages: 0 };
+    for (nr, part) in request.by_section::<M::Geometry>() {
+        if !is_early(model, nr) {
+            runs.add(part)?;
+        }
+    }
+    // A base page takes a frame, however large frames are.
+    let frames_per_page = LeafSize::Size4KiB.bytes().div_ceil(M::Geometry::PAGE_SIZE);
+    runs.pages.checked_mul(frames_per_page)
+}
+
+/// Whether a section has the memmap of boot, which covers it as a whole.
+fn is_early<M: MemoryModel>(model: &M, nr: SectionNr) -> bool {
+    model.section(nr).flags.contains(SectionFlags::EARLY | SectionFlags::HAS_MEM_MAP)
+}
+
+/// Counts base pages of the array, each once.
+struct BaseRuns<'m, M> {
+    model: &'m M,
+    /// The first page that was not looked at yet.
+    behind: u64,
+    pages: u64,
+}
+
+impl<M: MemoryModel> BaseRuns<'_, M> {
+    /// Adds the pages of the descriptors of `part`, which comes after all that was added before.
+    fn add(&mut self, part: PfnRange) -> Option<()> {
+        let size = size_of::<M::Page>() as u64;
+        let base = LeafSize::Size4KiB.bytes();
+        let first = (part.start().get().checked_mul(size)? / base).max(self.behind);
+        let end = part.end().get().checked_mul(size)?.div_ceil(base).max(first);
+        self.behind = end;
+        self.pages += end - first;
+        if end == first {
+            return Some(());
+        }
+        // Pages between the outer two hold descriptors of the request only.
+        let borders = if end - first == 1 { [Some(first), None] } else { [Some(first), Some(end - 1)] };
+        let there = borders.into_iter().flatten().filter(|page| self.is_mapped(*page)).count();
+        self.pages -= there as u64;
+        Some(())
+    }
+
+    /// Whether a page of the array holds the descriptor of a valid frame.
+    fn is_mapped(&self, page: u64) -> bool {
+        let size = size_of::<M::Page>() as u64;
+        let start = page * LeafSize::Size4KiB.bytes();
+        let end = (start + LeafSize::Size4KiB.bytes()).div_ceil(size.max(1));
+        let frames = PfnRange::new(Pfn::new(start / size.max(1)), Pfn::new(end)).unwrap_or_default();
+        self.model.next_valid(frames).is_some()
+    }
+}

@@ -1,0 +1,375 @@
+//! Devices, and memory that hosts its own memmap, on all three models and the simulated machine.
+
+use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{
+    BootModel, InstallModel, LeafSize, MarkModel, MemoryModel, MemoryRange, NodeId, Origin, Page, PageCount,
+    Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, RetireModel, SectionNr, SectionShape,
+};
+use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, Which, place, probe};
+use sparsemem_sparse_extreme::SparseExtreme;
+use sparsemem_vmemmap::{
+    Altmap, AltmapError, AltmapSpec, DynamicBase, FramePool, MemmapRule, StillInUse, Vmemmap, WithAltmap,
+};
+
+struct Readers;
+type Rcu = HostRcu<Readers>;
+type Classic = ClassicSparse<X86_64, Page, Rcu, { X86_64::NR_SECTIONS_LEN }>;
+type Extreme = SparseExtreme<X86_64, Page, Rcu, { X86_64::NR_ROOTS_LEN }>;
+type Virtual = Vmemmap<X86_64, Page, Rcu, DynamicBase, { X86_64::NR_ROOTS_LEN }>;
+type Env<'a, 'w> = WithAltmap<'a, 'w, X86_64, Machine>;
+
+const MIB: u64 = 1 << 20;
+const SECTION: u64 = 128 * MIB;
+const NODE: NodeId = NodeId::new(0);
+/// The device of the recording: 700 MiB at 0x30200000, in sections that RAM has in part.
+const DEVICE: u64 = 0x3020_0000;
+const DEVICE_BYTES: u64 = 700 * MIB;
+
+fn bytes(start: u64, len: u64) -> PhysRange {
+    PhysRange::new(PhysAddr::new(start), PhysAddr::new(start + len)).unwrap()
+}
+
+fn frames(start: u64, len: u64) -> PfnRange {
+    bytes(start, len).whole_frames::<X86_64>()
+}
+
+/// A model on a machine, and all that the tests need of both.
+struct Bench<M> {
+    model: Box<M>,
+    machine: Machine,
+    rule: MemmapRule,
+}
+
+/// What the tests need of a model.
+trait Model:
+    BootModel<Machine>
+    + MarkModel
+    + MemoryModel<Geometry = X86_64, Page = Page>
+    + RetireModel<Machine>
+    + InstallModel<Machine>
+    + for<'a, 'w> InstallModel<Env<'a, 'w>>
+    + for<'a, 'w> RetireModel<Env<'a, 'w>>
+{
+}
+
+impl<M> Model for M where
+    M: BootModel<Machine>
+        + MarkModel
+        + MemoryModel<Geometry = X86_64, Page = Page>
+        + RetireModel<Machine>
+        + InstallModel<Machine>
+        + for<'a, 'w> InstallModel<Env<'a, 'w>>
+        + for<'a, 'w> RetireModel<Env<'a, 'w>>
+{
+}
+
+/// RAM up to the device and behind it up to 2 GiB, as in the recording; a module of 256 MiB at 4 GiB.
+fn machine() -> Machine {
+    let behind = DEVICE + DEVICE_BYTES;
+    let config = MachineConfig::new()
+        .memory(bytes(0, DEVICE), NODE)
+        .memory(bytes(behind, 2048 * MIB - behind), NODE)
+        .unmanaged(bytes(DEVICE, DEVICE_BYTES))
+        .unmanaged(bytes(4096 * MIB, 2 * SECTION))
+        .vmemmap_bytes(1 << 30);
+    Machine::new(&config).unwrap()
+}
+
+/// Makes the bytes of unmanaged memory something else than zero.
+fn soil(machine: &Machine, range: PhysRange) {
+    let len = usize::try_from(range.count().get()).unwrap();
+    // SAFETY: the machine has this memory, and its allocators never give it out.
+    unsafe { machine.phys_to_virt(range.start()).write_bytes(0xa5, len) };
+}
+
+impl<M: Model> Bench<M> {
+    fn boot(model: Box<M>, mut machine: Machine, rule: MemmapRule) -> Self {
+        let memory: Vec<_> = machine
+            .memory()
+            .iter()
+            .map(|(range, node)| MemoryRange::from_bytes::<X86_64>(*range, *node))
+            .collect();
+        model.boot(&mut machine, memory.iter().copied(), &mut |event| panic!("{event:?}")).unwrap();
+        machine.finish_boot();
+        soil(&machine, bytes(DEVICE, 16 * MIB));
+        soil(&machine, bytes(4096 * MIB, 8 * MIB));
+        Self { model, machine, rule }
+    }
+
+    /// Adds a request section by section; on failure takes back what was added, with the same altmap.
+    fn add(&mut self, altmap: &mut Altmap<'_, X86_64>, request: PfnRange) -> bool {
+        // SAFETY: the direct map of the machine reaches all its memory.
+        let mut env = unsafe { WithAltmap::new(&mut self.machine, altmap) };
+        let mut done = Vec::new();
+        for (_, part) in request.by_section::<X86_64>() {
+            if self.model.install(&mut env, part, NODE).is_err() {
+                done.into_iter().for_each(|part| retire(&*self.model, &mut env, part));
+                return false;
+            }
+            done.push(part);
+        }
+        true
+    }
+
+    fn remove(&mut self, altmap: &mut Altmap<'_, X86_64>, request: PfnRange) {
+        // SAFETY: as in `add`.
+        let mut env = unsafe { WithAltmap::new(&mut self.machine, altmap) };
+        request.by_section::<X86_64>().for_each(|(_, part)| retire(&*self.model, &mut env, part));
+    }
+
+    /// Where the descriptor of a frame lies in physical memory.
+    fn backing(&self, pfn: Pfn) -> PhysAddr {
+        let page = self.model.lookup(pfn).unwrap().cast::<u8>();
+        self.machine.virt_to_phys(page).unwrap_or_else(|| {
+            let at = sparsemem_core::VirtAddr::new(page.addr().get() as u64);
+            let leaf = self.machine.translate(at).unwrap().unwrap();
+            PhysAddr::new(leaf.to.get() + at.get() - leaf.at.get())
+        })
+    }
+
+    /// Every descriptor of the request is there, zeroed and writable.
+    fn use_descriptors(&self, request: PfnRange) {
+        let reader = self.model.read();
+        for run in self.model.valid_ranges(request) {
+            for pfn in [run.start().get(), run.start().get() + 1, run.end().get() - 1] {
+                let page = reader.page(Pfn::new(pfn)).unwrap();
+                assert_eq!(probe(core::ptr::from_ref(page).cast_mut().cast()), Access::Readable);
+                let seen = page.private.swap(pfn, std::sync::atomic::Ordering::Relaxed);
+                assert_eq!(seen, 0, "descriptor of frame {pfn:#x} was not zeroed");
+            }
+        }
+    }
+
+    fn ram(&self) -> u64 {
+        self.machine.balance().total().bytes
+    }
+}
+
+fn retire<M: RetireModel<E>, E>(model: &M, env: &mut E, part: PfnRange) {
+    assert_eq!(model.retire(env, part).unwrap().refused, 0);
+}
+
+fn classic() -> Bench<Classic> {
+    Bench::boot(place(), machine(), MemmapRule::SectionBlocks)
+}
+
+fn extreme() -> Bench<Extreme> {
+    Bench::boot(place(), machine(), MemmapRule::SectionBlocks)
+}
+
+fn virtual_array() -> Bench<Virtual> {
+    let machine = machine();
+    let model = place::<Virtual>();
+    let len = machine.window().count().get();
+    // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
+    unsafe { model.placement().base().reserve(machine.window_ptr(), len) };
+    Bench::boot(model, machine, MemmapRule::ArrayLeaves)
+}
+
+fn words(spec: AltmapSpec) -> Vec<u64> {
+    vec![0; usize::try_from(FramePool::words_needed(spec.free())).unwrap()]
+}
+
+fn claim(spec: AltmapSpec, words: &mut [u64]) -> Altmap<'_, X86_64> {
+    // SAFETY: the tests set aside unmanaged memory of the machine, which nothing else uses.
+    unsafe { Altmap::claim(spec, words) }.unwrap()
+}
+
+fn spec(first: Pfn, reserve: u64, free: u64) -> AltmapSpec {
+    AltmapSpec::new(first, PageCount::new(reserve), PageCount::new(free)).unwrap()
+}
+
+/// Every test, on each model.
+macro_rules! on_every_model {
+    ($($name:ident),*) => {
+        mod classic { $(#[test] fn $name() { super::$name(super::classic()); })* }
+        mod extreme { $(#[test] fn $name() { super::$name(super::extreme()); })* }
+        mod virtual_array { $(#[test] fn $name() { super::$name(super::virtual_array()); })* }
+    };
+}
+
+on_every_model!(
+    the_recorded_device_takes_no_ram,
+    memory_hosts_its_own_memmap,
+    failures_leave_everything_as_it_was,
+    a_foreign_altmap_is_found_out,
+    requests_that_do_not_fit_are_refused,
+    an_altmap_without_aligned_room_still_serves
+);
+
+/// The recording `altmap-700m`: base 0x30200, two frames kept, 3070 free.
+fn the_recorded_device_takes_no_ram<M: Model>(mut bench: Bench<M>) {
+    let request = frames(DEVICE, DEVICE_BYTES);
+    let spec = spec(request.start(), 2, 3070);
+    let mut words = words(spec);
+    let mut altmap = claim(spec, &mut words);
+    let (ram, digest) = (bench.ram(), bench.machine.state_digest());
+    altmap.check_add(&*bench.model, bench.rule, request).unwrap();
+    assert!(bench.add(&mut altmap, request));
+    // Sections 7 to 10 are new: a memmap of 2 MiB each, at the places where Linux put them.
+    for (index, section) in (7..=10).enumerate() {
+        let first = SectionNr::new(section).first_pfn::<X86_64>().unwrap();
+        assert_eq!(bench.backing(first).get(), 809_500_672 + 2 * MIB * index as u64);
+    }
+    assert_eq!((altmap.in_use().get(), altmap.skipped().get()), (4 * 512, 510));
+    // Usages, which are not descriptors, are all that RAM had to give: not one page for the memmap.
+    let usages = 4 * size_of::<sparsemem_usage_map::SectionUsage<X86_64>>() as u64;
+    assert_eq!(bench.ram() - ram, usages);
+    bench.use_descriptors(frames(7 * SECTION, 4 * SECTION));
+    bench.machine.mirror_matches_tables().unwrap();
+    bench.remove(&mut altmap, request);
+    assert_eq!((altmap.in_use().get(), altmap.skipped().get()), (0, 0));
+    assert_eq!(bench.machine.state_digest(), digest);
+    // Adding it again is the same, padding and all.
+    assert!(bench.add(&mut altmap, request));
+    bench.use_descriptors(frames(7 * SECTION, 4 * SECTION));
+    bench.remove(&mut altmap, request);
+    assert_eq!(altmap.release().map_err(|refused| refused.error), Ok(spec));
+}
+
+/// A module of two sections, each with its memmap in itself.
+fn memory_hosts_its_own_memmap<M: Model>(mut bench: Bench<M>) {
+    let (ram, digest) = (bench.ram(), bench.machine.state_digest());
+    let blocks = [frames(4096 * MIB, SECTION), frames(4096 * MIB + SECTION, SECTION)];
+    let specs = blocks.map(|block| AltmapSpec::self_hosted::<X86_64, Page>(block).unwrap());
+    assert_eq!(specs[1].offset().get(), 512);
+    let mut storage = specs.map(words);
+    let [first, second] = &mut storage;
+    let mut altmaps = [claim(specs[0], first), claim(specs[1], second)];
+    for (block, altmap) in blocks.iter().zip(&mut altmaps) {
+        altmap.check_add(&*bench.model, bench.rule, *block).unwrap();
+        assert!(bench.add(altmap, *block));
+        assert_eq!(bench.backing(block.start()), block.start().phys::<X86_64>().unwrap());
+        let usable = altmap.spec().usable(*block);
+        assert_eq!((usable.start().get() - block.start().get(), usable.end()), (512, block.end()));
+        bench.model.set_online(usable).unwrap();
+        bench.use_descriptors(*block);
+    }
+    let large = [Origin::Boot, Origin::Runtime].map(|origin| bench.machine.balance().of(origin).bytes);
+    assert!(bench.ram() - ram < 32 << 10, "no descriptor in RAM: {large:?}");
+    for (block, altmap) in blocks.iter().zip(&mut altmaps) {
+        bench.model.set_offline(altmap.spec().usable(*block)).unwrap();
+        bench.remove(altmap, *block);
+        assert_eq!(altmap.in_use().get(), 0);
+    }
+    assert_eq!(bench.machine.state_digest(), digest);
+}
+
+/// Refuses the first, second, .. request of the machine while a device is added.
+fn failures_leave_everything_as_it_was<M: Model>(mut bench: Bench<M>) {
+    let request = frames(DEVICE, DEVICE_BYTES);
+    let spec = spec(request.start(), 2, 3070);
+    let mut words = words(spec);
+    let mut altmap = claim(spec, &mut words);
+    let digest = bench.machine.state_digest();
+    let untouched = format!("{altmap:?}");
+    let mut points = 0;
+    loop {
+        bench.machine.faults().fail_nth(Which::All, points);
+        let added = bench.add(&mut altmap, request);
+        bench.machine.faults().heal();
+        if added {
+            break;
+        }
+        points += 1;
+        assert_eq!(bench.machine.state_digest(), digest, "failure {points}");
+        assert_eq!(format!("{altmap:?}"), untouched, "failure {points}");
+        assert!(!bench.model.is_valid(Pfn::new(7 * SECTION >> 12)));
+    }
+    println!("{}: {points} points of failure", bench.model.name());
+    assert!(points >= 4, "at least every usage was refused once");
+    bench.remove(&mut altmap, request);
+    assert_eq!(bench.machine.state_digest(), digest);
+}
+
+/// Removal without the altmap, and with that of another device.
+fn a_foreign_altmap_is_found_out<M: Model>(mut bench: Bench<M>) {
+    let request = frames(7 * SECTION, SECTION);
+    let device = spec(request.start(), 0, 1024);
+    let mut storage = words(device);
+    let mut altmap = claim(device, &mut storage);
+    let other_spec = spec(Pfn::new(4096 * MIB >> 12), 0, 1024);
+    let mut other_storage = words(other_spec);
+    let mut other = claim(other_spec, &mut other_storage);
+    let ram = bench.ram();
+    assert!(bench.add(&mut altmap, request));
+    // SAFETY: the direct map of the machine reaches all its memory.
+    let mut wrong = unsafe { WithAltmap::new(&mut bench.machine, &mut other) };
+    let retired = RetireModel::<Env<'_, '_>>::retire(&*bench.model, &mut wrong, request).unwrap();
+    assert_eq!((retired.refused, retired.first_refused.unwrap().origin), (1, Origin::Altmap));
+    assert_eq!(other.in_use().get(), 0);
+    assert_eq!(bench.ram(), ram, "RAM got what was RAM's, and nothing of the device");
+    let refused = altmap.release().unwrap_err();
+    assert_eq!(refused.error, StillInUse { base: request.start(), in_use: PageCount::new(512) });
+
+    let again = frames(8 * SECTION, SECTION);
+    assert!(bench.add(&mut other, again));
+    let retired = RetireModel::<Machine>::retire(&*bench.model, &mut bench.machine, again).unwrap();
+    assert_eq!((retired.refused, other.in_use().get()), (1, 512));
+    assert_eq!(bench.ram(), ram);
+}
+
+/// Everything that Linux believes.
+fn requests_that_do_not_fit_are_refused<M: Model>(mut bench: Bench<M>) {
+    let request = frames(DEVICE, DEVICE_BYTES);
+    let check = |bench: &Bench<M>, spec: AltmapSpec, request| {
+        let mut words = words(spec);
+        let altmap = claim(spec, &mut words);
+        altmap.check_add(&*bench.model, bench.rule, request)
+    };
+    let first = request.start();
+    let shifted = Pfn::new(first.get() + 1);
+    let wrong = AltmapError::WrongBase { base: shifted, first };
+    assert_eq!(check(&bench, spec(shifted, 0, 4096), request), Err(wrong));
+    let offset = PageCount::new(request.count().get() + 1);
+    let beyond = AltmapError::BeyondRequest { offset, request };
+    assert_eq!(check(&bench, spec(first, offset.get(), 0), request), Err(beyond));
+    // Room: sections 7 to 10 need 2048 frames, and the table models 510 more to align them.
+    let needed = if bench.rule == MemmapRule::SectionBlocks { 2558 } else { 2048 };
+    let needed = PageCount::new(needed);
+    let free = PageCount::new(needed.get() - 1);
+    let small = AltmapError::TooSmall { request, needed, free };
+    assert_eq!(check(&bench, spec(first, 2, free.get()), request), Err(small));
+    assert_eq!(check(&bench, spec(first, 2, needed.get()), request), Ok(()));
+    // RAM in the request, and frames that cannot be.
+    let ram = frames(DEVICE - 2 * MIB, DEVICE_BYTES);
+    let populated = check(&bench, spec(ram.start(), 0, 4096), ram).unwrap_err();
+    assert!(matches!(populated, AltmapError::Populated { section, .. } if section == SectionNr::new(6)));
+    let last = PfnRange::from_start_count(Pfn::new(X86_64::MAX_PFN - 512), PageCount::new(1024)).unwrap();
+    let over = check(&bench, spec(last.start(), 0, 1024), last).unwrap_err();
+    assert!(matches!(over, AltmapError::BeyondMaximum { .. }));
+    assert!(AltmapSpec::new(Pfn::new(u64::MAX), PageCount::new(1), PageCount::new(0)).is_err());
+    assert!(AltmapSpec::new(Pfn::new(8), PageCount::new(u64::MAX - 8), PageCount::new(1)).is_err());
+    // An altmap in use belongs to something else.
+    let spec = spec(first, 2, 3070);
+    let mut words = words(spec);
+    let mut altmap = claim(spec, &mut words);
+    assert!(bench.add(&mut altmap, request));
+    bench.remove(&mut altmap, frames(7 * SECTION, SECTION));
+    let in_use = PageCount::new(3 * 512);
+    assert_eq!(altmap.check_add(&*bench.model, bench.rule, request), Err(AltmapError::InUse { in_use }));
+    bench.remove(&mut altmap, frames(DEVICE, 7 * SECTION - DEVICE));
+    bench.remove(&mut altmap, frames(8 * SECTION, DEVICE + DEVICE_BYTES - 8 * SECTION));
+}
+
+/// Room for the memmap, but nowhere at a multiple of 2 MiB: the array takes base pages, and a block has no place.
+fn an_altmap_without_aligned_room_still_serves<M: Model>(mut bench: Bench<M>) {
+    let request = frames(7 * SECTION, SECTION);
+    let spec = spec(request.start(), 1, 512);
+    let mut words = words(spec);
+    let mut altmap = claim(spec, &mut words);
+    let digest = bench.machine.state_digest();
+    let fits = altmap.check_add(&*bench.model, bench.rule, request).is_ok();
+    assert_eq!(fits, bench.rule == MemmapRule::ArrayLeaves);
+    assert_eq!(bench.add(&mut altmap, request), fits);
+    if fits {
+        assert_eq!((altmap.in_use().get(), altmap.skipped().get()), (512, 0));
+        let base = bench.machine.mirrored().filter(|leaf| leaf.size == LeafSize::Size4KiB).count();
+        assert_eq!(base, 512);
+        assert_eq!(bench.backing(request.start()).get(), 7 * SECTION + 4096);
+        bench.use_descriptors(request);
+        bench.remove(&mut altmap, request);
+    }
+    assert_eq!((altmap.in_use().get(), bench.machine.state_digest()), (0, digest));
+}
