@@ -1,0 +1,47 @@
+//! Made-up inspections for the tests of the drawing.
+
+use std::collections::BTreeMap;
+
+use sparsemem_conformance::{InspectedBackend, InspectedRange, InspectedSection, Inspection};
+
+/// A range.
+pub(super) fn range(start: u64, end: u64, kind: &'static str, node: Option<u32>) -> InspectedRange {
+    InspectedRange { start, end, node, kind }
+}
+
+/// A present section with these subsections.
+pub(super) fn section(nr: u64, bits: u64) -> InspectedSection {
+    InspectedSection { nr, flags: 0b1111, subsections: format!("{bits:016x}") }
+}
+
+/// A machine with sections of 128 MiB, on one backend that takes a MiB for its table and 64 bytes for a frame.
+pub(super) fn machine(ranges: Vec<InspectedRange>, sections: Vec<InspectedSection>) -> Inspection {
+    let ram = ranges.iter().filter(|range| range.kind == "ram").map(|range| range.end - range.start);
+    let ram_bytes = ram.sum();
+    let backend = InspectedBackend {
+        memmap_bytes: sections.len() as u64 * (2 << 20),
+        sections,
+        events: vec![],
+        table_bytes: 1 << 20,
+        usage_bytes: 0,
+        page_table_bytes: 0,
+    };
+    Inspection {
+        machine: "made-up.dmesg".to_owned(),
+        geometry: "x86_64",
+        section_bytes: 128 << 20,
+        subsection_bytes: 2 << 20,
+        ram_bytes,
+        ranges,
+        backends: BTreeMap::from([("classic-sparse", backend)]),
+    }
+}
+
+/// The same machine on a second backend, which takes page tables instead of the table.
+pub(super) fn with_vmemmap(mut inspection: Inspection) -> Inspection {
+    let mut second = inspection.backends["classic-sparse"].clone();
+    second.table_bytes = 16 << 10;
+    second.page_table_bytes = 12 << 10;
+    inspection.backends.insert("vmemmap", second);
+    inspection
+}

@@ -1,0 +1,112 @@
+//! The floor table: which crate stands where, and what each may not do.
+//!
+//! # Invariants
+//!
+//! 1. Every package of the workspace has a line here; the rule `floors` reports those that have none.
+//! 2. A normal dependency leads to a strictly lower floor.
+
+/// First floor of what runs on a host only.
+const HOST: u8 = 5;
+
+/// Where a package stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Home {
+    /// The package.
+    pub(crate) name: &'static str,
+    /// Its floor; from [`HOST`] on it is a host crate.
+    pub(crate) floor: u8,
+    /// Why it may contain `unsafe`; without a reason it has to forbid it.
+    pub(crate) may_be_unsafe: Option<&'static str>,
+}
+
+impl Home {
+    /// Whether a kernel links it. The run-time choice is for tools, although it stands beside the facade.
+    pub(crate) fn is_kernel_side(&self) -> bool {
+        self.floor < HOST && self.name != "sparsemem-any"
+    }
+
+    /// The crates of the host that it may name.
+    pub(crate) fn host_names(&self) -> &'static [&'static str] {
+        match self {
+            _ if HEAP_ONLY.contains(&self.name) => &["alloc"],
+            _ if self.is_kernel_side() => &[],
+            _ => &["std", "alloc"],
+        }
+    }
+
+    /// The floor as people call it.
+    pub(crate) fn floor_name(&self) -> String {
+        if self.floor < HOST { format!("floor {}", self.floor) } else { format!("host floor {}", self.floor) }
+    }
+}
+
+/// Looks a package up in the table.
+pub(crate) fn home(name: &str) -> Option<&'static Home> {
+    HOMES.iter().find(|home| home.name == name)
+}
+
+const fn safe(floor: u8, name: &'static str) -> Home {
+    Home { name, floor, may_be_unsafe: None }
+}
+
+const fn may_be_unsafe(floor: u8, name: &'static str, why: &'static str) -> Home {
+    Home { name, floor, may_be_unsafe: Some(why) }
+}
+
+/// The table itself, lowest floor first.
+pub(crate) const HOMES: &[Home] = &[
+    may_be_unsafe(0, "sparsemem-core", "declares the unsafe traits and the raw descriptor"),
+    may_be_unsafe(0, "sparsemem-x86_64-page-table", "reads and writes tables behind raw addresses"),
+    may_be_unsafe(1, "sparsemem-section", "turns section words into pointers"),
+    safe(1, "sparsemem-usage-map"),
+    safe(2, "sparsemem-classic-sparse"),
+    safe(2, "sparsemem-sparse-extreme"),
+    may_be_unsafe(2, "sparsemem-vmemmap", "computes descriptor addresses from the base"),
+    safe(3, "sparsemem-bootmem-registration"),
+    safe(3, "sparsemem-hotplug"),
+    safe(4, "sparsemem"),
+    safe(4, "sparsemem-any"),
+    safe(HOST, "sparsemem-firmware-map"),
+    may_be_unsafe(HOST, "sparsemem-machine", "maps memory and is the processor's memory manager"),
+    may_be_unsafe(6, "sparsemem-scenarios", "calls the unchecked lookups that it has to compare"),
+    may_be_unsafe(7, "sparsemem-conformance", "tells a virtual array its place, in one module"),
+    may_be_unsafe(8, "sparsemem-benches", "measures the unchecked lookups and their C twins"),
+    safe(9, "xtask"),
+];
+
+/// Host crates that also run inside a kernel, once it has a heap.
+const HEAP_ONLY: &[&str] = &["sparsemem-scenarios"];
+
+/// Dependencies that the floors would allow and the design does not: who, on whom, and why not.
+pub(crate) const NEVER: &[(&str, &[&str], &str)] = &[
+    ("sparsemem-hotplug", BACKENDS, "works on any model through the traits of the core"),
+    ("sparsemem-bootmem-registration", BACKENDS, "works on any model through the traits of the core"),
+    ("sparsemem-firmware-map", &["sparsemem-any", "sparsemem"], "knows layouts, not models"),
+    ("sparsemem-machine", &["sparsemem-any", "sparsemem"], "is hardware, and knows no models"),
+    (
+        "sparsemem-scenarios",
+        &["sparsemem-any", "sparsemem-machine", "sparsemem-firmware-map"],
+        "also runs inside a kernel",
+    ),
+];
+
+const BACKENDS: &[&str] = &["sparsemem-classic-sparse", "sparsemem-sparse-extreme", "sparsemem-vmemmap"];
+
+/// The external crates that the core is content with.
+pub(crate) const CORE_EXTERNALS: &[&str] = &["bitflags", "cfg-if", "thiserror"];
+
+/// External crates that no kernel-side crate may depend on.
+pub(crate) const HOST_ONLY_EXTERNALS: &[&str] = &[
+    "clap",
+    "criterion",
+    "enum_dispatch",
+    "indicatif",
+    "proptest",
+    "rstest",
+    "rustix",
+    "serde",
+    "serde_json",
+];
+
+/// Files that may be longer than the limit: path and reason.
+pub(crate) const LONG_FILES: &[(&str, &str)] = &[];
