@@ -74,10 +74,13 @@ where
 
     fn tear_down(&mut self, env: &mut E) -> Result<(), TearDownError> {
         let mut lost = Losses::default();
+        let mut from = SectionNr::new(0);
         // SAFETY: `&mut self`: nobody else changes the table.
-        while let Some(nr) = unsafe { self.table.next_known(SectionNr::new(0)) } {
+        while let Some(nr) = unsafe { self.table.next_known(from) } {
             // SAFETY: `&mut self`: no reader holds anything of this model.
             unsafe { take_down(&self.table, &self.placement, env, nr, &mut lost) };
+            // Not from the start again: empty roots stay until `release`, and would be searched every time.
+            from = nr.next();
         }
         self.table.release(env, &mut |section, _| lost.count(section));
         lost.into_result()

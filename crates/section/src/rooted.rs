@@ -284,6 +284,7 @@ where
     }
 
     fn bytes(&self) -> u64 {
+        // Relaxed: only whether they are there is counted.
         let roots = self.roots.iter().filter(|root| !root.load(Ordering::Relaxed).is_null()).count() as u64;
         size_of_val(&self.roots) as u64 + roots * G::SECTIONS_PER_ROOT * size_of::<Entry<Self>>() as u64
     }
