@@ -1,0 +1,233 @@
+//! One memory block: its number, its states, and the only ways between them.
+//!
+//! # Invariants
+//!
+//! 1. A transition that is not in [`Transition`] cannot be expressed; one that is, applies only in its own state.
+
+use core::fmt;
+
+use sparsemem_core::NodeId;
+
+/// The number of a memory block: frame number divided by the frames of a block.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct BlockNr(u64);
+
+impl BlockNr {
+    /// Wraps a raw number.
+    #[must_use]
+    pub const fn new(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// Returns the raw number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for BlockNr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Debug for BlockNr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlockNr({})", self.0)
+    }
+}
+
+/// Successive memory blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockSpan {
+    first: BlockNr,
+    count: u64,
+}
+
+impl BlockSpan {
+    /// `count` blocks from `first`; fewer at the very end of all numbers.
+    #[must_use]
+    pub const fn new(first: BlockNr, count: u64) -> Self {
+        let room = u64::MAX - first.get();
+        Self { first, count: if count < room { count } else { room } }
+    }
+
+    /// The first block.
+    #[must_use]
+    pub const fn first(self) -> BlockNr {
+        self.first
+    }
+
+    /// How many blocks there are.
+    #[must_use]
+    pub const fn count(self) -> u64 {
+        self.count
+    }
+
+    /// Whether a block is among them.
+    #[must_use]
+    pub const fn contains(self, block: BlockNr) -> bool {
+        block.get() >= self.first.get() && block.get() - self.first.get() < self.count
+    }
+
+    /// The blocks, lowest first.
+    pub fn iter(self) -> impl Iterator<Item = BlockNr> + Clone {
+        (self.first.get()..self.first.get() + self.count).map(BlockNr::new)
+    }
+}
+
+/// The state of a memory block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BlockState {
+    /// It has descriptors, and the allocator does not know it.
+    Offline,
+    /// It is about to come online. Differs from Linux: there the block stays `OFFLINE` meanwhile (I-20).
+    GoingOnline,
+    /// The allocator has it.
+    Online,
+    /// It is about to go offline.
+    GoingOffline,
+}
+
+impl fmt::Display for BlockState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Offline => "offline",
+            Self::GoingOnline => "going online",
+            Self::Online => "online",
+            Self::GoingOffline => "going offline",
+        })
+    }
+}
+
+/// The table of legal transitions (I-20).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// Offline to going online.
+    BeginOnline,
+    /// Going online to online.
+    FinishOnline,
+    /// Going online back to offline.
+    CancelOnline,
+    /// Online to going offline.
+    BeginOffline,
+    /// Going offline to offline.
+    FinishOffline,
+    /// Going offline back to online.
+    CancelOffline,
+}
+
+impl Transition {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::BeginOnline,
+        Self::FinishOnline,
+        Self::CancelOnline,
+        Self::BeginOffline,
+        Self::FinishOffline,
+        Self::CancelOffline,
+    ];
+
+    /// The state that a block has to be in.
+    #[must_use]
+    pub const fn from(self) -> BlockState {
+        match self {
+            Self::BeginOnline => BlockState::Offline,
+            Self::FinishOnline | Self::CancelOnline => BlockState::GoingOnline,
+            Self::BeginOffline => BlockState::Online,
+            Self::FinishOffline | Self::CancelOffline => BlockState::GoingOffline,
+        }
+    }
+
+    /// The state that it is in afterwards.
+    #[must_use]
+    pub const fn to(self) -> BlockState {
+        match self {
+            Self::BeginOnline => BlockState::GoingOnline,
+            Self::FinishOnline | Self::CancelOffline => BlockState::Online,
+            Self::BeginOffline => BlockState::GoingOffline,
+            Self::FinishOffline | Self::CancelOnline => BlockState::Offline,
+        }
+    }
+}
+
+/// A block is not in the state that a transition starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("memory block {block} is {from} and cannot become {to}")]
+pub struct IllegalTransition {
+    /// The block.
+    pub block: BlockNr,
+    /// The state that it is in.
+    pub from: BlockState,
+    /// The state that it should have come to.
+    pub to: BlockState,
+}
+
+/// A memory block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBlock {
+    /// Its number.
+    pub nr: BlockNr,
+    /// Its state.
+    pub state: BlockState,
+    /// The node that all of its memory belongs to; `None` if several nodes have memory in it. Such a block of boot is
+    /// online for ever (H-32).
+    pub node: Option<NodeId>,
+}
+
+impl MemoryBlock {
+    /// Moves the block to another state.
+    ///
+    /// # Errors
+    ///
+    /// [`IllegalTransition`] if the block is not in the state that the transition starts from; it stays as it is.
+    /// Source: Linux `memory_block_change_state`.
+    pub fn apply(&mut self, transition: Transition) -> Result<(), IllegalTransition> {
+        let Self { nr: block, state: from, .. } = *self;
+        if from != transition.from() {
+            return Err(IllegalTransition { block, from, to: transition.to() });
+        }
+        self.state = transition.to();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn six_of_all_transitions_are_legal() {
+        use BlockState::{GoingOffline, GoingOnline, Offline, Online};
+        let mut legal = 0;
+        for state in [Offline, GoingOnline, Online, GoingOffline] {
+            for transition in Transition::ALL {
+                let mut block = MemoryBlock { nr: BlockNr::new(3), state, node: None };
+                let result = block.apply(transition);
+                assert_eq!(result.is_ok(), state == transition.from());
+                assert_eq!(block.state, if result.is_ok() { transition.to() } else { state });
+                legal += u32::from(result.is_ok());
+            }
+        }
+        assert_eq!(legal, 6);
+    }
+
+    #[test]
+    fn writing_the_state_that_is_there_is_an_error() {
+        // T-25
+        let mut block = MemoryBlock { nr: BlockNr::new(3), state: BlockState::Online, node: None };
+        let error = block.apply(Transition::BeginOnline).unwrap_err();
+        assert_eq!(error.to_string(), "memory block 3 is online and cannot become going online");
+    }
+
+    #[test]
+    fn spans_end_with_the_numbers() {
+        let top = BlockSpan::new(BlockNr::new(u64::MAX - 1), 7);
+        assert_eq!(top.count(), 1);
+        assert!(top.contains(BlockNr::new(u64::MAX - 1)) && !top.contains(BlockNr::new(0)));
+        assert_eq!(top.iter().count(), 1);
+    }
+}

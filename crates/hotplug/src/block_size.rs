@@ -1,0 +1,220 @@
+//! How large a memory block is: the unit in which RAM is added, removed, switched online and offline.
+//!
+//! # Invariants
+//!
+//! 1. A block is a power of two of bytes and at least one section, so it consists of whole sections.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use sparsemem_core::{ByteLen, Geometry, PageCount, PhysAddr, SectionShape};
+
+/// Bytes of the largest block that Linux chooses by itself.
+const LARGEST: u64 = 2 << 30;
+/// From this much RAM on, Linux chooses blocks larger than a section.
+const LARGE_MACHINE: u64 = 64 << 30;
+
+/// Why a number of bytes is no block size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockSizeError {
+    /// Not a power of two.
+    #[error("a memory block of {bytes} is not a power of two")]
+    NotPowerOfTwo {
+        /// The size that was given.
+        bytes: ByteLen,
+    },
+    /// Smaller than a section.
+    #[error("a memory block of {bytes} is smaller than a section of {section}")]
+    SmallerThanSection {
+        /// The size that was given.
+        bytes: ByteLen,
+        /// The size of a section.
+        section: ByteLen,
+    },
+    /// Larger than all memory that the geometry can have.
+    #[error("a memory block of {bytes} is larger than the {maximum} that physical memory can have")]
+    LargerThanMemory {
+        /// The size that was given.
+        bytes: ByteLen,
+        /// The bytes that the geometry's addresses reach.
+        maximum: ByteLen,
+    },
+}
+
+/// Whether the machine is real.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Platform {
+    /// No hypervisor below.
+    BareMetal,
+    /// A guest of a hypervisor.
+    Virtual,
+}
+
+/// What the choice of a block size depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockSizeHints {
+    /// What the operator asked for; it decides alone.
+    pub requested: Option<ByteLen>,
+    /// The first address behind the RAM of boot.
+    pub end_of_ram: PhysAddr,
+    /// Whether the machine is real.
+    pub platform: Platform,
+    /// The largest size that firmware advises, because its windows have that alignment.
+    pub advised: Option<ByteLen>,
+}
+
+/// The size of a memory block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct BlockSize<G> {
+    frames: u64,
+    geometry: PhantomData<fn() -> G>,
+}
+
+impl<G: Geometry> BlockSize<G> {
+    /// One section: the smallest block there is.
+    pub const SECTION: Self = Self { frames: G::PAGES_PER_SECTION, geometry: PhantomData };
+
+    /// A block of so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`BlockSizeError`] if it is not a power of two of at least one section, below the geometry's maximum. Differs
+    /// from Linux: `memory_dev_init` panics.
+    pub const fn new(bytes: ByteLen) -> Result<Self, BlockSizeError> {
+        if !bytes.get().is_power_of_two() {
+            return Err(BlockSizeError::NotPowerOfTwo { bytes });
+        }
+        if bytes.get() < G::SECTION_SIZE {
+            return Err(BlockSizeError::SmallerThanSection { bytes, section: ByteLen::new(G::SECTION_SIZE) });
+        }
+        let maximum = ByteLen::new(1 << G::MAX_PHYSMEM_BITS);
+        if bytes.get() > maximum.get() {
+            return Err(BlockSizeError::LargerThanMemory { bytes, maximum });
+        }
+        Ok(Self { frames: bytes.get() >> G::PAGE_SHIFT, geometry: PhantomData })
+    }
+
+    /// Chooses as Linux does on x86: the operator's word; below 64 GiB of RAM one section; on bare metal 2 GiB; in a
+    /// guest the largest size up to 2 GiB that divides the end of RAM. Firmware's advice is an upper limit.
+    ///
+    /// Source: Linux x86 `probe_memory_block_size`.
+    ///
+    /// # Errors
+    ///
+    /// [`BlockSizeError`] if what the operator or firmware asks for is no block size.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sparsemem_core::{ByteLen, PhysAddr, presets::X86_64};
+    /// use sparsemem_hotplug::{BlockSize, BlockSizeHints, Platform};
+    ///
+    /// let guest = BlockSizeHints {
+    ///     requested: None,
+    ///     end_of_ram: PhysAddr::new(65 << 30),
+    ///     platform: Platform::Virtual,
+    ///     advised: None,
+    /// };
+    /// assert_eq!(BlockSize::<X86_64>::choose(&guest)?.bytes(), ByteLen::new(1 << 30));
+    /// # Ok::<(), sparsemem_hotplug::BlockSizeError>(())
+    /// ```
+    pub fn choose(hints: &BlockSizeHints) -> Result<Self, BlockSizeError> {
+        if let Some(bytes) = hints.requested {
+            return Self::new(bytes);
+        }
+        let chosen = Self::new(ByteLen::new(Self::probe(hints)))?;
+        match hints.advised.map(Self::new).transpose()? {
+            Some(advised) if advised.frames < chosen.frames => Ok(advised),
+            _ => Ok(chosen),
+        }
+    }
+
+    /// Units: bytes. The size for the machine's RAM.
+    fn probe(hints: &BlockSizeHints) -> u64 {
+        let (end, section) = (hints.end_of_ram.get(), G::SECTION_SIZE);
+        if end < LARGE_MACHINE {
+            return section;
+        }
+        match hints.platform {
+            Platform::BareMetal => LARGEST.max(section),
+            Platform::Virtual => (1 << end.trailing_zeros()).clamp(section, LARGEST.max(section)),
+        }
+    }
+
+    /// Frames of a block.
+    #[must_use]
+    pub const fn frames(self) -> PageCount {
+        PageCount::new(self.frames)
+    }
+
+    /// Bytes of a block.
+    #[must_use]
+    pub const fn bytes(self) -> ByteLen {
+        ByteLen::new(self.frames << G::PAGE_SHIFT)
+    }
+}
+
+impl<G> fmt::Debug for BlockSize<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlockSize({} frames)", self.frames)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sparsemem_core::presets::{Tiny, X86_64};
+
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
+
+    fn hints(end: u64, platform: Platform) -> BlockSizeHints {
+        BlockSizeHints { requested: None, end_of_ram: PhysAddr::new(end), platform, advised: None }
+    }
+
+    fn chosen(hints: &BlockSizeHints) -> u64 {
+        BlockSize::<X86_64>::choose(hints).unwrap().bytes().get()
+    }
+
+    #[test]
+    fn the_worked_vectors_of_linux() {
+        // T-16
+        use Platform::{BareMetal, Virtual};
+        assert_eq!(chosen(&hints(63 * GIB, BareMetal)), 128 * MIB);
+        assert_eq!(chosen(&hints(64 * GIB, BareMetal)), 2 * GIB);
+        assert_eq!(chosen(&hints(64 * GIB, Virtual)), 2 * GIB);
+        assert_eq!(chosen(&hints(65 * GIB, Virtual)), GIB);
+        assert_eq!(chosen(&hints(65 * GIB + 512 * MIB, Virtual)), 512 * MIB);
+        assert_eq!(chosen(&hints(66 * GIB + 128 * MIB, Virtual)), 128 * MIB);
+        // A guest whose RAM ends in the middle of a section.
+        assert_eq!(chosen(&hints(66 * GIB + MIB, Virtual)), 128 * MIB);
+    }
+
+    #[test]
+    fn the_operator_decides_and_firmware_limits() {
+        let big = hints(64 * GIB, Platform::BareMetal);
+        let advised = |bytes| BlockSizeHints { advised: Some(ByteLen::new(bytes)), ..big };
+        assert_eq!(chosen(&advised(256 * MIB)), 256 * MIB);
+        assert_eq!(chosen(&advised(4 * GIB)), 2 * GIB);
+        let asked = BlockSizeHints { requested: Some(ByteLen::new(GIB)), ..advised(256 * MIB) };
+        assert_eq!(chosen(&asked), GIB);
+    }
+
+    #[test]
+    fn impossible_sizes_are_named() {
+        let section = ByteLen::new(128 * MIB);
+        let (odd, small) = (ByteLen::new(192 * MIB), ByteLen::new(64 * MIB));
+        assert_eq!(BlockSize::<X86_64>::new(odd).unwrap_err(), BlockSizeError::NotPowerOfTwo { bytes: odd });
+        let error = BlockSize::<X86_64>::new(small).unwrap_err();
+        assert_eq!(error, BlockSizeError::SmallerThanSection { bytes: small, section });
+        assert!(BlockSize::<X86_64>::new(ByteLen::new(0)).is_err());
+        assert!(BlockSize::<Tiny>::new(ByteLen::new(1 << 18)).is_ok());
+        assert!(matches!(
+            BlockSize::<Tiny>::new(ByteLen::new(1 << 19)),
+            Err(BlockSizeError::LargerThanMemory { .. })
+        ));
+        assert_eq!(BlockSize::<X86_64>::SECTION.bytes(), section);
+        assert_eq!(BlockSize::<X86_64>::SECTION.frames().get(), 0x8000);
+    }
+}

@@ -1,0 +1,293 @@
+//! All memory blocks of a machine.
+//!
+//! # Invariants
+//!
+//! 1. Blocks are sorted by number, and each number is there once.
+//! 2. A block is on its way ([`BlockState::GoingOnline`], [`BlockState::GoingOffline`]) only while a [`Going`] lives.
+
+use sparsemem_core::NodeId;
+
+use crate::slots::{Change, Slots};
+use crate::{BlockNr, BlockSpan, BlockState, Full, IllegalTransition, MemoryBlock, Transition};
+
+/// Why memory blocks cannot be made, switched or forgotten. They are as they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockError {
+    /// A block is there already.
+    #[error("memory block {block} is there already, {state}")]
+    Exists {
+        /// The block.
+        block: BlockNr,
+        /// Its state.
+        state: BlockState,
+    },
+    /// A block is not there.
+    #[error("memory block {block} is not there; add its memory first")]
+    Missing {
+        /// The block.
+        block: BlockNr,
+    },
+    /// A block is in another state.
+    #[error(transparent)]
+    Illegal(#[from] IllegalTransition),
+    /// A block that should be removed is not offline.
+    #[error("memory block {block} is {state}; switch it offline before removing it")]
+    NotOffline {
+        /// The block.
+        block: BlockNr,
+        /// Its state.
+        state: BlockState,
+    },
+    /// Several nodes have memory in a block, so it stays online.
+    #[error("memory block {block} has memory of several nodes and cannot change its state")]
+    SeveralNodes {
+        /// The block.
+        block: BlockNr,
+    },
+    /// The blocks of a range belong to different nodes.
+    #[error("memory block {block} is of node {other}, the first is of node {node}; switch them separately")]
+    NodesDiffer {
+        /// The first block of the other node.
+        block: BlockNr,
+        /// The node of the first block.
+        node: NodeId,
+        /// The other node.
+        other: NodeId,
+    },
+    /// No room for more blocks.
+    #[error("no room for memory blocks: {0}")]
+    Full(#[from] Full),
+}
+
+/// Which way blocks go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Into the hands of the allocator.
+    Online,
+    /// Out of them.
+    Offline,
+}
+
+impl Direction {
+    /// The other way.
+    #[must_use]
+    pub const fn back(self) -> Self {
+        match self {
+            Self::Online => Self::Offline,
+            Self::Offline => Self::Online,
+        }
+    }
+
+    const fn begin(self) -> Transition {
+        match self {
+            Self::Online => Transition::BeginOnline,
+            Self::Offline => Transition::BeginOffline,
+        }
+    }
+
+    const fn finish(self) -> Transition {
+        match self {
+            Self::Online => Transition::FinishOnline,
+            Self::Offline => Transition::FinishOffline,
+        }
+    }
+
+    const fn cancel(self) -> Transition {
+        match self {
+            Self::Online => Transition::CancelOnline,
+            Self::Offline => Transition::CancelOffline,
+        }
+    }
+}
+
+/// The memory blocks, in slots that the caller supplies.
+#[derive(Debug)]
+pub struct Blocks<'a> {
+    slots: Slots<'a, MemoryBlock>,
+}
+
+impl<'a> Blocks<'a> {
+    /// No blocks yet; a slot per block that there will ever be at once.
+    pub fn new(slots: &'a mut [Option<MemoryBlock>]) -> Self {
+        Self { slots: Slots::new(slots) }
+    }
+
+    /// The blocks, lowest first.
+    #[must_use]
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &MemoryBlock> + Clone {
+        self.slots.iter()
+    }
+
+    /// A block by its number.
+    #[must_use]
+    pub fn get(&self, nr: BlockNr) -> Option<&MemoryBlock> {
+        self.slots.get(self.place(nr)).filter(|block| block.nr == nr)
+    }
+
+    /// Whether a node has online blocks outside `except`.
+    #[must_use]
+    pub fn node_is_online(&self, node: NodeId, except: BlockSpan) -> bool {
+        let of_node = |block: &&MemoryBlock| block.node == Some(node) && !except.contains(block.nr);
+        self.iter().filter(of_node).any(|block| block.state == BlockState::Online)
+    }
+
+    /// Registers memory of boot: its blocks are online. A block in which another node has memory belongs to none.
+    ///
+    /// Source: Linux `memory_dev_init`, `early_node_zone_for_memory_block` (H-32).
+    ///
+    /// # Errors
+    ///
+    /// [`BlockError::Full`]; nothing has changed then.
+    pub fn adopt(&mut self, span: BlockSpan, node: NodeId) -> Result<(), BlockError> {
+        let known = self.iter().filter(|block| span.contains(block.nr)).count();
+        let missing = len(span).saturating_sub(known);
+        let (taken, _) = self.slots.usage();
+        // Says whether there is room, and nothing else.
+        let _room = self.slots.change(taken, 0, missing)?;
+        span.iter().try_for_each(|nr| self.adopt_one(nr, node))
+    }
+
+    fn adopt_one(&mut self, nr: BlockNr, node: NodeId) -> Result<(), BlockError> {
+        let at = self.place(nr);
+        if let Some(block) = self.get(nr).copied() {
+            let node = block.node.filter(|known| *known == node);
+            self.slots.replace(at, MemoryBlock { node, ..block });
+            return Ok(());
+        }
+        let block = MemoryBlock { nr, state: BlockState::Online, node: Some(node) };
+        self.slots.change(at, 0, 1)?.commit([block]);
+        Ok(())
+    }
+
+    /// Prepares to make blocks, which will be offline.
+    ///
+    /// # Errors
+    ///
+    /// [`BlockError::Exists`] with the first that is there, [`BlockError::Full`].
+    pub(crate) fn vacancy(&mut self, span: BlockSpan, node: NodeId) -> Result<NewBlocks<'_>, BlockError> {
+        if let Some(MemoryBlock { nr: block, state, .. }) = self.iter().find(|it| span.contains(it.nr)) {
+            return Err(BlockError::Exists { block: *block, state: *state });
+        }
+        let change = self.slots.change(self.place(span.first()), 0, len(span))?;
+        Ok(NewBlocks { change, span, node })
+    }
+
+    /// Prepares to forget blocks that are offline.
+    ///
+    /// # Errors
+    ///
+    /// [`BlockError::Missing`], [`BlockError::NotOffline`]. Source: Linux `try_remove_memory` (H-20).
+    pub(crate) fn removal(&mut self, span: BlockSpan) -> Result<OldBlocks<'_>, BlockError> {
+        for nr in span.iter() {
+            let MemoryBlock { state, .. } = self.get(nr).ok_or(BlockError::Missing { block: nr })?;
+            if *state != BlockState::Offline {
+                return Err(BlockError::NotOffline { block: nr, state: *state });
+            }
+        }
+        let change = self.slots.change(self.place(span.first()), len(span), 0)?;
+        Ok(OldBlocks { change })
+    }
+
+    /// Sends blocks on their way.
+    ///
+    /// # Errors
+    ///
+    /// [`BlockError::Missing`], [`BlockError::Illegal`], [`BlockError::SeveralNodes`], [`BlockError::NodesDiffer`].
+    pub(crate) fn begin(&mut self, span: BlockSpan, direction: Direction) -> Result<Going<'_>, BlockError> {
+        self.check_begin(span, direction)?;
+        let missing = BlockError::Missing { block: span.first() };
+        let blocks = self.slots.run_mut(self.place(span.first()), len(span)).ok_or(missing)?;
+        for block in blocks.iter_mut().flatten() {
+            block.apply(direction.begin())?;
+        }
+        Ok(Going { blocks, direction, next: direction.cancel() })
+    }
+
+    /// The node of blocks that may all go that way.
+    ///
+    /// # Errors
+    ///
+    /// As [`Blocks::begin`].
+    pub(crate) fn check_begin(&self, span: BlockSpan, direction: Direction) -> Result<NodeId, BlockError> {
+        let mut first = None;
+        for nr in span.iter() {
+            let mut block = *self.get(nr).ok_or(BlockError::Missing { block: nr })?;
+            block.apply(direction.begin())?;
+            let other = block.node.ok_or(BlockError::SeveralNodes { block: nr })?;
+            let node = *first.get_or_insert(other);
+            if node != other {
+                return Err(BlockError::NodesDiffer { block: nr, node, other });
+            }
+        }
+        first.ok_or(BlockError::Missing { block: span.first() })
+    }
+
+    /// Where a block is, or would be.
+    fn place(&self, nr: BlockNr) -> usize {
+        self.slots.place(|block| block.nr < nr)
+    }
+}
+
+/// The number of blocks as a length; too many for any slice is as good as full.
+fn len(span: BlockSpan) -> usize {
+    usize::try_from(span.count()).unwrap_or(usize::MAX)
+}
+
+/// Blocks that are about to be made.
+#[must_use = "nothing changes before the commit"]
+pub(crate) struct NewBlocks<'s> {
+    change: Change<'s, MemoryBlock>,
+    span: BlockSpan,
+    node: NodeId,
+}
+
+impl NewBlocks<'_> {
+    /// Makes them, offline.
+    pub(crate) fn commit(self) {
+        let node = Some(self.node);
+        self.change.commit(self.span.iter().map(|nr| MemoryBlock { nr, state: BlockState::Offline, node }));
+    }
+}
+
+/// Blocks that are about to be forgotten.
+#[must_use = "nothing changes before the commit"]
+pub(crate) struct OldBlocks<'s> {
+    change: Change<'s, MemoryBlock>,
+}
+
+impl OldBlocks<'_> {
+    /// Forgets them.
+    pub(crate) fn commit(self) {
+        self.change.commit([]);
+    }
+}
+
+/// Blocks on their way. Dropping it sends them back.
+#[must_use = "dropping it sends the blocks back"]
+pub(crate) struct Going<'s> {
+    blocks: &'s mut [Option<MemoryBlock>],
+    direction: Direction,
+    /// What happens when this is dropped.
+    next: Transition,
+}
+
+impl Going<'_> {
+    /// They have arrived.
+    pub(crate) fn finish(mut self) {
+        self.next = self.direction.finish();
+    }
+}
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        for block in self.blocks.iter_mut().flatten() {
+            // `begin` put each of them on this way, and nobody else had access since.
+            debug_assert!(block.state == self.next.from(), "block {} left its way", block.nr);
+            block.state = self.next.to();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

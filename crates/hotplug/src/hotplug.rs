@@ -1,0 +1,200 @@
+//! Everything that knows of physical memory, kept in step.
+//!
+//! # Invariants
+//!
+//! 1. Every memory block lies in resources of kind [`ResourceKind::SystemRam`], as far as it has memory.
+//! 2. Every device lies in a resource of kind [`ResourceKind::Device`] of exactly its range.
+
+use core::fmt;
+
+use sparsemem_core::{Geometry, MemoryModel, NodeId, Pfn, PfnRange, PhysRange, SectionShape};
+
+use crate::plan::bytes_of;
+use crate::{
+    BlockError, BlockNr, BlockSpan, Blocks, Chain, ChainError, Direction, Kind, Limits, MemoryBlock,
+    MemoryChange, NodeChange, Notifier, Plan, PlanError, Ram, Registration, Resource, ResourceError,
+    ResourceKind, Resources, Unfinished,
+};
+
+/// The memory that the tables live in. What the slots held is forgotten.
+#[derive(Debug)]
+pub struct Storage<'a> {
+    /// A slot for every memory block that will be there at once.
+    pub blocks: &'a mut [Option<MemoryBlock>],
+    /// A slot for every notifier.
+    pub notifiers: &'a mut [Option<Registration<'a>>],
+    /// A slot for every resource; a removal from the middle of one needs another.
+    pub resources: &'a mut [Option<Resource>],
+}
+
+/// Why memory of boot cannot be registered. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdoptError {
+    /// The resources do not take it.
+    #[error(transparent)]
+    Resource(#[from] ResourceError),
+    /// The memory blocks do not take it.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+}
+
+/// A memory model with memory blocks, notifiers and resources.
+///
+/// Readers use the model as before. Whoever changes it does so through here, one at a time: `&mut self` is the lock
+/// that Linux calls `mem_hotplug_lock`, as far as this type can see.
+pub struct Hotplug<'a, M: MemoryModel> {
+    pub(crate) model: &'a M,
+    pub(crate) limits: Limits<M::Geometry>,
+    pub(crate) blocks: Blocks<'a>,
+    pub(crate) chain: Chain<'a>,
+    pub(crate) resources: Resources<'a>,
+    pub(crate) unfinished: Option<Unfinished>,
+}
+
+impl<'a, M: MemoryModel> Hotplug<'a, M> {
+    /// Starts with empty tables; register the memory of boot next ([`Hotplug::adopt_boot`]).
+    #[must_use]
+    pub fn new(model: &'a M, limits: Limits<M::Geometry>, storage: Storage<'a>) -> Self {
+        let Storage { blocks, notifiers, resources } = storage;
+        Self {
+            model,
+            limits,
+            blocks: Blocks::new(blocks),
+            chain: Chain::new(notifiers),
+            resources: Resources::new(resources),
+            unfinished: None,
+        }
+    }
+
+    /// Registers a range of RAM that the model was booted with: its blocks are online.
+    ///
+    /// A block in which another node has memory too is of no node and stays online for ever (H-32). Borders need no
+    /// alignment; partial frames belong to the resource and to no block. Source: Linux `memory_dev_init`.
+    ///
+    /// # Errors
+    ///
+    /// [`AdoptError`]; nothing has changed then.
+    pub fn adopt_boot(&mut self, range: PhysRange, node: NodeId) -> Result<(), AdoptError> {
+        let resource = self.resources.vacancy(Ram::default().resource(range))?;
+        let all = PfnRange::new(Pfn::new(0), Pfn::new(M::Geometry::MAX_PFN)).unwrap_or_default();
+        let frames = range.whole_frames::<M::Geometry>().intersection(all);
+        self.blocks.adopt(touched_blocks(frames, &self.limits), node)?;
+        resource.commit();
+        Ok(())
+    }
+
+    /// Adds a notifier: those of higher priority are told first, of equal ones those who came first.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError`].
+    pub fn register_notifier(&mut self, priority: i32, notifier: &'a dyn Notifier) -> Result<(), ChainError> {
+        self.chain.register(priority, notifier)
+    }
+
+    /// Takes a notifier out by its name.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::Unknown`].
+    pub fn unregister_notifier(&mut self, name: &str) -> Result<(), ChainError> {
+        self.chain.unregister(name)
+    }
+
+    /// The model.
+    #[must_use]
+    pub const fn model(&self) -> &'a M {
+        self.model
+    }
+
+    /// What the machine allows.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits<M::Geometry> {
+        &self.limits
+    }
+
+    /// The memory blocks.
+    #[must_use]
+    pub const fn blocks(&self) -> &Blocks<'a> {
+        &self.blocks
+    }
+
+    /// The notifiers.
+    #[must_use]
+    pub const fn notifiers(&self) -> &Chain<'a> {
+        &self.chain
+    }
+
+    /// The resources.
+    #[must_use]
+    pub const fn resources(&self) -> &Resources<'a> {
+        &self.resources
+    }
+
+    /// The resources, to register what firmware says of places: persistent memory, windows, reservations. RAM and
+    /// devices come and go through the operations here; what is changed behind their back they refuse to remove.
+    pub const fn resources_mut(&mut self) -> &mut Resources<'a> {
+        &mut self.resources
+    }
+
+    /// What a frame is, by the innermost resource around it: for telling RAM from a device where they share a section.
+    #[must_use]
+    pub fn resource_of(&self, pfn: Pfn) -> Option<&Resource> {
+        self.resources.at(pfn.phys::<M::Geometry>()?)
+    }
+
+    /// Whether a frame is a device's. Source: Linux `get_dev_pagemap`.
+    #[must_use]
+    pub fn is_device(&self, pfn: Pfn) -> bool {
+        self.resource_of(pfn).is_some_and(|resource| resource.kind == ResourceKind::Device)
+    }
+
+    /// The bytes and blocks of RAM that is to be switched.
+    pub(crate) fn ram(&self, frames: PfnRange) -> Result<(PhysRange, BlockSpan), PlanError> {
+        let plan = Plan::new(frames, NodeId::default(), Kind::Ram, &self.limits)?;
+        Ok((plan.bytes(), plan.blocks(self.limits.block)))
+    }
+
+    /// What notifiers are told of blocks that may all go one way.
+    pub(crate) fn change(
+        &self,
+        span: BlockSpan,
+        frames: PfnRange,
+        direction: Direction,
+    ) -> Result<MemoryChange, BlockError> {
+        let node = self.blocks.check_begin(span, direction)?;
+        let node_change = match direction {
+            _ if self.blocks.node_is_online(node, span) => NodeChange::None,
+            Direction::Online => NodeChange::First,
+            Direction::Offline => NodeChange::Last,
+        };
+        Ok(MemoryChange { direction, frames, node, node_change })
+    }
+}
+
+impl<M: MemoryModel> fmt::Debug for Hotplug<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hotplug")
+            .field("model", &self.model.name())
+            .field("limits", &self.limits)
+            .field("blocks", &self.blocks)
+            .field("notifiers", &self.chain)
+            .field("resources", &self.resources)
+            .field("unfinished", &self.unfinished)
+            .finish()
+    }
+}
+
+/// The blocks that frames lie in, also in part.
+fn touched_blocks<G: Geometry>(frames: PfnRange, limits: &Limits<G>) -> BlockSpan {
+    let block = limits.block.frames().get();
+    let first = frames.start().get() / block;
+    let end = if frames.is_empty() { first } else { frames.end().get().div_ceil(block) };
+    BlockSpan::new(BlockNr::new(first), end - first)
+}
+
+/// The bytes of frames below the maximum.
+pub(crate) fn bytes_or_empty<G: Geometry>(frames: PfnRange) -> PhysRange {
+    bytes_of::<G>(frames).unwrap_or_default()
+}

@@ -1,0 +1,280 @@
+//! What is asked for, checked and split at section borders. Pure: no model, no memory.
+//!
+//! # Invariants
+//!
+//! 1. A [`Plan`] is not empty, consists of whole subsections (of whole blocks, for RAM in blocks), and lies below the
+//!    maxima of geometry and machine. So no part of it can be refused for its shape later.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use sparsemem_core::{
+    ByteLen, Geometry, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr, SectionShape,
+};
+
+use crate::{BlockNr, BlockSize, BlockSpan};
+
+/// What kind of range comes or goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// RAM in whole memory blocks, which can be switched online.
+    Ram,
+    /// RAM in subsections, without blocks: for drivers that grow and shrink by 2 MiB.
+    RamPart,
+    /// The memory of a device, in subsections.
+    Device,
+}
+
+/// The rule that a border has to follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granule {
+    /// Multiples of a subsection.
+    Subsection,
+    /// Multiples of a memory block.
+    Block,
+}
+
+impl fmt::Display for Granule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Subsection => "subsections",
+            Self::Block => "memory blocks",
+        })
+    }
+}
+
+/// Why a range cannot be planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The range has no frames.
+    #[error("{frames} has no frames")]
+    Empty {
+        /// The range that was given.
+        frames: PfnRange,
+    },
+    /// The end of the range does not fit an address.
+    #[error("{len} from {start} end beyond the last address there is")]
+    Wraps {
+        /// The start that was given.
+        start: PhysAddr,
+        /// The length that was given.
+        len: ByteLen,
+    },
+    /// A border lies inside a frame.
+    #[error("{len} from {start} do not begin and end on multiples of {page}")]
+    PartialFrame {
+        /// The start that was given.
+        start: PhysAddr,
+        /// The length that was given.
+        len: ByteLen,
+        /// Bytes of a frame.
+        page: ByteLen,
+    },
+    /// A border is not the border of a granule.
+    #[error("{frames} does not consist of whole {rule}, multiples of {granule}")]
+    Unaligned {
+        /// The range that was given.
+        frames: PfnRange,
+        /// What its borders have to be.
+        rule: Granule,
+        /// Frames of a granule.
+        granule: PageCount,
+    },
+    /// The range ends beyond the geometry's maximum.
+    #[error("{frames} ends beyond the last possible frame {last}")]
+    BeyondMaximum {
+        /// The range that was given.
+        frames: PfnRange,
+        /// The highest frame that the geometry has.
+        last: Pfn,
+    },
+    /// The machine cannot address the range.
+    #[error("{frames} is not within {addressable}, which is all that this machine addresses")]
+    NotAddressable {
+        /// The range that was given.
+        frames: PfnRange,
+        /// What the machine addresses.
+        addressable: PfnRange,
+    },
+}
+
+/// What a machine allows.
+#[derive(Clone, Copy)]
+pub struct Limits<G> {
+    /// The frames that the machine can address, and map if it needs to. Source: Linux `mhp_get_pluggable_range`.
+    pub addressable: PfnRange,
+    /// The size of a memory block.
+    pub block: BlockSize<G>,
+}
+
+impl<G> fmt::Debug for Limits<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { addressable, block } = self;
+        f.debug_struct("Limits").field("addressable", addressable).field("block", block).finish()
+    }
+}
+
+impl<G: Geometry> Limits<G> {
+    /// Everything that the geometry can express, in blocks of one size.
+    #[must_use]
+    pub fn new(block: BlockSize<G>) -> Self {
+        let addressable = PfnRange::new(Pfn::new(0), Pfn::new(G::MAX_PFN)).unwrap_or_default();
+        Self { addressable, block }
+    }
+
+    /// The same blocks on a machine that addresses less.
+    #[must_use]
+    pub const fn addressable(self, addressable: PfnRange) -> Self {
+        Self { addressable, ..self }
+    }
+}
+
+/// The frames of `len` bytes from `start`, for callers who think in bytes.
+///
+/// # Errors
+///
+/// [`PlanError::Wraps`] and [`PlanError::PartialFrame`].
+pub fn frames_of_bytes<G: Geometry>(start: PhysAddr, len: ByteLen) -> Result<PfnRange, PlanError> {
+    let bytes = PhysRange::from_start_count(start, len).ok_or(PlanError::Wraps { start, len })?;
+    let page = ByteLen::new(G::PAGE_SIZE);
+    if (bytes.start().get() | bytes.end().get()) & (G::PAGE_SIZE - 1) != 0 {
+        return Err(PlanError::PartialFrame { start, len, page });
+    }
+    Ok(bytes.whole_frames::<G>())
+}
+
+/// The part of a plan that lies in one section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The section.
+    pub section: SectionNr,
+    /// The frames in it.
+    pub frames: PfnRange,
+}
+
+/// A checked request.
+///
+/// ```
+/// use sparsemem_core::presets::X86_64;
+/// use sparsemem_core::{ByteLen, NodeId, PhysAddr};
+/// use sparsemem_hotplug::{BlockSize, Kind, Limits, Plan, frames_of_bytes};
+///
+/// let limits = Limits::new(BlockSize::<X86_64>::SECTION);
+/// let frames = frames_of_bytes::<X86_64>(PhysAddr::new(0x4_2c00_0000), ByteLen::new(700 << 20))?;
+/// let plan = Plan::new(frames, NodeId::new(0), Kind::Device, &limits)?;
+/// assert_eq!(plan.parts().count(), 6);
+/// assert_eq!(plan.shared_borders().count(), 2, "both ends lie inside a section");
+/// # Ok::<(), sparsemem_hotplug::PlanError>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Plan<G> {
+    frames: PfnRange,
+    bytes: PhysRange,
+    node: NodeId,
+    kind: Kind,
+    geometry: PhantomData<fn() -> G>,
+}
+
+impl<G> fmt::Debug for Plan<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { frames, node, kind, .. } = self;
+        f.debug_struct("Plan").field("frames", frames).field("node", node).field("kind", kind).finish()
+    }
+}
+
+impl<G: Geometry> Plan<G> {
+    /// Checks a request.
+    ///
+    /// Source: Linux `check_hotplug_memory_range`, `check_pfn_span`, `mhp_range_allowed` (H-01, H-07, H-12).
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`], naming the range and the rule.
+    pub fn new(frames: PfnRange, node: NodeId, kind: Kind, limits: &Limits<G>) -> Result<Self, PlanError> {
+        if frames.is_empty() {
+            return Err(PlanError::Empty { frames });
+        }
+        check_granule(frames, kind, limits)?;
+        let beyond = PlanError::BeyondMaximum { frames, last: Pfn::new(G::MAX_PFN - 1) };
+        let bytes = bytes_of::<G>(frames).filter(|_| frames.end().get() <= G::MAX_PFN).ok_or(beyond)?;
+        if !limits.addressable.contains_range(frames) {
+            return Err(PlanError::NotAddressable { frames, addressable: limits.addressable });
+        }
+        Ok(Self { frames, bytes, node, kind, geometry: PhantomData })
+    }
+
+    /// All frames.
+    #[must_use]
+    pub const fn frames(&self) -> PfnRange {
+        self.frames
+    }
+
+    /// All bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> PhysRange {
+        self.bytes
+    }
+
+    /// The node that metadata should be on.
+    #[must_use]
+    pub const fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// What the range is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The parts by section, lowest first.
+    pub fn parts(&self) -> impl Iterator<Item = Part> + Clone + use<G> {
+        parts_of::<G>(self.frames)
+    }
+
+    /// The parts whose section the range shares with something else, because it begins or ends inside it.
+    ///
+    /// Source: Linux `move_pfn_range_to_zone`, which taints the section of an unaligned start and the one that
+    /// contains an unaligned end (H-62).
+    pub fn shared_borders(&self) -> impl Iterator<Item = Part> + Clone + use<G> {
+        let (start, end) = (self.frames.start(), self.frames.end());
+        self.parts().filter(move |part| {
+            let starts_inside = start.offset_in_section::<G>().get() != 0;
+            let ends_inside = end.offset_in_section::<G>().get() != 0;
+            (starts_inside && part.frames.start() == start) || (ends_inside && part.frames.end() == end)
+        })
+    }
+
+    /// The memory blocks of the range.
+    #[must_use]
+    pub const fn blocks(&self, block: BlockSize<G>) -> BlockSpan {
+        let frames = block.frames().get();
+        let first = BlockNr::new(self.frames.start().get() / frames);
+        BlockSpan::new(first, self.frames.end().get().div_ceil(frames) - first.get())
+    }
+}
+
+/// The parts of a range by section, lowest first.
+pub(crate) fn parts_of<G: Geometry>(frames: PfnRange) -> impl Iterator<Item = Part> + Clone + use<G> {
+    frames.by_section::<G>().map(|(section, frames)| Part { section, frames })
+}
+
+/// The bytes of frames, or `None` if their addresses do not fit.
+pub(crate) fn bytes_of<G: Geometry>(frames: PfnRange) -> Option<PhysRange> {
+    PhysRange::new(frames.start().phys::<G>()?, frames.end().phys::<G>()?).ok()
+}
+
+fn check_granule<G: Geometry>(frames: PfnRange, kind: Kind, limits: &Limits<G>) -> Result<(), PlanError> {
+    let (rule, granule) = match kind {
+        Kind::Ram => (Granule::Block, limits.block.frames()),
+        Kind::RamPart | Kind::Device => (Granule::Subsection, PageCount::new(G::PAGES_PER_SUBSECTION)),
+    };
+    if (frames.start().get() | frames.end().get()) & (granule.get() - 1) == 0 {
+        return Ok(());
+    }
+    Err(PlanError::Unaligned { frames, rule, granule })
+}
+
+#[cfg(test)]
+mod tests;

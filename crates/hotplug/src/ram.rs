@@ -1,0 +1,122 @@
+//! RAM comes, in whole memory blocks. It is offline at first.
+
+use sparsemem_core::{InstallModel, MemoryModel, NodeId, PfnRange, PhysRange, RetireModel};
+
+use crate::{
+    AddError, BlockError, Hotplug, Kind, Merge, Plan, PlanError, Resource, ResourceError, ResourceKind,
+    Unfinished, add,
+};
+
+/// The name of RAM that nobody gave another.
+const NAME: &str = "System RAM";
+
+/// A name that does not look like RAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{name}\" does not read \"System RAM (DRIVER)\", as tools that look for RAM expect")]
+pub struct BadName {
+    /// The name.
+    pub name: &'static str,
+}
+
+/// How added RAM is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ram {
+    name: &'static str,
+    merge: Merge,
+}
+
+impl Default for Ram {
+    /// As `System RAM`, separately.
+    fn default() -> Self {
+        Self { name: NAME, merge: Merge::Separate }
+    }
+}
+
+impl Ram {
+    /// RAM that belongs to a driver, by a name such as `System RAM (kmem)`.
+    ///
+    /// Source: Linux `add_memory_driver_managed` (H-10).
+    ///
+    /// # Errors
+    ///
+    /// [`BadName`] if the name does not have that form.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sparsemem_hotplug::Ram;
+    ///
+    /// assert!(Ram::driver_managed("System RAM (kmem)").is_ok());
+    /// assert!(Ram::driver_managed("System RAM").is_err());
+    /// ```
+    pub fn driver_managed(name: &'static str) -> Result<Self, BadName> {
+        let driver = name.strip_prefix(NAME).and_then(|rest| rest.strip_prefix(" (")?.strip_suffix(')'));
+        match driver {
+            Some(driver) if !driver.is_empty() => Ok(Self { name, merge: Merge::Separate }),
+            _ => Err(BadName { name }),
+        }
+    }
+
+    /// Lets the resource become one with neighbours that allow it too.
+    #[must_use]
+    pub const fn merging(self) -> Self {
+        Self { merge: Merge::Allowed, ..self }
+    }
+
+    /// The resource of a range.
+    pub(crate) const fn resource(self, range: PhysRange) -> Resource {
+        Resource { range, kind: ResourceKind::SystemRam, name: self.name, merge: self.merge }
+    }
+}
+
+/// Why RAM was not added. Everything is as it was, except as [`AddMemoryError::Add`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddMemoryError {
+    /// An earlier operation has to be finished first.
+    #[error(transparent)]
+    Unfinished(#[from] Unfinished),
+    /// The range is none that RAM can have.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The addresses are somebody's already.
+    #[error(transparent)]
+    Resource(#[from] ResourceError),
+    /// The memory blocks are there already, or have no room.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The model would not take the memory.
+    #[error(transparent)]
+    Add(#[from] AddError),
+}
+
+impl<M: MemoryModel> Hotplug<'_, M> {
+    /// Adds RAM: its blocks are there and offline, its frames have descriptors, and lookups find them.
+    ///
+    /// Source: Linux `add_memory_resource` (H-11 to H-17). Differs from Linux: what fails leaves nothing behind; there
+    /// the sections before the one that failed stay (H-02).
+    ///
+    /// # Errors
+    ///
+    /// [`AddMemoryError`]. If the model was busy while a failure was undone, [`Hotplug::finish`] goes on.
+    pub fn add_memory<E>(
+        &mut self,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+        ram: Ram,
+    ) -> Result<(), AddMemoryError>
+    where
+        M: InstallModel<E> + RetireModel<E>,
+    {
+        self.check_finished()?;
+        let plan = Plan::new(frames, node, Kind::Ram, &self.limits)?;
+        let resource = self.resources.vacancy(ram.resource(plan.bytes()))?;
+        let blocks = self.blocks.vacancy(plan.blocks(self.limits.block), node)?;
+        add(self.model, env, &plan).inspect_err(|error| self.unfinished = Unfinished::of_addition(error))?;
+        blocks.commit();
+        resource.commit();
+        self.resources.merge(plan.bytes());
+        Ok(())
+    }
+}

@@ -1,0 +1,214 @@
+//! A machine with a model and everything around it, and a copy of its complete state to compare with.
+
+#![allow(dead_code, unreachable_pub, reason = "shared by tests, each of which uses what it needs")]
+
+pub mod flaky;
+pub mod people;
+
+use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_core::{
+    BootModel, Geometry, InstallModel, MarkModel, MemoryModel, MemoryRange, NodeId, Page, PageCount, Pfn,
+    PfnRange, PhysAddr, PhysRange, RetireModel, SectionNr, SectionShape, SectionState,
+};
+use sparsemem_hotplug::{Hotplug, Limits, MemoryBlock, Ram, Resource, Storage, Unfinished};
+use sparsemem_machine::{HostRcu, Machine, MachineConfig, StateDigest, place};
+use sparsemem_sparse_extreme::SparseExtreme;
+use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+
+use flaky::Flaky;
+use people::{FrameState, Recorder, TestAllocator};
+
+pub const NODE: NodeId = NodeId::new(0);
+/// Sections that the tests use.
+pub const SECTIONS: u64 = 8;
+
+pub struct Readers;
+pub type Rcu = HostRcu<Readers>;
+
+/// What all three models can do.
+pub trait Model:
+    BootModel<Machine> + InstallModel<Machine> + MarkModel + RetireModel<Machine> + 'static
+{
+}
+
+impl<M> Model for M where
+    M: BootModel<Machine> + InstallModel<Machine> + MarkModel + RetireModel<Machine> + 'static
+{
+}
+
+/// Something to run on every model.
+pub trait Scenario {
+    fn run<M: Model>(&self, start: Start<M>);
+}
+
+/// A model that is not booted yet, and its machine.
+pub struct Start<M> {
+    pub model: Box<M>,
+    pub machine: Machine,
+}
+
+/// Runs a scenario on the three models.
+pub fn on_every_model<G: Geometry, const SECTIONS: usize, const ROOTS: usize>(scenario: &impl Scenario) {
+    scenario.run(Start { model: place::<ClassicSparse<G, Page, Rcu, SECTIONS>>(), machine: machine() });
+    scenario.run(Start { model: place::<SparseExtreme<G, Page, Rcu, ROOTS>>(), machine: machine() });
+    let machine = machine();
+    let model = place::<Vmemmap<G, Page, Rcu, DynamicBase, ROOTS>>();
+    let bytes = machine.window().count().get();
+    // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
+    unsafe { model.placement().base().reserve(machine.window_ptr(), bytes) };
+    scenario.run(Start { model, machine });
+}
+
+/// A machine whose memory is far larger than what the models are told of, so that metadata always has room.
+fn machine() -> Machine {
+    let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(1 << 30)).unwrap();
+    Machine::new(&MachineConfig::new().memory(memory, NODE).vmemmap_bytes(1 << 30)).unwrap()
+}
+
+/// `count` subsections from subsection `first` of a section, and on into the next ones.
+pub fn subsections<G: Geometry>(section: u64, first: u64, count: u64) -> PfnRange {
+    let start = section * G::PAGES_PER_SECTION + first * G::PAGES_PER_SUBSECTION;
+    PfnRange::from_start_count(Pfn::new(start), PageCount::new(count * G::PAGES_PER_SUBSECTION)).unwrap()
+}
+
+/// `count` sections from `first`.
+pub fn sections<G: Geometry>(first: u64, count: u64) -> PfnRange {
+    subsections::<G>(first, 0, count * u64::from(G::SUBSECTIONS_PER_SECTION))
+}
+
+/// The bytes of frames.
+pub fn bytes<G: Geometry>(frames: PfnRange) -> PhysRange {
+    PhysRange::new(frames.start().phys::<G>().unwrap(), frames.end().phys::<G>().unwrap()).unwrap()
+}
+
+/// Everything that can be seen from outside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    pub digest: StateDigest,
+    pub sections: Vec<SectionState>,
+    pub resources: Vec<Resource>,
+    pub blocks: Vec<MemoryBlock>,
+    pub frames: Vec<(u64, FrameState)>,
+    pub pending: Vec<bool>,
+    pub done: Vec<usize>,
+    pub unfinished: Option<Unfinished>,
+}
+
+impl Snapshot {
+    /// The same without the count of changes that notifiers have seen.
+    pub fn timeless(mut self) -> Self {
+        self.done.clear();
+        self
+    }
+}
+
+/// A model with all that belongs to it.
+pub struct Bench<M: Model> {
+    pub model: &'static Flaky<M>,
+    pub machine: Machine,
+    pub hotplug: Hotplug<'static, Flaky<M>>,
+    pub allocator: TestAllocator,
+    pub notifiers: Vec<&'static Recorder>,
+}
+
+impl<M: Model> Bench<M> {
+    /// Boots with ranges of RAM, which the tables then know, and with three notifiers.
+    pub fn boot(start: Start<M>, limits: Limits<M::Geometry>, early: &[PfnRange]) -> Self {
+        let Start { model, mut machine } = start;
+        let memory = early.iter().map(|frames| MemoryRange { frames: *frames, node: NODE });
+        model.boot(&mut machine, memory, &mut |event| panic!("{event:?}")).unwrap();
+        machine.finish_boot();
+        let model = Box::leak(Box::new(Flaky::new(Box::leak(model))));
+        let storage = Storage {
+            blocks: Box::leak(vec![None; 16].into()),
+            notifiers: Box::leak(vec![None; 3].into()),
+            resources: Box::leak(vec![None; 64].into()),
+        };
+        let mut bench = Self {
+            model,
+            machine,
+            hotplug: Hotplug::new(model, limits, storage),
+            allocator: TestAllocator::new(M::Geometry::PAGES_PER_SUBSECTION),
+            notifiers: ["first", "second", "third"].map(Recorder::leaked).to_vec(),
+        };
+        for (notifier, priority) in bench.notifiers.iter().zip([7, 7, -1]) {
+            bench.hotplug.register_notifier(priority, *notifier).unwrap();
+        }
+        for frames in early {
+            bench.hotplug.adopt_boot(bytes::<M::Geometry>(*frames), NODE).unwrap();
+            bench.allocator.boot(*frames);
+        }
+        bench
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            digest: self.machine.state_digest(),
+            sections: (0..=SECTIONS).map(|nr| self.model.section(SectionNr::new(nr))).collect(),
+            resources: self.hotplug.resources().iter().copied().collect(),
+            blocks: self.hotplug.blocks().iter().copied().collect(),
+            frames: self.allocator.frames(),
+            pending: self.notifiers.iter().map(|notifier| notifier.is_pending()).collect(),
+            done: self.notifiers.iter().map(|notifier| notifier.done_count()).collect(),
+            unfinished: self.hotplug.unfinished(),
+        }
+    }
+
+    pub fn section(&self, nr: u64) -> SectionState {
+        self.model.section(SectionNr::new(nr))
+    }
+
+    pub fn apply(&mut self, op: Op) -> Result<(), String> {
+        let Self { hotplug, machine, allocator, .. } = self;
+        let text = match op {
+            Op::AddMemory(frames) => {
+                hotplug.add_memory(machine, frames, NODE, Ram::default().merging()).map_err(|e| e.to_string())
+            }
+            Op::RemoveMemory(frames) => no_loss(hotplug.remove_memory(machine, frames)),
+            Op::Online(frames) => hotplug.online(allocator, frames).map_err(|e| e.to_string()),
+            Op::Offline(frames) => hotplug.offline(allocator, frames).map_err(|e| e.to_string()),
+            Op::AddDevice(frames) => {
+                hotplug.add_device(machine, frames, NODE, "device").map_err(|e| e.to_string())
+            }
+            Op::RemoveDevice(frames) => no_loss(hotplug.remove_device(machine, frames)),
+        };
+        self.machine.mirror_matches_tables().unwrap();
+        text
+    }
+
+    /// Asserts that an operation fails with these words and changes nothing.
+    pub fn refuses(&mut self, op: Op, words: &str) {
+        let before = self.snapshot();
+        let error = self.apply(op).expect_err(words);
+        assert!(error.contains(words), "{op:?} says: {error}");
+        assert_eq!(self.snapshot(), before, "{op:?} failed and left something behind");
+    }
+}
+
+fn no_loss<E: core::fmt::Display>(result: Result<sparsemem_hotplug::Removed, E>) -> Result<(), String> {
+    result.map(|removed| assert_eq!(removed.refused, 0)).map_err(|error| error.to_string())
+}
+
+/// One operation.
+#[derive(Clone, Copy, Debug)]
+pub enum Op {
+    AddMemory(PfnRange),
+    RemoveMemory(PfnRange),
+    Online(PfnRange),
+    Offline(PfnRange),
+    AddDevice(PfnRange),
+    RemoveDevice(PfnRange),
+}
+
+impl Op {
+    pub fn inverse(self) -> Self {
+        match self {
+            Self::AddMemory(frames) => Self::RemoveMemory(frames),
+            Self::RemoveMemory(frames) => Self::AddMemory(frames),
+            Self::Online(frames) => Self::Offline(frames),
+            Self::Offline(frames) => Self::Online(frames),
+            Self::AddDevice(frames) => Self::RemoveDevice(frames),
+            Self::RemoveDevice(frames) => Self::AddDevice(frames),
+        }
+    }
+}
