@@ -66,7 +66,7 @@ where
         memory.clone().try_for_each(node_fits::<T>)?;
         let (table, placement) = (&self.table, &self.placement);
         let mut boot = Boot { table, placement, env, on_event, summary: BootSummary::default() };
-        boot.mark_present(memory.clone());
+        boot.mark_present(&memory);
         boot.bring_up();
         boot.mark_subsections(memory);
         Ok(boot.summary)
@@ -96,6 +96,11 @@ where
     }
 }
 
+/// Whether a range has a frame in a section.
+fn touches<T: SectionTable>(range: MemoryRange, nr: SectionNr) -> bool {
+    nr.frames::<T::Geometry>().is_some_and(|frames| frames.overlaps(range.frames))
+}
+
 /// Whether the node of a range can be written into a section word.
 fn node_fits<T: SectionTable>(range: MemoryRange) -> Result<(), BootError> {
     SectionWord::<T::Page>::marked(range.node, MARKED)
@@ -105,7 +110,7 @@ fn node_fits<T: SectionTable>(range: MemoryRange) -> Result<(), BootError> {
 
 impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
     /// Marks every section that `memory` touches (Linux: `memory_present`), and tells of those that have no entry.
-    fn mark_present(&mut self, memory: impl Iterator<Item = MemoryRange> + Clone) {
+    fn mark_present(&mut self, memory: &(impl Iterator<Item = MemoryRange> + Clone)) {
         let mut without_entry = None;
         for range in memory.clone() {
             let frames = self.below_maximum(range.frames);
@@ -153,14 +158,13 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         Ok(())
     }
 
-    /// Tells of every section that could not be marked, once per range that touches it.
-    fn tell_unmarked(&mut self, memory: impl Iterator<Item = MemoryRange>, why: SectionLoss) {
-        let mut told = None;
-        for range in memory {
+    /// Tells of every section that could not be marked, each once.
+    fn tell_unmarked(&mut self, memory: &(impl Iterator<Item = MemoryRange> + Clone), why: SectionLoss) {
+        for (index, range) in memory.clone().enumerate() {
             let frames = range.frames.split_at(Pfn::new(T::Geometry::MAX_PFN)).0;
             for (section, _) in frames.by_section::<T::Geometry>() {
-                if self.entry(section).is_none_or(|entry| entry.word().is_absent()) && told != Some(section) {
-                    told = Some(section);
+                let unmarked = self.entry(section).is_none_or(|entry| entry.word().is_absent());
+                if unmarked && !memory.clone().take(index).any(|earlier| touches::<T>(earlier, section)) {
                     self.lose(section, why);
                 }
             }
