@@ -1,0 +1,230 @@
+//! What is known of a model, a world and a machine before anything is run: whether a scenario suits them.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use sparsemem_core::{LeafSize, MemoryRange, PagingDepth, VirtAddr};
+
+use crate::{Shape, Subject};
+
+/// How a model indexes sections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// One entry per possible section.
+    Flat,
+    /// Roots of one page each, on demand.
+    Rooted,
+}
+
+/// The virtual array of a model that has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArrayFacts {
+    /// Address of the descriptor of frame 0.
+    pub start: VirtAddr,
+    /// Bytes that are set aside.
+    pub len_bytes: u64,
+}
+
+/// How a model is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// How it indexes sections.
+    pub table: TableKind,
+    /// Its virtual array, if descriptors lie in one.
+    pub array: Option<ArrayFacts>,
+}
+
+/// Everything that decides whether a scenario suits.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// The geometry's numbers.
+    pub shape: Shape,
+    /// How the model is built.
+    pub build: Build,
+    /// Bytes of a descriptor.
+    pub descriptor_bytes: u64,
+    /// Sections that the machine's memory touches.
+    pub sections: u64,
+    /// The largest mapping that models are asked to use.
+    pub largest_leaf: LeafSize,
+    /// Levels of the page tables.
+    pub depth: PagingDepth,
+    /// Whether mappings can be refused on command.
+    pub can_refuse_links: bool,
+}
+
+impl Facts {
+    /// The facts of a subject on a machine with this memory.
+    #[must_use]
+    pub fn new(subject: &dyn Subject, build: Build, memory: &[MemoryRange]) -> Self {
+        let world = subject.world();
+        Self {
+            shape: subject.shape(),
+            build,
+            descriptor_bytes: subject.descriptor_bytes(),
+            sections: touched_sections(&subject.shape(), memory),
+            largest_leaf: world.largest_leaf(),
+            depth: world.depth(),
+            can_refuse_links: world.can_refuse_links(),
+        }
+    }
+
+    /// One more than the highest frame that can have a descriptor: the geometry's maximum, or the end of the array.
+    #[must_use]
+    pub fn frame_limit(&self) -> u64 {
+        let array = self.build.array.map_or(u64::MAX, |array| array.len_bytes / self.descriptor_bytes);
+        self.shape.frames().min(array)
+    }
+
+    /// Sections below [`Facts::frame_limit`].
+    #[must_use]
+    pub fn section_limit(&self) -> u64 {
+        self.frame_limit() / self.shape.section_frames()
+    }
+
+    /// Bytes of the descriptors of a section.
+    #[must_use]
+    pub const fn section_memmap_bytes(&self) -> u64 {
+        self.shape.section_frames() * self.descriptor_bytes
+    }
+}
+
+/// How many sections memory touches, without looking at each of them.
+#[must_use]
+pub fn touched_sections(shape: &Shape, memory: &[MemoryRange]) -> u64 {
+    let limit = shape.frames();
+    let mut touched: Vec<(u64, u64)> = memory
+        .iter()
+        .map(|range| (range.frames.start().get(), range.frames.end().get().min(limit)))
+        .filter(|(start, end)| start < end)
+        .map(|(start, end)| (shape.section_of(start), shape.section_of(end - 1) + 1))
+        .collect();
+    touched.sort_unstable();
+    let mut counted_to = 0;
+    let count = |(start, end): (u64, u64)| {
+        let fresh = end.saturating_sub(start.max(counted_to));
+        counted_to = counted_to.max(end);
+        fresh
+    };
+    touched.into_iter().map(count).sum()
+}
+
+/// Why a scenario is not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkipReason(String);
+
+impl SkipReason {
+    /// A reason in words.
+    #[must_use]
+    pub fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether a scenario suits.
+pub type Suits = fn(&Facts) -> Result<(), SkipReason>;
+
+/// Conditions that scenarios name in the registry.
+pub mod suits {
+    use alloc::format;
+
+    use super::{Facts, SkipReason};
+
+    /// Most sections of a machine on which everything is run.
+    pub const MANY_SECTIONS: u64 = 1 << 12;
+    /// Most sections of a machine on which is run what size may matter to; beyond, only what has to be seen at any size.
+    pub const VERY_MANY_SECTIONS: u64 = 1 << 17;
+
+    /// Every machine.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub const fn always(_: &Facts) -> Result<(), SkipReason> {
+        Ok(())
+    }
+
+    /// Machines with memory, of any size.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if there is no memory.
+    pub fn any_memory(facts: &Facts) -> Result<(), SkipReason> {
+        if facts.sections == 0 { Err(SkipReason::new("the machine has no usable memory")) } else { Ok(()) }
+    }
+
+    /// Machines with memory, but not with more sections than take their time.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if there is too much or too little.
+    pub fn memory(facts: &Facts) -> Result<(), SkipReason> {
+        at_most(facts, MANY_SECTIONS)
+    }
+
+    /// Machines with memory, also with many sections.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if there is too much or too little.
+    pub fn much_memory(facts: &Facts) -> Result<(), SkipReason> {
+        at_most(facts, VERY_MANY_SECTIONS)
+    }
+
+    /// Machines with memory in at most `limit` sections.
+    fn at_most(facts: &Facts, limit: u64) -> Result<(), SkipReason> {
+        any_memory(facts)?;
+        if facts.sections <= limit {
+            return Ok(());
+        }
+        let why = format!("{} sections: nothing that smaller machines do not show", facts.sections);
+        Err(SkipReason::new(why))
+    }
+
+    /// Models with a virtual array.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if the model has none.
+    pub fn array(facts: &Facts) -> Result<(), SkipReason> {
+        memory(facts)?;
+        match facts.build.array {
+            Some(_) => Ok(()),
+            None => Err(SkipReason::new("the model has no virtual array")),
+        }
+    }
+
+    /// Models with a virtual array in a world that can refuse mappings.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if one of them is not given.
+    pub fn refusable_links(facts: &Facts) -> Result<(), SkipReason> {
+        array(facts)?;
+        if facts.can_refuse_links {
+            return Ok(());
+        }
+        Err(SkipReason::new("hardware does not refuse mappings"))
+    }
+
+    /// Geometries with sections enough to be far apart.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if there are not.
+    pub fn far_sections(facts: &Facts) -> Result<(), SkipReason> {
+        memory(facts)?;
+        if facts.section_limit() >= 4096 {
+            return Ok(());
+        }
+        let why = format!("all {} sections are near each other", facts.section_limit());
+        Err(SkipReason::new(why))
+    }
+}

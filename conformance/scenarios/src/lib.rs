@@ -1,0 +1,45 @@
+//! What every memory model has to do, written once.
+//!
+//! A scenario is a function over a [`Stage`]: a model that is down, the world around it, and a machine's memory. It
+//! boots, looks, and compares with an [`Oracle`] that knows nothing but the memory ranges and the geometry's raw
+//! numbers. [`ALL`] lists them, [`run`] runs one. Neither `std` nor a host is needed: the same scenarios run inside a
+//! kernel, which has to offer an `alloc` heap and a [`World`].
+//!
+//! # Invariants
+//!
+//! 1. A scenario never asks which backend it has: it asks [`Facts`] what the model is built of.
+//! 2. Every expectation that is not met becomes a [`Failure`] that says what, where, expected and found.
+//! 3. Unsafe code is in two modules: the unchecked lookups under test, and the descriptors for tests.
+#![no_std]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+mod boot;
+mod facts;
+mod failure;
+mod lookup;
+mod memmap;
+mod oracle;
+mod registry;
+mod sample;
+mod scratch;
+mod shape;
+mod shortage;
+mod stage;
+mod subject;
+mod teardown;
+mod unchecked;
+mod walk;
+mod world;
+
+pub use facts::{ArrayFacts, Build, Facts, SkipReason, Suits, TableKind, suits, touched_sections};
+pub use failure::{Failure, Place, expect, expect_eq};
+pub use oracle::{Oracle, numbers, range};
+pub use registry::{ALL, Ended, Play, Scenario, find, run};
+pub use sample::{excerpt, frames as sample_frames, sections as sample_sections, spread, valid_frames};
+pub use scratch::{OddPage, Scratch, SmallPage};
+pub use shape::Shape;
+pub use stage::{Booted, Stage};
+pub use subject::{Pages, Pair, Subject};
+pub use world::{Balance, Fault, Held, Leaf, Surroundings, World};

@@ -1,0 +1,88 @@
+//! Descriptors that scenarios can write to and read back, of three sizes.
+//!
+//! # Invariants
+//!
+//! 1. [`Scratch::put`] changes only its own descriptor, and not what the model keeps in it.
+
+#![allow(unsafe_code, reason = "descriptors promise that zero bytes are a value of theirs")]
+
+use sparsemem_core::primitive::{AtomicU64, Ordering};
+use sparsemem_core::{Page, PageDescriptor, Pfn, SectionNr, SectionStamp};
+
+/// A descriptor with a word of the owner's choice.
+pub trait Scratch {
+    /// Stores a word.
+    fn put(&self, word: u64);
+
+    /// The word that was stored last.
+    fn get(&self) -> u64;
+
+    /// Whether everything that can be seen of the descriptor is zero.
+    fn is_blank(&self) -> bool;
+}
+
+impl Scratch for Page {
+    fn put(&self, word: u64) {
+        self.private.store(word, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.private.load(Ordering::Relaxed)
+    }
+
+    fn is_blank(&self) -> bool {
+        let words = [&self.flags, &self.private].into_iter().chain(&self.links);
+        let words_blank = words.into_iter().all(|word| word.load(Ordering::Relaxed) == 0);
+        words_blank && self.references.load(Ordering::Relaxed) == 0 && self.section() == SectionNr::new(0)
+    }
+}
+
+/// Declares a descriptor of some words: the first is the section stamp, the second the owner's, all of them checked.
+macro_rules! descriptor {
+    ($(#[$doc:meta])* $name:ident of $words:literal words) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        #[repr(transparent)]
+        pub struct $name([AtomicU64; $words]);
+
+        // SAFETY: atomic integers: zero bytes are valid, and there is nothing to drop.
+        unsafe impl PageDescriptor for $name {
+            fn initialise(&self, _pfn: Pfn, section: SectionNr) {
+                self.0[0].store(section.get(), Ordering::Relaxed);
+            }
+        }
+
+        // SAFETY: `initialise` stores the number that this loads, whole.
+        unsafe impl SectionStamp for $name {
+            fn section(&self) -> SectionNr {
+                SectionNr::new(self.0[0].load(Ordering::Relaxed))
+            }
+        }
+
+        impl Scratch for $name {
+            fn put(&self, word: u64) {
+                self.0[1].store(word, Ordering::Relaxed);
+            }
+
+            fn get(&self) -> u64 {
+                self.0[1].load(Ordering::Relaxed)
+            }
+
+            fn is_blank(&self) -> bool {
+                self.0.iter().all(|word| word.load(Ordering::Relaxed) == 0)
+            }
+        }
+    };
+}
+
+descriptor! {
+    /// 16 bytes, the size of Redox' descriptor: four x86_64 sections share a 2 MiB mapping.
+    SmallPage of 2 words
+}
+
+descriptor! {
+    /// 56 bytes, Linux' size for years and no power of two: neighbouring sections share a mapping.
+    OddPage of 7 words
+}
+
+const _: () = assert!(size_of::<SmallPage>() == 16 && size_of::<OddPage>() == 56);

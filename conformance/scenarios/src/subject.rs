@@ -1,0 +1,236 @@
+//! The model under test, without its types.
+//!
+//! [`Subject`] repeats the model's traits with numbers in the place of types. So a scenario is compiled once, not once
+//! per backend, geometry and descriptor, and a test can put a liar between a scenario and a model without unsafe code.
+//! [`Pair`] makes a subject of any model and its surroundings, by calling the model's own methods and nothing else.
+//!
+//! # Invariants
+//!
+//! 1. Every method of the model's traits is called by the method of the same name.
+
+use alloc::vec::Vec;
+
+use sparsemem_core::{
+    BootError, BootEvent, BootModel, BootSummary, Footprint, LookupError, MemoryModel, MemoryRange, Pfn,
+    PfnRange, Reader, Reclaim, SectionNr, SectionState, TearDownError,
+};
+
+use crate::{Scratch, Shape, Surroundings, World, unchecked};
+
+/// Descriptors, as seen through one reader.
+pub trait Pages {
+    /// The descriptor of a frame.
+    fn page(&self, pfn: Pfn) -> Option<&dyn Scratch>;
+
+    /// The descriptor of a frame that is online.
+    fn online_page(&self, pfn: Pfn) -> Option<&dyn Scratch>;
+
+    /// As [`Pages::page`], with a reason.
+    ///
+    /// # Errors
+    ///
+    /// As the reader says.
+    fn explain(&self, pfn: Pfn) -> Result<&dyn Scratch, LookupError>;
+}
+
+/// A model and the world around it.
+pub trait Subject {
+    /// The model's name.
+    fn name(&self) -> &'static str;
+
+    /// The geometry's raw numbers.
+    fn shape(&self) -> Shape;
+
+    /// Bytes of a descriptor.
+    fn descriptor_bytes(&self) -> u64;
+
+    /// Brings the model up.
+    ///
+    /// # Errors
+    ///
+    /// As the model says.
+    fn boot(
+        &mut self,
+        memory: &[MemoryRange],
+        on_event: &mut dyn FnMut(BootEvent),
+    ) -> Result<BootSummary, BootError>;
+
+    /// Takes the model down.
+    ///
+    /// # Errors
+    ///
+    /// As the model says.
+    fn tear_down(&mut self) -> Result<(), TearDownError>;
+
+    /// What the model takes.
+    fn footprint(&self) -> Footprint;
+
+    /// The state of a section.
+    fn section(&self, nr: SectionNr) -> SectionState;
+
+    /// The first present section from here on.
+    fn next_present(&self, from: SectionNr) -> Option<SectionNr>;
+
+    /// The first run of valid frames.
+    fn next_valid(&self, within: PfnRange) -> Option<PfnRange>;
+
+    /// All present sections.
+    fn present_sections(&self) -> Vec<SectionNr>;
+
+    /// All runs of valid frames.
+    fn valid_ranges(&self, within: PfnRange) -> Vec<PfnRange>;
+
+    /// Whether a frame is valid.
+    fn is_valid(&self, pfn: Pfn) -> bool;
+
+    /// Address of a frame's descriptor.
+    fn lookup(&self, pfn: Pfn) -> Option<usize>;
+
+    /// The same without checks; `None` if the frame is not valid.
+    fn lookup_unchecked(&self, pfn: Pfn) -> Option<usize>;
+
+    /// The frame that the model finds from the descriptor of `pfn`; initialises the descriptor first.
+    fn pfn_of(&self, pfn: Pfn) -> Option<Pfn>;
+
+    /// Address of a frame's descriptor, or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// As the model says.
+    fn explain(&self, pfn: Pfn) -> Result<usize, LookupError>;
+
+    /// Lends a reader.
+    fn read(&self, visit: &mut dyn FnMut(&dyn Pages));
+
+    /// Initialises the descriptors of a range and counts them.
+    fn initialise(&self, frames: PfnRange) -> u64;
+
+    /// The world around the model.
+    fn world(&self) -> &dyn World;
+
+    /// The world around the model, to obstruct it.
+    fn world_mut(&mut self) -> &mut dyn World;
+}
+
+/// Any model in any surroundings, as a [`Subject`].
+#[derive(Debug)]
+pub struct Pair<'a, M, W> {
+    model: &'a mut M,
+    world: &'a mut W,
+}
+
+impl<'a, M, W> Pair<'a, M, W> {
+    /// The subject that consists of these two.
+    pub const fn new(model: &'a mut M, world: &'a mut W) -> Self {
+        Self { model, world }
+    }
+}
+
+impl<M: MemoryModel> Pages for Reader<'_, M>
+where
+    M::Page: Scratch,
+{
+    fn page(&self, pfn: Pfn) -> Option<&dyn Scratch> {
+        Reader::page(self, pfn).map(|page| page as &dyn Scratch)
+    }
+
+    fn online_page(&self, pfn: Pfn) -> Option<&dyn Scratch> {
+        Reader::online_page(self, pfn).map(|page| page as &dyn Scratch)
+    }
+
+    fn explain(&self, pfn: Pfn) -> Result<&dyn Scratch, LookupError> {
+        Reader::explain(self, pfn).map(|page| page as &dyn Scratch)
+    }
+}
+
+impl<M, W> Subject for Pair<'_, M, W>
+where
+    W: Surroundings,
+    M: BootModel<W::Env>,
+    M::Page: Scratch,
+{
+    fn name(&self) -> &'static str {
+        self.model.name()
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::of::<M::Geometry>()
+    }
+
+    fn descriptor_bytes(&self) -> u64 {
+        size_of::<M::Page>() as u64
+    }
+
+    fn boot(
+        &mut self,
+        memory: &[MemoryRange],
+        on_event: &mut dyn FnMut(BootEvent),
+    ) -> Result<BootSummary, BootError> {
+        self.model.boot(self.world.env_mut(), memory.iter().copied(), on_event)
+    }
+
+    fn tear_down(&mut self) -> Result<(), TearDownError> {
+        self.model.tear_down(self.world.env_mut())
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.model.footprint(self.world.env())
+    }
+
+    fn section(&self, nr: SectionNr) -> SectionState {
+        self.model.section(nr)
+    }
+
+    fn next_present(&self, from: SectionNr) -> Option<SectionNr> {
+        self.model.next_present(from)
+    }
+
+    fn next_valid(&self, within: PfnRange) -> Option<PfnRange> {
+        self.model.next_valid(within)
+    }
+
+    fn present_sections(&self) -> Vec<SectionNr> {
+        self.model.present_sections().collect()
+    }
+
+    fn valid_ranges(&self, within: PfnRange) -> Vec<PfnRange> {
+        self.model.valid_ranges(within).collect()
+    }
+
+    fn is_valid(&self, pfn: Pfn) -> bool {
+        self.model.is_valid(pfn)
+    }
+
+    fn lookup(&self, pfn: Pfn) -> Option<usize> {
+        self.model.lookup(pfn).map(|page| page.addr().get())
+    }
+
+    fn lookup_unchecked(&self, pfn: Pfn) -> Option<usize> {
+        unchecked::lookup(self.model, pfn)
+    }
+
+    fn pfn_of(&self, pfn: Pfn) -> Option<Pfn> {
+        unchecked::frame_of(self.model, pfn)
+    }
+
+    fn explain(&self, pfn: Pfn) -> Result<usize, LookupError> {
+        let guard = M::Reclaim::enter();
+        self.model.explain(pfn, &guard).map(|page| page.addr().get())
+    }
+
+    fn read(&self, visit: &mut dyn FnMut(&dyn Pages)) {
+        visit(&self.model.read());
+    }
+
+    fn initialise(&self, frames: PfnRange) -> u64 {
+        sparsemem_core::initialise(self.model, frames).get()
+    }
+
+    fn world(&self) -> &dyn World {
+        self.world
+    }
+
+    fn world_mut(&mut self) -> &mut dyn World {
+        self.world
+    }
+}

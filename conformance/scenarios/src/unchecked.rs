@@ -1,0 +1,26 @@
+//! The two unchecked ways of a model, called only where their conditions were just checked.
+//!
+//! # Invariants
+//!
+//! 1. A frame is looked up checked before anything unchecked is done with it, and models under test are changed by
+//!    nobody meanwhile: scenarios run on one thread and boot and teardown need `&mut`.
+
+#![allow(unsafe_code, reason = "the ways under test are unsafe")]
+
+use sparsemem_core::{MemoryModel, PageDescriptor, Pfn};
+
+/// Address of a valid frame's descriptor, found without checks; `None` if the frame is not valid.
+pub(crate) fn lookup<M: MemoryModel>(model: &M, pfn: Pfn) -> Option<usize> {
+    model.lookup(pfn)?;
+    // SAFETY: the frame was found valid just now, and stays so (invariant 1).
+    let page = unsafe { model.lookup_unchecked(pfn) };
+    Some(page.addr().get())
+}
+
+/// The frame that the model sees in a valid frame's descriptor, which is initialised first.
+pub(crate) fn frame_of<M: MemoryModel>(model: &M, pfn: Pfn) -> Option<Pfn> {
+    model.read().page(pfn)?.initialise(pfn, pfn.section::<M::Geometry>());
+    let page = model.lookup(pfn)?;
+    // SAFETY: the descriptor of a frame that is valid, and stays so (invariant 1), initialised two lines above.
+    Some(unsafe { model.pfn_of(page) })
+}

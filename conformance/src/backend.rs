@@ -1,0 +1,61 @@
+//! The backends, by the names that people type.
+
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+/// A memory model of the workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Backend {
+    /// A flat section table; descriptors through the section word.
+    ClassicSparse,
+    /// A two-level section table; descriptors through the section word.
+    SparseExtreme,
+    /// Descriptors in one virtual array on page tables.
+    Vmemmap,
+}
+
+impl Backend {
+    /// All of them, in the order of reports.
+    pub const ALL: [Self; 3] = [Self::ClassicSparse, Self::SparseExtreme, Self::Vmemmap];
+
+    /// The name that reports, commands and features use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClassicSparse => "classic-sparse",
+            Self::SparseExtreme => "sparse-extreme",
+            Self::Vmemmap => "vmemmap",
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Serialize for Backend {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// A name that no backend has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no backend `{name}`; there are classic-sparse, sparse-extreme and vmemmap")]
+pub struct UnknownBackend {
+    /// The name that was given.
+    pub name: String,
+}
+
+impl FromStr for Backend {
+    type Err = UnknownBackend;
+
+    fn from_str(name: &str) -> Result<Self, UnknownBackend> {
+        let found = Self::ALL.into_iter().find(|backend| backend.name() == name);
+        found.ok_or_else(|| UnknownBackend { name: name.to_owned() })
+    }
+}

@@ -1,0 +1,123 @@
+//! Machine files: what the folders of this crate hold, and what people bring.
+
+use std::path::{Path, PathBuf};
+
+use sparsemem_core::{NodeId, PhysRange};
+use sparsemem_firmware_map::{Layout, Mode, ParseErrors, Parsed, parse_bytes};
+
+use crate::GeometryName;
+
+/// Ends of the names of files that are machines; other files of the folders are facts about them.
+const EXTENSIONS: [&str; 3] = ["dmesg", "iomem", "memblocks"];
+
+/// A machine, read from a file.
+#[derive(Clone, Debug)]
+pub struct MachineFile {
+    /// Name in reports: the file's name, or the path as it was given for files outside the folder.
+    pub name: String,
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// The geometry that it is booted with.
+    pub geometry: GeometryName,
+    /// Everything that the file says.
+    pub layout: Layout,
+    /// RAM, as a kernel registers it, with its node.
+    pub memory: Vec<(PhysRange, NodeId)>,
+    /// Memory lines that could not be read, and notes; worth showing.
+    pub warnings: Vec<String>,
+}
+
+/// Why a machine file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MachineError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file has no memory map that can be understood.
+    #[error("{}: {source}", path.display())]
+    NoMap {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ParseErrors,
+    },
+}
+
+impl MachineFile {
+    /// The folders with the machines that the default run uses: real ones, and made-up ones.
+    #[must_use]
+    pub fn folders() -> [PathBuf; 2] {
+        ["machines", "synthetic"].map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+    }
+
+    /// All machines of the folders, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`] of the first file that cannot be used: the project's own files have to be right.
+    pub fn all() -> Result<Vec<Self>, MachineError> {
+        let mut paths = Vec::new();
+        for folder in Self::folders() {
+            paths.extend(files(&folder).map_err(|source| MachineError::Unreadable { path: folder, source })?);
+        }
+        paths.retain(|path| is_machine(path));
+        paths.sort_by(|one, other| one.file_name().cmp(&other.file_name()));
+        paths.iter().map(|path| Self::read(path, None, Mode::Strict)).collect()
+    }
+
+    /// The machine of a path, or of a name in the folders; lines that cannot be read become warnings.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`], naming the file.
+    pub fn open(path: &Path, geometry: Option<GeometryName>) -> Result<Self, MachineError> {
+        let known = Self::folders().map(|folder| folder.join(path)).into_iter().find(|known| known.exists());
+        let found = known.filter(|_| !path.exists()).unwrap_or_else(|| path.to_owned());
+        Self::read(&found, geometry, Mode::Lenient)
+    }
+
+    /// Reads a file.
+    fn read(path: &Path, geometry: Option<GeometryName>, mode: Mode) -> Result<Self, MachineError> {
+        let bytes = std::fs::read(path)
+            .map_err(|source| MachineError::Unreadable { path: path.to_owned(), source })?;
+        let parsed = parse_bytes(&bytes, mode)
+            .map_err(|source| MachineError::NoMap { path: path.to_owned(), source })?;
+        Ok(Self::new(path, geometry, parsed))
+    }
+
+    /// A machine from what its file says.
+    fn new(path: &Path, geometry: Option<GeometryName>, parsed: Parsed) -> Self {
+        let memory: Vec<_> = parsed.layout.memory_ranges().collect();
+        let end = memory.iter().map(|(range, _)| range.end().get()).max().unwrap_or(0);
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let geometry = geometry.unwrap_or_else(|| GeometryName::of_machine(&file_name, end));
+        let is_known = Self::folders().iter().any(|folder| path.parent() == Some(folder));
+        let name = if is_known { file_name } else { path.display().to_string() };
+        let warnings = parsed.warnings.iter().map(ToString::to_string);
+        let warnings = warnings.chain(parsed.notes.iter().map(ToString::to_string)).collect();
+        Self { name, path: path.to_owned(), geometry, layout: parsed.layout, memory, warnings }
+    }
+
+    /// The kernel log's own facts beside this file, if there are some.
+    #[must_use]
+    pub fn golden_path(&self) -> Option<PathBuf> {
+        let golden = self.path.with_extension("golden");
+        golden.exists().then_some(golden)
+    }
+}
+
+/// The files of a folder.
+fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
+}
+
+/// Whether a file of the folders is a machine.
+fn is_machine(path: &Path) -> bool {
+    path.extension().is_some_and(|end| EXTENSIONS.iter().any(|known| end == *known))
+}
