@@ -7,7 +7,7 @@
 //! # Invariants
 //!
 //! 1. A byte of a node is either free or in exactly one live block.
-//! 2. Free bytes are zero: fresh memory is, and what comes back is cleared before it is free.
+//! 2. Free bytes are zero or in `dirty`, and what is given out was taken out of `dirty` and cleared before.
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use sparsemem_core::{ByteLen, NodeId, Origin, PhysAddr, PhysRange};
 
 use crate::balance::{Balance, StateDigest};
+use crate::dirty::Dirty;
 use crate::extents::{End, Extents};
 
 /// Requests for this size and more are served from the bottom.
@@ -31,6 +32,7 @@ pub(crate) struct Allocator {
     live: BTreeMap<PhysAddr, Live>,
     balance: Balance,
     given: u64,
+    dirty: Dirty,
 }
 
 /// A block that is given out.
@@ -62,7 +64,7 @@ impl Allocator {
             free.entry(*node).or_default().insert(usable);
         }
         let balance = Balance::of_nodes(free.keys().copied());
-        Self { phase: Origin::Boot, free, live: BTreeMap::new(), balance, given: 0 }
+        Self { phase: Origin::Boot, free, live: BTreeMap::new(), balance, given: 0, dirty: Dirty::default() }
     }
 
     /// Which allocator gives blocks now.
@@ -76,16 +78,19 @@ impl Allocator {
     }
 
     /// Gives memory on `node`, or else on the lowest other node that has it; no node goes beyond `limit` bytes.
+    /// `clear` makes bytes zero.
     pub(crate) fn take(
         &mut self,
         layout: Layout,
         node: NodeId,
         limit: impl Fn(NodeId) -> u64,
+        clear: impl FnMut(PhysRange),
     ) -> Option<PhysAddr> {
         let (node, range) = self.take_on(layout, node, &limit).or_else(|| {
             let others: Vec<_> = self.free.keys().copied().filter(|other| *other != node).collect();
             others.into_iter().find_map(|other| self.take_on(layout, other, &limit))
         })?;
+        self.dirty.claim(range).into_iter().for_each(clear);
         self.live.insert(range.start(), Live { layout, origin: self.phase, node });
         self.balance.gave(self.phase, node, layout.size() as u64);
         self.given += 1;
@@ -97,13 +102,19 @@ impl Allocator {
         self.live.get(&start).copied()
     }
 
-    /// Takes the block at `start` back; `clear` makes its bytes zero.
-    pub(crate) fn give_back(&mut self, start: PhysAddr, clear: impl FnOnce(PhysRange)) {
+    /// Takes the block at `start` back; `clear` makes bytes zero.
+    pub(crate) fn give_back(&mut self, start: PhysAddr, clear: impl FnMut(PhysRange)) {
         let Some(live) = self.live.remove(&start) else { return };
         let range = taken(start, live.layout);
-        clear(range);
+        self.dirty.insert(range);
+        self.dirty.claim_excess().into_iter().for_each(clear);
         self.free.entry(live.node).or_default().insert(range);
         self.balance.took(live.origin, live.node, live.layout.size() as u64);
+    }
+
+    /// Clears all free memory; `clear` makes bytes zero.
+    pub(crate) fn trim(&mut self, clear: impl FnMut(PhysRange)) {
+        self.dirty.claim_all().into_iter().for_each(clear);
     }
 
     /// What is given out.

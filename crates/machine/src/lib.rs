@@ -30,7 +30,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Every byte of memory that no block owns is zero.
+//! 1. A block is zero when it is given out.
 //! 2. A block lies in memory, never in a hole, and blocks do not overlap.
 //! 3. What the window shows is exactly what [`AddressSpace::linked`](sparsemem_core::AddressSpace::linked) mapped and
 //!    no flush took away since.
@@ -45,6 +45,7 @@ compile_error!("the simulated machine needs a 64-bit Linux host");
 mod alloc;
 mod balance;
 mod config;
+mod dirty;
 mod error;
 mod extents;
 mod faults;

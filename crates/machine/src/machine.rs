@@ -147,6 +147,14 @@ impl Machine {
         self.alloc.outstanding()
     }
 
+    /// Gives freed memory back to the host now. Otherwise that happens when it is given out again, or when there is
+    /// much of it.
+    pub fn trim(&mut self) {
+        let Self { alloc, ram, .. } = self;
+        // SAFETY: the allocator clears only memory that is free.
+        alloc.trim(|range| unsafe { ram.clear(range) });
+    }
+
     /// Units: bytes. Physical memory that the host really has given, because it was touched.
     #[must_use]
     pub fn backed_bytes(&self) -> u64 {

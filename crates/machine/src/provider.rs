@@ -26,7 +26,7 @@ unsafe impl PhysMap for Machine {
 }
 
 // SAFETY: (1) a block's bytes are in no other block and stay so until it is given back (`Allocator`, invariant 1);
-// (2) free bytes are zero (`Allocator`, invariant 2); (3) the direct map stays mapped while a block is given out
+// (2) what is given out is zero (`Allocator`, invariant 2); (3) the direct map stays mapped while a block is given out
 // (`Machine`, invariant 2).
 unsafe impl MetadataMemory for Machine {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
@@ -34,8 +34,10 @@ unsafe impl MetadataMemory for Machine {
         if self.faults.judge(demand) == Verdict::Refuse {
             return Err(OutOfMemory::new(layout, node));
         }
-        let Self { alloc, faults, .. } = self;
-        let phys = alloc.take(layout, node, |node| faults.limit(node));
+        let Self { alloc, faults, ram, .. } = self;
+        // SAFETY: the allocator clears only memory that is free (`Dirty`, invariant 2).
+        let clear = |range| unsafe { ram.clear(range) };
+        let phys = alloc.take(layout, node, |node| faults.limit(node), clear);
         let phys = phys.ok_or(OutOfMemory::new(layout, node))?;
         // SAFETY: the allocator gave these bytes to nobody else, aligned as asked, in this phase; the direct map
         // reaches them at this pointer.
@@ -49,7 +51,7 @@ unsafe impl MetadataMemory for Machine {
             return Err(Rejected { error: block.foreign(), returned: block });
         }
         let Self { alloc, ram, .. } = self;
-        // SAFETY: the bytes are the block's, which the caller owned and has given up.
+        // SAFETY: the allocator clears only memory that is free (`Dirty`, invariant 2).
         alloc.give_back(block.phys(), |range| unsafe { ram.clear(range) });
         Ok(())
     }
