@@ -9,9 +9,11 @@
 //! | `vmemmap` | a virtual array on real page tables | an addition |
 //!
 //! With exactly one of them on, `Selected` is that model and [`declare!`] puts one into a `static`. With several on,
-//! for comparing, the modules are all there and `Selected` is not: features only add.
+//! for comparing, the modules are all there, but `Selected` is not, and `declare!` says so: a second feature may take
+//! the name away, never change what it means.
 //!
 //! ```
+//! use core::sync::atomic::AtomicBool;
 //! use sparsemem::{Config, MemoryModel, NeverReclaim, Page, Pfn, presets::X86_64};
 //!
 //! struct Kernel;
@@ -23,13 +25,18 @@
 //!     type Array = Array;
 //! }
 //!
-//! /// Where vmemmap keeps its array; the other models do not ask.
+//! /// Where vmemmap keeps its array. The other models do not ask: `sparsemem::NoArray` will do for them.
 //! struct Array;
 //!
 //! // SAFETY: nothing else of this program uses these addresses.
 //! unsafe impl sparsemem::ArrayPlace for Array {
 //!     const START: u64 = 0xffff_ea00_0000_0000;
 //!     const BYTES: u64 = 1 << 40;
+//!
+//!     fn claim() -> &'static AtomicBool {
+//!         static CLAIM: AtomicBool = AtomicBool::new(false);
+//!         &CLAIM
+//!     }
 //! }
 //!
 //! sparsemem::declare! {

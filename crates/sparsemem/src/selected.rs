@@ -56,14 +56,34 @@ cfg_if::cfg_if! {
     }
 }
 
-/// Declares a `static` with the model that the features choose, for a [`Config`](crate::Config).
-///
-/// It costs no room in the image (all zero bytes) and works before any heap exists.
-#[macro_export]
-macro_rules! declare {
-    ($(#[$doc:meta])* $vis:vis static $name:ident: $config:ty;) => {
-        $(#[$doc])*
-        $vis static $name: $crate::Selected<$config, { $crate::selected_len::<$config>() }> =
-            $crate::Selected::<$config, { $crate::selected_len::<$config>() }>::new();
-    };
+cfg_if::cfg_if! {
+    if #[cfg(any(
+        all(feature = "classic-sparse", feature = "sparse-extreme"),
+        all(feature = "classic-sparse", feature = "vmemmap"),
+        all(feature = "sparse-extreme", feature = "vmemmap"),
+        not(any(feature = "classic-sparse", feature = "sparse-extreme", feature = "vmemmap")),
+    ))] {
+        /// Says why there is no model to declare: the features choose none, or several.
+        #[macro_export]
+        macro_rules! declare {
+            ($($anything:tt)*) => {
+                ::core::compile_error!(
+                    "sparsemem::declare! needs exactly one of the features classic-sparse, sparse-extreme and vmemmap; \
+                     `cargo tree -e features -i sparsemem` shows who enables which"
+                );
+            };
+        }
+    } else {
+        /// Declares a `static` with the model that the features choose, for a [`Config`](crate::Config).
+        ///
+        /// It costs no room in the image (all zero bytes) and works before any heap exists.
+        #[macro_export]
+        macro_rules! declare {
+            ($(#[$doc:meta])* $vis:vis static $name:ident: $config:ty;) => {
+                $(#[$doc])*
+                $vis static $name: $crate::Selected<$config, { $crate::selected_len::<$config>() }> =
+                    $crate::Selected::<$config, { $crate::selected_len::<$config>() }>::new();
+            };
+        }
+    }
 }
