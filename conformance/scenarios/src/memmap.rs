@@ -188,14 +188,19 @@ pub(crate) fn footprint(stage: &mut Stage<'_>) -> Result<(), Failure> {
     expect_eq(Place::Model, "bytes outstanding", &(found.total_bytes() - fixed), &outstanding)
 }
 
+/// Summary bits of a table: 512 words, and a word for every 64 of them.
+const SUMMARY_BYTES: u64 = (512 + 8) * 8;
+
 /// Bytes of the table that are always there, and those of roots.
 fn table_bytes(stage: &Stage<'_>, oracle: &Oracle) -> (u64, u64) {
     let shape = &stage.facts.shape;
     match stage.facts.build.table {
-        TableKind::Flat => (shape.sections() * 16, 0),
+        TableKind::Flat => (shape.sections() * 16 + SUMMARY_BYTES, 0),
         TableKind::Rooted => {
             let roots: BTreeSet<u64> = oracle.sections().map(|nr| nr / shape.sections_per_root()).collect();
-            (shape.roots() * 8, roots.len() as u64 * shape.page_bytes())
+            // A pointer and a byte of origin for each possible root.
+            let slots = shape.roots() * 8 + shape.roots().next_multiple_of(8);
+            (slots + SUMMARY_BYTES, roots.len() as u64 * shape.page_bytes())
         }
     }
 }

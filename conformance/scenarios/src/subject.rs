@@ -174,7 +174,8 @@ where
     }
 
     fn footprint(&self) -> Footprint {
-        self.model.footprint(self.world.env())
+        // Nothing else runs on the model, so it is never busy.
+        self.model.footprint(self.world.env()).unwrap_or_default()
     }
 
     fn section(&self, nr: SectionNr) -> SectionState {

@@ -48,7 +48,7 @@ pub trait AnyLookup<P: PageDescriptor> {
     /// A branch on the variant, or a call through a pointer, more than the model's own.
     fn find(&self, pfn: Pfn) -> Option<NonNull<P>>;
 
-    /// [`MemoryModel::explain`].
+    /// [`MemoryModel::explain`]; the caller sees to it that the frame is not removed meanwhile.
     ///
     /// # Errors
     ///

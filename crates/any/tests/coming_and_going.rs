@@ -5,6 +5,7 @@
 //! all metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 use sparsemem_classic_sparse::ClassicSparse;
@@ -118,7 +119,7 @@ struct Bench<M> {
 
 impl<M> Bench<M>
 where
-    M: BootModel<Machine> + InstallModel<Machine> + MarkModel + RetireModel<Machine>,
+    M: BootModel<Machine, Page = Page> + InstallModel<Machine> + MarkModel + RetireModel<Machine>,
 {
     /// Boots with the given subsections of each section.
     fn boot(model: Box<M>, mut machine: Machine, early: &[Span]) -> Self {
@@ -156,6 +157,7 @@ where
             Ok(()) => {
                 assert!(self.oracle.has(span).is_empty());
                 self.oracle.install(span);
+                self.write_descriptors(span);
             }
             Err(InstallError::Populated { populated, .. }) => {
                 assert_eq!(populated.count() as usize, self.oracle.has(span).len());
@@ -172,6 +174,21 @@ where
                 );
             }
             Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// New descriptors are zero, whatever their memory held before (but those of a hole of an early section are as they
+    /// were left); each gets a value to leave behind.
+    fn write_descriptors(&self, span: Span) {
+        let frames = span.frames::<M::Geometry>();
+        let reader = self.model.read();
+        let last = Pfn::new(frames.end().get() - 1);
+        for page in [frames.start(), last].map(|pfn| reader.page(pfn).unwrap()) {
+            let old = page.private.swap(0xdead, Ordering::Relaxed);
+            assert!(
+                old == 0 || frames.count().get() == 1 || self.oracle.early.contains(&span.section),
+                "{span:?}"
+            );
         }
     }
 
@@ -297,7 +314,7 @@ fn step<G: Geometry>() -> impl Strategy<Value = Step> {
         4 => span::<G>().prop_map(Step::Retire),
         1 => span::<G>().prop_map(Step::Online),
         3 => span::<G>().prop_map(Step::Offline),
-        2 => (span::<G>(), 0u64..6).prop_map(|(span, k)| Step::InstallFailing(span, k)),
+        2 => (span::<G>(), prop_oneof![3 => 0u64..6, 1 => 6u64..520]).prop_map(|(span, k)| Step::InstallFailing(span, k)),
     ]
 }
 

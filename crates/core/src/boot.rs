@@ -7,7 +7,7 @@
 
 use crate::{
     ForeignBlock, Geometry, LinkRefused, MemoryModel, NodeId, OutOfMemory, PageCount, Pfn, PfnRange,
-    PhysRange, SectionNr,
+    PhysRange, SectionNr, VirtAddr,
 };
 
 /// A range of memory as firmware reported it.
@@ -49,6 +49,15 @@ pub enum SectionLoss {
         /// Virtual address of the memmap.
         address: usize,
     },
+    /// The memmap's virtual addresses are not ones that the processor can translate.
+    #[error("its memmap at {at} has no canonical addresses with these page tables")]
+    Unmappable {
+        /// First virtual address of the descriptors.
+        at: VirtAddr,
+    },
+    /// Another model uses the place of the virtual memmap, or the place was never told.
+    #[error("the place of the virtual memmap belongs to another model")]
+    PlaceTaken,
     /// The memmap would lie outside the range of virtual addresses set aside for it.
     #[error("its memmap would end beyond the virtual range of the memmap")]
     OutsideRange,
@@ -192,6 +201,6 @@ pub trait BootModel<E>: MemoryModel {
     /// [`TearDownError`] if the environment refused blocks; everything else is given back all the same.
     fn tear_down(&mut self, env: &mut E) -> Result<(), TearDownError>;
 
-    /// What the model's metadata takes now.
-    fn footprint(&self, env: &E) -> Footprint;
+    /// What the model's metadata takes now, or `None` while an operation that changes the model is running.
+    fn footprint(&self, env: &E) -> Option<Footprint>;
 }

@@ -40,8 +40,9 @@ pub unsafe trait SectionStamp: PageDescriptor {
 /// Cost follows the valid frames; call it per node, or in parallel over disjoint ranges, when the machine is large.
 pub fn initialise<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
     let mut done = 0;
-    let reader = model.read();
     for run in model.valid_ranges(frames) {
+        // A reader per run, not for all of them: removal waits for readers, and a machine may have billions of frames.
+        let reader = model.read();
         let mut pfn = run.start();
         while pfn < run.end() {
             if let Some(page) = reader.page(pfn) {
@@ -79,14 +80,14 @@ const _: () = assert!(size_of::<Page>() == 64 && align_of::<Page>() == 64);
 // SAFETY: every field is an atomic integer: zero bytes are valid, and there is nothing to drop.
 unsafe impl PageDescriptor for Page {
     fn initialise(&self, _pfn: Pfn, section: SectionNr) {
-        #[expect(clippy::cast_possible_truncation, reason = "every preset has at most 2^29 sections")]
+        #[expect(clippy::cast_possible_truncation, reason = "SectionShape::CHECK: at most 2^32 sections")]
         // Relaxed: whoever hands the frame out publishes the descriptor; see `SectionStamp`.
         self.section.store(section.get() as u32, Ordering::Relaxed);
     }
 }
 
-// SAFETY: `initialise` above stores the number that `section` loads; section numbers fit 32 bits, because physical
-// addresses end at 2^60 and sections of geometries with more than 2^32 of them have no flat or two-level table.
+// SAFETY: `initialise` above stores the number that `section` loads; no geometry has more sections than 32 bits can
+// tell apart (`SectionShape::CHECK`).
 unsafe impl SectionStamp for Page {
     #[inline]
     fn section(&self) -> SectionNr {

@@ -72,7 +72,7 @@ pub use ids::{NodeId, RootNr, SectionNr, SubsectionIdx};
 pub use lookup::LookupError;
 pub use memory::{Block, ForeignBlock, MetadataMemory, Origin, OutOfMemory, PhysMap, Rejected, ZeroIsNew};
 pub use model::MemoryModel;
-pub use paging::{AddressSpace, ArrayPlace, LeafSize, LinkRefused, PagingDepth};
+pub use paging::{AddressSpace, ArrayPlace, LeafSize, LinkRefused, NoArray, PagingDepth};
 pub use pfn::{PageCount, Pfn};
 pub use range::{PfnRange, PhysRange, ReversedRange, VirtRange};
 pub use reader::Reader;

@@ -154,7 +154,8 @@ impl Block {
 /// # Safety
 ///
 /// For memory that the provider gave out, [`PhysMap::phys_to_virt`] returns a pointer that may access all of the
-/// block it lies in, and [`PhysMap::virt_to_phys`] is its inverse.
+/// block it lies in, and [`PhysMap::virt_to_phys`] is its inverse. Both are harmless for any other argument, and neither
+/// unwinds. All environments that are given to one model agree.
 pub unsafe trait PhysMap {
     /// Where the byte at `at` can be reached.
     fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8>;
@@ -167,8 +168,12 @@ pub unsafe trait PhysMap {
 ///
 /// # Safety
 ///
-/// A block from [`MetadataMemory::alloc_zeroed`] is fresh, zeroed, aligned, exclusively owned by the caller, reachable
-/// through the same provider's [`PhysMap`], and stays so until it is given back.
+/// 1. A block from [`MetadataMemory::alloc_zeroed`] or [`MetadataMemory::alloc_memmap`] has exactly the layout that was
+///    asked for, is fresh, zeroed, aligned at its virtual and its physical address, exclusively owned by the caller,
+///    reachable through the same provider's [`PhysMap`], and stays so until it is given back.
+/// 2. [`MetadataMemory::free`] refuses every block that it did not give: `free` is safe to call, and a model may be
+///    given different environments over time.
+/// 3. No method unwinds.
 pub unsafe trait MetadataMemory: PhysMap {
     /// Gives a zeroed block, on `node` if it can and elsewhere if it must.
     ///

@@ -23,8 +23,8 @@ type Guard<M> = <<M as MemoryModel>::Reclaim as Reclaim>::Guard;
 /// # Safety
 ///
 /// A descriptor that [`MemoryModel::lookup_with`] returns is mapped, aligned and initialised (at least to zero bytes)
-/// until its frame is retired and a grace period of [`MemoryModel::Reclaim`] has passed after that; two frames never
-/// share a descriptor.
+/// until its frame is retired and a grace period of [`MemoryModel::Reclaim`] has passed after that, or until somebody
+/// with `&mut` of the model tears it down, which guards do not hold off; two frames never share a descriptor.
 pub unsafe trait MemoryModel: Sync {
     /// Sizes of pages, subsections and sections.
     type Geometry: Geometry;
@@ -38,6 +38,8 @@ pub unsafe trait MemoryModel: Sync {
 
     /// Finds the descriptor of a frame, or `None` if the frame has none.
     ///
+    /// Linux needs two calls for it, `pfn_valid` and `pfn_to_page`.
+    ///
     /// The pointer stays valid for as long as the guard lives; [`Reader::page`] gives a reference instead.
     ///
     /// # Concurrency
@@ -48,6 +50,7 @@ pub unsafe trait MemoryModel: Sync {
     ///
     /// One load of the section word, one more for the root in a two-level table, and for hot-added sections two for
     /// the subsection bit.
+    #[doc(alias = "pfn_valid")]
     fn lookup_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>>;
 
     /// Finds the descriptor of a frame that is online: of RAM that the page allocator has, not of a device.
@@ -62,6 +65,7 @@ pub unsafe trait MemoryModel: Sync {
     /// # Cost
     ///
     /// One load of the section word (and of the root), the usage pointer, and the online bit.
+    #[doc(alias = "pfn_to_online_page")]
     fn lookup_online_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>>;
 
     /// Finds the descriptor of a frame that is known to have one: what C gets from `pfn_to_page`.
@@ -73,6 +77,7 @@ pub unsafe trait MemoryModel: Sync {
     /// # Cost
     ///
     /// vmemmap: no load with a constant base; classic-sparse: one; sparse-extreme: two.
+    #[doc(alias = "pfn_to_page")]
     unsafe fn lookup_unchecked(&self, pfn: Pfn) -> NonNull<Self::Page>;
 
     /// Gets from a descriptor back to its frame.
@@ -80,11 +85,13 @@ pub unsafe trait MemoryModel: Sync {
     /// # Safety
     ///
     /// `page` must be a descriptor of this model whose frame is valid, and stays so while this runs; for models that
-    /// keep the section number in the descriptor it must have been initialised ([`PageDescriptor::initialise`]).
+    /// keep the section number in the descriptor it must have been initialised with its own frame and section
+    /// ([`PageDescriptor::initialise`], as [`initialise`](crate::initialise) does).
     ///
     /// # Cost
     ///
     /// vmemmap: no load with a constant base; the others: the descriptor's section, then as `lookup_unchecked`.
+    #[doc(alias = "page_to_pfn")]
     unsafe fn pfn_of(&self, page: NonNull<Self::Page>) -> Pfn;
 
     /// Like [`MemoryModel::lookup_with`], but says why there is no descriptor.

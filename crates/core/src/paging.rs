@@ -4,6 +4,8 @@
 //!
 //! 1. The page tables are real and live: an entry that a model writes is used by the processor.
 
+use core::sync::atomic::AtomicBool;
+
 use crate::{PhysAddr, PhysMap, VirtAddr, VirtRange};
 
 /// How many levels the kernel's page tables have.
@@ -50,9 +52,17 @@ pub struct LinkRefused {
 ///
 /// # Safety
 ///
-/// [`AddressSpace::root`] is the physical address of a live top-level x86_64 page table of [`AddressSpace::depth`]
-/// levels, reachable through [`PhysMap`]; nobody else changes entries of the memmap's range. When
-/// [`AddressSpace::flush`] returns, no processor holds a translation of the range any more.
+/// 1. [`AddressSpace::root`] is the physical address of a live top-level x86_64 page table of [`AddressSpace::depth`]
+///    levels, reachable through [`PhysMap`], and the processor uses what is written there. Every environment that is
+///    given to one model has the same root.
+/// 2. Nobody else changes entries of the memmap's range. What is found there when a model is booted is an empty,
+///    well-formed tree, whose tables may be given back as [`Origin::Boot`](crate::Origin::Boot); bits 9, 10 and 58 of
+///    its entries are clear.
+/// 3. When [`AddressSpace::flush`] returns, no processor holds a translation of the range any more, nor a cached
+///    upper-level entry on the way to one.
+/// 4. Other address spaces of the kernel see the memmap's range as this one does, if need be through
+///    [`AddressSpace::root_changed`].
+/// 5. No method unwinds.
 pub unsafe trait AddressSpace: PhysMap {
     /// Physical address of the top-level table.
     fn root(&self) -> PhysAddr;
@@ -75,6 +85,13 @@ pub unsafe trait AddressSpace: PhysMap {
         Ok(())
     }
 
+    /// Learns that the entry for `at` of the root table was changed, before anything depends on it. Does nothing by
+    /// default; a kernel whose address spaces have root tables of their own updates their copies of the entry here
+    /// (Linux: `sync_global_pgds`).
+    fn root_changed(&mut self, at: VirtAddr) {
+        let _ = at;
+    }
+
     /// Makes every processor forget its translations of `range`.
     fn flush(&mut self, range: VirtRange);
 }
@@ -85,11 +102,30 @@ pub unsafe trait AddressSpace: PhysMap {
 ///
 /// # Safety
 ///
-/// The `BYTES` bytes from `START` are virtual addresses of the kernel that nothing but the model which names this
-/// place maps or uses.
+/// The `BYTES` bytes from `START` are virtual addresses of the kernel that nothing but the model which claims this
+/// place maps or uses, and every call of [`ArrayPlace::claim`] returns the same flag, which nothing else uses.
 pub unsafe trait ArrayPlace: Send + Sync + 'static {
     /// Virtual address of the descriptor of frame 0; a multiple of 2 MiB.
     const START: u64;
-    /// Bytes set aside.
+    /// Bytes set aside; a multiple of 2 MiB.
     const BYTES: u64;
+
+    /// The flag by which the first model that uses the place keeps others out: a `static` that begins as `false`.
+    fn claim() -> &'static AtomicBool;
+}
+
+/// No place at all, for kernels whose model is not a virtual memmap. A vmemmap here loses every section.
+#[derive(Clone, Copy, Debug)]
+pub struct NoArray;
+
+// SAFETY: no addresses are set aside, and the flag is a static of this function alone.
+unsafe impl ArrayPlace for NoArray {
+    const START: u64 = 1 << 21;
+    const BYTES: u64 = 0;
+
+    fn claim() -> &'static AtomicBool {
+        // Taken from the start: nobody can have it.
+        static CLAIMED: AtomicBool = AtomicBool::new(true);
+        &CLAIMED
+    }
 }

@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! 1. One type is one domain: a guard of another domain does not type-check, so it cannot protect the wrong model.
-//! 2. A model whose domain has no [`GracePeriod`] never frees what readers may hold.
+//! 2. A model whose domain has no [`GracePeriod`] frees nothing while it is shared. Teardown takes `&mut` of the model:
+//!    it ends all readers, and bare pointers from guards of the domain with them.
 
 /// A domain of readers.
 ///
@@ -24,7 +25,9 @@ pub unsafe trait Reclaim: 'static {
 /// # Safety
 ///
 /// [`GracePeriod::synchronize`] returns only after every guard that existed when it was called is gone, and whatever
-/// those readers did happens before its return.
+/// those readers did happens before its return. A guard that it did not wait for was made by a reader who sees
+/// everything that happened before the call: what was taken out of sight before cannot be found by that reader. (On
+/// most processors this needs a full barrier on each side, or an equivalent.)
 pub unsafe trait GracePeriod: Reclaim {
     /// Waits until every guard that exists now is gone. Deadlocks if the caller holds one.
     fn synchronize();

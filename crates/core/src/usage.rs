@@ -7,7 +7,12 @@ use crate::{Geometry, Origin, SubsectionBits, SubsectionIdx};
 /// The per-section record of populated subsections.
 ///
 /// Methods take `&self`, because readers look while the one writer works.
-pub trait Usage: Send + Sync + 'static {
+///
+/// # Safety
+///
+/// A usage has exactly the bits that were inserted and not removed since, and returns the origins that it was given:
+/// lookups follow a set bit to memory, and memory is given back to its origin.
+pub unsafe trait Usage: Send + Sync + 'static {
     /// The geometry whose subsections it records.
     type Geometry: Geometry;
 

@@ -15,7 +15,7 @@ use sparsemem_core::{
 
 use crate::table::{Entry, Occupied};
 use crate::usage_block::{free_usage, new_usage};
-use crate::{Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord, SparseModel};
+use crate::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord, SparseModel};
 
 /// Flags of a section that boot has marked.
 const MARKED: SectionFlags = SectionFlags::PRESENT.union(SectionFlags::ONLINE);
@@ -86,13 +86,13 @@ where
         lost.into_result()
     }
 
-    fn footprint(&self, env: &E) -> Footprint {
-        let _guard = R::enter();
+    fn footprint(&self, env: &E) -> Option<Footprint> {
+        let _writer = self.writer.take()?;
         let sections = self.present_sections().count() as u64;
-        // SAFETY: the guard is held.
+        // SAFETY: this is the model's writer, so neither table nor page tables change.
         let placed = unsafe { self.placement.footprint(&self.table, env) };
         let usage_bytes = sections * size_of::<T::Usage>() as u64;
-        Footprint { table_bytes: self.table.bytes(), usage_bytes, ..placed }
+        Some(Footprint { table_bytes: self.table.bytes(), usage_bytes, ..placed })
     }
 }
 
@@ -131,8 +131,8 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         if !beyond.is_empty() {
             let last = Pfn::new(T::Geometry::MAX_PFN - 1);
             (self.on_event)(BootEvent::BeyondMaximum { frames: beyond, last });
-            self.summary.beyond_maximum =
-                PageCount::new(self.summary.beyond_maximum.get() + beyond.count().get());
+            let sum = self.summary.beyond_maximum.get().saturating_add(beyond.count().get());
+            self.summary.beyond_maximum = PageCount::new(sum);
         }
         below
     }
@@ -349,7 +349,7 @@ where
     let first = nr.first_pfn::<T::Geometry>().and_then(|first| NonNull::new(word.descriptor(first)));
     if let (true, Some(first)) = (word.has_memmap(), first) {
         let frames = nr.frames::<T::Geometry>().unwrap_or_default();
-        let memmap = SectionMemmap { first, origin };
+        let memmap = SectionMemmap { first, origin, content: Content::MaybeOld };
         // SAFETY: word and origin are those of the memmap that was published, and no reader is left.
         unsafe { placement.depopulate(table, env, frames, memmap, &mut |_| lost.count(nr)) };
     }

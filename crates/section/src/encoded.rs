@@ -17,7 +17,9 @@ use sparsemem_core::{
 };
 
 use crate::give_back::give_back;
-use crate::{ConstNew, Placement, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord};
+use crate::{
+    ConstNew, Content, Placement, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord,
+};
 
 /// Finds descriptors through the encoded pointer in the section word.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,6 +39,14 @@ const fn leaves_flag_bits<T: SectionTable>() -> bool {
     size > 0 && low_zeros >= SECTION_FLAG_BITS && T::Geometry::PAGE_SHIFT >= SECTION_FLAG_BITS
 }
 
+/// Whether the way back works: a descriptor's distance from that of frame 0, modulo the target's addresses.
+const fn frames_have_distances<T: SectionTable>() -> bool {
+    match T::Geometry::MAX_PFN.checked_mul(size_of::<T::Page>() as u64) {
+        Some(bytes) => bytes <= usize::MAX as u64,
+        None => false,
+    }
+}
+
 /// The block of a section's memmap: a descriptor per frame, on a page border.
 fn memmap_layout<T: SectionTable>(node: NodeId) -> Result<Layout, OutOfMemory> {
     let frames = usize::try_from(T::Geometry::PAGES_PER_SECTION).unwrap_or(usize::MAX);
@@ -54,7 +64,7 @@ fn existing<T: SectionTable>(table: &T, nr: SectionNr) -> Option<SectionMemmap<T
     // SAFETY: as above, and usages in entries stay too.
     let origin = unsafe { entry.usage()?.as_ref() }.memmap_origin();
     let first = NonNull::new(entry.word().descriptor(nr.first_pfn::<T::Geometry>()?))?;
-    Some(SectionMemmap { first, origin })
+    Some(SectionMemmap { first, origin, content: Content::MaybeOld })
 }
 
 // SAFETY: the word holds the section's own block, moved back by the section's first frame (`SectionWord::mapped`), so
@@ -96,12 +106,18 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
         _refused: &mut dyn FnMut(ForeignBlock),
     ) -> Result<SectionMemmap<T::Page>, SectionLoss> {
         const { assert!(leaves_flag_bits::<T>(), "descriptors of this size leave no room for the section flags") }
+        const {
+            assert!(
+                frames_have_distances::<T>(),
+                "distances of descriptors do not fit an address of this target"
+            );
+        }
         if let Some(memmap) = existing(table, request.section) {
             return Ok(memmap);
         }
         let layout = memmap_layout::<T>(request.node).map_err(SectionLoss::Memmap)?;
         let block = env.alloc_memmap(layout, request.node).map_err(SectionLoss::Memmap)?;
-        Ok(SectionMemmap { first: block.start().cast(), origin: block.origin() })
+        Ok(SectionMemmap { first: block.start().cast(), origin: block.origin(), content: Content::Zero })
     }
 
     unsafe fn depopulate(

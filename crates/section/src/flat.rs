@@ -61,14 +61,6 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Fla
     }
 }
 
-impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Default
-    for FlatTable<G, P, U, N>
-{
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 // SAFETY: the entries are a field of the table: they are there from `new` on, each in a place of its own.
 unsafe impl<G, P, U, const N: usize> SectionTable for FlatTable<G, P, U, N>
 where
@@ -101,6 +93,9 @@ where
         node: NodeId,
         _env: &mut E,
     ) -> Result<Slot<'_, Self>, OutOfMemory> {
+        // Here as well, because a table may be zeroed memory instead of coming from `new`.
+        const { G::CHECK }
+        const { assert!(N == G::NR_SECTIONS_LEN, "N must be the geometry's NR_SECTIONS_LEN") }
         // Every section of the geometry has its entry; others cannot be had for any memory.
         let none = OutOfMemory { size: size_of::<Entry<Self>>(), align: align_of::<Entry<Self>>(), node };
         Ok(Slot { entry: self.get(nr).ok_or(none)?, fresh: None })
@@ -143,7 +138,7 @@ where
     }
 
     fn bytes(&self) -> u64 {
-        size_of_val(&self.entries) as u64
+        size_of::<Self>() as u64
     }
 }
 

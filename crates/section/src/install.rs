@@ -14,7 +14,7 @@ use sparsemem_core::{
 
 use crate::table::{Entry, Occupied, Slot};
 use crate::usage_block::{free_usage, new_usage};
-use crate::{Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord, SparseModel};
+use crate::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord, SparseModel};
 
 /// What a new section's entry will hold.
 type Made<T> = (NonNull<<T as SectionTable>::Usage>, SectionWord<<T as SectionTable>::Page>);
@@ -81,8 +81,8 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
     /// Adds subsections to a section that has others.
     fn extend(&mut self, word: SectionWord<T::Page>, usage: NonNull<T::Usage>) -> Result<(), SectionLoss> {
         if !word.flags().contains(SectionFlags::EARLY) {
-            let _memmap = self.populate()?;
-            self.clear_descriptors(word);
+            let memmap = self.populate()?;
+            self.clear_descriptors(word, memmap.content);
         }
         // SAFETY: the usage is in the entry, and the caller is the model's writer.
         unsafe { usage.as_ref() }.insert(self.bits);
@@ -90,7 +90,10 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
     }
 
     /// Zeroes the descriptors of the frames, which may be left over from an earlier life of them.
-    fn clear_descriptors(&self, word: SectionWord<T::Page>) {
+    fn clear_descriptors(&self, word: SectionWord<T::Page>, content: Content) {
+        if content == Content::Zero {
+            return;
+        }
         let mut pfn = self.frames.start();
         while pfn < self.frames.end() {
             // SAFETY: the word has a memmap and the frame is of its section.
@@ -130,7 +133,8 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
             let fresh = unsafe { usage.as_ref() };
             fresh.set_memmap_origin(memmap.origin);
             fresh.insert(self.bits);
-            self.encode(memmap)
+            let content = memmap.content;
+            self.encode(memmap).inspect(|word| self.clear_descriptors(*word, content))
         });
         match word {
             Ok(word) => Ok((usage, word)),

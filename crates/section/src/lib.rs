@@ -15,7 +15,7 @@
 //! 1. **Published means complete**: a section word with `HAS_MEM_MAP` is stored (Release) only after the memmap and
 //!    the usage exist; who loads it (Acquire) may use both.
 //! 2. **One load**: a lookup loads the section word once.
-//! 3. **One writer**: operations that change a model hold its [`Writer`], of which there is one at a time.
+//! 3. **One writer**: operations that change a model hold its writer slot, and there is one.
 //! 4. **Provenance**: the word is kept as a pointer to the memmap moved by `wrapping` arithmetic, so adding a frame
 //!    number of the section gives back a pointer that may access the memmap.
 #![no_std]
@@ -50,8 +50,7 @@ pub use flat::FlatTable;
 pub use give_back::give_back;
 pub use model::{ConstNew, SparseModel};
 pub use occupancy::Occupancy;
-pub use placement::{Placement, Populate, PopulateRequest, SectionMemmap};
+pub use placement::{Content, Placement, Populate, PopulateRequest, SectionMemmap};
 pub use rooted::RootedTable;
 pub use table::{FreshRoot, Occupied, SectionTable, Slot};
 pub use word::{NodeTooLarge, NotEncodable, SectionWord};
-pub use writer::Writer;

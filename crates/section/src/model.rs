@@ -40,12 +40,6 @@ impl<T: ConstNew, S: ConstNew, R> SparseModel<T, S, R> {
     }
 }
 
-impl<T: ConstNew, S: ConstNew, R> Default for SparseModel<T, S, R> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 // SAFETY: table and placement are as their own impls say, and an untaken writer slot is a zero byte.
 unsafe impl<T: ZeroIsNew, S: ZeroIsNew, R> ZeroIsNew for SparseModel<T, S, R> {}
 

@@ -57,14 +57,25 @@ pub struct SectionMemmap<P> {
     pub first: NonNull<P>,
     /// Where the memory goes back to, for placements that take it as one block.
     pub origin: Origin,
+    /// Whether the requested descriptors are known to be zero.
+    pub content: Content,
+}
+
+/// What is in descriptors that were just made to exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Zero bytes: all of their memory is new.
+    Zero,
+    /// Some of their memory was there before, and may hold an earlier life of them.
+    MaybeOld,
 }
 
 /// Makes memmaps and takes them back, with memory and mappings from `E`.
 ///
 /// # Safety
 ///
-/// After a successful [`Populate::populate`], the descriptors of the requested frames are readable and writable,
-/// zeroed if they were not there before, until [`Populate::depopulate`] of the frames.
+/// After a successful [`Populate::populate`], the descriptors of the requested frames are readable and writable, and
+/// zero if it said so, until [`Populate::depopulate`] of the frames.
 pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     /// Makes the descriptors of `request.frames` exist. What exists already is left alone.
     ///
@@ -112,6 +123,6 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     ///
     /// # Safety
     ///
-    /// A guard of the model's reclaim domain is held, or its writer.
+    /// The caller is the model's writer.
     unsafe fn footprint(&self, table: &T, env: &E) -> Footprint;
 }

@@ -14,7 +14,7 @@ use sparsemem_core::{
 
 use crate::table::{Entry, FreshRoot, Occupied};
 use crate::usage_block::free_usage;
-use crate::{Populate, SectionMemmap, SectionTable, SectionWord, SparseModel};
+use crate::{Content, Populate, SectionMemmap, SectionTable, SectionWord, SparseModel};
 
 /// What readers may still hold, and nobody can find any more.
 struct Unpublished<T: SectionTable> {
@@ -107,7 +107,7 @@ impl<T: SectionTable, S, R: GracePeriod> SparseModel<T, S, R> {
         let origin = unsafe { gone.usage.as_ref() }.memmap_origin();
         let section = nr.frames::<T::Geometry>().unwrap_or_default();
         if let Some(first) = NonNull::new(gone.word.descriptor(section.start())) {
-            let memmap = SectionMemmap { first, origin };
+            let memmap = SectionMemmap { first, origin, content: Content::MaybeOld };
             // SAFETY: word and origin are those of the section's memmap; it was unpublished, and a grace period passed.
             unsafe {
                 self.placement

@@ -151,14 +151,6 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Roo
     }
 }
 
-impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Default
-    for RootedTable<G, P, U, N>
-{
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 // SAFETY: a root stays in its slot from `commit` to `unlink_empty_root`, and an entry is found by root and index, both functions
 // of the number that tell different numbers apart.
 unsafe impl<G, P, U, const N: usize> SectionTable for RootedTable<G, P, U, N>
@@ -207,6 +199,9 @@ where
         node: NodeId,
         env: &mut E,
     ) -> Result<Slot<'_, Self>, OutOfMemory> {
+        // Here as well, because a table may be zeroed memory instead of coming from `new`.
+        const { G::CHECK }
+        const { assert!(N == G::NR_ROOTS_LEN, "N must be the geometry's NR_ROOTS_LEN") }
         let layout = Self::root_layout(node)?;
         let (slot, _) = self.slot(nr).ok_or(OutOfMemory::new(layout, node))?;
         // Relaxed: only the writer stores, and the caller is the writer.
@@ -286,7 +281,7 @@ where
     fn bytes(&self) -> u64 {
         // Relaxed: only whether they are there is counted.
         let roots = self.roots.iter().filter(|root| !root.load(Ordering::Relaxed).is_null()).count() as u64;
-        size_of_val(&self.roots) as u64 + roots * G::SECTIONS_PER_ROOT * size_of::<Entry<Self>>() as u64
+        size_of::<Self>() as u64 + roots * G::SECTIONS_PER_ROOT * size_of::<Entry<Self>>() as u64
     }
 }
 

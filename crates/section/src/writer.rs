@@ -33,7 +33,7 @@ impl WriterSlot {
 /// The right to change a model; given back when dropped.
 #[derive(Debug)]
 #[must_use = "the model is free for the next writer as soon as this is dropped"]
-pub struct Writer<'m> {
+pub(crate) struct Writer<'m> {
     slot: &'m WriterSlot,
 }
 

@@ -216,10 +216,8 @@ fn a_domain_that_does_not_wait_is_caught() {
 fn the_order_of_cve_2023_52489_is_caught() {
     assert!(is_caught(|| {
         let read = |model: &Rooted<Patient>| drop(look(model, &[0, SUBSECTION]));
-        race(install(0, SECTION), read, |model, memory| {
-            // Usage and memmap are given back while the word still leads to them.
-            ledger::write_off_all();
-            retire(0, SECTION)(model, memory);
-        });
+        // Usage and memmap are given back while the word still leads to them. What would follow, taking the word away,
+        // comes too late for the reader, and is left out so that only the reader can trip.
+        race(install(0, SECTION), read, |_, _| ledger::write_off_all());
     }));
 }

@@ -113,7 +113,10 @@ impl<G: Geometry> SectionUsage<G> {
     }
 }
 
-impl<G: Geometry> Usage for SectionUsage<G> {
+// SAFETY: the maps are arrays of atomic words (`BitWords` is sealed) that change only in `insert` and `remove`, and the
+// origins are fields that only `new` and `set_memmap_origin` write.
+#[allow(unsafe_code, reason = "a promise about what the methods return, without an unsafe operation")]
+unsafe impl<G: Geometry> Usage for SectionUsage<G> {
     type Geometry = G;
 
     fn new(origin: Origin) -> Self {

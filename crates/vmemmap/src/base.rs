@@ -7,7 +7,7 @@
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use sparsemem_core::primitive::{AtomicPtr, AtomicU64, Ordering};
+use sparsemem_core::primitive::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use sparsemem_core::{ArrayPlace, ZeroIsNew};
 use sparsemem_section::ConstNew;
 
@@ -15,18 +15,33 @@ use sparsemem_section::ConstNew;
 ///
 /// # Safety
 ///
-/// [`ArrayBase::start`] never changes once a model with this base is up, and the [`ArrayBase::len_bytes`] bytes from
-/// there are virtual addresses that only the model maps.
+/// [`ArrayBase::start`] never changes once a model with this base is up, and while [`ArrayBase::claim`] answers
+/// [`Claim::Own`], the [`ArrayBase::len_bytes`] bytes from there are virtual addresses that only the model maps.
 pub unsafe trait ArrayBase: Send + Sync + 'static {
     /// The address of the descriptor of frame 0.
     fn start(&self) -> *mut u8;
 
-    /// Bytes that are set aside for the array.
+    /// Bytes that are set aside for the array; a multiple of 2 MiB.
     fn len_bytes(&self) -> u64;
+
+    /// Takes the place for the model that this base is in, or says that it is taken; the model asks before every change
+    /// of its mappings.
+    fn claim(&self) -> Claim;
+}
+
+/// Whose a place is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The model's that asked.
+    Own,
+    /// Another model's, or nobody said where it is.
+    Taken,
 }
 
 /// A place known at compile time: lookups need no load.
 pub struct ConstBase<A> {
+    /// Whether the place was claimed through this base.
+    own: AtomicBool,
     place: PhantomData<fn() -> A>,
 }
 
@@ -34,13 +49,17 @@ impl<A: ArrayPlace> ConstBase<A> {
     /// Fails to compile for a place that cannot be.
     const CHECK: () = {
         assert!(A::START.is_multiple_of(1 << 21), "the array begins on a 2 MiB border");
+        assert!(
+            A::BYTES.is_multiple_of(1 << 21),
+            "the array ends on a 2 MiB border, as its largest mappings do"
+        );
         assert!(A::START != 0, "the array does not begin at the null address");
         assert!(A::START.checked_add(A::BYTES).is_some(), "the array ends within the address space");
         assert!(A::START <= usize::MAX as u64, "the array begins within the target's addresses");
     };
 }
 
-// SAFETY: both are constants, and the place promises the reservation.
+// SAFETY: both are constants, the place promises the reservation, and its flag lets one base claim it.
 unsafe impl<A: ArrayPlace> ArrayBase for ConstBase<A> {
     #[inline]
     fn start(&self) -> *mut u8 {
@@ -52,13 +71,21 @@ unsafe impl<A: ArrayPlace> ArrayBase for ConstBase<A> {
     fn len_bytes(&self) -> u64 {
         A::BYTES
     }
+
+    fn claim(&self) -> Claim {
+        // Relaxed, all: only the model's writer asks, and the place's flag alone decides between models.
+        let own = self.own.load(Ordering::Relaxed) || !A::claim().swap(true, Ordering::Relaxed);
+        self.own.store(own, Ordering::Relaxed);
+        if own { Claim::Own } else { Claim::Taken }
+    }
 }
 
+#[cfg(not(sparsemem_loom))]
 impl<A> ConstNew for ConstBase<A> {
-    const NEW: Self = Self { place: PhantomData };
+    const NEW: Self = Self { own: AtomicBool::new(false), place: PhantomData };
 }
 
-// SAFETY: a zero-sized value has no bytes.
+// SAFETY: `false` is a zero byte.
 unsafe impl<A> ZeroIsNew for ConstBase<A> {}
 
 /// A place that is found out while booting, as with address-space randomisation; lookups load it.
@@ -76,7 +103,7 @@ impl DynamicBase {
     ///
     /// # Safety
     ///
-    /// The range must be reserved for this model from now on, begin on a 2 MiB border, and end within the address
+    /// The range must be reserved for this model from now on, begin and end on 2 MiB borders, and end within the address
     /// space. Called once, before the model is booted and before anything else uses it.
     pub unsafe fn reserve(&self, start: NonNull<u8>, len_bytes: u64) {
         // Relaxed, both: whoever hands the model to other processors afterwards publishes them.
@@ -96,6 +123,11 @@ unsafe impl ArrayBase for DynamicBase {
     fn len_bytes(&self) -> u64 {
         // Relaxed: as above.
         self.len_bytes.load(Ordering::Relaxed)
+    }
+
+    fn claim(&self) -> Claim {
+        // The caller of `reserve` reserved it for one model.
+        if self.start().is_null() { Claim::Taken } else { Claim::Own }
     }
 }
 

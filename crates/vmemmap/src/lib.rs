@@ -6,6 +6,7 @@
 //! The section table stays, to know which frames are valid.
 //!
 //! ```
+//! use core::sync::atomic::AtomicBool;
 //! use sparsemem_core::presets::X86_64;
 //! use sparsemem_core::{ArrayPlace, MemoryModel, NeverReclaim, Page, Pfn, SectionShape};
 //! use sparsemem_vmemmap::{ConstBase, Vmemmap};
@@ -17,6 +18,11 @@
 //! unsafe impl ArrayPlace for Place {
 //!     const START: u64 = 0xffff_ea00_0000_0000;
 //!     const BYTES: u64 = 1 << 40;
+//!
+//!     fn claim() -> &'static AtomicBool {
+//!         static CLAIM: AtomicBool = AtomicBool::new(false);
+//!         &CLAIM
+//!     }
 //! }
 //!
 //! type Model = Vmemmap<X86_64, Page, NeverReclaim, ConstBase<Place>, { X86_64::NR_ROOTS_LEN }>;
@@ -49,11 +55,11 @@ mod populate;
 mod tables;
 
 pub use altmap::{
-    Altmap, AltmapError, AltmapSpec, FramePool, GiveBackError, MemmapRule, StillInUse, TakeError, TooFewWords,
-    WithAltmap, room_needed,
+    Altmap, AltmapError, AltmapSpec, FramePool, GiveBackError, MemmapRule, StillInUse, TakeError,
+    TooFewWords, WithAltmap, room_needed,
 };
 pub use array::VirtualArray;
-pub use base::{ArrayBase, ConstBase, DynamicBase};
+pub use base::{ArrayBase, Claim, ConstBase, DynamicBase};
 
 use sparsemem_section::{FlatTable, RootedTable, SparseModel};
 use sparsemem_usage_map::SectionUsage;

@@ -8,12 +8,12 @@ use sparsemem_core::{
     AddressSpace, Footprint, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin,
     OutOfMemory, PfnRange, SectionLoss, SectionShape,
 };
-use sparsemem_section::{Populate, PopulateRequest, SectionMemmap, SectionTable};
-use sparsemem_x86_64_page_table::{Choice, Fate, PopulateError, VirtRange, Wanted};
+use sparsemem_section::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable};
+use sparsemem_x86_64_page_table::{Choice, Fate, PageTable, PopulateError, VirtRange, Wanted};
 
 use crate::neighbours::any_valid;
 use crate::tables::{TableView, Tables, core_addr, core_size, page_table};
-use crate::{ArrayBase, VirtualArray};
+use crate::{ArrayBase, Claim, VirtualArray};
 
 /// Which leaves a request may use.
 struct Policy {
@@ -66,7 +66,16 @@ fn loss(error: PopulateError, node: NodeId) -> SectionLoss {
         PopulateError::OutOfMemory { .. } => memory(LeafSize::Size4KiB.bytes()),
         PopulateError::Misaligned { what, .. } => memory(what.align_bytes()),
         PopulateError::LinkRefused { at, .. } => SectionLoss::Mapping(LinkRefused { at: core_addr(at) }),
+        PopulateError::NonCanonical { range } => SectionLoss::Unmappable { at: core_addr(range.start()) },
         _ => SectionLoss::OutsideRange,
+    }
+}
+
+/// Whether all of `bytes` is going to be new memory.
+fn content<E: AddressSpace>(tables: &PageTable, env: &E, bytes: VirtRange) -> Content {
+    match tables.mappings(&TableView::new(env), bytes).next() {
+        None => Content::Zero,
+        Some(_) => Content::MaybeOld,
     }
 }
 
@@ -85,16 +94,21 @@ where
         request: &PopulateRequest,
         refused: &mut dyn FnMut(ForeignBlock),
     ) -> Result<SectionMemmap<T::Page>, SectionLoss> {
+        if self.base().claim() == Claim::Taken {
+            return Err(SectionLoss::PlaceTaken);
+        }
         let bytes = self.bytes_of::<T::Page>(request.frames).ok_or(SectionLoss::OutsideRange)?;
         let section = request.section.first_pfn::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
         let policy = self.policy::<T>(env.largest_leaf(), request, bytes);
         let tables = page_table(env);
-        let mut memory = Tables::new(env, request.node, refused);
-        let _counts = tables
-            .populate(&mut memory, bytes, |slot, size| policy.choose(slot, core_size(size)))
-            .map_err(|error| loss(error, request.node))?;
+        let content = content(&tables, env, bytes);
+        let mut memory = Tables::new(env, request.node);
+        let populated =
+            tables.populate(&mut memory, bytes, |slot, size| policy.choose(slot, core_size(size)));
+        memory.tell_refused(refused);
+        let _counts = populated.map_err(|error| loss(error, request.node))?;
         let first = NonNull::new(self.element(section)).ok_or(SectionLoss::OutsideRange)?;
-        Ok(SectionMemmap { first, origin: Origin::Boot })
+        Ok(SectionMemmap { first, origin: Origin::Boot, content })
     }
 
     unsafe fn depopulate(
@@ -112,7 +126,7 @@ where
     unsafe fn shrink(&self, table: &T, env: &mut E, frames: PfnRange, refused: &mut dyn FnMut(ForeignBlock)) {
         let Some(bytes) = self.bytes_of::<T::Page>(frames) else { return };
         let tables = page_table(env);
-        let mut memory = Tables::new(env, NodeId::new(0), refused);
+        let mut memory = Tables::new(env, NodeId::new(0));
         let unmapped = tables.unmap(&mut memory, bytes, |leaf| {
             // SAFETY: the caller is the model's writer.
             if unsafe { any_valid(table, self.frames_in::<T::Page>(leaf.range)) } {
@@ -121,6 +135,7 @@ where
                 Fate::Drop
             }
         });
+        memory.tell_refused(refused);
         debug_assert!(unmapped.is_ok(), "the array's range was canonical when it was populated");
     }
 

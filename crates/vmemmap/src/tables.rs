@@ -44,13 +44,45 @@ pub(crate) const fn core_addr(at: VirtAddr) -> core_api::VirtAddr {
 pub(crate) struct Tables<'e, E> {
     env: &'e mut E,
     node: NodeId,
-    refused: &'e mut dyn FnMut(ForeignBlock),
+    refused: Refused,
+}
+
+/// Blocks that did not go back. They are told when the page tables are in order again: who is told may do anything.
+#[derive(Default)]
+struct Refused {
+    /// As many as are worth naming.
+    named: [Option<ForeignBlock>; 8],
+    count: usize,
+}
+
+impl Refused {
+    /// Remembers a block.
+    fn push(&mut self, block: ForeignBlock) {
+        if let Some(slot) = self.named.get_mut(self.count) {
+            *slot = Some(block);
+        }
+        self.count += 1;
+    }
+
+    /// Tells of every block; behind the eighth, the first stands for the others.
+    fn tell(&self, refused: &mut dyn FnMut(ForeignBlock)) {
+        let first = self.named.first().copied().flatten();
+        for index in 0..self.count {
+            let named = self.named.get(index).copied().flatten();
+            named.or(first).into_iter().for_each(&mut *refused);
+        }
+    }
 }
 
 impl<'e, E: MetadataMemory + AddressSpace> Tables<'e, E> {
-    /// Memory from `node`; blocks that do not go back are told to `refused`.
-    pub(crate) fn new(env: &'e mut E, node: NodeId, refused: &'e mut dyn FnMut(ForeignBlock)) -> Self {
-        Self { env, node, refused }
+    /// Memory from `node`.
+    pub(crate) fn new(env: &'e mut E, node: NodeId) -> Self {
+        Self { env, node, refused: Refused::default() }
+    }
+
+    /// Tells of the blocks that did not go back.
+    pub(crate) fn tell_refused(&self, refused: &mut dyn FnMut(ForeignBlock)) {
+        self.refused.tell(refused);
     }
 
     /// Gives a block back.
@@ -62,7 +94,7 @@ impl<'e, E: MetadataMemory + AddressSpace> Tables<'e, E> {
         // (2) the entry is cleared and flushed, so nobody else knows of it.
         let block = unsafe { Block::from_parts(start, phys, layout, origin) };
         if let Err(rejected) = self.env.free(block) {
-            (self.refused)(rejected.error);
+            self.refused.push(rejected.error);
         }
     }
 }
@@ -81,7 +113,7 @@ fn layout(size: LeafSize) -> Option<Layout> {
 
 // SAFETY: (1) `table` goes through the environment's direct map, which reaches all memory that it gave out;
 // (2) blocks are zeroed and exclusively owned; (3) one writer at a time, and what it frees is flushed before;
-// (4) neither this code nor, by its contract, the environment unwinds.
+// (4) neither this code nor, by its contract, the environment unwinds, and no other code runs meanwhile.
 unsafe impl<E: MetadataMemory + AddressSpace> TableMemory for Tables<'_, E> {
     fn table(&self, table: PhysAddr) -> NonNull<Table> {
         self.env.phys_to_virt(core_api::PhysAddr::new(table.as_u64())).cast()
@@ -108,6 +140,10 @@ unsafe impl<E: MetadataMemory + AddressSpace> TableMemory for Tables<'_, E> {
     fn linked(&mut self, at: VirtAddr, frame: TaggedFrame, size: LeafSize) -> Result<(), LinkRefused> {
         let to = core_api::PhysAddr::new(frame.start.as_u64());
         self.env.linked(core_addr(at), to, core_size(size)).map_err(|_| LinkRefused)
+    }
+
+    fn root_changed(&mut self, at: VirtAddr) {
+        self.env.root_changed(core_addr(at));
     }
 
     fn flush(&mut self, range: VirtRange) {

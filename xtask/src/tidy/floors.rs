@@ -58,7 +58,7 @@ pub(crate) const HOMES: &[Home] = &[
     may_be_unsafe(0, "sparsemem-core", "declares the unsafe traits and the raw descriptor"),
     may_be_unsafe(0, "sparsemem-x86_64-page-table", "reads and writes tables behind raw addresses"),
     may_be_unsafe(1, "sparsemem-section", "turns section words into pointers"),
-    safe(1, "sparsemem-usage-map"),
+    may_be_unsafe(1, "sparsemem-usage-map", "promises in one unsafe impl that its bits are what was put in"),
     safe(2, "sparsemem-classic-sparse"),
     safe(2, "sparsemem-sparse-extreme"),
     may_be_unsafe(2, "sparsemem-vmemmap", "computes descriptor addresses from the base"),
@@ -69,7 +69,11 @@ pub(crate) const HOMES: &[Home] = &[
     safe(HOST, "sparsemem-firmware-map"),
     may_be_unsafe(HOST, "sparsemem-machine", "maps memory and is the processor's memory manager"),
     may_be_unsafe(6, "sparsemem-scenarios", "calls the unchecked lookups that it has to compare"),
-    may_be_unsafe(7, "sparsemem-conformance", "tells a virtual array its place, in one module"),
+    may_be_unsafe(
+        7,
+        "sparsemem-conformance",
+        "tells arrays and altmaps their places, and stands before the machine at boot",
+    ),
     may_be_unsafe(8, "sparsemem-benches", "measures the unchecked lookups and their C twins"),
     safe(9, "xtask"),
 ];

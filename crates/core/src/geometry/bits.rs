@@ -3,7 +3,9 @@
 use crate::primitive::AtomicU64;
 
 /// `[AtomicU64; N]`: the storage of a bitmap whose size a [`Geometry`](crate::Geometry) fixes.
-pub trait BitWords: Send + Sync + 'static {
+///
+/// Sealed: lookups believe what they read from it, so nobody else may decide what that is.
+pub trait BitWords: sealed::Sealed + Send + Sync + 'static {
     /// Number of 64-bit words.
     const LEN: usize;
 
@@ -12,6 +14,13 @@ pub trait BitWords: Send + Sync + 'static {
 
     /// The words, lowest bits first.
     fn words(&self) -> &[AtomicU64];
+}
+
+mod sealed {
+    /// Keeps [`BitWords`](super::BitWords) to arrays.
+    pub trait Sealed {}
+
+    impl<const N: usize> Sealed for [crate::primitive::AtomicU64; N] {}
 }
 
 impl<const N: usize> BitWords for [AtomicU64; N] {

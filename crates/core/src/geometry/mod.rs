@@ -129,6 +129,7 @@ pub trait SectionShape: Geometry {
             Self::MAX_PHYSMEM_BITS > Self::SECTION_SIZE_BITS,
             "physical memory must have at least two sections"
         );
+        assert!(Self::NR_SECTIONS <= 1 << 32, "a section number must fit 32 bits of a descriptor");
         assert!(
             Self::MAX_PHYSMEM_BITS <= 60,
             "physical addresses end below 2^60, so that sums of them fit a word"

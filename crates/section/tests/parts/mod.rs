@@ -120,7 +120,8 @@ impl CheckedUsage {
     }
 }
 
-impl Usage for CheckedUsage {
+// SAFETY: it passes everything on to a usage that keeps the promise.
+unsafe impl Usage for CheckedUsage {
     type Geometry = Minute;
 
     fn new(origin: Origin) -> Self {
