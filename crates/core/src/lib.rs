@@ -55,6 +55,7 @@ mod reader;
 mod reclaim;
 mod state;
 mod subsections;
+pub mod trace;
 mod usage;
 mod walk;
 

@@ -10,7 +10,7 @@ use core::ptr::NonNull;
 use sparsemem_core::{
     BootError, BootEvent, BootModel, BootSummary, Footprint, ForeignBlock, MemoryModel, MemoryRange,
     MetadataMemory, NodeId, PageCount, Pfn, PfnRange, Reclaim, SectionFlags, SectionLoss, SectionNr,
-    SectionShape, SubsectionBits, TearDownError, Usage,
+    SectionShape, SubsectionBits, TearDownError, Usage, trace_event,
 };
 
 use crate::table::{Entry, Occupied};
@@ -69,6 +69,7 @@ where
         boot.mark_present(&memory);
         boot.bring_up();
         boot.mark_subsections(memory);
+        trace_event!(INFO, "{} is up: {:?}", S::NAME, boot.summary);
         Ok(boot.summary)
     }
 
@@ -130,6 +131,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         let (below, beyond) = frames.split_at(Pfn::new(T::Geometry::MAX_PFN));
         if !beyond.is_empty() {
             let last = Pfn::new(T::Geometry::MAX_PFN - 1);
+            trace_event!(WARN, "frames {beyond} are beyond the last possible frame {last}");
             (self.on_event)(BootEvent::BeyondMaximum { frames: beyond, last });
             let sum = self.summary.beyond_maximum.get().saturating_add(beyond.count().get());
             self.summary.beyond_maximum = PageCount::new(sum);
@@ -282,6 +284,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
     /// Counts and tells a lost section.
     fn lose(&mut self, section: SectionNr, why: SectionLoss) {
         self.summary.lost += 1;
+        trace_event!(WARN, "section {section} is lost: {why}");
         (self.on_event)(BootEvent::SectionLost { section, why });
     }
 

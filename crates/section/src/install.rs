@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     ForeignBlock, FramesError, InstallError, InstallModel, MetadataMemory, NodeId, PageCount, Pfn, PfnRange,
-    Reclaim, SectionFlags, SectionLoss, SectionNr, SubsectionBits, Usage,
+    Reclaim, SectionFlags, SectionLoss, SectionNr, SubsectionBits, Usage, trace_event,
 };
 
 use crate::table::{Entry, Occupied, Slot};
@@ -45,6 +45,7 @@ where
         let (table, placement) = (&self.table, &self.placement);
         let mut install = Install { table, placement, env, nr, frames, bits, node, refused: None };
         install.check_absent()?;
+        trace_event!(DEBUG, "installing {frames} in section {nr}");
         install.run().map_err(|why| InstallError::NoMetadata {
             frames,
             section: nr,

@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     ForeignBlock, FramesError, GracePeriod, Left, MetadataMemory, PfnRange, RetireError, RetireModel,
-    Retired, SectionFlags, SectionNr, SubsectionBits, Usage,
+    Retired, SectionFlags, SectionNr, SubsectionBits, Usage, trace_event,
 };
 
 use crate::table::{Entry, FreshRoot, Occupied};
@@ -46,6 +46,7 @@ where
         if !online.is_empty() {
             return Err(RetireError::Online { frames, section, online });
         }
+        trace_event!(DEBUG, "retiring {frames} of section {section}");
         Ok(self.retire_from(env, entry, usage, (section, frames, bits)))
     }
 }

@@ -97,7 +97,7 @@ pub(crate) const NEVER: &[(&str, &[&str], &str)] = &[
 const BACKENDS: &[&str] = &["sparsemem-classic-sparse", "sparsemem-sparse-extreme", "sparsemem-vmemmap"];
 
 /// The external crates that the core is content with.
-pub(crate) const CORE_EXTERNALS: &[&str] = &["bitflags", "cfg-if", "thiserror"];
+pub(crate) const CORE_EXTERNALS: &[&str] = &["bitflags", "cfg-if", "thiserror", "tracing"];
 
 /// External crates that no kernel-side crate may depend on.
 pub(crate) const HOST_ONLY_EXTERNALS: &[&str] = &[
