@@ -275,7 +275,7 @@ fn failures_leave_everything_as_it_was<M: Model>(mut bench: Bench<M>) {
         points += 1;
         assert_eq!(bench.machine.state_digest(), digest, "failure {points}");
         assert_eq!(format!("{altmap:?}"), untouched, "failure {points}");
-        assert!(!bench.model.is_valid(Pfn::new(7 * SECTION >> 12)));
+        assert!(!bench.model.is_valid(frames(7 * SECTION, SECTION).start()));
     }
     println!("{}: {points} points of failure", bench.model.name());
     assert!(points >= 4, "at least every usage was refused once");
@@ -289,7 +289,7 @@ fn a_foreign_altmap_is_found_out<M: Model>(mut bench: Bench<M>) {
     let device = spec(request.start(), 0, 1024);
     let mut storage = words(device);
     let mut altmap = claim(device, &mut storage);
-    let other_spec = spec(Pfn::new(4096 * MIB >> 12), 0, 1024);
+    let other_spec = spec(frames(4096 * MIB, MIB).start(), 0, 1024);
     let mut other_storage = words(other_spec);
     let mut other = claim(other_spec, &mut other_storage);
     let ram = bench.ram();

@@ -96,7 +96,8 @@ unsafe impl<G: Geometry, E: MetadataMemory> PhysMap for WithAltmap<'_, '_, G, E>
 
 // SAFETY: blocks of the environment behind are as it promises. For blocks of the altmap: (1) the pool gives a frame to
 // one block at a time, and nothing else lies in it (`Altmap::claim`); (2) they are zeroed here; (3) frames are aligned
-// to their size, and the pool aligns to what was asked for beyond that.
+// to their size, and the pool aligns to what was asked for beyond that; (4) what did not come from the pool as this very
+// block is refused; (5) nothing here can panic.
 unsafe impl<G: Geometry, E: MetadataMemory> MetadataMemory for WithAltmap<'_, '_, G, E> {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         self.env.alloc_zeroed(layout, node)
@@ -140,6 +141,10 @@ unsafe impl<G: Geometry, E: MetadataMemory + AddressSpace> AddressSpace for With
 
     fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
         self.env.linked(at, to, size)
+    }
+
+    fn root_changed(&mut self, at: VirtAddr) {
+        self.env.root_changed(at);
     }
 
     fn flush(&mut self, range: VirtRange) {

@@ -1,0 +1,217 @@
+//! The tag of one boot page: what it holds, for whom, and for how many.
+//!
+//! # Invariants
+//!
+//! 1. A tag counts at least one user; a page without users has no tag, and its word is zero.
+//! 2. A packed tag is never zero, so it cannot be mistaken for no tag.
+
+use sparsemem_core::{NodeId, SectionNr};
+
+use crate::{Piece, Purpose, User};
+
+/// What a boot page holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// The memmap of one section.
+    SectionInfo = 12,
+    /// Metadata that several sections may share: usages, tables, or different things on one page.
+    MixInfo = 13,
+    /// Data of a node.
+    NodeInfo = 14,
+}
+
+impl Kind {
+    /// The number that Linux 2.6.27 kept in a page's mapcount, below its smallest normal value.
+    #[must_use]
+    pub const fn code_2008(self) -> i32 {
+        match self {
+            Self::SectionInfo => -2,
+            Self::MixInfo => -3,
+            Self::NodeInfo => -4,
+        }
+    }
+
+    /// The number that later versions used until 2026, and that a packed [`Tag`] has: chosen to be seen in a dump.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The kind with this [`Kind::code`].
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            12 => Some(Self::SectionInfo),
+            13 => Some(Self::MixInfo),
+            14 => Some(Self::NodeInfo),
+            _ => None,
+        }
+    }
+}
+
+/// Why there is no tag of these parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TagError {
+    /// The number of the section or node does not fit.
+    #[error("section or node number {id} does not fit a tag")]
+    IdTooLarge {
+        /// The number.
+        id: u64,
+    },
+    /// A tag counts at least one user, and at most [`Tag::MAX_USERS`].
+    #[error("a tag cannot count {users} users")]
+    Users {
+        /// The number.
+        users: u32,
+    },
+}
+
+/// What a boot page holds, for whom, and how many pieces of metadata lie on it.
+///
+/// A tag packs into a word of a page descriptor:
+///
+/// | bits | meaning |
+/// |---|---|
+/// | 0..4 | [`Kind::code`] |
+/// | 4..24 | number of pieces |
+/// | 24..64 | section or node |
+///
+/// Source: Linux `get_page_bootmem`, which keeps kind and number packed in `page->private` since 6.14 (B-02), and the
+/// count in the page's references (B-03). Differs from Linux: the count has a place of its own, so references keep
+/// their meaning; and when a user goes the number becomes that of one who stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tag {
+    kind: Kind,
+    id: u64,
+    users: u32,
+}
+
+const USERS_SHIFT: u32 = 4;
+const ID_SHIFT: u32 = 24;
+
+impl Tag {
+    /// The most pieces that a page's tag can count.
+    pub const MAX_USERS: u32 = (1 << (ID_SHIFT - USERS_SHIFT)) - 1;
+    /// The largest number of a section or node that fits.
+    pub const MAX_ID: u64 = (1 << (u64::BITS - ID_SHIFT)) - 1;
+
+    /// A tag of these parts.
+    ///
+    /// # Errors
+    ///
+    /// [`TagError`], naming the part that does not fit.
+    pub const fn new(kind: Kind, id: u64, users: u32) -> Result<Self, TagError> {
+        if id > Self::MAX_ID {
+            return Err(TagError::IdTooLarge { id });
+        }
+        if users == 0 || users > Self::MAX_USERS {
+            return Err(TagError::Users { users });
+        }
+        Ok(Self { kind, id, users })
+    }
+
+    /// What the page holds.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        self.kind
+    }
+
+    /// The user; of several, the section with the highest number.
+    #[must_use]
+    pub const fn user(self) -> User {
+        match self.kind {
+            #[expect(clippy::cast_possible_truncation, reason = "made from a node, whose number has 32 bits")]
+            Kind::NodeInfo => User::Node(NodeId::new(self.id as u32)),
+            Kind::SectionInfo | Kind::MixInfo => User::Section(SectionNr::new(self.id)),
+        }
+    }
+
+    /// The number of the section or node, as it is written in the word.
+    #[must_use]
+    pub const fn id(self) -> u64 {
+        self.id
+    }
+
+    /// How many pieces of metadata lie on the page, wholly or in part.
+    #[must_use]
+    pub const fn users(self) -> u32 {
+        self.users
+    }
+
+    /// The tag as a word; never zero.
+    #[must_use]
+    pub const fn word(self) -> u64 {
+        self.id << ID_SHIFT | (self.users as u64) << USERS_SHIFT | self.kind.code() as u64
+    }
+
+    /// The tag in a word, or `None` if the word is none that [`Tag::word`] makes.
+    #[must_use]
+    pub const fn from_word(word: u64) -> Option<Self> {
+        let code = (word & 0xf) as u8;
+        #[expect(clippy::cast_possible_truncation, reason = "masked to twenty bits")]
+        let users = (word >> USERS_SHIFT) as u32 & Self::MAX_USERS;
+        match Kind::from_code(code) {
+            Some(kind) if users > 0 => Some(Self { kind, id: word >> ID_SHIFT, users }),
+            _ => None,
+        }
+    }
+}
+
+/// The tag of a page on which these pieces lie.
+pub(crate) fn tag_of<'p>(pieces: impl IntoIterator<Item = &'p Piece>) -> Result<Option<Tag>, TagError> {
+    let (mut users, mut highest, mut one_memmap) = (0u32, None, true);
+    for piece in pieces {
+        let same = highest.is_none_or(|user| user == piece.user());
+        one_memmap &= same && piece.purpose() == Purpose::Memmap;
+        highest = highest.max(Some(piece.user()));
+        users = users.saturating_add(1);
+    }
+    let (kind, id) = match highest {
+        None => return Ok(None),
+        Some(User::Node(node)) => (Kind::NodeInfo, u64::from(node.get())),
+        Some(User::Section(nr)) if one_memmap => (Kind::SectionInfo, nr.get()),
+        Some(User::Section(nr)) => (Kind::MixInfo, nr.get()),
+    };
+    Tag::new(kind, id, users).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_the_numbers_of_linux() {
+        let kinds = [Kind::SectionInfo, Kind::MixInfo, Kind::NodeInfo];
+        assert_eq!(kinds.map(Kind::code), [12, 13, 14]);
+        assert_eq!(
+            kinds.map(|kind| kind.code_2008().cast_unsigned()),
+            [0xffff_fffe, 0xffff_fffd, 0xffff_fffc]
+        );
+        assert!((0..=u8::MAX).filter_map(Kind::from_code).eq(kinds));
+    }
+
+    #[test]
+    fn tags_survive_their_word() {
+        for kind in [Kind::SectionInfo, Kind::MixInfo, Kind::NodeInfo] {
+            for (id, users) in [(0, 1), (7, 64), (Tag::MAX_ID, Tag::MAX_USERS)] {
+                let tag = Tag::new(kind, id, users).unwrap();
+                assert_ne!(tag.word(), 0);
+                assert_eq!(Tag::from_word(tag.word()), Some(tag));
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let id = Tag::MAX_ID + 1;
+        assert_eq!(Tag::new(Kind::MixInfo, id, 1), Err(TagError::IdTooLarge { id }));
+        for users in [0, Tag::MAX_USERS + 1] {
+            assert_eq!(Tag::new(Kind::MixInfo, 1, users), Err(TagError::Users { users }));
+        }
+        for word in [0, 12, 0x1b, u64::MAX, 5 << 24] {
+            assert_eq!(Tag::from_word(word), None, "{word:#x}");
+        }
+    }
+}

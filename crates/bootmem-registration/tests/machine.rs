@@ -1,0 +1,474 @@
+//! Boot, plan, removal and accounting on all three models and the simulated machine.
+//!
+//! The machine's boot allocator draws from the machine's own sections. Which node a section is reported on says where
+//! its metadata goes: so sections can be made to hold each other's.
+
+use std::alloc::Layout;
+use std::collections::BTreeSet;
+use std::ptr::NonNull;
+
+use sparsemem_bootmem_registration::{
+    DescriptorTags, Disposition, Fate, Kind, PageRun, PageUse, PieceSlot, PlanSlot, Registry, Removal,
+    SectionMetadata, SectionSlot, Storage, User,
+};
+use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{
+    AddressSpace, Block, BootModel, ByteLen, ForeignBlock, InstallModel, LeafSize, LinkRefused, MarkModel,
+    MemoryModel, MemoryRange, MetadataMemory, NodeId, Origin, OutOfMemory, Page, PagingDepth, Pfn, PhysAddr,
+    PhysMap, PhysRange, Rejected, RetireModel, SectionNr, SectionShape, VirtAddr, VirtRange,
+};
+use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
+use sparsemem_sparse_extreme::SparseExtreme;
+use sparsemem_usage_map::SectionUsage;
+use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+
+struct Readers;
+type Rcu = HostRcu<Readers>;
+type Classic = ClassicSparse<X86_64, Page, Rcu, { X86_64::NR_SECTIONS_LEN }>;
+type Extreme = SparseExtreme<X86_64, Page, Rcu, { X86_64::NR_ROOTS_LEN }>;
+type Virtual = Vmemmap<X86_64, Page, Rcu, DynamicBase, { X86_64::NR_ROOTS_LEN }>;
+type Tags<'m, M> = DescriptorTags<'m, M>;
+type Reg<'r, 'm, M> = Registry<'r, X86_64, Tags<'m, M>>;
+
+const SECTION: u64 = 128 << 20;
+
+/// Memory of the machine: first and end in eighths of a section, and the node.
+type Memory = (u64, u64, u32);
+
+fn range(start: u64, end: u64) -> PhysRange {
+    PhysRange::new(PhysAddr::new(start * SECTION / 8), PhysAddr::new(end * SECTION / 8)).unwrap()
+}
+
+/// A machine with this memory, and room for a virtual memmap.
+fn machine(memory: &[Memory]) -> Machine {
+    let config = memory.iter().fold(MachineConfig::new(), |config, (start, end, node)| {
+        config.memory(range(*start, *end), NodeId::new(*node))
+    });
+    Machine::new(&config.vmemmap_bytes(1 << 30)).unwrap()
+}
+
+/// Forwards direct map and address space to `self.machine`.
+macro_rules! forward_to_machine {
+    ([$($generics:tt)*] $name:ty) => {
+        // SAFETY: the machine's own map.
+        unsafe impl<$($generics)*> PhysMap for $name {
+            fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
+                self.machine.phys_to_virt(at)
+            }
+
+            fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
+                self.machine.virt_to_phys(at)
+            }
+        }
+
+        // SAFETY: the machine's own address space.
+        unsafe impl<$($generics)*> AddressSpace for $name {
+            fn root(&self) -> PhysAddr {
+                self.machine.root()
+            }
+
+            fn depth(&self) -> PagingDepth {
+                self.machine.depth()
+            }
+
+            fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
+                self.machine.linked(at, to, size)
+            }
+
+            fn flush(&mut self, range: VirtRange) {
+                self.machine.flush(range);
+            }
+        }
+    };
+}
+
+/// The machine at boot, with a note of every block: memmaps and usages in the order of sections.
+struct Recorder<'e> {
+    machine: &'e mut Machine,
+    memmaps: Vec<PhysRange>,
+    usages: Vec<PhysRange>,
+    tables: Vec<PhysRange>,
+}
+
+forward_to_machine!(['e] Recorder<'e>);
+
+fn bytes(block: &Block) -> PhysRange {
+    PhysRange::from_start_count(block.phys(), ByteLen::new(block.layout().size() as u64)).unwrap()
+}
+
+// SAFETY: the machine's own blocks.
+unsafe impl MetadataMemory for Recorder<'_> {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        let block = self.machine.alloc_zeroed(layout, node)?;
+        let usage = layout == Layout::new::<SectionUsage<X86_64>>();
+        let notes = if usage { &mut self.usages } else { &mut self.tables };
+        notes.push(bytes(&block));
+        Ok(block)
+    }
+
+    fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        let block = self.machine.alloc_memmap(layout, node)?;
+        self.memmaps.push(bytes(&block));
+        Ok(block)
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        self.machine.free(block)
+    }
+}
+
+/// The machine at run time, with the registry asked about every block of boot.
+///
+/// The machine takes whole blocks back, the registry frees pages: a block waits until all its pages are free.
+struct BootAware<'e, 'r, 'm, M> {
+    machine: &'e mut Machine,
+    registry: &'e mut Reg<'r, 'm, M>,
+    desk: &'e mut Desk,
+}
+
+/// Blocks on their way out.
+#[derive(Default)]
+struct Desk {
+    waiting: Vec<Block>,
+    /// Blocks that left with their section.
+    left: Vec<Block>,
+    free: BTreeSet<u64>,
+    leaving: BTreeSet<u64>,
+}
+
+impl Desk {
+    fn tell(&mut self, run: PageRun) {
+        let pages = run.pages.start().get()..run.pages.end().get();
+        match run.fate {
+            Fate::Free => self.free.extend(pages),
+            Fate::Leaves => self.leaving.extend(pages),
+            Fate::Shared => {}
+        }
+    }
+
+    /// Gives those waiting blocks to the machine whose pages are all free, and notes those that left.
+    fn settle(&mut self, machine: &mut Machine) {
+        for block in std::mem::take(&mut self.waiting) {
+            let bytes = bytes(&block);
+            let mut pages = bytes.start().get() >> 12..bytes.end().get().div_ceil(4096);
+            if pages.clone().all(|page| self.free.contains(&page)) {
+                machine.free(block).map_err(|refused| refused.error).unwrap();
+            } else if pages.all(|page| self.leaving.contains(&page)) {
+                self.left.push(block);
+            } else {
+                self.waiting.push(block);
+            }
+        }
+    }
+}
+
+forward_to_machine!(['e, 'r, 'm, M: Sync] BootAware<'e, 'r, 'm, M>);
+
+// SAFETY: the machine's own blocks; those of boot are kept on the desk until the registry lets them go.
+unsafe impl<M: MemoryModel<Page = Page>> MetadataMemory for BootAware<'_, '_, '_, M> {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        self.machine.alloc_zeroed(layout, node)
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        let Self { machine, registry, desk } = self;
+        match registry.release_block(&block, &mut |run| desk.tell(run)) {
+            Ok(Disposition::NotRegistered) => machine.free(block),
+            Ok(_) => {
+                desk.waiting.push(block);
+                desk.settle(machine);
+                Ok(())
+            }
+            Err(_) => Err(Rejected { error: block.foreign(), returned: block }),
+        }
+    }
+}
+
+/// What the tests need of a model.
+trait Model:
+    for<'e> BootModel<Recorder<'e>>
+    + MarkModel
+    + MemoryModel<Geometry = X86_64, Page = Page>
+    + for<'e, 'r, 'm> RetireModel<BootAware<'e, 'r, 'm, Self>>
+    + InstallModel<Machine>
+    + RetireModel<Machine>
+    + Sized
+    + 'static
+{
+}
+
+impl<M> Model for M where
+    M: for<'e> BootModel<Recorder<'e>>
+        + MarkModel
+        + MemoryModel<Geometry = X86_64, Page = Page>
+        + for<'e, 'r, 'm> RetireModel<BootAware<'e, 'r, 'm, M>>
+        + InstallModel<Machine>
+        + RetireModel<Machine>
+        + 'static
+{
+}
+
+/// A booted machine with everything registered.
+struct Bench<'r, 'm, M> {
+    model: &'m M,
+    machine: Machine,
+    registry: Reg<'r, 'm, M>,
+    desk: Desk,
+    /// Blocks of node data, by node.
+    data: Vec<Block>,
+}
+
+/// Which section is reported on which node, in order of sections, and which nodes have data (four pages).
+struct Report<'r> {
+    sections: &'r [(u64, u32)],
+    data: &'r [u32],
+}
+
+/// Boots, registers, and runs a test.
+fn run<M: Model>(
+    model: &M,
+    mut machine: Machine,
+    report: &Report<'_>,
+    test: impl FnOnce(&mut Bench<'_, '_, M>),
+) {
+    let data: Vec<(u32, Block)> = report
+        .data
+        .iter()
+        .map(|node| {
+            let layout = Layout::from_size_align(4 << 12, 1 << 12).unwrap();
+            (*node, machine.alloc_zeroed(layout, NodeId::new(*node)).unwrap())
+        })
+        .collect();
+    let mut recorder = Recorder { machine: &mut machine, memmaps: vec![], usages: vec![], tables: vec![] };
+    let memory = report.sections.iter().map(|(nr, node)| {
+        let frames = SectionNr::new(*nr).frames::<X86_64>().unwrap();
+        MemoryRange { frames, node: NodeId::new(*node) }
+    });
+    model.boot(&mut recorder, memory, &mut |event| panic!("{event:?}")).unwrap();
+    let Recorder { memmaps, usages, tables, .. } = recorder;
+    machine.finish_boot();
+
+    let (mut sections, mut pieces) = (vec![SectionSlot::EMPTY; 16], vec![PieceSlot::EMPTY; 128]);
+    let storage = Storage { sections: &mut sections, pieces: &mut pieces };
+    let mut registry = Registry::new(DescriptorTags::new(model), storage);
+    assert_eq!((memmaps.len(), usages.len()), (report.sections.len(), report.sections.len()));
+    for ((nr, node), (memmap, usage)) in report.sections.iter().zip(memmaps.into_iter().zip(usages)) {
+        let metadata = SectionMetadata { memmap: &[memmap], usage: &[usage], tables: &tables };
+        registry.register_section(SectionNr::new(*nr), NodeId::new(*node), metadata).unwrap();
+    }
+    for (node, block) in &data {
+        registry.register_node(NodeId::new(*node), &[bytes(block)]).unwrap();
+    }
+    let data = data.into_iter().map(|(_, block)| block).collect();
+    let mut bench = Bench { model, machine, registry, desk: Desk::default(), data };
+    bench.every_byte_is_accounted_for();
+    test(&mut bench);
+}
+
+impl<M: Model> Bench<'_, '_, M> {
+    fn plan(&self, section: u64) -> Result<Vec<u64>, Vec<u64>> {
+        let (mut slots, mut steps) = ([PlanSlot::default(); 16], [SectionNr::new(0); 16]);
+        let numbers = |steps: &[SectionNr]| steps.iter().map(|nr| nr.get()).collect();
+        match self.registry.removal_plan(SectionNr::new(section), &mut slots, &mut steps).unwrap() {
+            Removal::Order(steps) => Ok(numbers(steps)),
+            Removal::Cycle(steps) => Err(numbers(steps)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Offlines a section, retires it, and forgets it. Answers with how many pages became free.
+    fn remove(&mut self, section: u64) -> u64 {
+        let nr = SectionNr::new(section);
+        let frames = nr.frames::<X86_64>().unwrap();
+        self.registry.check_removable(nr).unwrap();
+        self.offline_pages(nr);
+        let free_before = self.desk.free.len();
+        self.model.set_offline(frames).unwrap();
+        let Self { model, machine, registry, desk, .. } = self;
+        let mut env = BootAware { machine, registry, desk };
+        assert_eq!(model.retire(&mut env, frames).unwrap().refused, 0);
+        let released = registry.release_section(nr, &mut |run| desk.tell(run)).unwrap();
+        assert_eq!(released.untagged.get(), 0);
+        desk.waiting.append(&mut self.data);
+        desk.settle(machine);
+        self.every_byte_is_accounted_for();
+        (self.desk.free.len() - free_before) as u64
+    }
+
+    /// What offlining does: every page of the section is free for it to take, or is the section's own.
+    fn offline_pages(&self, nr: SectionNr) {
+        let frames = nr.frames::<X86_64>().unwrap();
+        let own: BTreeSet<_> = self.registry.own_memmap_pages(nr).collect();
+        for page in (frames.start().get()..frames.end().get()).map(Pfn::new) {
+            let uses = self.registry.page_use(page);
+            assert!(!matches!(uses, PageUse::InUse(_)), "{page} of section {nr}: {uses:?}");
+            assert!(!own.contains(&page) || uses == PageUse::Own);
+        }
+    }
+
+    /// Every block that the machine has out is registered, waiting, or left with its section.
+    fn every_byte_is_accounted_for(&self) {
+        let mut known: BTreeSet<_> = self.registry.pieces().map(|piece| key(piece.bytes())).collect();
+        known.extend(self.desk.waiting.iter().chain(&self.desk.left).map(|block| key(bytes(block))));
+        let out: BTreeSet<_> = self.machine.outstanding().map(|(range, _)| key(range)).collect();
+        assert_eq!(out, known);
+    }
+
+    /// After all sections are gone: nothing is out but what left with them, and that is `left` bytes.
+    fn finish(&mut self) -> u64 {
+        assert_eq!((self.registry.pieces().count(), self.registry.sections().count()), (0, 0));
+        assert!(self.desk.waiting.is_empty());
+        let left = std::mem::take(&mut self.desk.left);
+        let bytes = left.iter().map(|block| block.layout().size() as u64).sum();
+        assert_eq!(self.machine.balance().total().bytes, bytes);
+        for block in left {
+            self.machine.free(block).map_err(|refused| refused.error).unwrap();
+        }
+        assert!(self.machine.balance().is_zero());
+        bytes
+    }
+}
+
+fn key(range: PhysRange) -> (u64, u64) {
+    (range.start().get(), range.end().get())
+}
+
+/// A virtual array on the machine's window.
+fn virtual_array(machine: &Machine) -> Box<Virtual> {
+    let model = place::<Virtual>();
+    let len = machine.window().count().get();
+    // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
+    unsafe { model.placement().base().reserve(machine.window_ptr(), len) };
+    model
+}
+
+/// Every test, on each model.
+macro_rules! on_every_model {
+    ($($name:ident),*) => {
+        mod classic { $(#[test] fn $name() { super::$name(|_| super::place::<super::Classic>()); })* }
+        mod extreme { $(#[test] fn $name() { super::$name(|_| super::place::<super::Extreme>()); })* }
+        mod virtual_array { $(#[test] fn $name() { super::$name(super::virtual_array); })* }
+    };
+}
+
+on_every_model!(
+    two_sections_that_hold_each_other,
+    a_chain_is_removed_in_order,
+    sections_that_hold_themselves,
+    shared_pages_and_node_data_go_with_the_last_user,
+    hot_added_sections_keep_their_node
+);
+
+/// The memmap of section 0 lies in section 1, and that of 1 in 0.
+fn two_sections_that_hold_each_other<M: Model>(model: impl Fn(&Machine) -> Box<M>) {
+    let machine = machine(&[(0, 8, 0), (8, 16, 1), (16, 24, 2)]);
+    let report = Report { sections: &[(0, 1), (1, 0), (2, 2)], data: &[] };
+    run(&*model(&machine), machine, &report, |bench| {
+        let in_section = |section: u64, user| {
+            let bytes = range(8 * section, 8 * section + 8);
+            let pieces = bench.registry.pieces_in(bytes).filter(|piece| piece.user() == user);
+            pieces.map(|piece| piece.pages::<X86_64>().count().get()).max().unwrap_or(0)
+        };
+        assert_eq!(in_section(1, User::Section(SectionNr::new(0))), 512);
+        assert_eq!(in_section(0, User::Section(SectionNr::new(1))), 512);
+        assert_eq!((bench.plan(0), bench.plan(1)), (Err(vec![0, 1]), Err(vec![0, 1])));
+        assert!(bench.registry.check_removable(SectionNr::new(0)).is_err());
+        assert!(bench.registry.check_removable(SectionNr::new(1)).is_err());
+        // Section 2 has its metadata in itself, and stands for all who are not on the cycle.
+        assert_eq!(bench.plan(2), Ok(vec![2]));
+        bench.remove(2);
+        assert_eq!(bench.plan(0), Err(vec![0, 1]));
+    });
+}
+
+/// Section n holds the memmap of section n + 1; section 0 its own too.
+fn a_chain_is_removed_in_order<M: Model>(model: impl Fn(&Machine) -> Box<M>) {
+    let machine = machine(&[(0, 8, 0), (8, 16, 1), (16, 24, 2), (24, 32, 3)]);
+    let report = Report { sections: &[(0, 0), (1, 0), (2, 1), (3, 2)], data: &[] };
+    run(&*model(&machine), machine, &report, |bench| {
+        let order = bench.plan(0).unwrap();
+        assert_eq!(order, [3, 2, 1, 0]);
+        assert_eq!(bench.plan(2), Ok(vec![3, 2]));
+        for section in order {
+            let tagged = bench.registry.pieces().filter(|piece| piece.pages::<X86_64>().count().get() == 512);
+            for page in tagged.map(|piece| piece.pages::<X86_64>().start()) {
+                let tag = bench.registry.tag(page).unwrap().unwrap();
+                assert_eq!((tag.kind(), tag.users()), (Kind::SectionInfo, 1));
+            }
+            let freed = bench.remove(section);
+            // The memmap in another section is freed, page for page; that of section 0 leaves with it.
+            assert_eq!(freed >= 512, section != 0, "section {section} freed {freed} pages");
+        }
+        assert!(bench.finish() >= 2 << 20);
+    });
+}
+
+/// Every section has its metadata in itself.
+fn sections_that_hold_themselves<M: Model>(model: impl Fn(&Machine) -> Box<M>) {
+    let machine = machine(&[(0, 8, 0), (8, 16, 1), (16, 24, 2)]);
+    let report = Report { sections: &[(0, 0), (1, 1), (2, 2)], data: &[] };
+    run(&*model(&machine), machine, &report, |bench| {
+        for section in [2, 1] {
+            let nr = SectionNr::new(section);
+            assert_eq!(bench.plan(section), Ok(vec![section]));
+            assert_eq!(bench.registry.own_memmap_pages(nr).count(), 512);
+            bench.remove(section);
+            assert!(!bench.model.is_valid(nr.first_pfn::<X86_64>().unwrap()));
+        }
+        // Tables of all three lie in section 0, and 0 is the last.
+        assert_eq!(bench.plan(0), Ok(vec![0]));
+        assert_eq!(bench.remove(0), 0);
+        assert!(bench.finish() >= 3 * (2 << 20), "all three memmaps left with their sections");
+    });
+}
+
+/// Sections 0 to 2, of node 9, have all their metadata, and their node's data, in the lower half of section 5.
+fn shared_pages_and_node_data_go_with_the_last_user<M: Model>(model: impl Fn(&Machine) -> Box<M>) {
+    let machine = machine(&[(40, 44, 9), (44, 48, 5)]);
+    let report = Report { sections: &[(0, 9), (1, 9), (2, 9), (5, 5)], data: &[9] };
+    run(&*model(&machine), machine, &report, |bench| {
+        let host = SectionNr::new(5);
+        let data = bytes(&bench.data[0]).start().pfn::<X86_64>();
+        assert_eq!(bench.registry.tag(data).unwrap().unwrap().user(), User::Node(NodeId::new(9)));
+        let shared = bench.registry.pieces().find(|piece| piece.bytes().count().get() < 4096).unwrap();
+        let shared = shared.pages::<X86_64>().start();
+        let tag = bench.registry.tag(shared).unwrap().unwrap();
+        assert_eq!((tag.kind(), tag.users() >= 3), (Kind::MixInfo, true));
+        assert_eq!(bench.plan(5), Ok(vec![0, 1, 2, 5]));
+        for section in [0, 1] {
+            assert!(bench.registry.check_removable(host).is_err());
+            let freed = bench.remove(section);
+            assert_eq!(freed, 512, "the memmap alone: the usage's page has other users");
+            assert!(bench.registry.tag(shared).unwrap().is_some());
+        }
+        let freed = bench.remove(2);
+        assert!(freed >= 512 + 1 + 4, "memmap, shared page and node data: {freed}");
+        assert_eq!((bench.registry.tag(shared).unwrap(), bench.registry.tag(data).unwrap()), (None, None));
+        assert_eq!(bench.plan(5), Ok(vec![5]));
+        bench.remove(5);
+        bench.finish();
+    });
+}
+
+/// A section that is added at run time has no metadata of boot, but its node's data waits for it.
+fn hot_added_sections_keep_their_node<M: Model>(model: impl Fn(&Machine) -> Box<M>) {
+    let machine = machine(&[(0, 8, 0), (8, 16, 1)]);
+    let report = Report { sections: &[(0, 0), (1, 1)], data: &[1] };
+    run(&*model(&machine), machine, &report, |bench| {
+        let added = SectionNr::new(6);
+        let frames = added.frames::<X86_64>().unwrap();
+        bench.model.install(&mut bench.machine, frames, NodeId::new(0)).unwrap();
+        bench.registry.register_section(added, NodeId::new(1), SectionMetadata::default()).unwrap();
+        assert_eq!(bench.plan(1), Ok(vec![6, 1]));
+        let Bench { model, machine, registry, desk, .. } = bench;
+        let mut env = BootAware { machine, registry, desk };
+        assert_eq!(model.retire(&mut env, frames).unwrap().refused, 0);
+        assert_eq!(registry.release_section(added, &mut |run| panic!("{run:?}")).unwrap().free.get(), 0);
+        assert!(machine.balance().of(Origin::Runtime).blocks == 0);
+        bench.every_byte_is_accounted_for();
+        assert_eq!(bench.remove(1), 0, "memmap and node data leave with the section that they lie in");
+        bench.remove(0);
+        bench.finish();
+    });
+}

@@ -1,0 +1,201 @@
+//! The environment with an altmap before it, block by block: whose memory it is, how it is zeroed, what is refused.
+
+use std::alloc::Layout;
+
+use sparsemem_core::presets::{Arm64Page64K, X86_64};
+use sparsemem_core::{
+    AddressSpace, Block, Geometry, InstallModel, MemoryModel, MetadataMemory, NodeId, Origin, Page,
+    PageCount, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, RetireModel, SectionShape,
+};
+use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
+use sparsemem_vmemmap::{
+    Altmap, AltmapSpec, DynamicBase, FramePool, MemmapRule, Vmemmap, WithAltmap, room_needed,
+};
+
+const MIB: u64 = 1 << 20;
+const NODE: NodeId = NodeId::new(0);
+/// The device, 16 MiB of it.
+const DEVICE: u64 = 64 * MIB;
+
+fn machine() -> Machine {
+    let range = |start, end| PhysRange::new(PhysAddr::new(start), PhysAddr::new(end)).unwrap();
+    let config = MachineConfig::new()
+        .memory(range(0, DEVICE), NODE)
+        .unmanaged(range(DEVICE, DEVICE + 16 * MIB))
+        .vmemmap_bytes(1 << 30);
+    Machine::new(&config).unwrap()
+}
+
+fn layout(size: usize, align: usize) -> Layout {
+    Layout::from_size_align(size, align).unwrap()
+}
+
+/// An altmap of `free` frames, `skip` bytes into the device.
+fn spec<G: Geometry>(skip: u64, free: u64) -> AltmapSpec {
+    let base = PhysAddr::new(DEVICE + skip).pfn::<G>();
+    AltmapSpec::new(base, PageCount::new(0), PageCount::new(free)).unwrap()
+}
+
+fn claim<G: Geometry>(spec: AltmapSpec, words: &mut [u64]) -> Altmap<'_, G> {
+    // SAFETY: the device is unmanaged memory of the machine, and the altmaps of a test do not overlap.
+    unsafe { Altmap::claim(spec, words) }.unwrap()
+}
+
+fn before<'a, 'w, G: Geometry, E: MetadataMemory>(
+    env: &'a mut E,
+    altmap: &'a mut Altmap<'w, G>,
+) -> WithAltmap<'a, 'w, G, E> {
+    // SAFETY: the direct map of the machine reaches all its memory.
+    unsafe { WithAltmap::new(env, altmap) }
+}
+
+fn free<E: MetadataMemory>(env: &mut E, block: Block) -> Result<(), Block> {
+    env.free(block).map_err(|refused| {
+        assert_eq!(refused.error.address, refused.returned.start().addr().get());
+        refused.returned
+    })
+}
+
+#[test]
+fn memmaps_come_from_the_device_and_everything_else_from_ram() {
+    let mut machine = machine();
+    let mut words = [0; 64];
+    let mut altmap = claim::<X86_64>(spec::<X86_64>(0, 16), &mut words);
+    // SAFETY: the device is nobody's.
+    unsafe { machine.phys_to_virt(PhysAddr::new(DEVICE)).write_bytes(0xff, 1 << 16) };
+    let (root, before_all) = (machine.root(), machine.state_digest());
+    let mut env = before(&mut machine, &mut altmap);
+    let memmap = env.alloc_memmap(layout(3 * 4096, 4096), NODE).unwrap();
+    assert_eq!((memmap.origin(), memmap.phys()), (Origin::Altmap, PhysAddr::new(DEVICE)));
+    // SAFETY: the block is ours.
+    let bytes = unsafe { core::slice::from_raw_parts(memmap.start().as_ptr(), 3 * 4096) };
+    assert!(bytes.iter().all(|byte| *byte == 0));
+    assert_eq!(env.virt_to_phys(memmap.start()), Some(memmap.phys()));
+    assert_eq!((env.root(), env.altmap().in_use().get()), (root, 3));
+    let table = env.alloc_zeroed(layout(4096, 4096), NODE).unwrap();
+    assert_eq!((table.origin(), env.altmap().in_use().get()), (Origin::Boot, 3));
+    assert_eq!(env.inner().balance().total().bytes, 4096);
+    let none = env.alloc_memmap(layout(16 * 4096, 4096), NODE).unwrap_err();
+    assert_eq!((none.size, env.inner().balance().total().bytes), (16 * 4096, 4096), "RAM is no way out");
+    free(&mut env, table).unwrap();
+    free(&mut env, memmap).unwrap();
+    assert_eq!((altmap.in_use().get(), machine.state_digest()), (0, before_all));
+}
+
+#[test]
+fn alignment_beyond_the_size_is_kept() {
+    let mut machine = machine();
+    let mut words = [0; 64];
+    let mut altmap = claim::<X86_64>(spec::<X86_64>(4096, 600), &mut words);
+    let mut env = before(&mut machine, &mut altmap);
+    let small = env.alloc_memmap(layout(100, 8), NODE).unwrap();
+    let aligned = env.alloc_memmap(layout(4096, 2 << 20), NODE).unwrap();
+    assert_eq!((small.phys().get(), aligned.phys().get()), (DEVICE + 4096, DEVICE + 2 * MIB));
+    free(&mut env, small).unwrap();
+    free(&mut env, aligned).unwrap();
+}
+
+#[test]
+fn large_frames_are_given_whole() {
+    let mut machine = machine();
+    let mut words = [0; 64];
+    let mut altmap = claim::<Arm64Page64K>(spec::<Arm64Page64K>(0, 4), &mut words);
+    let mut env = before(&mut machine, &mut altmap);
+    let blocks: Vec<_> = (0..4).map(|_| env.alloc_memmap(layout(4096, 4096), NODE).unwrap()).collect();
+    assert!(blocks.iter().all(|block| block.phys().is_aligned(1 << 16)));
+    assert!(env.alloc_memmap(layout(4096, 4096), NODE).is_err());
+    blocks.into_iter().for_each(|block| free(&mut env, block).unwrap());
+    assert_eq!(altmap.in_use().get(), 0);
+}
+
+#[test]
+fn blocks_find_their_own_altmap_and_no_other() {
+    let mut machine = machine();
+    let (mut words, mut more) = ([0; 8], [0; 8]);
+    let mut first = claim::<X86_64>(spec::<X86_64>(0, 16), &mut words);
+    let mut second = claim::<X86_64>(spec::<X86_64>(MIB, 16), &mut more);
+    let of_first = before(&mut machine, &mut first).alloc_memmap(layout(4096, 4096), NODE).unwrap();
+    let mut behind = before(&mut machine, &mut first);
+    let mut env = before(&mut behind, &mut second);
+    let of_second = env.alloc_memmap(layout(8192, 4096), NODE).unwrap();
+    assert_eq!(of_second.phys().get(), DEVICE + MIB);
+    free(&mut env, of_first).unwrap();
+    assert_eq!((env.altmap().in_use().get(), env.inner().altmap().in_use().get()), (2, 0));
+    // Without its altmap, a block has nowhere to go.
+    let of_second = free(env.inner(), of_second).unwrap_err();
+    free(&mut env, of_second).unwrap();
+}
+
+#[test]
+fn forged_blocks_are_refused() {
+    let mut machine = machine();
+    let mut words = [0; 8];
+    let mut altmap = claim::<X86_64>(spec::<X86_64>(0, 16), &mut words);
+    let mut env = before(&mut machine, &mut altmap);
+    let real = env.alloc_memmap(layout(4 * 4096, 4096), NODE).unwrap();
+    let forge = |start, phys, size, origin| {
+        // SAFETY: the block is refused, and never used.
+        unsafe { Block::from_parts(start, PhysAddr::new(phys), layout(size, 1), origin) }
+    };
+    let at = real.phys().get();
+    let start = real.start();
+    // SAFETY: one byte into the block.
+    let shifted = unsafe { start.add(1) };
+    for forged in [
+        forge(start, at, 4096, Origin::Altmap),
+        forge(start, at, 5 * 4096, Origin::Altmap),
+        forge(shifted, at + 1, 4 * 4096, Origin::Altmap),
+        forge(shifted, at, 4 * 4096, Origin::Altmap),
+        forge(start, at + 4096, 4096, Origin::Altmap),
+        forge(start, at, 4 * 4096, Origin::Runtime),
+        forge(start, at, 4 * 4096, Origin::Boot),
+        forge(start, at + 64 * 4096, 4096, Origin::Altmap),
+        forge(start, u64::MAX - 1, 1, Origin::Altmap),
+    ] {
+        let text = format!("{forged:?}");
+        assert!(free(&mut env, forged).is_err(), "{text}");
+        assert_eq!(env.altmap().in_use().get(), 4);
+    }
+    let twice = forge(start, at, 4 * 4096, Origin::Altmap);
+    free(&mut env, real).unwrap();
+    assert!(free(&mut env, twice).is_err(), "a double free");
+}
+
+/// T-10 with an altmap: subsections come and go one by one, eight base pages each.
+#[test]
+fn subsections_take_base_pages_of_the_device() {
+    type Rcu = HostRcu<Virtual>;
+    struct Virtual;
+    let mut machine = machine();
+    let model = place::<Vmemmap<X86_64, Page, Rcu, DynamicBase, { X86_64::NR_ROOTS_LEN }>>();
+    let len = machine.window().count().get();
+    // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
+    unsafe { model.placement().base().reserve(machine.window_ptr(), len) };
+    let device = PfnRange::from_start_count(Pfn::new(DEVICE >> 12), PageCount::new(2048)).unwrap();
+    let parts: Vec<_> = (0..4)
+        .map(|index| {
+            let start = Pfn::new(device.start().get() + 512 * index);
+            PfnRange::from_start_count(start, PageCount::new(512)).unwrap()
+        })
+        .collect();
+    let spec = spec::<X86_64>(0, 32);
+    assert_eq!(room_needed(&*model, MemmapRule::ArrayLeaves, spec.base(), device), Some(PageCount::new(32)));
+    let mut words = vec![0; usize::try_from(FramePool::words_needed(spec.free())).unwrap()];
+    let mut altmap = claim::<X86_64>(spec, &mut words);
+    altmap.check_add(&*model, MemmapRule::ArrayLeaves, device).unwrap();
+    let ram = machine.balance().total().bytes;
+    let mut env = before(&mut machine, &mut altmap);
+    for (index, part) in parts.iter().enumerate() {
+        model.install(&mut env, *part, NODE).unwrap();
+        assert_eq!(env.altmap().in_use().get(), 8 * (index as u64 + 1));
+    }
+    let left = room_needed(&*model, MemmapRule::ArrayLeaves, spec.base(), device);
+    assert_eq!(left, Some(PageCount::new(30)), "the outer two pages are there");
+    for (index, part) in [(3, parts[1]), (2, parts[3]), (1, parts[0]), (0, parts[2])] {
+        assert_eq!(model.retire(&mut env, part).unwrap().refused, 0);
+        assert_eq!(env.altmap().in_use().get(), 8 * index);
+        assert!(!model.is_valid(part.start()));
+    }
+    assert_eq!(machine.balance().total().bytes, ram);
+    assert!(altmap.release().is_ok());
+}
