@@ -4,7 +4,7 @@ use sparsemem_scenarios::{ALL, Scenario};
 
 use crate::play::Verdict;
 use crate::variant::Variant;
-use crate::{Backend, MachineFile, across, golden};
+use crate::{Backend, MachineFile, across, golden, recording};
 
 /// A scenario that needs more than one model, or files: it runs on a host only.
 #[derive(Clone, Copy)]
@@ -41,6 +41,13 @@ const HOST: &[HostScenario] = &[
     },
 ];
 
+/// The scenario of every recording: the machine of its cell names the file.
+const RECORDING: HostScenario = HostScenario {
+    name: recording::PREFIX,
+    about: "after every step, sections, maps, mappings and tags are those of a running Linux kernel",
+    play: recording::play,
+};
+
 /// Something that can be run.
 pub(crate) enum Entry {
     /// A scenario of the registry, in a variant.
@@ -53,6 +60,9 @@ pub(crate) enum Entry {
 pub(crate) fn find(name: &str) -> Option<Entry> {
     if let Some(scenario) = HOST.iter().find(|scenario| scenario.name == name) {
         return Some(Entry::Host(*scenario));
+    }
+    if name.starts_with(recording::PREFIX) {
+        return Some(Entry::Host(RECORDING));
     }
     let (plain, variant) = Variant::split(name);
     let known = variant == Variant::Usual || Variant::of(plain).contains(&variant);
@@ -70,7 +80,8 @@ pub struct ScenarioInfo {
     pub facts: Vec<&'static str>,
 }
 
-/// Every scenario, in the order of reports: those that run anywhere, their variants, those of the host.
+/// Every scenario that runs on any machine, in the order of reports: those that run anywhere, their variants, those of
+/// the host. Recordings are scenarios of their own machines: see [`recordings`](crate::recordings).
 #[must_use]
 pub fn catalogue() -> Vec<ScenarioInfo> {
     let usual = ALL.iter().map(|scenario| info(scenario, Variant::Usual));

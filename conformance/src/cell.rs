@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::{Backend, GeometryName, MachineError, MachineFile, catalogue, glob};
+use crate::{Backend, GeometryName, MachineError, MachineFile, Recording, RecordingError, catalogue, glob};
 
 /// What to run. Everything by default.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Backends; all of them if empty.
     pub backends: Vec<Backend>,
-    /// Machine files, as paths or as names in the folders; all of the folders if empty.
+    /// Machine files, as paths or as names in the folders; all of the folders if empty, and all recordings.
     pub machines: Vec<PathBuf>,
+    /// Recordings, as paths or as names in their folder; if there are some, nothing else is run.
+    pub recordings: Vec<PathBuf>,
     /// Scenario names with `*` and `?`; all of them if empty.
     pub scenarios: Vec<String>,
     /// The geometry to boot machines with, instead of the one their names stand for.
@@ -36,6 +38,9 @@ pub enum FilterError {
     /// A machine cannot be used.
     #[error(transparent)]
     Machine(#[from] MachineError),
+    /// A recording cannot be used.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// A pattern that no scenario's name matches.
     #[error("no scenario is named `{pattern}`; `--list` shows them all")]
     NoSuchScenario {
@@ -44,25 +49,46 @@ pub enum FilterError {
     },
 }
 
-/// The cells that a filter picks: by machine, then scenario, then backend.
+/// The cells that a filter picks: by machine, then scenario, then backend; then the recordings.
 ///
 /// # Errors
 ///
-/// [`FilterError`], naming the machine file or the pattern.
+/// [`FilterError`], naming the machine file, the recording or the pattern.
 pub fn cells(filter: &Filter) -> Result<Vec<Cell>, FilterError> {
-    let names = scenarios(&filter.scenarios)?;
-    let backends = if filter.backends.is_empty() { &Backend::ALL[..] } else { &filter.backends };
+    let recordings = recordings(filter)?;
+    let names = scenarios(&filter.scenarios, &recordings)?;
     let mut cells = Vec::new();
-    for machine in machines(filter)? {
-        for scenario in &names {
-            cells.extend(backends.iter().map(|backend| Cell {
-                scenario: scenario.clone(),
-                backend: *backend,
-                machine: Arc::clone(&machine),
-            }));
-        }
+    for machine in if filter.recordings.is_empty() { machines(filter)? } else { Vec::new() } {
+        names.iter().for_each(|scenario| cells.extend(on_backends(filter, scenario, &machine)));
+    }
+    for recording in recordings.iter().filter(|recording| is_wanted(&filter.scenarios, &recording.scenario()))
+    {
+        cells.extend(on_backends(filter, &recording.scenario(), &Arc::new(recording.machine()?)));
     }
     Ok(cells)
+}
+
+/// A scenario on a machine, on every backend of a filter.
+fn on_backends(filter: &Filter, scenario: &str, machine: &Arc<MachineFile>) -> Vec<Cell> {
+    let backends = if filter.backends.is_empty() { &Backend::ALL[..] } else { &filter.backends };
+    let cell = |backend: &Backend| Cell {
+        scenario: scenario.to_owned(),
+        backend: *backend,
+        machine: Arc::clone(machine),
+    };
+    backends.iter().map(cell).collect()
+}
+
+/// The recordings that a filter picks: those it names, or else all of the folder, unless it names machines.
+///
+/// # Errors
+///
+/// [`RecordingError`], naming the file and the place in it.
+pub fn recordings(filter: &Filter) -> Result<Vec<Recording>, RecordingError> {
+    match (&filter.recordings[..], &filter.machines[..]) {
+        ([], []) => Recording::all(),
+        (named, _) => named.iter().map(|path| Recording::open(path)).collect(),
+    }
 }
 
 /// The machines that a filter picks.
@@ -84,13 +110,18 @@ pub fn machines(filter: &Filter) -> Result<Vec<Arc<MachineFile>>, MachineError> 
     Ok(found.into_iter().map(override_geometry).collect())
 }
 
-/// The scenarios that match one of the patterns.
-fn scenarios(patterns: &[String]) -> Result<Vec<String>, FilterError> {
+/// The scenarios that match one of the patterns. Each pattern has to match one of them, or a recording.
+fn scenarios(patterns: &[String], recordings: &[Recording]) -> Result<Vec<String>, FilterError> {
     let all: Vec<String> = catalogue().into_iter().map(|entry| entry.name).collect();
-    let unmatched = patterns.iter().find(|pattern| !all.iter().any(|name| glob::matches(pattern, name)));
-    if let Some(pattern) = unmatched {
+    let recorded: Vec<String> = recordings.iter().map(Recording::scenario).collect();
+    let is_matched = |pattern: &&String| all.iter().chain(&recorded).any(|name| glob::matches(pattern, name));
+    if let Some(pattern) = patterns.iter().find(|pattern| !is_matched(pattern)) {
         return Err(FilterError::NoSuchScenario { pattern: pattern.clone() });
     }
-    let wanted = |name: &String| patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, name));
-    Ok(all.into_iter().filter(wanted).collect())
+    Ok(all.into_iter().filter(|name| is_wanted(patterns, name)).collect())
+}
+
+/// Whether one of the patterns matches, or there is none.
+fn is_wanted(patterns: &[String], name: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| glob::matches(pattern, name))
 }

@@ -2,7 +2,8 @@
 //!
 //! [`MachineFile`] reads a machine, [`cells`] multiplies scenarios, backends and machines, [`run`] runs them on all
 //! cores and gives a [`Report`]; [`inspect`] shows what the models make of one machine. The scenarios themselves are in
-//! the `sparsemem-scenarios` crate, which also runs inside a kernel.
+//! the `sparsemem-scenarios` crate, which also runs inside a kernel. [`replay`] does what a running Linux kernel did to
+//! its own section table, as a [`Recording`] has it, and compares step by step.
 //!
 //! # Invariants
 //!
@@ -23,17 +24,19 @@ mod inspect;
 mod inspection;
 mod machine_file;
 mod play;
+mod recording;
 mod report;
 mod subjects;
 mod variant;
 
 pub use backend::{Backend, UnknownBackend};
 pub use catalogue::{ScenarioInfo, catalogue};
-pub use cell::{Cell, Filter, FilterError, cells, machines};
+pub use cell::{Cell, Filter, FilterError, cells, machines, recordings};
 pub use geometry::{GeometryName, UnknownGeometry};
 pub use inspect::{InspectError, inspect};
 pub use inspection::{InspectedBackend, InspectedRange, InspectedSection, Inspection};
 pub use machine_file::{MachineError, MachineFile};
 pub use play::{run, run_cell};
+pub use recording::{Difference, Recording, RecordingError, ReplayError, Replayed, replay};
 pub use report::{CellResult, Outcome, Report, Summary};
 pub use subjects::{Play, lend};

@@ -9,6 +9,9 @@ use crate::terminal::{Colour, Screen};
 /// Failed cells that are shown before the rest is only counted.
 const SHOWN: usize = 30;
 
+/// What the names of scenarios begin with that replay a recording.
+const RECORDINGS: &str = "linux/";
+
 /// What a command to run one cell again needs besides the cell.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rerun {
@@ -38,7 +41,9 @@ impl Rerun {
     /// The command that runs only the cell of `result`.
     fn command(self, result: &CellResult) -> String {
         let mut words = vec!["--scenario", &result.scenario, "--backend", result.backend.name()];
-        words.extend(["--machine", &result.machine]);
+        // A recording is machine and scenario in one, and is asked for by its own option.
+        let is_recording = result.scenario.starts_with(RECORDINGS);
+        words.extend([if is_recording { "--recording" } else { "--machine" }, &result.machine]);
         words.extend(self.geometry.iter().flat_map(|geometry| ["--geometry", geometry.name()]));
         let words: Vec<String> = words.into_iter().map(quoted).collect();
         format!("cargo xtask conformance {}", words.join(" "))
@@ -78,6 +83,12 @@ mod tests {
         let command = rerun.command(&failed("boot/words", "my logs/b.dmesg", ""));
         assert!(command.ends_with("--machine 'my logs/b.dmesg' --geometry riscv64"), "{command}");
         assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn a_recording_has_its_own_option() {
+        let command = Rerun::default().command(&failed("linux/dimm-1g", "dimm-1g.json", ""));
+        assert!(command.ends_with("--backend vmemmap --recording dimm-1g.json"), "{command}");
     }
 
     #[test]

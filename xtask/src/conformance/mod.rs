@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: every scenario on every backend and every machine.
+//! `cargo xtask conformance`: every scenario on every backend and every machine, and every recording on every backend.
 //!
 //! The work is done by the library of the same name. Here: what to run ([`Args`]), what is shown while it runs
 //! ([`progress`]), and the report ([`report`]).
@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Run on this machine only: a path, or a name from the list (may be repeated).
     #[arg(long = "machine", value_name = "FILE")]
     machines: Vec<PathBuf>,
+    /// Replay these recordings of a Linux kernel and nothing else: paths, or names from the list.
+    #[arg(long = "recording", value_name = "FILE", num_args = 1.., conflicts_with_all = ["machines", "geometry"])]
+    recordings: Vec<PathBuf>,
     /// Run scenarios whose names match, with `*` and `?` (may be repeated).
     #[arg(long = "scenario", value_name = "GLOB")]
     scenarios: Vec<String>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sparsemem_conformance::{Backend, Cell, Filter, FilterError, catalogue};
+use sparsemem_conformance::{Backend, Cell, Filter, FilterError, RecordingError, catalogue};
 
 use super::Args;
 use crate::failure::Failure;
@@ -11,11 +11,13 @@ use crate::machine;
 /// The filter that the arguments stand for.
 pub(super) fn filter(args: &Args) -> Filter {
     let wanted = |backend: &Backend| args.backends.contains(backend);
-    let mut machines = args.machines.clone();
+    let (mut machines, mut recordings) = (args.machines.clone(), args.recordings.clone());
     machines.dedup();
+    recordings.dedup();
     Filter {
         backends: Backend::ALL.into_iter().filter(wanted).collect(),
         machines,
+        recordings,
         scenarios: args.scenarios.clone(),
         geometry: args.geometry,
     }
@@ -34,12 +36,25 @@ pub(super) fn cells(args: &Args) -> Result<Vec<Cell>, Failure> {
 fn explained(error: &FilterError) -> Failure {
     match error {
         FilterError::Machine(error) => machine::unusable(error),
+        FilterError::Recording(error) => unusable(error),
         FilterError::NoSuchScenario { pattern } => {
             let names: Vec<String> = catalogue().into_iter().map(|scenario| scenario.name).collect();
             Failure::Usage(no_such_scenario(pattern, &names))
         }
         _ => Failure::Usage(error.to_string()),
     }
+}
+
+/// The failure for a recording that cannot be used, with what to do about it.
+pub(super) fn unusable(error: &RecordingError) -> Failure {
+    Failure::Usage(match error {
+        RecordingError::Unreadable { .. } => {
+            format!(
+                "{error}\ngive a path, or a name that `cargo xtask conformance --list` shows under recordings"
+            )
+        }
+        _ => error.to_string(),
+    })
 }
 
 fn no_such_scenario(pattern: &str, names: &[String]) -> String {
@@ -74,6 +89,23 @@ mod tests {
         assert!(matches!(error, Failure::Usage(text) if text.contains("`no-such/*`")));
         let said = no_such_scenario("x", &["a/b".to_owned(), "a/c".to_owned()]);
         assert_eq!(said, "no scenario matches `x`; there are:\n  a/b\n  a/c");
+    }
+
+    #[test]
+    fn a_recording_that_is_not_there_is_named() {
+        let recordings = vec!["no-such.json".into()];
+        let error = cells(&Args { recordings, ..Args::default() }).unwrap_err();
+        assert!(
+            matches!(error, Failure::Usage(text) if text.contains("no-such.json") && text.contains("--list"))
+        );
+    }
+
+    #[test]
+    fn recordings_are_taken_alone_and_on_every_backend() {
+        let recordings = vec!["dimm-1g.json".into(), "dimm-1g.json".into()];
+        let cells = cells(&Args { recordings, ..Args::default() }).unwrap();
+        assert_eq!(cells.len(), Backend::ALL.len());
+        assert!(cells.iter().all(|cell| cell.scenario == "linux/dimm-1g"));
     }
 
     #[test]

@@ -74,6 +74,7 @@ pub(crate) const HOMES: &[Home] = &[
         "sparsemem-conformance",
         "tells arrays and altmaps their places, and stands before the machine at boot",
     ),
+    may_be_unsafe(7, "sparsemem-exhaustive", "is a small machine of its own, made of plain memory"),
     may_be_unsafe(8, "sparsemem-benches", "measures the unchecked lookups and their C twins"),
     safe(9, "xtask"),
 ];

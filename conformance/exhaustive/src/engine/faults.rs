@@ -1,0 +1,111 @@
+//! Rules and machines that are wrong on purpose, to see that a walk finds it.
+
+use super::{Act, Bench, Finding, Layout, Rules, Stage, Tally, Walk};
+
+/// Rules of which one is changed.
+pub(crate) struct Changed<R: Rules> {
+    pub(crate) rules: R,
+    pub(crate) apply: fn(&R, &mut R::World, R::Op) -> R::Answer,
+}
+
+impl<R: Rules> Rules for Changed<R> {
+    type World = R::World;
+    type Op = R::Op;
+    type Answer = R::Answer;
+    type View = R::View;
+
+    fn ops(&self) -> &[R::Op] {
+        self.rules.ops()
+    }
+
+    fn boot(&self, layout: Layout) -> R::World {
+        self.rules.boot(layout)
+    }
+
+    fn apply(&self, world: &mut R::World, op: R::Op) -> R::Answer {
+        (self.apply)(&self.rules, world, op)
+    }
+
+    fn is_accepted(&self, answer: R::Answer) -> bool {
+        self.rules.is_accepted(answer)
+    }
+
+    fn inverse(&self, op: R::Op) -> Option<R::Op> {
+        self.rules.inverse(op)
+    }
+
+    fn view(&self, world: &R::World) -> R::View {
+        self.rules.view(world)
+    }
+
+    fn describe(&self, layout: Layout) -> String {
+        self.rules.describe(layout)
+    }
+}
+
+/// Machines for other rules, as far as those are about the same things.
+pub(crate) struct For<S>(pub(crate) S);
+
+struct BenchFor<'b, R: Rules>(&'b mut dyn Bench<R>);
+
+impl<R: Rules> Bench<Changed<R>> for BenchFor<'_, R> {
+    fn apply(&mut self, op: R::Op) -> R::Answer {
+        self.0.apply(op)
+    }
+
+    fn observe(&mut self) -> R::View {
+        self.0.observe()
+    }
+}
+
+impl<R: Rules, S: Stage<R>> Stage<Changed<R>> for For<S> {
+    fn play(&mut self, layout: Layout, act: Act<'_, Changed<R>>) -> Result<(), String> {
+        self.0.play(layout, &mut |bench| act(&mut BenchFor(bench)))
+    }
+}
+
+/// What a wrong machine does instead of an operation; `before` is what it did since boot.
+pub(crate) type Fault<R> =
+    fn(bench: &mut dyn Bench<R>, before: &[<R as Rules>::Op], op: <R as Rules>::Op) -> <R as Rules>::Answer;
+
+/// Machines that do something else instead of some operations.
+pub(crate) struct Faulty<S, R: Rules> {
+    pub(crate) stage: S,
+    pub(crate) fault: Fault<R>,
+}
+
+struct FaultyBench<'b, R: Rules> {
+    bench: &'b mut dyn Bench<R>,
+    fault: Fault<R>,
+    before: Vec<R::Op>,
+}
+
+impl<R: Rules> Bench<R> for FaultyBench<'_, R> {
+    fn apply(&mut self, op: R::Op) -> R::Answer {
+        let answer = (self.fault)(self.bench, &self.before, op);
+        self.before.push(op);
+        answer
+    }
+
+    fn observe(&mut self) -> R::View {
+        self.bench.observe()
+    }
+}
+
+impl<R: Rules, S: Stage<R>> Stage<R> for Faulty<S, R> {
+    fn play(&mut self, layout: Layout, act: Act<'_, R>) -> Result<(), String> {
+        let fault = self.fault;
+        self.stage.play(layout, &mut |bench| act(&mut FaultyBench { bench, fault, before: Vec::new() }))
+    }
+}
+
+/// Walks all layouts together.
+pub(crate) fn explore<R: Rules>(
+    rules: &R,
+    stage: &mut dyn Stage<R>,
+    layouts: Layout,
+) -> Result<Tally, Finding> {
+    let mut walk = Walk { rules, stage, tally: Tally::default(), on_state: &mut |_| {} };
+    walk.explore(0..layouts)?;
+    Ok(walk.tally)
+}

@@ -1,0 +1,180 @@
+//! The walk itself: breadth first, every operation in every state.
+//!
+//! A state is reached by a fresh boot and the shortest way there. Then every operation is tried. What is refused leaves
+//! the state. What succeeds is taken back by its inverse where the reference says that this leads back; where it does
+//! not, the machine is torn down, which has to give everything back, and booted again.
+//!
+//! # Invariants
+//!
+//! 1. Every state that is told to have been visited was reached, and every operation was tried in it.
+//! 2. After each operation, taken back or not, answer and whole state were compared.
+
+#[cfg(test)]
+pub(crate) mod faults;
+mod rules;
+mod session;
+mod tree;
+
+pub(crate) use rules::{Act, Bench, Layout, Lines, Rules, Stage};
+
+use session::{Mismatch, Session, Step};
+use tree::Tree;
+
+/// What a walk has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) boot_layouts: u64,
+    pub(crate) states: u64,
+    pub(crate) transitions: u64,
+    pub(crate) refused: u64,
+}
+
+/// A difference, with the shortest known way to it.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) layout: String,
+    pub(crate) operations: Vec<String>,
+    pub(crate) expected: String,
+    pub(crate) found: String,
+}
+
+/// A walk under way.
+pub(crate) struct Walk<'w, R: Rules> {
+    pub(crate) rules: &'w R,
+    pub(crate) stage: &'w mut dyn Stage<R>,
+    pub(crate) tally: Tally,
+    pub(crate) on_state: &'w mut dyn FnMut(&Tally),
+}
+
+/// A mismatch, or what a teardown left after some operations.
+type Stop<R> = Mismatch<<R as Rules>::Op>;
+
+impl<R: Rules> Walk<'_, R> {
+    /// Visits everything that can be reached from any of the layouts. States that look the same are visited once.
+    pub(crate) fn explore(&mut self, layouts: impl Iterator<Item = Layout>) -> Result<(), Finding> {
+        let mut tree = Tree::new();
+        for layout in layouts {
+            tree.insert_boot(self.rules.boot(layout), layout);
+            self.tally.boot_layouts += 1;
+        }
+        let mut node = 0;
+        while node < tree.len() {
+            self.visit(&mut tree, node)?;
+            self.tally.states += 1;
+            (self.on_state)(&self.tally);
+            node += 1;
+        }
+        Ok(())
+    }
+
+    /// Tries every operation in a state.
+    fn visit(&mut self, tree: &mut Tree<R>, node: usize) -> Result<(), Finding> {
+        let (layout, path) = tree.path(node);
+        let mut next = 0;
+        while next < self.rules.ops().len() {
+            let (rules, tally) = (self.rules, &mut self.tally);
+            let mut log = Vec::new();
+            let mut outcome = Ok(next);
+            let torn_down = self.stage.play(layout, &mut |bench| {
+                outcome = reach(rules, bench, layout, &path).and_then(|mut session| {
+                    let reached = try_ops(&mut session, tree, node, next, tally)?;
+                    log = session.into_log();
+                    Ok(reached)
+                });
+            });
+            let stop = match (outcome, torn_down) {
+                (Ok(reached), Ok(())) => {
+                    next = reached;
+                    continue;
+                }
+                (Err(stop), _) => stop,
+                (Ok(_), Err(left)) => left_over::<R>(log, left),
+            };
+            return Err(self.shorten(layout, &path, stop));
+        }
+        Ok(())
+    }
+
+    /// Tries the way to the state alone, and with the last operation; if they do not show a difference, all that was
+    /// done since boot is needed, or a part of it. Then leaves out what can be left out.
+    fn shorten(&mut self, layout: Layout, path: &[R::Op], stop: Stop<R>) -> Finding {
+        let mut with_last = path.to_vec();
+        with_last.extend(stop.ops.last());
+        let shorter = self.retry(layout, path).or_else(|| self.retry(layout, &with_last));
+        let mut stop = shorter.unwrap_or(stop);
+        let mut at = stop.ops.len();
+        while at > 0 {
+            at -= 1;
+            let mut without = stop.ops.clone();
+            without.remove(at);
+            if let Some(still) = self.retry(layout, &without) {
+                stop = still;
+                at = at.min(stop.ops.len());
+            }
+        }
+        self.finding(layout, &stop)
+    }
+
+    /// Does some operations on a fresh machine; what stops them, if anything does.
+    fn retry(&mut self, layout: Layout, ops: &[R::Op]) -> Option<Stop<R>> {
+        let rules = self.rules;
+        let mut outcome = Ok(());
+        let torn_down = self.stage.play(layout, &mut |bench| {
+            outcome = reach(rules, bench, layout, ops).map(|_| ());
+        });
+        outcome.err().or_else(|| torn_down.err().map(|left| left_over::<R>(ops.to_vec(), left)))
+    }
+
+    fn finding(&self, layout: Layout, stop: &Stop<R>) -> Finding {
+        Finding {
+            layout: self.rules.describe(layout),
+            operations: stop.ops.iter().map(ToString::to_string).collect(),
+            expected: stop.expected.clone(),
+            found: stop.found.clone(),
+        }
+    }
+}
+
+/// What stops a walk when a teardown has left something.
+fn left_over<R: Rules>(ops: Vec<R::Op>, found: String) -> Stop<R> {
+    Mismatch { ops, expected: "nothing is left after a teardown".to_owned(), found }
+}
+
+/// Does the operations of a way, comparing after each.
+fn reach<'s, R: Rules>(
+    rules: &'s R,
+    bench: &'s mut dyn Bench<R>,
+    layout: Layout,
+    path: &[R::Op],
+) -> Result<Session<'s, R>, Stop<R>> {
+    let mut session = Session::new(rules, bench, layout)?;
+    for op in path {
+        session.step(*op)?;
+    }
+    Ok(session)
+}
+
+/// Tries operations from number `next` on, until one cannot be taken back. Returns the number to go on with.
+fn try_ops<R: Rules>(
+    session: &mut Session<'_, R>,
+    tree: &mut Tree<R>,
+    node: usize,
+    next: usize,
+    tally: &mut Tally,
+) -> Result<usize, Stop<R>> {
+    let origin = tree.world(node);
+    let ops = session.rules().ops();
+    for (index, op) in ops.iter().enumerate().skip(next) {
+        tally.transitions += 1;
+        match session.step(*op)? {
+            Step::Refused => tally.refused += 1,
+            Step::Accepted => {
+                tree.insert_step(session.world(), node, *op);
+                if !session.undo(*op, origin)? {
+                    return Ok(index + 1);
+                }
+            }
+        }
+    }
+    Ok(ops.len())
+}

@@ -1,0 +1,66 @@
+//! The descriptor of the walk: one and a half kilobytes, so that a few frames fill several pages and share some.
+//!
+//! # Invariants
+//!
+//! 1. A frame's mark is zero from its descriptor's making until the walk settles it, and then its frame number plus
+//!    one. So a descriptor that was not zeroed, two frames with one descriptor, and memory that went too early show.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sparsemem_core::{PageDescriptor, Pfn, SectionNr, SectionStamp};
+
+/// A descriptor with a section stamp and a mark.
+#[repr(C, align(64))]
+pub(crate) struct Descriptor {
+    section: AtomicU64,
+    mark: AtomicU64,
+    rest: [AtomicU64; 190],
+}
+
+/// Units: bytes of a descriptor. Three of them fill a page and an eighth; none is a power of two.
+pub(crate) const DESCRIPTOR_BYTES: u64 = 1536;
+
+const _: () = assert!(size_of::<Descriptor>() as u64 == DESCRIPTOR_BYTES);
+
+// SAFETY: every field is an atomic integer: zero bytes are valid, and there is nothing to drop.
+unsafe impl PageDescriptor for Descriptor {
+    fn initialise(&self, _pfn: Pfn, section: SectionNr) {
+        // Relaxed: one thread.
+        self.section.store(section.get(), Ordering::Relaxed);
+    }
+}
+
+// SAFETY: `initialise` stores the number that is returned.
+unsafe impl SectionStamp for Descriptor {
+    fn section(&self) -> SectionNr {
+        SectionNr::new(self.section.load(Ordering::Relaxed))
+    }
+}
+
+/// What a descriptor's mark says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// Nothing was written yet.
+    Fresh,
+    /// The frame's own mark.
+    Own,
+    /// Something else.
+    Wrong,
+}
+
+impl Descriptor {
+    /// What the mark says, if this is the descriptor of `pfn`. First and last word have to say the same.
+    pub(crate) fn mark(&self, pfn: u64) -> Mark {
+        match (self.mark.load(Ordering::Relaxed), self.rest[189].load(Ordering::Relaxed)) {
+            (0, 0) => Mark::Fresh,
+            (first, last) if first == pfn + 1 && last == first => Mark::Own,
+            _ => Mark::Wrong,
+        }
+    }
+
+    /// Makes this the descriptor of `pfn`.
+    pub(crate) fn settle(&self, pfn: u64) {
+        self.mark.store(pfn + 1, Ordering::Relaxed);
+        self.rest[189].store(pfn + 1, Ordering::Relaxed);
+    }
+}

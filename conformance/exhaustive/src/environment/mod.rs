@@ -1,0 +1,283 @@
+//! The surroundings of a model: memory, page tables, and an array of descriptors, all inside the process.
+//!
+//! Nothing is mapped through the host: the virtual array is an ordinary block of memory that can always be touched.
+//! The page tables that a model writes are read here by a reader of its own; when a page is entered, its part of
+//! the array becomes zero, as the fresh memory behind it would be, and when it is gone, its part is spoilt. So a
+//! descriptor that lost its page shows, and nothing can crash.
+//!
+//! This is the only module with `unsafe` code.
+//!
+//! # Invariants
+//!
+//! 1. Physical addresses are offsets in the arena, moved by [`RAM`]; every block that is out lies in the arena.
+//! 2. The root table is a block of the arena that is never given back.
+
+mod descriptor;
+mod domain;
+mod heap;
+mod region;
+#[cfg(test)]
+mod tests;
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+use sparsemem_core::{
+    AddressSpace, Block, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin, OutOfMemory,
+    PagingDepth, PhysAddr, PhysMap, Rejected, VirtAddr, VirtRange,
+};
+use sparsemem_vmemmap::DynamicBase;
+
+pub(crate) use descriptor::{DESCRIPTOR_BYTES, Descriptor, Mark};
+pub(crate) use domain::OneThread;
+use heap::{Heap, Slot, Use};
+use region::Region;
+
+/// The physical address of the arena's first byte.
+const RAM: u64 = 0x10_0000;
+/// Bytes of the arena: several times what the largest of the tiny machines needs.
+const ARENA: usize = 256 << 10;
+/// Bytes of the virtual array: descriptors of 32 frames, the most that a tiny machine has.
+const WINDOW: usize = 48 << 10;
+/// Bytes of a page of the page tables.
+const PAGE: usize = 4096;
+/// What unmapped and freed memory looks like.
+const SPOILT: u8 = 0xdb;
+
+/// What can be seen of the memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MemoryView {
+    /// Blocks that hold descriptors.
+    pub(crate) memmap_blocks: u16,
+    /// All other blocks: usages, roots, page tables.
+    pub(crate) other_blocks: u16,
+    /// Pages of the array that the page tables lead to memory, a bit each.
+    pub(crate) mapped: u32,
+    /// Things that must never happen: foreign blocks, frees before a grace period, entries that lead astray.
+    pub(crate) complaints: u32,
+}
+
+/// The surroundings.
+pub(crate) struct Environment {
+    arena: Region,
+    window: Region,
+    heap: Heap,
+    root: usize,
+    origin: Origin,
+    /// Grace periods before the operation that runs; what it frees, it frees after another one.
+    begun_at: Option<u64>,
+    complaints: u32,
+}
+
+impl Environment {
+    /// Fresh surroundings, in the time of boot.
+    pub(crate) fn new() -> Self {
+        let pages = |len| Layout::from_size_align(len, PAGE).unwrap_or(Layout::new::<u64>());
+        // The array begins on a 2 MiB border, as `ArrayBase` wants it.
+        let window = Layout::from_size_align(WINDOW, 2 << 20).unwrap_or(Layout::new::<u64>());
+        let mut environment = Self {
+            arena: Region::new(pages(ARENA)),
+            window: Region::new(window),
+            heap: Heap::new(ARENA),
+            root: 0,
+            origin: Origin::Boot,
+            begun_at: None,
+            complaints: 0,
+        };
+        environment.restart();
+        environment
+    }
+
+    /// Forgets all blocks and begins again with boot.
+    pub(crate) fn restart(&mut self) {
+        self.heap = Heap::new(ARENA);
+        let table = Layout::from_size_align(PAGE, PAGE).unwrap_or(Layout::new::<u64>());
+        let slot = Slot { layout: table, origin: Origin::Boot, used_for: Use::Other };
+        self.root = self.heap.take(slot).unwrap_or(0);
+        self.arena.fill(self.root, PAGE, 0);
+        self.window.fill(0, WINDOW, SPOILT);
+        self.origin = Origin::Boot;
+        self.begun_at = None;
+        self.complaints = 0;
+    }
+
+    /// Tells a virtual array where it lies.
+    pub(crate) fn place(&self, base: &DynamicBase) {
+        // SAFETY: (1) the window is a block of its own that begins on a 2 MiB border, and lives as long as the
+        // environment, which outlives the model; (2) one model is made for one environment, and it is not booted yet.
+        unsafe { base.reserve(self.window.start(), self.window.len() as u64) };
+    }
+
+    /// An operation begins: from now on blocks are of run time, and none may come back before a grace period.
+    pub(crate) fn begin(&mut self) {
+        self.origin = Origin::Runtime;
+        self.begun_at = Some(domain::graces());
+    }
+
+    /// Teardown begins: blocks may come back at any time.
+    pub(crate) fn begin_teardown(&mut self) {
+        self.begun_at = None;
+    }
+
+    /// Something went wrong that no view has a place for.
+    pub(crate) fn complain(&mut self) {
+        self.complaints += 1;
+    }
+
+    /// What can be seen.
+    pub(crate) fn view(&self) -> MemoryView {
+        let (mut mapped, mut complaints) = (0, self.complaints);
+        let last_table = self.last_table();
+        for page in 0..WINDOW / PAGE {
+            match self.translate(&last_table, page) {
+                Translation::None => {}
+                Translation::To(_) => mapped |= 1 << page,
+                Translation::Astray => complaints += 1,
+            }
+        }
+        let memmap_blocks = self.heap.count(Use::Memmap);
+        // The root table is the kernel's.
+        let other_blocks = self.heap.count(Use::Other) - 1;
+        MemoryView { memmap_blocks, other_blocks, mapped, complaints }
+    }
+
+    /// A number for the set of blocks that are out.
+    pub(crate) fn digest(&self) -> u64 {
+        self.heap.digest()
+    }
+
+    /// Follows the page tables, independently of the crate that wrote them, to the last table on the way to the array,
+    /// which it has for itself: it begins on a 2 MiB border and is smaller than that.
+    fn last_table(&self) -> Translation {
+        let address = self.window.start().addr().get();
+        let mut table = self.root;
+        for shift in [39, 30, 21] {
+            match self.follow(self.arena.word(table + (address >> shift) % 512 * 8), Use::Other) {
+                Translation::To(next) => table = next,
+                stopped => return stopped,
+            }
+        }
+        Translation::To(table)
+    }
+
+    /// Where a page of the array leads.
+    fn translate(&self, last_table: &Translation, page: usize) -> Translation {
+        match last_table {
+            Translation::To(table) => self.follow(self.arena.word(table + page * 8), Use::Memmap),
+            stopped => *stopped,
+        }
+    }
+
+    /// Where an entry leads: to a page that is out for a use. Large pages, which these machines are too small for, and
+    /// entries that are not settled lead astray.
+    fn follow(&self, entry: u64, wanted: Use) -> Translation {
+        let is_odd = entry & 1 == 0 || entry >> 58 & 1 == 1 || (wanted == Use::Other && entry >> 7 & 1 == 1);
+        let is_page = |slot: Slot| slot.layout.size() == PAGE && slot.used_for == wanted;
+        match offset_in_entry(entry) {
+            _ if entry == 0 => Translation::None,
+            Some(offset) if !is_odd && self.heap.slot(offset).is_some_and(is_page) => Translation::To(offset),
+            _ => Translation::Astray,
+        }
+    }
+
+    fn take(&mut self, layout: Layout, node: NodeId, used_for: Use) -> Result<Block, OutOfMemory> {
+        let slot = Slot { layout, origin: self.origin, used_for };
+        let offset = self.heap.take(slot).ok_or(OutOfMemory::new(layout, node))?;
+        self.arena.fill(offset, layout.size(), 0);
+        let phys = PhysAddr::new(RAM + offset as u64);
+        // SAFETY: (1) the heap gives a slot out once, and it lies in the arena with this size and alignment; (2) it was
+        // just zeroed; (3) `phys` is the arena's address of it.
+        Ok(unsafe { Block::from_parts(self.arena.at(offset), phys, layout, self.origin) })
+    }
+
+    /// The pages of the array that an address range touches, as numbers.
+    fn pages_of(&self, start: u64, end: u64) -> impl Iterator<Item = usize> + use<> {
+        let base = self.window.start().addr().get() as u64;
+        let first = start.saturating_sub(base) / PAGE as u64;
+        let behind = end.saturating_sub(base).div_ceil(PAGE as u64).min((WINDOW / PAGE) as u64);
+        (first..behind).filter_map(|page| usize::try_from(page).ok())
+    }
+}
+
+/// Where a part of the page tables leads.
+#[derive(Clone, Copy)]
+enum Translation {
+    None,
+    /// To a page of the arena, by its offset.
+    To(usize),
+    /// To something that is no table and no memory of descriptors.
+    Astray,
+}
+
+/// The offset in the arena that a page-table entry holds.
+fn offset_in_entry(entry: u64) -> Option<usize> {
+    usize::try_from((entry & 0x000f_ffff_ffff_f000).checked_sub(RAM)?).ok()
+}
+
+// SAFETY: both are the same shift by `RAM`; a block lies in the arena with all its bytes.
+unsafe impl PhysMap for Environment {
+    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
+        let offset = at.get().checked_sub(RAM).and_then(|offset| usize::try_from(offset).ok());
+        self.arena.at(offset.unwrap_or(usize::MAX))
+    }
+
+    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
+        self.arena.offset_of(at.addr().get()).map(|offset| PhysAddr::new(RAM + offset as u64))
+    }
+}
+
+// SAFETY: the heap gives a slot out once until it comes back, aligned and large enough, and `take` zeroes it.
+unsafe impl MetadataMemory for Environment {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        self.take(layout, node, Use::Other)
+    }
+
+    fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        self.take(layout, node, Use::Memmap)
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        if self.begun_at.is_some_and(|graces| graces == domain::graces()) {
+            self.complaints += 1;
+        }
+        let offset = self.arena.offset_of(block.start().addr().get());
+        match offset.filter(|offset| self.heap.give(*offset, block.layout(), block.origin())) {
+            Some(offset) => {
+                self.arena.fill(offset, block.layout().size(), SPOILT);
+                Ok(())
+            }
+            None => {
+                self.complaints += 1;
+                Err(Rejected { error: block.foreign(), returned: block })
+            }
+        }
+    }
+}
+
+// SAFETY: (1) the root is a page of zeroes when the first model uses it, and only models write entries; (2) no
+// processor translates through these tables, so nothing is left to flush.
+unsafe impl AddressSpace for Environment {
+    fn root(&self) -> PhysAddr {
+        PhysAddr::new(RAM + self.root as u64)
+    }
+
+    fn depth(&self) -> PagingDepth {
+        PagingDepth::Four
+    }
+
+    fn linked(&mut self, at: VirtAddr, _to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
+        for page in self.pages_of(at.get(), at.get().saturating_add(size.bytes())) {
+            self.window.fill(page * PAGE, PAGE, 0);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, range: VirtRange) {
+        let last_table = self.last_table();
+        for page in self.pages_of(range.start().get(), range.end().get()) {
+            if matches!(self.translate(&last_table, page), Translation::None) {
+                self.window.fill(page * PAGE, PAGE, SPOILT);
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! That the memory notices what must not be.
+
+use std::alloc::Layout;
+
+use sparsemem_core::{Block, GracePeriod, MetadataMemory, NodeId, Origin};
+
+use super::*;
+
+fn taken(environment: &mut Environment) -> Block {
+    environment.alloc_zeroed(Layout::new::<[u64; 4]>(), NodeId::new(0)).unwrap()
+}
+
+#[test]
+fn memory_that_goes_before_a_grace_period_is_noticed() {
+    let mut environment = Environment::new();
+    environment.begin();
+    let (early, late) = (taken(&mut environment), taken(&mut environment));
+    environment.free(early).unwrap();
+    assert_eq!(environment.view().complaints, 1);
+    OneThread::synchronize();
+    environment.free(late).unwrap();
+    assert_eq!(environment.view(), MemoryView { complaints: 1, ..MemoryView::default() });
+}
+
+#[test]
+fn blocks_of_another_origin_are_refused() {
+    let mut environment = Environment::new();
+    let block = taken(&mut environment);
+    let (start, phys, layout) = (block.start(), block.phys(), block.layout());
+    // SAFETY: the block is taken apart here and nobody else knows of it.
+    let forged = unsafe { Block::from_parts(start, phys, layout, Origin::Altmap) };
+    assert!(environment.free(forged).is_err());
+    assert_eq!(environment.view().complaints, 1);
+}
+
+#[test]
+fn equal_sets_of_blocks_have_equal_digests() {
+    let mut environment = Environment::new();
+    let empty = environment.digest();
+    let block = taken(&mut environment);
+    assert_ne!(environment.digest(), empty);
+    environment.free(block).unwrap();
+    assert_eq!(environment.digest(), empty);
+}

@@ -1,0 +1,99 @@
+//! Walks every reachable state of tiny machines, on every backend, and compares each with a plain reference.
+//!
+//! The machines have two or three sections of two or four subsections ([`Size`] says which). From every boot layout,
+//! that is every set of subsections that can be memory at boot, every operation is tried in every state with every
+//! range between subsection borders, and with ranges that are empty, unaligned, or beyond the maximum. The walk drives
+//! models at two levels: below hotplug, one section at a time, and through hotplug, with ranges over several sections,
+//! memory blocks, resources and an allocator.
+//!
+//! After every operation, done or refused, the answer (with the range, section and subsections that an error names) and
+//! all that can be seen are compared: flags, subsection maps and online maps of sections, what each lookup says of each
+//! frame, walks over present sections and valid frames, the marks in the descriptors, memory blocks, resources, the
+//! allocator's frames, how many blocks of metadata there are, and which pages of a virtual array are mapped. A refusal
+//! has to leave the very same blocks allocated, nothing may be freed before a grace period, and every teardown, there
+//! are several per state, has to give everything back.
+//!
+//! The references are arrays and questions, written from the contracts; they call nothing of the crates under test.
+//!
+//! # Invariants
+//!
+//! 1. The counts of a report depend on size and backend alone, and are the same for every backend.
+//! 2. `unsafe` occurs in the module of the memory, `environment`, and nowhere else.
+
+#![deny(unsafe_code)]
+
+mod backend;
+mod engine;
+#[allow(unsafe_code, reason = "is the memory of the models, and promises what they need")]
+mod environment;
+mod facts;
+mod plan;
+mod ranges;
+mod report;
+mod sections;
+mod shape;
+mod stand;
+mod view;
+
+use std::time::Instant;
+
+pub use backend::Backend;
+pub use report::{Discrepancy, Progress, Report};
+
+use engine::{Finding, Tally};
+use plan::Part;
+
+/// How much to walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// Seconds.
+    Small,
+    /// Minutes.
+    Full,
+}
+
+/// After how many states progress is told.
+const STATES_PER_PROGRESS: u64 = 256;
+
+/// Walks a backend.
+///
+/// # Errors
+///
+/// [`Discrepancy`]: the first difference that was met.
+///
+/// # Examples
+///
+/// ```no_run
+/// use sparsemem_exhaustive::{Backend, Size, walk};
+///
+/// match walk(Backend::Vmemmap, Size::Small, &mut |_| {}) {
+///     Ok(report) => println!("{report}"),
+///     Err(discrepancy) => println!("{discrepancy}"),
+/// }
+/// ```
+pub fn walk(
+    backend: Backend,
+    size: Size,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<Report, Box<Discrepancy>> {
+    let begin = Instant::now();
+    let mut tally = Tally::default();
+    let parts = Part::all(size);
+    for (part_nr, part) in (1..).zip(parts) {
+        let mut tell = |tally: &Tally| {
+            if tally.states.is_multiple_of(STATES_PER_PROGRESS) {
+                let Tally { states, transitions, .. } = *tally;
+                let (part, nr_parts) = (part.name, parts.len());
+                progress(&Progress { backend, part, part_nr, nr_parts, states, transitions });
+            }
+        };
+        part.walk(backend, &mut tally, &mut tell).map_err(|finding| discrepancy(backend, *part, finding))?;
+    }
+    let Tally { boot_layouts, states, transitions, refused } = tally;
+    Ok(Report { boot_layouts, states, transitions, refused, seconds: begin.elapsed().as_secs_f64() })
+}
+
+fn discrepancy(backend: Backend, part: Part, finding: Finding) -> Box<Discrepancy> {
+    let Finding { layout: boot, operations, expected, found } = finding;
+    Box::new(Discrepancy { backend, part: part.name, boot, operations, expected, found })
+}

@@ -1,0 +1,131 @@
+//! A booted model, driven one section at a time.
+
+use sparsemem_core::{
+    FramesError, InstallError, Left, MarkError, PfnRange, RetireError, SectionNr, SubsectionBits,
+};
+
+use crate::engine::{Act, Bench, Layout, Stage};
+use crate::environment::Environment;
+use crate::sections::{Answer, Op, SectionRules, Verb};
+use crate::stand::{Model, NODE, Stand, frames};
+use crate::view::{View, low_bits, settle};
+
+/// A stand, played one section at a time.
+pub(crate) struct SectionStage<M>(pub(crate) Stand<M>);
+
+impl<M: Model> Stage<SectionRules> for SectionStage<M> {
+    fn play(&mut self, layout: Layout, act: Act<'_, SectionRules>) -> Result<(), String> {
+        self.0.boot(layout);
+        act(&mut SectionBench(&mut self.0));
+        self.0.tear_down()
+    }
+}
+
+/// A stand that is booted.
+pub(super) struct SectionBench<'s, M>(pub(super) &'s mut Stand<M>);
+
+impl<M: Model> Bench<SectionRules> for SectionBench<'_, M> {
+    fn apply(&mut self, op: Op) -> Answer {
+        let Stand { model, environment, shape, .. } = self.0;
+        let digest = environment.digest();
+        environment.begin();
+        match run(&**model, environment, op) {
+            Ok(Left::Nothing) => Answer::LastIsGone,
+            Ok(Left::Partial) => Answer::Done { fresh: settle(&**model, shape) },
+            Err(answer) => {
+                if environment.digest() != digest {
+                    environment.complain();
+                }
+                answer
+            }
+        }
+    }
+
+    fn observe(&mut self) -> View {
+        View::of(&*self.0.model, &self.0.environment, &self.0.shape, &self.0.probes)
+    }
+}
+
+/// Does an operation. What is not removed is left in part.
+fn run<M: Model>(model: &M, environment: &mut Environment, op: Op) -> Result<Left, Answer> {
+    let asked = frames(op.start, op.end);
+    let about = About::new::<M>(asked);
+    match op.verb {
+        Verb::Install => model.install(environment, asked, NODE).map_err(|error| about.install(error))?,
+        Verb::SetOnline => model.set_online(asked).map_err(|error| about.mark(error))?,
+        Verb::SetOffline => model.set_offline(asked).map_err(|error| about.mark(error))?,
+        Verb::Taint => model.taint(asked).map_err(|error| about.mark(error))?,
+        Verb::Retire => {
+            let retired = model.retire(environment, asked).map_err(|error| about.retire(error))?;
+            return if retired.refused == 0 { Ok(retired.left) } else { Err(Answer::Misreported) };
+        }
+    }
+    Ok(Left::Partial)
+}
+
+/// What errors have to speak of.
+#[derive(Clone, Copy)]
+struct About {
+    frames: PfnRange,
+    section: SectionNr,
+}
+
+impl About {
+    fn new<M: Model>(frames: PfnRange) -> Self {
+        Self { frames, section: frames.start().section::<M::Geometry>() }
+    }
+
+    /// An answer with a set, if the error names range and section.
+    fn set(self, named: (PfnRange, SectionNr), bits: SubsectionBits, answer: fn(u16) -> Answer) -> Answer {
+        if named == (self.frames, self.section) { answer(low_bits(&bits)) } else { Answer::Misreported }
+    }
+
+    fn frames(self, error: FramesError) -> Answer {
+        let (named, answer) = match error {
+            FramesError::Empty { frames } => (frames, Answer::Empty),
+            FramesError::Unaligned { frames, .. } => (frames, Answer::Unaligned),
+            FramesError::BeyondMaximum { frames, .. } => (frames, Answer::BeyondMaximum),
+            FramesError::CrossesSection { frames, section } if section == self.section => {
+                (frames, Answer::CrossesSection)
+            }
+            _ => return Answer::Misreported,
+        };
+        if named == self.frames { answer } else { Answer::Misreported }
+    }
+
+    fn install(self, error: InstallError) -> Answer {
+        match error {
+            InstallError::Frames(error) => self.frames(error),
+            InstallError::Populated { frames, section, populated } => {
+                self.set((frames, section), populated, Answer::Populated)
+            }
+            _ => Answer::Misreported,
+        }
+    }
+
+    fn retire(self, error: RetireError) -> Answer {
+        match error {
+            RetireError::Frames(error) => self.frames(error),
+            RetireError::Absent { frames, section, absent } => {
+                self.set((frames, section), absent, Answer::Absent)
+            }
+            RetireError::Online { frames, section, online } => {
+                self.set((frames, section), online, Answer::Online)
+            }
+            _ => Answer::Misreported,
+        }
+    }
+
+    fn mark(self, error: MarkError) -> Answer {
+        match error {
+            MarkError::Frames(error) => self.frames(error),
+            MarkError::Absent { frames, section, absent } => {
+                self.set((frames, section), absent, Answer::Absent)
+            }
+            MarkError::Already { frames, section, already } => {
+                self.set((frames, section), already, Answer::Already)
+            }
+            _ => Answer::Misreported,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! That the walk counts what it should, and that it finds what is wrong.
+
+use std::alloc::Layout as MemoryLayout;
+
+use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_core::MetadataMemory;
+
+use super::*;
+use crate::engine::faults::{Changed, Fault, Faulty, For, explore};
+use crate::engine::{Act, Finding, Layout, Rules, Stage};
+use crate::environment::{Descriptor, OneThread};
+use crate::facts::Build;
+use crate::shape::{Pair, Shape};
+use crate::stand::{NODE, Stand};
+
+type Model = ClassicSparse<Pair, Descriptor, OneThread, 8>;
+
+fn shape() -> Shape {
+    Shape::of::<Pair>(3, 2)
+}
+
+fn rules() -> SectionRules {
+    SectionRules::new(shape(), Build::FlatTable)
+}
+
+fn stage() -> SectionStage<Model> {
+    SectionStage(Stand::new(shape(), |_| Box::new(Model::new())))
+}
+
+/// What a walk says of machines with a fault.
+fn finding(fault: Fault<SectionRules>) -> Finding {
+    explore(&rules(), &mut Faulty { stage: stage(), fault }, 16).unwrap_err()
+}
+
+#[test]
+fn the_walk_of_a_right_model_visits_what_combinatorics_say() {
+    let tally = explore(&rules(), &mut stage(), 16).unwrap();
+    // A section: absent; or two cells of three states, not both absent, early or not, shared or not.
+    let per_section = 1 + (3 * 3 - 1) * 2 * 2;
+    assert_eq!((tally.boot_layouts, tally.states), (16, per_section * per_section));
+    assert_eq!(tally.transitions, tally.states * rules().ops().len() as u64);
+}
+
+#[test]
+fn a_bit_that_is_not_cleared_is_found() {
+    let found = finding(|bench, _, op| {
+        let answer = bench.apply(op);
+        if op.verb == Verb::SetOffline && op.end - op.start == 4 && answer == (Answer::Done { fresh: 0 }) {
+            bench.apply(Op { verb: Verb::SetOnline, start: op.start + 2, ..op });
+        }
+        answer
+    });
+    assert_eq!(found.layout, "boot with frames [(12, 16)]");
+    assert_eq!(found.operations, ["set offline frames 12..16"]);
+    assert!(found.expected.contains("online 0b0000"), "{found:?}");
+    assert!(found.found.contains("online 0b0010"), "{found:?}");
+}
+
+#[test]
+fn a_refusal_that_changes_something_is_found() {
+    let found = finding(|bench, _, op| {
+        let answer = bench.apply(op);
+        if answer == Answer::Online(0b11) {
+            bench.apply(Op { verb: Verb::Taint, ..op });
+        }
+        answer
+    });
+    assert_eq!(found.operations, ["retire frames 12..16"]);
+}
+
+#[test]
+fn a_wrong_answer_is_found() {
+    let found = finding(|bench, _, op| match bench.apply(op) {
+        Answer::LastIsGone => Answer::Done { fresh: 0 },
+        answer => answer,
+    });
+    // It showed when an installation was taken back.
+    assert_eq!(found.operations, ["install frames 12..14", "retire frames 12..14"]);
+    assert_eq!(found.expected, "answer LastIsGone");
+}
+
+#[test]
+fn a_fault_that_needs_more_than_the_shortest_way_is_told_with_what_it_needs() {
+    let found = finding(|bench, before, op| {
+        if op.verb == Verb::Taint && before.iter().any(|earlier| earlier.verb == Verb::SetOnline) {
+            return Answer::Misreported;
+        }
+        bench.apply(op)
+    });
+    // The shortest way to a state without memory would not show it.
+    assert_eq!(found.layout, "boot with frames []");
+    assert_eq!(found.operations, ["set online frames 12..12", "taint frames 12..12"]);
+}
+
+#[test]
+fn a_changed_rule_is_found() {
+    let apply = |rules: &SectionRules, world: &mut _, op: Op| match rules.apply(world, op) {
+        // Memory that is online may go.
+        Answer::Online(_) => {
+            rules.apply(world, Op { verb: Verb::SetOffline, ..op });
+            rules.apply(world, op)
+        }
+        answer => answer,
+    };
+    let found = explore(&Changed { rules: rules(), apply }, &mut For(stage()), 16).unwrap_err();
+    assert_eq!(found.operations, ["retire frames 12..14"]);
+    assert_eq!(found.found, "answer Online(1)");
+}
+
+/// Machines that lose a block before or after everything else.
+struct Leaky {
+    stage: SectionStage<Model>,
+    is_late: bool,
+}
+
+impl Stage<SectionRules> for Leaky {
+    fn play(&mut self, layout: Layout, act: Act<'_, SectionRules>) -> Result<(), String> {
+        let Self { stage: SectionStage(stand), is_late } = self;
+        stand.boot(layout);
+        let lose = |stand: &mut Stand<Model>| {
+            let lost = stand.environment.alloc_zeroed(MemoryLayout::new::<u64>(), NODE);
+            assert!(lost.is_ok());
+        };
+        if !*is_late {
+            lose(stand);
+        }
+        act(&mut super::bench::SectionBench(stand));
+        if *is_late {
+            lose(stand);
+        }
+        stand.tear_down()
+    }
+}
+
+#[test]
+fn lost_memory_is_found_at_once_and_at_the_end() {
+    let at_once = explore(&rules(), &mut Leaky { stage: stage(), is_late: false }, 1).unwrap_err();
+    assert_eq!(at_once.expected, "0 blocks of descriptors, 0 others");
+    assert_eq!((at_once.found.as_str(), at_once.operations.len()), ("0 blocks of descriptors, 1 others", 0));
+    let at_the_end = explore(&rules(), &mut Leaky { stage: stage(), is_late: true }, 1).unwrap_err();
+    assert_eq!(at_the_end.expected, "nothing is left after a teardown");
+    assert!(
+        at_the_end.operations.is_empty() && at_the_end.found.contains("other_blocks: 1"),
+        "{at_the_end:?}"
+    );
+}

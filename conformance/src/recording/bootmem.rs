@@ -1,0 +1,118 @@
+//! The registration of boot metadata, as the recorded kernels did it: memmaps and usages of sections, data of nodes.
+//!
+//! Tags are in the descriptors themselves, so whatever a later step does to these shows in the counts.
+//!
+//! # Invariants
+//!
+//! 1. Node data is the kernel's, not a model's: the replay allocates it before the boot.
+
+use std::alloc::Layout;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sparsemem_bootmem_registration::{
+    DescriptorTags, Piece, PieceSlot, Registry, SectionMetadata, SectionSlot, Storage,
+};
+use sparsemem_core::{
+    Block, MetadataMemory, NodeId, PageCount, Pfn, PfnRange, PhysRange, SectionFlags, SectionNr,
+};
+use sparsemem_machine::Machine;
+
+use super::facts::Facts;
+use super::look;
+use super::model::{Model, bytes_of};
+use super::recorded::note_tags;
+use super::script::{Geo, Script};
+
+/// Pages of a node's data.
+const NODE_PAGES: usize = 4;
+/// Bytes of a page.
+const PAGE: usize = 4096;
+/// Pieces that are registered per section, at most: a memmap in parts, and a usage.
+const PIECES: usize = 4;
+
+/// Memory for the registry's records.
+pub(super) struct Records {
+    sections: Vec<SectionSlot>,
+    pieces: Vec<PieceSlot>,
+}
+
+impl Records {
+    /// As much as a recording needs, or nothing if it has no tags.
+    pub(super) fn new(script: &Script, sections: usize) -> Self {
+        let sections = if script.tags.is_some() { sections } else { 0 };
+        let pieces = sections * PIECES + script.memory.len();
+        Self { sections: vec![SectionSlot::EMPTY; sections], pieces: vec![PieceSlot::EMPTY; pieces] }
+    }
+}
+
+/// The nodes of a recording with the blocks of their data.
+pub(super) type NodeData = BTreeMap<NodeId, Block>;
+
+/// Allocates the data of every node.
+pub(super) fn node_data(script: &Script, machine: &mut Machine) -> Result<NodeData, String> {
+    let layout = Layout::from_size_align(NODE_PAGES * PAGE, PAGE).map_err(|error| error.to_string())?;
+    let nodes: BTreeSet<NodeId> = script.memory.iter().map(|(_, node)| *node).collect();
+    let data = |node| machine.alloc_zeroed(layout, node).map(|block| (node, block));
+    nodes.into_iter().map(data).collect::<Result<_, _>>().map_err(|error| error.to_string())
+}
+
+/// What was registered at boot.
+pub(super) struct Bootmem<'r, 'm, M> {
+    registry: Registry<'r, Geo, DescriptorTags<'m, M>>,
+    model: &'m M,
+}
+
+impl<'r, 'm, M: Model> Bootmem<'r, 'm, M> {
+    /// Registers all sections and nodes; `usages` are those of the present sections, in order.
+    pub(super) fn register(
+        model: &'m M,
+        machine: &Machine,
+        records: &'r mut Records,
+        nodes: &[(SectionNr, NodeId)],
+        usages: &[PhysRange],
+        data: &NodeData,
+    ) -> Result<Self, String> {
+        if nodes.len() != usages.len() {
+            return Err(format!("{} sections have {} usages", nodes.len(), usages.len()));
+        }
+        let Records { sections, pieces } = records;
+        let mut registry = Registry::new(DescriptorTags::new(model), Storage { sections, pieces });
+        for ((nr, node), usage) in nodes.iter().zip(usages) {
+            let memmap = look::memmap_bytes(model, machine, *nr);
+            let metadata = SectionMetadata { memmap: &memmap, usage: &[*usage], tables: &[] };
+            registry.register_section(*nr, *node, metadata).map_err(|error| error.to_string())?;
+        }
+        for (node, block) in data {
+            registry.register_node(*node, &[bytes_of(block)]).map_err(|error| error.to_string())?;
+        }
+        Ok(Self { registry, model })
+    }
+
+    /// Forgets sections that were removed.
+    ///
+    /// One that holds metadata of others stays registered: in the recorded kernel that metadata lay elsewhere. Its
+    /// pages have no descriptors any more, so their tags are not counted.
+    pub(super) fn follow(&mut self) {
+        let gone = |nr: &SectionNr| !self.model.section(*nr).flags.contains(SectionFlags::PRESENT);
+        let gone: Vec<SectionNr> = self.registry.sections().map(|(nr, _)| nr).filter(gone).collect();
+        for nr in gone {
+            let _ = self.registry.release_section(nr, &mut |_| {});
+        }
+    }
+
+    /// Notes the tags of all pages that have one.
+    pub(super) fn note(&self, facts: &mut Facts) {
+        let pages: BTreeSet<_> = self
+            .registry
+            .pieces()
+            .map(Piece::pages::<Geo>)
+            .flat_map(|run| run.start().get()..run.end().get())
+            .collect();
+        let tagged = pages.into_iter().map(Pfn::new).filter_map(|page| {
+            let tag = self.registry.tag(page).ok().flatten()?;
+            let run = PfnRange::from_start_count(page, PageCount::new(1))?;
+            Some((tag.kind().code(), tag.id(), run))
+        });
+        note_tags(facts, tagged);
+    }
+}

@@ -1,0 +1,25 @@
+//! A page allocator without pages: recordings are about sections, so it agrees to everything.
+
+use sparsemem_core::PfnRange;
+use sparsemem_hotplug::{AllocatorHooks, FramesRefused};
+
+/// Agrees to everything.
+pub(super) struct Agreeable;
+
+impl AllocatorHooks for Agreeable {
+    fn give(&mut self, _: PfnRange) -> Result<(), FramesRefused> {
+        Ok(())
+    }
+
+    fn release(&mut self, _: PfnRange) {}
+
+    fn isolate(&mut self, _: PfnRange) -> Result<(), FramesRefused> {
+        Ok(())
+    }
+
+    fn evacuate(&mut self, _: PfnRange) -> Result<(), FramesRefused> {
+        Ok(())
+    }
+
+    fn take(&mut self, _: PfnRange) {}
+}

@@ -1,0 +1,158 @@
+//! The facts that a model shows: its sections, the mappings of its array, and where its descriptors lie.
+
+use std::collections::BTreeSet;
+use std::ptr::NonNull;
+
+use sparsemem_core::{
+    BootModel, ByteLen, Page, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, SectionFlags, SectionNr,
+    SectionShape, SectionState, SubsectionIdx, VirtAddr,
+};
+use sparsemem_hotplug::{Resource, ResourceKind, Resources};
+use sparsemem_machine::Machine;
+use sparsemem_vmemmap::AltmapSpec;
+
+use super::facts::{Aspect, Facts, What};
+use super::model::{Model, USAGE};
+use super::recorded::{self, Scope};
+use super::script::{Geo, ResourceRow};
+use super::words;
+
+/// A model on its machine, at one moment.
+pub(super) struct View<'v, M> {
+    /// The model.
+    pub(super) model: &'v M,
+    /// Its machine.
+    pub(super) machine: &'v Machine,
+    /// The altmaps that the recording has at this moment.
+    pub(super) altmaps: &'v [AltmapSpec],
+    /// Bytes of the section table before the boot.
+    pub(super) empty_table: u64,
+    /// What is looked at.
+    pub(super) scope: Scope,
+}
+
+impl<M: Model> View<'_, M> {
+    /// Everything in scope, but tags and resources.
+    pub(super) fn facts(&self) -> Facts {
+        let mut facts = Facts::default();
+        self.model.present_sections().for_each(|nr| self.section(&mut facts, nr));
+        let usages =
+            self.machine.outstanding().filter(|(range, _)| range.count().get() == USAGE.size() as u64);
+        facts.note(What::Usages, usages.count());
+        if self.scope.roots {
+            facts.note(What::Roots, self.roots());
+        }
+        if self.scope.array {
+            self.mappings(&mut facts);
+        }
+        facts
+    }
+
+    /// A section.
+    fn section(&self, facts: &mut Facts, nr: SectionNr) {
+        let state = self.model.section(nr);
+        let mut note = |aspect, value: String| facts.note(What::Section(nr.get(), aspect), value);
+        note(Aspect::Flags, words::flags(state.flags));
+        // A section without a usage shows no subsections.
+        if !state.subsections.is_empty() {
+            note(Aspect::Usage, words::THERE.to_owned());
+        }
+        if let Some(memmap) = self.memmap(nr, &state) {
+            note(Aspect::Memmap, memmap);
+        }
+        if !self.scope.subsections {
+            return;
+        }
+        note(Aspect::Subsections, state.subsections.hex::<Geo>().to_string());
+        let backing = |offset: u64| {
+            let page = self.model.lookup(Pfn::new(offset / words::DESCRIPTOR))?;
+            phys_of(self.machine, page).map(PhysAddr::get)
+        };
+        if let Some(where_to) = words::altmap(nr.get(), state.subsections, self.altmaps, backing) {
+            note(Aspect::Altmap, where_to);
+        }
+    }
+
+    /// Where the memmap of a section is, or that it is there: by a descriptor of its first populated frame.
+    fn memmap(&self, nr: SectionNr, state: &SectionState) -> Option<String> {
+        let pfn = first_populated(nr, state)?;
+        let page = self.model.lookup(pfn).filter(|_| state.flags.contains(SectionFlags::HAS_MEM_MAP))?;
+        if !self.scope.array {
+            return phys_of(self.machine, page).map(|_| words::THERE.to_owned());
+        }
+        let base = self.machine.window().start().get();
+        let from_base = address(page).get().wrapping_sub(base);
+        Some(words::offset(from_base.wrapping_sub(pfn.get() * words::DESCRIPTOR)))
+    }
+
+    /// The roots, if there are as many as sections need.
+    fn roots(&self) -> String {
+        let needed: BTreeSet<u64> = self.model.present_sections().map(words::root_of).collect();
+        let table = table_bytes(self.model, self.machine);
+        let there = table.saturating_sub(self.empty_table) / Geo::PAGE_SIZE;
+        let count = needed.len() as u64;
+        let words = words::numbers(needed);
+        if there == count { words } else { format!("{there} of them, and sections need {words}") }
+    }
+
+    /// The mappings of the array.
+    fn mappings(&self, facts: &mut Facts) {
+        let base = self.machine.window().start().get();
+        let leaves = self.machine.mirrored().map(|leaf| {
+            let start = leaf.at.get().wrapping_sub(base);
+            (start, start + leaf.size.bytes(), leaf.size.bytes())
+        });
+        for (start, end, size) in words::mapping_runs(&leaves.collect::<Vec<_>>()) {
+            facts.note(What::Mapping(start), words::mapping(end, size));
+        }
+    }
+}
+
+/// Bytes of the section table with all its levels.
+pub(super) fn table_bytes<M: Model>(model: &M, machine: &Machine) -> u64 {
+    BootModel::<Machine>::footprint(model, machine).map_or(0, |footprint| footprint.table_bytes)
+}
+
+/// RAM and devices that hotplug knows of.
+pub(super) fn resources(facts: &mut Facts, resources: &Resources<'_>) {
+    let row = |it: &Resource| ResourceRow {
+        frames: it.range.whole_frames::<Geo>(),
+        is_device: it.kind == ResourceKind::Device,
+    };
+    let rows: Vec<ResourceRow> = resources.iter().map(row).collect();
+    recorded::resources(facts, &rows);
+}
+
+/// The physical memory of a section's descriptors, piece by piece.
+pub(super) fn memmap_bytes<M: Model>(model: &M, machine: &Machine, nr: SectionNr) -> Vec<PhysRange> {
+    let first = nr.frames::<Geo>().and_then(|frames| model.lookup(frames.start()));
+    let Some(first) = first else { return Vec::new() };
+    let bytes = ByteLen::new(Geo::PAGES_PER_SECTION * words::DESCRIPTOR);
+    if let Some(phys) = machine.virt_to_phys(first.cast()) {
+        return PhysRange::from_start_count(phys, bytes).into_iter().collect();
+    }
+    let (start, end) = (address(first).get(), address(first).get() + bytes.get());
+    let inside = machine.mirrored().filter(|leaf| (start..end).contains(&leaf.at.get()));
+    inside.filter_map(|leaf| PhysRange::from_start_count(leaf.to, ByteLen::new(leaf.size.bytes()))).collect()
+}
+
+/// The first frame of a section that has a descriptor of its own.
+fn first_populated(nr: SectionNr, state: &SectionState) -> Option<Pfn> {
+    let (first, _) = state.subsections.next_run(SubsectionIdx::new(0))?;
+    let section: PfnRange = nr.frames::<Geo>()?;
+    Some(Pfn::new(section.start().get() + u64::from(first.get()) * Geo::PAGES_PER_SUBSECTION))
+}
+
+/// Where a descriptor is reached.
+fn address(page: NonNull<Page>) -> VirtAddr {
+    VirtAddr::new(page.addr().get() as u64)
+}
+
+/// Where a descriptor lies: behind the direct map, or behind the array's page tables.
+fn phys_of(machine: &Machine, page: NonNull<Page>) -> Option<PhysAddr> {
+    machine.virt_to_phys(page.cast()).or_else(|| {
+        let at = address(page);
+        let leaf = machine.translate(at).ok().flatten()?;
+        Some(leaf.to.saturating_add(at.offset_from(leaf.at)?))
+    })
+}

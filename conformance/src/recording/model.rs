@@ -1,0 +1,129 @@
+//! What a replay needs of a model, and the environments that it is given.
+//!
+//! # Invariants
+//!
+//! 1. [`Notes`] changes nothing: every call is the machine's own.
+
+#![allow(unsafe_code, reason = "an environment of models is made of unsafe traits")]
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+use sparsemem_core::{
+    AddressSpace, Block, BootModel, ByteLen, ForeignBlock, InstallModel, LeafSize, LinkRefused, MarkModel,
+    MemoryModel, MetadataMemory, NodeId, OutOfMemory, Page, PagingDepth, PhysAddr, PhysMap, PhysRange,
+    Rejected, RetireModel, VirtAddr, VirtRange,
+};
+use sparsemem_machine::Machine;
+use sparsemem_usage_map::SectionUsage;
+use sparsemem_vmemmap::WithAltmap;
+
+use super::script::Geo;
+
+/// The machine with an altmap before it.
+pub(super) type Env<'a, 'w> = WithAltmap<'a, 'w, Geo, Machine>;
+
+/// What every backend can do.
+pub(super) trait Model:
+    BootModel<Machine>
+    + for<'e> BootModel<Notes<'e>>
+    + MarkModel
+    + MemoryModel<Geometry = Geo, Page = Page>
+    + InstallModel<Machine>
+    + RetireModel<Machine>
+    + for<'a, 'w> InstallModel<Env<'a, 'w>>
+    + for<'a, 'w> RetireModel<Env<'a, 'w>>
+{
+}
+
+impl<M> Model for M where
+    M: BootModel<Machine>
+        + for<'e> BootModel<Notes<'e>>
+        + MarkModel
+        + MemoryModel<Geometry = Geo, Page = Page>
+        + InstallModel<Machine>
+        + RetireModel<Machine>
+        + for<'a, 'w> InstallModel<Env<'a, 'w>>
+        + for<'a, 'w> RetireModel<Env<'a, 'w>>
+{
+}
+
+/// The layout of a usage.
+pub(super) const USAGE: Layout = Layout::new::<SectionUsage<Geo>>();
+
+/// The machine during boot, with a note of where each usage lies: models ask for them in the order of sections.
+pub(super) struct Notes<'e> {
+    machine: &'e mut Machine,
+    usages: Vec<PhysRange>,
+}
+
+impl<'e> Notes<'e> {
+    /// Nothing noted yet.
+    pub(super) const fn new(machine: &'e mut Machine) -> Self {
+        Self { machine, usages: Vec::new() }
+    }
+
+    /// The usages, in the order in which they were asked for.
+    pub(super) fn into_usages(self) -> Vec<PhysRange> {
+        self.usages
+    }
+}
+
+/// Where a block lies.
+pub(super) fn bytes_of(block: &Block) -> PhysRange {
+    let len = ByteLen::new(block.layout().size() as u64);
+    PhysRange::from_start_count(block.phys(), len).unwrap_or_default()
+}
+
+// SAFETY: the machine's own map.
+unsafe impl PhysMap for Notes<'_> {
+    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
+        self.machine.phys_to_virt(at)
+    }
+
+    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
+        self.machine.virt_to_phys(at)
+    }
+}
+
+// SAFETY: the machine's own blocks.
+unsafe impl MetadataMemory for Notes<'_> {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        let block = self.machine.alloc_zeroed(layout, node)?;
+        if layout == USAGE {
+            self.usages.push(bytes_of(&block));
+        }
+        Ok(block)
+    }
+
+    fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        self.machine.alloc_memmap(layout, node)
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        self.machine.free(block)
+    }
+}
+
+// SAFETY: the machine's own address space.
+unsafe impl AddressSpace for Notes<'_> {
+    fn root(&self) -> PhysAddr {
+        self.machine.root()
+    }
+
+    fn depth(&self) -> PagingDepth {
+        self.machine.depth()
+    }
+
+    fn largest_leaf(&self) -> LeafSize {
+        self.machine.largest_leaf()
+    }
+
+    fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
+        self.machine.linked(at, to, size)
+    }
+
+    fn flush(&mut self, range: VirtRange) {
+        self.machine.flush(range);
+    }
+}

@@ -1,0 +1,168 @@
+//! A recording as it is replayed: checked, and in the types of the workspace.
+//!
+//! # Invariants
+//!
+//! 1. The first operation is the boot, and there is no other boot.
+//! 2. Every range is made of whole frames below the geometry's maximum (memory of boot: of whole frames after rounding).
+//! 3. Either all section rows have a subsection map, or none has.
+
+use core::fmt;
+
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{NodeId, PfnRange, PhysRange, SectionFlags, SubsectionBits};
+use sparsemem_vmemmap::AltmapSpec;
+
+/// The geometry that all recordings have: x86_64 with four levels of page tables.
+pub(super) type Geo = X86_64;
+
+/// A checked recording.
+#[derive(Clone, Debug)]
+pub(super) struct Script {
+    /// Short name; the scenario is `linux/` and this.
+    pub(super) case: String,
+    /// What it shows, in words.
+    pub(super) about: String,
+    /// What the kernel registered at boot.
+    pub(super) memory: Vec<(PhysRange, NodeId)>,
+    /// Memory that is not there at boot and is added by some step.
+    pub(super) later: Vec<PhysRange>,
+    /// Entries of a root of the recorded kernel's section table, if it says.
+    pub(super) sections_per_root: Option<u64>,
+    /// Whether the kernel had a virtual memmap, and so subsection maps.
+    pub(super) has_array: bool,
+    /// What was done and seen.
+    pub(super) steps: Vec<Step>,
+    /// Pages that were registered at boot, as they were after the last step.
+    pub(super) tags: Option<Vec<TagRun>>,
+}
+
+impl Script {
+    /// The frames of the device that an altmap belongs to.
+    pub(super) fn device_of(&self, wanted: AltmapSpec) -> PfnRange {
+        let mut ops = self.steps.iter().rev().flat_map(|step| step.ops.iter().rev());
+        let device = ops.find_map(|op| match op {
+            Op::AddDevice { frames, altmap: Some(altmap) } if *altmap == wanted => Some(*frames),
+            _ => None,
+        });
+        device.unwrap_or_default()
+    }
+}
+
+/// What was done, and what was seen afterwards.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    /// In order.
+    pub(super) ops: Vec<Op>,
+    /// Every section entry that is not zero.
+    pub(super) sections: Vec<SectionRow>,
+    /// Roots that exist, by the recorded kernel's numbers.
+    pub(super) roots: Option<Vec<u64>>,
+    /// Mapped runs of the array: offsets, and the size of the mappings.
+    pub(super) mapped: Vec<(u64, u64, u64)>,
+    /// Physical memory behind the array: offsets, and the physical address of the first.
+    pub(super) backing: Vec<(u64, u64, u64)>,
+    /// Altmaps of devices that are there after the step.
+    pub(super) altmaps: Vec<AltmapSpec>,
+    /// RAM and devices of the resource tree.
+    pub(super) resources: Option<Vec<ResourceRow>>,
+}
+
+/// A section entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SectionRow {
+    /// Its number.
+    pub(super) nr: u64,
+    /// Flags of its word.
+    pub(super) flags: SectionFlags,
+    /// Its subsection map, if the kernel had one.
+    pub(super) subsections: Option<SubsectionBits>,
+    /// With an array: the rest of its word minus the array's base. Without: where its memmap is, if it has one.
+    pub(super) memmap: Option<u64>,
+    /// Whether it has a usage.
+    pub(super) has_usage: bool,
+}
+
+/// A line of the resource tree that this project has as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ResourceRow {
+    /// Whole frames.
+    pub(super) frames: PfnRange,
+    /// Whether it is a device; RAM otherwise.
+    pub(super) is_device: bool,
+}
+
+/// Pages with the same tag: first, end, type, section or node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TagRun {
+    /// The pages.
+    pub(super) pages: PfnRange,
+    /// 12 memmap of a section, 13 several things, 14 node data.
+    pub(super) kind: u8,
+    /// The section or node.
+    pub(super) id: u64,
+}
+
+/// An operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    /// Sections, usages and memmaps are made for what the kernel registered.
+    Boot,
+    /// RAM comes, offline.
+    AddMemory {
+        /// The frames.
+        frames: PfnRange,
+        /// Their node.
+        node: NodeId,
+    },
+    /// RAM goes.
+    RemoveMemory(PfnRange),
+    /// RAM is given to the allocator.
+    Online(PfnRange),
+    /// RAM is taken from the allocator.
+    Offline(PfnRange),
+    /// A device's memory comes.
+    AddDevice {
+        /// The frames.
+        frames: PfnRange,
+        /// Those of them that hold their descriptors.
+        altmap: Option<AltmapSpec>,
+    },
+    /// A device's memory goes.
+    RemoveDevice(PfnRange),
+}
+
+impl Op {
+    /// The word for it in recordings.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Boot => "boot",
+            Self::AddMemory { .. } => "add_memory",
+            Self::RemoveMemory(_) => "remove_memory",
+            Self::Online(_) => "online",
+            Self::Offline(_) => "offline",
+            Self::AddDevice { .. } => "add_device",
+            Self::RemoveDevice(_) => "remove_device",
+        }
+    }
+
+    /// The frames that it is about.
+    pub(super) const fn frames(self) -> Option<PfnRange> {
+        match self {
+            Self::Boot => None,
+            Self::AddMemory { frames, .. } | Self::AddDevice { frames, .. } => Some(frames),
+            Self::RemoveMemory(frames)
+            | Self::Online(frames)
+            | Self::Offline(frames)
+            | Self::RemoveDevice(frames) => Some(frames),
+        }
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.frames() {
+            Some(frames) => write!(f, "{} {frames}", self.name()),
+            None => f.write_str(self.name()),
+        }
+    }
+}

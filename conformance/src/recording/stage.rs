@@ -1,0 +1,206 @@
+//! A model that goes through the operations of a recording.
+//!
+//! # Invariants
+//!
+//! 1. After the boot nothing changes the model but [`Hotplug`].
+
+use sparsemem_core::{BootEvent, MemoryRange, MetadataMemory, NodeId, PfnRange, SectionNr};
+use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Removed, Resource, Storage};
+use sparsemem_machine::Machine;
+use sparsemem_vmemmap::{AltmapSpec, MemmapRule};
+
+use super::altmaps::{self, Altmaps};
+use super::bootmem::{self, Bootmem, NodeData, Records};
+use super::facts::Facts;
+use super::hooks::Agreeable;
+use super::look::{self, View};
+use super::model::{Model, Notes};
+use super::recorded::Scope;
+use super::script::{Geo, Op, Script, Step};
+
+/// The node of devices: recordings do not say it, and nothing that is compared depends on it.
+const DEVICE_NODE: NodeId = NodeId::new(0);
+/// What devices are called.
+const DEVICE: &str = "namespace";
+
+/// Memory for everything that does not allocate.
+pub(super) struct Rooms {
+    blocks: Vec<Option<MemoryBlock>>,
+    resources: Vec<Option<Resource>>,
+    words: Vec<Vec<u64>>,
+    records: Records,
+}
+
+impl Rooms {
+    /// As much as a recording needs.
+    pub(super) fn new(script: &Script) -> Self {
+        let frames = |op: &Op| op.frames().unwrap_or_default();
+        let added = script.steps.iter().flat_map(|step| &step.ops).map(frames);
+        let boot = script.memory.iter().map(|(range, _)| range.whole_frames::<Geo>());
+        let sections: usize = boot.chain(added).map(|it| it.by_section::<Geo>().count()).sum();
+        let ops: usize = script.steps.iter().map(|step| step.ops.len()).sum();
+        Self {
+            blocks: vec![None; sections],
+            resources: vec![None; script.memory.len() + 2 * ops],
+            words: altmaps::words(script),
+            records: Records::new(script, sections),
+        }
+    }
+}
+
+/// A model, its machine, and everything that knows of memory.
+pub(super) struct Stage<'m, M: Model> {
+    model: &'m M,
+    machine: &'m mut Machine,
+    script: &'m Script,
+    hotplug: Hotplug<'m, M>,
+    altmaps: Altmaps<'m>,
+    rule: MemmapRule,
+    empty_table: u64,
+    records: Option<&'m mut Records>,
+    bootmem: Option<Bootmem<'m, 'm, M>>,
+    data: NodeData,
+}
+
+impl<'m, M: Model> Stage<'m, M> {
+    /// Nothing has happened yet.
+    pub(super) fn new(
+        model: &'m M,
+        machine: &'m mut Machine,
+        script: &'m Script,
+        rule: MemmapRule,
+        rooms: &'m mut Rooms,
+    ) -> Self {
+        let Rooms { blocks, resources, words, records } = rooms;
+        let storage = Storage { blocks, notifiers: &mut [], resources };
+        Self {
+            model,
+            empty_table: look::table_bytes(model, machine),
+            machine,
+            script,
+            hotplug: Hotplug::new(model, Limits::new(BlockSize::SECTION), storage),
+            altmaps: Altmaps::new(words),
+            rule,
+            records: Some(records),
+            bootmem: None,
+            data: NodeData::new(),
+        }
+    }
+
+    /// Does what was done; says why it is not possible.
+    pub(super) fn apply(&mut self, op: Op) -> Result<(), String> {
+        let (hotplug, machine) = (&mut self.hotplug, &mut *self.machine);
+        match op {
+            Op::Boot => return self.boot(),
+            Op::AddMemory { frames, node } => {
+                words(hotplug.add_memory(machine, frames, node, Ram::default()))
+            }
+            Op::RemoveMemory(frames) => all_back(hotplug.remove_memory(machine, frames)),
+            Op::Online(frames) => words(hotplug.online(&mut Agreeable, frames)),
+            Op::Offline(frames) => words(hotplug.offline(&mut Agreeable, frames)),
+            Op::AddDevice { frames, altmap: None } => {
+                words(hotplug.add_device(machine, frames, DEVICE_NODE, DEVICE))
+            }
+            Op::AddDevice { frames, altmap: Some(spec) } => return self.add_with_altmap(frames, spec),
+            Op::RemoveDevice(frames) => return self.remove_device(frames),
+        }?;
+        if let Some(bootmem) = &mut self.bootmem {
+            bootmem.follow();
+        }
+        Ok(())
+    }
+
+    /// What the model shows after a step.
+    pub(super) fn look(&self, step: &Step, scope: Scope) -> Result<Facts, String> {
+        words(self.machine.mirror_matches_tables())?;
+        let Self { model, machine, empty_table, .. } = self;
+        let view = View { model: *model, machine, altmaps: &step.altmaps, empty_table: *empty_table, scope };
+        let mut facts = view.facts();
+        if scope.resources {
+            look::resources(&mut facts, self.hotplug.resources());
+        }
+        if let Some(bootmem) = self.bootmem.as_ref().filter(|_| scope.tags) {
+            bootmem.note(&mut facts);
+        }
+        Ok(facts)
+    }
+
+    /// Removes devices whose descriptors lie in themselves, and gives the kernel's own blocks back: afterwards the
+    /// model can be torn down with its machine alone.
+    pub(super) fn leave(mut self) -> Result<(), String> {
+        let script = self.script;
+        for altmap in script.steps.last().iter().flat_map(|step| &step.altmaps) {
+            let device = self.script.device_of(*altmap);
+            self.remove_device(device)?;
+        }
+        let Self { machine, data, .. } = self;
+        data.into_values().try_for_each(|block| words(machine.free(block).map_err(|refused| refused.error)))
+    }
+
+    /// Boots, and registers what boot has made.
+    fn boot(&mut self) -> Result<(), String> {
+        let script = self.script;
+        self.data = bootmem::node_data(script, self.machine)?;
+        let ranges = script.memory.iter().map(|(range, node)| MemoryRange::from_bytes::<Geo>(*range, *node));
+        let mut lost = None;
+        let mut notes = Notes::new(self.machine);
+        words(self.model.boot(&mut notes, ranges.clone(), &mut |event| {
+            // That two nodes share a section is no loss.
+            lost = lost.or(Some(event)).filter(|event| !matches!(event, BootEvent::SharedSection { .. }));
+        }))?;
+        if let Some(event) = lost {
+            return Err(format!("the boot is not complete: {event:?}"));
+        }
+        let usages = notes.into_usages();
+        self.machine.finish_boot();
+        for (range, node) in &script.memory {
+            words(self.hotplug.adopt_boot(*range, *node))?;
+        }
+        let (Some(_), Some(records)) = (&script.tags, self.records.take()) else { return Ok(()) };
+        let nodes: Vec<_> =
+            self.model.present_sections().map(|nr| (nr, node_of(nr, ranges.clone()))).collect();
+        let registered = Bootmem::register(self.model, self.machine, records, &nodes, &usages, &self.data)?;
+        self.bootmem = Some(registered);
+        Ok(())
+    }
+
+    /// Adds a device that holds its own descriptors.
+    fn add_with_altmap(&mut self, frames: PfnRange, spec: AltmapSpec) -> Result<(), String> {
+        let mut altmap = self.altmaps.claim(spec, self.machine)?;
+        words(altmap.check_add(self.model, self.rule, frames))?;
+        let mut env = altmaps::env(self.machine, &mut altmap);
+        words(self.hotplug.add_device(&mut env, frames, DEVICE_NODE, DEVICE))?;
+        self.altmaps.keep(altmap);
+        Ok(())
+    }
+
+    /// Removes a device, with its altmap if it has one.
+    fn remove_device(&mut self, frames: PfnRange) -> Result<(), String> {
+        let Some(mut altmap) = self.altmaps.take(frames) else {
+            return all_back(self.hotplug.remove_device(self.machine, frames));
+        };
+        let mut env = altmaps::env(self.machine, &mut altmap);
+        all_back(self.hotplug.remove_device(&mut env, frames))?;
+        words(altmap.release().map_err(|refused| refused.error))
+    }
+}
+
+/// The node of the first range that touches a section, as boot decides it.
+fn node_of(nr: SectionNr, mut ranges: impl Iterator<Item = MemoryRange>) -> NodeId {
+    let frames = nr.frames::<Geo>().unwrap_or_default();
+    ranges.find(|range| range.frames.overlaps(frames)).map_or(DEVICE_NODE, |range| range.node)
+}
+
+/// An error in words.
+fn words<T, E: std::error::Error>(result: Result<T, E>) -> Result<(), String> {
+    result.map(drop).map_err(|error| error.to_string())
+}
+
+/// Refuses a removal that lost metadata.
+fn all_back<E: std::error::Error>(result: Result<Removed, E>) -> Result<(), String> {
+    let removed = result.map_err(|error| error.to_string())?;
+    match removed.first_refused {
+        None => Ok(()),
+        Some(block) => Err(format!("{} metadata blocks were not taken back: {block}", removed.refused)),
+    }
+}

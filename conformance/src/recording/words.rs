@@ -1,0 +1,105 @@
+//! Values of facts, in words. Both sides use these, so that equal things read the same.
+
+use std::fmt::Write;
+
+use sparsemem_core::{
+    Geometry, LeafSize, Page, PfnRange, PhysAddr, SectionFlags, SectionNr, SectionShape, SubsectionBits,
+    SubsectionIdx,
+};
+use sparsemem_vmemmap::AltmapSpec;
+
+use super::script::Geo;
+use super::spans::{self, Span};
+
+/// That something exists.
+pub(super) const THERE: &str = "there";
+
+/// Bytes of a descriptor: the same here and in the recorded kernels.
+pub(super) const DESCRIPTOR: u64 = size_of::<Page>() as u64;
+const _: () = assert!(DESCRIPTOR == 64, "recorded offsets count descriptors of 64 bytes");
+
+/// Flags by their names.
+pub(super) fn flags(flags: SectionFlags) -> String {
+    flags.iter_names().map(|(name, _)| name).collect::<Vec<_>>().join(" | ")
+}
+
+/// Numbers in a row.
+pub(super) fn numbers(numbers: impl IntoIterator<Item = u64>) -> String {
+    numbers.into_iter().map(|number| number.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Where the word of a section leads, relative to the array.
+pub(super) fn offset(from_base: u64) -> String {
+    format!("base + {from_base:#x}")
+}
+
+/// A run of mappings by its end.
+pub(super) fn mapping(end: u64, size: u64) -> String {
+    let size = match size {
+        _ if size == LeafSize::Size4KiB.bytes() => "4 KiB",
+        _ if size == LeafSize::Size2MiB.bytes() => "2 MiB",
+        _ => "1 GiB",
+    };
+    format!("to {end:#x} in {size}")
+}
+
+/// A range by its end.
+pub(super) fn end(end: u64) -> String {
+    format!("to {end:#x}")
+}
+
+/// Which of a section's descriptors lie in altmaps, and where: subsection by subsection, joined to runs. `backing` says
+/// where the byte at an offset of the array lies.
+pub(super) fn altmap(
+    nr: u64,
+    populated: SubsectionBits,
+    altmaps: &[AltmapSpec],
+    backing: impl Fn(u64) -> Option<u64>,
+) -> Option<String> {
+    let first = nr * Geo::PAGES_PER_SECTION;
+    let bytes = Geo::PAGES_PER_SUBSECTION * DESCRIPTOR;
+    let mut runs: Vec<(Span, u64)> = Vec::new();
+    for index in (0..Geo::SUBSECTIONS_PER_SECTION).filter(|it| populated.contains(SubsectionIdx::new(*it))) {
+        let index = u64::from(index);
+        let offset = first * DESCRIPTOR + index * bytes;
+        let Some(phys) = backing(offset).filter(|phys| altmaps.iter().any(|it| holds(*it, *phys))) else {
+            continue;
+        };
+        match runs.last_mut() {
+            Some(((start, end), at)) if *end == index && *at + (index - *start) * bytes == phys => *end += 1,
+            _ => runs.push(((index, index + 1), phys)),
+        }
+    }
+    let mut words = String::new();
+    for ((start, end), at) in runs {
+        let comma = if words.is_empty() { "" } else { ", " };
+        let _ = write!(words, "{comma}{start}-{} at {at:#x}", end - 1);
+    }
+    Some(words).filter(|words| !words.is_empty())
+}
+
+/// Whether an address lies in the frames of an altmap.
+fn holds(altmap: AltmapSpec, phys: u64) -> bool {
+    altmap.free_frames().contains(PhysAddr::new(phys).pfn::<Geo>())
+}
+
+/// Frames as a run of addresses.
+pub(super) const fn bytes(frames: PfnRange) -> Span {
+    (frames.start().get() << Geo::PAGE_SHIFT, frames.end().get() << Geo::PAGE_SHIFT)
+}
+
+/// Equal mappings, joined to runs: start and end as offsets, and their size.
+pub(super) fn mapping_runs(leaves: &[(u64, u64, u64)]) -> Vec<(u64, u64, u64)> {
+    let sizes = [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB].map(LeafSize::bytes);
+    let of = |wanted: u64| {
+        let leaves = leaves.iter().filter(move |(_, _, size)| *size == wanted);
+        let runs = spans::joined(leaves.map(|(start, end, _)| (*start, *end)));
+        runs.into_iter().map(move |(start, end)| (start, end, wanted))
+    };
+    sizes.into_iter().flat_map(of).collect()
+}
+
+/// The root of this project's table that a section's entry lies in.
+pub(super) const fn root_of(nr: SectionNr) -> u64 {
+    nr.get() / Geo::SECTIONS_PER_ROOT
+}
