@@ -46,9 +46,11 @@ use plan::Part;
 /// How much to walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// Seconds.
+    /// Per backend 1,387,389 transitions from 5,509 states of 96 boot layouts: about two seconds without optimisation to
+    /// speak of. Two sections at both levels, three sections through hotplug.
     Small,
-    /// Minutes.
+    /// Per backend 63,898,151 transitions from 199,289 states of 672 boot layouts: two to three minutes, likewise. All
+    /// machines at both levels.
     Full,
 }
 
