@@ -23,14 +23,14 @@ mod tests {
 
     #[test]
     fn forbidden_or_excused_is_fine() {
-        let forbidden = library("sparsemem-usage-map", "//! Head.\n#![forbid(unsafe_code)]\n");
+        let forbidden = library("sparsemem-hotplug", "//! Head.\n#![forbid(unsafe_code)]\n");
         assert_eq!(short(&check(&forbidden)), [""; 0]);
         assert_eq!(short(&check(&library("sparsemem-core", "//! Head.\n"))), [""; 0]);
     }
 
     #[test]
     fn a_crate_without_reason_has_to_forbid() {
-        let open = library("sparsemem-usage-map", "//! Head.\n// #![forbid(unsafe_code)]\n");
-        assert_eq!(short(&check(&open)), ["1: `sparsemem-usage-map` does not `#![forbid(unsafe_code)]`"]);
+        let open = library("sparsemem-hotplug", "//! Head.\n// #![forbid(unsafe_code)]\n");
+        assert_eq!(short(&check(&open)), ["1: `sparsemem-hotplug` does not `#![forbid(unsafe_code)]`"]);
     }
 }
