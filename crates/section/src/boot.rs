@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! 1. A section word gets `HAS_MEM_MAP` only after usage and memmap are there, and the usage is stored before it.
-//! 2. A section that cannot be brought up has its word back at zero, and everything it took is given back.
+//! 2. A section that cannot be brought up has its word back at zero, and its usage and memmap are given back. Its root
+//!    stays, for readers may hold it by then: it goes with the last section of the root, or at teardown.
 
 use core::ptr::NonNull;
 
