@@ -12,7 +12,8 @@ use sparsemem_core::{
     SubsectionIdx, Usage,
 };
 use sparsemem_section::{
-    Placement, Populate, PopulateRequest, RootedTable, SectionMemmap, SectionTable, SectionWord, SparseModel,
+    Content, Placement, Populate, PopulateRequest, RootedTable, SectionMemmap, SectionTable, SectionWord,
+    SparseModel,
 };
 use sparsemem_usage_map::SectionUsage;
 
@@ -235,7 +236,7 @@ unsafe impl Populate<Table, Memory> for Piecewise {
             pieces[piece as usize] = block.start().as_ptr().expose_provenance();
         }
         let anything = NonNull::new(core::ptr::without_provenance_mut(1 << 20)).unwrap();
-        Ok(SectionMemmap { first: anything, origin: Origin::Runtime })
+        Ok(SectionMemmap { first: anything, origin: Origin::Runtime, content: Content::Zero })
     }
 
     unsafe fn depopulate(
