@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use sparsemem_core::NodeId;
+use sparsemem_core::{NodeId, PageCount};
 
 /// The number of a memory block: frame number divided by the frames of a block.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -175,6 +175,8 @@ pub struct MemoryBlock {
     /// The node that all of its memory belongs to; `None` if several nodes have memory in it. Such a block of boot is
     /// online for ever (H-32).
     pub node: Option<NodeId>,
+    /// Frames at its start that hold its own memmap; no allocator gets them.
+    pub memmap: PageCount,
 }
 
 impl MemoryBlock {
@@ -199,13 +201,17 @@ mod tests {
     use super::*;
     use std::string::ToString;
 
+    fn block(state: BlockState) -> MemoryBlock {
+        MemoryBlock { nr: BlockNr::new(3), state, node: None, memmap: PageCount::new(0) }
+    }
+
     #[test]
     fn six_of_all_transitions_are_legal() {
         use BlockState::{GoingOffline, GoingOnline, Offline, Online};
         let mut legal = 0;
         for state in [Offline, GoingOnline, Online, GoingOffline] {
             for transition in Transition::ALL {
-                let mut block = MemoryBlock { nr: BlockNr::new(3), state, node: None };
+                let mut block = block(state);
                 let result = block.apply(transition);
                 assert_eq!(result.is_ok(), state == transition.from());
                 assert_eq!(block.state, if result.is_ok() { transition.to() } else { state });
@@ -218,7 +224,7 @@ mod tests {
     #[test]
     fn writing_the_state_that_is_there_is_an_error() {
         // T-25
-        let mut block = MemoryBlock { nr: BlockNr::new(3), state: BlockState::Online, node: None };
+        let mut block = block(BlockState::Online);
         let error = block.apply(Transition::BeginOnline).unwrap_err();
         assert_eq!(error.to_string(), "memory block 3 is online and cannot become going online");
     }

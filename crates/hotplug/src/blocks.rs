@@ -5,7 +5,9 @@
 //! 1. Blocks are sorted by number, and each number is there once.
 //! 2. A block is on its way ([`BlockState::GoingOnline`], [`BlockState::GoingOffline`]) only while a [`Going`] lives.
 
-use sparsemem_core::NodeId;
+use core::iter::once;
+
+use sparsemem_core::{NodeId, PageCount, Pfn, PfnRange};
 
 use crate::slots::{Change, Slots};
 use crate::{BlockNr, BlockSpan, BlockState, Full, IllegalTransition, MemoryBlock, Transition};
@@ -58,6 +60,14 @@ pub enum BlockError {
     /// No room for more blocks.
     #[error("no room for memory blocks: {0}")]
     Full(#[from] Full),
+    /// A block that hosts its own memmap was to go together with others.
+    #[error("memory block {block} hosts its own memmap in {memmap}; remove it alone, through its altmap")]
+    Host {
+        /// The block.
+        block: BlockNr,
+        /// Frames of its memmap.
+        memmap: PageCount,
+    },
 }
 
 /// Which way blocks go.
@@ -155,7 +165,8 @@ impl<'a> Blocks<'a> {
             self.slots.replace(at, MemoryBlock { node, ..block });
             return Ok(());
         }
-        let block = MemoryBlock { nr, state: BlockState::Online, node: Some(node) };
+        let (state, memmap) = (BlockState::Online, PageCount::new(0));
+        let block = MemoryBlock { nr, state, node: Some(node), memmap };
         self.slots.change(at, 0, 1)?.commit([block]);
         Ok(())
     }
@@ -170,19 +181,23 @@ impl<'a> Blocks<'a> {
             return Err(BlockError::Exists { block: *block, state: *state });
         }
         let change = self.slots.change(self.place(span.first()), 0, len(span))?;
-        Ok(NewBlocks { change, span, node })
+        Ok(NewBlocks { change, span, node, memmap: PageCount::new(0) })
     }
 
     /// Prepares to forget blocks that are offline.
     ///
     /// # Errors
     ///
-    /// [`BlockError::Missing`], [`BlockError::NotOffline`]. Source: Linux `try_remove_memory` (H-20).
+    /// [`BlockError::Missing`], [`BlockError::NotOffline`], [`BlockError::Host`]. Source: Linux `try_remove_memory`
+    /// (H-20, A-26).
     pub(crate) fn removal(&mut self, span: BlockSpan) -> Result<OldBlocks<'_>, BlockError> {
         for nr in span.iter() {
-            let MemoryBlock { state, .. } = self.get(nr).ok_or(BlockError::Missing { block: nr })?;
+            let MemoryBlock { state, memmap, .. } = self.get(nr).ok_or(BlockError::Missing { block: nr })?;
             if *state != BlockState::Offline {
                 return Err(BlockError::NotOffline { block: nr, state: *state });
+            }
+            if memmap.get() > 0 && span.count() > 1 {
+                return Err(BlockError::Host { block: nr, memmap: *memmap });
             }
         }
         let change = self.slots.change(self.place(span.first()), len(span), 0)?;
@@ -240,13 +255,20 @@ pub(crate) struct NewBlocks<'s> {
     change: Change<'s, MemoryBlock>,
     span: BlockSpan,
     node: NodeId,
+    memmap: PageCount,
 }
 
 impl NewBlocks<'_> {
+    /// The same, with `memmap` frames at the start of each for its own memmap.
+    pub(crate) const fn hosting(mut self, memmap: PageCount) -> Self {
+        self.memmap = memmap;
+        self
+    }
+
     /// Makes them, offline.
     pub(crate) fn commit(self) {
-        let node = Some(self.node);
-        self.change.commit(self.span.iter().map(|nr| MemoryBlock { nr, state: BlockState::Offline, node }));
+        let (state, node, memmap) = (BlockState::Offline, Some(self.node), self.memmap);
+        self.change.commit(self.span.iter().map(|nr| MemoryBlock { nr, state, node, memmap }));
     }
 }
 
@@ -273,6 +295,27 @@ pub(crate) struct Going<'s> {
 }
 
 impl Going<'_> {
+    /// What of `frames`, which are those of the blocks, an allocator gets: all but what holds the memmap of a block.
+    ///
+    /// Source: Linux `memory_block_online`.
+    pub(crate) fn usable(
+        &self,
+        frames: PfnRange,
+        block: PageCount,
+    ) -> impl Iterator<Item = PfnRange> + Clone + use<'_> {
+        let hosts = self.blocks.iter().flatten().filter(|it| it.memmap.get() > 0);
+        let heads = hosts.map(move |it| {
+            let start = it.nr.get().saturating_mul(block.get());
+            (Pfn::new(start), Pfn::new(start.saturating_add(it.memmap.get())))
+        });
+        let starts = once(frames.start()).chain(heads.clone().map(|(_, end)| end));
+        let ends = heads.map(|(start, _)| start).chain(once(frames.end()));
+        starts
+            .zip(ends)
+            .filter_map(|(start, end)| PfnRange::new(start, end).ok())
+            .filter(|run| !run.is_empty())
+    }
+
     /// They have arrived.
     pub(crate) fn finish(mut self) {
         self.next = self.direction.finish();

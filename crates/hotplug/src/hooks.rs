@@ -22,7 +22,9 @@ use crate::FramesRefused;
 /// | isolated and free | [`take`](Self::take) | unknown |
 ///
 /// Online is give, mark, release; offline is isolate, evacuate, mark, take. A call that refuses leaves frames as they
-/// were. Source: Linux `online_pages` and `offline_pages`, which do the same steps (H-41, H-51, H-52).
+/// were. Frames that hold the memmap of their own block ([`Ram::hosting`](crate::Ram::hosting)) are in no call: a range
+/// with several such blocks comes in as many calls as there are runs between. Source: Linux `online_pages` and
+/// `offline_pages`, which do the same steps (H-41, H-51, H-52).
 pub trait AllocatorHooks {
     /// Gets frames, initialised but in nobody's hands, and must not hand them out yet.
     ///
@@ -52,68 +54,84 @@ pub trait AllocatorHooks {
     fn take(&mut self, frames: PfnRange);
 }
 
-/// Frames that were given and are isolated. Taken back when dropped.
-#[must_use = "dropping it takes the frames back"]
-pub(crate) struct Given<'h, H: AllocatorHooks> {
-    hooks: Option<&'h mut H>,
-    frames: PfnRange,
+/// Does something to each of some runs, or, if one of them refuses, undoes it for those before.
+fn each<H>(
+    hooks: &mut H,
+    runs: impl Iterator<Item = PfnRange> + Clone,
+    act: impl Fn(&mut H, PfnRange) -> Result<(), FramesRefused>,
+    undo: impl Fn(&mut H, PfnRange),
+) -> Result<(), FramesRefused> {
+    for (nr, run) in runs.clone().enumerate() {
+        if let Err(refused) = act(hooks, run) {
+            runs.take(nr).for_each(|run| undo(hooks, run));
+            return Err(refused);
+        }
+    }
+    Ok(())
 }
 
-impl<'h, H: AllocatorHooks> Given<'h, H> {
+/// Runs of frames that were given and are isolated. Taken back when dropped.
+#[must_use = "dropping it takes the frames back"]
+pub(crate) struct Given<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> {
+    hooks: Option<&'h mut H>,
+    runs: R,
+}
+
+impl<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> Given<'h, H, R> {
     /// Gives frames.
-    pub(crate) fn new(hooks: &'h mut H, frames: PfnRange) -> Result<Self, FramesRefused> {
-        hooks.give(frames)?;
-        Ok(Self { hooks: Some(hooks), frames })
+    pub(crate) fn new(hooks: &'h mut H, runs: R) -> Result<Self, FramesRefused> {
+        each(hooks, runs.clone(), H::give, H::take)?;
+        Ok(Self { hooks: Some(hooks), runs })
     }
 
     /// Makes the frames usable.
     pub(crate) fn release(mut self) {
         if let Some(hooks) = self.hooks.take() {
-            hooks.release(self.frames);
+            self.runs.clone().for_each(|run| hooks.release(run));
         }
     }
 }
 
-impl<H: AllocatorHooks> Drop for Given<'_, H> {
+impl<H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> Drop for Given<'_, H, R> {
     fn drop(&mut self) {
         if let Some(hooks) = self.hooks.take() {
-            hooks.take(self.frames);
+            self.runs.clone().for_each(|run| hooks.take(run));
         }
     }
 }
 
-/// Frames that were usable and are isolated. Usable again when dropped.
+/// Runs of frames that were usable and are isolated. Usable again when dropped.
 #[must_use = "dropping it makes the frames usable again"]
-pub(crate) struct Isolated<'h, H: AllocatorHooks> {
+pub(crate) struct Isolated<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> {
     hooks: Option<&'h mut H>,
-    frames: PfnRange,
+    runs: R,
 }
 
-impl<'h, H: AllocatorHooks> Isolated<'h, H> {
+impl<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> Isolated<'h, H, R> {
     /// Isolates frames.
-    pub(crate) fn new(hooks: &'h mut H, frames: PfnRange) -> Result<Self, FramesRefused> {
-        hooks.isolate(frames)?;
-        Ok(Self { hooks: Some(hooks), frames })
+    pub(crate) fn new(hooks: &'h mut H, runs: R) -> Result<Self, FramesRefused> {
+        each(hooks, runs.clone(), H::isolate, H::release)?;
+        Ok(Self { hooks: Some(hooks), runs })
     }
 
     /// Moves users elsewhere.
     pub(crate) fn evacuate(&mut self) -> Result<(), FramesRefused> {
-        let frames = self.frames;
-        self.hooks.as_mut().map_or(Ok(()), |hooks| hooks.evacuate(frames))
+        let Some(hooks) = self.hooks.as_mut() else { return Ok(()) };
+        self.runs.clone().try_for_each(|run| hooks.evacuate(run))
     }
 
     /// Takes the frames, which were evacuated, away from the allocator.
     pub(crate) fn take(mut self) {
         if let Some(hooks) = self.hooks.take() {
-            hooks.take(self.frames);
+            self.runs.clone().for_each(|run| hooks.take(run));
         }
     }
 }
 
-impl<H: AllocatorHooks> Drop for Isolated<'_, H> {
+impl<H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> Drop for Isolated<'_, H, R> {
     fn drop(&mut self) {
         if let Some(hooks) = self.hooks.take() {
-            hooks.release(self.frames);
+            self.runs.clone().for_each(|run| hooks.release(run));
         }
     }
 }

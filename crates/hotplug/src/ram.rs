@@ -1,6 +1,6 @@
 //! RAM comes, in whole memory blocks. It is offline at first.
 
-use sparsemem_core::{InstallModel, MemoryModel, NodeId, PfnRange, PhysRange, RetireModel};
+use sparsemem_core::{InstallModel, MemoryModel, NodeId, PageCount, PfnRange, PhysRange, RetireModel};
 
 use crate::{
     AddError, BlockError, Hotplug, Kind, Merge, Plan, PlanError, Resource, ResourceError, ResourceKind,
@@ -23,12 +23,13 @@ pub struct BadName {
 pub struct Ram {
     name: &'static str,
     merge: Merge,
+    memmap: PageCount,
 }
 
 impl Default for Ram {
     /// As `System RAM`, separately.
     fn default() -> Self {
-        Self { name: NAME, merge: Merge::Separate }
+        Self { name: NAME, merge: Merge::Separate, memmap: PageCount::new(0) }
     }
 }
 
@@ -52,7 +53,7 @@ impl Ram {
     pub fn driver_managed(name: &'static str) -> Result<Self, BadName> {
         let driver = name.strip_prefix(NAME).and_then(|rest| rest.strip_prefix(" (")?.strip_suffix(')'));
         match driver {
-            Some(driver) if !driver.is_empty() => Ok(Self { name, merge: Merge::Separate }),
+            Some(driver) if !driver.is_empty() => Ok(Self { name, ..Self::default() }),
             _ => Err(BadName { name }),
         }
     }
@@ -61,6 +62,17 @@ impl Ram {
     #[must_use]
     pub const fn merging(self) -> Self {
         Self { merge: Merge::Allowed, ..self }
+    }
+
+    /// RAM whose first `memmap` frames hold its own memmap, so that adding it takes next to no RAM: no allocator ever
+    /// gets them. The environment of the call has to put the memmap there, as one with an altmap does; without one the
+    /// frames are merely lost.
+    ///
+    /// Such RAM is added block by block, each with a memmap of its own: otherwise one block could not go before another.
+    /// Source: Linux `memmap_on_memory`.
+    #[must_use]
+    pub const fn hosting(self, memmap: PageCount) -> Self {
+        Self { memmap, ..self }
     }
 
     /// The resource of a range.
@@ -85,9 +97,39 @@ pub enum AddMemoryError {
     /// The memory blocks are there already, or have no room.
     #[error(transparent)]
     Block(#[from] BlockError),
+    /// RAM that hosts its own memmap is several blocks.
+    #[error(
+        "{frames} is to host its own memmap and is more than one memory block, {block}; add it block by block"
+    )]
+    SeveralHosts {
+        /// The range that was given.
+        frames: PfnRange,
+        /// Frames of a block.
+        block: PageCount,
+    },
+    /// RAM that hosts its own memmap has no room for anything else.
+    #[error("{memmap} at the start of {frames} are to hold its memmap, which leaves nothing of it")]
+    NothingLeft {
+        /// The range that was given.
+        frames: PfnRange,
+        /// Frames for the memmap.
+        memmap: PageCount,
+    },
     /// The model would not take the memory.
     #[error(transparent)]
     Add(#[from] AddError),
+}
+
+/// Refuses RAM that cannot host its own memmap, if it is to.
+fn check_hosting(ram: Ram, frames: PfnRange, block: PageCount) -> Result<(), AddMemoryError> {
+    let memmap = ram.memmap;
+    if memmap.get() > 0 && frames.count() != block {
+        return Err(AddMemoryError::SeveralHosts { frames, block });
+    }
+    if memmap >= frames.count() {
+        return Err(AddMemoryError::NothingLeft { frames, memmap });
+    }
+    Ok(())
 }
 
 impl<M: MemoryModel> Hotplug<'_, M> {
@@ -111,8 +153,9 @@ impl<M: MemoryModel> Hotplug<'_, M> {
     {
         self.check_finished()?;
         let plan = Plan::new(frames, node, Kind::Ram, &self.limits)?;
+        check_hosting(ram, frames, self.limits.block.frames())?;
         let resource = self.resources.vacancy(ram.resource(plan.bytes()))?;
-        let blocks = self.blocks.vacancy(plan.blocks(self.limits.block), node)?;
+        let blocks = self.blocks.vacancy(plan.blocks(self.limits.block), node)?.hosting(ram.memmap);
         add(self.model, env, &plan).inspect_err(|error| self.unfinished = Unfinished::of_addition(error))?;
         blocks.commit();
         resource.commit();

@@ -113,7 +113,8 @@ impl<M: MarkModel> Hotplug<'_, M> {
         let told = self.chain.announce(change);
         told.verdict().map_err(|why| OnlineError::Notifier { frames, why })?;
         initialise(self.model, frames);
-        let given = Given::new(hooks, frames).map_err(|why| OnlineError::Allocator { frames, why })?;
+        let given = Given::new(hooks, going.usable(frames, self.limits.block.frames()))
+            .map_err(|why| OnlineError::Allocator { frames, why })?;
         switch(self.model, frames, Direction::Online)
             .inspect_err(|error| self.unfinished = Unfinished::of_switch(error, Direction::Online))?;
         given.release();
@@ -145,7 +146,8 @@ impl<M: MarkModel> Hotplug<'_, M> {
         check_switch(self.model, frames, Direction::Offline)?;
         let going = self.blocks.begin(span, Direction::Offline)?;
         let allocator = |why| OfflineError::Allocator { frames, why };
-        let mut isolated = Isolated::new(hooks, frames).map_err(allocator)?;
+        let mut isolated =
+            Isolated::new(hooks, going.usable(frames, self.limits.block.frames())).map_err(allocator)?;
         let told = self.chain.announce(change);
         let model = self.model;
         let unfinished = &mut self.unfinished;

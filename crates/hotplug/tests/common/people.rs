@@ -28,11 +28,13 @@ pub struct TestAllocator {
     pub pinned: BTreeSet<u64>,
     /// A call that is going to be refused.
     pub refuse: Option<Call>,
+    /// Frames from here on are refused when they are given.
+    pub refuse_from: Option<Pfn>,
 }
 
 impl TestAllocator {
     pub fn new(granule: u64) -> Self {
-        Self { frames: BTreeMap::new(), granule, pinned: BTreeSet::new(), refuse: None }
+        Self { frames: BTreeMap::new(), granule, pinned: BTreeSet::new(), refuse: None, refuse_from: None }
     }
 
     /// Gets frames at boot.
@@ -54,7 +56,8 @@ impl TestAllocator {
     }
 
     fn check(&self, call: Call, frames: PfnRange) -> Result<(), FramesRefused> {
-        if self.refuse == Some(call) {
+        let too_high = call == Call::Give && self.refuse_from.is_some_and(|from| frames.start() >= from);
+        if self.refuse == Some(call) || too_high {
             return Err(FramesRefused { frames, reason: Reason::Poisoned });
         }
         Ok(())
