@@ -26,7 +26,8 @@ impl WriterSlot {
     pub(crate) fn take(&self) -> Option<Writer<'_>> {
         // Acquire: pairs with the Release in `drop`, so that what the last writer did is seen.
         let free = self.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        free.then_some(Writer { slot: self })
+        // Lazily: a writer that is made and dropped would give the other one's slot back.
+        free.then(|| Writer { slot: self })
     }
 }
 
@@ -41,5 +42,20 @@ impl Drop for Writer<'_> {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `take`.
         self.slot.taken.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(sparsemem_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_turned_away_takes_nothing_and_gives_nothing_back() {
+        let slot = WriterSlot::new();
+        let first = slot.take().unwrap();
+        assert!(slot.take().is_none());
+        assert!(slot.take().is_none(), "the one who was turned away gave the slot back");
+        drop(first);
+        assert!(slot.take().is_some());
     }
 }
