@@ -137,6 +137,22 @@ impl<'t> Runs<'t> {
     }
 }
 
+/// What goes in one call.
+#[derive(Clone, Copy)]
+struct Going {
+    /// The section whose memory goes.
+    section: Option<SectionNr>,
+    /// Who goes with all pieces, so that a page is judged when the last of these went.
+    users: [Option<User>; 2],
+}
+
+impl Going {
+    /// Whether a piece is going to be forgotten too.
+    fn takes(self, piece: &Piece) -> bool {
+        self.users.contains(&Some(piece.user()))
+    }
+}
+
 impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
     /// Decides about a block of boot that is given back, and forgets all pieces in it.
     ///
@@ -203,11 +219,11 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         let found = self.pieces_in(bytes).position(wanted).map(|offset| range.start + offset);
         let at = found.ok_or(ReleaseError::UnknownPiece { bytes, user })?;
         let mut runs = Runs::new(tell);
-        let leaving = match user {
+        let section = match user {
             User::Section(nr) => Some(nr),
             User::Node(_) => None,
         };
-        self.forget(at, leaving, &mut runs);
+        self.forget(at, Going { section, users: [None; 2] }, &mut runs);
         Ok(runs.finish())
     }
 
@@ -226,12 +242,11 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
     ) -> Result<Released, ReleaseError> {
         self.check_removable(nr)?;
         let at = self.section_index(nr).map_err(|_| ReleaseError::UnknownSection { section: nr })?;
-        let mut runs = Runs::new(tell);
-        self.forget_all(User::Section(nr), Some(nr), &mut runs);
         let node = self.sections.remove(at).map(|gone| gone.node);
-        if let Some(node) = node.filter(|node| self.section_of(*node, 0, None).is_none()) {
-            self.forget_all(User::Node(node), Some(nr), &mut runs);
-        }
+        let last_of = node.filter(|node| self.section_of(*node, 0, None).is_none());
+        let users = [Some(User::Section(nr)), last_of.map(User::Node)];
+        let mut runs = Runs::new(tell);
+        self.forget_all(Going { section: Some(nr), users }, &mut runs);
         Ok(runs.finish())
     }
 
@@ -252,7 +267,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
             return Err(ReleaseError::UnknownNode { node });
         }
         let mut runs = Runs::new(tell);
-        self.forget_all(User::Node(node), None, &mut runs);
+        self.forget_all(Going { section: None, users: [Some(User::Node(node)), None] }, &mut runs);
         Ok(runs.finish())
     }
 
@@ -302,30 +317,30 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         runs.add(page, fate);
     }
 
-    /// Forgets all pieces of a user.
-    fn forget_all(&mut self, user: User, leaving: Option<SectionNr>, runs: &mut Runs<'_>) {
+    /// Forgets all pieces of those who go.
+    fn forget_all(&mut self, going: Going, runs: &mut Runs<'_>) {
         loop {
-            let at = self.pieces().position(|piece| piece.user() == user);
+            let at = self.pieces().position(|piece| going.takes(piece));
             let Some(at) = at else { return };
-            self.forget(at, leaving, runs);
+            self.forget(at, going, runs);
         }
     }
 
     /// Forgets a piece.
-    fn forget(&mut self, at: usize, leaving: Option<SectionNr>, runs: &mut Runs<'_>) {
+    fn forget(&mut self, at: usize, going: Going, runs: &mut Runs<'_>) {
         let Some(slot) = self.pieces.remove(at) else { return };
-        let (pages, user) = (slot.piece().pages::<G>(), slot.piece().user());
+        let pages = slot.piece().pages::<G>();
         for page in pages.start().get()..pages.end().get() {
             let page = Pfn::new(page);
             let mut rest = self.pieces_on(page).peekable();
             if rest.peek().is_none() {
-                let leaves = leaving == Some(page.section::<G>());
+                let leaves = going.section == Some(page.section::<G>());
                 runs.add(page, if leaves { Fate::Leaves } else { Fate::Free });
-            } else if rest.all(|piece| piece.user() != user) {
+            } else if rest.all(|piece| !going.takes(piece)) {
                 runs.add(page, Fate::Shared);
             }
         }
-        let untagged = self.rewrite_tags(pages, leaving);
+        let untagged = self.rewrite_tags(pages, going.section);
         runs.count_untagged(untagged);
     }
 }

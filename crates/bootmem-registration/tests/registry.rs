@@ -90,6 +90,10 @@ fn kinds_follow_from_what_lies_on_a_page() {
         assert_eq!(tag(registry, 20), Some((Kind::MixInfo, 3, 3)), "the highest section that uses it");
         assert_eq!(tag(registry, 31), Some((Kind::NodeInfo, 5, 1)));
         assert_eq!(registry.tag(Pfn::new(31)).unwrap().unwrap().user(), User::Node(NodeId::new(5)));
+        // The memmaps of two sections on one page belong to neither alone.
+        registry.get(Piece::memmap(nr(0), at(40, 0, 64))).unwrap();
+        registry.get(Piece::memmap(nr(2), at(40, 64, 64))).unwrap();
+        assert_eq!(tag(registry, 40), Some((Kind::MixInfo, 2, 2)));
         // What shares a page with a memmap makes it mixed, and no more when it goes.
         registry.get(Piece::usage(nr(0), at(12, 4095, 1))).unwrap();
         assert_eq!(tag(registry, 12), Some((Kind::MixInfo, 1, 2)));
@@ -131,6 +135,25 @@ fn a_block_across_the_border_of_its_section_is_split() {
     });
 }
 
+/// A table that its own section and others need leaves with that section, which is the last of them.
+#[test]
+fn a_shared_block_leaves_with_the_section_that_it_lies_in() {
+    with(|registry| {
+        let table = pages(SECTION + 5, 1);
+        // Not in the order of their numbers: the registry sorts users of one block.
+        for section in [2, 0, 1] {
+            registry.get(Piece::table(nr(section), table)).unwrap();
+        }
+        let users: Vec<_> = registry.pieces().map(Piece::user).collect();
+        assert_eq!(users, [0, 1, 2].map(|section| User::Section(nr(section))));
+        let mut runs = Vec::new();
+        let decision = registry.release_block(&block(table, Origin::Boot), &mut |run| runs.push(run));
+        assert_eq!(decision, Ok(Disposition::Leaves));
+        assert_eq!(runs, [run(SECTION + 5, 1, Fate::Leaves)]);
+        assert_eq!((registry.pieces().count(), tag(registry, SECTION + 5)), (0, None));
+    });
+}
+
 #[test]
 fn shared_pages_are_freed_with_their_last_user() {
     with(|registry| {
@@ -169,6 +192,26 @@ fn node_data_goes_with_the_last_section_of_its_node() {
         let (runs, _) = release(registry, 9);
         assert_eq!(runs, [run(elsewhere, 2, Fate::Free), run(9 * SECTION, 1, Fate::Leaves)]);
         assert_eq!(tag(registry, elsewhere), None);
+    });
+}
+
+/// A page is judged once per call, when the last piece that goes is gone.
+#[test]
+fn a_page_of_section_and_node_is_told_once() {
+    with(|registry| {
+        let node = NodeId::new(4);
+        registry.register_section(nr(8), node, SectionMetadata::default()).unwrap();
+        let page = 3 * SECTION;
+        registry.get(Piece::usage(nr(8), at(page, 0, 64))).unwrap();
+        registry.get(Piece::table(nr(8), at(page, 64, 64))).unwrap();
+        registry.register_node(node, &[at(page, 1024, 512)]).unwrap();
+        // One of several pieces goes: the page is told, and stays.
+        let mut told = Vec::new();
+        let put = registry.put(User::Section(nr(8)), at(page, 64, 64), &mut |run| told.push(run)).unwrap();
+        assert_eq!((told, put.shared.get()), (vec![run(page, 1, Fate::Shared)], 1));
+        let (runs, released) = release(registry, 8);
+        assert_eq!(runs, [run(page, 1, Fate::Free)]);
+        assert_eq!((released.free.get(), released.shared.get()), (1, 0));
     });
 }
 
@@ -218,7 +261,8 @@ fn registrations_that_cannot_be_are_refused() {
         let unknown = RegisterError::UnknownSection { section: nr(7) };
         refuse(registry, |registry| registry.get(Piece::table(nr(7), pages(1, 1))), unknown);
         refuse(registry, piece(at(3, 9, 0)), RegisterError::Empty { bytes: at(3, 9, 0), user });
-        let far = at(64 * SECTION - 1, 4095, 2);
+        let (top, far) = (at(64 * SECTION - 1, 4095, 1), at(64 * SECTION - 1, 4095, 2));
+        registry.get(Piece::usage(nr(1), top)).unwrap();
         let last = Pfn::new(64 * SECTION - 1);
         refuse(registry, piece(far), RegisterError::BytesBeyondMaximum { bytes: far, user, last });
         refuse(registry, piece(first), RegisterError::PieceKnown { bytes: first, user });
@@ -373,6 +417,9 @@ proptest! {
                     let mut told = Vec::new();
                     let put = registry.put(user, bytes, &mut |run| told.push(run));
                     assert_eq!(put.is_ok(), oracle.remove(&(index, section)));
+                    let judged: u64 = told.iter().map(|run| run.pages.count().get()).sum();
+                    let touched = Piece::usage(nr(section), bytes).pages::<TinyWide>().count().get();
+                    assert_eq!(judged, if put.is_ok() { touched } else { 0 }, "every page, once");
                     for run in told {
                         for page in run.pages.start().get()..run.pages.end().get() {
                             let left = users(&oracle, &blocks, page).len();

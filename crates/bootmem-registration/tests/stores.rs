@@ -1,0 +1,126 @@
+//! Stores that fail: pages whose descriptors are gone, and words that cannot be written.
+
+use std::alloc::Layout;
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+use sparsemem_bootmem_registration::{
+    Disposition, Fate, PageRun, Piece, PieceSlot, RegisterError, Registry, SectionMetadata, SectionSlot,
+    SliceTags, Storage, Tag, TagStore, TagStoreError, User,
+};
+use sparsemem_core::presets::TinyWide;
+use sparsemem_core::{Block, NodeId, Origin, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr};
+
+/// Pages of a section.
+const SECTION: u64 = 64;
+const NODE: NodeId = NodeId::new(0);
+
+fn nr(section: u64) -> SectionNr {
+    SectionNr::new(section)
+}
+
+fn pages(first: u64, count: u64) -> PhysRange {
+    PhysRange::new(PhysAddr::new(first << 12), PhysAddr::new((first + count) << 12)).unwrap()
+}
+
+/// A block of boot, which nobody touches.
+fn block(bytes: PhysRange) -> Block {
+    let layout = Layout::from_size_align(usize::try_from(bytes.count().get()).unwrap(), 1).unwrap();
+    // SAFETY: the registry looks at the numbers only, and the block is never given to a provider.
+    unsafe { Block::from_parts(NonNull::dangling(), bytes.start(), layout, Origin::Boot) }
+}
+
+/// A store in which pages lose their words, as they do when their section is retired, or in which they can be read and
+/// not written.
+struct Failing<'s> {
+    words: SliceTags<'s>,
+    gone: &'s Cell<PfnRange>,
+    stuck: &'s Cell<Option<Pfn>>,
+}
+
+impl TagStore for Failing<'_> {
+    fn load(&self, page: Pfn) -> Result<Option<Tag>, TagStoreError> {
+        if self.gone.get().contains(page) {
+            Err(TagStoreError::NoPlace { page })
+        } else {
+            self.words.load(page)
+        }
+    }
+
+    fn store(&mut self, page: Pfn, tag: Option<Tag>) -> Result<(), TagStoreError> {
+        if self.gone.get().contains(page) || self.stuck.get() == Some(page) {
+            return Err(TagStoreError::NoPlace { page });
+        }
+        self.words.store(page, tag)
+    }
+}
+
+/// A registry with sections 0 to 3 over such a store.
+fn with(test: impl FnOnce(&mut Registry<'_, TinyWide, Failing<'_>>, &Cell<PfnRange>, &Cell<Option<Pfn>>)) {
+    let mut words = vec![0; 4096];
+    let (gone, stuck) = (Cell::new(PfnRange::default()), Cell::new(None));
+    let (mut sections, mut pieces) = ([SectionSlot::EMPTY; 6], [PieceSlot::EMPTY; 12]);
+    let storage = Storage { sections: &mut sections, pieces: &mut pieces };
+    let store = Failing { words: SliceTags::new(Pfn::new(0), &mut words), gone: &gone, stuck: &stuck };
+    let mut registry = Registry::new(store, storage);
+    for section in 0..4 {
+        registry.register_section(nr(section), NODE, SectionMetadata::default()).unwrap();
+    }
+    test(&mut registry, &gone, &stuck);
+}
+
+/// The descriptors of section 1 are gone when it is forgotten: what leaves with it needs no tag, and what lies elsewhere
+/// without a descriptor is told.
+#[test]
+fn pages_without_descriptors_are_counted_unless_they_leave() {
+    with(|registry, gone, _| {
+        registry.get(Piece::memmap(nr(1), pages(SECTION, 3))).unwrap();
+        registry.get(Piece::usage(nr(1), pages(3 * SECTION, 2))).unwrap();
+        gone.set(nr(1).frames::<TinyWide>().unwrap());
+        let own = registry.release_block(&block(pages(SECTION, 3)), &mut |_| {}).unwrap();
+        assert_eq!(own, Disposition::Leaves);
+        gone.set(nr(3).frames::<TinyWide>().unwrap());
+        let released = registry.release_section(nr(1), &mut |_| {}).unwrap();
+        assert_eq!((released.free.get(), released.leaves.get(), released.untagged.get()), (2, 0, 2));
+    });
+}
+
+/// The same where a block has both kinds of pages.
+#[test]
+fn a_block_counts_the_pages_that_stay_without_a_tag() {
+    with(|registry, gone, _| {
+        let bytes = pages(2 * SECTION - 2, 3);
+        registry.get(Piece::memmap(nr(1), bytes)).unwrap();
+        gone.set(PfnRange::new(Pfn::new(0), Pfn::new(4096)).unwrap());
+        let mut told = Vec::new();
+        let decision =
+            registry.release_block(&block(bytes), &mut |run: PageRun| told.push(run.fate)).unwrap();
+        let Disposition::Mixed(released) = decision else { panic!("{decision:?}") };
+        assert_eq!((released.leaves.get(), released.free.get(), released.untagged.get()), (2, 1, 1));
+        assert_eq!(told, [Fate::Leaves, Fate::Free]);
+    });
+}
+
+/// A word that cannot be written although it could be read: the piece is refused, and the tags are as before.
+#[test]
+fn a_store_that_fails_half_way_leaves_the_tags_as_they_were() {
+    with(|registry, _, stuck| {
+        let usage = PhysRange::new(PhysAddr::new(10 << 12), PhysAddr::new((10 << 12) + 64)).unwrap();
+        registry.get(Piece::usage(nr(2), usage)).unwrap();
+        let before: Vec<_> = (0..64).map(|page| registry.tag(Pfn::new(page)).unwrap()).collect();
+        stuck.set(Some(Pfn::new(12)));
+        let over = PhysRange::new(PhysAddr::new((10 << 12) + 64), PhysAddr::new(13 << 12)).unwrap();
+        let refused = registry.get(Piece::memmap(nr(1), over)).unwrap_err();
+        assert_eq!(refused, RegisterError::Store(TagStoreError::NoPlace { page: Pfn::new(12) }));
+        let user = User::Section(nr(1));
+        assert!(registry.put(user, over, &mut |_| {}).is_err());
+        let after: Vec<_> = (0..64).map(|page| registry.tag(Pfn::new(page)).unwrap()).collect();
+        assert_eq!(after, before);
+        // As a part of a section, nothing of the section is there either.
+        let parts = [pages(20, 1), over];
+        let metadata = SectionMetadata { memmap: &parts, ..SectionMetadata::default() };
+        assert!(registry.register_section(nr(9), NODE, metadata).is_err());
+        assert_eq!((registry.sections().count(), registry.pieces().count()), (4, 1));
+        assert_eq!(registry.tag(Pfn::new(20)).unwrap(), None);
+    });
+}
