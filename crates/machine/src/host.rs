@@ -124,6 +124,11 @@ impl Reservation {
         self.keep = true;
     }
 
+    /// Whether the addresses go back to the host when this is dropped.
+    pub(crate) const fn goes(&self) -> bool {
+        !self.keep
+    }
+
     /// The address of a part, if it lies in the reservation.
     fn part(&self, offset: u64, bytes: u64) -> io::Result<*mut c_void> {
         match offset.checked_add(bytes) {

@@ -8,7 +8,8 @@
 //!    section's metadata has a physical address, possibly in another section. Only what is touched costs anything.
 //! 2. The page tables are real x86_64 tables in that memory, and every leaf is repeated as a mapping of the host. A
 //!    pointer into an unmapped part of a virtual memmap faults for real.
-//! 3. Allocators count every block, refuse what is not theirs, and fail on command ([`Faults`]).
+//! 3. Allocators count every block, refuse what is not theirs, and fail on command ([`Faults`]). Address sanitizer is
+//!    told of freed blocks, if it is there (`--cfg sparsemem_asan`).
 //!
 //! Beside it: [`HostRcu`], a reclaim domain for hosts; [`place`], which makes models too large for a stack; and
 //! [`probe`] and [`resident_bytes`], which ask the host what is mapped and what it costs.
@@ -53,6 +54,7 @@ mod host;
 mod machine;
 mod mirror;
 mod place;
+mod poison;
 mod probe;
 mod provider;
 mod ram;

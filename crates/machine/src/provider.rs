@@ -25,6 +25,11 @@ unsafe impl PhysMap for Machine {
     }
 }
 
+/// The bytes of a block.
+fn bytes_of(start: PhysAddr, layout: Layout) -> PhysRange {
+    PhysRange::from_start_count(start, ByteLen::new(layout.size() as u64)).unwrap_or_default()
+}
+
 // SAFETY: (1) a block's bytes are in no other block and stay so until it is given back (`Allocator`, invariant 1);
 // (2) what is given out is zero (`Allocator`, invariant 2); (3) the direct map stays mapped while a block is given out
 // (`Machine`, invariant 2).
@@ -39,6 +44,7 @@ unsafe impl MetadataMemory for Machine {
         let clear = |range| unsafe { ram.clear(range) };
         let phys = alloc.take(layout, node, |node| faults.limit(node), clear);
         let phys = phys.ok_or(OutOfMemory::new(layout, node))?;
+        ram.open(bytes_of(phys, layout));
         // SAFETY: the allocator gave these bytes to nobody else, aligned as asked, in this phase; the direct map
         // reaches them at this pointer.
         Ok(unsafe { Block::from_parts(self.ram.at(phys), phys, layout, self.alloc.phase()) })
@@ -51,6 +57,7 @@ unsafe impl MetadataMemory for Machine {
             return Err(Rejected { error: block.foreign(), returned: block });
         }
         let Self { alloc, ram, .. } = self;
+        ram.shut(bytes_of(block.phys(), block.layout()));
         // SAFETY: the allocator clears only memory that is free (`Dirty`, invariant 2).
         alloc.give_back(block.phys(), |range| unsafe { ram.clear(range) });
         Ok(())

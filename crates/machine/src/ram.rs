@@ -15,6 +15,7 @@ use sparsemem_core::{PhysAddr, PhysRange};
 
 use crate::config::FRAME;
 use crate::host::{Protection, Reservation, host_len};
+use crate::poison::Poison;
 use crate::{HostCall, MachineError};
 
 /// Inaccessible bytes behind the direct map.
@@ -26,6 +27,7 @@ pub(crate) struct Ram {
     file: OwnedFd,
     direct: Reservation,
     len: u64,
+    poison: Poison,
 }
 
 impl Ram {
@@ -39,7 +41,7 @@ impl Ram {
         direct
             .map(0, len, Protection::Open, file.as_fd(), 0)
             .map_err(MachineError::host(HostCall::Map, len))?;
-        Ok(Self { file, direct, len })
+        Ok(Self { file, direct, len, poison: Poison::default() })
     }
 
     /// Where the byte at `at` is reached; an address beyond the end leads into the guard.
@@ -96,6 +98,16 @@ impl Ram {
         rustix::fs::fallocate(&self.file, flags, start, bytes)
     }
 
+    /// Lets a block be touched that was just given out.
+    pub(crate) fn open(&self, block: PhysRange) {
+        self.poison.open(self.at(block.start()), host_len(block.count().get()));
+    }
+
+    /// Has address sanitizer stop whoever touches a block that came back.
+    pub(crate) fn shut(&self, block: PhysRange) {
+        self.poison.shut(self.at(block.start()), host_len(block.count().get()));
+    }
+
     /// Writes zeros.
     ///
     /// # Safety
@@ -104,6 +116,14 @@ impl Ram {
     unsafe fn fill_zero(&self, start: u64, end: u64) {
         let bytes = host_len(end.min(self.len).saturating_sub(start));
         let start = self.at(PhysAddr::new(start));
+        if cfg!(sparsemem_asan) {
+            // Through the file: for the sanitizer these bytes may be shut.
+            let zeros = vec![0; bytes];
+            let offset = start.addr().get().wrapping_sub(self.direct.start().addr().get()) as u64;
+            let written = rustix::io::pwrite(&self.file, &zeros, offset);
+            debug_assert_eq!(written, Ok(bytes), "the object has these bytes");
+            return;
+        }
         // SAFETY: (1) the bytes end within the direct map, which is mapped for writing; (2) the caller promises that
         // nobody else uses them.
         unsafe { start.write_bytes(0, bytes) };
@@ -118,5 +138,13 @@ impl Ram {
     /// Leaves everything mapped for good.
     pub(crate) fn keep_mapped(&mut self) {
         self.direct.keep_mapped();
+    }
+}
+
+impl Drop for Ram {
+    fn drop(&mut self) {
+        if self.direct.goes() {
+            self.poison.open_all(self.direct.start(), host_len(self.len));
+        }
     }
 }

@@ -1,23 +1,42 @@
-//! A reclaim domain for programs with an operating system: correctness before speed.
+//! A reclaim domain for programs with an operating system.
+//!
+//! Readers count themselves in and out, each thread in a counter of its own as far as they go, so that readers do not
+//! wait for each other. There are two sets of counters, and a phase that says which one new readers use; whoever waits
+//! turns the phase, so that a stream of readers cannot hold it up (the algorithm of Linux' `srcu`, as its documentation
+//! tells it).
 //!
 //! # Invariants
 //!
-//! 1. `active` counts, per phase, the guards that were made in it and are not gone.
-//! 2. The phase only grows, and every synchronize makes it grow: guards made after the call count in a later phase.
+//! 1. A guard is counted in exactly one counter from its making to its end, and leaves the one that it entered.
+//! 2. One synchronize of a domain runs at a time. When it begins, the counters that new readers do not use are zero, but
+//!    for readers who looked at the phase before it was last turned and were slow to count themselves.
+//! 3. **Store, fence, load on both sides.** A reader counts itself before it looks for anything; whoever waits takes
+//!    things out of sight before it looks at the counters. So either the reader is seen, or it finds nothing.
 
 use std::any::TypeId;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+// Not those of `sparsemem_core::primitive`: a model checker brings a domain of its own.
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use sparsemem_core::{GracePeriod, Reclaim};
 
+/// Counters per phase. More threads than that share them.
+const SHARDS: usize = 32;
+/// How often who waits looks again at once, before it sleeps between looks.
+const LOOKS: u32 = 64;
+/// How long it sleeps then.
+const NAP: Duration = Duration::from_micros(50);
+
 /// A domain of readers. Each `Tag` makes an independent one; the type is the domain, and there is no value of it.
 ///
-/// Entering takes a lock for a few instructions and never waits for a grace period. Readers may nest. A synchronize
-/// waits for the guards that existed when it was called and for no others, so a stream of readers cannot hold it up.
+/// Entering is one addition and a barrier, and never waits. Readers may nest. A synchronize waits for the guards that
+/// existed when it was called; readers that come later do not hold it up. Who waits looks again and again.
 ///
 /// ```
 /// use sparsemem_core::{GracePeriod, Reclaim};
@@ -35,28 +54,36 @@ pub struct HostRcu<Tag: 'static> {
 /// Proof that a reader is inside its domain.
 #[must_use = "the reader leaves when the guard is dropped"]
 pub struct HostGuard<Tag: 'static> {
-    domain: &'static Domain,
-    phase: u64,
+    counter: &'static AtomicU64,
     tag: PhantomData<fn() -> Tag>,
+}
+
+/// The counters of some threads: one per phase, in a cache line that no other threads use.
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard {
+    phases: [AtomicU64; 2],
 }
 
 /// Readers and phases of one domain.
 #[derive(Default)]
 struct Domain {
-    readers: Mutex<Readers>,
-    left: Condvar,
-}
-
-#[derive(Default)]
-struct Readers {
-    phase: u64,
-    active: BTreeMap<u64, u64>,
+    /// Its lowest bit says which counters new readers use.
+    phase: AtomicUsize,
+    shards: [Shard; SHARDS],
+    /// Held by the one who waits.
+    waiting: Mutex<()>,
 }
 
 /// Every domain that was ever used. They are never freed: there is one per type.
 static DOMAINS: LazyLock<Mutex<HashMap<TypeId, &'static Domain>>> = LazyLock::new(Mutex::default);
 
+/// How many threads have asked for a shard.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
 thread_local! {
+    /// Which counters this thread uses.
+    static SHARD: Cell<Option<usize>> = const { Cell::new(None) };
     /// The domains that this thread has used; a handful.
     static KNOWN: RefCell<Vec<(TypeId, &'static Domain)>> = const { RefCell::new(Vec::new()) };
 }
@@ -88,50 +115,74 @@ impl Domain {
         lock(&DOMAINS).entry(tag).or_insert_with(|| Box::leak(Box::default()))
     }
 
-    /// Counts a reader in; the answer is the phase that it counts in.
-    fn enter(&self) -> u64 {
-        let mut readers = lock(&self.readers);
-        let phase = readers.phase;
-        *readers.active.entry(phase).or_default() += 1;
-        phase
-    }
-
-    /// Counts a reader out.
-    fn leave(&self, phase: u64) {
-        let mut readers = lock(&self.readers);
-        let Some(count) = readers.active.get_mut(&phase) else { return };
-        *count -= 1;
-        if *count == 0 {
-            readers.active.remove(&phase);
-            self.left.notify_all();
-        }
+    /// Counts a reader in; the answer is the counter that it counts in.
+    fn enter(&'static self) -> &'static AtomicU64 {
+        let shard = self.shards.get(shard()).unwrap_or(&self.shards[0]);
+        // Relaxed: an old phase is as good, only that somebody may wait longer (invariant 2).
+        let [even, odd] = &shard.phases;
+        let counter = if self.phase.load(Ordering::Relaxed).is_multiple_of(2) { even } else { odd };
+        // Relaxed: the fence orders it.
+        counter.fetch_add(1, Ordering::Relaxed);
+        // Pairs with the fence in `wait_for`: the count is seen there, or what was taken out of sight is seen here.
+        fence(Ordering::SeqCst);
+        counter
     }
 
     /// Waits for every reader of this and earlier phases.
     fn synchronize(&self) {
-        let mut readers = lock(&self.readers);
-        let mine = readers.phase;
-        readers.phase += 1;
-        while readers.active.range(..=mine).next().is_some() {
-            readers = self.left.wait(readers).unwrap_or_else(PoisonError::into_inner);
+        let _alone = lock(&self.waiting);
+        // Relaxed: only who holds the lock changes it.
+        let phase = self.phase.load(Ordering::Relaxed);
+        // Readers who were slow to count themselves in the phase before.
+        self.wait_for(phase.wrapping_add(1));
+        // Relaxed: whoever sees the old phase is waited for below, or is slow and of the next synchronize.
+        self.phase.store(phase.wrapping_add(1), Ordering::Relaxed);
+        self.wait_for(phase);
+    }
+
+    /// Waits until each counter of a phase was zero once.
+    fn wait_for(&self, phase: usize) {
+        // Pairs with the fence in `enter`.
+        fence(Ordering::SeqCst);
+        for Shard { phases: [even, odd] } in &self.shards {
+            let counter = if phase.is_multiple_of(2) { even } else { odd };
+            let mut looks = 0;
+            // Acquire: pairs with the Release in `drop`, so that what the readers did happens before.
+            while counter.load(Ordering::Acquire) != 0 {
+                looks += 1;
+                if looks < LOOKS { thread::yield_now() } else { thread::sleep(NAP) }
+            }
         }
     }
 }
 
-// SAFETY: (1) `enter` counts the guard in the phase of the moment; (2) a synchronize that starts later waits for that
-// phase and all before it (invariant 2); (3) only dropping the guard counts it out. A guard that is forgotten counts
-// for ever, so synchronize waits for ever, which is safe.
+/// The counters that this thread uses.
+fn shard() -> usize {
+    let of = |shard: &Cell<Option<usize>>| {
+        // Relaxed: any number will do.
+        let mine = shard.get().unwrap_or_else(|| THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS);
+        shard.set(Some(mine));
+        mine
+    };
+    // A thread that is ending may have lost its own.
+    SHARD.try_with(of).unwrap_or(0)
+}
+
+// SAFETY: (1) `enter` counts the guard, in either phase; (2) a synchronize that starts later looks at every counter of both
+// phases after it started, and goes on only when it was zero; (3) only dropping the guard counts it out. A guard that is
+// forgotten counts for ever, so synchronize waits for ever, which is safe.
 unsafe impl<Tag: 'static> Reclaim for HostRcu<Tag> {
     type Guard = HostGuard<Tag>;
 
     fn enter() -> Self::Guard {
-        let domain = Domain::of::<Tag>();
-        HostGuard { domain, phase: domain.enter(), tag: PhantomData }
+        HostGuard { counter: Domain::of::<Tag>().enter(), tag: PhantomData }
     }
 }
 
-// SAFETY: (1) as above, it returns only when no guard of its phase or an earlier one is left; (2) a reader's last act
-// is to release the lock that synchronize takes before it returns, so what the reader did happens before.
+// SAFETY: (1) as above, it returns only when every guard that existed when it was called is gone; (2) a reader's last act
+// is a Release on its counter, which all later additions continue and which is loaded with Acquire here, so what the
+// reader did happens before; (3) a guard that was not seen was counted after the fence of `wait_for`, so its reader sees
+// what happened before the call (invariant 3).
 unsafe impl<Tag: 'static> GracePeriod for HostRcu<Tag> {
     fn synchronize() {
         Domain::of::<Tag>().synchronize();
@@ -140,12 +191,13 @@ unsafe impl<Tag: 'static> GracePeriod for HostRcu<Tag> {
 
 impl<Tag: 'static> Drop for HostGuard<Tag> {
     fn drop(&mut self) {
-        self.domain.leave(self.phase);
+        // Release: pairs with the Acquire in `wait_for`.
+        self.counter.fetch_sub(1, Ordering::Release);
     }
 }
 
 impl<Tag: 'static> fmt::Debug for HostGuard<Tag> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HostGuard").field("phase", &self.phase).finish_non_exhaustive()
+        f.debug_struct("HostGuard").finish_non_exhaustive()
     }
 }

@@ -99,3 +99,66 @@ fn what_a_reader_found_lives_while_it_reads() {
     // SAFETY: the last value, and all threads are gone.
     drop(unsafe { Box::from_raw(shared.into_inner()) });
 }
+
+/// Threads share counters when there are many: whoever is the last to leave is waited for.
+#[test]
+fn every_one_of_many_threads_is_waited_for() {
+    struct Many;
+    const THREADS: usize = 70;
+    for last in [0, 13, 31, 50, 69] {
+        let (inside, entered) = mpsc::channel();
+        let (done, waits) = mpsc::channel();
+        thread::scope(|scope| {
+            let mut stay: Vec<_> = (0..THREADS)
+                .map(|_| {
+                    let (stay, left) = mpsc::channel::<()>();
+                    let inside = inside.clone();
+                    scope.spawn(move || {
+                        let _guard = HostRcu::<Many>::enter();
+                        inside.send(()).unwrap();
+                        // Until the other end is dropped.
+                        let _ = left.recv();
+                    });
+                    // One after the other, so that each has counters of its own as far as they go.
+                    entered.recv().unwrap();
+                    stay
+                })
+                .collect();
+            scope.spawn(move || {
+                HostRcu::<Many>::synchronize();
+                done.send(()).unwrap();
+            });
+            let last = stay.swap_remove(last);
+            drop(stay);
+            assert!(waits.recv_timeout(MOMENT).is_err(), "the last was not waited for");
+            drop(last);
+            waits.recv_timeout(PATIENCE).unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_stream_of_readers_does_not_hold_it_up() {
+    struct Stream;
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                // There is always one inside: the next comes before the last one goes.
+                let mut guard = HostRcu::<Stream>::enter();
+                while !stop.load(Ordering::Relaxed) {
+                    let next = HostRcu::<Stream>::enter();
+                    drop(std::mem::replace(&mut guard, next));
+                }
+            });
+        }
+        let (done, waits) = mpsc::channel();
+        scope.spawn(move || {
+            (0..100).for_each(|_| HostRcu::<Stream>::synchronize());
+            done.send(()).unwrap();
+        });
+        let in_time = waits.recv_timeout(PATIENCE);
+        stop.store(true, Ordering::Relaxed);
+        in_time.unwrap();
+    });
+}
