@@ -41,6 +41,7 @@ mod boot;
 mod control;
 mod descriptor;
 mod flags;
+mod fresh;
 mod geometry;
 mod ids;
 mod lookup;
@@ -68,6 +69,7 @@ pub use control::{
 };
 pub use descriptor::{Page, PageDescriptor, SectionStamp, initialise};
 pub use flags::{SECTION_FLAG_BITS, SectionFlags};
+pub use fresh::initialise_fresh;
 pub use geometry::{BitWords, Geometry, SectionShape, presets};
 pub use ids::{NodeId, RootNr, SectionNr, SubsectionIdx};
 pub use lookup::LookupError;

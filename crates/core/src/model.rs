@@ -25,6 +25,9 @@ type Guard<M> = <<M as MemoryModel>::Reclaim as Reclaim>::Guard;
 /// A descriptor that [`MemoryModel::lookup_with`] returns is mapped, aligned and initialised (at least to zero bytes)
 /// until its frame is retired and a grace period of [`MemoryModel::Reclaim`] has passed after that, or until somebody
 /// with `&mut` of the model tears it down, which guards do not hold off; two frames never share a descriptor.
+///
+/// The frames of a subsection are valid together, and their descriptors lie one after the other: a pointer to one of them
+/// may be moved to, and used for, every other.
 pub unsafe trait MemoryModel: Sync {
     /// Sizes of pages, subsections and sections.
     type Geometry: Geometry;

@@ -68,7 +68,7 @@ fn existing<T: SectionTable>(table: &T, nr: SectionNr) -> Option<SectionMemmap<T
 }
 
 // SAFETY: the word holds the section's own block, moved back by the section's first frame (`SectionWord::mapped`), so
-// all three ways lead to the block's descriptor of that frame.
+// all three ways lead to the block's descriptor of that frame; pointers keep the provenance of the whole block.
 unsafe impl<T: SectionTable<Page: SectionStamp>> Placement<T> for Encoded {
     const NAME: &'static str = T::ENCODED_MODEL;
 

@@ -10,7 +10,8 @@ use crate::{SectionTable, SectionWord};
 ///
 /// # Safety
 ///
-/// For a valid frame all three methods speak of the one descriptor that [`Populate::populate`] made for the frame.
+/// For a valid frame all three methods speak of the one descriptor that [`Populate::populate`] made for the frame, and
+/// pointers to descriptors of a subsection's frames lie one after the other and may be used for each other.
 pub unsafe trait Placement<T: SectionTable>: Send + Sync {
     /// The name of the model over table `T`.
     const NAME: &'static str;

@@ -76,7 +76,8 @@ impl<B: ArrayBase> VirtualArray<B> {
     }
 }
 
-// SAFETY: all three ways are the same arithmetic on the same base, and elements of different frames are different.
+// SAFETY: all three ways are the same arithmetic on the same base, and elements of different frames are different and
+// follow each other; pointers keep the provenance of the base, which is that of the whole array.
 unsafe impl<T: SectionTable, B: ArrayBase> Placement<T> for VirtualArray<B> {
     const NAME: &'static str = "vmemmap";
 

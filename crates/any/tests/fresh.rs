@@ -1,0 +1,58 @@
+//! Descriptors that are initialised as a whole are those that are initialised one by one, on every model.
+
+use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{
+    BootModel, MemoryModel, MemoryRange, NeverReclaim, NodeId, Page, PageCount, Pfn, PfnRange, PhysAddr,
+    PhysRange, SectionShape, initialise, initialise_fresh,
+};
+use sparsemem_machine::{Machine, MachineConfig, place};
+use sparsemem_sparse_extreme::SparseExtreme;
+use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+
+const BYTES: u64 = 300 << 20;
+
+fn machine() -> Machine {
+    let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(BYTES)).unwrap();
+    Machine::new(&MachineConfig::new().memory(memory, NodeId::new(0)).vmemmap_bytes(1 << 30)).unwrap()
+}
+
+/// Every byte of a descriptor, and the frame that leads back to.
+fn seen<M: MemoryModel<Page = Page>>(model: &M, pfn: Pfn) -> ([u8; 64], Pfn) {
+    let page = model.lookup(pfn).unwrap();
+    // SAFETY: the descriptor is mapped, and nobody writes now.
+    let bytes = unsafe { page.cast::<[u8; 64]>().read() };
+    // SAFETY: the frame is valid and initialised.
+    (bytes, unsafe { model.pfn_of(page) })
+}
+
+fn check<M: BootModel<Machine, Page = Page>>(model: &mut M, mut machine: Machine) {
+    let frames = PfnRange::from_start_count(Pfn::new(0), PageCount::new(BYTES / X86_64::PAGE_SIZE)).unwrap();
+    let memory = core::iter::once(MemoryRange { frames, node: NodeId::new(0) });
+    assert_eq!(model.boot(&mut machine, memory, &mut |_| {}).unwrap().sections, 3);
+    // The whole of the last section is valid: it is early.
+    let all = PfnRange::new(Pfn::new(0), Pfn::new(4 * X86_64::PAGES_PER_SECTION)).unwrap();
+    let valid = PageCount::new(3 * X86_64::PAGES_PER_SECTION);
+    // SAFETY: nobody uses the descriptors yet.
+    assert_eq!(unsafe { initialise_fresh(model, all) }, valid);
+    let samples = [0, 1, 0x7fff, 0x8000, 0x1_7fff].map(Pfn::new);
+    let fresh = samples.map(|pfn| seen(model, pfn));
+    assert_eq!(fresh.map(|(_, pfn)| pfn), samples, "the way back works");
+    assert_eq!(initialise(model, all), valid);
+    assert_eq!(samples.map(|pfn| seen(model, pfn)), fresh, "both make the same");
+    model.tear_down(&mut machine).unwrap();
+}
+
+#[test]
+fn fresh_descriptors_are_as_if_initialised_one_by_one() {
+    const SECTIONS: usize = X86_64::NR_SECTIONS_LEN;
+    const ROOTS: usize = X86_64::NR_ROOTS_LEN;
+    check(&mut *place::<ClassicSparse<X86_64, Page, NeverReclaim, SECTIONS>>(), machine());
+    check(&mut *place::<SparseExtreme<X86_64, Page, NeverReclaim, ROOTS>>(), machine());
+    let (mut array, machine) =
+        (place::<Vmemmap<X86_64, Page, NeverReclaim, DynamicBase, ROOTS>>(), machine());
+    let bytes = machine.window().count().get();
+    // SAFETY: the window is for this model alone, and the model is new.
+    unsafe { array.placement().base().reserve(machine.window_ptr(), bytes) };
+    check(&mut *array, machine);
+}
