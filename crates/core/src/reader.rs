@@ -10,7 +10,16 @@ use crate::{LookupError, MemoryModel, Pfn, Reclaim};
 
 /// Looks frames up and lends their descriptors.
 ///
-/// A page cannot outlive the reader that found it:
+/// A page may be used for as long as the reader that found it:
+///
+/// ```
+/// # use sparsemem_core::{MemoryModel, Pfn, Reader};
+/// fn borrow<'r, M: MemoryModel>(reader: &'r Reader<'_, M>) -> Option<&'r M::Page> {
+///     reader.page(Pfn::new(1))
+/// }
+/// ```
+///
+/// It cannot outlive it:
 ///
 /// ```compile_fail
 /// # use sparsemem_core::{MemoryModel, Pfn};

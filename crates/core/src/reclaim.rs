@@ -35,7 +35,14 @@ pub unsafe trait GracePeriod: Reclaim {
 
 /// The domain of kernels that never remove memory: readers cost nothing, and nothing is ever freed under them.
 ///
-/// It does not implement [`GracePeriod`], and so there is no way to remove memory with it:
+/// It does not implement [`GracePeriod`], and so there is no way to remove memory with it. It will do for readers:
+///
+/// ```
+/// fn needs_readers<R: sparsemem_core::Reclaim>() {}
+/// needs_readers::<sparsemem_core::NeverReclaim>();
+/// ```
+///
+/// Waiting for its readers is not:
 ///
 /// ```compile_fail
 /// fn needs_grace_period<R: sparsemem_core::GracePeriod>() {}

@@ -32,6 +32,8 @@ mod encoded;
 mod entry;
 mod flat;
 mod give_back;
+#[cfg(doctest)]
+mod impossible;
 mod install;
 mod mark;
 mod model;

@@ -50,6 +50,8 @@
 mod altmap;
 mod array;
 mod base;
+#[cfg(doctest)]
+mod impossible;
 mod neighbours;
 mod populate;
 mod tables;

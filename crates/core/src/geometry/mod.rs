@@ -6,6 +6,8 @@
 //! 2. Whatever uses a geometry evaluates [`SectionShape::CHECK`] first, so an impossible one does not compile.
 
 mod bits;
+#[cfg(doctest)]
+mod impossible;
 pub mod presets;
 
 pub use bits::BitWords;
