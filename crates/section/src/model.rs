@@ -113,7 +113,8 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> SparseModel<T, S, R> {
 // subsection is populated (or the section early); such a frame's descriptors exist by the contract of `Populate`, and
 // are published before the word and the bit (crate invariant 1). (2) They are taken back by `depopulate` only, whose
 // callers clear word or bit first and then wait for readers, or have `&mut` of the model. (3) A placement gives
-// different frames different descriptors.
+// different frames different descriptors, and those of a subsection one after the other. (4) Validity is kept per
+// subsection, or per section.
 unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for SparseModel<T, S, R> {
     type Geometry = T::Geometry;
     type Page = T::Page;
@@ -146,6 +147,16 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
         }
         // SAFETY: the word has a memmap, and an online frame is a valid one.
         Some(unsafe { self.placement.descriptor(word, pfn) })
+    }
+
+    #[inline]
+    fn is_valid(&self, pfn: Pfn) -> bool {
+        // Not through `lookup`: where the descriptor would be need not be found out.
+        let guard = R::enter();
+        self.entry(pfn.section::<T::Geometry>(), &guard).is_some_and(|entry| {
+            let word = entry.word();
+            word.has_memmap() && Self::covers(entry, word, pfn, &guard)
+        })
     }
 
     #[inline]
