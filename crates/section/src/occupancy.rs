@@ -12,7 +12,7 @@ use sparsemem_core::primitive::{AtomicU64, Ordering};
 use sparsemem_core::{atomic_array, const_fn};
 
 /// Words of the lower level; a model checker's atomics are dear, so it gets few.
-const WORDS: usize = if cfg!(sparsemem_loom) { 1 } else { 512 };
+const WORDS: usize = if cfg!(sparsemem_loom) { 2 } else { 512 };
 /// Words of the upper level.
 const TOPS: usize = WORDS.div_ceil(64);
 

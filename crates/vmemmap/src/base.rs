@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 
 use sparsemem_core::primitive::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use sparsemem_core::{ArrayPlace, ZeroIsNew};
+#[cfg(not(sparsemem_loom))]
 use sparsemem_section::ConstNew;
 
 /// The place of the array.

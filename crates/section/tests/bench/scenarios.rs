@@ -1,0 +1,230 @@
+//! What readers and a writer do to each other. Each scenario is a test of every model.
+
+use sparsemem_core::{
+    BootModel, MarkModel, MemoryModel, MemoryRange, NodeId, Pfn, Reclaim, RetireModel, SectionFlags,
+    SectionNr,
+};
+
+use super::race::{
+    ROOT, SECTION, SUBSECTION, explore, frames, install, is_caught, look, nothing, race, race_of, retire,
+};
+use super::usage::CheckedUsage;
+use super::{DomainOf, Subject, ledger};
+
+/// Every scenario for a model: a module of tests. `$subject` is generic over the domain of readers.
+#[macro_export]
+macro_rules! scenarios {
+    ($module:ident, $subject:ident) => {
+        mod $module {
+            use super::*;
+            use $crate::bench::domain::{Impatient, Patient};
+
+            $crate::scenarios!(
+                @ $subject<Patient>:
+                a_lookup_against_an_installation_sees_all_or_nothing,
+                a_lookup_against_an_installation_in_an_old_root_sees_all_or_nothing,
+                a_lookup_against_a_removal_finds_live_memory,
+                two_readers_against_a_removal_find_live_memory,
+                a_lookup_against_a_new_root_sees_its_entries,
+                a_lookup_against_the_release_of_a_root_touches_no_freed_entry,
+                a_lookup_against_a_leaving_subsection_finds_live_memory,
+                a_lookup_against_an_arriving_subsection_finds_live_memory,
+                a_neighbour_stays_while_a_section_leaves,
+                a_section_that_leaves_and_comes_back_is_live_when_found,
+                a_walk_against_a_removal_ends,
+                what_a_lookup_finds_a_walk_finds,
+                an_online_lookup_against_offline_and_removal_finds_live_memory,
+                a_lookup_against_boot_sees_all_or_nothing,
+                the_order_of_cve_2023_52489_is_caught,
+                a_memmap_that_goes_before_its_word_is_caught
+            );
+            $crate::scenarios!(@ $subject<Impatient>: a_domain_that_does_not_wait_is_caught);
+        }
+    };
+    (@ $subject:ty: $($name:ident),*) => {
+        $(#[test] fn $name() { $crate::bench::scenarios::$name::<$subject>(); })*
+    };
+}
+
+/// A section is seen as a whole: once its word says that there is a memmap, all that was installed with it is found.
+fn whole_or_not_at_all<S: Subject>(model: &S::Model) {
+    let flags = model.section(SectionNr::new(0)).flags;
+    let seen = look::<S>(model, &[0, SUBSECTION]);
+    assert!(!seen[0] || seen[1], "a section was seen in part");
+    assert!(!flags.contains(SectionFlags::HAS_MEM_MAP) || seen[0], "a word was seen before what it leads to");
+}
+
+/// Looks at a whole section.
+fn look_at_section<S: Subject>(model: &S::Model) {
+    look::<S>(model, &[0, SUBSECTION]);
+}
+
+pub(crate) fn a_lookup_against_an_installation_sees_all_or_nothing<S: Subject>() {
+    explore(|| race::<S>(nothing::<S>(), whole_or_not_at_all::<S>, install::<S>(0, SECTION)));
+}
+
+pub(crate) fn a_lookup_against_an_installation_in_an_old_root_sees_all_or_nothing<S: Subject>() {
+    explore(|| race::<S>(install::<S>(SECTION, SECTION), whole_or_not_at_all::<S>, install::<S>(0, SECTION)));
+}
+
+pub(crate) fn a_lookup_against_a_removal_finds_live_memory<S: Subject>() {
+    explore(|| race::<S>(install::<S>(0, SECTION), look_at_section::<S>, retire::<S>(0, SECTION)));
+}
+
+pub(crate) fn two_readers_against_a_removal_find_live_memory<S: Subject>() {
+    explore(|| {
+        let read = |model: &S::Model| drop(look::<S>(model, &[0]));
+        race_of::<S>(2, install::<S>(0, SECTION), read, retire::<S>(0, SECTION));
+    });
+}
+
+pub(crate) fn a_lookup_against_a_new_root_sees_its_entries<S: Subject>() {
+    explore(|| {
+        let read = |model: &S::Model| {
+            let seen = look::<S>(model, &[ROOT, 0]);
+            assert!(seen[1], "section 0 was there all along");
+        };
+        race::<S>(install::<S>(0, SECTION), read, install::<S>(ROOT, SECTION));
+    });
+}
+
+pub(crate) fn a_lookup_against_the_release_of_a_root_touches_no_freed_entry<S: Subject>() {
+    explore(|| {
+        // Another section of the root is looked up: its entry goes with the root.
+        let read = |model: &S::Model| assert_eq!(look::<S>(model, &[ROOT + SECTION]), [false]);
+        race::<S>(install::<S>(ROOT, SECTION), read, retire::<S>(ROOT, SECTION));
+    });
+}
+
+pub(crate) fn a_lookup_against_a_leaving_subsection_finds_live_memory<S: Subject>() {
+    explore(|| {
+        let read = |model: &S::Model| {
+            let seen = look::<S>(model, &[0, SUBSECTION]);
+            assert!(seen[1], "the other subsection stays");
+        };
+        race::<S>(install::<S>(0, SECTION), read, retire::<S>(0, SUBSECTION));
+    });
+}
+
+pub(crate) fn a_lookup_against_an_arriving_subsection_finds_live_memory<S: Subject>() {
+    explore(|| {
+        let read = |model: &S::Model| {
+            let seen = look::<S>(model, &[0, SUBSECTION]);
+            assert!(seen[1], "the other subsection is there");
+        };
+        race::<S>(install::<S>(SUBSECTION, SUBSECTION), read, install::<S>(0, SUBSECTION));
+    });
+}
+
+pub(crate) fn a_neighbour_stays_while_a_section_leaves<S: Subject>() {
+    explore(|| {
+        let ready = |model: &S::Model, env: &mut S::Env| {
+            install::<S>(0, SECTION)(model, env);
+            install::<S>(SECTION, SECTION)(model, env);
+        };
+        let read = |model: &S::Model| {
+            let seen = look::<S>(model, &[0, SECTION]);
+            assert!(seen[1], "the neighbour stays");
+        };
+        race::<S>(ready, read, retire::<S>(0, SECTION));
+    });
+}
+
+pub(crate) fn a_section_that_leaves_and_comes_back_is_live_when_found<S: Subject>() {
+    explore(|| {
+        race::<S>(install::<S>(0, SECTION), look_at_section::<S>, |model, env| {
+            retire::<S>(0, SECTION)(model, env);
+            install::<S>(0, SECTION)(model, env);
+        });
+    });
+}
+
+pub(crate) fn a_walk_against_a_removal_ends<S: Subject>() {
+    explore(|| {
+        let ready = |model: &S::Model, env: &mut S::Env| {
+            install::<S>(0, SECTION)(model, env);
+            install::<S>(ROOT, SECTION)(model, env);
+        };
+        let read = |model: &S::Model| {
+            let sections: Vec<_> = model.present_sections().map(SectionNr::get).collect();
+            assert!(sections == [0, ROOT / SECTION] || sections == [0], "{sections:?}");
+        };
+        race::<S>(ready, read, retire::<S>(ROOT, SECTION));
+    });
+}
+
+pub(crate) fn what_a_lookup_finds_a_walk_finds<S: Subject>() {
+    explore(|| {
+        let read = |model: &S::Model| {
+            // What is found stays, so the walks need not be under the same guard.
+            if look::<S>(model, &[ROOT]) == [true] {
+                assert_eq!(model.next_present(SectionNr::new(0)), Some(SectionNr::new(ROOT / SECTION)));
+                assert!(model.next_valid(frames(0, 2 * ROOT)).is_some());
+            }
+        };
+        race::<S>(nothing::<S>(), read, install::<S>(ROOT, SECTION));
+    });
+}
+
+pub(crate) fn an_online_lookup_against_offline_and_removal_finds_live_memory<S: Subject>() {
+    explore(|| {
+        let read = |model: &S::Model| {
+            let guard = DomainOf::<S>::enter();
+            let found = model.lookup_online_with(Pfn::new(0), &guard);
+            loom::thread::yield_now();
+            if let Some(page) = found {
+                ledger::assert_live(page.as_ptr().addr());
+            }
+        };
+        let ready = |model: &S::Model, env: &mut S::Env| {
+            install::<S>(0, SECTION)(model, env);
+            model.set_online(frames(0, SECTION)).unwrap();
+        };
+        race::<S>(ready, read, |model, env| {
+            model.set_offline(frames(0, SECTION)).unwrap();
+            retire::<S>(0, SECTION)(model, env);
+        });
+    });
+}
+
+pub(crate) fn a_lookup_against_boot_sees_all_or_nothing<S: Subject>() {
+    explore(|| {
+        race::<S>(nothing::<S>(), whole_or_not_at_all::<S>, |model, env| {
+            let range = MemoryRange { frames: frames(0, 1), node: NodeId::new(0) };
+            let up = model.boot(env, core::iter::once(range), &mut |event| panic!("{event:?}")).unwrap();
+            assert_eq!(up.sections, 1);
+            assert!(model.section(SectionNr::new(0)).flags.contains(SectionFlags::EARLY));
+        });
+    });
+}
+
+/// What the ledger says of a reader who is cheated.
+const GIVEN_BACK: &str = "was touched after it was given back";
+
+/// Removes a section after some of its memory was given back: free before unpublish.
+fn too_early<S: Subject>(size: Option<usize>) -> bool {
+    is_caught(GIVEN_BACK, move || {
+        race::<S>(install::<S>(0, SECTION), look_at_section::<S>, move |model, env| {
+            ledger::write_off_too_early(size);
+            loom::thread::yield_now();
+            let _ = model.retire(env, frames(0, SECTION)).unwrap();
+        });
+    })
+}
+
+/// The usage went before the word that leads to it.
+pub(crate) fn the_order_of_cve_2023_52489_is_caught<S: Subject>() {
+    assert!(too_early::<S>(Some(size_of::<CheckedUsage>())));
+}
+
+/// Everything went before the word: Linux frees the memmap so to this day.
+pub(crate) fn a_memmap_that_goes_before_its_word_is_caught<S: Subject>() {
+    assert!(too_early::<S>(None));
+}
+
+/// The removal of the third scenario, by a writer who does not wait for readers.
+pub(crate) fn a_domain_that_does_not_wait_is_caught<S: Subject>() {
+    assert!(is_caught(GIVEN_BACK, || {
+        race::<S>(install::<S>(0, SECTION), look_at_section::<S>, retire::<S>(0, SECTION));
+    }));
+}

@@ -1,0 +1,204 @@
+//! Every order of readers and a writer on the virtual array, over both tables.
+//!
+//! Run with `RUSTFLAGS="--cfg sparsemem_loom" cargo test --release -p sparsemem-vmemmap --test loom`. Tables, array and
+//! page tables are the real ones. A model checker cannot map memory, so what a processor would do with a virtual address
+//! is done by the [`ledger`](bench::ledger): readers ask it about the addresses that lookups give them, and it follows the mappings that
+//! the page tables had when it was last told of a change. What it does not show: stale translations, which no memory
+//! model knows of; that nothing is given back before the flush is tested with the page tables.
+//!
+//! The sizes of descriptors say who shares a page: nobody, a section's two subsections, or two sections. A page that is
+//! shared stays until its last user is gone.
+#![cfg(sparsemem_loom)]
+#![allow(clippy::cast_possible_truncation, reason = "numbers of a tiny geometry, addresses of a 64-bit host")]
+
+#[path = "../../section/tests/bench/mod.rs"]
+mod bench;
+
+use std::alloc::Layout;
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use sparsemem_core::presets::Minute;
+use sparsemem_core::{
+    AddressSpace, Block, ForeignBlock, GracePeriod, LeafSize, LinkRefused, MetadataMemory, NodeId,
+    OutOfMemory, PagingDepth, PhysAddr, PhysMap, Rejected, SectionShape, VirtAddr, VirtRange,
+};
+use sparsemem_section::{FlatTable, RootedTable, SparseModel};
+use sparsemem_vmemmap::{ArrayBase, Claim, VirtualArray};
+
+use bench::Subject;
+use bench::ledger;
+use bench::mapping;
+use bench::memory::{Descriptor, Memory};
+use bench::usage::CheckedUsage;
+
+/// Bytes of the array: one large leaf, of which only the first pages are ever mapped.
+const ARRAY: usize = 2 << 20;
+const PAGE: usize = 4 << 10;
+
+thread_local! {
+    /// Addresses for the array. There is memory behind them, for descriptors are zeroed through them; what is mapped
+    /// there, the ledger knows.
+    static WINDOW: NonNull<u8> = {
+        // SAFETY: the layout is not empty.
+        NonNull::new(unsafe { std::alloc::alloc_zeroed(Layout::from_size_align(ARRAY, ARRAY).unwrap()) }).unwrap()
+    };
+    /// The top-level table of the execution that runs.
+    static ROOT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The array's place.
+struct Place {
+    start: NonNull<u8>,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { start: WINDOW.with(|window| *window) }
+    }
+}
+
+// SAFETY: addresses, which belong to the process.
+unsafe impl Send for Place {}
+// SAFETY: as above.
+unsafe impl Sync for Place {}
+
+// SAFETY: the start never changes, and one model at a time runs on a thread of the host.
+unsafe impl ArrayBase for Place {
+    fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    fn len_bytes(&self) -> u64 {
+        ARRAY as u64
+    }
+
+    fn claim(&self) -> Claim {
+        Claim::Own
+    }
+}
+
+/// Memory with an address space.
+struct Mapped;
+
+// SAFETY: that of the memory.
+unsafe impl PhysMap for Mapped {
+    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
+        Memory.phys_to_virt(at)
+    }
+
+    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
+        Memory.virt_to_phys(at)
+    }
+}
+
+// SAFETY: that of the memory.
+unsafe impl MetadataMemory for Mapped {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        Memory.alloc_zeroed(layout, node)
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        Memory.free(block)
+    }
+}
+
+// SAFETY: the root is live until the execution ends; nobody but the model changes its tables; the ledger forgets what a
+// flush finds without an entry.
+unsafe impl AddressSpace for Mapped {
+    fn root(&self) -> PhysAddr {
+        PhysAddr::new(ROOT.get() as u64)
+    }
+
+    fn depth(&self) -> PagingDepth {
+        PagingDepth::Four
+    }
+
+    fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
+        assert_eq!(size, LeafSize::Size4KiB);
+        let at = at.get() as usize;
+        mapping::map(at..at + PAGE, to.get() as usize);
+        Ok(())
+    }
+
+    fn flush(&mut self, range: VirtRange) {
+        let range = range.start().get() as usize..range.end().get() as usize;
+        for at in mapping::mapped_in(&range) {
+            if !has_entry(at) {
+                mapping::unmap(at);
+            }
+        }
+    }
+}
+
+/// Whether the tables lead anywhere.
+fn has_entry(at: usize) -> bool {
+    let mut table = ROOT.get();
+    for level in (0..4).rev() {
+        let index = at >> (12 + 9 * level) & 511;
+        let entry: *const u64 = core::ptr::with_exposed_provenance(table + 8 * index);
+        // SAFETY: a table of the execution, which stays allocated until it ends; only this thread of the host runs.
+        let entry = unsafe { entry.read() } as usize;
+        if entry & 1 == 0 {
+            return false;
+        }
+        table = entry & 0x000f_ffff_ffff_f000;
+    }
+    true
+}
+
+type Flat<const BYTES: usize> =
+    FlatTable<Minute, Descriptor<BYTES>, CheckedUsage, { Minute::NR_SECTIONS_LEN }>;
+type Rooted<const BYTES: usize> =
+    RootedTable<Minute, Descriptor<BYTES>, CheckedUsage, { Minute::NR_ROOTS_LEN }>;
+
+/// Declares a subject: a table.
+macro_rules! subject {
+    ($(#[$doc:meta])* $name:ident: $table:ty) => {
+        $(#[$doc])*
+        struct $name<R>(PhantomData<R>);
+
+        impl<R: GracePeriod> Subject for $name<R> {
+            type Env = Mapped;
+            type Model = SparseModel<$table, VirtualArray<Place>, R>;
+
+            fn model() -> Self::Model {
+                let page = Layout::from_size_align(PAGE, PAGE).unwrap();
+                ROOT.set(ledger::allocate(page).expose_provenance());
+                SparseModel::with(<$table>::new(), VirtualArray::default())
+            }
+
+            fn env() -> Mapped {
+                Mapped
+            }
+        }
+    };
+}
+
+subject! {
+    /// A page per subsection.
+    Own: Rooted<2048>
+}
+
+subject! {
+    /// A page per section: it stays while one of the two subsections does.
+    OfSection: Rooted<1024>
+}
+
+subject! {
+    /// A page per two sections.
+    OfNeighbours: Rooted<512>
+}
+
+subject! {
+    /// The same over the flat table.
+    FlatOfNeighbours: Flat<512>
+}
+
+const _: () = assert!(size_of::<Descriptor<2048>>() == 2048 && size_of::<Descriptor<512>>() == 512);
+
+scenarios!(own_pages, Own);
+scenarios!(pages_of_a_section, OfSection);
+scenarios!(pages_of_neighbours, OfNeighbours);
+scenarios!(flat_pages_of_neighbours, FlatOfNeighbours);
