@@ -1,15 +1,18 @@
 //! The environment with an altmap before it, block by block: whose memory it is, how it is zeroed, what is refused.
 
 use std::alloc::Layout;
+use std::ptr::NonNull;
 
+use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::{Arm64Page64K, X86_64};
 use sparsemem_core::{
-    AddressSpace, Block, Geometry, InstallModel, MemoryModel, MetadataMemory, NodeId, Origin, Page,
-    PageCount, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, RetireModel, SectionShape,
+    AddressSpace, Block, ByteLen, ForeignBlock, Geometry, InstallModel, LeafSize, Left, LinkRefused,
+    MemoryModel, MetadataMemory, NodeId, Origin, OutOfMemory, Page, PageCount, PagingDepth, Pfn, PfnRange,
+    PhysAddr, PhysMap, PhysRange, Rejected, RetireModel, SectionShape, VirtAddr, VirtRange,
 };
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
 use sparsemem_vmemmap::{
-    Altmap, AltmapSpec, DynamicBase, FramePool, MemmapRule, Vmemmap, WithAltmap, room_needed,
+    Altmap, AltmapSpec, DynamicBase, FramePool, MemmapRule, StillInUse, Vmemmap, WithAltmap, room_needed,
 };
 
 const MIB: u64 = 1 << 20;
@@ -161,6 +164,86 @@ fn forged_blocks_are_refused() {
     assert!(free(&mut env, twice).is_err(), "a double free");
 }
 
+/// An address space that differs from the defaults in everything, and notes what it is told.
+#[derive(Default)]
+struct Odd {
+    told: Vec<String>,
+}
+
+// SAFETY: nothing is ever reached through it.
+unsafe impl PhysMap for Odd {
+    fn phys_to_virt(&self, _at: PhysAddr) -> NonNull<u8> {
+        NonNull::dangling()
+    }
+
+    fn virt_to_phys(&self, _at: NonNull<u8>) -> Option<PhysAddr> {
+        Some(PhysAddr::new(7))
+    }
+}
+
+// SAFETY: it has no memory.
+unsafe impl MetadataMemory for Odd {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        Err(OutOfMemory::new(layout, node))
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        Err(Rejected { error: block.foreign(), returned: block })
+    }
+}
+
+// SAFETY: no model is given it.
+unsafe impl AddressSpace for Odd {
+    fn root(&self) -> PhysAddr {
+        PhysAddr::new(0x7000)
+    }
+
+    fn depth(&self) -> PagingDepth {
+        PagingDepth::Five
+    }
+
+    fn largest_leaf(&self) -> LeafSize {
+        LeafSize::Size1GiB
+    }
+
+    fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
+        self.told.push(format!("linked {at} to {to}, {size:?}"));
+        Err(LinkRefused { at })
+    }
+
+    fn root_changed(&mut self, at: VirtAddr) {
+        self.told.push(format!("root changed at {at}"));
+    }
+
+    fn flush(&mut self, range: VirtRange) {
+        self.told.push(format!("flush {range}"));
+    }
+}
+
+/// What is lost on the way would be a stale translation on another processor, or in another address space.
+#[test]
+fn the_address_space_behind_hears_everything() {
+    let (mut odd, mut words) = (Odd::default(), [0; 8]);
+    let mut altmap = claim::<X86_64>(spec::<X86_64>(0, 16), &mut words);
+    let at = VirtAddr::new(1 << 21);
+    let range = VirtRange::from_start_count(at, ByteLen::new(1 << 12)).unwrap();
+    let mut env = before(&mut odd, &mut altmap);
+    assert_eq!((env.root(), env.depth()), (PhysAddr::new(0x7000), PagingDepth::Five));
+    assert_eq!(
+        (env.largest_leaf(), env.virt_to_phys(NonNull::dangling())),
+        (LeafSize::Size1GiB, Some(PhysAddr::new(7)))
+    );
+    assert_eq!(env.linked(at, PhysAddr::new(0x5000), LeafSize::Size2MiB), Err(LinkRefused { at }));
+    env.root_changed(at);
+    env.flush(range);
+    let heard = [
+        format!("linked {at} to {}, Size2MiB", PhysAddr::new(0x5000)),
+        format!("root changed at {at}"),
+        format!("flush {range}"),
+    ];
+    assert_eq!(odd.told, heard);
+}
+
 /// T-10 with an altmap: subsections come and go one by one, eight base pages each.
 #[test]
 fn subsections_take_base_pages_of_the_device() {
@@ -198,4 +281,37 @@ fn subsections_take_base_pages_of_the_device() {
     }
     assert_eq!(machine.balance().total().bytes, ram);
     assert!(altmap.release().is_ok());
+}
+
+/// Two devices share a section of a table model: one block holds the descriptors of both, and lies in the one that came
+/// first. It may be unplugged when its altmap says so, not when its own frames are retired.
+#[test]
+fn a_neighbour_keeps_the_altmap_in_use() {
+    struct Table;
+    let mut machine = machine();
+    let model = place::<ClassicSparse<X86_64, Page, HostRcu<Table>, { X86_64::NR_SECTIONS_LEN }>>();
+    let (mut words, mut more) = ([0; 64], [0; 64]);
+    let mut first = claim::<X86_64>(spec::<X86_64>(0, 512), &mut words);
+    let mut second = claim::<X86_64>(spec::<X86_64>(4 * MIB, 512), &mut more);
+    let frames = |start: u64| {
+        PfnRange::from_start_count(Pfn::new((DEVICE + start) >> 12), PageCount::new(1024)).unwrap()
+    };
+    model.install(&mut before(&mut machine, &mut first), frames(0), NODE).unwrap();
+    // What is there already needs no room.
+    second.check_add(&*model, MemmapRule::SectionBlocks, frames(4 * MIB)).unwrap();
+    model.install(&mut before(&mut machine, &mut second), frames(4 * MIB), NODE).unwrap();
+    assert_eq!((first.in_use().get(), second.in_use().get()), (512, 0));
+
+    let retired = model.retire(&mut before(&mut machine, &mut first), frames(0)).unwrap();
+    assert_eq!((retired.left, retired.refused), (Left::Partial, 0));
+    assert!(model.is_valid(frames(4 * MIB).start()) && !model.is_valid(frames(0).start()));
+    let refused = first.release().unwrap_err();
+    assert_eq!(refused.error, StillInUse { base: frames(0).start(), in_use: PageCount::new(512) });
+    let mut first = refused.returned;
+    // The neighbour goes through both altmaps.
+    let mut behind = before(&mut machine, &mut first);
+    let retired = model.retire(&mut before(&mut behind, &mut second), frames(4 * MIB)).unwrap();
+    assert_eq!((retired.left, retired.refused), (Left::Nothing, 0));
+    assert!(first.release().is_ok() && second.release().is_ok());
+    assert!(machine.balance().is_zero());
 }

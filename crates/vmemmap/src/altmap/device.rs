@@ -84,6 +84,10 @@ impl<'w, G: Geometry> Altmap<'w, G> {
 
     /// Gives the frames back to the device.
     ///
+    /// That its own frames are retired is not enough: a section's memmap, or a large leaf, that lies here may also hold
+    /// descriptors of neighbours. It comes back when the last of them is retired through an environment in which this
+    /// altmap stands, before or behind others.
+    ///
     /// Source: Linux warns when a device is unmapped with its altmap in use.
     ///
     /// # Errors
