@@ -22,7 +22,6 @@
 
 #![deny(unsafe_code)]
 
-mod backend;
 mod engine;
 #[allow(unsafe_code, reason = "is the memory of the models, and promises what they need")]
 mod environment;
@@ -37,8 +36,8 @@ mod view;
 
 use std::time::Instant;
 
-pub use backend::Backend;
 pub use report::{Discrepancy, Progress, Report};
+pub use sparsemem_any::Backend;
 
 use engine::{Finding, Tally};
 use plan::Part;

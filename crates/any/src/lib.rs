@@ -5,7 +5,7 @@
 //! a trait of another crate. `AnyLookup` can be used as `dyn` as well.
 //!
 //! ```
-//! use sparsemem_any::{AnyLookup, AnyModel};
+//! use sparsemem_any::{AnyLookup, AnyModel, Backend};
 //! use sparsemem_classic_sparse::ClassicSparse;
 //! use sparsemem_core::presets::Tiny;
 //! use sparsemem_core::{NeverReclaim, Page, Pfn, SectionShape};
@@ -16,14 +16,17 @@
 //! static CLASSIC: ClassicSparse<Tiny, Page, NeverReclaim, SECTIONS> = ClassicSparse::new();
 //!
 //! let model: AnyModel<'_, Tiny, Page, NeverReclaim, SECTIONS, ROOTS> = AnyModel::from(&CLASSIC);
-//! assert_eq!(model.model_name(), "classic-sparse");
+//! assert_eq!(model.backend(), Backend::ClassicSparse);
 //! assert!(model.find(Pfn::new(3)).is_none());
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod backend;
+
 use core::ptr::NonNull;
 
+pub use backend::{Backend, UnknownBackend};
 use enum_dispatch::enum_dispatch;
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::{
@@ -111,4 +114,21 @@ where
     SparseExtreme(&'m SparseExtreme<G, P, R, ROOTS>),
     /// [`Vmemmap`] at a place found out at run time.
     Vmemmap(&'m Vmemmap<G, P, R, DynamicBase, ROOTS>),
+}
+
+impl<G, P, R, const SECTIONS: usize, const ROOTS: usize> AnyModel<'_, G, P, R, SECTIONS, ROOTS>
+where
+    G: Geometry,
+    P: SectionStamp,
+    R: Reclaim,
+{
+    /// Which of them it is.
+    #[must_use]
+    pub const fn backend(&self) -> Backend {
+        match self {
+            Self::ClassicSparse(_) => Backend::ClassicSparse,
+            Self::SparseExtreme(_) => Backend::SparseExtreme,
+            Self::Vmemmap(_) => Backend::Vmemmap,
+        }
+    }
 }

@@ -1,8 +1,16 @@
 //! The backends, by the names that people type.
 
-use std::fmt;
+use core::fmt;
+use core::str::FromStr;
 
 /// A memory model of the workspace.
+///
+/// ```
+/// use sparsemem_any::Backend;
+///
+/// assert_eq!("sparse-extreme".parse(), Ok(Backend::SparseExtreme));
+/// assert!("flatmem".parse::<Backend>().is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Backend {
     /// A flat section table; descriptors through the section word.
@@ -17,7 +25,7 @@ impl Backend {
     /// All of them, in the order of reports.
     pub const ALL: [Self; 3] = [Self::ClassicSparse, Self::SparseExtreme, Self::Vmemmap];
 
-    /// The name that reports and commands use.
+    /// The name that reports, commands and features use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -28,8 +36,29 @@ impl Backend {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for Backend {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+/// A name that no backend has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such backend; there are classic-sparse, sparse-extreme and vmemmap")]
+pub struct UnknownBackend;
+
+impl FromStr for Backend {
+    type Err = UnknownBackend;
+
+    fn from_str(name: &str) -> Result<Self, UnknownBackend> {
+        let found = Self::ALL.into_iter().find(|backend| backend.name() == name);
+        found.ok_or(UnknownBackend)
     }
 }

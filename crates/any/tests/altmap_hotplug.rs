@@ -1,0 +1,241 @@
+//! Devices, and memory that hosts its own memmap, through hotplug and an altmap, with everything that can fail failing.
+//!
+//! The complete state is compared: words and bits, tables and allocators of the machine, blocks, resources, and the
+//! frames of the altmap.
+
+mod common;
+
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{
+    BootModel, ByteLen, InstallModel, MarkModel, MemoryModel, MemoryRange, Origin, Page, PageCount, Pfn,
+    PfnRange, PhysRange, RetireModel, SectionNr, SectionState,
+};
+use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Resource, Storage, Unfinished};
+use sparsemem_machine::{Machine, StateDigest, Which};
+use sparsemem_vmemmap::{Altmap, AltmapSpec, FramePool, WithAltmap};
+
+use common::{Bench, NODE, frames};
+
+type Env<'a, 'w> = WithAltmap<'a, 'w, X86_64, Machine>;
+
+/// First section of the memory of devices, at 4 GiB.
+const DEVICE: u64 = 32;
+
+/// What the tests need of a model.
+trait Model:
+    BootModel<Machine>
+    + MarkModel
+    + MemoryModel<Geometry = X86_64, Page = Page>
+    + RetireModel<Machine>
+    + for<'a, 'w> InstallModel<Env<'a, 'w>>
+    + for<'a, 'w> RetireModel<Env<'a, 'w>>
+{
+}
+
+impl<M> Model for M where
+    M: BootModel<Machine>
+        + MarkModel
+        + MemoryModel<Geometry = X86_64, Page = Page>
+        + RetireModel<Machine>
+        + for<'a, 'w> InstallModel<Env<'a, 'w>>
+        + for<'a, 'w> RetireModel<Env<'a, 'w>>
+{
+}
+
+on_every_model!(
+    a_device_comes_whole_or_not_at_all,
+    a_device_whose_altmap_runs_out_leaves_nothing,
+    memory_that_hosts_itself_comes_whole_or_not_at_all,
+    a_device_that_goes_without_its_altmap_loses_its_blocks,
+);
+
+/// An operation with an environment that has an altmap.
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    AddDevice(PfnRange),
+    RemoveDevice(PfnRange),
+    AddMemory(PfnRange, PageCount),
+    RemoveMemory(PfnRange),
+}
+
+/// A booted model with hotplug, and an altmap for what is added.
+struct Stage<'m, 'w, M: MemoryModel> {
+    model: &'m M,
+    machine: Machine,
+    hotplug: Hotplug<'m, M>,
+    altmap: Altmap<'w, X86_64>,
+}
+
+/// Everything that can be seen.
+#[derive(Debug, PartialEq)]
+struct State {
+    machine: StateDigest,
+    sections: Vec<SectionState>,
+    blocks: Vec<MemoryBlock>,
+    resources: Vec<Resource>,
+    unfinished: Option<Unfinished>,
+    altmap: String,
+}
+
+/// Boots with two sections of RAM, and runs a test.
+fn stage<M: Model>(bench: Bench<M>, spec: AltmapSpec, test: impl FnOnce(&mut Stage<'_, '_, M>)) {
+    let Bench { model, mut machine } = bench;
+    let ram = frames(0, 0, 128);
+    let memory = MemoryRange { frames: ram, node: NODE };
+    model.boot(&mut machine, core::iter::once(memory), &mut |event| panic!("{event:?}")).unwrap();
+    machine.finish_boot();
+    let (mut blocks, mut resources) = ([None; 16], [None; 16]);
+    let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
+    let limits = Limits::new(BlockSize::new(ByteLen::new(128 << 20)).unwrap());
+    let mut hotplug = Hotplug::new(&*model, limits, storage);
+    let bytes = PhysRange::new(ram.start().phys::<X86_64>().unwrap(), ram.end().phys::<X86_64>().unwrap());
+    hotplug.adopt_boot(bytes.unwrap(), NODE).unwrap();
+    let mut words = vec![0; usize::try_from(FramePool::words_needed(spec.free())).unwrap()];
+    // SAFETY: the altmap lies in memory of devices, which nothing else uses.
+    let altmap = unsafe { Altmap::claim(spec, &mut words) }.unwrap();
+    test(&mut Stage { model: &*model, machine, hotplug, altmap });
+}
+
+impl<M: Model> Stage<'_, '_, M> {
+    fn state(&self) -> State {
+        let sections = [0, 1, 2, DEVICE, DEVICE + 1, DEVICE + 2, DEVICE + 3].map(SectionNr::new);
+        State {
+            machine: self.machine.state_digest(),
+            sections: sections.iter().map(|nr| self.model.section(*nr)).collect(),
+            blocks: self.hotplug.blocks().iter().copied().collect(),
+            resources: self.hotplug.resources().iter().copied().collect(),
+            unfinished: self.hotplug.unfinished(),
+            altmap: format!("{:?}", self.altmap),
+        }
+    }
+
+    fn apply(&mut self, op: Op) -> Result<(), String> {
+        let Self { machine, hotplug, altmap, .. } = self;
+        // SAFETY: the direct map of the machine reaches all its memory.
+        let env = &mut unsafe { WithAltmap::new(machine, altmap) };
+        let removed = match op {
+            Op::AddDevice(frames) => {
+                return hotplug.add_device(env, frames, NODE, "device").map_err(|error| error.to_string());
+            }
+            Op::AddMemory(frames, memmap) => {
+                let ram = Ram::default().hosting(memmap);
+                return hotplug.add_memory(env, frames, NODE, ram).map_err(|error| error.to_string());
+            }
+            Op::RemoveDevice(frames) => hotplug.remove_device(env, frames),
+            Op::RemoveMemory(frames) => hotplug.remove_memory(env, frames),
+        };
+        removed.map(|removed| assert_eq!(removed.refused, 0)).map_err(|error| error.to_string())
+    }
+
+    /// Refuses the first, second, .. request of the machine during an operation, alone and with all that follow.
+    /// Answers with how many there were.
+    fn sweep(&mut self, op: Op, back: Op) -> u64 {
+        let before = self.state();
+        let mut points = 0;
+        for persistent in [false, true] {
+            for k in 0.. {
+                let refusals = self.machine.faults().refused();
+                if persistent {
+                    self.machine.faults().fail_after(Which::All, k);
+                } else {
+                    self.machine.faults().fail_nth(Which::All, k);
+                }
+                let result = self.apply(op);
+                let met = self.machine.faults().refused() > refusals;
+                self.machine.faults().heal();
+                match result {
+                    // Nothing failed, or base pages did where a large one was refused.
+                    Ok(()) => self.apply(back).unwrap(),
+                    Err(error) => assert!(met, "{op:?} failed by itself: {error}"),
+                }
+                assert_eq!(self.state(), before, "{op:?} with request {k} refused");
+                if !met {
+                    break;
+                }
+                points += 1;
+            }
+        }
+        points
+    }
+}
+
+fn spec(reserve: u64, free: u64) -> AltmapSpec {
+    let base = SectionNr::new(DEVICE).first_pfn::<X86_64>().unwrap();
+    AltmapSpec::new(base, PageCount::new(reserve), PageCount::new(free)).unwrap()
+}
+
+/// Two and a half sections with their memmap in themselves. The first ends within a 2 MiB leaf: padding.
+fn a_device_comes_whole_or_not_at_all<M: Model>(bench: Bench<M>) {
+    let device = frames(DEVICE, 0, 160);
+    stage(bench, spec(2, 4094), |stage| {
+        let (add, remove) = (Op::AddDevice(device), Op::RemoveDevice(device));
+        let before = stage.state();
+        let added = stage.sweep(add, remove);
+        assert!(added >= 6, "three usages, alone and with all that follow: {added}");
+        let ram = stage.machine.balance();
+        stage.apply(add).unwrap();
+        assert!(stage.altmap.in_use().get() >= 1024 + 256, "{:?}", stage.altmap);
+        let grown = stage.machine.balance().of(Origin::Runtime).bytes - ram.of(Origin::Runtime).bytes;
+        assert!(grown < 64 << 10, "{grown} bytes of RAM: no memmap");
+        assert!(stage.model.is_valid(Pfn::new(device.end().get() - 1)));
+        // Removal needs no memory: nothing can fail.
+        stage.machine.faults().fail_after(Which::All, 0);
+        stage.apply(remove).unwrap();
+        stage.machine.faults().heal();
+        assert_eq!(stage.state(), before);
+        println!("{}: {added} points of failure", stage.model.name());
+    });
+}
+
+/// The altmap itself runs out, in every section of the device.
+fn a_device_whose_altmap_runs_out_leaves_nothing<M: Model>(bench: Bench<M>) {
+    let device = frames(DEVICE, 0, 192);
+    stage(bench, spec(0, 3 * 512), |stage| {
+        let before = stage.state();
+        stage.apply(Op::AddDevice(device)).unwrap();
+        stage.apply(Op::RemoveDevice(device)).unwrap();
+        assert_eq!(stage.state(), before);
+        for free in [0, 1, 7, 511, 512, 513, 1023, 1024, 1535] {
+            let mut words = vec![0; 64];
+            // SAFETY: nothing of the stage's own altmap is in use meanwhile.
+            let mut small = unsafe { Altmap::claim(spec(0, free), &mut words) }.unwrap();
+            let untouched = format!("{small:?}");
+            // SAFETY: the direct map of the machine reaches all its memory.
+            let env = &mut unsafe { WithAltmap::new(&mut stage.machine, &mut small) };
+            stage.hotplug.add_device(env, device, NODE, "device").unwrap_err();
+            assert_eq!(format!("{small:?}"), untouched, "with {free} frames");
+            assert_eq!(stage.state(), before, "with {free} frames");
+        }
+    });
+}
+
+fn memory_that_hosts_itself_comes_whole_or_not_at_all<M: Model>(bench: Bench<M>) {
+    let module = frames(DEVICE, 0, 64);
+    let spec = AltmapSpec::self_hosted::<X86_64, Page>(module).unwrap();
+    stage(bench, spec, |stage| {
+        let before = stage.state();
+        let (add, remove) = (Op::AddMemory(module, spec.offset()), Op::RemoveMemory(module));
+        assert!(stage.sweep(add, remove) >= 2);
+        stage.apply(add).unwrap();
+        assert_eq!((stage.altmap.in_use(), stage.altmap.skipped().get()), (spec.free(), 0));
+        stage.machine.faults().fail_after(Which::All, 0);
+        stage.apply(remove).unwrap();
+        stage.machine.faults().heal();
+        assert_eq!(stage.state(), before);
+    });
+}
+
+/// Removal through the machine alone: what was the device's does not become RAM, and somebody hears of it.
+fn a_device_that_goes_without_its_altmap_loses_its_blocks<M: Model>(bench: Bench<M>) {
+    let device = frames(DEVICE, 0, 128);
+    stage(bench, spec(0, 1024), |stage| {
+        let before = stage.state();
+        stage.apply(Op::AddDevice(device)).unwrap();
+        let Stage { machine, hotplug, .. } = stage;
+        let removed = hotplug.remove_device(machine, device).unwrap();
+        assert_eq!((removed.refused, removed.first_refused.unwrap().origin), (2, Origin::Altmap));
+        let after = stage.state();
+        assert_eq!((after.machine, &after.sections), (before.machine, &before.sections));
+        assert_eq!((stage.altmap.in_use().get(), &after.resources), (1024, &before.resources));
+    });
+}

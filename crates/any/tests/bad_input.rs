@@ -1,0 +1,223 @@
+//! Input that cannot be, for every operation of a model: each is refused by name, and everything stays as it was.
+
+mod common;
+
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{
+    BootError, BootEvent, BootModel, FramesError, InstallError, InstallModel, MarkError, MarkModel,
+    MemoryModel, MemoryRange, Page, PageCount, Pfn, PfnRange, RetireError, RetireModel, SectionNr,
+    SectionShape, SectionState, SubsectionBits,
+};
+use sparsemem_machine::{Machine, StateDigest};
+
+use common::{Bench, NODE, SUBSECTION, frames};
+
+/// What the tests need of a model.
+trait Model:
+    BootModel<Machine>
+    + InstallModel<Machine>
+    + MarkModel
+    + MemoryModel<Geometry = X86_64, Page = Page>
+    + RetireModel<Machine>
+{
+}
+
+impl<M> Model for M where
+    M: BootModel<Machine>
+        + InstallModel<Machine>
+        + MarkModel
+        + MemoryModel<Geometry = X86_64, Page = Page>
+        + RetireModel<Machine>
+{
+}
+
+on_every_model!(
+    ranges_that_no_operation_takes,
+    installing_what_is_there,
+    retiring_what_is_not_there_or_in_use,
+    marking_what_is_not_there_or_is_so_already,
+    booting_what_is_up_or_cannot_be,
+);
+
+/// Everything that can be seen.
+type State = (StateDigest, Vec<SectionState>, usize);
+
+impl<M: Model> Bench<M> {
+    /// Section 0 of boot, online; of section 2, subsections 4 to 7, of which 6 and 7 are online.
+    fn ready(mut self) -> Self {
+        let range = MemoryRange { frames: frames(0, 0, 64), node: NODE };
+        let Self { model, machine } = &mut self;
+        model.boot(machine, core::iter::once(range), &mut |event| panic!("{event:?}")).unwrap();
+        machine.finish_boot();
+        model.install(machine, frames(2, 4, 4), NODE).unwrap();
+        model.set_online(frames(2, 6, 2)).unwrap();
+        self
+    }
+
+    fn state(&self) -> State {
+        let last = SectionNr::new(X86_64::NR_SECTIONS - 1);
+        let sections = (0..4).map(SectionNr::new).chain([last]);
+        let states = sections.map(|nr| self.model.section(nr)).collect();
+        (self.machine.state_digest(), states, self.machine.mirrored().count())
+    }
+
+    /// Runs an operation that has to fail, and to change nothing.
+    fn refuses<T: core::fmt::Debug, E: core::fmt::Debug + PartialEq + Copy>(
+        &mut self,
+        operation: impl FnOnce(&M, &mut Machine) -> Result<T, E>,
+        why: E,
+    ) {
+        let before = self.state();
+        assert_eq!(operation(&self.model, &mut self.machine).unwrap_err(), why);
+        assert_eq!(self.state(), before, "{why:?} changed something");
+    }
+
+    /// Runs every operation that takes whole subsections of one section.
+    fn all_refuse(&mut self, frames: PfnRange, why: FramesError) {
+        self.refuses(|model, machine| model.install(machine, frames, NODE), why.into());
+        self.refuses(|model, machine| model.retire(machine, frames), RetireError::from(why));
+        self.refuses(|model, _| model.set_online(frames), MarkError::from(why));
+        self.refuses(|model, _| model.set_offline(frames), MarkError::from(why));
+        self.refuses(|model, _| model.taint(frames), MarkError::from(why));
+    }
+}
+
+fn range(start: u64, end: u64) -> PfnRange {
+    PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap()
+}
+
+fn bits(first: u64, count: u64) -> SubsectionBits {
+    SubsectionBits::touched::<X86_64>(frames(0, first, count)).unwrap()
+}
+
+/// Empty, unaligned, across a border, beyond the maximum, at the end of all numbers.
+fn ranges_that_no_operation_takes<M: Model>(bench: Bench<M>) {
+    let mut bench = bench.ready();
+    let (section, granule) = (X86_64::PAGES_PER_SECTION, SUBSECTION);
+    let last = Pfn::new(X86_64::MAX_PFN - 1);
+    let (max, top) = (X86_64::MAX_PFN, u64::MAX);
+    for start in [0, 512, section, max, top] {
+        let frames = PfnRange::empty_at(Pfn::new(start));
+        bench.all_refuse(frames, FramesError::Empty { frames });
+    }
+    for (start, end) in [(1, 512), (0, 511), (0, 1), (511, 513), (section - 1, section), (max - 1, max)] {
+        let frames = range(start, end);
+        bench.all_refuse(frames, FramesError::Unaligned { frames, granule });
+    }
+    for (start, end) in [(0, section + 512), (section - 512, section + 512), (512, max)] {
+        let frames = range(start, end);
+        let section = SectionNr::new(start / section);
+        bench.all_refuse(frames, FramesError::CrossesSection { frames, section });
+    }
+    for (start, end) in [(max, max + 512), (max - 512, max + 512), (top - 511 - 512, top - 511)] {
+        let frames = range(start, end);
+        bench.all_refuse(frames, FramesError::BeyondMaximum { frames, last });
+    }
+    // The last frame number of all belongs to no range; what ends at it is not aligned.
+    let frames = range(top - 511, top);
+    bench.all_refuse(frames, FramesError::Unaligned { frames, granule });
+    assert!(PfnRange::from_start_count(Pfn::new(top), PageCount::new(2)).is_none(), "no range wraps");
+    assert!(PfnRange::new(Pfn::new(512), Pfn::new(0)).is_err(), "no range runs backwards");
+}
+
+fn installing_what_is_there<M: Model>(bench: Bench<M>) {
+    let mut bench = bench.ready();
+    for (wanted, populated) in [
+        (frames(0, 0, 64), bits(0, 64)),
+        (frames(0, 63, 1), bits(63, 1)),
+        (frames(2, 4, 4), bits(4, 4)),
+        (frames(2, 0, 5), bits(4, 1)),
+        (frames(2, 7, 57), bits(7, 1)),
+        (frames(2, 0, 64), bits(4, 4)),
+    ] {
+        let section = wanted.start().section::<X86_64>();
+        let why = InstallError::Populated { frames: wanted, section, populated };
+        bench.refuses(|model, machine| model.install(machine, wanted, NODE), why);
+    }
+    // The last section of all has no memory behind its place in a window that is too small; a table has.
+    let last = frames(X86_64::NR_SECTIONS - 1, 0, 1);
+    let before = bench.state();
+    let Bench { model, machine } = &mut bench;
+    if model.install(machine, last, NODE).is_ok() {
+        assert_eq!(model.retire(machine, last).unwrap().refused, 0);
+    }
+    assert_eq!(bench.state(), before);
+}
+
+fn retiring_what_is_not_there_or_in_use<M: Model>(bench: Bench<M>) {
+    let mut bench = bench.ready();
+    for (wanted, absent) in [
+        (frames(1, 0, 64), bits(0, 64)),
+        (frames(300, 5, 1), bits(5, 1)),
+        (frames(X86_64::NR_SECTIONS - 1, 63, 1), bits(63, 1)),
+        (frames(2, 3, 2), bits(3, 1)),
+        (frames(2, 5, 4), bits(8, 1)),
+    ] {
+        let section = wanted.start().section::<X86_64>();
+        let why = RetireError::Absent { frames: wanted, section, absent };
+        bench.refuses(|model, machine| model.retire(machine, wanted), why);
+    }
+    for (wanted, online) in [
+        (frames(0, 0, 64), bits(0, 64)),
+        (frames(0, 9, 1), bits(9, 1)),
+        (frames(2, 4, 4), bits(6, 2)),
+        (frames(2, 7, 1), bits(7, 1)),
+    ] {
+        let section = wanted.start().section::<X86_64>();
+        let why = RetireError::Online { frames: wanted, section, online };
+        bench.refuses(|model, machine| model.retire(machine, wanted), why);
+    }
+}
+
+fn marking_what_is_not_there_or_is_so_already<M: Model>(bench: Bench<M>) {
+    let mut bench = bench.ready();
+    for (wanted, absent) in [
+        (frames(1, 0, 64), bits(0, 64)),
+        (frames(300, 5, 1), bits(5, 1)),
+        (frames(2, 3, 2), bits(3, 1)),
+        (frames(2, 0, 64), bits(0, 64).difference(bits(4, 4))),
+    ] {
+        let section = wanted.start().section::<X86_64>();
+        let why = MarkError::Absent { frames: wanted, section, absent };
+        bench.refuses(|model, _| model.set_online(wanted), why);
+        bench.refuses(|model, _| model.set_offline(wanted), why);
+        bench.refuses(|model, _| model.taint(wanted), why);
+    }
+    let section = SectionNr::new(2);
+    let (wanted, already) = (frames(2, 5, 2), bits(6, 1));
+    let online = MarkError::Already { frames: wanted, section, already };
+    bench.refuses(|model, _| model.set_online(wanted), online);
+    let already = bits(5, 1);
+    let offline = MarkError::Already { frames: wanted, section, already };
+    bench.refuses(|model, _| model.set_offline(wanted), offline);
+}
+
+fn booting_what_is_up_or_cannot_be<M: Model>(mut bench: Bench<M>) {
+    let max = X86_64::MAX_PFN;
+    let memory = |range| MemoryRange { frames: range, node: NODE };
+    // Empty, twice the same, overlapping, backwards in order, unaligned, over the end and beyond it: all of it is taken as
+    // far as it exists.
+    let ranges = [range(70_000, 70_000), range(7, 900), range(3, 8), range(7, 900)].map(memory);
+    let beyond = [range(max - 3, max + 5), range(max + 100, u64::MAX)].map(memory);
+    let Bench { model, machine } = &mut bench;
+    let mut told = Vec::new();
+    let summary = model.boot(machine, ranges.into_iter(), &mut |event| told.push(event)).unwrap();
+    assert_eq!((summary.sections, summary.lost, told.len()), (1, 0, 0));
+    assert_eq!(model.section(SectionNr::new(0)).subsections, bits(0, 2));
+    let present = SectionNr::new(0);
+    bench.refuses(
+        |model, machine| model.boot(machine, ranges.into_iter(), &mut |event| panic!("{event:?}")),
+        BootError::AlreadyUp { present },
+    );
+    let Bench { model, machine } = &mut bench;
+    model.tear_down(machine).unwrap();
+    assert!(machine.balance().is_zero());
+    let summary = model.boot(machine, beyond.into_iter(), &mut |event| told.push(event)).unwrap();
+    assert_eq!(summary.sections + summary.lost, 1, "one section has frames that exist");
+    assert_eq!(summary.beyond_maximum.get(), u64::MAX - (max + 100) + 5);
+    assert!(told.iter().all(|event| !matches!(event, BootEvent::BlockRefused { .. })));
+    model.tear_down(machine).unwrap();
+    // Down already: nothing to do.
+    model.tear_down(machine).unwrap();
+    assert!(machine.balance().is_zero());
+}
