@@ -1,22 +1,24 @@
 //! The simulated machine as the world of scenarios.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
 use sparsemem_core::{AddressSpace, LeafSize, Origin, PagingDepth, VirtAddr, VirtRange};
 use sparsemem_machine::{Access, Count, Machine, Which, probe};
-use sparsemem_scenarios::{Balance, Fault, Held, Leaf, Surroundings, World};
+use sparsemem_scenarios::{Balance, Fault, Held, Leaf, Spare, Surroundings, World};
 
 /// A machine, with the clock that its world has.
 #[derive(Debug)]
 pub(crate) struct HostWorld {
     machine: Machine,
+    spare: Option<Spare>,
     since: Instant,
 }
 
 impl HostWorld {
-    /// The world around a machine.
-    pub(crate) fn new(machine: Machine) -> Self {
-        Self { machine, since: Instant::now() }
+    /// The world around a machine, in which `spare` can be plugged.
+    pub(crate) fn new(machine: Machine, spare: Option<Spare>) -> Self {
+        Self { machine, spare, since: Instant::now() }
     }
 }
 
@@ -88,6 +90,20 @@ impl World for HostWorld {
 
     fn ticks(&self) -> u64 {
         u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn end_boot(&mut self) {
+        self.machine.finish_boot();
+    }
+
+    fn spare(&self) -> Option<Spare> {
+        self.spare
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.machine.state_digest().hash(&mut hasher);
+        hasher.finish()
     }
 }
 

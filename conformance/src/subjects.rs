@@ -8,10 +8,13 @@
 
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::{
-    BootModel, Geometry, MemoryRange, Page, PageDescriptor, SectionShape, SectionStamp, VirtAddr, presets,
+    Geometry, MemoryRange, Page, PageDescriptor, PhysAddr, PhysRange, SectionShape, SectionStamp, VirtAddr,
+    presets,
 };
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, MachineError as HostError, place};
-use sparsemem_scenarios::{ArrayFacts, Build, OddPage, Pair, Scratch, Shape, SmallPage, Subject, TableKind};
+use sparsemem_scenarios::{
+    ArrayFacts, Build, Complete, OddPage, Pair, Scratch, Shape, SmallPage, Spare, Subject, TableKind,
+};
 use sparsemem_sparse_extreme::SparseExtreme;
 use sparsemem_vmemmap::{DynamicBase, Vmemmap};
 
@@ -123,6 +126,7 @@ where
 /// Everything around a model.
 struct Stand {
     machine: Machine,
+    spare: Option<Spare>,
     build: Build,
     memory: Vec<MemoryRange>,
     _addresses: Addresses,
@@ -135,16 +139,21 @@ impl Stand {
             Backend::Vmemmap => window_bytes(&Shape::of::<G>(), size_of::<P>() as u64, setting.machine),
             _ => 0,
         };
-        let addresses = Addresses::take(end_of(setting.machine).saturating_add(window));
+        let spare = spare_range(&Shape::of::<G>(), setting.machine);
+        let end = spare.map_or(end_of(setting.machine), |range| range.end().get());
+        let addresses = Addresses::take(end.saturating_add(window));
         let mut config = MachineConfig::new()
             .depth(setting.variant.depth())
             .largest_leaf(setting.variant.largest_leaf())
             .vmemmap_bytes(window);
         config.memory.clone_from(&setting.machine.memory);
+        let config = spare.into_iter().fold(config, MachineConfig::unmanaged);
         let machine = Machine::new(&config)?;
+        // SAFETY: the machine has this memory, reaches it through its direct map, and never gives it out.
+        let spare = spare.map(|range| unsafe { Spare::new(range) });
         let memory = setting.machine.memory.iter();
         let memory = memory.map(|(range, node)| MemoryRange::from_bytes::<G>(*range, *node)).collect();
-        Ok(Self { machine, build, memory, _addresses: addresses })
+        Ok(Self { machine, spare, build, memory, _addresses: addresses })
     }
 
     /// Tells a virtual array its place.
@@ -160,10 +169,9 @@ impl Stand {
     /// Lends the model on its machine.
     fn play<M>(self, model: &mut M, play: Play<'_>)
     where
-        M: BootModel<Machine>,
-        M::Page: Scratch,
+        M: Complete<Machine, Page: Scratch>,
     {
-        let mut world = HostWorld::new(self.machine);
+        let mut world = HostWorld::new(self.machine, self.spare);
         play(&mut Pair::new(model, &mut world), self.build, &self.memory);
     }
 }
@@ -176,6 +184,19 @@ pub(crate) fn is_alone(machine: &MachineFile) -> bool {
 /// The first address behind all memory.
 fn end_of(machine: &MachineFile) -> u64 {
     machine.memory.iter().map(|(range, _)| range.end().get()).max().unwrap_or(0)
+}
+
+/// Sections between the end of memory and the device that can be plugged: room to plug RAM into.
+const GAP_SECTIONS: u64 = 8;
+/// Sections of the device.
+const DEVICE_SECTIONS: u64 = 4;
+
+/// Where a device can be plugged: some sections behind the end of memory, if the geometry has addresses there.
+fn spare_range(shape: &Shape, machine: &MachineFile) -> Option<PhysRange> {
+    let section = shape.section_bytes();
+    let start = end_of(machine).checked_next_multiple_of(section)?.checked_add(GAP_SECTIONS * section)?;
+    let end = start.checked_add(DEVICE_SECTIONS * section).filter(|end| end >> shape.physical_bits == 0)?;
+    PhysRange::new(PhysAddr::new(start), PhysAddr::new(end)).ok()
 }
 
 /// The least size of a window that can be had, so that walks over long distances are possible.

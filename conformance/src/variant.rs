@@ -33,7 +33,8 @@ const VARIED: &[&str] = &[
 ];
 
 /// Scenarios that are run where mappings are shared between sections, or many: undoing them is different.
-const VARIED_FAULTS: &[&str] = &["boot/no-memory-one-by-one", "boot/link-refused"];
+const VARIED_FAULTS: &[&str] =
+    &["boot/no-memory-one-by-one", "boot/link-refused", "hotplug/in-parts", "hotplug/every-failure"];
 
 impl Variant {
     /// The variants that have a mark of their own behind the names of scenarios.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use sparsemem_core::{LeafSize, MemoryRange, PagingDepth, VirtAddr};
+use sparsemem_vmemmap::MemmapRule;
 
 use crate::{Shape, Subject};
 
@@ -81,6 +82,15 @@ impl Facts {
     #[must_use]
     pub fn section_limit(&self) -> u64 {
         self.frame_limit() / self.shape.section_frames()
+    }
+
+    /// How the model lays its memmap out.
+    #[must_use]
+    pub const fn memmap_rule(&self) -> MemmapRule {
+        match self.build.array {
+            Some(_) => MemmapRule::ArrayLeaves,
+            None => MemmapRule::SectionBlocks,
+        }
     }
 
     /// Bytes of the descriptors of a section.

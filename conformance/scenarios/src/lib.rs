@@ -9,7 +9,8 @@
 //!
 //! 1. A scenario never asks which backend it has: it asks [`Facts`] what the model is built of.
 //! 2. Every expectation that is not met becomes a [`Failure`] that says what, where, expected and found.
-//! 3. Unsafe code is in two modules: the unchecked lookups under test, and the descriptors for tests.
+//! 3. Unsafe code is in three modules: the unchecked lookups under test, the descriptors for tests, and the device whose
+//!    memory holds its own memmap.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -21,25 +22,31 @@ mod failure;
 mod lookup;
 mod memmap;
 mod oracle;
+mod plug;
 mod registry;
 mod sample;
 mod scratch;
 mod shape;
 mod shortage;
+mod spare;
 mod stage;
 mod subject;
 mod teardown;
 mod unchecked;
+mod view;
 mod walk;
 mod world;
 
 pub use facts::{ArrayFacts, Build, Facts, SkipReason, Suits, TableKind, suits, touched_sections};
 pub use failure::{Failure, Place, expect, expect_eq};
 pub use oracle::{Oracle, numbers, range};
-pub use registry::{ALL, Ended, Play, Scenario, find, run};
+pub use plug::{Memmap, Obstacle, Plug, PlugError, Snapshot, Step};
+pub use registry::{ALL, Ended, Play, Scenario, Tally, find, run};
 pub use sample::{excerpt, frames as sample_frames, sections as sample_sections, spread, valid_frames};
 pub use scratch::{OddPage, Scratch, SmallPage};
 pub use shape::Shape;
+pub use spare::Spare;
 pub use stage::{Booted, Stage};
-pub use subject::{Pages, Pair, Subject};
+pub use subject::{Complete, Pair, Subject};
+pub use view::{Pages, View};
 pub use world::{Balance, Fault, Held, Leaf, Surroundings, World};

@@ -8,8 +8,9 @@
 use sparsemem_core::MemoryRange;
 
 use crate::facts::{Suits, suits};
+use crate::stage::Notes;
 use crate::{
-    Build, Facts, Failure, SkipReason, Stage, Subject, boot, lookup, memmap, shortage, teardown, walk,
+    Build, Facts, Failure, SkipReason, Stage, Subject, boot, lookup, memmap, plug, shortage, teardown, walk,
 };
 
 /// A scenario's function.
@@ -104,13 +105,40 @@ pub const ALL: &[Scenario] = &[
         "a model that was taken down comes up again as the first time"),
     scenario("reader/guard", lookup::reader, suits::memory, &["O-102", "I-16"],
         "a reader sees what lookups see"),
+    scenario("hotplug/comes-and-goes", plug::life::comes_and_goes, suits::memory, &["H-17", "H-41", "H-52", "I-15", "I-20"],
+        "RAM that comes, goes online, offline and away again leaves everything as it was"),
+    scenario("hotplug/in-parts", plug::life::in_parts, suits::memory, &["T-10", "O-100", "I-12"],
+        "two devices with different lives inside one section do not disturb each other"),
+    scenario("hotplug/early-hole", plug::life::early_hole, suits::memory, &["O-100", "O-101", "H-62", "I-15"],
+        "a device in a hole of a boot section uses the descriptors that are there, and leaves them there"),
+    scenario("hotplug/boot-memory-goes", plug::life::boot_memory_goes, suits::memory, &["H-20", "I-11", "I-21"],
+        "RAM of boot goes offline and away, and comes again"),
+    scenario("hotplug/refusals", plug::refusals::refusals, suits::memory, &["H-01", "H-07", "H-12", "H-20", "T-25", "T-29"],
+        "what is not possible is refused in words that name it, and changes nothing"),
+    scenario("hotplug/every-failure", plug::failures::with_ram, suits::memory, &["I-14", "D-02", "T-15", "T-23", "T-24", "I-23"],
+        "whatever allocation, mapping, notifier or allocator refuses, everything is as before"),
+    scenario("hotplug/every-failure-altmap", plug::failures::with_altmap, suits::memory, &["I-14", "A-11", "T-15"],
+        "the same where the memmap lies in what is added"),
+    scenario("altmap/takes-no-ram", plug::altmap::takes_no_ram, suits::memory, &["A-01", "A-02", "A-21", "I-13"],
+        "a device, and RAM, with the memmap in its own memory takes RAM for tables and usages only"),
+    scenario("altmap/hosts-itself", plug::altmap::hosts_itself, suits::memory, &["A-21", "A-24", "A-25"],
+        "RAM whose memmap lies in itself goes online without those frames, offline, and away"),
+    scenario("altmap/refusals", plug::altmap::refusals, suits::memory, &["A-07", "A-08", "T-13"],
+        "an altmap that is not of the request, too small or in use is refused before anything is added"),
 ];
+
+/// What a scenario did on the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many times something was made to fail: an allocation, a mapping, a notifier, the page allocator.
+    pub failure_points: u64,
+}
 
 /// How a scenario that did not fail ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// Everything was as expected.
-    Passed,
+    Passed(Tally),
     /// It does not suit.
     Skipped(SkipReason),
 }
@@ -137,9 +165,11 @@ pub fn run(
         return Ok(Ended::Skipped(reason));
     }
     let before = subject.world().balance();
-    let mut stage = Stage { subject, memory, facts };
+    let mut stage = Stage::new(subject, memory, facts);
     let played = (scenario.play)(&mut stage);
     stage.subject.world_mut().heal();
     let down = stage.tear_down_to(&before);
-    played.and(down.map_err(|failure| failure.during("after the scenario"))).map(|()| Ended::Passed)
+    played.and(down.map_err(|failure| failure.during("after the scenario")))?;
+    let Notes { tally, unsuited } = stage.notes;
+    Ok(unsuited.map_or(Ended::Passed(tally), Ended::Skipped))
 }

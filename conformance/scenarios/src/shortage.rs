@@ -67,9 +67,14 @@ fn each(stage: &mut Stage<'_>, fault: impl Fn(u64) -> Fault) -> Result<(), Failu
     let mut nth = 1;
     while survives(stage, &memory, fault(nth))? > 0 {
         expect(nth < ENDLESS, Place::Model, "requests of a boot", "an end of them", nth)?;
-        nth += 1 + nth.saturating_sub(DENSE) / 3;
+        nth = after(nth);
     }
     Ok(())
+}
+
+/// The fault to try after the n-th: the next one, or a later one if there were many.
+pub(crate) const fn after(nth: u64) -> u64 {
+    nth + 1 + nth.saturating_sub(DENSE) / 3
 }
 
 /// How many sections to try every fault on: fewer if each of them may take many mappings.
@@ -94,6 +99,7 @@ fn survives(stage: &mut Stage<'_>, memory: &[MemoryRange], fault: Fault) -> Resu
     let during = |failure: Failure| failure.during(format!("{fault:?}"));
     let before = stage.world().balance();
     let (booted, refused) = boot_with(stage, memory, fault).map_err(during)?;
+    stage.notes.tally.failure_points += u64::from(refused > 0);
     only_the_told_are_lost(stage, memory, &booted, refused).map_err(during)?;
     stage.tear_down_to(&before).map_err(during)?;
     Ok(refused)

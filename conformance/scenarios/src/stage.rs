@@ -12,7 +12,8 @@ use alloc::vec::Vec;
 use sparsemem_core::{BootEvent, BootSummary, MemoryRange, SectionNr, SectionState};
 
 use crate::failure::{Place, expect_eq};
-use crate::{Balance, Facts, Failure, Oracle, Subject, World};
+use crate::plug::{Plug, Site};
+use crate::{Balance, Facts, Failure, Oracle, SkipReason, Subject, Tally, World};
 
 /// What a boot did and told.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +60,9 @@ impl Booted {
     }
 }
 
+/// What is done with a plugged model, at the places of its machine.
+pub(crate) type Plugging<'p> = &'p mut dyn FnMut(&mut dyn Plug, &Site, &mut Notes) -> Result<(), Failure>;
+
 /// Where a scenario plays.
 pub struct Stage<'s> {
     /// The model and its world.
@@ -67,6 +71,31 @@ pub struct Stage<'s> {
     pub memory: &'s [MemoryRange],
     /// What is known of all of them.
     pub facts: Facts,
+    /// What is said of the play besides its outcome.
+    pub(crate) notes: Notes,
+}
+
+/// What is said of a play besides its outcome.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    /// What was done so far.
+    pub(crate) tally: Tally,
+    /// Why the scenario does not suit after all, if that showed only after boot.
+    pub(crate) unsuited: Option<SkipReason>,
+}
+
+impl Notes {
+    /// The machine has not what the scenario is about.
+    pub(crate) fn does_not_suit(&mut self, why: &str) {
+        self.unsuited = Some(SkipReason::new(why));
+    }
+}
+
+impl<'s> Stage<'s> {
+    /// A stage on which nothing was played yet.
+    pub(crate) fn new(subject: &'s mut dyn Subject, memory: &'s [MemoryRange], facts: Facts) -> Self {
+        Self { subject, memory, facts, notes: Notes::default() }
+    }
 }
 
 impl Stage<'_> {
@@ -141,6 +170,27 @@ impl Stage<'_> {
         expect_eq(Place::Model, "outstanding after teardown", before, &self.world().balance())?;
         expect_eq(Place::Model, "first section after teardown", &None, &self.first_present())?;
         self.mappings_agree()
+    }
+
+    /// Boots from the machine's memory and lends the model, plugged, with the places where something can come and go.
+    ///
+    /// # Errors
+    ///
+    /// What `play` says, or that the model does not come up.
+    pub(crate) fn plug(&mut self, play: Plugging<'_>) -> Result<(), Failure> {
+        let (memory, rule) = (self.memory, self.facts.memmap_rule());
+        let (oracle, _) = self.boot()?;
+        match Site::new(&self.facts, &oracle, memory, self.world().spare()) {
+            Ok(site) => {
+                let Self { subject, notes, .. } = self;
+                subject.world_mut().end_boot();
+                subject.plug(memory, rule, &mut |plug| play(plug, &site, notes))
+            }
+            Err(reason) => {
+                self.notes.unsuited = Some(reason);
+                Ok(())
+            }
+        }
     }
 
     /// Fails unless page tables and processor agree.

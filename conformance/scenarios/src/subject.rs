@@ -1,49 +1,24 @@
 //! The model under test, without its types.
 //!
-//! [`Subject`] repeats the model's traits with numbers in the place of types. So a scenario is compiled once, not once
-//! per backend, geometry and descriptor, and a test can put a liar between a scenario and a model without unsafe code.
-//! [`Pair`] makes a subject of any model and its surroundings, by calling the model's own methods and nothing else.
+//! [`Subject`] repeats the changing half of the model's traits, as [`View`] does the looking half. [`Pair`] makes a
+//! subject of any model and its surroundings, by calling the model's own methods and nothing else.
 //!
 //! # Invariants
 //!
 //! 1. Every method of the model's traits is called by the method of the same name.
 
-use alloc::vec::Vec;
-
 use sparsemem_core::{
-    BootError, BootEvent, BootModel, BootSummary, Footprint, LookupError, MemoryModel, MemoryRange, Pfn,
-    PfnRange, Reader, Reclaim, SectionNr, SectionState, TearDownError,
+    BootError, BootEvent, BootModel, BootSummary, InstallModel, MarkModel, MemoryModel, MemoryRange,
+    RetireModel, TearDownError,
 };
+use sparsemem_vmemmap::{MemmapRule, WithAltmap};
 
-use crate::{Scratch, Shape, Surroundings, World, unchecked};
-
-/// Descriptors, as seen through one reader.
-pub trait Pages {
-    /// The descriptor of a frame.
-    fn page(&self, pfn: Pfn) -> Option<&dyn Scratch>;
-
-    /// The descriptor of a frame that is online.
-    fn online_page(&self, pfn: Pfn) -> Option<&dyn Scratch>;
-
-    /// As [`Pages::page`], with a reason.
-    ///
-    /// # Errors
-    ///
-    /// As the reader says.
-    fn explain(&self, pfn: Pfn) -> Result<&dyn Scratch, LookupError>;
-}
+use crate::plug::{Plug, Plugged};
+use crate::view::Parts;
+use crate::{Failure, Scratch, Surroundings, View, World};
 
 /// A model and the world around it.
-pub trait Subject {
-    /// The model's name.
-    fn name(&self) -> &'static str;
-
-    /// The geometry's raw numbers.
-    fn shape(&self) -> Shape;
-
-    /// Bytes of a descriptor.
-    fn descriptor_bytes(&self) -> u64;
-
+pub trait Subject: View {
     /// Brings the model up.
     ///
     /// # Errors
@@ -62,54 +37,42 @@ pub trait Subject {
     /// As the model says.
     fn tear_down(&mut self) -> Result<(), TearDownError>;
 
-    /// What the model takes.
-    fn footprint(&self) -> Footprint;
+    /// The world around the model, to obstruct it.
+    fn world_mut(&mut self) -> &mut dyn World;
 
-    /// The state of a section.
-    fn section(&self, nr: SectionNr) -> SectionState;
-
-    /// The first present section from here on.
-    fn next_present(&self, from: SectionNr) -> Option<SectionNr>;
-
-    /// The first run of valid frames.
-    fn next_valid(&self, within: PfnRange) -> Option<PfnRange>;
-
-    /// All present sections.
-    fn present_sections(&self) -> Vec<SectionNr>;
-
-    /// All runs of valid frames.
-    fn valid_ranges(&self, within: PfnRange) -> Vec<PfnRange>;
-
-    /// Whether a frame is valid.
-    fn is_valid(&self, pfn: Pfn) -> bool;
-
-    /// Address of a frame's descriptor.
-    fn lookup(&self, pfn: Pfn) -> Option<usize>;
-
-    /// The same without checks; `None` if the frame is not valid.
-    fn lookup_unchecked(&self, pfn: Pfn) -> Option<usize>;
-
-    /// The frame that the model finds from the descriptor of `pfn`; initialises the descriptor first.
-    fn pfn_of(&self, pfn: Pfn) -> Option<Pfn>;
-
-    /// Address of a frame's descriptor, or why there is none.
+    /// Ties a model that is up from `memory`, and that lays its memmap out by `rule`, to memory blocks, notifiers,
+    /// resources and an allocator, and lends it.
     ///
     /// # Errors
     ///
-    /// As the model says.
-    fn explain(&self, pfn: Pfn) -> Result<usize, LookupError>;
+    /// What `play` says, or that the tables do not take the memory of boot.
+    fn plug(
+        &mut self,
+        memory: &[MemoryRange],
+        rule: MemmapRule,
+        play: &mut dyn FnMut(&mut dyn Plug) -> Result<(), Failure>,
+    ) -> Result<(), Failure>;
+}
 
-    /// Lends a reader.
-    fn read(&self, visit: &mut dyn FnMut(&dyn Pages));
+/// Everything that a model can do with an environment `E`, also behind an altmap.
+pub trait Complete<E>:
+    BootModel<E>
+    + InstallModel<E>
+    + RetireModel<E>
+    + MarkModel
+    + for<'a, 'w> InstallModel<WithAltmap<'a, 'w, <Self as MemoryModel>::Geometry, E>>
+    + for<'a, 'w> RetireModel<WithAltmap<'a, 'w, <Self as MemoryModel>::Geometry, E>>
+{
+}
 
-    /// Initialises the descriptors of a range and counts them.
-    fn initialise(&self, frames: PfnRange) -> u64;
-
-    /// The world around the model.
-    fn world(&self) -> &dyn World;
-
-    /// The world around the model, to obstruct it.
-    fn world_mut(&mut self) -> &mut dyn World;
+impl<M, E> Complete<E> for M where
+    M: BootModel<E>
+        + InstallModel<E>
+        + RetireModel<E>
+        + MarkModel
+        + for<'a, 'w> InstallModel<WithAltmap<'a, 'w, <M as MemoryModel>::Geometry, E>>
+        + for<'a, 'w> RetireModel<WithAltmap<'a, 'w, <M as MemoryModel>::Geometry, E>>
+{
 }
 
 /// Any model in any surroundings, as a [`Subject`].
@@ -126,41 +89,28 @@ impl<'a, M, W> Pair<'a, M, W> {
     }
 }
 
-impl<M: MemoryModel> Pages for Reader<'_, M>
+impl<M, W> Parts for Pair<'_, M, W>
 where
-    M::Page: Scratch,
+    W: Surroundings,
+    M: BootModel<W::Env, Page: Scratch>,
 {
-    fn page(&self, pfn: Pfn) -> Option<&dyn Scratch> {
-        Reader::page(self, pfn).map(|page| page as &dyn Scratch)
+    type Model = M;
+    type World = W;
+
+    fn model(&self) -> &M {
+        self.model
     }
 
-    fn online_page(&self, pfn: Pfn) -> Option<&dyn Scratch> {
-        Reader::online_page(self, pfn).map(|page| page as &dyn Scratch)
-    }
-
-    fn explain(&self, pfn: Pfn) -> Result<&dyn Scratch, LookupError> {
-        Reader::explain(self, pfn).map(|page| page as &dyn Scratch)
+    fn surroundings(&self) -> &W {
+        self.world
     }
 }
 
 impl<M, W> Subject for Pair<'_, M, W>
 where
     W: Surroundings,
-    M: BootModel<W::Env>,
-    M::Page: Scratch,
+    M: Complete<W::Env, Page: Scratch>,
 {
-    fn name(&self) -> &'static str {
-        self.model.name()
-    }
-
-    fn shape(&self) -> Shape {
-        Shape::of::<M::Geometry>()
-    }
-
-    fn descriptor_bytes(&self) -> u64 {
-        size_of::<M::Page>() as u64
-    }
-
     fn boot(
         &mut self,
         memory: &[MemoryRange],
@@ -173,65 +123,16 @@ where
         self.model.tear_down(self.world.env_mut())
     }
 
-    fn footprint(&self) -> Footprint {
-        // Nothing else runs on the model, so it is never busy.
-        self.model.footprint(self.world.env()).unwrap_or_default()
-    }
-
-    fn section(&self, nr: SectionNr) -> SectionState {
-        self.model.section(nr)
-    }
-
-    fn next_present(&self, from: SectionNr) -> Option<SectionNr> {
-        self.model.next_present(from)
-    }
-
-    fn next_valid(&self, within: PfnRange) -> Option<PfnRange> {
-        self.model.next_valid(within)
-    }
-
-    fn present_sections(&self) -> Vec<SectionNr> {
-        self.model.present_sections().collect()
-    }
-
-    fn valid_ranges(&self, within: PfnRange) -> Vec<PfnRange> {
-        self.model.valid_ranges(within).collect()
-    }
-
-    fn is_valid(&self, pfn: Pfn) -> bool {
-        self.model.is_valid(pfn)
-    }
-
-    fn lookup(&self, pfn: Pfn) -> Option<usize> {
-        self.model.lookup(pfn).map(|page| page.addr().get())
-    }
-
-    fn lookup_unchecked(&self, pfn: Pfn) -> Option<usize> {
-        unchecked::lookup(self.model, pfn)
-    }
-
-    fn pfn_of(&self, pfn: Pfn) -> Option<Pfn> {
-        unchecked::frame_of(self.model, pfn)
-    }
-
-    fn explain(&self, pfn: Pfn) -> Result<usize, LookupError> {
-        let guard = M::Reclaim::enter();
-        self.model.explain(pfn, &guard).map(|page| page.addr().get())
-    }
-
-    fn read(&self, visit: &mut dyn FnMut(&dyn Pages)) {
-        visit(&self.model.read());
-    }
-
-    fn initialise(&self, frames: PfnRange) -> u64 {
-        sparsemem_core::initialise(self.model, frames).get()
-    }
-
-    fn world(&self) -> &dyn World {
-        self.world
-    }
-
     fn world_mut(&mut self) -> &mut dyn World {
         self.world
+    }
+
+    fn plug(
+        &mut self,
+        memory: &[MemoryRange],
+        rule: MemmapRule,
+        play: &mut dyn FnMut(&mut dyn Plug) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        Plugged::lend(&*self.model, &mut *self.world, memory, rule, play)
     }
 }

@@ -8,7 +8,9 @@
 
 use alloc::string::String;
 
-use sparsemem_core::{LeafSize, Origin, PagingDepth, PhysAddr, VirtAddr, VirtRange};
+use sparsemem_core::{LeafSize, MetadataMemory, Origin, PagingDepth, PhysAddr, VirtAddr, VirtRange};
+
+use crate::Spare;
 
 /// Blocks that were given out and not given back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +100,12 @@ pub trait World {
     /// Levels of the page tables.
     fn depth(&self) -> PagingDepth;
 
+    /// Page tables below the top that lead to the model's array and were there before it, because something else of the
+    /// world has addresses in the same place.
+    fn shared_tables(&self) -> u64 {
+        0
+    }
+
     /// The mapping of an address, by walking the page tables as software.
     fn leaf_at(&self, at: VirtAddr) -> Option<Leaf>;
 
@@ -116,12 +124,28 @@ pub trait World {
 
     /// A clock of any unit that does not run backwards.
     fn ticks(&self) -> u64;
+
+    /// Boot is over: metadata comes from the run-time allocator from now on, where that is another one.
+    fn end_boot(&mut self) {}
+
+    /// A device to plug, beginning on a section border, if there is one.
+    fn spare(&self) -> Option<Spare> {
+        None
+    }
+
+    /// A number that is the same exactly when what is free and what is given out is the same, as well as the world can
+    /// tell.
+    fn fingerprint(&self) -> u64 {
+        let Balance { boot, runtime, altmap } = self.balance();
+        let parts = [boot, runtime, altmap].map(|held| held.blocks.rotate_left(32) ^ held.bytes);
+        parts.into_iter().fold(0, |print, part| print.rotate_left(21) ^ part)
+    }
 }
 
 /// A world together with the environment that models take memory and mappings from.
 pub trait Surroundings: World {
-    /// What a model's `boot` and `tear_down` are given.
-    type Env;
+    /// What a model's slow operations are given.
+    type Env: MetadataMemory;
 
     /// The environment.
     fn env(&self) -> &Self::Env;

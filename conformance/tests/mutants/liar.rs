@@ -7,7 +7,12 @@ use sparsemem_core::{
     PfnRange, SectionFlags, SectionLoss, SectionNr, SectionState, SubsectionBits, TearDownError, VirtAddr,
     VirtRange,
 };
-use sparsemem_scenarios::{Balance, Fault, Leaf, Pages, Scratch, Shape, Subject, World, range};
+use sparsemem_scenarios::{
+    Balance, Failure, Fault, Leaf, Pages, Plug, Scratch, Shape, Spare, Subject, View, World, range,
+};
+use sparsemem_vmemmap::MemmapRule;
+
+use super::plug::LyingPlug;
 
 /// What is not true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +75,20 @@ pub(crate) enum Lie {
     OtherSecondBoot,
     /// A reader does not see the first frame of a section.
     BlindReader,
+    /// Nothing goes online.
+    StaysOffline,
+    /// A device that goes is still there.
+    KeepsDevices,
+    /// A device that comes changes descriptors.
+    Scribbles,
+    /// RAM that goes is still there.
+    KeepsMemory,
+    /// What is not possible is said to be done.
+    NeverRefuses,
+    /// A refusal to go online leaves memory added.
+    LeavesSomething,
+    /// The memmap always comes from RAM.
+    IgnoresAltmap,
 }
 
 /// A subject with a lie.
@@ -151,7 +170,7 @@ impl<'h> Liar<'h> {
     }
 }
 
-impl Subject for Liar<'_> {
+impl View for Liar<'_> {
     fn name(&self) -> &'static str {
         self.honest.name()
     }
@@ -162,37 +181,6 @@ impl Subject for Liar<'_> {
 
     fn descriptor_bytes(&self) -> u64 {
         self.honest.descriptor_bytes()
-    }
-
-    fn boot(
-        &mut self,
-        memory: &[MemoryRange],
-        on_event: &mut dyn FnMut(BootEvent),
-    ) -> Result<BootSummary, BootError> {
-        self.boots.set(self.boots.get() + 1);
-        let (memory, mut events) = (self.memory(memory), Vec::new());
-        let booted = self.honest.boot(&memory, &mut |event| events.push(event));
-        let lost = events.iter().find_map(|event| match event {
-            BootEvent::SectionLost { why, .. } => Some(*why),
-            _ => None,
-        });
-        if let (Lie::LoudLoss, Some(why)) = (self.lie, lost) {
-            events.push(BootEvent::SectionLost { section: SectionNr::new(0), why });
-            events
-                .push(BootEvent::SectionLost { section: SectionNr::new(0), why: SectionLoss::OutsideRange });
-        }
-        events.into_iter().filter(|event| self.passes_on(event)).for_each(on_event);
-        if self.tells(Lie::Dirty) {
-            self.honest.read(&mut |pages| pages.page(Pfn::new(0)).into_iter().for_each(|page| page.put(1)));
-        }
-        match booted {
-            Err(BootError::AlreadyUp { .. }) if self.tells(Lie::BootsTwice) => Ok(BootSummary::default()),
-            booted => booted.map(|summary| self.summary(summary)),
-        }
-    }
-
-    fn tear_down(&mut self) -> Result<(), TearDownError> {
-        self.honest.tear_down()
     }
 
     fn footprint(&self) -> Footprint {
@@ -278,9 +266,52 @@ impl Subject for Liar<'_> {
     fn world(&self) -> &dyn World {
         self
     }
+}
+
+impl Subject for Liar<'_> {
+    fn boot(
+        &mut self,
+        memory: &[MemoryRange],
+        on_event: &mut dyn FnMut(BootEvent),
+    ) -> Result<BootSummary, BootError> {
+        self.boots.set(self.boots.get() + 1);
+        let (memory, mut events) = (self.memory(memory), Vec::new());
+        let booted = self.honest.boot(&memory, &mut |event| events.push(event));
+        let lost = events.iter().find_map(|event| match event {
+            BootEvent::SectionLost { why, .. } => Some(*why),
+            _ => None,
+        });
+        if let (Lie::LoudLoss, Some(why)) = (self.lie, lost) {
+            events.push(BootEvent::SectionLost { section: SectionNr::new(0), why });
+            events
+                .push(BootEvent::SectionLost { section: SectionNr::new(0), why: SectionLoss::OutsideRange });
+        }
+        events.into_iter().filter(|event| self.passes_on(event)).for_each(on_event);
+        if self.tells(Lie::Dirty) {
+            self.honest.read(&mut |pages| pages.page(Pfn::new(0)).into_iter().for_each(|page| page.put(1)));
+        }
+        match booted {
+            Err(BootError::AlreadyUp { .. }) if self.tells(Lie::BootsTwice) => Ok(BootSummary::default()),
+            booted => booted.map(|summary| self.summary(summary)),
+        }
+    }
+
+    fn tear_down(&mut self) -> Result<(), TearDownError> {
+        self.honest.tear_down()
+    }
 
     fn world_mut(&mut self) -> &mut dyn World {
         self
+    }
+
+    fn plug(
+        &mut self,
+        memory: &[MemoryRange],
+        rule: MemmapRule,
+        play: &mut dyn FnMut(&mut dyn Plug) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let lie = self.lie;
+        self.honest.plug(memory, rule, &mut |plug| play(&mut LyingPlug::new(plug, lie)))
     }
 }
 
@@ -364,5 +395,17 @@ impl World for Liar<'_> {
 
     fn ticks(&self) -> u64 {
         self.honest.world().ticks()
+    }
+
+    fn end_boot(&mut self) {
+        self.honest.world_mut().end_boot();
+    }
+
+    fn spare(&self) -> Option<Spare> {
+        self.honest.world().spare()
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.honest.world().fingerprint()
     }
 }

@@ -1,0 +1,214 @@
+//! What comes, works, and goes.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use sparsemem_core::{LookupError, Pfn, PfnRange, SectionFlags, SectionNr};
+
+use super::{Memmap, Plug, Step};
+use crate::failure::{Place, expect, expect_eq};
+use crate::{Failure, Stage, range};
+
+/// Takes a step that has to succeed.
+pub(super) fn take(plug: &mut dyn Plug, step: Step) -> Result<(), Failure> {
+    plug.apply(step)
+        .map_err(|error| Failure::new(Place::Model, &format!("{step:?}"), "success", format!("{error}")))
+}
+
+/// The first, the second and the last frame.
+pub(super) fn borders(frames: PfnRange) -> [Pfn; 3] {
+    [frames.start().get(), frames.start().get() + 1, frames.end().get() - 1].map(Pfn::new)
+}
+
+/// What is asked of the frames at the borders of a range.
+#[derive(Clone, Copy)]
+enum Being {
+    Absent,
+    Offline,
+    Online,
+}
+
+/// Fails unless the borders of a range are found as they have to be.
+fn are(plug: &dyn Plug, frames: PfnRange, being: Being) -> Result<(), Failure> {
+    let mut found = Vec::new();
+    plug.view().read(&mut |pages| {
+        found.extend(
+            borders(frames).map(|pfn| (pfn, pages.page(pfn).is_some(), pages.online_page(pfn).is_some())),
+        );
+    });
+    let expected = match being {
+        Being::Absent => (false, false),
+        Being::Offline => (true, false),
+        Being::Online => (true, true),
+    };
+    found.into_iter().try_for_each(|(pfn, valid, online)| {
+        expect_eq(Place::Frame(pfn), "valid and online", &expected, &(valid, online))
+    })
+}
+
+/// Writes a number of its own to each border descriptor of a range.
+fn mark(plug: &dyn Plug, frames: PfnRange) {
+    plug.view().read(&mut |pages| {
+        borders(frames)
+            .into_iter()
+            .filter_map(|pfn| Some((pfn, pages.page(pfn)?)))
+            .for_each(|(pfn, page)| page.put(!pfn.get()));
+    });
+}
+
+/// Fails unless the descriptors still have what [`mark`] wrote.
+fn is_marked(plug: &dyn Plug, frames: PfnRange) -> Result<(), Failure> {
+    let mut found = Vec::new();
+    plug.view().read(&mut |pages| {
+        found.extend(borders(frames).map(|pfn| (pfn, pages.page(pfn).map(crate::Scratch::get))));
+    });
+    found.into_iter().try_for_each(|(pfn, word)| {
+        expect_eq(Place::Frame(pfn), "what was written to the descriptor", &Some(!pfn.get()), &word)
+    })
+}
+
+/// Fails unless a section has exactly these flags.
+fn flags_are(plug: &dyn Plug, nr: u64, flags: SectionFlags) -> Result<(), Failure> {
+    expect_eq(Place::section(nr), "flags", &flags, &plug.view().section(SectionNr::new(nr)).flags)
+}
+
+/// Fails unless mappings and page tables agree.
+pub(super) fn mappings_agree(plug: &dyn Plug) -> Result<(), Failure> {
+    let agree = plug.view().world().check();
+    agree.map_err(|differs| Failure::new(Place::Model, "mappings", "what the page tables say", differs))
+}
+
+const OFFLINE: SectionFlags = SectionFlags::PRESENT.union(SectionFlags::HAS_MEM_MAP);
+const ONLINE: SectionFlags = OFFLINE.union(SectionFlags::ONLINE);
+
+/// Two sections of RAM, through all states and back.
+pub(crate) fn comes_and_goes(stage: &mut Stage<'_>) -> Result<(), Failure> {
+    stage.plug(&mut |plug, site, _| {
+        let (ram, watched) = (site.ram(2), site.watched());
+        let before = plug.snapshot(&watched);
+        are(plug, ram, Being::Absent)?;
+        take(plug, Step::AddMemory(ram, Memmap::Ram))?;
+        are(plug, ram, Being::Offline)?;
+        flags_are(plug, site.fresh(), OFFLINE)?;
+        mark(plug, ram);
+        is_marked(plug, ram)?;
+        take(plug, Step::Online(ram))?;
+        are(plug, ram, Being::Online)?;
+        flags_are(plug, site.fresh() + 1, ONLINE)?;
+        finds_back(plug, ram)?;
+        mappings_agree(plug)?;
+        take(plug, Step::Offline(ram))?;
+        flags_are(plug, site.fresh() + 1, OFFLINE)?;
+        take(plug, Step::RemoveMemory(ram, Memmap::Ram))?;
+        are(plug, ram, Being::Absent)?;
+        mappings_agree(plug)?;
+        before.timeless().is_still(&plug.snapshot(&watched).timeless())
+    })
+}
+
+/// Fails unless the model finds frames from their descriptors.
+fn finds_back(plug: &dyn Plug, frames: PfnRange) -> Result<(), Failure> {
+    borders(frames).into_iter().try_for_each(|pfn| {
+        expect_eq(Place::Frame(pfn), "frame of the descriptor", &Some(pfn), &plug.view().pfn_of(pfn))
+    })
+}
+
+/// Two devices that meet inside a section; the first reaches in from the section before.
+pub(crate) fn in_parts(stage: &mut Stage<'_>) -> Result<(), Failure> {
+    let per_section = stage.facts.shape.subsections();
+    stage.plug(&mut |plug, site, _| {
+        let watched = site.watched();
+        let before = plug.snapshot(&watched);
+        let half = per_section.div_ceil(2);
+        let (one, other) =
+            (site.subsections(0, per_section + half), site.subsections(per_section + half, half));
+        take(plug, Step::AddDevice(one, Memmap::Ram))?;
+        are(plug, other, Being::Absent)?;
+        mark(plug, one);
+        take(plug, Step::AddDevice(other, Memmap::Ram))?;
+        mark(plug, other);
+        is_marked(plug, one)?;
+        mappings_agree(plug)?;
+        take(plug, Step::RemoveDevice(one, Memmap::Ram))?;
+        are(plug, one, Being::Absent)?;
+        are(plug, other, Being::Offline)?;
+        is_marked(plug, other)?;
+        says_why(plug, one.end().get() - 1, per_section > 1)?;
+        take(plug, Step::RemoveDevice(other, Memmap::Ram))?;
+        mappings_agree(plug)?;
+        before.is_still(&plug.snapshot(&watched))
+    })
+}
+
+/// Fails unless a frame that went is told to be absent: its subsection, if the section has others, or its section.
+fn says_why(plug: &dyn Plug, frame: u64, others: bool) -> Result<(), Failure> {
+    let pfn = Pfn::new(frame);
+    let found = plug.view().explain(pfn);
+    let as_expected = match found {
+        Err(LookupError::AbsentSubsection { .. }) => others,
+        Err(LookupError::AbsentSection { .. }) => !others,
+        _ => false,
+    };
+    expect(as_expected, Place::Frame(pfn), "reason of the lookup", "what is absent", found)
+}
+
+/// A device where a boot section has no memory.
+pub(crate) fn early_hole(stage: &mut Stage<'_>) -> Result<(), Failure> {
+    let shape = stage.facts.shape;
+    stage.plug(&mut |plug, site, notes| {
+        let Some(hole) = site.hole() else {
+            notes.does_not_suit("no section of boot has a hole");
+            return Ok(());
+        };
+        let watched = site.watched();
+        mark(plug, hole);
+        let (before, first) = (plug.snapshot(&watched), plug.view().lookup(hole.start()));
+        take(plug, Step::AddDevice(hole, Memmap::Ram))?;
+        expect_eq(Place::Model, "outstanding", &before.balance, &plug.view().world().balance())?;
+        expect_eq(
+            Place::Frame(hole.start()),
+            "place of the descriptor",
+            &first,
+            &plug.view().lookup(hole.start()),
+        )?;
+        are(plug, hole, Being::Offline)?;
+        is_marked(plug, hole)?;
+        let nr = shape.section_of(hole.start().get());
+        let tainted = plug.view().section(SectionNr::new(nr)).flags.contains(SectionFlags::TAINT_ZONE_DEVICE);
+        expect(tainted, Place::section(nr), "mark of a device beside RAM", "set", tainted)?;
+        take(plug, Step::RemoveDevice(hole, Memmap::Ram))?;
+        are(plug, hole, Being::Offline)?;
+        is_marked(plug, hole)?;
+        // The mark stays until the section goes (H-62); everything else is as before.
+        let mut expected = before;
+        let same = expected.sections.iter_mut().filter(|(section, _)| *section == nr);
+        same.for_each(|(_, state)| state.flags |= SectionFlags::TAINT_ZONE_DEVICE);
+        expected.is_still(&plug.snapshot(&watched))
+    })
+}
+
+/// A section of RAM that was there at boot goes away and comes again.
+pub(crate) fn boot_memory_goes(stage: &mut Stage<'_>) -> Result<(), Failure> {
+    let shape = stage.facts.shape;
+    stage.plug(&mut |plug, site, notes| {
+        let Some(nr) = site.boot_block() else {
+            notes.does_not_suit("no range of memory fills a section");
+            return Ok(());
+        };
+        let ram = range(shape.first_frame(nr), shape.first_frame(nr + 1));
+        plug.had_since_boot(ram);
+        let before = plug.view().world().balance();
+        take(plug, Step::Offline(ram))?;
+        flags_are(plug, nr, OFFLINE | SectionFlags::EARLY)?;
+        take(plug, Step::RemoveMemory(ram, Memmap::Ram))?;
+        are(plug, ram, Being::Absent)?;
+        let gone = plug.view().world().balance();
+        expect(gone.bytes() < before.bytes(), Place::section(nr), "outstanding", "less than before", gone)?;
+        take(plug, Step::AddMemory(ram, Memmap::Ram))?;
+        take(plug, Step::Online(ram))?;
+        are(plug, ram, Being::Online)?;
+        flags_are(plug, nr, ONLINE)?;
+        finds_back(plug, ram)?;
+        mappings_agree(plug)
+    })
+}

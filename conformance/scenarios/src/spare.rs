@@ -1,0 +1,66 @@
+//! A device that the world keeps for scenarios, and the altmap in its memory.
+//!
+//! # Invariants
+//!
+//! 1. A [`Spare`] is memory that nobody uses; who makes one promises it, and what is done with it here rests on that.
+
+#![allow(unsafe_code, reason = "an altmap is told its place by a promise")]
+
+use sparsemem_core::{Geometry, MetadataMemory, PhysRange};
+use sparsemem_vmemmap::{Altmap, AltmapSpec, TooFewWords, WithAltmap};
+
+/// Memory that is there, that nobody uses and no boot was told of: a device to plug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spare(PhysRange);
+
+impl Spare {
+    /// The device with this memory.
+    ///
+    /// # Safety
+    ///
+    /// The range is memory, the direct map of the world's environment reaches all of it, and as long as the world is
+    /// there nothing uses it but what is plugged by scenarios, one at a time.
+    #[must_use]
+    pub const unsafe fn new(range: PhysRange) -> Self {
+        Self(range)
+    }
+
+    /// Its memory.
+    #[must_use]
+    pub const fn range(self) -> PhysRange {
+        self.0
+    }
+}
+
+/// An altmap in a device: the frames of `spec` have to lie in it.
+pub(crate) struct DeviceAltmap<'w, G> {
+    altmap: Altmap<'w, G>,
+}
+
+impl<'w, G: Geometry> DeviceAltmap<'w, G> {
+    /// Claims the free frames of `spec`; `None` if they do not lie in the device.
+    pub(crate) fn claim(
+        device: Spare,
+        spec: AltmapSpec,
+        words: &'w mut [u64],
+    ) -> Option<Result<Self, TooFewWords>> {
+        let inside = spec.frames().intersection(device.range().whole_frames::<G>()) == spec.frames();
+        // SAFETY: the frames lie in the device, whose memory is there and nobody's (`Spare::new`); one altmap at a time
+        // is made of it, for the time that one model is plugged.
+        inside.then(|| unsafe { Altmap::claim(spec, words) }.map(|altmap| Self { altmap }))
+    }
+
+    /// The altmap.
+    pub(crate) const fn get(&self) -> &Altmap<'w, G> {
+        &self.altmap
+    }
+
+    /// An environment with this altmap before it.
+    pub(crate) const fn before<'a, E: MetadataMemory>(
+        &'a mut self,
+        env: &'a mut E,
+    ) -> WithAltmap<'a, 'w, G, E> {
+        // SAFETY: the direct map of the world's environment reaches the whole device (`Spare::new`).
+        unsafe { WithAltmap::new(env, &mut self.altmap) }
+    }
+}
