@@ -1,7 +1,8 @@
 //! Patterns with `*` and `?`.
 
-/// Whether `text` matches `pattern`: `*` stands for any characters, also none, `?` for exactly one.
-pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+/// Whether a scenario's name matches a pattern as commands take it: `*` stands for any characters, also none, `?` for exactly one.
+#[must_use]
+pub fn matches(pattern: &str, text: &str) -> bool {
     let mut pattern_rest = pattern.chars();
     match pattern_rest.next() {
         None => text.is_empty(),

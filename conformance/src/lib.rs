@@ -12,7 +12,6 @@
 #![deny(unsafe_code)]
 
 mod across;
-mod backend;
 mod budget;
 mod catalogue;
 mod cell;
@@ -24,19 +23,22 @@ mod inspect;
 mod inspection;
 mod machine_file;
 mod play;
+mod qemu;
 mod recording;
 mod report;
 mod subjects;
 mod variant;
 
-pub use backend::{Backend, UnknownBackend};
 pub use catalogue::{ScenarioInfo, catalogue};
 pub use cell::{Cell, Filter, FilterError, cells, machines, recordings};
 pub use geometry::{GeometryName, UnknownGeometry};
+pub use glob::matches as scenario_matches;
 pub use inspect::{InspectError, inspect};
 pub use inspection::{InspectedBackend, InspectedRange, InspectedSection, Inspection};
 pub use machine_file::{MachineError, MachineFile};
 pub use play::{run, run_cell};
+pub use qemu::{Look, MonitorError, QemuError, QemuFilter, QemuRun, qemu_catalogue, qemu_machines};
 pub use recording::{Difference, Recording, RecordingError, ReplayError, Replayed, replay};
-pub use report::{CellResult, Outcome, Report, Summary};
+pub use report::{CellResult, Outcome, Report, Summary, World};
+pub use sparsemem_any::{Backend, UnknownBackend};
 pub use subjects::{Play, lend};

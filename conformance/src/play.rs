@@ -11,12 +11,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use sparsemem_core::{LeafSize, MemoryRange};
-use sparsemem_scenarios::{Build, Ended, Scenario, Subject, touched_sections};
+use sparsemem_scenarios::{Build, Ended, Scenario, Subject, Tally, touched_sections};
 
 use crate::catalogue::{Entry, find};
 use crate::subjects::{exists, is_alone, with_subject};
 use crate::variant::Variant;
-use crate::{Backend, Cell, CellResult, Outcome, Report};
+use crate::{Backend, Cell, CellResult, Outcome, Report, World};
 
 /// How a cell ended, and the words to it.
 pub(crate) type Verdict = (Outcome, String);
@@ -25,14 +25,17 @@ pub(crate) type Verdict = (Outcome, String);
 #[must_use]
 pub fn run_cell(cell: &Cell) -> CellResult {
     let start = Instant::now();
-    let caught = catch_unwind(AssertUnwindSafe(|| verdict(cell)));
+    let mut tally = Tally::default();
+    let caught = catch_unwind(AssertUnwindSafe(|| verdict(cell, &mut tally)));
     let (outcome, detail) = caught.unwrap_or_else(|panic| (Outcome::Failed, message(&*panic)));
     CellResult {
         scenario: cell.scenario.clone(),
+        world: World::Host,
         backend: cell.backend,
         machine: cell.machine.name.clone(),
         outcome,
         detail,
+        failure_points: tally.failure_points,
         duration_ms: start.elapsed().as_secs_f64() * 1000.0,
     }
 }
@@ -100,16 +103,16 @@ fn message(panic: &(dyn Any + Send)) -> String {
 }
 
 /// Runs whatever the cell's name stands for.
-fn verdict(cell: &Cell) -> Verdict {
+fn verdict(cell: &Cell, tally: &mut Tally) -> Verdict {
     match find(&cell.scenario) {
-        Some(Entry::Portable(scenario, variant)) => portable(cell, scenario, variant),
+        Some(Entry::Portable(scenario, variant)) => portable(cell, scenario, variant, tally),
         Some(Entry::Host(scenario)) => (scenario.play)(&cell.machine, cell.backend),
         None => (Outcome::Failed, format!("there is no scenario `{}`", cell.scenario)),
     }
 }
 
 /// Runs a scenario of the registry.
-fn portable(cell: &Cell, scenario: &Scenario, variant: Variant) -> Verdict {
+fn portable(cell: &Cell, scenario: &Scenario, variant: Variant, tally: &mut Tally) -> Verdict {
     if variant.is_about_mappings() && cell.backend != Backend::Vmemmap {
         return (Outcome::Skipped, "the model has no mappings of its own".to_owned());
     }
@@ -120,16 +123,25 @@ fn portable(cell: &Cell, scenario: &Scenario, variant: Variant) -> Verdict {
     let made = with_subject(&cell.machine, cell.backend, variant, &mut |subject, build, memory| {
         verdict = match too_large(subject, memory, variant) {
             Some(why) => (Outcome::Skipped, why),
-            None => play(scenario, subject, build, memory),
+            None => play(scenario, subject, build, memory, tally),
         };
     });
     made.map_or_else(|error| (Outcome::Failed, format!("no machine: {error}")), |()| verdict)
 }
 
 /// Runs a scenario on a subject.
-fn play(scenario: &Scenario, subject: &mut dyn Subject, build: Build, memory: &[MemoryRange]) -> Verdict {
+fn play(
+    scenario: &Scenario,
+    subject: &mut dyn Subject,
+    build: Build,
+    memory: &[MemoryRange],
+    tally: &mut Tally,
+) -> Verdict {
     match sparsemem_scenarios::run(scenario, subject, build, memory) {
-        Ok(Ended::Passed) => (Outcome::Passed, String::new()),
+        Ok(Ended::Passed(done)) => {
+            *tally = done;
+            (Outcome::Passed, String::new())
+        }
         Ok(Ended::Skipped(reason)) => (Outcome::Skipped, reason.to_string()),
         Err(failure) => (Outcome::Failed, failure.to_string()),
     }

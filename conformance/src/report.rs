@@ -2,12 +2,23 @@
 
 use core::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Backend;
 
+/// Where a cell was run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum World {
+    /// On the simulated machine, in a process of the host.
+    #[default]
+    Host,
+    /// In a kernel on a machine that QEMU emulates.
+    Qemu,
+}
+
 /// How a cell ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// What the scenario expects is what happened.
@@ -41,14 +52,18 @@ impl fmt::Display for Outcome {
 pub struct CellResult {
     /// Name of the scenario.
     pub scenario: String,
+    /// Where it was run.
+    pub world: World,
     /// The backend.
     pub backend: Backend,
-    /// Name of the machine file.
+    /// Name of the machine file, or of the machine that QEMU is.
     pub machine: String,
     /// How it ended.
     pub outcome: Outcome,
     /// Why it failed or was skipped; empty if it passed.
     pub detail: String,
+    /// How many times an allocation, a mapping, a notifier or the page allocator was made to refuse.
+    pub failure_points: u64,
     /// Wall time in milliseconds.
     pub duration_ms: f64,
 }
@@ -62,6 +77,8 @@ pub struct Summary {
     pub failed: usize,
     /// Cells that were skipped.
     pub skipped: usize,
+    /// How many times something was made to refuse, in all cells.
+    pub failure_points: u64,
 }
 
 /// All results, in the order of the cells.
@@ -82,6 +99,7 @@ impl Report {
             passed: count(Outcome::Passed),
             failed: count(Outcome::Failed),
             skipped: count(Outcome::Skipped),
+            failure_points: results.iter().map(|result| result.failure_points).sum(),
         };
         Self { summary, results }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sparsemem_conformance::{
     Backend, CellResult, Filter, FilterError, GeometryName, MachineError, MachineFile, Outcome, Report,
-    cells, inspect,
+    World, cells, inspect,
 };
 
 /// A filter with one machine.
@@ -59,18 +59,20 @@ fn geometries_follow_file_names_and_the_end_of_memory() {
 fn a_report_is_printed_as_documented() {
     let result = CellResult {
         scenario: "boot/words".to_owned(),
+        world: World::Qemu,
         backend: Backend::Vmemmap,
         machine: "m.dmesg".to_owned(),
         outcome: Outcome::Skipped,
         detail: "why".to_owned(),
+        failure_points: 0,
         duration_ms: 1.5,
     };
     let printed = serde_json::to_value(Report::new(vec![result])).unwrap();
     let expected = serde_json::json!({
         "summary": { "passed": 0, "failed": 0, "skipped": 1 },
         "results": [{
-            "scenario": "boot/words", "backend": "vmemmap", "machine": "m.dmesg", "outcome": "skipped",
-            "detail": "why", "duration_ms": 1.5,
+            "scenario": "boot/words", "world": "qemu", "backend": "vmemmap", "machine": "m.dmesg",
+            "outcome": "skipped", "detail": "why", "duration_ms": 1.5,
         }],
     });
     assert_eq!(printed, expected);

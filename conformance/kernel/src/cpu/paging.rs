@@ -1,0 +1,206 @@
+//! The live page tables, read and written as the processor does it.
+//!
+//! What `vmemmap` does to them is not done here: this is for the direct map, and for a second opinion on the work of the
+//! library's page-table crate, with which nothing is shared.
+//!
+//! Source: Intel SDM volume 3, "4-level paging and 5-level paging".
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use sparsemem::{LeafSize, PagingDepth, PhysAddr, VirtAddr, VirtRange};
+use x86_64::instructions::tlb;
+use x86_64::registers::control::{Cr3, Cr4, Cr4Flags};
+
+use super::direct_map;
+
+/// The entry is in use.
+const PRESENT: u64 = 1 << 0;
+/// Stores are allowed.
+const WRITABLE: u64 = 1 << 1;
+/// In tables of levels 2 and 3: the entry maps memory.
+const LARGE: u64 = 1 << 7;
+/// Where the entry points to.
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// A mapping in the page tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leaf {
+    /// First virtual address.
+    pub(crate) at: VirtAddr,
+    /// First physical address behind it.
+    pub(crate) to: PhysAddr,
+    /// Size.
+    pub(crate) size: LeafSize,
+}
+
+/// The top-level table that the processor uses.
+pub(crate) fn root() -> PhysAddr {
+    PhysAddr::new(Cr3::read_raw().0.start_address().as_u64())
+}
+
+/// Levels of the tables that the processor uses.
+pub(crate) fn depth() -> PagingDepth {
+    if Cr4::read().contains(Cr4Flags::L5_PAGING) { PagingDepth::Five } else { PagingDepth::Four }
+}
+
+/// The same as a number.
+const fn levels(depth: PagingDepth) -> u32 {
+    match depth {
+        PagingDepth::Four => 4,
+        PagingDepth::Five => 5,
+    }
+}
+
+/// Units: bytes. What an entry of a table of `level` stands for; 1 is the level of 4 KiB pages.
+const fn entry_bytes(level: u32) -> u64 {
+    1 << (12 + 9 * (level - 1))
+}
+
+/// Forgets the translations of a range.
+pub(crate) fn flush(range: VirtRange) {
+    /// With more pages than this, everything is forgotten at once.
+    const ONE_BY_ONE: u64 = 64;
+    let page = LeafSize::Size4KiB.bytes();
+    if range.count().get() / page > ONE_BY_ONE {
+        // No mapping here is global.
+        tlb::flush_all();
+        return;
+    }
+    let mut at = range.start().get() / page * page;
+    while at < range.end().get() {
+        tlb::flush(x86_64::VirtAddr::new_truncate(at));
+        at = at.saturating_add(page);
+    }
+}
+
+/// An entry of a table.
+fn entry(table: u64, index: u64) -> Option<&'static AtomicU64> {
+    let place = direct_map::to_virt(PhysAddr::new(table + (index % 512) * 8))?;
+    // SAFETY: tables lie in memory that the direct map reaches and are never given back while they are linked; all
+    // accesses to them are atomic.
+    Some(unsafe { place.cast::<AtomicU64>().as_ref() })
+}
+
+/// Maps 2 MiB at `at`, unless something is mapped there; `None` if there is no frame for a table.
+pub(super) fn map_large(
+    at: u64,
+    to: PhysAddr,
+    new_table: &mut dyn FnMut() -> Option<PhysAddr>,
+) -> Option<()> {
+    let mut table = root().get();
+    for level in (3..=levels(depth())).rev() {
+        let entry = entry(table, at / entry_bytes(level))?;
+        // Relaxed, here and below: one processor, which sees its own stores in order when it walks tables.
+        if entry.load(Ordering::Relaxed) & PRESENT == 0 {
+            entry.store(new_table()?.get() | PRESENT | WRITABLE, Ordering::Relaxed);
+        }
+        let found = entry.load(Ordering::Relaxed);
+        if found & LARGE != 0 {
+            return Some(());
+        }
+        table = found & ADDRESS;
+    }
+    let entry = entry(table, at / entry_bytes(2))?;
+    if entry.load(Ordering::Relaxed) & PRESENT == 0 {
+        entry.store(to.get() | PRESENT | WRITABLE | LARGE, Ordering::Relaxed);
+    }
+    Some(())
+}
+
+/// A table on the way down.
+#[derive(Clone, Copy)]
+struct Table {
+    at: u64,
+    /// 1 for the table of 4 KiB pages.
+    level: u32,
+    /// The virtual address that entry 0 stands for.
+    covers: u64,
+}
+
+impl Table {
+    /// The top-level table.
+    fn top() -> Self {
+        Self { at: root().get(), level: levels(depth()), covers: 0 }
+    }
+
+    /// What an entry maps, or the table below it.
+    fn step(self, index: u64) -> Option<Step> {
+        let entry = entry(self.at, index)?.load(Ordering::Relaxed);
+        if entry & PRESENT == 0 {
+            return None;
+        }
+        let covers = self.covers + index * entry_bytes(self.level);
+        let size = match self.level {
+            1 => LeafSize::Size4KiB,
+            2 if entry & LARGE != 0 => LeafSize::Size2MiB,
+            3 if entry & LARGE != 0 => LeafSize::Size1GiB,
+            level => return Some(Step::Down(Self { at: entry & ADDRESS, level: level - 1, covers })),
+        };
+        // Between bit 12 and the size of a large page lie attributes, not address bits.
+        let to = PhysAddr::new(entry & ADDRESS & !(size.bytes() - 1));
+        Some(Step::Leaf(Leaf { at: VirtAddr::new(canonical(covers)), to, size }))
+    }
+}
+
+/// What an entry leads to.
+enum Step {
+    Down(Table),
+    Leaf(Leaf),
+}
+
+/// The bits of an address that tables translate.
+fn translated(at: u64) -> u64 {
+    at & ((1 << (12 + 9 * levels(depth()))) - 1)
+}
+
+/// An address with its highest translated bit in all bits above.
+fn canonical(at: u64) -> u64 {
+    let above = 64 - (12 + 9 * levels(depth()));
+    // Arithmetic on the signed number repeats the sign.
+    (at.cast_signed() << above >> above).cast_unsigned()
+}
+
+/// The mapping of an address.
+pub(crate) fn leaf_at(at: VirtAddr) -> Option<Leaf> {
+    if canonical(at.get()) != at.get() {
+        return None;
+    }
+    let mut table = Table::top();
+    loop {
+        match table.step(translated(at.get()) / entry_bytes(table.level) % 512)? {
+            Step::Leaf(leaf) => return Some(leaf),
+            Step::Down(below) => table = below,
+        }
+    }
+}
+
+/// How many tables below the top lead towards an address.
+pub(crate) fn tables_towards(at: VirtAddr) -> u64 {
+    let (mut table, mut below) = (Table::top(), 0);
+    while let Some(Step::Down(next)) = table.step(translated(at.get()) / entry_bytes(table.level) % 512) {
+        (table, below) = (next, below + 1);
+    }
+    below
+}
+
+/// Tells `visit` every mapping with an address in `within`, lowest first; `within` lies in one half of the addresses.
+pub(crate) fn leaves(within: VirtRange, visit: &mut dyn FnMut(Leaf)) {
+    if !within.is_empty() {
+        let last = translated(within.end().get() - 1);
+        leaves_below(Table::top(), translated(within.start().get()), last, visit);
+    }
+}
+
+/// The same for the part of `first..=last` that a table translates.
+fn leaves_below(table: Table, first: u64, last: u64, visit: &mut dyn FnMut(Leaf)) {
+    let bytes = entry_bytes(table.level);
+    let from = first.saturating_sub(table.covers) / bytes;
+    let to = last.saturating_sub(table.covers) / bytes;
+    for index in from..=to.min(511) {
+        match table.step(index) {
+            Some(Step::Leaf(leaf)) => visit(leaf),
+            Some(Step::Down(below)) => leaves_below(below, first, last, visit),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Traps: what the processor does when it cannot go on.
+//!
+//! # Invariants
+//!
+//! 1. Every gate has a stack of its own, so that the 128 bytes below the stack pointer of what was interrupted stay as
+//!    they are: code for hosts, such as their `core`, keeps locals there.
+//! 2. A page fault is expected only while [`EXPECTED`] says so; every other trap ends the run with a message.
+
+use core::arch::{asm, naked_asm};
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::LazyLock as Lazy;
+use x86_64::VirtAddr;
+use x86_64::instructions::tables::load_tss;
+use x86_64::registers::control::Cr2;
+use x86_64::registers::segmentation::{CS, DS, SS, Segment};
+use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
+use x86_64::structures::idt::InterruptDescriptorTable;
+use x86_64::structures::tss::TaskStateSegment;
+
+/// Where a page fault goes on with RAX = 1; zero when none is expected.
+static EXPECTED: AtomicU64 = AtomicU64::new(0);
+
+/// What is on the stack of a trap, in the order of addresses.
+#[repr(C)]
+struct Frame {
+    /// RAX, RCX, RDX, RSI, RDI, R8 to R11: what a called function may change.
+    scratch: [u64; 9],
+    vector: u64,
+    error: u64,
+    rip: u64,
+    cs: u64,
+    rflags: u64,
+    rsp: u64,
+    ss: u64,
+}
+
+/// Bytes of a trap's stack.
+const STACK_BYTES: usize = 32 << 10;
+
+/// A stack.
+#[repr(C, align(16))]
+struct Stack(UnsafeCell<[u8; STACK_BYTES]>);
+
+// SAFETY: only the processor uses what is in it, and there is one.
+unsafe impl Sync for Stack {}
+
+/// The stacks of faults, and of faults while handling faults.
+static STACKS: [Stack; 2] = [const { Stack(UnsafeCell::new([0; STACK_BYTES])) }; 2];
+
+static TSS: Lazy<TaskStateSegment> = Lazy::new(|| {
+    let mut tss = TaskStateSegment::new();
+    // The structure is packed: its field cannot be borrowed.
+    let mut table = tss.interrupt_stack_table;
+    for (slot, stack) in table.iter_mut().zip(&STACKS) {
+        *slot = VirtAddr::from_ptr(stack.0.get().wrapping_add(1));
+    }
+    tss.interrupt_stack_table = table;
+    tss
+});
+
+static IDT: Lazy<InterruptDescriptorTable> = Lazy::new(|| {
+    let mut idt = InterruptDescriptorTable::new();
+    let address = |stub: unsafe extern "C" fn()| VirtAddr::new(stub as *const () as u64);
+    // SAFETY: the stub is for a vector without an error code.
+    let invalid_opcode = unsafe { idt.invalid_opcode.set_handler_addr(address(on_invalid_opcode)) };
+    // SAFETY: the stack is that of faults, which do not nest.
+    unsafe { invalid_opcode.set_stack_index(0) };
+    // SAFETY: the stub is for a vector with an error code.
+    let double_fault = unsafe { idt.double_fault.set_handler_addr(address(on_double_fault)) };
+    // SAFETY: the stack is nobody else's.
+    unsafe { double_fault.set_stack_index(1) };
+    // SAFETY: the stub is for a vector with an error code.
+    let protection = unsafe { idt.general_protection_fault.set_handler_addr(address(on_protection)) };
+    // SAFETY: the stack is that of faults, which do not nest.
+    unsafe { protection.set_stack_index(0) };
+    // SAFETY: the stub is for a vector with an error code.
+    let page_fault = unsafe { idt.page_fault.set_handler_addr(address(on_page_fault)) };
+    // SAFETY: the stack is that of faults, which do not nest.
+    unsafe { page_fault.set_stack_index(0) };
+    idt
+});
+
+/// Makes traps end in words from now on.
+pub(crate) fn install() {
+    static GDT: Lazy<(GlobalDescriptorTable, [x86_64::structures::gdt::SegmentSelector; 3])> =
+        Lazy::new(|| {
+            let mut gdt = GlobalDescriptorTable::new();
+            let code = gdt.append(Descriptor::kernel_code_segment());
+            let data = gdt.append(Descriptor::kernel_data_segment());
+            let tss = gdt.append(Descriptor::tss_segment(&TSS));
+            (gdt, [code, data, tss])
+        });
+    let (gdt, [code, data, tss]) = &*GDT;
+    gdt.load();
+    // SAFETY: the table that was just loaded has a 64-bit code segment there.
+    unsafe { CS::set_reg(*code) };
+    // SAFETY: and a data segment here.
+    unsafe { DS::set_reg(*data) };
+    // SAFETY: as above.
+    unsafe { SS::set_reg(*data) };
+    // SAFETY: and the descriptor of a segment that lives for ever.
+    unsafe { load_tss(*tss) };
+    IDT.load();
+}
+
+/// How a stub goes on: saves what a called function may change, calls, and returns from the trap.
+#[unsafe(naked)]
+unsafe extern "C" fn common() {
+    naked_asm!(
+        "push r11", "push r10", "push r9", "push r8", "push rdi", "push rsi", "push rdx", "push rcx", "push rax",
+        "push rbx",
+        "mov rbx, rsp",
+        "lea rdi, [rsp + 8]",
+        "sub rsp, 512",
+        "and rsp, -16",
+        "fxsave64 [rsp]",
+        "cld",
+        "call {handle}",
+        "fxrstor64 [rsp]",
+        "mov rsp, rbx",
+        "pop rbx",
+        "pop rax", "pop rcx", "pop rdx", "pop rsi", "pop rdi", "pop r8", "pop r9", "pop r10", "pop r11",
+        "add rsp, 16",
+        "iretq",
+        handle = sym handle,
+    )
+}
+
+/// Declares the stub of a vector.
+macro_rules! stub {
+    ($name:ident, $vector:literal, $($first:literal),*) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            naked_asm!($($first,)* concat!("push ", $vector), "jmp {common}", common = sym common)
+        }
+    };
+}
+
+stub!(on_invalid_opcode, 6, "push 0");
+stub!(on_double_fault, 8,);
+stub!(on_protection, 13,);
+stub!(on_page_fault, 14,);
+
+/// What happens in a trap.
+extern "C" fn handle(frame: &mut Frame) {
+    // Relaxed, all: the same processor stored it, before the instruction that trapped.
+    let expected = EXPECTED.swap(0, Ordering::Relaxed);
+    if frame.vector == 14 && expected != 0 {
+        frame.rip = expected;
+        frame.scratch[0] = 1;
+        return;
+    }
+    let at = Cr2::read_raw();
+    panic!(
+        "{} at {:#x}, error {:#x}, address {at:#x}, stack {:#x}",
+        name(frame.vector),
+        frame.rip,
+        frame.error,
+        frame.rsp
+    );
+}
+
+/// The name of a vector.
+const fn name(vector: u64) -> &'static str {
+    match vector {
+        6 => "an invalid instruction",
+        8 => "a fault while handling a fault",
+        13 => "a protection fault",
+        _ => "a page fault",
+    }
+}
+
+/// Reads a byte as the processor does it; `None` if that faults.
+pub(crate) fn read_byte(at: u64) -> Option<u8> {
+    let (mut faulted, mut byte) = (0_u64, 0_u64);
+    // SAFETY: a load changes nothing, and if it faults, `handle` goes on behind it. The fault runs on a stack of its own.
+    unsafe {
+        asm!(
+            "lea {next}, [rip + 2f]",
+            "mov [rip + {expected}], {next}",
+            "movzx {byte:e}, byte ptr [{at}]",
+            "2:",
+            next = out(reg) _,
+            expected = sym EXPECTED,
+            at = in(reg) at,
+            byte = inout(reg) byte,
+            inout("rax") faulted,
+            options(nostack),
+        );
+    }
+    EXPECTED.store(0, Ordering::Relaxed);
+    (faulted == 0).then_some(u8::try_from(byte & 0xff).unwrap_or(0))
+}

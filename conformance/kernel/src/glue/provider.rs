@@ -1,0 +1,66 @@
+//! Where metadata comes from: whole frames of the page allocator, reached through the direct map; and the page tables
+//! that the processor uses.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use sparsemem::{
+    AddressSpace, Block, ForeignBlock, MetadataMemory, NodeId, Origin, OutOfMemory, PagingDepth, PhysAddr,
+    PhysMap, Rejected, VirtRange,
+};
+
+use crate::cpu::{direct_map, paging};
+use crate::memory::frames::FRAMES;
+
+/// Units: bytes. A frame.
+const FRAME: usize = 4096;
+
+/// Metadata memory of one origin: before the kernel has its heap [`Origin::Boot`], afterwards [`Origin::Runtime`].
+#[derive(Debug)]
+pub(crate) struct Provider(pub(crate) Origin);
+
+// SAFETY: the direct map reaches every frame that the page allocator has, for as long as it has it.
+unsafe impl PhysMap for Provider {
+    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
+        direct_map::to_virt(at).unwrap_or(NonNull::dangling())
+    }
+
+    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
+        direct_map::to_phys(at)
+    }
+}
+
+// SAFETY: (1) the page allocator gives a frame to one owner at a time; (2) blocks are zeroed here; (3) they are whole
+// frames, aligned as asked for; (4) a block that is not of the page allocator is refused; (5) nothing here unwinds.
+unsafe impl MetadataMemory for Provider {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        let (count, align) = (layout.size().div_ceil(FRAME), layout.align().div_ceil(FRAME));
+        let phys = FRAMES.lock().take(count, align).ok_or(OutOfMemory::new(layout, node))?;
+        let start = self.phys_to_virt(phys);
+        // SAFETY: the frames were given to this block alone, and the direct map reaches them.
+        unsafe { start.write_bytes(0, layout.size()) };
+        // SAFETY: as above; the page allocator aligned them as asked for.
+        Ok(unsafe { Block::from_parts(start, phys, layout, self.0) })
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        let count = block.layout().size().div_ceil(FRAME);
+        let is_ours = block.origin() != Origin::Altmap && FRAMES.lock().put(block.phys(), count);
+        if is_ours { Ok(()) } else { Err(Rejected { error: block.foreign(), returned: block }) }
+    }
+}
+
+// SAFETY: `root` is what CR3 holds, the array's place is the model's alone (`Array`), and there is one processor.
+unsafe impl AddressSpace for Provider {
+    fn root(&self) -> PhysAddr {
+        paging::root()
+    }
+
+    fn depth(&self) -> PagingDepth {
+        paging::depth()
+    }
+
+    fn flush(&mut self, range: VirtRange) {
+        paging::flush(range);
+    }
+}

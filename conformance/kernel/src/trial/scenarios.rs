@@ -1,0 +1,78 @@
+//! Every scenario of the suite, on a model of its own beside the live one.
+
+use core::sync::atomic::AtomicBool;
+
+use alloc::string::ToString;
+use sparsemem::{ArrayPlace, Config, MemoryRange, Page, Selected, VirtAddr, presets::X86_64, selected_len};
+use sparsemem_scenarios::{ALL, ArrayFacts, Build, Ended, Pair, Scenario, TableKind, run};
+use spin::Mutex;
+
+use super::Ground;
+use crate::event::{Event, Outcome, tell};
+use crate::glue::OneProcessor;
+
+/// The parts of the model under test: those of the kernel, at another place.
+struct Trial;
+
+impl Config for Trial {
+    type Geometry = X86_64;
+    type Page = Page;
+    type Reclaim = OneProcessor;
+    type Array = Place;
+}
+
+/// The place of its array, if it has one.
+struct Place;
+
+// SAFETY: nothing else of this kernel is mapped there, and the flag is a static of this function alone.
+unsafe impl ArrayPlace for Place {
+    const START: u64 = 0xffff_d000_0000_0000;
+    const BYTES: u64 = 1 << 40;
+
+    fn claim() -> &'static AtomicBool {
+        static CLAIM: AtomicBool = AtomicBool::new(false);
+        &CLAIM
+    }
+}
+
+type Model = Selected<Trial, { selected_len::<Trial>() }>;
+
+static MODEL: Mutex<Model> = Mutex::new(Model::new());
+
+/// Runs them all, tells the host of each, and counts those that fail.
+pub(crate) fn run_all(ground: &mut Ground, machine: &str, memory: &[MemoryRange]) -> u64 {
+    let array = ArrayFacts { start: VirtAddr::new(Place::START), len_bytes: Place::BYTES };
+    let array = cfg!(feature = "vmemmap").then_some(array);
+    if let Some(array) = array {
+        ground.expect_array(array.start);
+    }
+    let table = if cfg!(feature = "classic-sparse") { TableKind::Flat } else { TableKind::Rooted };
+    let outcomes = ALL.iter().map(|scenario| {
+        ground.begin_boot();
+        play(scenario, ground, Build { table, array }, machine, memory)
+    });
+    outcomes.filter(|outcome| *outcome == Outcome::Failed).count() as u64
+}
+
+/// Runs one and tells the host of it.
+fn play(
+    scenario: &Scenario,
+    ground: &mut Ground,
+    build: Build,
+    machine: &str,
+    memory: &[MemoryRange],
+) -> Outcome {
+    let mut model = MODEL.lock();
+    let mut failure_points = 0;
+    let (outcome, detail) = match run(scenario, &mut Pair::new(&mut *model, ground), build, memory) {
+        Ok(Ended::Passed(tally)) => {
+            failure_points = tally.failure_points;
+            (Outcome::Passed, "".to_string())
+        }
+        Ok(Ended::Skipped(reason)) => (Outcome::Skipped, reason.to_string()),
+        Err(failure) => (Outcome::Failed, failure.to_string()),
+    };
+    let (scenario, detail) = (scenario.name, format_args!("{detail}"));
+    tell(Event::Cell { scenario, machine, outcome, detail, failure_points });
+    outcome
+}

@@ -1,0 +1,289 @@
+//! This kernel as the world of scenarios and stories: what is outstanding is counted, and memory runs out on command.
+
+use alloc::string::String;
+use core::alloc::Layout;
+use core::arch::x86_64::_rdtsc;
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU64;
+
+use sparsemem::{
+    AddressSpace, Block, ForeignBlock, LeafSize, MetadataMemory, NodeId, Origin, OutOfMemory, PagingDepth,
+    Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, Rejected, VirtAddr, VirtRange, presets::X86_64,
+};
+use sparsemem_hotplug::{AllocatorHooks, FramesRefused};
+use sparsemem_scenarios::{Balance, Fault, Held, Leaf, Spare, Surroundings, World};
+
+use crate::cpu::{direct_map, paging, trap};
+use crate::glue::Provider;
+use crate::memory::frames::FRAMES;
+use crate::plug::{Kernel, Trouble};
+
+/// The provider, with everything counted that it gives.
+#[derive(Debug)]
+pub(crate) struct Metered {
+    provider: Provider,
+    balance: Balance,
+    fault: Option<Fault>,
+    refused: u64,
+}
+
+impl Metered {
+    /// Whether the fault that is armed meets this request.
+    fn is_refused(&mut self) -> bool {
+        let is_met = match &mut self.fault {
+            Some(Fault::NthAllocation(left)) => {
+                *left = left.saturating_sub(1);
+                let is_met = *left == 0;
+                self.fault = self.fault.filter(|_| !is_met);
+                is_met
+            }
+            Some(Fault::AllocationsAfter(0)) => true,
+            Some(Fault::AllocationsAfter(left)) => {
+                *left -= 1;
+                false
+            }
+            _ => false,
+        };
+        self.refused += u64::from(is_met);
+        is_met
+    }
+
+    fn held(&mut self, origin: Origin) -> &mut Held {
+        match origin {
+            Origin::Boot => &mut self.balance.boot,
+            Origin::Runtime => &mut self.balance.runtime,
+            Origin::Altmap => &mut self.balance.altmap,
+        }
+    }
+}
+
+// SAFETY: the maps are the provider's.
+unsafe impl PhysMap for Metered {
+    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
+        self.provider.phys_to_virt(at)
+    }
+
+    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
+        self.provider.virt_to_phys(at)
+    }
+}
+
+// SAFETY: blocks are the provider's; some are refused before it is asked.
+unsafe impl MetadataMemory for Metered {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        if self.is_refused() {
+            return Err(OutOfMemory::new(layout, node));
+        }
+        let block = self.provider.alloc_zeroed(layout, node)?;
+        let held = self.held(block.origin());
+        held.blocks += 1;
+        held.bytes += layout.size() as u64;
+        Ok(block)
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        let (origin, bytes) = (block.origin(), block.layout().size() as u64);
+        self.provider.free(block)?;
+        let held = self.held(origin);
+        held.blocks -= 1;
+        held.bytes -= bytes;
+        Ok(())
+    }
+}
+
+// SAFETY: everything is the provider's.
+unsafe impl AddressSpace for Metered {
+    fn root(&self) -> PhysAddr {
+        self.provider.root()
+    }
+
+    fn depth(&self) -> PagingDepth {
+        self.provider.depth()
+    }
+
+    fn flush(&mut self, range: VirtRange) {
+        self.provider.flush(range);
+    }
+}
+
+/// The page allocator, as hotplug sees it.
+#[derive(Debug)]
+pub(crate) struct Pages;
+
+impl AllocatorHooks for Pages {
+    fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        FRAMES.lock().give(frames)
+    }
+
+    fn release(&mut self, frames: PfnRange) {
+        FRAMES.lock().release(frames);
+    }
+
+    fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        FRAMES.lock().isolate(frames)
+    }
+
+    fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        FRAMES.lock().evacuate(frames)
+    }
+
+    fn take(&mut self, frames: PfnRange) {
+        AllocatorHooks::take(&mut *FRAMES.lock(), frames);
+    }
+}
+
+/// The world.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    env: Metered,
+    pages: Pages,
+    array: Option<VirtRange>,
+    spare: Option<Spare>,
+    shared_tables: u64,
+}
+
+impl Ground {
+    /// A world from whose memory nothing is outstanding.
+    pub(crate) fn new(array: Option<VirtRange>) -> Self {
+        let provider = Provider(Origin::Boot);
+        let env = Metered { provider, balance: Balance::default(), fault: None, refused: 0 };
+        Self { env, pages: Pages, array, spare: None, shared_tables: 0 }
+    }
+
+    /// Leaves persistent memory to the scenarios, as a device to plug.
+    pub(crate) fn lend(&mut self, persistent: PhysRange) -> Result<(), Trouble> {
+        self.reach(persistent)?;
+        // SAFETY: firmware says that it is memory, no boot was told of it, the direct map reaches it, and nothing else of
+        // this kernel uses it.
+        self.spare = Some(unsafe { Spare::new(persistent) });
+        Ok(())
+    }
+
+    /// The scenarios' array will begin at `place`: notes which tables are there already.
+    pub(super) fn expect_array(&mut self, place: VirtAddr) {
+        self.shared_tables = paging::tables_towards(place);
+    }
+
+    /// Boot begins, for the next scenario.
+    pub(super) const fn begin_boot(&mut self) {
+        self.env.provider.0 = Origin::Boot;
+    }
+}
+
+const fn leaf(found: paging::Leaf) -> Leaf {
+    Leaf { at: found.at, to: found.to, size: found.size }
+}
+
+impl World for Ground {
+    fn balance(&self) -> Balance {
+        self.env.balance
+    }
+
+    fn arm(&mut self, fault: Fault) {
+        self.env.fault = Some(fault);
+        self.env.refused = 0;
+    }
+
+    fn heal(&mut self) -> u64 {
+        self.env.fault = None;
+        core::mem::take(&mut self.env.refused)
+    }
+
+    fn can_refuse_links(&self) -> bool {
+        false
+    }
+
+    fn largest_leaf(&self) -> LeafSize {
+        LeafSize::Size2MiB
+    }
+
+    fn depth(&self) -> PagingDepth {
+        paging::depth()
+    }
+
+    fn shared_tables(&self) -> u64 {
+        self.shared_tables
+    }
+
+    fn leaf_at(&self, at: VirtAddr) -> Option<Leaf> {
+        paging::leaf_at(at).map(leaf)
+    }
+
+    fn leaves(&self, within: VirtRange, visit: &mut dyn FnMut(Leaf)) {
+        paging::leaves(within, &mut |found| visit(leaf(found)));
+    }
+
+    fn is_readable(&self, at: VirtAddr) -> bool {
+        trap::read_byte(at.get()).is_some()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn ticks(&self) -> u64 {
+        // SAFETY: every x86_64 processor has the counter, and reading it changes nothing.
+        unsafe { _rdtsc() }
+    }
+
+    fn spare(&self) -> Option<Spare> {
+        self.spare
+    }
+
+    fn end_boot(&mut self) {
+        self.env.provider.0 = Origin::Runtime;
+    }
+}
+
+impl Surroundings for Ground {
+    type Env = Metered;
+
+    fn env(&self) -> &Metered {
+        &self.env
+    }
+
+    fn env_mut(&mut self) -> &mut Metered {
+        &mut self.env
+    }
+}
+
+impl Kernel for Ground {
+    type Allocator = Pages;
+
+    fn allocator(&mut self) -> &mut Pages {
+        &mut self.pages
+    }
+
+    fn take_frame(&mut self, within: PfnRange) -> Option<Pfn> {
+        FRAMES.lock().take_from(within)
+    }
+
+    fn put_frame(&mut self, frame: Pfn) {
+        if let Some(at) = frame.phys::<X86_64>() {
+            FRAMES.lock().put(at, 1);
+        }
+    }
+
+    fn reach(&mut self, range: PhysRange) -> Result<(), Trouble> {
+        direct_map::map(range, &mut new_table)?;
+        Ok(())
+    }
+
+    fn array(&self) -> Option<VirtRange> {
+        self.array
+    }
+
+    fn word(&self, frame: Pfn) -> Option<&AtomicU64> {
+        let place = direct_map::to_virt(frame.phys::<X86_64>()?)?;
+        // SAFETY: a frame that was taken is memory that the direct map reaches, and all accesses to it are atomic.
+        Some(unsafe { place.cast::<AtomicU64>().as_ref() })
+    }
+}
+
+/// A zeroed frame for a page table of the direct map.
+fn new_table() -> Option<PhysAddr> {
+    let at = FRAMES.lock().take(1, 1)?;
+    // SAFETY: the frame is nobody else's, and the direct map reaches it.
+    unsafe { direct_map::to_virt(at)?.write_bytes(0, 4096) };
+    Some(at)
+}

@@ -1,0 +1,166 @@
+//! A QEMU that runs a kernel: the process, its serial line, its monitor.
+//!
+//! # Invariants
+//!
+//! 1. When a [`Guest`] is dropped, its process has ended, and nothing of it is left in the file system.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::lines::Lines;
+use super::machine::QemuMachine;
+use super::monitor::Monitor;
+use super::{QemuError, tool};
+
+/// How long QEMU may take to open its connections.
+const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+/// How long it may take to end after it closed the serial line.
+const END_LIMIT: Duration = Duration::from_secs(10);
+/// How often is looked whether something happened that nothing tells of.
+const LOOK: Duration = Duration::from_millis(5);
+/// The file of the folder that has what QEMU wrote to its standard error.
+const SAID: &str = "said";
+
+/// What a machine is started with, beside what belongs to it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CommandLine {
+    /// Words for the kernel.
+    pub(super) words: Vec<String>,
+    /// Arguments for QEMU, behind all others.
+    pub(super) args: Vec<String>,
+}
+
+impl CommandLine {
+    /// What the kernel is to run.
+    pub(super) fn run(what: &str) -> Self {
+        Self { words: vec![format!("run={what}")], args: Vec::new() }
+    }
+}
+
+/// A running QEMU, and a conversation with its kernel and its monitor.
+#[derive(Debug)]
+pub(super) struct Guest {
+    process: Process,
+    /// The kernel's serial line.
+    pub(super) serial: Lines,
+    /// QEMU's monitor.
+    pub(super) monitor: Monitor,
+}
+
+impl Guest {
+    /// Starts QEMU with a kernel.
+    ///
+    /// # Errors
+    ///
+    /// [`QemuError::Start`], with what QEMU said.
+    pub(super) fn start(image: &Path, machine: &QemuMachine, line: &CommandLine) -> Result<Self, QemuError> {
+        let folder =
+            tempfile::Builder::new().prefix("sparsemem-qemu-").tempdir().map_err(QemuError::start)?;
+        let listen = |name| UnixListener::bind(folder.path().join(name)).map_err(QemuError::start);
+        let (serial, monitor) = (listen("serial")?, listen("monitor")?);
+        let mut process = Process::start(folder, image, machine, line)?;
+        let serial = process.accept(&serial)?;
+        let monitor = Monitor::new(process.accept(&monitor)?)?;
+        Ok(Self { process, serial, monitor })
+    }
+
+    /// Waits for QEMU's end; `None` if it does not come, and then it is ended.
+    pub(super) fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + END_LIMIT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.process.child.try_wait()? {
+                return Ok(Some(status));
+            }
+            std::thread::sleep(LOOK);
+        }
+        self.process.end();
+        Ok(None)
+    }
+
+    /// What QEMU itself said, on one line; empty if it had nothing to say.
+    pub(super) fn said(&self) -> String {
+        self.process.said()
+    }
+}
+
+/// A process, and the folder with its sockets.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Process {
+    /// Starts QEMU, which connects to the sockets in `folder`.
+    fn start(
+        folder: TempDir,
+        image: &Path,
+        machine: &QemuMachine,
+        line: &CommandLine,
+    ) -> Result<Self, QemuError> {
+        let mut command = tool::command();
+        for name in ["serial", "monitor"] {
+            let path = folder.path().join(name);
+            command.arg("-chardev").arg(format!("socket,id={name},path={}", path.display()));
+        }
+        command.args(["-serial", "chardev:serial", "-mon", "chardev=monitor,mode=control", "-kernel"]);
+        command.arg(image).args(machine.args(&line.words));
+        if let Some(srat) = machine.srat {
+            let path = folder.path().join("srat");
+            std::fs::write(&path, srat()).map_err(QemuError::start)?;
+            command.arg("-acpitable").arg(format!("sig=SRAT,rev=3,data={}", path.display()));
+        }
+        command.args(&line.args);
+        let said = File::create(folder.path().join(SAID)).map_err(QemuError::start)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+        let child = command.spawn().map_err(QemuError::start)?;
+        Ok(Self { child, folder })
+    }
+
+    /// The connection that QEMU makes to a socket.
+    fn accept(&mut self, socket: &UnixListener) -> Result<Lines, QemuError> {
+        socket.set_nonblocking(true).map_err(QemuError::start)?;
+        let deadline = Instant::now() + CONNECT_LIMIT;
+        while Instant::now() < deadline {
+            match socket.accept() {
+                Ok((stream, _)) => return Lines::new(stream).map_err(QemuError::start),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.check_runs()?,
+                Err(error) => return Err(QemuError::start(error)),
+            }
+            std::thread::sleep(LOOK);
+        }
+        Err(QemuError::Start { why: format!("it did not connect within {} s", CONNECT_LIMIT.as_secs()) })
+    }
+
+    /// Fails with what QEMU said if it has ended.
+    fn check_runs(&mut self) -> Result<(), QemuError> {
+        match self.child.try_wait().map_err(QemuError::start)? {
+            None => Ok(()),
+            Some(status) => Err(QemuError::Start { why: format!("{} ({status})", self.said()) }),
+        }
+    }
+
+    /// What was written to standard error.
+    fn said(&self) -> String {
+        let text = std::fs::read_to_string(self.folder.path().join(SAID)).unwrap_or_default();
+        text.trim().replace('\n', "; ")
+    }
+
+    /// Ends the process. Failures mean that it has ended already.
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
