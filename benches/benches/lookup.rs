@@ -1,57 +1,47 @@
-//! What a lookup costs, by model: from frame to descriptor and back, at random frames of an 8 GiB machine.
+//! Single lookups with criterion: the subjects of the report, at random frames of a laptop.
 //!
-//! Each result goes through `black_box`, so that the optimiser can neither fold nor vectorise the loop.
+//! Use `cargo xtask bench` to compare; here each subject is measured by itself, for looking at one of them closely.
 
-use std::hint::black_box;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use sparsemem_benches::frames::Pattern;
+use sparsemem_benches::ground::Pages;
+use sparsemem_benches::maps::{Map, USUAL};
+use sparsemem_benches::models::{
+    Coming, FreeClassic, FreeExtreme, FreeFixed, OnHuge, array_model, initialise_all, table_model,
+};
+use sparsemem_benches::subjects::{Geometry46, Subject, TwinTables, twins, ways};
 
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use sparsemem_any::{AnyLookup, AnyModel};
-use sparsemem_benches::{Geometry, classic, extreme, random_frames, vmemmap};
-use sparsemem_core::{MemoryModel, NeverReclaim, Page, Pfn, SectionShape};
-
-/// Frames per iteration.
-const FRAMES: usize = 4096;
-
-type Group<'c> = BenchmarkGroup<'c, criterion::measurement::WallTime>;
-type Any<'m> =
-    AnyModel<'m, Geometry, Page, NeverReclaim, { Geometry::NR_SECTIONS_LEN }, { Geometry::NR_ROOTS_LEN }>;
-
-/// Measures one way of looking frames up.
-fn each(group: &mut Group<'_>, name: &str, frames: &[Pfn], look: impl Fn(Pfn) -> bool) {
-    group.bench_function(name, |bencher| {
-        bencher.iter(|| frames.iter().filter(|pfn| black_box(look(black_box(**pfn)))).count());
-    });
-}
-
-/// Measures every way of a model.
-fn ways<M: MemoryModel<Page = Page>>(criterion: &mut Criterion, model: &M, any: &Any<'_>) {
-    let frames = random_frames(FRAMES);
-    let mut group = criterion.benchmark_group(model.name());
-    group.throughput(Throughput::Elements(FRAMES as u64));
-    each(&mut group, "unchecked", &frames, |pfn| {
-        // SAFETY: the frames are valid, and nothing is ever removed.
-        black_box(unsafe { model.lookup_unchecked(pfn) });
-        true
-    });
-    each(&mut group, "checked", &frames, |pfn| black_box(model.lookup(pfn)).is_some());
-    let reader = model.read();
-    each(&mut group, "reader", &frames, |pfn| black_box(reader.page(pfn)).is_some());
-    each(&mut group, "any", &frames, |pfn| black_box(any.find(pfn)).is_some());
-    each(&mut group, "there and back", &frames, |pfn| {
-        let page = reader.page(pfn).map(core::ptr::NonNull::from);
-        // SAFETY: the descriptor is of a valid frame of this model, and was initialised.
-        page.is_some_and(|page| unsafe { model.pfn_of(black_box(page)) } == pfn)
-    });
+/// Measures every subject on one list of frames.
+fn each(criterion: &mut Criterion, model: &str, subjects: &[Subject<'_>], map: &Map) {
+    let frames = Pattern::Random.list(&map.memory);
+    let mut group = criterion.benchmark_group(model);
+    group.throughput(Throughput::Elements(frames.len() as u64));
+    for subject in subjects {
+        let (items, sweep) = (subject.items(&frames), subject.sweep(false).expect("every subject looks"));
+        group.bench_function(format!("{} {}", subject.bench, subject.name), |bencher| {
+            bencher.iter(|| sweep(&items));
+        });
+    }
     group.finish();
 }
 
 fn lookups(criterion: &mut Criterion) {
-    let classic = classic();
-    ways(criterion, &*classic.model, &Any::from(&*classic.model));
-    let extreme = extreme();
-    ways(criterion, &*extreme.model, &Any::from(&*extreme.model));
-    let vmemmap = vmemmap();
-    ways(criterion, &*vmemmap.model, &Any::from(&*vmemmap.model));
+    let map = Map::open(USUAL[0]).expect("one of the project's machines");
+    let classic = table_model::<FreeClassic>(&map.memory, Coming::Boot, Pages::Huge);
+    let extreme = table_model::<FreeExtreme>(&map.memory, Coming::Boot, Pages::Huge);
+    let vmemmap = array_model::<OnHuge, FreeFixed<OnHuge>>(&map.memory, Coming::Boot, Pages::Huge);
+    macro_rules! of {
+        ($up:ident, $name:literal) => {
+            initialise_all(&*$up.model, &map.memory);
+            let tables = TwinTables::<Geometry46>::new(&*$up.model);
+            let mut subjects = ways(&*$up.model, $name);
+            subjects.extend(twins(&tables, &*$up.model, $name));
+            each(criterion, $name, &subjects, &map);
+        };
+    }
+    of!(classic, "classic-sparse");
+    of!(extreme, "sparse-extreme");
+    of!(vmemmap, "vmemmap");
 }
 
 criterion_group!(benches, lookups);

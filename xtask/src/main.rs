@@ -3,11 +3,14 @@
 //! Each command is a module that computes first and renders afterwards, so that both can be tested without a terminal.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cli;
+mod codegen;
 mod conformance;
 mod failure;
 mod format;
 mod inspect;
+mod kernel;
 mod machine;
 mod terminal;
 mod tidy;

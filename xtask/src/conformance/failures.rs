@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use sparsemem_conformance::{CellResult, GeometryName, Report};
+use sparsemem_conformance::{CellResult, GeometryName, Report, World};
 
 use crate::terminal::{Colour, Screen};
 
@@ -44,10 +44,19 @@ impl Rerun {
         // A recording is machine and scenario in one, and is asked for by its own option.
         let is_recording = result.scenario.starts_with(RECORDINGS);
         words.extend([if is_recording { "--recording" } else { "--machine" }, &result.machine]);
+        if result.world == World::Qemu {
+            words.extend(["--world", "qemu"]);
+            return command_of(words);
+        }
         words.extend(self.geometry.iter().flat_map(|geometry| ["--geometry", geometry.name()]));
-        let words: Vec<String> = words.into_iter().map(quoted).collect();
-        format!("cargo xtask conformance {}", words.join(" "))
+        command_of(words)
     }
+}
+
+/// The command with these words.
+fn command_of(words: Vec<&str>) -> String {
+    let words: Vec<String> = words.into_iter().map(quoted).collect();
+    format!("cargo xtask conformance {}", words.join(" "))
 }
 
 /// A word as a shell takes it for one.
@@ -62,7 +71,7 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sparsemem_conformance::{GeometryName, Report};
+    use sparsemem_conformance::{CellResult, GeometryName, Report, World};
 
     use super::super::sample::{failed, passed};
     use super::{Rerun, quoted, text};
@@ -89,6 +98,13 @@ mod tests {
     fn a_recording_has_its_own_option() {
         let command = Rerun::default().command(&failed("linux/dimm-1g", "dimm-1g.json", ""));
         assert!(command.ends_with("--backend vmemmap --recording dimm-1g.json"), "{command}");
+    }
+
+    #[test]
+    fn a_kernel_is_booted_again() {
+        let failed = CellResult { world: World::Qemu, ..failed("dimm/refused", "qemu-q35-dimms", "") };
+        let command = Rerun { geometry: Some(GeometryName::Riscv64) }.command(&failed);
+        assert!(command.ends_with("--machine qemu-q35-dimms --world qemu"), "{command}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::{Cell, Table};
-use sparsemem_conformance::{Backend, CellResult, Outcome, Report};
+use sparsemem_conformance::{Backend, CellResult, Outcome, Report, World};
 
 use crate::terminal::{Colour, Screen};
 
@@ -53,9 +53,9 @@ pub(super) fn table(report: &Report, screen: &Screen) -> Table {
     let mut table = screen.table(&std::iter::once("scenario").chain(names).collect::<Vec<_>>());
     let mut rows: BTreeMap<String, Vec<&CellResult>> = BTreeMap::new();
     for result in &report.results {
-        rows.entry(label(&result.scenario, &failed)).or_default().push(result);
+        rows.entry(label(result, &failed)).or_default().push(result);
     }
-    for label in in_order(report.results.iter().map(|result| label(&result.scenario, &failed))) {
+    for label in in_order(report.results.iter().map(|result| label(result, &failed))) {
         let results = &rows[&label];
         let cells = backends.iter().map(|backend| {
             let on_it = results.iter().copied().filter(|result| result.backend == *backend);
@@ -66,11 +66,13 @@ pub(super) fn table(report: &Report, screen: &Screen) -> Table {
     table
 }
 
-/// The row of a scenario: variants of one scenario share a row, as `name@*`, unless they failed.
-fn label(scenario: &str, failed: &BTreeSet<&str>) -> String {
-    match scenario.split_once('@') {
-        Some((name, _)) if !failed.contains(scenario) => format!("{name}@*"),
-        _ => scenario.to_owned(),
+/// The row of a result: variants of one scenario share a row, as `name@*`, unless they failed; QEMU has rows of its own.
+fn label(result: &CellResult, failed: &BTreeSet<&str>) -> String {
+    let scenario = result.scenario.as_str();
+    match (result.world, scenario.split_once('@')) {
+        (World::Qemu, _) => format!("{scenario} (qemu)"),
+        (World::Host, Some((name, _))) if !failed.contains(scenario) => format!("{name}@*"),
+        (World::Host, _) => scenario.to_owned(),
     }
 }
 
@@ -87,7 +89,7 @@ fn in_order<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
-    use sparsemem_conformance::{Backend, Report};
+    use sparsemem_conformance::{Backend, CellResult, Report, World};
 
     use super::super::sample::{failed, on, passed, skipped};
     use super::{Tally, table};
@@ -116,6 +118,15 @@ mod tests {
         assert!(rows.contains(&vec!["scenario", "classic-sparse", "vmemmap"]), "{text}");
         assert!(rows.contains(&vec!["boot/words", "1", "ok", "1", "ok"]), "{text}");
         assert!(rows.contains(&vec!["memmap/leaves", "1", "skipped", "1", "FAILED"]), "{text}");
+    }
+
+    #[test]
+    fn kernels_have_rows_of_their_own() {
+        let in_qemu = CellResult { world: World::Qemu, ..passed("boot/words", "q") };
+        let text =
+            table(&Report::new(vec![passed("boot/words", "a"), in_qemu]), &Screen::plain(80)).trim_fmt();
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows[2..4], [vec!["boot/words", "1", "ok"], vec!["boot/words", "(qemu)", "1", "ok"]]);
     }
 
     #[test]

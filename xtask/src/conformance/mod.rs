@@ -3,6 +3,7 @@
 //! The work is done by the library of the same name. Here: what to run ([`Args`]), what is shown while it runs
 //! ([`progress`]), and the report ([`report`]).
 
+mod exhaustive;
 mod failures;
 mod list;
 mod matrix;
@@ -12,20 +13,24 @@ mod report;
 mod sample;
 mod select;
 mod skips;
+mod worlds;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use sparsemem_conformance::{Backend, Cell, GeometryName};
+use sparsemem_conformance::{Backend, GeometryName};
 
 use crate::failure::{Failure, Status};
 use crate::format::Format;
 use crate::terminal::{Screen, say, say_json};
 
 /// What to run; everything by default.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
+    /// Where to run: on the simulated machine, in kernels booted by QEMU, or both.
+    #[arg(long, value_enum, default_value_t)]
+    world: worlds::Worlds,
     /// Run on this backend only (may be repeated).
     #[arg(long = "backend", value_name = "NAME", value_delimiter = ',')]
     backends: Vec<Backend>,
@@ -41,6 +46,9 @@ pub(crate) struct Args {
     /// Boot machines with this geometry instead of their own.
     #[arg(long, value_name = "NAME")]
     geometry: Option<GeometryName>,
+    /// Walk every reachable state of tiny machines instead, and compare each with a plain reference.
+    #[arg(long, value_enum, value_name = "SIZE", conflicts_with_all = ["machines", "recordings", "scenarios", "geometry", "world", "list"])]
+    exhaustive: Option<exhaustive::Walk>,
     /// How many cells run at the same time; as many as there are processors by default.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     threads: Option<NonZeroUsize>,
@@ -54,10 +62,17 @@ pub(crate) struct Args {
 
 /// Runs or lists what was asked for.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
-    if args.list { list(args) } else { execute(args) }
+    match args.exhaustive {
+        Some(size) => exhaustive::run(args, size),
+        None if args.list => list(args),
+        None => execute(args),
+    }
 }
 
 fn list(args: &Args) -> Result<Status, Failure> {
+    if args.world == worlds::Worlds::Qemu {
+        return worlds::list(args.format);
+    }
     let list = list::List::new(args)?;
     match args.format {
         Format::Text => say(&list.text(&Screen::of_stdout()))?,
@@ -67,12 +82,12 @@ fn list(args: &Args) -> Result<Status, Failure> {
 }
 
 fn execute(args: &Args) -> Result<Status, Failure> {
-    let cells = select::cells(args)?;
-    eprint!("{}", select::warnings(&cells));
+    let run = worlds::Run::new(args)?;
+    eprint!("{}", select::warnings(&run.host));
     let started = Instant::now();
     let report = {
-        let progress = progress::Progress::new(cells.len());
-        sparsemem_conformance::run(&cells, threads(args, &cells), &|result| progress.done(result))
+        let progress = progress::Progress::new(run.cells());
+        run.play(threads(args, run.cells()), &progress)?
     };
     match args.format {
         Format::Text => {
@@ -90,7 +105,7 @@ fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
 }
 
 /// As many threads as asked for, or as there are processors, and never more than cells.
-fn threads(args: &Args, cells: &[Cell]) -> usize {
+fn threads(args: &Args, cells: usize) -> usize {
     let wanted = args.threads.or_else(|| std::thread::available_parallelism().ok());
-    wanted.map_or(1, NonZeroUsize::get).min(cells.len()).max(1)
+    wanted.map_or(1, NonZeroUsize::get).min(cells).max(1)
 }

@@ -34,6 +34,14 @@ impl Progress {
         Self { bar, state: Mutex::new(State { total, done: 0, failed: 0, said: Instant::now() }) }
     }
 
+    /// Something is done that has no result.
+    pub(super) fn step(&self, what: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(what.to_owned()),
+            None => eprintln!("{what}"),
+        }
+    }
+
     /// One more cell has its result.
     pub(super) fn done(&self, result: &CellResult) {
         let Ok(mut state) = self.state.lock() else { return };

@@ -26,8 +26,15 @@ fn totals(report: &Report, took: Duration, screen: &Screen) -> String {
         count => screen.paint(&format!("{count} FAILED"), Colour::Red),
     };
     let machines: BTreeSet<&str> = report.results.iter().map(|result| result.machine.as_str()).collect();
+    let points = match summary.failure_points {
+        0 => String::new(),
+        count => format!(
+            " {} tried, one by one.",
+            counted(usize::try_from(count).unwrap_or(usize::MAX), "failure")
+        ),
+    };
     format!(
-        "{} on {} in {:.1} s: {failed}, {} passed, {} skipped.",
+        "{} on {} in {:.1} s: {failed}, {} passed, {} skipped.{points}",
         counted(report.results.len(), "cell"),
         counted(machines.len(), "machine"),
         took.as_secs_f64(),

@@ -1,14 +1,16 @@
 //! Made-up results for the tests of the report.
 
-use sparsemem_conformance::{Backend, CellResult, Outcome};
+use sparsemem_conformance::{Backend, CellResult, Outcome, World};
 
 fn result(scenario: &str, machine: &str, outcome: Outcome, detail: &str) -> CellResult {
     CellResult {
         scenario: scenario.to_owned(),
+        world: World::Host,
         backend: Backend::Vmemmap,
         machine: machine.to_owned(),
         outcome,
         detail: detail.to_owned(),
+        failure_points: 0,
         duration_ms: 1.0,
     }
 }

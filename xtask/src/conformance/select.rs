@@ -57,7 +57,7 @@ pub(super) fn unusable(error: &RecordingError) -> Failure {
     })
 }
 
-fn no_such_scenario(pattern: &str, names: &[String]) -> String {
+pub(super) fn no_such_scenario(pattern: &str, names: &[String]) -> String {
     format!("no scenario matches `{pattern}`; there are:\n  {}", names.join("\n  "))
 }
 

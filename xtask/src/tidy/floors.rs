@@ -75,6 +75,8 @@ pub(crate) const HOMES: &[Home] = &[
         "tells arrays and altmaps their places, and stands before the machine at boot",
     ),
     may_be_unsafe(7, "sparsemem-exhaustive", "is a small machine of its own, made of plain memory"),
+    safe(6, "sparsemem-disassembly"),
+    may_be_unsafe(8, "sparsemem-probes", "has the unchecked lookups whose instructions are counted"),
     may_be_unsafe(8, "sparsemem-benches", "measures the unchecked lookups and their C twins"),
     safe(9, "xtask"),
 ];
@@ -102,10 +104,14 @@ pub(crate) const CORE_EXTERNALS: &[&str] = &["bitflags", "cfg-if", "thiserror", 
 
 /// External crates that no kernel-side crate may depend on.
 pub(crate) const HOST_ONLY_EXTERNALS: &[&str] = &[
+    "cc",
     "clap",
     "criterion",
     "enum_dispatch",
+    "iced-x86",
     "indicatif",
+    "object",
+    "plotters",
     "proptest",
     "rstest",
     "rustix",

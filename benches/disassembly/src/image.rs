@@ -1,0 +1,84 @@
+//! An ELF file: where its functions are, and which symbol an address belongs to.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use object::{Architecture, Object, ObjectSection, ObjectSymbol, SymbolKind};
+
+use crate::decode::{Function, listing};
+use crate::{ListError, Listing};
+
+/// An ELF file, read once.
+pub struct Image<'e> {
+    file: object::File<'e>,
+    /// Functions by name: address and length in bytes.
+    functions: BTreeMap<String, (u64, u64)>,
+    places: Rc<Places>,
+}
+
+impl<'e> Image<'e> {
+    /// Reads the symbol table of an ELF file.
+    ///
+    /// # Errors
+    ///
+    /// [`ListError`] if it is no ELF file for x86_64.
+    pub fn parse(elf: &'e [u8]) -> Result<Self, ListError> {
+        let file = object::File::parse(elf).map_err(|error| ListError::NotElf { why: error.to_string() })?;
+        if file.architecture() != Architecture::X86_64 {
+            return Err(ListError::OtherProcessor { architecture: format!("{:?}", file.architecture()) });
+        }
+        let (mut functions, mut places) = (BTreeMap::new(), Places::default());
+        for symbol in file.symbols().filter(object::ObjectSymbol::is_definition) {
+            let Ok(name) = symbol.name() else { continue };
+            if symbol.kind() == SymbolKind::Text {
+                functions.insert(name.to_owned(), (symbol.address(), symbol.size()));
+            }
+            if matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Data) {
+                places.insert(symbol.address(), symbol.size(), name);
+            }
+        }
+        Ok(Self { file, functions, places: Rc::new(places) })
+    }
+
+    /// The names of all functions, sorted.
+    pub fn functions(&self) -> impl Iterator<Item = &str> {
+        self.functions.keys().map(String::as_str)
+    }
+
+    /// The listing of a function.
+    ///
+    /// # Errors
+    ///
+    /// [`ListError`] if there is no such function, or its bytes are not instructions.
+    pub fn listing(&self, symbol: &str) -> Result<Listing, ListError> {
+        let missing = || ListError::NoFunction { symbol: symbol.to_owned() };
+        let (start, size) = *self.functions.get(symbol).ok_or_else(missing)?;
+        let code = self.bytes(start, size).filter(|code| !code.is_empty());
+        let code = code.ok_or_else(|| ListError::NotCode { symbol: symbol.to_owned(), address: start })?;
+        listing(&Function { symbol, start, code }, &self.places)
+    }
+
+    /// The bytes of the file that are loaded at these addresses.
+    fn bytes(&self, start: u64, len_bytes: u64) -> Option<&'e [u8]> {
+        self.file.sections().find_map(|section| section.data_range(start, len_bytes).ok().flatten())
+    }
+}
+
+/// Named places of a program.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    /// By first address: length in bytes, and name.
+    by_start: BTreeMap<u64, (u64, String)>,
+}
+
+impl Places {
+    fn insert(&mut self, start: u64, len_bytes: u64, name: &str) {
+        self.by_start.insert(start, (len_bytes, name.to_owned()));
+    }
+
+    /// The place that has the byte at `address`: where it begins, and its name. One without a length is a byte long.
+    pub(crate) fn of(&self, address: u64) -> Option<(u64, &str)> {
+        let (start, (len_bytes, name)) = self.by_start.range(..=address).next_back()?;
+        (address - start < (*len_bytes).max(1)).then_some((*start, name.as_str()))
+    }
+}

@@ -1,0 +1,67 @@
+//! What a function consists of: its instructions, how many of them load from memory, and whether it calls anything.
+//!
+//! For tests that hold generated code to a budget, on any x86_64 ELF file with a symbol table: a program of the host or
+//! the image of a kernel. Nothing but the file is needed.
+//!
+//! ```no_run
+//! let elf = std::fs::read("target/release/probes")?;
+//! let listing = sparsemem_disassembly::probe_text(&elf, "classic_unchecked")?;
+//! assert!(listing.instructions() <= 8 && listing.loads() <= 1 && listing.calls() == 0);
+//! print!("{listing}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. A listing has every instruction of its function, except those that do nothing (alignment).
+//! 2. Its text names symbols instead of addresses, so that it stays the same when only the place of things changes.
+#![forbid(unsafe_code)]
+
+mod decode;
+mod image;
+mod listing;
+
+pub use image::Image;
+pub use listing::{Instruction, Listing};
+
+/// Why there is no listing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListError {
+    /// The file cannot be read.
+    #[error("not an ELF file that can be read: {why}")]
+    NotElf {
+        /// What the reader says.
+        why: String,
+    },
+    /// The file is for another processor.
+    #[error("the file is for {architecture}, and only x86_64 can be disassembled")]
+    OtherProcessor {
+        /// Its name.
+        architecture: String,
+    },
+    /// The file has no function of this name.
+    #[error("no function `{symbol}` in the symbol table; was it left out or inlined by the linker?")]
+    NoFunction {
+        /// The name that was asked for.
+        symbol: String,
+    },
+    /// The bytes of the function are not in the file, or not instructions.
+    #[error("`{symbol}` cannot be disassembled at {address:#x}")]
+    NotCode {
+        /// The function.
+        symbol: String,
+        /// Where reading stopped.
+        address: u64,
+    },
+}
+
+/// The listing of one function of an ELF file.
+///
+/// # Errors
+///
+/// [`ListError`], naming the function and what is wrong with it. To list many functions, read the file once with
+/// [`Image::parse`].
+pub fn probe_text(elf: &[u8], symbol: &str) -> Result<Listing, ListError> {
+    Image::parse(elf)?.listing(symbol)
+}

@@ -1,0 +1,43 @@
+//! A function per lookup and model, over statics as a kernel has them, so that its generated code can be looked at.
+//!
+//! `cargo xtask codegen` builds and disassembles it. Running it prints who compiled it, and the names of the functions.
+//!
+//! # Invariants
+//!
+//! 1. A Rust probe `MODEL_LOOKUP` has a C twin `c_MODEL_LOOKUP` over the same data structures (`c/probes.c`); `reader`
+//!    has that of `checked`.
+//! 2. Probes are never called here: the models are not booted, and the virtual array is not mapped.
+
+mod models;
+mod probes;
+#[cfg(any(
+    feature = "selected-classic-sparse",
+    feature = "selected-sparse-extreme",
+    feature = "selected-vmemmap"
+))]
+mod selected;
+
+fn main() {
+    println!("rustc: {}", env!("SPARSEMEM_RUSTC_VERSION"));
+    println!("cc: {}", env!("SPARSEMEM_CC_VERSION"));
+    // The addresses keep the linker from dropping the functions.
+    for (name, at) in probes::all().chain(of_selected()) {
+        println!("{at:p} {name}");
+    }
+}
+
+/// The probes of `Selected`, if the facade was asked for one model.
+fn of_selected() -> impl Iterator<Item = (&'static str, *const ())> {
+    #[cfg(any(
+        feature = "selected-classic-sparse",
+        feature = "selected-sparse-extreme",
+        feature = "selected-vmemmap"
+    ))]
+    return selected::ALL.into_iter();
+    #[cfg(not(any(
+        feature = "selected-classic-sparse",
+        feature = "selected-sparse-extreme",
+        feature = "selected-vmemmap"
+    )))]
+    return core::iter::empty();
+}

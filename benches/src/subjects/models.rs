@@ -1,0 +1,73 @@
+//! The ways of this project's models.
+
+use core::ptr::NonNull;
+
+use sparsemem_any::{AnyLookup, AnyModel};
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{MemoryModel, NeverReclaim, Page, Pfn};
+
+use super::{Subject, address};
+use crate::models::{FreePlaced, ROOTS, SECTIONS};
+
+/// The bench of checked lookups where sections came later.
+pub const CHECKED_LATER: &str = "checked, hot-added";
+
+/// vmemmap at a place that it is told at boot, as with address-space randomisation.
+pub const PLACED: &str = "vmemmap placed at boot";
+
+/// Any of the models, by a tag.
+pub type Any<'m> = AnyModel<'m, X86_64, Page, NeverReclaim, SECTIONS, ROOTS>;
+
+/// Unchecked, checked, through a reader, validity and the way back.
+pub fn ways<'m, M>(model: &'m M, name: &str) -> Vec<Subject<'m>>
+where
+    M: MemoryModel<Page = Page, Reclaim = NeverReclaim>,
+{
+    let find = move |pfn| model.lookup(pfn);
+    // SAFETY: the frames of all patterns are valid, and nothing is removed.
+    let unchecked = move |pfn| Some(unsafe { model.lookup_unchecked(pfn) });
+    let pages = move |pfn| address(model.lookup(pfn));
+    vec![
+        Subject::page("unchecked", name, name, unchecked),
+        Subject::page("checked", name, name, find),
+        Subject::page("reader", name, name, move |pfn| model.read().page(pfn).map(NonNull::from)),
+        Subject::number("valid", name, "valid", Pfn::get, move |pfn| {
+            u64::from(model.is_valid(Pfn::new(pfn)))
+        }),
+        Subject::number("pfn_of", name, "pfn_of", pages, move |page| back(model, page)),
+    ]
+}
+
+/// The frame of a descriptor, by its address.
+#[inline(always)]
+fn back<M: MemoryModel<Page = Page>>(model: &M, page: u64) -> u64 {
+    let page = core::ptr::with_exposed_provenance_mut(usize::try_from(page).unwrap_or(0));
+    // SAFETY: items are addresses of descriptors that the model found, which are never null.
+    let page = unsafe { NonNull::new_unchecked(page) };
+    // SAFETY: as above; they were initialised, and nothing is removed.
+    unsafe { model.pfn_of(page) }.get()
+}
+
+/// The checked lookup where sections came later, so that the subsection is looked at.
+pub fn hot_added<'m, M>(model: &'m M, name: &str) -> Subject<'m>
+where
+    M: MemoryModel<Page = Page, Reclaim = NeverReclaim>,
+{
+    Subject::page(CHECKED_LATER, name, &format!("{name}, hot-added"), move |pfn| model.lookup(pfn))
+}
+
+/// The three models through an enum and through a trait object; the third is at a place that it was told, and has its
+/// usual ways as well.
+pub fn ways_chosen_at_run_time<'m>(
+    models: &'m [Any<'m>; 3],
+    placed: &'m FreePlaced,
+    objects: [&'m dyn AnyLookup<Page>; 3],
+) -> Vec<Subject<'m>> {
+    let mut subjects = ways(placed, PLACED);
+    let names = ["classic-sparse", "sparse-extreme", PLACED];
+    for ((name, any), object) in names.into_iter().zip(models).zip(objects) {
+        subjects.push(Subject::page("any", name, name, move |pfn| any.find(pfn)));
+        subjects.push(Subject::page("dyn", name, name, move |pfn| object.find(pfn)));
+    }
+    subjects
+}
