@@ -4,6 +4,7 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use arrayvec::ArrayVec;
 use sparsemem::{
     ArrayPlace, BootError, BootEvent, BootModel, ByteLen, MemoryRange, NodeId, PhysAddr, PhysRange, VirtAddr,
     VirtRange, presets::X86_64,
@@ -19,6 +20,7 @@ use crate::firmware::start_info::{Kind, StartInfo, StartInfoError};
 use crate::firmware::{nfit, srat};
 use crate::glue::{Array, MODEL};
 use crate::memory::frames::FRAMES;
+use crate::memory::heap::{self, NoHeap};
 use crate::plug::{self, Site, Told};
 use crate::trial::{Ground, run_all};
 use crate::{cpu, look, say};
@@ -49,6 +51,14 @@ pub(crate) enum Trouble {
         /// What the command line allows.
         limit: PhysAddr,
     },
+    /// There are more ranges than there is room for before there is a heap.
+    #[error(
+        "firmware tells of more than {MOST} ranges of memory, which is all that this kernel has room for"
+    )]
+    TooMany,
+    /// There is no room for the heap.
+    #[error(transparent)]
+    Heap(#[from] NoHeap),
     /// The model did not come up.
     #[error("the model did not come up: {0}")]
     Boot(#[from] BootError),
@@ -74,6 +84,12 @@ unsafe extern "C" {
     static image_end: u8;
 }
 
+/// Ranges of memory that there is room for before there is a heap.
+const MOST: usize = 64;
+
+/// Memory by node, without a heap.
+type Ranges = ArrayVec<(PhysRange, NodeId), MOST>;
+
 /// Boots, and does what is asked for. Gives how many cells failed.
 pub(crate) fn run(start_info: PhysAddr) -> Result<u64, Trouble> {
     let info = StartInfo::at(start_info)?;
@@ -82,10 +98,10 @@ pub(crate) fn run(start_info: PhysAddr) -> Result<u64, Trouble> {
     let persistent = info.rsdp().map_or(Ok(None), nfit::persistent)?;
     let array = VirtRange::from_start_count(VirtAddr::new(Array::START), ByteLen::new(Array::BYTES));
     let mut ground = Ground::new(array.filter(|_| cfg!(feature = "vmemmap")));
-    let ranges: Vec<_> =
-        memory.iter().map(|(range, node)| MemoryRange::from_bytes::<X86_64>(*range, *node)).collect();
+    let ranges = memory.iter().map(|(range, node)| MemoryRange::from_bytes::<X86_64>(*range, *node));
     let on_event = &mut |event: BootEvent| say!("boot: {event:?}");
-    let summary = MODEL.boot(ground.env_mut(), ranges.iter().copied(), on_event)?;
+    let summary = MODEL.boot(ground.env_mut(), ranges.clone(), on_event)?;
+    heap::open()?;
     ground.end_boot();
     let depth = match cpu::paging::depth() {
         sparsemem::PagingDepth::Four => 4,
@@ -99,7 +115,7 @@ pub(crate) fn run(start_info: PhysAddr) -> Result<u64, Trouble> {
         }
         "scenarios" => {
             persistent.map_or(Ok(()), |(range, _)| ground.lend(range))?;
-            run_all(&mut ground, line.machine(), &ranges)
+            run_all(&mut ground, line.machine(), &ranges.collect::<Vec<_>>())
         }
         story => tell_story(story, line.machine(), &memory, persistent, &mut ground)?,
     };
@@ -108,12 +124,12 @@ pub(crate) fn run(start_info: PhysAddr) -> Result<u64, Trouble> {
 }
 
 /// The memory to use, by node. The page allocator has what is left of it beside the image.
-fn memory(info: &StartInfo, line: CommandLine) -> Result<Vec<(PhysRange, NodeId)>, Trouble> {
+fn memory(info: &StartInfo, line: CommandLine) -> Result<Ranges, Trouble> {
     let limit = PhysAddr::new(line.memory_limit().map_or(u64::MAX, ByteLen::get));
     let below = PhysRange::new(PhysAddr::new(0), limit).unwrap_or_default();
     let ram = info.memory_map().filter(|entry| entry.kind == Kind::Ram);
-    let ram: Vec<PhysRange> =
-        ram.map(|entry| entry.range.intersection(below)).filter(|range| !range.is_empty()).collect();
+    let ram = ram.map(|entry| entry.range.intersection(below)).filter(|range| !range.is_empty());
+    let ram: ArrayVec<PhysRange, MOST> = gathered(ram)?;
     if ram.is_empty() {
         return Err(Trouble::NoMemory { entries: info.memory_map().count(), limit });
     }
@@ -123,21 +139,30 @@ fn memory(info: &StartInfo, line: CommandLine) -> Result<Vec<(PhysRange, NodeId)
         let free = PhysRange::new(PhysAddr::new(start), range.end()).unwrap_or_default();
         FRAMES.lock().boot(free.whole_frames::<X86_64>());
     }
-    let mut of_nodes = Vec::new();
+    let (mut of_nodes, mut too_many) = (Ranges::new(), false);
     if let Some(rsdp) = info.rsdp() {
-        srat::memory(rsdp, &mut |range, node| of_nodes.push((range, node)))?;
+        srat::memory(rsdp, &mut |range, node| too_many |= of_nodes.try_push((range, node)).is_err())?;
     }
-    Ok(by_node(&ram, &of_nodes))
+    if too_many { Err(Trouble::TooMany) } else { by_node(&ram, &of_nodes) }
+}
+
+/// Puts what comes into an array, if it has room.
+fn gathered<T>(items: impl Iterator<Item = T>) -> Result<ArrayVec<T, MOST>, Trouble> {
+    let mut gathered = ArrayVec::new();
+    for item in items {
+        gathered.try_push(item).map_err(|_| Trouble::TooMany)?;
+    }
+    Ok(gathered)
 }
 
 /// Memory with its nodes; what firmware says nothing of belongs to node 0.
-fn by_node(ram: &[PhysRange], nodes: &[(PhysRange, NodeId)]) -> Vec<(PhysRange, NodeId)> {
+fn by_node(ram: &[PhysRange], nodes: &[(PhysRange, NodeId)]) -> Result<Ranges, Trouble> {
     if nodes.is_empty() {
-        return ram.iter().map(|range| (*range, NodeId::new(0))).collect();
+        return gathered(ram.iter().map(|range| (*range, NodeId::new(0))));
     }
     let parts =
         ram.iter().flat_map(|ram| nodes.iter().map(|(range, node)| (range.intersection(*ram), *node)));
-    parts.filter(|(part, _)| !part.is_empty()).collect()
+    gathered(parts.filter(|(part, _)| !part.is_empty()))
 }
 
 /// Tells one story on the live model.

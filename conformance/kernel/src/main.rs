@@ -30,6 +30,12 @@ use sparsemem::PhysAddr;
 
 #[cfg(not(any(feature = "classic-sparse", feature = "sparse-extreme", feature = "vmemmap")))]
 compile_error!("choose a backend: --features classic-sparse, sparse-extreme or vmemmap");
+#[cfg(any(
+    all(feature = "classic-sparse", feature = "sparse-extreme"),
+    all(feature = "classic-sparse", feature = "vmemmap"),
+    all(feature = "sparse-extreme", feature = "vmemmap"),
+))]
+compile_error!("choose one backend: a kernel has one section table");
 
 /// Where the entry code calls, with the physical address of the start info.
 #[unsafe(no_mangle)]
