@@ -67,6 +67,14 @@ pub(super) const DIMMS: QemuMachine = QemuMachine {
     ..PLAIN
 };
 
+/// Slots for DIMMs, and five levels of page tables.
+pub(super) const DIMMS_5_LEVEL: QemuMachine = QemuMachine {
+    name: "qemu-q35-dimms-5-level",
+    about: "slots for DIMMs, five levels of page tables",
+    args: "-machine q35 -cpu max -m 256M,slots=4,maxmem=8G",
+    ..PLAIN
+};
+
 /// Slots for DIMMs, and two nodes.
 pub(super) const DIMMS_2_NODES: QemuMachine = QemuMachine {
     name: "qemu-q35-dimms-2-nodes",

@@ -64,6 +64,8 @@ pub(super) const STORIES: &[Story] = &[
         "a DIMM beyond the geometry's last frame is refused by name"),
     story("vmemmap/three-views", &machine::DIMMS, Ending::Well(nothing),
         "the walker, the processor and QEMU agree on what is mapped, also after a DIMM came and went"),
+    story("vmemmap/three-views-5-level", &machine::DIMMS_5_LEVEL, Ending::Well(nothing),
+        "the same with five levels of page tables"),
     story("start/broken-srat", &machine::BROKEN_SRAT, Ending::Message(&["SRAT"]),
         "an SRAT whose last entry reaches behind its end is an error that names the table"),
     story("start/no-memory", &machine::NO_MEMORY, Ending::Message(&["no usable memory"]),

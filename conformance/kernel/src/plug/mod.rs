@@ -42,7 +42,7 @@ where
     K: Kernel,
     M: Complete<K::Env> + MemoryModel,
 {
-    let stories: [(&str, Story<M, K>); 9] = [
+    let stories: [(&str, Story<M, K>); 10] = [
         ("dimm/comes-and-goes", life::comes_and_goes),
         ("dimm/refused", life::refused),
         ("dimm/odd-sizes", parts::odd_sizes),
@@ -52,6 +52,7 @@ where
         ("dimm/no-room", altmap::no_room),
         ("dimm/too-high", limits::too_high),
         ("vmemmap/three-views", views::three_views),
+        ("vmemmap/three-views-5-level", views::three_views),
     ];
     let (_, story) = stories.into_iter().find(|(known, _)| *known == name)?;
     let before = site.snapshot();

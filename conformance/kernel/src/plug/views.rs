@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use sparsemem::{LeafSize, MemoryModel, SectionShape, VirtAddr, VirtRange};
+use sparsemem::{LeafSize, MemoryModel, PagingDepth, SectionShape, VirtAddr, VirtRange};
 use sparsemem_scenarios::{Complete, Leaf};
 
 use super::host::{self, Wish};
@@ -41,7 +41,10 @@ where
         leaves.iter().map(|leaf| (leaf.at.get(), leaf.to.get(), leaf.size != LeafSize::Size4KiB)).collect();
     same("the mappings, walked by this kernel and by QEMU", &host::mappings(array)?, &walked)?;
     let runs = runs(&leaves);
-    same("what is mapped, by QEMU and by this kernel", &host::mapped(array)?, &runs)?;
+    // With five levels `info mem` of QEMU 7.2 takes 20 s and finds nothing; `info tlb` above has the same mappings.
+    if site.kernel.depth() == PagingDepth::Four {
+        same("what is mapped, by QEMU and by this kernel", &host::mapped(array)?, &runs)?;
+    }
     for leaf in &leaves {
         let ends = [leaf.at.get(), leaf.end() - 1];
         holds("the processor reads both ends of a mapping", ends.iter().all(|at| reads(site, *at)))?;
