@@ -69,10 +69,10 @@ fn a_report_is_printed_as_documented() {
     };
     let printed = serde_json::to_value(Report::new(vec![result])).unwrap();
     let expected = serde_json::json!({
-        "summary": { "passed": 0, "failed": 0, "skipped": 1 },
+        "summary": { "passed": 0, "failed": 0, "skipped": 1, "failure_points": 0 },
         "results": [{
             "scenario": "boot/words", "world": "qemu", "backend": "vmemmap", "machine": "m.dmesg",
-            "outcome": "skipped", "detail": "why", "duration_ms": 1.5,
+            "outcome": "skipped", "detail": "why", "failure_points": 0, "duration_ms": 1.5,
         }],
     });
     assert_eq!(printed, expected);

@@ -1,5 +1,6 @@
 //! The backends, by the names that people type.
 
+use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
@@ -50,15 +51,18 @@ impl fmt::Display for Backend {
 }
 
 /// A name that no backend has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no such backend; there are classic-sparse, sparse-extreme and vmemmap")]
-pub struct UnknownBackend;
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no backend `{name}`; there are classic-sparse, sparse-extreme and vmemmap")]
+pub struct UnknownBackend {
+    /// The name that was given.
+    pub name: String,
+}
 
 impl FromStr for Backend {
     type Err = UnknownBackend;
 
     fn from_str(name: &str) -> Result<Self, UnknownBackend> {
         let found = Self::ALL.into_iter().find(|backend| backend.name() == name);
-        found.ok_or(UnknownBackend)
+        found.ok_or_else(|| UnknownBackend { name: name.into() })
     }
 }

@@ -22,6 +22,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 mod backend;
 
 use core::ptr::NonNull;
