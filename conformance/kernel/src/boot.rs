@@ -13,13 +13,14 @@ use sparsemem_hotplug::{AdoptError, BlockSize, Hotplug, Limits, Storage};
 use sparsemem_scenarios::{Surroundings, World};
 
 use crate::command_line::CommandLine;
+use crate::cpu::direct_map::{self, NoTable};
 use crate::dimm::{SlotError, Slots};
 use crate::event::{Event, Outcome, tell};
 use crate::firmware::acpi::TableError;
 use crate::firmware::start_info::{Kind, StartInfo, StartInfoError};
 use crate::firmware::{nfit, srat};
 use crate::glue::{Array, MODEL};
-use crate::memory::frames::FRAMES;
+use crate::memory::frames::{FRAMES, take_zeroed};
 use crate::memory::heap::{self, NoHeap};
 use crate::plug::{self, Site, Told};
 use crate::trial::{Ground, run_all};
@@ -56,6 +57,9 @@ pub(crate) enum Trouble {
         "firmware tells of more than {MOST} ranges of memory, which is all that this kernel has room for"
     )]
     TooMany,
+    /// Memory cannot be reached.
+    #[error(transparent)]
+    DirectMap(#[from] NoTable),
     /// There is no room for the heap.
     #[error(transparent)]
     Heap(#[from] NoHeap),
@@ -129,21 +133,28 @@ fn memory(info: &StartInfo, line: CommandLine) -> Result<Ranges, Trouble> {
     let below = PhysRange::new(PhysAddr::new(0), limit).unwrap_or_default();
     let ram = info.memory_map().filter(|entry| entry.kind == Kind::Ram);
     let ram = ram.map(|entry| entry.range.intersection(below)).filter(|range| !range.is_empty());
-    let ram: ArrayVec<PhysRange, MOST> = gathered(ram)?;
+    let mut ram: ArrayVec<PhysRange, MOST> = gathered(ram)?;
     if ram.is_empty() {
         return Err(Trouble::NoMemory { entries: info.memory_map().count(), limit });
     }
-    let image = PhysAddr::new((&raw const image_end).addr() as u64);
-    for range in &ram {
-        let start = range.start().get().max(image.get()).min(range.end().get());
-        let free = PhysRange::new(PhysAddr::new(start), range.end()).unwrap_or_default();
-        FRAMES.lock().boot(free.whole_frames::<X86_64>());
-    }
+    ram.sort_unstable_by_key(|range| range.start());
+    ram.iter().try_for_each(|range| hand_over(*range))?;
     let (mut of_nodes, mut too_many) = (Ranges::new(), false);
     if let Some(rsdp) = info.rsdp() {
         srat::memory(rsdp, &mut |range, node| too_many |= of_nodes.try_push((range, node)).is_err())?;
     }
+    of_nodes.sort_unstable_by_key(|(range, _)| range.start());
     if too_many { Err(Trouble::TooMany) } else { by_node(&ram, &of_nodes) }
+}
+
+/// Gives the page allocator what of a range lies behind the image. Lower ranges come first: the tables through which
+/// those above 4 GiB are reached are made of them.
+fn hand_over(range: PhysRange) -> Result<(), NoTable> {
+    let image = PhysAddr::new((&raw const image_end).addr() as u64);
+    let free = PhysRange::new(range.start().max(image).min(range.end()), range.end()).unwrap_or_default();
+    direct_map::map(free, &mut take_zeroed)?;
+    FRAMES.lock().boot(free.whole_frames::<X86_64>());
+    Ok(())
 }
 
 /// Puts what comes into an array, if it has room.
@@ -155,14 +166,28 @@ fn gathered<T>(items: impl Iterator<Item = T>) -> Result<ArrayVec<T, MOST>, Trou
     Ok(gathered)
 }
 
-/// Memory with its nodes; what firmware says nothing of belongs to node 0.
+/// Memory with its nodes; what firmware says nothing of belongs to node 0. Where nodes, which come in order, overlap, the
+/// first counts.
 fn by_node(ram: &[PhysRange], nodes: &[(PhysRange, NodeId)]) -> Result<Ranges, Trouble> {
-    if nodes.is_empty() {
-        return gathered(ram.iter().map(|range| (*range, NodeId::new(0))));
+    let mut parts = Ranges::new();
+    let mut tell = |start, end, node| match PhysRange::new(start, end) {
+        Ok(part) if !part.is_empty() => parts.try_push((part, node)).map_err(|_| Trouble::TooMany),
+        _ => Ok(()),
+    };
+    for range in ram {
+        let mut told_to = range.start();
+        for (of_node, node) in nodes {
+            let start = of_node.start().clamp(told_to, range.end());
+            let end = of_node.end().clamp(start, range.end());
+            if start < end {
+                tell(told_to, start, NodeId::new(0))?;
+                tell(start, end, *node)?;
+                told_to = end;
+            }
+        }
+        tell(told_to, range.end(), NodeId::new(0))?;
     }
-    let parts =
-        ram.iter().flat_map(|ram| nodes.iter().map(|(range, node)| (range.intersection(*ram), *node)));
-    gathered(parts.filter(|(part, _)| !part.is_empty()))
+    Ok(parts)
 }
 
 /// Tells one story on the live model.

@@ -51,11 +51,11 @@ const FIVE_LEVELS: QemuMachine = QemuMachine {
 /// Machines on which every scenario is run.
 pub(super) const MACHINES: &[QemuMachine] = &[PLAIN, TWO_NODES, FIVE_LEVELS, NVDIMM, BEHIND_THE_HOLE];
 
-/// Memory on both sides of the hole below 4 GiB.
+/// Memory on both sides of the hole below 4 GiB, and so little before it that metadata has to lie behind it.
 const BEHIND_THE_HOLE: QemuMachine = QemuMachine {
     name: "qemu-q35-3g",
-    about: "memory on both sides of the hole below 4 GiB",
-    args: "-machine q35 -cpu max,-la57 -m 3G",
+    about: "memory on both sides of the hole below 4 GiB, most of it behind",
+    args: "-machine q35,max-ram-below-4g=64M -cpu max,-la57 -m 3G",
     ..PLAIN
 };
 

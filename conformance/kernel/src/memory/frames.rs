@@ -4,11 +4,14 @@
 //!
 //! 1. A frame is in at most one of the two bitmaps: free to take, or held back because it is isolated. In neither, it is
 //!    in use, or not this allocator's at all.
+//! 2. The direct map reaches every frame, before it comes here.
 
 use bitmap_allocator::{BitAlloc, BitAlloc16M};
 use sparsemem::{Geometry, PageCount, Pfn, PfnRange, PhysAddr, presets::X86_64};
 use sparsemem_hotplug::{AllocatorHooks, FramesRefused, Reason};
 use spin::Mutex;
+
+use crate::cpu::direct_map;
 
 /// The frames of this machine.
 pub(crate) static FRAMES: Mutex<Frames> =
@@ -36,7 +39,7 @@ const fn frame(index: usize) -> Pfn {
 }
 
 impl Frames {
-    /// Gets frames of boot, free from now on.
+    /// Gets frames of boot, free from now on; the direct map reaches them.
     pub(crate) fn boot(&mut self, frames: PfnRange) {
         self.free.insert(indices(frames));
     }
@@ -53,9 +56,9 @@ impl Frames {
 
     /// Takes a frame out of a range.
     pub(crate) fn take_from(&mut self, within: PfnRange) -> Option<Pfn> {
-        let found = self.free.next(indices(within).start).map(frame)?;
-        self.free.remove(indices(PfnRange::from_start_count(found, PageCount::new(1))?));
-        Some(found).filter(|found| within.contains(*found))
+        let found = self.free.next(indices(within).start).filter(|index| within.contains(frame(*index)))?;
+        self.free.remove(found..found + 1);
+        Some(frame(found))
     }
 
     /// Puts frames back; refuses those that are not in use here.
@@ -68,6 +71,14 @@ impl Frames {
         self.free.insert(first..end);
         true
     }
+}
+
+/// A zeroed frame, for a page table of the direct map.
+pub(crate) fn take_zeroed() -> Option<PhysAddr> {
+    let at = FRAMES.lock().take(1, 1)?;
+    // SAFETY: the frame is nobody else's, and the direct map reaches it (invariant 2).
+    unsafe { direct_map::to_virt(at)?.write_bytes(0, 1 << X86_64::PAGE_SHIFT) };
+    Some(at)
 }
 
 impl AllocatorHooks for Frames {

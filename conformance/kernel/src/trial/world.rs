@@ -7,15 +7,15 @@ use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 
 use sparsemem::{
-    AddressSpace, Block, ForeignBlock, LeafSize, MetadataMemory, NodeId, Origin, OutOfMemory, PagingDepth,
-    Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, Rejected, VirtAddr, VirtRange, presets::X86_64,
+    AddressSpace, Block, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin, OutOfMemory,
+    PagingDepth, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, Rejected, VirtAddr, VirtRange, presets::X86_64,
 };
 use sparsemem_hotplug::{AllocatorHooks, FramesRefused};
 use sparsemem_scenarios::{Balance, Fault, Held, Leaf, Spare, Surroundings, World};
 
 use crate::cpu::{direct_map, paging, trap};
 use crate::glue::Provider;
-use crate::memory::frames::FRAMES;
+use crate::memory::frames::{FRAMES, take_zeroed};
 use crate::plug::{Kernel, Trouble};
 
 /// The provider, with everything counted that it gives.
@@ -27,18 +27,28 @@ pub(crate) struct Metered {
     refused: u64,
 }
 
+/// What a model asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    /// A block of memory.
+    Block,
+    /// A mapping.
+    Link,
+}
+
 impl Metered {
     /// Whether the fault that is armed meets this request.
-    fn is_refused(&mut self) -> bool {
-        let is_met = match &mut self.fault {
-            Some(Fault::NthAllocation(left)) => {
+    fn is_refused(&mut self, request: Request) -> bool {
+        let is_met = match (&mut self.fault, request) {
+            (Some(Fault::NthAllocation(left)), Request::Block)
+            | (Some(Fault::NthLink(left)), Request::Link) => {
                 *left = left.saturating_sub(1);
                 let is_met = *left == 0;
                 self.fault = self.fault.filter(|_| !is_met);
                 is_met
             }
-            Some(Fault::AllocationsAfter(0)) => true,
-            Some(Fault::AllocationsAfter(left)) => {
+            (Some(Fault::AllocationsAfter(0)), Request::Block) => true,
+            (Some(Fault::AllocationsAfter(left)), Request::Block) => {
                 *left -= 1;
                 false
             }
@@ -71,7 +81,7 @@ unsafe impl PhysMap for Metered {
 // SAFETY: blocks are the provider's; some are refused before it is asked.
 unsafe impl MetadataMemory for Metered {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        if self.is_refused() {
+        if self.is_refused(Request::Block) {
             return Err(OutOfMemory::new(layout, node));
         }
         let block = self.provider.alloc_zeroed(layout, node)?;
@@ -91,7 +101,7 @@ unsafe impl MetadataMemory for Metered {
     }
 }
 
-// SAFETY: everything is the provider's.
+// SAFETY: everything is the provider's; some mappings are refused before it is asked.
 unsafe impl AddressSpace for Metered {
     fn root(&self) -> PhysAddr {
         self.provider.root()
@@ -99,6 +109,14 @@ unsafe impl AddressSpace for Metered {
 
     fn depth(&self) -> PagingDepth {
         self.provider.depth()
+    }
+
+    /// Hardware refuses nothing: this stands for a kernel that does.
+    fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
+        if self.is_refused(Request::Link) {
+            return Err(LinkRefused { at });
+        }
+        self.provider.linked(at, to, size)
     }
 
     fn flush(&mut self, range: VirtRange) {
@@ -190,7 +208,7 @@ impl World for Ground {
     }
 
     fn can_refuse_links(&self) -> bool {
-        false
+        true
     }
 
     fn largest_leaf(&self) -> LeafSize {
@@ -265,7 +283,7 @@ impl Kernel for Ground {
     }
 
     fn reach(&mut self, range: PhysRange) -> Result<(), Trouble> {
-        direct_map::map(range, &mut new_table)?;
+        direct_map::map(range, &mut take_zeroed)?;
         Ok(())
     }
 
@@ -278,12 +296,4 @@ impl Kernel for Ground {
         // SAFETY: a frame that was taken is memory that the direct map reaches, and all accesses to it are atomic.
         Some(unsafe { place.cast::<AtomicU64>().as_ref() })
     }
-}
-
-/// A zeroed frame for a page table of the direct map.
-fn new_table() -> Option<PhysAddr> {
-    let at = FRAMES.lock().take(1, 1)?;
-    // SAFETY: the frame is nobody else's, and the direct map reaches it.
-    unsafe { direct_map::to_virt(at)?.write_bytes(0, 4096) };
-    Some(at)
 }
