@@ -221,7 +221,7 @@ pub mod suits {
         if facts.can_refuse_links {
             return Ok(());
         }
-        Err(SkipReason::new("hardware does not refuse mappings"))
+        Err(SkipReason::new("the world does not refuse mappings"))
     }
 
     /// Geometries with sections enough to be far apart.

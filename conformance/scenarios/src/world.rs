@@ -91,7 +91,7 @@ pub trait World {
     /// Refuses nothing any more, and says how many requests were refused since [`World::arm`].
     fn heal(&mut self) -> u64;
 
-    /// Whether [`Fault::NthLink`] can be armed: hardware does not refuse mappings.
+    /// Whether [`Fault::NthLink`] can be armed: hardware refuses no mapping, but an environment in front of it can.
     fn can_refuse_links(&self) -> bool;
 
     /// The largest mapping that models are asked to use.
