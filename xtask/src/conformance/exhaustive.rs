@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use serde::Serialize;
+use sparsemem_conformance::Outcome;
 use sparsemem_exhaustive::{Backend, Discrepancy, Progress, Report, Size, walk};
 
 use super::Args;
@@ -31,7 +32,7 @@ pub(super) enum Walk {
 #[derive(Serialize)]
 struct Walked {
     backend: &'static str,
-    outcome: &'static str,
+    outcome: Outcome,
     boot_layouts: u64,
     states: u64,
     transitions: u64,
@@ -52,11 +53,8 @@ pub(super) fn run(args: &Args, size: Walk) -> Result<Status, Failure> {
         Format::Text => say(&text(&walked, &Screen::of_stdout()))?,
         Format::Json => say_json(&walked)?,
     }
-    Ok(if walked.iter().any(|one| one.outcome == FAILED) { Status::Failed } else { Status::Passed })
+    Ok(if walked.iter().any(|one| one.outcome == Outcome::Failed) { Status::Failed } else { Status::Passed })
 }
-
-const PASSED: &str = "passed";
-const FAILED: &str = "failed";
 
 /// Walks backends, some at a time; the results are in the order of the backends.
 fn walk_all(backends: &[Backend], size: Size, threads: usize) -> Vec<Walked> {
@@ -107,13 +105,13 @@ fn line(progress: &Progress) -> String {
 fn passed(backend: Backend, report: &Report) -> Walked {
     let Report { boot_layouts, states, transitions, refused, seconds } = *report;
     let (backend, detail) = (backend.name(), String::new());
-    Walked { backend, outcome: PASSED, boot_layouts, states, transitions, refused, seconds, detail }
+    Walked { backend, outcome: Outcome::Passed, boot_layouts, states, transitions, refused, seconds, detail }
 }
 
 fn failed(discrepancy: &Discrepancy) -> Walked {
     Walked {
         backend: discrepancy.backend.name(),
-        outcome: FAILED,
+        outcome: Outcome::Failed,
         boot_layouts: 0,
         states: 0,
         transitions: 0,
@@ -127,7 +125,7 @@ fn failed(discrepancy: &Discrepancy) -> Walked {
 fn text(walked: &[Walked], screen: &Screen) -> String {
     let mut table =
         screen.table(&["backend", "boot layouts", "states", "transitions", "of them refused", "seconds"]);
-    for one in walked.iter().filter(|one| one.outcome == PASSED) {
+    for one in walked.iter().filter(|one| one.outcome == Outcome::Passed) {
         let counts =
             [one.boot_layouts, one.states, one.transitions, one.refused].map(|count| count.to_string());
         let [layouts, states, transitions, refused] = counts;
@@ -140,7 +138,7 @@ fn text(walked: &[Walked], screen: &Screen) -> String {
             format!("{:.1}", one.seconds),
         ]);
     }
-    let failures: Vec<&Walked> = walked.iter().filter(|one| one.outcome == FAILED).collect();
+    let failures: Vec<&Walked> = walked.iter().filter(|one| one.outcome == Outcome::Failed).collect();
     let differences: String = failures.iter().map(|one| format!("{}\n\n", one.detail)).collect();
     let verdict = match failures.len() {
         0 => screen.paint("no difference to the reference", Colour::Green),

@@ -12,13 +12,11 @@ use alloc::vec::Vec;
 use sparsemem_core::PfnRange;
 
 use super::life::{mappings_agree, take};
+use super::plugged::NOTIFIERS;
 use super::{Memmap, Obstacle, Plug, Site, Snapshot, Step};
 use crate::failure::{Place, expect};
 use crate::shortage::after;
 use crate::{Failure, Fault, Shape, Stage, Tally, range};
-
-/// How many notifiers there are to refuse.
-const NOTIFIERS: usize = 3;
 
 /// Every operation with its memmap in RAM.
 pub(crate) fn with_ram(stage: &mut Stage<'_>) -> Result<(), Failure> {
@@ -161,5 +159,5 @@ fn obstacles(step: Step) -> Vec<Obstacle> {
         Step::Offline(_) => &[Obstacle::Isolate, Obstacle::Evacuate],
         _ => return Vec::new(),
     };
-    (0..NOTIFIERS).map(Obstacle::Notifier).chain(own.iter().copied()).collect()
+    (0..NOTIFIERS.len()).map(Obstacle::Notifier).chain(own.iter().copied()).collect()
 }

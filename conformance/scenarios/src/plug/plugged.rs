@@ -30,7 +30,7 @@ const DRIVER: PageCount = PageCount::new(2);
 /// Sections that the altmap has room for.
 const ALTMAP_SECTIONS: u64 = 2;
 /// The notifiers, in the order in which they are asked.
-const NOTIFIERS: [&str; 3] = ["first", "second", "third"];
+pub(super) const NOTIFIERS: [&str; 3] = ["first", "second", "third"];
 
 /// The node that everything is plugged into.
 const NODE: NodeId = NodeId::new(0);
