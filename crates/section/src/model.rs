@@ -143,6 +143,8 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
             return None;
         }
         if !Self::usage(entry, guard)?.is_online(pfn.subsection::<T::Geometry>()) {
+            // Without this the compiler works the descriptor out first, to choose without a branch.
+            core::hint::cold_path();
             return None;
         }
         // SAFETY: the word has a memmap, and an online frame is a valid one.

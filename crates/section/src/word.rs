@@ -127,6 +127,11 @@ impl<P> SectionWord<P> {
     #[inline]
     #[must_use]
     pub fn descriptor(self, pfn: Pfn) -> *mut P {
+        if const { size_of::<P>().is_multiple_of(FLAG_MASK + 1) } {
+            // Whole descriptors do not touch the flags, so these may go last. The word then need not outlive the
+            // addition in a register of its own: one instruction less than the other order, in every checked lookup.
+            return self.0.wrapping_add(index(pfn)).map_addr(|address| address & !FLAG_MASK);
+        }
         self.coded().wrapping_add(index(pfn))
     }
 
@@ -219,6 +224,29 @@ mod tests {
             assert_eq!(word.descriptor(fifth).addr(), memmap.as_ptr().addr() + 0x140);
             assert_eq!(word.frame(word.descriptor(fifth)), fifth);
         }
+    }
+
+    /// Descriptors of `P`, whose flags may be cleared before or after the frame is added.
+    fn finds_descriptors_of<P>() {
+        let memmap = NonNull::new(core::ptr::without_provenance_mut::<P>(0x7000_0000)).unwrap();
+        for flags in [SectionFlags::empty(), SectionFlags::all()] {
+            let word = SectionWord::mapped(memmap, first(3), flags).unwrap();
+            for offset in [0, 1, 5, 0x7fff] {
+                let pfn = Pfn::new(first(3).get() + offset);
+                let bytes = usize::try_from(offset).unwrap() * size_of::<P>();
+                assert_eq!(word.descriptor(pfn).addr(), 0x7000_0000 + bytes, "{} bytes", size_of::<P>());
+                assert_eq!(word.frame(word.descriptor(pfn)), pfn);
+            }
+        }
+    }
+
+    #[test]
+    fn flags_are_no_part_of_the_address_whatever_the_size() {
+        finds_descriptors_of::<[u64; 1]>();
+        finds_descriptors_of::<[u64; 4]>();
+        finds_descriptors_of::<[u64; 7]>();
+        finds_descriptors_of::<[u64; 8]>();
+        finds_descriptors_of::<[u64; 10]>();
     }
 
     #[test]

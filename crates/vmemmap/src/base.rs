@@ -3,11 +3,15 @@
 //! # Invariants
 //!
 //! 1. The range is reserved for the array: nothing else is mapped there, and it does not end beyond the address space.
+//! 2. A place that is found out while booting is stored once, before anything else uses the model; from then on it is
+//!    only read.
 
+use core::cell::UnsafeCell;
+use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use sparsemem_core::primitive::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use sparsemem_core::primitive::{AtomicBool, Ordering};
 use sparsemem_core::{ArrayPlace, ZeroIsNew};
 #[cfg(not(sparsemem_loom))]
 use sparsemem_section::ConstNew;
@@ -92,12 +96,25 @@ unsafe impl<A> ZeroIsNew for ConstBase<A> {}
 /// A place that is found out while booting, as with address-space randomisation; lookups load it.
 ///
 /// Until [`DynamicBase::reserve`] it has no bytes, and nothing can be populated.
-#[derive(Debug)]
-#[repr(C)]
+#[repr(transparent)]
 pub struct DynamicBase {
-    start: AtomicPtr<u8>,
-    len_bytes: AtomicU64,
+    /// No atomic: its load would not become an operand of the lookup's addition (invariant 2 makes it unnecessary).
+    reserved: UnsafeCell<Reserved>,
 }
+
+/// The range of a [`DynamicBase`].
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Reserved {
+    start: *mut u8,
+    len_bytes: u64,
+}
+
+// SAFETY: `reserve` stores once, before anything else uses the model, says its contract; all else only reads. The
+// pointer is an address for whoever uses the model, on whichever processor.
+unsafe impl Sync for DynamicBase {}
+// SAFETY: as above.
+unsafe impl Send for DynamicBase {}
 
 impl DynamicBase {
     /// Tells the place of the array.
@@ -105,11 +122,24 @@ impl DynamicBase {
     /// # Safety
     ///
     /// The range must be reserved for this model from now on, begin and end on 2 MiB borders, and end within the address
-    /// space. Called once, before the model is booted and before anything else uses it.
+    /// space. Called once, before the model is booted and before anything else uses it: another processor that uses the
+    /// model has to be handed it, in a way that orders memory, after this call.
     pub unsafe fn reserve(&self, start: NonNull<u8>, len_bytes: u64) {
-        // Relaxed, both: whoever hands the model to other processors afterwards publishes them.
-        self.start.store(start.as_ptr(), Ordering::Relaxed);
-        self.len_bytes.store(len_bytes, Ordering::Relaxed);
+        // SAFETY: the caller promises that nobody else uses the model yet.
+        unsafe { *self.reserved.get() = Reserved { start: start.as_ptr(), len_bytes } };
+    }
+
+    /// The range; null and empty before it is known.
+    #[inline]
+    fn reserved(&self) -> Reserved {
+        // SAFETY: the only store came before every use of the model (invariant 2).
+        unsafe { *self.reserved.get() }
+    }
+}
+
+impl fmt::Debug for DynamicBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DynamicBase").field(&self.reserved()).finish()
     }
 }
 
@@ -117,13 +147,11 @@ impl DynamicBase {
 unsafe impl ArrayBase for DynamicBase {
     #[inline]
     fn start(&self) -> *mut u8 {
-        // Relaxed: stored before the model was published, see `reserve`.
-        self.start.load(Ordering::Relaxed)
+        self.reserved().start
     }
 
     fn len_bytes(&self) -> u64 {
-        // Relaxed: as above.
-        self.len_bytes.load(Ordering::Relaxed)
+        self.reserved().len_bytes
     }
 
     fn claim(&self) -> Claim {
@@ -134,7 +162,8 @@ unsafe impl ArrayBase for DynamicBase {
 
 #[cfg(not(sparsemem_loom))]
 impl ConstNew for DynamicBase {
-    const NEW: Self = Self { start: AtomicPtr::new(core::ptr::null_mut()), len_bytes: AtomicU64::new(0) };
+    const NEW: Self =
+        Self { reserved: UnsafeCell::new(Reserved { start: core::ptr::null_mut(), len_bytes: 0 }) };
 }
 
 // SAFETY: a null pointer and a zero length are zero bytes.

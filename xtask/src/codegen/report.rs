@@ -13,12 +13,6 @@ use crate::terminal::{Colour, Screen};
 /// The table, what is wrong, and what to do about it.
 pub(super) fn render(judged: &Judged, screen: &Screen) -> String {
     let mut text = format!("{}\n{}\n\n{}\n", judged.rustc, judged.cc, table(judged, screen));
-    let excused = judged.rows.iter().filter(|row| row.rust.instructions > row.c.instructions);
-    for row in excused {
-        if let Some(excuse) = row.budget.above_c {
-            let _ = writeln!(text, "{} is above C: {}", row.budget.probe, excuse.why);
-        }
-    }
     for file in &judged.files {
         text.push_str(&told(file, screen));
     }
