@@ -4,7 +4,7 @@ use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     BootModel, MemoryModel, MemoryRange, NeverReclaim, NodeId, Page, PageCount, Pfn, PfnRange, PhysAddr,
-    PhysRange, SectionShape, initialise, initialise_fresh,
+    PhysRange, SectionShape, initialise, initialise_fresh, initialise_fresh_together,
 };
 use sparsemem_machine::{Machine, MachineConfig, place};
 use sparsemem_sparse_extreme::SparseExtreme;
@@ -40,7 +40,41 @@ fn check<M: BootModel<Machine, Page = Page>>(model: &mut M, mut machine: Machine
     assert_eq!(fresh.map(|(_, pfn)| pfn), samples, "the way back works");
     assert_eq!(initialise(model, all), valid);
     assert_eq!(samples.map(|pfn| seen(model, pfn)), fresh, "both make the same");
+    together(model, all, valid);
+    // Nothing of a range without memory.
+    // SAFETY: as above.
+    assert_eq!(unsafe { initialise_fresh(model, PfnRange::default()) }, PageCount::new(0));
     model.tear_down(&mut machine).unwrap();
+}
+
+/// Fills every descriptor with bytes that are not an initialised one's, so that those that are left out show.
+fn spoil<M: MemoryModel<Page = Page>>(model: &M, frames: PfnRange) {
+    for pfn in model.valid_ranges(frames).frames() {
+        let page = model.lookup(pfn).unwrap();
+        // SAFETY: the descriptor is mapped, its fields take any bytes, and nobody else uses it now.
+        unsafe { page.cast::<[u8; 64]>().write([0x5a; 64]) };
+    }
+}
+
+/// Several threads share the work, and each descriptor is initialised.
+fn together<M: MemoryModel<Page = Page>>(model: &M, all: PfnRange, valid: PageCount) {
+    for helpers in [0, 1, 3] {
+        spoil(model, all);
+        // SAFETY: nobody uses the descriptors; whole ones are written, so that what was there does not matter.
+        let done = unsafe {
+            initialise_fresh_together(model, all, |work| {
+                std::thread::scope(|threads| {
+                    for _ in 0..helpers {
+                        threads.spawn(work);
+                    }
+                });
+            })
+        };
+        assert_eq!(done, valid, "{helpers} helpers");
+        for pfn in model.valid_ranges(all).frames() {
+            assert_eq!(seen(model, pfn).1, pfn, "{helpers} helpers");
+        }
+    }
 }
 
 #[test]

@@ -55,6 +55,7 @@ mod range;
 mod reader;
 mod reclaim;
 mod state;
+mod stream;
 mod subsections;
 pub mod trace;
 mod usage;
@@ -69,7 +70,7 @@ pub use control::{
 };
 pub use descriptor::{Page, PageDescriptor, SectionStamp, initialise};
 pub use flags::{SECTION_FLAG_BITS, SectionFlags};
-pub use fresh::initialise_fresh;
+pub use fresh::{initialise_fresh, initialise_fresh_together};
 pub use geometry::{BitWords, Geometry, SectionShape, presets};
 pub use ids::{NodeId, RootNr, SectionNr, SubsectionIdx};
 pub use lookup::LookupError;
