@@ -20,6 +20,8 @@ fn main() {
             .extra_warnings(true)
             .warnings_into_errors(true)
             .flag("-fno-stack-protector")
+            // As the loops of Rust in `cargo xtask bench`.
+            .flag_if_supported("-falign-loops=64")
             .flag_if_supported("-fcf-protection=none");
         loops.compile(&format!("sparsemem_sweeps_{suffix}"));
     }

@@ -52,10 +52,11 @@ impl Pattern {
     const fn frames(self) -> usize {
         match self {
             Self::Hot => 64,
-            Self::Sequential | Self::Random | Self::SequentialTouch => 4096,
+            // 24 KiB of the list leave room for a table in a first cache of 32 KiB.
+            Self::Sequential | Self::Random | Self::SequentialTouch => 3072,
             Self::TlbTouch => 4096,
             Self::RandomTouch => 1 << 16,
-            Self::Cold => 1 << 19,
+            Self::Cold => 1 << 18,
         }
     }
 

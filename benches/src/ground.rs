@@ -72,14 +72,20 @@ impl Mapping {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new private mapping, which replaces no other: it is at a free place, or `FIXED_NOREPLACE` is set.
         let start = unsafe { rustix::mm::mmap_anonymous(at, len_bytes, access, flags) };
-        let start = start.expect("the host has the addresses");
+        let start = NonNull::new(start.expect("the host has the addresses").cast());
+        let mapping = Self { start: start.expect("no mapping at null"), len_bytes };
+        mapping.advise(mapping.start, len_bytes, pages);
+        mapping
+    }
+
+    /// Says which pages are to back a part of it.
+    fn advise(&self, from: NonNull<u8>, len_bytes: usize, pages: Pages) {
         let advice = match pages {
             Pages::Base => Advice::LinuxNoHugepage,
             Pages::Huge => Advice::LinuxHugepage,
         };
-        // SAFETY: advice about the mapping just made changes no contents. A host without large pages refuses it.
-        let _ = unsafe { rustix::mm::madvise(start, len_bytes, advice) };
-        Self { start: NonNull::new(start.cast()).expect("no mapping at null"), len_bytes }
+        // SAFETY: advice about a mapping of our own changes no contents. A host without large pages refuses it.
+        let _ = unsafe { rustix::mm::madvise(from.as_ptr().cast(), len_bytes, advice) };
     }
 
     /// The first address on a 2 MiB border.
@@ -117,12 +123,14 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Memory for metadata: `small_bytes` for usages, roots and page tables, `large_bytes` for memmaps.
+    /// Memory for metadata: `small_bytes` for usages, roots and page tables, which lie on large pages as a kernel's direct
+    /// map does, and `large_bytes` for memmaps, which lie on `memmaps`.
     #[must_use]
-    pub fn new(small_bytes: usize, large_bytes: usize, pages: Pages) -> Self {
+    pub fn new(small_bytes: usize, large_bytes: usize, memmaps: Pages) -> Self {
         let small = small_bytes.next_multiple_of(LARGE) + LARGE;
         let end = small + large_bytes.next_multiple_of(LARGE);
-        let mapping = Mapping::new(end, pages);
+        let mapping = Mapping::new(end, memmaps);
+        mapping.advise(mapping.aligned(), small, Pages::Huge);
         let root = PAGE;
         let small = Rest { next: root + PAGE, end: small };
         let large = Rest { next: small.end, end };

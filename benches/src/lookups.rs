@@ -10,7 +10,7 @@ use crate::maps::Map;
 use crate::measure::{Effort, Samples, alternate, disagreement};
 use crate::models::{
     Classic, Coming, Extreme, Fixed, FreeClassic, FreeExtreme, FreeFixed, LA57_ROOTS, LA57_SECTIONS, OfLa57,
-    OnBase, OnHuge, array_model, initialise_all, placed_model, table_model,
+    OnBase, OnHuge, array_model, initialise_all, initialise_these, placed_model, table_model,
 };
 use crate::result::{Measured, Ratio, Results};
 use crate::subjects::{
@@ -38,27 +38,34 @@ const TOUCHING: [Pattern; 3] = [Pattern::SequentialTouch, Pattern::RandomTouch, 
 pub fn on_machine(map: &Map, effort: Effort, say: &dyn Fn(&str), results: &mut Results) {
     say(&format!("{}: bringing the models up", map.name));
     let memory = &map.memory;
-    let classic = table_model::<FreeClassic>(memory, Coming::Boot, Pages::Huge);
-    let extreme = table_model::<FreeExtreme>(memory, Coming::Boot, Pages::Huge);
-    let vmemmap = array_model::<OnHuge, FreeFixed<OnHuge>>(memory, Coming::Boot, Pages::Huge);
+    let small = map.ram_bytes() <= TOUCH_LIMIT;
+    let pages = if small { Pages::Huge } else { Pages::Base };
+    let classic = table_model::<FreeClassic>(memory, Coming::Boot, pages);
+    let extreme = table_model::<FreeExtreme>(memory, Coming::Boot, pages);
+    let vmemmap = array_model::<OnHuge, FreeFixed<OnHuge>>(memory, Coming::Boot, pages);
     let on_base = array_model::<OnBase, FreeFixed<OnBase>>(memory, Coming::Boot, Pages::Base);
-    let placed = placed_model(memory);
+    let placed = placed_model(memory, pages);
     let flat_twin = TwinTables::<Geometry46>::new(&*classic.model);
     let rooted_twin = TwinTables::<Geometry46>::new(&*extreme.model);
     let array_twin = TwinTables::<Geometry46>::new(&*vmemmap.model);
     let others = Baselines::new::<X86_64>(memory);
     skip(results, &map.name, others.left_out());
-    let small = map.ram_bytes() <= TOUCH_LIMIT;
     if small {
         say(&format!("{}: initialising descriptors", map.name));
         initialise_all(&*classic.model, memory);
         initialise_all(&*extreme.model, memory);
         initialise_all(&*vmemmap.model, memory);
+        initialise_all(&*placed.model, memory);
         initialise_all(&*on_base.model, memory);
         others.write(memory);
     } else {
-        let why =
-            "descriptors are not read, and there is no way back: they would not fit the measuring machine";
+        for frames in WARM.map(|pattern| pattern.list(memory)) {
+            initialise_these(&*classic.model, &frames);
+            initialise_these(&*extreme.model, &frames);
+            initialise_these(&*vmemmap.model, &frames);
+            initialise_these(&*placed.model, &frames);
+        }
+        let why = "all descriptors would not fit the measuring machine: only the way back reads some, and they are on 4 KiB pages";
         skip(results, &map.name, vec![why.to_owned()]);
     }
     let any = [Any::from(&*classic.model), Any::from(&*extreme.model), Any::from(&*placed.model)];
@@ -72,24 +79,12 @@ pub fn on_machine(map: &Map, effort: Effort, say: &dyn Fn(&str), results: &mut R
     subjects.extend(baselines(&others));
     subjects.extend(selected(&classic.model, &extreme.model, &vmemmap.model));
     let objects: [&dyn AnyLookup<Page>; 3] = [&*classic.model, &*extreme.model, &*placed.model];
-    let mut chosen = ways_chosen_at_run_time(&any, &placed.model, objects);
-    if !small {
-        // Without initialised descriptors there is no way back.
-        subjects.retain(|subject| subject.bench != "pfn_of");
-        chosen.retain(|subject| subject.bench != "pfn_of");
-    } else {
-        initialise_all(&*placed.model, memory);
-    }
-    subjects.extend(chosen);
+    subjects.extend(ways_chosen_at_run_time(&any, &placed.model, objects));
     for pattern in WARM {
         measure(&subjects, pattern, map, effort, say, results);
     }
     if small {
-        subjects.extend(
-            ways(&*on_base.model, ON_BASE_PAGES).into_iter().filter(|subject| subject.bench == "unchecked"),
-        );
-        let touching = ["unchecked", "checked"];
-        subjects.retain(|subject| touching.contains(&subject.bench));
+        subjects.extend(ways(&*on_base.model, ON_BASE_PAGES));
         for pattern in TOUCHING {
             measure(&subjects, pattern, map, effort, say, results);
         }
@@ -129,10 +124,15 @@ pub fn cold(effort: Effort, say: &dyn Fn(&str), results: &mut Results) {
     let map = Map::perforated::<X86_64>(COLD, 1 << 21);
     let memory: &[MemoryRange] = &map.memory;
     type G = X86_64La57;
-    let classic = table_model::<Classic<G, NeverReclaim, LA57_SECTIONS>>(memory, Coming::Boot, Pages::Huge);
-    let extreme = table_model::<Extreme<G, NeverReclaim, LA57_ROOTS>>(memory, Coming::Boot, Pages::Huge);
-    let vmemmap =
-        array_model::<OfLa57, Fixed<G, NeverReclaim, OfLa57, LA57_ROOTS>>(memory, Coming::Boot, Pages::Huge);
+    // Descriptors that the way back reads are too far apart for large pages.
+    let (boot, pages) = (Coming::Boot, Pages::Base);
+    let classic = table_model::<Classic<G, NeverReclaim, LA57_SECTIONS>>(memory, boot, pages);
+    let extreme = table_model::<Extreme<G, NeverReclaim, LA57_ROOTS>>(memory, boot, pages);
+    let vmemmap = array_model::<OfLa57, Fixed<G, NeverReclaim, OfLa57, LA57_ROOTS>>(memory, boot, pages);
+    let frames = Pattern::Cold.list(memory);
+    initialise_these(&*classic.model, &frames);
+    initialise_these(&*extreme.model, &frames);
+    initialise_these(&*vmemmap.model, &frames);
     let tables = [
         TwinTables::<Geometry52>::new(&*classic.model),
         TwinTables::<Geometry52>::new(&*extreme.model),
@@ -148,7 +148,6 @@ pub fn cold(effort: Effort, say: &dyn Fn(&str), results: &mut Results) {
     subjects.extend(twins(&tables[1], &*extreme.model, MODELS[1]));
     subjects.extend(twins(&tables[2], &*vmemmap.model, MODELS[2]));
     subjects.extend(baselines(&others));
-    subjects.retain(|subject| subject.bench != "pfn_of");
     measure(&subjects, Pattern::Cold, &map, effort, say, results);
 }
 

@@ -11,8 +11,8 @@ use rustix::mm::Advice;
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::{X86_64, X86_64La57};
 use sparsemem_core::{
-    ArrayPlace, BootModel, InstallModel, MemoryModel, MemoryRange, NeverReclaim, Page, PageCount, PfnRange,
-    SectionShape, ZeroIsNew, initialise,
+    ArrayPlace, BootModel, InstallModel, MemoryModel, MemoryRange, NeverReclaim, Page, PageCount, Pfn,
+    PfnRange, SectionShape, ZeroIsNew, initialise,
 };
 use sparsemem_machine::place;
 use sparsemem_sparse_extreme::SparseExtreme;
@@ -156,12 +156,12 @@ where
     up(fresh(), ground, Some(array), memory, coming)
 }
 
-/// Brings a virtual array up at a place that it is told, on large pages.
+/// Brings a virtual array up at a place that it is told, on `pages`.
 #[must_use]
-pub fn placed_model(memory: &[MemoryRange]) -> Up<FreePlaced> {
+pub fn placed_model(memory: &[MemoryRange], pages: Pages) -> Up<FreePlaced> {
     let bytes = memmap_bytes::<X86_64>(memory);
     let whole = 1 << 40;
-    let array = Mapping::new(whole, Pages::Huge);
+    let array = Mapping::new(whole, pages);
     let model: Box<FreePlaced> = fresh();
     // SAFETY: the mapping is for this model alone, on a 2 MiB border, and the model was just made.
     unsafe { model.placement().base().reserve(array.aligned(), whole as u64) };
@@ -204,6 +204,14 @@ where
 pub fn initialise_all<M: MemoryModel>(model: &M, memory: &[MemoryRange]) -> PageCount {
     let done = memory.iter().map(|range| initialise(model, range.frames).get()).sum();
     PageCount::new(done)
+}
+
+/// Initialises the descriptors of some frames, so that the way back from them works.
+pub fn initialise_these<M: MemoryModel>(model: &M, frames: &[Pfn]) {
+    for pfn in frames {
+        let one = PfnRange::from_start_count(*pfn, PageCount::new(1)).unwrap_or_default();
+        assert_eq!(initialise(model, one), one.count(), "{pfn} is a frame of the model");
+    }
 }
 
 /// The descriptor array of the baselines: one for all frames up to the end of memory.

@@ -1,38 +1,74 @@
-//! Initialising descriptors, beside setting the same memory to zero.
+//! Initialising descriptors, beside setting as much memory with nothing else to do.
 //!
 //! # Invariants
 //!
 //! 1. All memory was touched before anything is timed: what the host needs to provide pages is not counted.
 
-use std::ptr::NonNull;
 use std::time::Instant;
 
-use sparsemem_core::{Page, PageCount, PfnRange, initialise, initialise_fresh};
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{
+    MemoryModel, NeverReclaim, Page, PageCount, PageDescriptor, Pfn, PfnRange, SectionNr, initialise,
+    initialise_fresh, initialise_fresh_together,
+};
+use sparsemem_vmemmap::{ConstBase, Vmemmap};
 
+use super::fill::{Ground, Line};
 use super::models::{Slow, SlowClassic, SlowExtreme, SlowFixed, Stand};
 use crate::frames::Random;
-use crate::ground::{Mapping, Pages};
+use crate::ground::Pages;
 use crate::maps::Map;
 use crate::measure::Samples;
-use crate::models::span;
+use crate::models::{Coming, OnHuge, ROOTS, array_model, span};
 use crate::result::{Measured, Ratio, Results};
 
 /// The bench; times are per descriptor.
 pub const BENCH: &str = "initialise, per descriptor";
-/// The memory that is compared with.
+/// Memory that is set to a byte that is not zero, by the C library.
 pub const MEMSET: &str = "memset";
-/// The same with stores that go around the caches.
-pub const STREAMED: &str = "memset around the caches";
+/// Memory that is set to zero, by the C library.
+pub const ZEROED: &str = "memset to zero";
+/// Memory that gets the very bytes of a descriptor, with stores that go around the caches.
+pub const SAME: &str = "the same bytes around the caches";
+/// Descriptors whose initialised form is zero, so that they can be compared with memory that is set to zero.
+pub const BLANK: &str = "vmemmap, descriptors of zeros";
 
 /// What names of ways end with that write whole descriptors, before anybody uses them (`initialise_fresh`).
 pub const FRESH: &str = ", fresh";
 /// What names of ways with two threads end with.
 pub const TWO: &str = ", two threads";
 
-/// One way to write descriptors.
-type Way<'w> = (String, Box<dyn Fn() + 'w>);
+/// A byte that is not zero.
+const BYTE: u8 = 0x5a;
 
-/// Measures all models and `memset` in turns on a machine.
+/// A descriptor that is initialised to what it is anyway.
+#[repr(C, align(64))]
+struct Blank([u64; 8]);
+
+// SAFETY: integers, so zero bytes are valid, and there is nothing to drop.
+unsafe impl PageDescriptor for Blank {
+    fn initialise(&self, _pfn: Pfn, _section: SectionNr) {}
+
+    fn initialised(_section: SectionNr) -> Option<Self> {
+        Some(Self([0; 8]))
+    }
+}
+
+/// One way to write descriptors.
+struct Way<'w> {
+    name: String,
+    run: Box<dyn Fn() + 'w>,
+    /// What it is compared with.
+    references: &'static [&'static str],
+}
+
+impl<'w> Way<'w> {
+    fn new(name: String, references: &'static [&'static str], run: impl Fn() + 'w) -> Self {
+        Self { name, run: Box::new(run), references }
+    }
+}
+
+/// Measures all models and the references in turns on a machine.
 pub fn measure(map: &Map, rounds: usize, say: &dyn Fn(&str), results: &mut Results) {
     say(&format!("initialising the descriptors of {}", map.name));
     let (mut classic, mut extreme, mut vmemmap) =
@@ -40,124 +76,97 @@ pub fn measure(map: &Map, rounds: usize, say: &dyn Fn(&str), results: &mut Resul
     classic.boot(map);
     extreme.boot(map);
     vmemmap.boot(map);
+    type OfZeros = Vmemmap<X86_64, Blank, NeverReclaim, ConstBase<OnHuge>, ROOTS>;
+    let blank = array_model::<OnHuge, OfZeros>(&map.memory, Coming::Boot, Pages::Huge);
     let all = span(&map.memory);
-    let descriptors = all.count().get() as f64;
     let bytes = usize::try_from(all.count().get()).unwrap_or(usize::MAX) * size_of::<Page>();
-    let plain = Mapping::new(bytes, Pages::Huge);
+    let plain = Ground::new(bytes);
     let mut ways = Vec::new();
     ways.extend(of_model(&*classic.model, all));
     ways.extend(of_model(&*extreme.model, all));
     ways.extend(of_model(&*vmemmap.model, all));
-    let start = Raw(plain.aligned());
-    ways.push((MEMSET.to_owned(), Box::new(move || zero(start, bytes))));
-    ways.push((format!("{MEMSET}{TWO}"), Box::new(move || zero_in_halves(start, bytes))));
-    ways.push((STREAMED.to_owned(), Box::new(move || stream(start, bytes))));
-    let samples = alternate(&ways, rounds, descriptors);
-    let of = |name: &str| ways.iter().position(|(way, _)| way == name).and_then(|at| samples.get(at));
-    for ((name, _), samples) in ways.iter().zip(&samples) {
-        results.results.push(Measured::time(BENCH, name, "", &map.name, samples));
-        let both = if name.ends_with(TWO) {
-            vec![format!("{MEMSET}{TWO}")]
-        } else {
-            vec![MEMSET.into(), STREAMED.into()]
-        };
-        for reference in both {
-            if let Some(other) = of(&reference).filter(|_| !name.starts_with(MEMSET)) {
-                let what = format!("initialise {name} / {reference}, {}", map.name);
-                results.ratios.push(Ratio { what, value: samples.ratio_to(other) });
-            }
-        }
+    ways.push(Way::new(format!("{BLANK}{FRESH}"), &[ZEROED], || fresh(&*blank.model, all)));
+    ways.extend(of_memory(&plain));
+    let samples = alternate(&ways, rounds, all.count().get() as f64);
+    for (way, own) in ways.iter().zip(&samples) {
+        results.results.push(Measured::time(BENCH, &way.name, "", &map.name, own));
+        let others = ways.iter().zip(&samples).filter(|(other, _)| way.references.contains(&&*other.name));
+        results.ratios.extend(others.map(|(other, samples)| Ratio {
+            what: ratio_name(&way.name, &other.name, &map.name),
+            value: own.ratio_to(samples),
+        }));
     }
 }
 
-/// One thread, and two threads that the caller supplies.
+/// The name of a comparison.
+#[must_use]
+pub fn ratio_name(way: &str, reference: &str, machine: &str) -> String {
+    format!("initialise {way} / {reference}, {machine}")
+}
+
+/// Initialises as nobody who uses descriptors could be in the way of.
+fn fresh<M: MemoryModel>(model: &M, frames: PfnRange) {
+    // SAFETY: nobody else uses the descriptors; they are not zero after the first time, but whole ones are written.
+    assert_eq!(unsafe { initialise_fresh(model, frames) }, frames.count());
+}
+
+/// The same with a second thread that the caller supplies.
+fn fresh_together<M: MemoryModel>(model: &M, frames: PfnRange) {
+    let with_a_thread = |work: &(dyn Fn() + Sync)| {
+        std::thread::scope(|scope| {
+            scope.spawn(work);
+            work();
+        });
+    };
+    // SAFETY: as in `fresh`.
+    assert_eq!(unsafe { initialise_fresh_together(model, frames, with_a_thread) }, frames.count());
+}
+
+/// One thread, and two, for descriptors that nobody uses and for those that somebody may.
 fn of_model<M: Slow>(model: &M, all: PfnRange) -> Vec<Way<'_>> {
     let whole = move |frames: PfnRange| assert_eq!(initialise(model, frames), frames.count());
-    let half = PageCount::new(all.count().get() / 2);
-    let (lower, upper) = all.split_at(all.start().saturating_add(half));
-    // SAFETY: nobody else uses the descriptors; they are not zero after the first time, but whole ones are written.
-    let fresh = move |frames| assert_eq!(unsafe { initialise_fresh(model, frames) }, frames.count());
+    let (lower, upper) = all.split_at(all.start().saturating_add(PageCount::new(all.count().get() / 2)));
+    let in_halves = move || {
+        std::thread::scope(|scope| {
+            scope.spawn(move || whole(lower));
+            whole(upper);
+        });
+    };
+    let (one, two): (&[&str], &[&str]) = (&[MEMSET, ZEROED, SAME], &["memset, two threads"]);
     vec![
-        (format!("{}{FRESH}", M::NAME), Box::new(move || fresh(all))),
-        (M::NAME.to_owned(), Box::new(move || whole(all))),
-        (
-            format!("{}{TWO}", M::NAME),
-            Box::new(move || {
-                std::thread::scope(|scope| {
-                    scope.spawn(move || whole(lower));
-                    whole(upper);
-                });
-            }),
-        ),
-        (
-            format!("{}{FRESH}{TWO}", M::NAME),
-            Box::new(move || {
-                std::thread::scope(|scope| {
-                    scope.spawn(move || fresh(lower));
-                    fresh(upper);
-                });
-            }),
-        ),
+        Way::new(format!("{}{FRESH}", M::NAME), one, move || fresh(model, all)),
+        Way::new(format!("{}{FRESH}{TWO}", M::NAME), two, move || fresh_together(model, all)),
+        Way::new(M::NAME.to_owned(), one, move || whole(all)),
+        Way::new(format!("{}{TWO}", M::NAME), two, in_halves),
+    ]
+}
+
+/// The references.
+fn of_memory(plain: &Ground) -> Vec<Way<'_>> {
+    // As `Page` is: the section in the second half of the second word, all else zero.
+    let descriptor = Line([0, 7 << 32, 0, 0, 0, 0, 0, 0]);
+    vec![
+        Way::new(MEMSET.to_owned(), &[ZEROED], || plain.set(BYTE)),
+        Way::new(format!("{MEMSET}{TWO}"), &[], || plain.set_in_halves(BYTE)),
+        Way::new(ZEROED.to_owned(), &[], || plain.set(0)),
+        Way::new(format!("{ZEROED}{TWO}"), &[], || plain.set_in_halves(0)),
+        Way::new(SAME.to_owned(), &[], move || plain.stream(descriptor)),
     ]
 }
 
 /// Runs every way in turns; times per descriptor.
 fn alternate(ways: &[Way<'_>], rounds: usize, descriptors: f64) -> Vec<Samples> {
     // Once untimed, so that all memory is there.
-    ways.iter().for_each(|(_, way)| way());
+    ways.iter().for_each(|way| (way.run)());
     let mut samples = vec![Vec::new(); ways.len()];
     let (mut order, mut random): (Vec<usize>, _) = ((0..ways.len()).collect(), Random::new());
     for _ in 0..rounds {
         random.shuffle(&mut order);
         for at in &order {
             let started = Instant::now();
-            (ways[*at].1)();
+            (ways[*at].run)();
             samples[*at].push(started.elapsed().as_secs_f64() * 1e9 / descriptors);
         }
     }
     samples.into_iter().map(Samples).collect()
-}
-
-/// Memory that is written by whoever has it.
-#[derive(Clone, Copy)]
-struct Raw(NonNull<u8>);
-
-// SAFETY: the two halves of the memory are written by one thread each.
-unsafe impl Send for Raw {}
-
-/// Zeroes memory as the C library does.
-fn zero(start: Raw, bytes: usize) {
-    // SAFETY: the memory is a mapping of our own, at least this long, that nobody else uses.
-    unsafe { start.0.write_bytes(0, bytes) };
-    std::hint::black_box(start.0);
-}
-
-/// Zeroes memory with stores that go around the caches.
-fn stream(start: Raw, bytes: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for offset in (0..bytes).step_by(16) {
-        use std::arch::x86_64::{__m128i, _mm_setzero_si128, _mm_stream_si128};
-        // SAFETY: a vector of zeros needs nothing.
-        let zero = unsafe { _mm_setzero_si128() };
-        // SAFETY: as in `zero`.
-        let at = unsafe { start.0.add(offset) };
-        // SAFETY: as above; the mapping begins on a page and offsets are multiples of 16.
-        unsafe { _mm_stream_si128(at.as_ptr().cast::<__m128i>(), zero) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    zero(start, bytes);
-}
-
-/// The same by two threads.
-fn zero_in_halves(start: Raw, bytes: usize) {
-    let half = bytes / 2 / 4096 * 4096;
-    // SAFETY: the middle of the memory.
-    let upper = Raw(unsafe { start.0.add(half) });
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let upper = upper;
-            zero(upper, bytes - half);
-        });
-        zero(start, half);
-    });
 }

@@ -2,6 +2,7 @@
 
 pub mod bring_up;
 pub mod change;
+mod fill;
 pub mod footprint;
 pub mod initialise;
 pub mod models;

@@ -82,6 +82,16 @@ impl<'m> Subject<'m> {
         }
     }
 
+    /// The way back from descriptors, given by address: it may have to read them.
+    pub fn way_back<I, F>(name: &str, address: I, frame: F) -> Self
+    where
+        I: Fn(Pfn) -> u64 + 'm,
+        F: Fn(u64) -> u64 + Copy + 'm,
+    {
+        let touch: Sweep<'m> = Box::new(move |items| numbers(items, frame));
+        Self { touch: Some(touch), ..Self::number("pfn_of", name, "pfn_of", address, frame) }
+    }
+
     /// What the loop takes for these frames.
     #[must_use]
     pub fn items(&self, frames: &[Pfn]) -> Vec<u64> {

@@ -34,7 +34,7 @@ where
         Subject::number("valid", name, "valid", Pfn::get, move |pfn| {
             u64::from(model.is_valid(Pfn::new(pfn)))
         }),
-        Subject::number("pfn_of", name, "pfn_of", pages, move |page| back(model, page)),
+        Subject::way_back(name, pages, move |page| back(model, page)),
     ]
 }
 

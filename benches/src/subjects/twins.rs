@@ -105,10 +105,16 @@ loops!(Geometry46 of X86_64:
 loops!(Geometry52 of X86_64La57:
     "classic-sparse" "unchecked" c_classic_unchecked_la57 c_classic_unchecked_sum_la57,
     "classic-sparse" "checked" c_classic_checked_la57 c_classic_checked_sum_la57,
+    "classic-sparse" "valid" c_classic_valid_la57 c_classic_valid_sum_la57,
+    "classic-sparse" "pfn_of" c_classic_pfn_of_la57 c_classic_pfn_of_sum_la57,
     "sparse-extreme" "unchecked" c_extreme_unchecked_la57 c_extreme_unchecked_sum_la57,
     "sparse-extreme" "checked" c_extreme_checked_la57 c_extreme_checked_sum_la57,
+    "sparse-extreme" "valid" c_extreme_valid_la57 c_extreme_valid_sum_la57,
+    "sparse-extreme" "pfn_of" c_extreme_pfn_of_la57 c_extreme_pfn_of_sum_la57,
     "vmemmap" "unchecked" c_vmemmap_unchecked_la57 c_vmemmap_unchecked_sum_la57,
     "vmemmap" "checked" c_vmemmap_checked_la57 c_vmemmap_checked_sum_la57,
+    "vmemmap" "valid" c_vmemmap_valid_la57 c_vmemmap_valid_sum_la57,
+    "vmemmap" "pfn_of" c_vmemmap_pfn_of_la57 c_vmemmap_pfn_of_sum_la57,
 );
 
 /// Sections of a root.
@@ -232,15 +238,15 @@ fn with_items<'m, L>(
         "valid" | "pfn_of" => functions.bench,
         _ => functions.model,
     };
+    // The way back reads what it has to.
+    let touch = functions.touch.or((functions.bench == "pfn_of").then_some(functions.look));
     Subject {
         bench: functions.bench,
         name: format!("{} in C", functions.model),
         family: family.to_owned(),
         items: Box::new(move |frames| frames.iter().map(|pfn| item(*pfn)).collect()),
         look: Box::new(move |items| call(functions.look, items)),
-        touch: functions
-            .touch
-            .map(|touch| Box::new(move |items: &[u64]| call(touch, items)) as super::Sweep<'m>),
+        touch: touch.map(|touch| Box::new(move |items: &[u64]| call(touch, items)) as super::Sweep<'m>),
         checksum: Box::new(move |items| {
             // SAFETY: as above.
             unsafe { (functions.sum)(tables, items.as_ptr(), items.len()) }

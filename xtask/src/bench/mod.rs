@@ -13,6 +13,9 @@ use crate::format::Format;
 /// The package and its program.
 const PACKAGE: &str = "sparsemem-benches";
 const PROGRAM: &str = "sparsemem-measure";
+/// Every loop begins on a cache line, in C as well (`benches/build.rs`): where a loop happens to lie can cost as much as a
+/// lookup does.
+const ALIGNED_LOOPS: &str = "-Cllvm-args=-align-loops=64";
 /// `Selected` is measured for one model; `codegen` compares the code of all three.
 const SELECTED: &str = "selected-sparse-extreme";
 
@@ -58,7 +61,11 @@ fn counts(out: &Path) -> Result<PathBuf, Failure> {
 fn measure(args: &Args, counts: Option<&Path>, out: &Path) -> Result<ExitStatus, Failure> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
+    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    command.env("RUSTFLAGS", format!("{flags} {ALIGNED_LOOPS}"));
     command.args(["run", "--quiet", "--release", "--package", PACKAGE, "--bin", PROGRAM]);
+    // Its own folder: other builds have other flags, and would make each other anew.
+    command.arg("--target-dir").arg(target_folder()?.join("bench"));
     command.args(["--features", SELECTED, "--", "--out"]).arg(out);
     if args.quick {
         command.arg("--quick");
