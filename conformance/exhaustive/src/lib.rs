@@ -26,6 +26,7 @@ mod engine;
 #[allow(unsafe_code, reason = "is the memory of the models, and promises what they need")]
 mod environment;
 mod facts;
+mod op;
 mod plan;
 mod ranges;
 mod report;

@@ -7,12 +7,10 @@
 #![allow(unsafe_code, reason = "an environment of models is made of unsafe traits")]
 
 use std::alloc::Layout;
-use std::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, Block, BootModel, ByteLen, ForeignBlock, InstallModel, LeafSize, LinkRefused, MarkModel,
-    MemoryModel, MetadataMemory, NodeId, OutOfMemory, Page, PagingDepth, PhysAddr, PhysMap, PhysRange,
-    Rejected, RetireModel, VirtAddr, VirtRange,
+    Block, BootModel, ByteLen, ForeignBlock, InstallModel, MarkModel, MemoryModel, MetadataMemory, NodeId,
+    OutOfMemory, Page, PhysRange, Rejected, RetireModel, forward_to_field,
 };
 use sparsemem_machine::Machine;
 use sparsemem_usage_map::SectionUsage;
@@ -75,16 +73,8 @@ pub(super) fn bytes_of(block: &Block) -> PhysRange {
     PhysRange::from_start_count(block.phys(), len).unwrap_or_default()
 }
 
-// SAFETY: the machine's own map.
-unsafe impl PhysMap for Notes<'_> {
-    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
-        self.machine.phys_to_virt(at)
-    }
-
-    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
-        self.machine.virt_to_phys(at)
-    }
-}
+// SAFETY: the borrow keeps the machine in its place.
+forward_to_field!(unsafe impl ['e] PhysMap for Notes<'e> => machine);
 
 // SAFETY: the machine's own blocks.
 unsafe impl MetadataMemory for Notes<'_> {
@@ -105,25 +95,5 @@ unsafe impl MetadataMemory for Notes<'_> {
     }
 }
 
-// SAFETY: the machine's own address space.
-unsafe impl AddressSpace for Notes<'_> {
-    fn root(&self) -> PhysAddr {
-        self.machine.root()
-    }
-
-    fn depth(&self) -> PagingDepth {
-        self.machine.depth()
-    }
-
-    fn largest_leaf(&self) -> LeafSize {
-        self.machine.largest_leaf()
-    }
-
-    fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
-        self.machine.linked(at, to, size)
-    }
-
-    fn flush(&mut self, range: VirtRange) {
-        self.machine.flush(range);
-    }
-}
+// SAFETY: as above.
+forward_to_field!(unsafe impl ['e] AddressSpace for Notes<'e> => machine);

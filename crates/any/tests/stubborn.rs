@@ -4,13 +4,12 @@
 mod common;
 
 use std::alloc::Layout;
-use std::ptr::NonNull;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    AddressSpace, Block, BootError, BootEvent, BootModel, ForeignBlock, InstallError, InstallModel, LeafSize,
-    LinkRefused, MarkError, MarkModel, MemoryModel, MemoryRange, MetadataMemory, NodeId, OutOfMemory, Page,
-    PagingDepth, PhysAddr, PhysMap, Rejected, RetireError, RetireModel, SectionNr, VirtAddr, VirtRange,
+    Block, BootError, BootEvent, BootModel, ForeignBlock, InstallError, InstallModel, MarkError, MarkModel,
+    MemoryModel, MemoryRange, MetadataMemory, NodeId, OutOfMemory, Page, Rejected, RetireError, RetireModel,
+    SectionNr, forward_to_field,
 };
 use sparsemem_machine::{Machine, Which};
 
@@ -57,16 +56,8 @@ impl<M> Stubborn<'_, M> {
     }
 }
 
-// SAFETY: the machine's own map.
-unsafe impl<M> PhysMap for Stubborn<'_, M> {
-    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
-        self.machine.phys_to_virt(at)
-    }
-
-    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
-        self.machine.virt_to_phys(at)
-    }
-}
+// SAFETY: the machine stays in its place.
+forward_to_field!(unsafe impl ['m, M] PhysMap for Stubborn<'m, M> => machine);
 
 /// Calls a model from inside of one of its own operations.
 trait CallBack<M> {
@@ -112,24 +103,8 @@ unsafe impl<M: Everything> MetadataMemory for Stubborn<'_, M> {
     }
 }
 
-// SAFETY: the machine's own address space.
-unsafe impl<M: Everything> AddressSpace for Stubborn<'_, M> {
-    fn root(&self) -> PhysAddr {
-        self.machine.root()
-    }
-
-    fn depth(&self) -> PagingDepth {
-        self.machine.depth()
-    }
-
-    fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
-        self.machine.linked(at, to, size)
-    }
-
-    fn flush(&mut self, range: VirtRange) {
-        self.machine.flush(range);
-    }
-}
+// SAFETY: the machine stays in its place.
+forward_to_field!(unsafe impl ['m, M: Everything] AddressSpace for Stubborn<'m, M> => machine);
 
 /// What can be done to a model with the machine itself.
 trait Everything:

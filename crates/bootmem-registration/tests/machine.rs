@@ -5,7 +5,6 @@
 
 use std::alloc::Layout;
 use std::collections::BTreeSet;
-use std::ptr::NonNull;
 
 use sparsemem_bootmem_registration::{
     DescriptorTags, Disposition, Fate, Kind, PageRun, PageUse, PieceSlot, PlanSlot, Registry, Removal,
@@ -14,9 +13,9 @@ use sparsemem_bootmem_registration::{
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    AddressSpace, Block, BootModel, ByteLen, ForeignBlock, InstallModel, LeafSize, LinkRefused, MarkModel,
-    MemoryModel, MemoryRange, MetadataMemory, NodeId, Origin, OutOfMemory, Page, PagingDepth, Pfn, PhysAddr,
-    PhysMap, PhysRange, Rejected, RetireModel, SectionNr, SectionShape, VirtAddr, VirtRange,
+    Block, BootModel, ByteLen, ForeignBlock, InstallModel, MarkModel, MemoryModel, MemoryRange,
+    MetadataMemory, NodeId, Origin, OutOfMemory, Page, Pfn, PhysAddr, PhysRange, Rejected, RetireModel,
+    SectionNr, SectionShape, forward_to_field,
 };
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
 use sparsemem_sparse_extreme::SparseExtreme;
@@ -48,41 +47,6 @@ fn machine(memory: &[Memory]) -> Machine {
     Machine::new(&config.vmemmap_bytes(1 << 30)).unwrap()
 }
 
-/// Forwards direct map and address space to `self.machine`.
-macro_rules! forward_to_machine {
-    ([$($generics:tt)*] $name:ty) => {
-        // SAFETY: the machine's own map.
-        unsafe impl<$($generics)*> PhysMap for $name {
-            fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
-                self.machine.phys_to_virt(at)
-            }
-
-            fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
-                self.machine.virt_to_phys(at)
-            }
-        }
-
-        // SAFETY: the machine's own address space.
-        unsafe impl<$($generics)*> AddressSpace for $name {
-            fn root(&self) -> PhysAddr {
-                self.machine.root()
-            }
-
-            fn depth(&self) -> PagingDepth {
-                self.machine.depth()
-            }
-
-            fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
-                self.machine.linked(at, to, size)
-            }
-
-            fn flush(&mut self, range: VirtRange) {
-                self.machine.flush(range);
-            }
-        }
-    };
-}
-
 /// The machine at boot, with a note of every block: memmaps and usages in the order of sections.
 struct Recorder<'e> {
     machine: &'e mut Machine,
@@ -91,7 +55,10 @@ struct Recorder<'e> {
     tables: Vec<PhysRange>,
 }
 
-forward_to_machine!(['e] Recorder<'e>);
+// SAFETY: the borrow keeps the machine in its place.
+forward_to_field!(unsafe impl ['e] PhysMap for Recorder<'e> => machine);
+// SAFETY: as above.
+forward_to_field!(unsafe impl ['e] AddressSpace for Recorder<'e> => machine);
 
 fn bytes(block: &Block) -> PhysRange {
     PhysRange::from_start_count(block.phys(), ByteLen::new(block.layout().size() as u64)).unwrap()
@@ -163,7 +130,10 @@ impl Desk {
     }
 }
 
-forward_to_machine!(['e, 'r, 'm, M: Sync] BootAware<'e, 'r, 'm, M>);
+// SAFETY: the borrow keeps the machine in its place.
+forward_to_field!(unsafe impl ['e, 'r, 'm, M: Sync] PhysMap for BootAware<'e, 'r, 'm, M> => machine);
+// SAFETY: as above.
+forward_to_field!(unsafe impl ['e, 'r, 'm, M: Sync] AddressSpace for BootAware<'e, 'r, 'm, M> => machine);
 
 // SAFETY: the machine's own blocks; those of boot are kept on the desk until the registry lets them go.
 unsafe impl<M: MemoryModel<Page = Page>> MetadataMemory for BootAware<'_, '_, '_, M> {

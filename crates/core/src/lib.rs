@@ -41,6 +41,7 @@ mod boot;
 mod control;
 mod descriptor;
 mod flags;
+mod forward;
 mod fresh;
 mod geometry;
 mod ids;

@@ -1,8 +1,7 @@
 //! The operations on ranges of any number of sections, their answers, and what can be seen of them.
 
-use std::fmt;
-
 use crate::engine::Lines;
+use crate::op;
 use crate::shape::{CELLS, SECTIONS};
 use crate::view::View;
 
@@ -17,8 +16,8 @@ pub(crate) enum Verb {
     RemoveDevice,
 }
 
-impl Verb {
-    pub(crate) const ALL: [Self; 6] = [
+impl op::Verb for Verb {
+    const ALL: &'static [Self] = &[
         Self::AddMemory,
         Self::RemoveMemory,
         Self::Online,
@@ -27,7 +26,7 @@ impl Verb {
         Self::RemoveDevice,
     ];
 
-    const fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::AddMemory => "add memory",
             Self::RemoveMemory => "remove memory",
@@ -39,19 +38,8 @@ impl Verb {
     }
 }
 
-/// An operation on a range of frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Op {
-    pub(crate) verb: Verb,
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-}
-
-impl fmt::Display for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} frames {}..{}", self.verb.name(), self.start, self.end)
-    }
-}
+/// An operation of these.
+pub(crate) type Op = op::Op<Verb>;
 
 /// What an operation answers. Ranges are of frames, blocks by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The operations on one section, and their answers.
 
-use std::fmt;
+use crate::op;
 
 /// What to do with subsections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,11 +12,11 @@ pub(crate) enum Verb {
     Taint,
 }
 
-impl Verb {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Install, Self::Retire, Self::SetOnline, Self::SetOffline, Self::Taint];
+impl op::Verb for Verb {
+    const ALL: &'static [Self] =
+        &[Self::Install, Self::Retire, Self::SetOnline, Self::SetOffline, Self::Taint];
 
-    const fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Install => "install",
             Self::Retire => "retire",
@@ -27,19 +27,8 @@ impl Verb {
     }
 }
 
-/// An operation on a range of frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Op {
-    pub(crate) verb: Verb,
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-}
-
-impl fmt::Display for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} frames {}..{}", self.verb.name(), self.start, self.end)
-    }
-}
+/// An operation of these.
+pub(crate) type Op = op::Op<Verb>;
 
 /// What an operation answers. Sets of subsections are a bit each, from the section's first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

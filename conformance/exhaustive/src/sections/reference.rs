@@ -25,10 +25,7 @@ struct Span {
 
 impl SectionRules {
     pub(crate) fn new(shape: Shape, build: Build) -> Self {
-        let ranges = shape.ranges();
-        let all = |verb| ranges.iter().map(move |(start, end)| Op { verb, start: *start, end: *end });
-        let ops = Verb::ALL.into_iter().flat_map(all).collect();
-        Self { shape, build, probes: shape.probes(), ops }
+        Self { shape, build, probes: shape.probes(), ops: Op::all(&shape.ranges()) }
     }
 
     /// The cells of a range, or why there are none.

@@ -10,9 +10,8 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, Block, ForeignBlock, Geometry, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin,
-    OutOfMemory, PageCount, PagingDepth, PfnRange, PhysAddr, PhysMap, Rejected, SectionShape, VirtAddr,
-    VirtRange,
+    AddressSpace, Block, ForeignBlock, Geometry, MetadataMemory, NodeId, Origin, OutOfMemory, PageCount,
+    PfnRange, PhysAddr, Rejected, SectionShape, forward_to_field,
 };
 
 use super::device::Altmap;
@@ -83,16 +82,8 @@ const fn frames_of<G: Geometry>(bytes: usize) -> PageCount {
     PageCount::new((bytes as u64).div_ceil(G::PAGE_SIZE))
 }
 
-// SAFETY: both maps are those of the environment behind, which reaches the altmap's frames too (`WithAltmap::new`).
-unsafe impl<G: Geometry, E: MetadataMemory> PhysMap for WithAltmap<'_, '_, G, E> {
-    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
-        self.env.phys_to_virt(at)
-    }
-
-    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
-        self.env.virt_to_phys(at)
-    }
-}
+// SAFETY: the borrow keeps the environment, which reaches the altmap's frames too (`WithAltmap::new`).
+forward_to_field!(unsafe impl ['w, 'e, G: Geometry, E: MetadataMemory] PhysMap for WithAltmap<'w, 'e, G, E> => env);
 
 // SAFETY: blocks of the environment behind are as it promises. For blocks of the altmap: (1) the pool gives a frame to
 // one block at a time, and nothing else lies in it (`Altmap::claim`); (2) they are zeroed here; (3) frames are aligned
@@ -124,30 +115,7 @@ unsafe impl<G: Geometry, E: MetadataMemory> MetadataMemory for WithAltmap<'_, '_
     }
 }
 
-// SAFETY: every method is that of the environment behind; what is mapped is only noted by it, and lies in memory that
-// its direct map reaches.
-unsafe impl<G: Geometry, E: MetadataMemory + AddressSpace> AddressSpace for WithAltmap<'_, '_, G, E> {
-    fn root(&self) -> PhysAddr {
-        self.env.root()
-    }
-
-    fn depth(&self) -> PagingDepth {
-        self.env.depth()
-    }
-
-    fn largest_leaf(&self) -> LeafSize {
-        self.env.largest_leaf()
-    }
-
-    fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
-        self.env.linked(at, to, size)
-    }
-
-    fn root_changed(&mut self, at: VirtAddr) {
-        self.env.root_changed(at);
-    }
-
-    fn flush(&mut self, range: VirtRange) {
-        self.env.flush(range);
-    }
-}
+// SAFETY: as above; what is mapped is only noted by the environment, and lies in memory that its direct map reaches.
+forward_to_field!(
+    unsafe impl ['w, 'e, G: Geometry, E: MetadataMemory + AddressSpace] AddressSpace for WithAltmap<'w, 'e, G, E> => env
+);

@@ -1,0 +1,84 @@
+//! Environments around an environment: what they do not change, they forward.
+
+/// Implements [`PhysMap`](crate::PhysMap) or [`AddressSpace`](crate::AddressSpace) for a type by forwarding every method
+/// to a field.
+///
+/// For environments that change where memory comes from and nothing else: one that counts, one that fails on purpose, a
+/// router between allocators. Written by hand, a method with a default is easily forgotten, and then the default speaks
+/// for the environment behind.
+///
+/// `unsafe` is the caller's argument that the field is one environment for as long as the value lives, or is only
+/// exchanged for one that the contracts of both traits allow in its place. Generics go into the brackets.
+///
+/// ```
+/// use sparsemem_core::{AddressSpace, PhysMap, forward_to_field};
+///
+/// /// Counts what is asked for.
+/// struct Counting<'e, E> {
+///     env: &'e mut E,
+///     requests: u64,
+/// }
+///
+/// // SAFETY: the borrow keeps the environment in its place.
+/// forward_to_field!(unsafe impl ['e, E: PhysMap] PhysMap for Counting<'e, E> => env);
+/// // SAFETY: as above.
+/// forward_to_field!(unsafe impl ['e, E: AddressSpace] AddressSpace for Counting<'e, E> => env);
+/// ```
+#[macro_export]
+macro_rules! forward_to_field {
+    // SAFETY: no impl yet: a pattern, in which whoever writes `unsafe` has the argument.
+    (unsafe impl [$($generics:tt)*] PhysMap for $name:ty => $field:ident) => {
+        // SAFETY: the environment behind the field keeps the contract, and the caller says that it stays.
+        unsafe impl<$($generics)*> $crate::PhysMap for $name {
+            fn phys_to_virt(&self, at: $crate::PhysAddr) -> ::core::ptr::NonNull<u8> {
+                use $crate::PhysMap as _;
+                self.$field.phys_to_virt(at)
+            }
+
+            fn virt_to_phys(&self, at: ::core::ptr::NonNull<u8>) -> ::core::option::Option<$crate::PhysAddr> {
+                use $crate::PhysMap as _;
+                self.$field.virt_to_phys(at)
+            }
+        }
+    };
+    // SAFETY: a pattern, as above.
+    (unsafe impl [$($generics:tt)*] AddressSpace for $name:ty => $field:ident) => {
+        // SAFETY: as for `PhysMap`.
+        unsafe impl<$($generics)*> $crate::AddressSpace for $name {
+            fn root(&self) -> $crate::PhysAddr {
+                use $crate::AddressSpace as _;
+                self.$field.root()
+            }
+
+            fn depth(&self) -> $crate::PagingDepth {
+                use $crate::AddressSpace as _;
+                self.$field.depth()
+            }
+
+            fn largest_leaf(&self) -> $crate::LeafSize {
+                use $crate::AddressSpace as _;
+                self.$field.largest_leaf()
+            }
+
+            fn linked(
+                &mut self,
+                at: $crate::VirtAddr,
+                to: $crate::PhysAddr,
+                size: $crate::LeafSize,
+            ) -> ::core::result::Result<(), $crate::LinkRefused> {
+                use $crate::AddressSpace as _;
+                self.$field.linked(at, to, size)
+            }
+
+            fn root_changed(&mut self, at: $crate::VirtAddr) {
+                use $crate::AddressSpace as _;
+                self.$field.root_changed(at);
+            }
+
+            fn flush(&mut self, range: $crate::VirtRange) {
+                use $crate::AddressSpace as _;
+                self.$field.flush(range);
+            }
+        }
+    };
+}
