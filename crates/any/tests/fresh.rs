@@ -1,10 +1,13 @@
 //! Descriptors that are initialised as a whole are those that are initialised one by one, on every model.
 
+use core::ptr::NonNull;
+
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    BootModel, MemoryModel, MemoryRange, NeverReclaim, NodeId, Page, PageCount, Pfn, PfnRange, PhysAddr,
-    PhysRange, SectionShape, initialise, initialise_fresh, initialise_fresh_together,
+    BootModel, LookupError, MemoryModel, MemoryRange, NeverReclaim, NodeId, Page, PageCount, Pfn, PfnRange,
+    PhysAddr, PhysRange, Reclaim, SectionNr, SectionShape, SectionState, initialise, initialise_fresh,
+    initialise_fresh_together,
 };
 use sparsemem_machine::{Machine, MachineConfig, place};
 use sparsemem_sparse_extreme::SparseExtreme;
@@ -41,6 +44,7 @@ fn check<M: BootModel<Machine, Page = Page>>(model: &mut M, mut machine: Machine
     assert_eq!(initialise(model, all), valid);
     assert_eq!(samples.map(|pfn| seen(model, pfn)), fresh, "both make the same");
     together(model, all, valid);
+    within_bounds(model, PfnRange::new(Pfn::new(0), Pfn::new(valid.get())).unwrap());
     // Nothing of a range without memory.
     // SAFETY: as above.
     assert_eq!(unsafe { initialise_fresh(model, PfnRange::default()) }, PageCount::new(0));
@@ -53,6 +57,83 @@ fn spoil<M: MemoryModel<Page = Page>>(model: &M, frames: PfnRange) {
         let page = model.lookup(pfn).unwrap();
         // SAFETY: the descriptor is mapped, its fields take any bytes, and nobody else uses it now.
         unsafe { page.cast::<[u8; 64]>().write([0x5a; 64]) };
+    }
+}
+
+/// A model that answers `next_valid` with more than it was asked about, and from before it.
+struct Vague<'m, M> {
+    inner: &'m M,
+    all: PfnRange,
+}
+
+// SAFETY: descriptors are those of the model behind the reference; what `next_valid` says is no promise of the trait.
+unsafe impl<M: MemoryModel> MemoryModel for Vague<'_, M> {
+    type Geometry = M::Geometry;
+    type Page = M::Page;
+    type Reclaim = M::Reclaim;
+
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn lookup_with(&self, pfn: Pfn, guard: &<M::Reclaim as Reclaim>::Guard) -> Option<NonNull<M::Page>> {
+        self.inner.lookup_with(pfn, guard)
+    }
+
+    fn lookup_online_with(
+        &self,
+        pfn: Pfn,
+        guard: &<M::Reclaim as Reclaim>::Guard,
+    ) -> Option<NonNull<M::Page>> {
+        self.inner.lookup_online_with(pfn, guard)
+    }
+
+    unsafe fn lookup_unchecked(&self, pfn: Pfn) -> NonNull<M::Page> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.inner.lookup_unchecked(pfn) }
+    }
+
+    unsafe fn pfn_of(&self, page: NonNull<M::Page>) -> Pfn {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.inner.pfn_of(page) }
+    }
+
+    fn explain(
+        &self,
+        pfn: Pfn,
+        guard: &<M::Reclaim as Reclaim>::Guard,
+    ) -> Result<NonNull<M::Page>, LookupError> {
+        self.inner.explain(pfn, guard)
+    }
+
+    fn section(&self, nr: SectionNr) -> SectionState {
+        self.inner.section(nr)
+    }
+
+    fn next_present(&self, from: SectionNr) -> Option<SectionNr> {
+        self.inner.next_present(from)
+    }
+
+    fn next_valid(&self, _within: PfnRange) -> Option<PfnRange> {
+        Some(self.all)
+    }
+}
+
+/// Only what was asked for is written, and by its own section, whatever the model says is valid.
+fn within_bounds<M: MemoryModel<Page = Page>>(model: &M, all: PfnRange) {
+    spoil(model, all);
+    let border = X86_64::PAGES_PER_SECTION;
+    let some = PfnRange::new(Pfn::new(border - 3), Pfn::new(border + 5)).unwrap();
+    // SAFETY: nobody uses the descriptors; whole ones are written.
+    let done = unsafe { initialise_fresh(&Vague { inner: model, all }, some) };
+    assert_eq!(done, some.count());
+    for pfn in model.valid_ranges(all).frames() {
+        let page = model.lookup(pfn).unwrap();
+        // SAFETY: the descriptor is mapped, and nobody writes now.
+        let written = unsafe { page.cast::<[u8; 64]>().read() } != [0x5a; 64];
+        assert_eq!(written, some.contains(pfn), "{pfn}");
+        // SAFETY: the frame is valid and initialised.
+        assert!(!written || unsafe { model.pfn_of(page) } == pfn, "{pfn}");
     }
 }
 

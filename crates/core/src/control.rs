@@ -238,8 +238,9 @@ pub trait MarkModel: MemoryModel {
 pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
     /// Makes `frames`, whole subsections of one section, invalid, waits for readers, and gives metadata back.
     ///
-    /// The memmap of an early section stays as a whole until its last subsection goes; of others it goes with the
-    /// subsections, as far as no neighbour shares its memory. Deadlocks if the caller holds a guard of the domain.
+    /// An early section is valid as a whole, and keeps its memmap, until its last subsection goes: before that, nobody
+    /// has to be waited for. Of others the memmap goes with the subsections, as far as no neighbour shares its memory.
+    /// Deadlocks if the caller holds a guard of the domain.
     ///
     /// Source: Linux `sparse_remove_section`. Differs from Linux: the memmap outlives readers, usages and roots of
     /// boot are given back, and what was never there is an error.

@@ -13,7 +13,9 @@ use crate::{MemoryModel, PageCount, Pfn, PfnRange, SectionNr};
 /// # Safety
 ///
 /// All-zero bytes must be a valid value, and dropping a value must not be necessary: memmaps are allocated as zeroed
-/// bytes and given back as bytes.
+/// bytes and given back as bytes. What [`PageDescriptor::initialised`] returns must be what
+/// [`PageDescriptor::initialise`] makes of zero bytes, and any number of copies of its bytes must be values as good as
+/// it: they are made, and none of them is dropped.
 pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
     /// Prepares the descriptor of `pfn`, once, before anything but lookups touches it. Does nothing by default.
     ///
@@ -37,7 +39,8 @@ pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
 ///
 /// # Safety
 ///
-/// After [`PageDescriptor::initialise`] with a section, [`SectionStamp::section`] returns that section.
+/// After [`PageDescriptor::initialise`] with a section, and of what [`PageDescriptor::initialised`] returns for it,
+/// [`SectionStamp::section`] is that section.
 pub unsafe trait SectionStamp: PageDescriptor {
     /// The section that the descriptor was initialised with.
     fn section(&self) -> SectionNr;

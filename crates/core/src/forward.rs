@@ -27,7 +27,7 @@
 #[macro_export]
 macro_rules! forward_to_field {
     // SAFETY: no impl yet: a pattern, in which whoever writes `unsafe` has the argument.
-    (unsafe impl [$($generics:tt)*] PhysMap for $name:ty => $field:ident) => {
+    (unsafe impl [$($generics:tt)*] PhysMap for $name:ty => $field:tt) => {
         // SAFETY: the environment behind the field keeps the contract, and the caller says that it stays.
         unsafe impl<$($generics)*> $crate::PhysMap for $name {
             fn phys_to_virt(&self, at: $crate::PhysAddr) -> ::core::ptr::NonNull<u8> {
@@ -42,7 +42,7 @@ macro_rules! forward_to_field {
         }
     };
     // SAFETY: a pattern, as above.
-    (unsafe impl [$($generics:tt)*] AddressSpace for $name:ty => $field:ident) => {
+    (unsafe impl [$($generics:tt)*] AddressSpace for $name:ty => $field:tt) => {
         // SAFETY: as for `PhysMap`.
         unsafe impl<$($generics)*> $crate::AddressSpace for $name {
             fn root(&self) -> $crate::PhysAddr {

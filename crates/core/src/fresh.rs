@@ -5,7 +5,12 @@
 //!
 //! # Invariants
 //!
-//! 1. Of the processors that work together, one alone gets a run of frames: the cursor passes it once.
+//! 1. Of the processors that work together, one alone gets a run of frames: the cursor only moves on, and passes a run once.
+//!    That and staying within the range follow from what is done here, whatever a model answers.
+//! 2. Streamed stores are in memory before the guard is dropped under which they were made: a grace period that ends is
+//!    the end of them, too.
+
+use core::mem::ManuallyDrop;
 
 use crate::primitive::{AtomicU64, Ordering};
 use crate::stream::{order_streams, stream_all};
@@ -17,10 +22,13 @@ use crate::{MemoryModel, PageCount, PageDescriptor, Pfn, PfnRange, Reclaim, Sect
 /// [`initialise_fresh_together`] does it on several processors. Descriptors whose initialised form differs from frame to
 /// frame ([`PageDescriptor::initialised`] is `None`) are initialised one by one.
 ///
+/// The descriptors have to be zero bytes, as after a boot, for the two to come to the same: [`initialise`] leaves what it
+/// does not know.
+///
 /// # Safety
 ///
-/// The descriptors are zero bytes, as after a boot, and nobody reads or writes them while this runs; lookups may find
-/// them, but nothing may be done with what they find.
+/// Nobody reads or writes the descriptors while this runs, nor has a reference to one (as
+/// [`Reader::page`](crate::Reader::page) gives); bare lookups may find them.
 ///
 /// ```
 /// # use sparsemem_core::{MemoryModel, PfnRange, initialise_fresh};
@@ -39,9 +47,10 @@ pub unsafe fn initialise_fresh<M: MemoryModel>(model: &M, frames: PfnRange) -> P
 ///
 /// Who calls takes a run of a section's frames after the other until none is left, so that processors that are faster,
 /// or called earlier, do more. The caller's own processor helps at the end: an executor that calls nobody is
-/// [`initialise_fresh`].
+/// [`initialise_fresh`]. The answer counts what was finished: fewer than there are if somebody's call did not return
+/// and the executor made nothing of it.
 ///
-/// Source: Linux `deferred_init_memmap` (since 4.2), which gives sections to the processors of their node.
+/// Source: Linux `deferred_init_memmap` (4.2, a thread per node; later several, in pieces of whole sections).
 ///
 /// # Safety
 ///
@@ -74,10 +83,11 @@ pub unsafe fn initialise_fresh_together<M: MemoryModel>(
         let mut own = 0;
         while let Some(run) = take_run(model, &cursor, frames.end()) {
             let guard = M::Reclaim::enter();
+            // Dropped before the guard, also by a panic (invariant 2).
+            let _ordered = Ordered;
             // SAFETY: the caller's promise, and nobody else gets this run (invariant 1).
             own += unsafe { initialise_run(model, run, &guard) };
         }
-        order_streams();
         // Release: pairs with the Acquire below, so that the caller sees the descriptors of all who helped.
         done.fetch_add(own, Ordering::Release);
     };
@@ -87,12 +97,24 @@ pub unsafe fn initialise_fresh_together<M: MemoryModel>(
     PageCount::new(done.load(Ordering::Acquire))
 }
 
-/// Takes the next run of valid frames; a run ends with its section.
+/// Orders what was streamed when it is dropped.
+struct Ordered;
+
+impl Drop for Ordered {
+    fn drop(&mut self) {
+        order_streams();
+    }
+}
+
+/// Takes the next run of valid frames, of one section.
 fn take_run<M: MemoryModel>(model: &M, cursor: &AtomicU64, end: Pfn) -> Option<PfnRange> {
     // Relaxed, all: the cursor only deals out numbers; who took part is ordered in `initialise_fresh_together`.
     let mut from = cursor.load(Ordering::Relaxed);
     loop {
-        let run = model.next_valid(PfnRange::new(Pfn::new(from), end).ok()?)?;
+        let rest = PfnRange::new(Pfn::new(from), end).ok()?;
+        let found = model.next_valid(rest)?.intersection(rest);
+        // A model gives a run of one section; that the cursor moves on must not depend on it.
+        let (_, run) = found.by_section::<M::Geometry>().next()?;
         let passed = run.end().get();
         // Relaxed, both: as above.
         match cursor.compare_exchange_weak(from, passed, Ordering::Relaxed, Ordering::Relaxed) {
@@ -115,6 +137,8 @@ unsafe fn initialise_run<M: MemoryModel>(
     let Some(value) = M::Page::initialised(run.start().section::<M::Geometry>()) else {
         return initialise(model, run).get();
     };
+    // It lives on in its copies.
+    let value = ManuallyDrop::new(value);
     let (mut rest, mut done) = (run, 0);
     while !rest.is_empty() {
         let border = (rest.start().get() | (M::Geometry::PAGES_PER_SUBSECTION - 1)) + 1;

@@ -89,7 +89,8 @@ pub unsafe trait MemoryModel: Sync {
     ///
     /// `page` must be a descriptor of this model whose frame is valid, and stays so while this runs; for models that
     /// keep the section number in the descriptor it must have been initialised with its own frame and section
-    /// ([`PageDescriptor::initialise`], as [`initialise`](crate::initialise) does).
+    /// ([`PageDescriptor::initialise`], as [`initialise`](crate::initialise) and
+    /// [`initialise_fresh`](crate::initialise_fresh) do).
     ///
     /// # Cost
     ///

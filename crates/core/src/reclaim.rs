@@ -11,7 +11,7 @@
 /// # Safety
 ///
 /// While a guard from [`Reclaim::enter`] lives, no [`GracePeriod::synchronize`] of the same domain that started after
-/// the guard was made may return.
+/// the guard was made may return. Neither entering nor dropping a guard unwinds.
 pub unsafe trait Reclaim: 'static {
     /// Proof that a reader is inside; leaving happens when it is dropped.
     type Guard;
@@ -27,7 +27,8 @@ pub unsafe trait Reclaim: 'static {
 /// [`GracePeriod::synchronize`] returns only after every guard that existed when it was called is gone, and whatever
 /// those readers did happens before its return. A guard that it did not wait for was made by a reader who sees
 /// everything that happened before the call: what was taken out of sight before cannot be found by that reader. (On
-/// most processors this needs a full barrier on each side, or an equivalent.)
+/// most processors this needs a full barrier on each side, or an equivalent.) It does not unwind: it waits, or it never
+/// returns.
 pub unsafe trait GracePeriod: Reclaim {
     /// Waits until every guard that exists now is gone. Deadlocks if the caller holds one.
     fn synchronize();

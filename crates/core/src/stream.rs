@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! 1. Bytes are moved as they are, whatever they mean: a descriptor may have padding.
-//! 2. Streamed stores are not ordered like others: whoever streamed calls [`order_streams`] before it publishes anything.
+//! 2. Streamed stores are not ordered like others: whoever streamed calls [`order_streams`] before it publishes anything, or lets go of what keeps the memory.
 
 use core::ptr::NonNull;
 

@@ -11,7 +11,8 @@ use crate::{Geometry, Origin, SubsectionBits, SubsectionIdx};
 /// # Safety
 ///
 /// A usage has exactly the bits that were inserted and not removed since, and returns the origins that it was given:
-/// lookups follow a set bit to memory, and memory is given back to its origin.
+/// lookups follow a set bit to memory, and memory is given back to its origin. Whoever sees a bit also sees what was
+/// written before it was inserted: inserting is a Release, looking an Acquire.
 pub unsafe trait Usage: Send + Sync + 'static {
     /// The geometry whose subsections it records.
     type Geometry: Geometry;
