@@ -75,7 +75,7 @@ impl<P> SectionWord<P> {
             .ok()
             .and_then(|raw| raw.checked_mul(1 << NODE_SHIFT))
             .ok_or(NodeTooLarge { node })?;
-        Ok(Self(core::ptr::without_provenance_mut(shifted | usize::from(flags.bits()))))
+        Ok(Self(core::ptr::without_provenance_mut(shifted | bits(flags))))
     }
 
     /// The word of a section whose first descriptor is at `memmap`.
@@ -89,7 +89,7 @@ impl<P> SectionWord<P> {
             return Err(NotEncodable { address: memmap.as_ptr().addr(), first });
         }
         let flags = flags | SectionFlags::HAS_MEM_MAP;
-        Ok(Self(coded.map_addr(|address| address | usize::from(flags.bits()))))
+        Ok(Self(coded.map_addr(|address| address | bits(flags))))
     }
 
     /// The flags.
@@ -146,7 +146,7 @@ impl<P> SectionWord<P> {
     /// The same word with other flags.
     #[must_use]
     pub fn with_flags(self, flags: SectionFlags) -> Self {
-        Self(self.0.map_addr(|address| address & !FLAG_MASK | usize::from(flags.bits())))
+        Self(self.0.map_addr(|address| address & !FLAG_MASK | bits(flags)))
     }
 
     /// The encoded pointer without flags.
@@ -155,6 +155,11 @@ impl<P> SectionWord<P> {
     pub fn coded(self) -> *mut P {
         self.0.map_addr(|address| address & !FLAG_MASK)
     }
+}
+
+/// Flags as bits of a word. Bits that are no flags have no place there.
+const fn bits(flags: SectionFlags) -> usize {
+    flags.bits() as usize & FLAG_MASK
 }
 
 /// A frame number as an array index. Frames of a section with a memmap fit: their descriptors have addresses.
@@ -271,6 +276,18 @@ mod tests {
         assert!(!word.has_memmap());
         let largest = SectionWord::<Page>::marked(NodeId::new(u32::MAX), flags);
         assert_eq!(largest.is_ok(), usize::BITS == 64);
+    }
+
+    #[test]
+    fn bits_that_are_no_flags_have_no_place_in_a_word() {
+        let stray = SectionFlags::from_bits_retain(0xe0) | SectionFlags::PRESENT;
+        let word = SectionWord::mapped(at(0x40_0000), first(0), stray).unwrap();
+        assert_eq!(word.coded().addr(), 0x40_0000);
+        assert_eq!(word.with_flags(stray).coded(), word.coded());
+        assert_eq!(
+            SectionWord::<Page>::marked(NodeId::new(5), stray).unwrap().early_node(),
+            Some(NodeId::new(5))
+        );
     }
 
     #[test]
