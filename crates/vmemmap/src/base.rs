@@ -20,8 +20,9 @@ use sparsemem_section::ConstNew;
 ///
 /// # Safety
 ///
-/// [`ArrayBase::start`] never changes once a model with this base is up, and while [`ArrayBase::claim`] answers
-/// [`Claim::Own`], the [`ArrayBase::len_bytes`] bytes from there are virtual addresses that only the model maps.
+/// Once a model with this base is up, [`ArrayBase::start`] and [`ArrayBase::len_bytes`] never change; both are multiples
+/// of 2 MiB, the former is not null, and their sum does not wrap. From when [`ArrayBase::claim`] answered [`Claim::Own`]
+/// on, [`ArrayBase::is_own`] holds, and the range is virtual addresses that only the model maps.
 pub unsafe trait ArrayBase: Send + Sync + 'static {
     /// The address of the descriptor of frame 0.
     fn start(&self) -> *mut u8;
@@ -29,9 +30,12 @@ pub unsafe trait ArrayBase: Send + Sync + 'static {
     /// Bytes that are set aside for the array; a multiple of 2 MiB.
     fn len_bytes(&self) -> u64;
 
-    /// Takes the place for the model that this base is in, or says that it is taken; the model asks before every change
-    /// of its mappings.
+    /// Takes the place for the model that this base is in, or says that it is taken; the model asks before it changes
+    /// its mappings.
     fn claim(&self) -> Claim;
+
+    /// Whether the place was taken for this model, without taking it; the model asks before it looks at its mappings.
+    fn is_own(&self) -> bool;
 }
 
 /// Whose a place is.
@@ -78,10 +82,21 @@ unsafe impl<A: ArrayPlace> ArrayBase for ConstBase<A> {
     }
 
     fn claim(&self) -> Claim {
-        // Relaxed, all: only the model's writer asks, and the place's flag alone decides between models.
-        let own = self.own.load(Ordering::Relaxed) || !A::claim().swap(true, Ordering::Relaxed);
-        self.own.store(own, Ordering::Relaxed);
-        if own { Claim::Own } else { Claim::Taken }
+        if self.is_own() {
+            return Claim::Own;
+        }
+        // Relaxed: the place's flag alone decides between models.
+        if A::claim().swap(true, Ordering::Relaxed) {
+            return Claim::Taken;
+        }
+        // Relaxed: said once and for all, by the one who took it.
+        self.own.store(true, Ordering::Relaxed);
+        Claim::Own
+    }
+
+    fn is_own(&self) -> bool {
+        // Relaxed: as in `claim`.
+        self.own.load(Ordering::Relaxed)
     }
 }
 
@@ -156,7 +171,11 @@ unsafe impl ArrayBase for DynamicBase {
 
     fn claim(&self) -> Claim {
         // The caller of `reserve` reserved it for one model.
-        if self.start().is_null() { Claim::Taken } else { Claim::Own }
+        if self.is_own() { Claim::Own } else { Claim::Taken }
+    }
+
+    fn is_own(&self) -> bool {
+        !self.start().is_null()
     }
 }
 

@@ -140,6 +140,10 @@ where
     }
 
     unsafe fn footprint(&self, _table: &T, env: &E) -> Footprint {
+        if !self.base().is_own() {
+            // What is mapped there is another model's, whose writer may be changing it.
+            return Footprint::default();
+        }
         let Some(window) = self.window() else { return Footprint::default() };
         let (tables, memory) = (page_table(env), TableView::new(env));
         let pages = tables.table_pages(&memory, window);

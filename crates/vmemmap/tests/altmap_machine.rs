@@ -10,6 +10,7 @@ use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, Which, place, p
 use sparsemem_sparse_extreme::SparseExtreme;
 use sparsemem_vmemmap::{
     Altmap, AltmapError, AltmapSpec, DynamicBase, FramePool, MemmapRule, StillInUse, Vmemmap, WithAltmap,
+    room_needed,
 };
 
 struct Readers;
@@ -340,6 +341,16 @@ fn requests_that_do_not_fit_are_refused<M: Model>(mut bench: Bench<M>) {
     let last = PfnRange::from_start_count(Pfn::new(X86_64::MAX_PFN - 512), PageCount::new(1024)).unwrap();
     let over = check(&bench, spec(last.start(), 0, 1024), last).unwrap_err();
     assert!(matches!(over, AltmapError::BeyondMaximum { .. }));
+    // A request of whatever size is answered at once.
+    let endless = PfnRange::new(first, Pfn::new(u64::MAX)).unwrap();
+    let over = check(&bench, spec(first, 2, 64), endless).unwrap_err();
+    assert!(matches!(over, AltmapError::BeyondMaximum { frames, .. } if frames == endless));
+    for rule in [MemmapRule::SectionBlocks, MemmapRule::ArrayLeaves] {
+        for start in [0, 1 << 58, u64::MAX - 1] {
+            let endless = PfnRange::new(Pfn::new(start), Pfn::new(u64::MAX)).unwrap();
+            assert_eq!(room_needed(&*bench.model, rule, first, endless), None);
+        }
+    }
     assert!(AltmapSpec::new(Pfn::new(u64::MAX), PageCount::new(1), PageCount::new(0)).is_err());
     assert!(AltmapSpec::new(Pfn::new(8), PageCount::new(u64::MAX - 8), PageCount::new(1)).is_err());
     // An altmap in use belongs to something else.

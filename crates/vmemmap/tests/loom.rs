@@ -77,6 +77,10 @@ unsafe impl ArrayBase for Place {
     fn claim(&self) -> Claim {
         Claim::Own
     }
+
+    fn is_own(&self) -> bool {
+        true
+    }
 }
 
 /// Memory with an address space.

@@ -64,8 +64,8 @@ impl<'w, G: Geometry> Altmap<'w, G> {
         M: MemoryModel<Geometry = G>,
     {
         self.spec.validate(request)?;
-        let frames = self.spec.frames();
-        if frames.end().get() > G::MAX_PFN {
+        let beyond = |frames: &PfnRange| frames.end().get() > G::MAX_PFN;
+        if let Some(frames) = [self.spec.frames(), request].into_iter().find(beyond) {
             return Err(AltmapError::BeyondMaximum { frames, last: Pfn::new(G::MAX_PFN - 1) });
         }
         if self.in_use().get() != 0 {

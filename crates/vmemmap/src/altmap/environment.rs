@@ -47,7 +47,17 @@ impl<'a, 'w, G: Geometry, E: MetadataMemory> WithAltmap<'a, 'w, G, E> {
     }
 
     /// The environment behind it.
-    pub const fn inner(&mut self) -> &mut E {
+    #[must_use]
+    pub const fn inner(&self) -> &E {
+        self.env
+    }
+
+    /// The environment behind it, to be used.
+    ///
+    /// # Safety
+    ///
+    /// It must not be exchanged for another: the altmap's frames are reached through it.
+    pub const unsafe fn inner_mut(&mut self) -> &mut E {
         self.env
     }
 

@@ -16,7 +16,7 @@ pub enum MemmapRule {
 }
 
 /// How many frames from `start` on the memmap of `request` takes, with alignment, on top of what `model` has already.
-/// `None` if the number does not fit.
+/// `None` if the number does not fit, or the request reaches beyond what the geometry has.
 ///
 /// For [`MemmapRule::SectionBlocks`] the answer is exact. For [`MemmapRule::ArrayLeaves`] it is what base pages take:
 /// large leaves may have to be cut up to fit into it, and with frames that are larger than a base page that takes
@@ -28,6 +28,9 @@ pub fn room_needed<M: MemoryModel>(
     start: Pfn,
     request: PfnRange,
 ) -> Option<PageCount> {
+    if request.end().get() > M::Geometry::MAX_PFN {
+        return None;
+    }
     let frames = match rule {
         MemmapRule::SectionBlocks => section_blocks(model, start, request)?,
         MemmapRule::ArrayLeaves => array_leaves(model, request)?,
@@ -89,17 +92,18 @@ impl<M: MemoryModel> BaseRuns<'_, M> {
         }
         // Pages between the outer two hold descriptors of the request only.
         let borders = if end - first == 1 { [Some(first), None] } else { [Some(first), Some(end - 1)] };
-        let there = borders.into_iter().flatten().filter(|page| self.is_mapped(*page)).count();
-        self.pages -= there as u64;
+        for page in borders.into_iter().flatten() {
+            self.pages -= u64::from(self.is_mapped(page)?);
+        }
         Some(())
     }
 
-    /// Whether a page of the array holds the descriptor of a valid frame.
-    fn is_mapped(&self, page: u64) -> bool {
-        let size = size_of::<M::Page>() as u64;
-        let start = page * LeafSize::Size4KiB.bytes();
-        let end = (start + LeafSize::Size4KiB.bytes()).div_ceil(size.max(1));
-        let frames = PfnRange::new(Pfn::new(start / size.max(1)), Pfn::new(end)).unwrap_or_default();
-        self.model.next_valid(frames).is_some()
+    /// Whether a page of the array holds the descriptor of a valid frame. `None` if it ends beyond all addresses.
+    fn is_mapped(&self, page: u64) -> Option<bool> {
+        let size = (size_of::<M::Page>() as u64).max(1);
+        let start = page.checked_mul(LeafSize::Size4KiB.bytes())?;
+        let end = start.checked_add(LeafSize::Size4KiB.bytes())?.div_ceil(size);
+        let frames = PfnRange::new(Pfn::new(start / size), Pfn::new(end)).ok()?;
+        Some(self.model.next_valid(frames).is_some())
     }
 }

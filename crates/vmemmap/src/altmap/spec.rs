@@ -36,10 +36,10 @@ pub enum AltmapError {
         /// What is to be added.
         request: PfnRange,
     },
-    /// Frames of the altmap lie beyond the geometry's maximum.
-    #[error("the altmap {frames} ends beyond the last possible frame {last}")]
+    /// Frames of the altmap, or of the request, lie beyond the geometry's maximum.
+    #[error("{frames} ends beyond the last possible frame {last}")]
     BeyondMaximum {
-        /// The frames that are set aside.
+        /// The frames that are set aside, or that are to be added.
         frames: PfnRange,
         /// The highest frame that the geometry has.
         last: Pfn,
