@@ -44,15 +44,17 @@ impl Map {
     /// [`MapError`], naming the file: it is not there, has no memory map, or memory beyond what x86_64 measures.
     pub fn open(name: &str) -> Result<Self, MapError> {
         let error = |why: String| MapError { path: name.to_owned(), why };
-        let own = folder().join(name);
-        let path = if Path::new(name).exists() { Path::new(name) } else { &own };
-        let bytes = std::fs::read(path).map_err(|source| error(source.to_string()))?;
+        let own = [name.to_owned(), format!("{name}.dmesg")].map(|name| folder().join(name));
+        let given = Path::new(name);
+        let known = own.into_iter().find(|path| path.is_file() && !given.exists());
+        let bytes =
+            std::fs::read(known.as_deref().unwrap_or(given)).map_err(|source| error(source.to_string()))?;
         let parsed = parse_bytes(&bytes, Mode::Lenient).map_err(|source| error(source.to_string()))?;
         let ranges = parsed.layout.memory_ranges();
         let ranges = ranges.map(|(bytes, node)| MemoryRange::from_bytes::<X86_64>(bytes, node));
         let memory: Vec<_> = ranges.filter(|range| !range.frames.is_empty()).collect();
         if memory.iter().any(|range| range.frames.end().get() > X86_64::MAX_PFN) {
-            return Err(error("it has memory beyond 46 bits, and is measured with 46".to_owned()));
+            return Err(error("it has memory above 64 TiB (46 bits), which cannot be measured".to_owned()));
         }
         if memory.is_empty() {
             return Err(error("it has no memory".to_owned()));

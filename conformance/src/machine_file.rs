@@ -71,15 +71,14 @@ impl MachineFile {
         paths.iter().map(|path| Self::read(path, None, Mode::Strict)).collect()
     }
 
-    /// The machine of a path, or of a name in the folders; lines that cannot be read become warnings.
+    /// The machine of a path, or of a name in the folders, with its ending or without; lines that cannot be read become
+    /// warnings.
     ///
     /// # Errors
     ///
     /// [`MachineError`], naming the file.
     pub fn open(path: &Path, geometry: Option<GeometryName>) -> Result<Self, MachineError> {
-        let known = Self::folders().map(|folder| folder.join(path)).into_iter().find(|known| known.exists());
-        let found = known.filter(|_| !path.exists()).unwrap_or_else(|| path.to_owned());
-        Self::read(&found, geometry, Mode::Lenient)
+        Self::read(&found(path, &Self::folders(), &EXTENSIONS), geometry, Mode::Lenient)
     }
 
     /// Reads a file.
@@ -112,6 +111,21 @@ impl MachineFile {
     }
 }
 
+/// Where a file is that somebody named: a path, or a name of one of the folders, with its ending or without.
+pub(crate) fn found(path: &Path, folders: &[PathBuf], endings: &[&str]) -> PathBuf {
+    if path.exists() {
+        return path.to_owned();
+    }
+    let endings = endings.iter().map(|ending| format!(".{ending}"));
+    let names = std::iter::once(String::new()).chain(endings).map(|ending| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        name
+    });
+    let known = names.flat_map(|name| folders.iter().map(move |folder| folder.join(&name)));
+    known.into_iter().find(|known| known.is_file()).unwrap_or_else(|| path.to_owned())
+}
+
 /// The files of a folder.
 fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
@@ -120,4 +134,19 @@ fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 /// Whether a file of the folders is a machine.
 fn is_machine(path: &Path) -> bool {
     path.extension().is_some_and(|end| EXTENSIONS.iter().any(|known| end == *known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MachineFile;
+    use std::path::Path;
+
+    #[test]
+    fn names_may_leave_out_their_ending() {
+        let open = |name: &str| MachineFile::open(Path::new(name), None);
+        let (short, whole) =
+            (open("x86-thinkpad-x1c6-8g").unwrap(), open("x86-thinkpad-x1c6-8g.dmesg").unwrap());
+        assert_eq!((short.name, short.memory), (whole.name, whole.memory));
+        assert!(open("x86-thinkpad").is_err() && open("").is_err());
+    }
 }

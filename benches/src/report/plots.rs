@@ -22,6 +22,12 @@ const COLOURS: [RGBColor; 3] =
 /// The font of all text.
 const FONT: &str = "sans-serif";
 
+/// A number at an axis: what arithmetic adds to it behind the second place is noise.
+fn tick(number: &f64) -> String {
+    let text = format!("{number:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, Y> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, Y>>;
 
@@ -133,7 +139,7 @@ impl Bars {
             .disable_x_mesh()
             .x_labels(0)
             .light_line_style(WHITE)
-            .y_label_formatter(&|number| format!("{number}"))
+            .y_label_formatter(&tick)
             .y_desc(self.unit)
             .draw()?;
         chart.draw_series(self.rectangles(floor))?;
@@ -204,8 +210,8 @@ fn growth(report: &Report<'_>, file: &Path) -> Result<(), Box<dyn Error>> {
         .configure_mesh()
         .light_line_style(WHITE)
         .x_desc("memory, GiB")
-        .y_label_formatter(&|number| format!("{number}"))
-        .x_label_formatter(&|number| format!("{number}"))
+        .y_label_formatter(&tick)
+        .x_label_formatter(&tick)
         .y_desc("ns")
         .draw()?;
     for ((line, colour), model) in lines.iter().zip(COLOURS).zip(MODELS) {

@@ -44,6 +44,7 @@ use sparsemem_firmware_map::{Mode, parse_bytes};
 pub use error::RecordingError;
 pub use replay::{Difference, ReplayError, Replayed, replay};
 
+use crate::machine_file::found;
 use crate::play::Verdict;
 use crate::{Backend, GeometryName, MachineFile, Outcome};
 use expectations::{Expectation, Expectations};
@@ -86,14 +87,13 @@ impl Recording {
         paths.iter().map(|path| Self::read(path)).collect()
     }
 
-    /// The recording of a path, or of a name in the folder. The list of differences lies beside it, if there is one.
+    /// The recording of a path, or of a name in the folder, with its ending or without. The list of differences lies beside it, if there is one.
     ///
     /// # Errors
     ///
     /// [`RecordingError`], naming the file and the place in it.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
-        let known = Self::folder().join(path);
-        if path.exists() || !known.exists() { Self::read(path) } else { Self::read(&known) }
+        Self::read(&found(path, &[Self::folder()], &["json"]))
     }
 
     /// The recording in a text, with the text of a list of differences; errors call it `name`.

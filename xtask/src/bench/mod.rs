@@ -6,9 +6,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
+use sparsemem_conformance::MachineFile;
+
 use crate::codegen;
 use crate::failure::{Failure, Status};
 use crate::format::Format;
+use crate::machine::unusable;
 
 /// The package and its program.
 const PACKAGE: &str = "sparsemem-benches";
@@ -18,6 +21,9 @@ const PROGRAM: &str = "sparsemem-measure";
 const ALIGNED_LOOPS: &str = "-Cllvm-args=-align-loops=64";
 /// `Selected` is measured for one model; `codegen` compares the code of all three.
 const SELECTED: &str = "selected-sparse-extreme";
+
+/// The end of the addresses that are measured: x86_64 with four levels.
+const MOST_ADDRESSES: u64 = 1 << 46;
 
 /// What to measure; everything by default.
 #[derive(Debug, Default, clap::Args)]
@@ -38,6 +44,7 @@ pub(crate) struct Args {
 
 /// Measures, and says where the report is.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
+    args.machines.iter().try_for_each(|machine| check(machine))?;
     let out = target_folder()?.join("bench-report");
     std::fs::create_dir_all(&out).map_err(|error| unwritable(&out, &error))?;
     let counts = if args.quick { None } else { Some(counts(&out)?) };
@@ -49,6 +56,20 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         publish(&out)?;
     }
     Ok(Status::Passed)
+}
+
+/// Says at once what is wrong with a machine, before anything is built for it.
+fn check(machine: &Path) -> Result<(), Failure> {
+    let file = MachineFile::open(machine, None).map_err(|error| unusable(&error))?;
+    let end = file.memory.iter().map(|(range, _)| range.end().get()).max().unwrap_or(0);
+    let name = machine.display();
+    match end {
+        0 => Err(Failure::Usage(format!("{name} has no memory"))),
+        _ if end > MOST_ADDRESSES => Err(Failure::Usage(format!(
+            "{name} has memory above 64 TiB (46 bits), which cannot be measured; `cargo xtask inspect {name}` shows it"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Counts instructions into a file.

@@ -18,8 +18,8 @@ pub(super) fn text(inspection: &Inspection) -> String {
 fn shape(inspection: &Inspection, count: usize) -> String {
     let present = counted(count, "section");
     match partial(inspection).len() {
-        0 if count == 1 => "The only section has no holes.".to_owned(),
-        0 => format!("None of the {present} has holes."),
+        0 if count == 1 => "Every subsection of the only section has memory.".to_owned(),
+        0 => format!("Every subsection of the {present} has memory."),
         partial => format!("Of {present}, {partial} {} partial.", if partial == 1 { "is" } else { "are" }),
     }
 }
@@ -64,7 +64,7 @@ mod tests {
         let inspection = machine(ranges, vec![section(0, !0), section(1, !0)]);
         assert_eq!(
             text(&inspection),
-            "None of the 2 sections has holes. classic-sparse takes 5 MiB, 1.95 % of RAM."
+            "Every subsection of the 2 sections has memory. classic-sparse takes 5 MiB, 1.95 % of RAM."
         );
     }
 

@@ -126,8 +126,11 @@ pub(super) fn pages(report: &Report<'_>) -> Option<String> {
     }
     let pattern = Pattern::TlbTouch.name();
     let name = comparison(("unchecked", ON_BASE_PAGES), ("unchecked", MODELS[2]), pattern, machine);
-    let ratio = times(report.results.ratio(&name)?);
-    Some(format!("Under TLB pressure, vmemmap on 4 KiB pages takes {ratio} vmemmap on 2 MiB pages."))
+    let ratio = report.results.ratio(&name)?;
+    Some(format!(
+        "Under TLB pressure, on {machine}, unchecked lookups of vmemmap with the descriptor read take {ratio:.2} times as long on \
+         4 KiB pages as on 2 MiB pages."
+    ))
 }
 
 pub(super) fn cold(report: &Report<'_>) -> Option<String> {

@@ -18,7 +18,7 @@ pub(super) const HOW: &str = "
   empty piece of assembly, so that no compiler can leave a lookup out or do several at once. Every
   loop begins on a cache line. A loop takes whole cycles: differences of a fraction of a nanosecond are one cycle more or less.
 - All subjects on one machine and pattern take turns, in an order that changes from round to round; ratios are the middle of the
-  ratios of all rounds. Before a sample there is a sweep that is not timed; for `random, touched` and the cold table the caches
+  ratios of all rounds, which need not be the ratio of the middles in a table. Before a sample there is a sweep that is not timed; for `random, touched` and the cold table the caches
   are filled with other memory instead, and a list is swept once. Times in tables are medians.
 - C is compiled by `cc -O2`, over tables of its own with the same contents, and called for a whole list, as Rust is.
 - Models live in plain memory on 2 MiB pages, as a kernel's direct map and virtual memmap do, where it does not say otherwise.

@@ -35,7 +35,11 @@ fn by_model(report: &Report<'_>, bench: &str, what: &str, machines: &[&str], tex
 
 pub(super) fn operations(report: &Report<'_>, text: &mut String) {
     let Some(codegen) = report.codegen.filter(|codegen| !codegen.operations.is_empty()) else { return };
-    text.push_str("## Instructions of operations\n\n");
+    text.push_str(
+        "## Instructions of operations\n\nA repeated string instruction counts once for each byte that it sets to zero: the 4096 of a \
+         new root or page table, and the 32768 of the descriptors of a section's second subsection on the table models, where \
+         an earlier life of them may lie. A section's own memmap comes zeroed from its allocator.\n\n",
+    );
     let mut names: Vec<&str> = Vec::new();
     for executed in &codegen.operations {
         let name = executed.operation.split(' ').next().unwrap_or_default();

@@ -4,6 +4,7 @@
 
 mod absolute_paths;
 mod default_features;
+mod facts;
 mod file_length;
 mod floors;
 mod forbid_unsafe;
@@ -90,5 +91,6 @@ pub(crate) const RULES: &[Rule] = &[
     rule("unfinished", "nothing is left for later", Scope::Sources, unfinished::check),
     rule("white-space", "no tabs, no trailing spaces", Scope::Sources, white_space::check),
     rule("readme-commands", "documented commands exist", Scope::Documents, readme_commands::check),
+    rule("facts", "cited facts of Linux are there", Scope::Files, facts::check),
     rule("absolute-paths", "nothing points outside", Scope::Files, absolute_paths::check),
 ];
