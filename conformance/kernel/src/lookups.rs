@@ -2,9 +2,9 @@
 
 use core::ptr::NonNull;
 
-use sparsemem::{MemoryModel, Page, Pfn};
+use sparsemem::{MemoryModel, Page, Pfn, Reclaim};
 
-use crate::glue::MODEL;
+use crate::glue::{Guard, MODEL, OneProcessor};
 
 /// The descriptor of a frame that is known to be valid.
 ///
@@ -18,16 +18,18 @@ pub(crate) unsafe extern "C" fn kernel_lookup_unchecked(frame: u64) -> NonNull<P
     unsafe { MODEL.lookup_unchecked(Pfn::new(frame)) }
 }
 
-/// The descriptor of a frame, if it has one.
+/// The descriptor of a frame, if it has one. The guard is the caller's, who holds one for many lookups: to count readers
+/// is this kernel's affair, and no part of a lookup.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn kernel_lookup(frame: u64) -> Option<NonNull<Page>> {
-    MODEL.lookup(Pfn::new(frame))
+pub(crate) extern "C" fn kernel_lookup(frame: u64, guard: &Guard) -> Option<NonNull<Page>> {
+    MODEL.lookup_with(Pfn::new(frame), guard)
 }
 
 /// Whether both find the same descriptor for a frame, or the frame is not valid.
 pub(crate) fn agree(frame: Pfn) -> bool {
-    // SAFETY: asked only for a frame that was found valid, and nothing is removed meanwhile.
+    let guard = OneProcessor::enter();
+    // SAFETY: asked only for a frame that was found valid, and nothing is removed while the guard is held.
     let unchecked = |_| unsafe { kernel_lookup_unchecked(frame.get()) };
-    kernel_lookup(frame.get()).is_none_or(|page| page == unchecked(page))
+    kernel_lookup(frame.get(), &guard).is_none_or(|page| page == unchecked(page))
 }

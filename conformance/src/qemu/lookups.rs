@@ -21,7 +21,7 @@ struct Budget {
 }
 
 /// The budgets of a backend. Unchecked: the word, and on its way a root; nothing where the address is arithmetic. Checked:
-/// the word, the usage, its bits, and a root on the way. The image is not optimised as a whole and its model lies anywhere,
+/// the word, the usage, its bits, and a root on the way; the guard is the caller's. The image is not optimised as a whole and its model lies anywhere,
 /// which takes an instruction more than in `benches/codegen` on the tables.
 const fn budgets(backend: Backend) -> [Budget; 2] {
     let (unchecked, checked) = match backend {

@@ -22,7 +22,7 @@ pub(super) struct QemuMachine {
 }
 
 /// One node, four levels of page tables.
-const PLAIN: QemuMachine = QemuMachine {
+pub(super) const PLAIN: QemuMachine = QemuMachine {
     name: "qemu-q35-256m",
     about: "one node",
     args: "-machine q35 -cpu max,-la57 -m 256M",
@@ -85,6 +85,16 @@ pub(super) const DIMMS_2_NODES: QemuMachine = QemuMachine {
     ..PLAIN
 };
 
+/// Slots for DIMMs, and three nodes, the last of which has no memory.
+pub(super) const DIMMS_3_NODES: QemuMachine = QemuMachine {
+    name: "qemu-q35-dimms-3-nodes",
+    about: "slots for DIMMs, three nodes, the last without memory",
+    args: "-machine q35 -cpu max,-la57 -m 256M,slots=4,maxmem=8G -smp 3 \
+           -object memory-backend-ram,id=m0,size=128M -object memory-backend-ram,id=m1,size=128M \
+           -numa node,nodeid=0,memdev=m0,cpus=0 -numa node,nodeid=1,memdev=m1,cpus=1 -numa node,nodeid=2,cpus=2",
+    ..PLAIN
+};
+
 /// Persistent memory of 512 MiB.
 pub(super) const NVDIMM: QemuMachine = QemuMachine {
     name: "qemu-q35-nvdimm",
@@ -113,6 +123,24 @@ pub(super) const HIGH: QemuMachine = QemuMachine {
 /// Firmware whose SRAT is broken.
 pub(super) const BROKEN_SRAT: QemuMachine =
     QemuMachine { name: "qemu-q35-srat", about: "a broken SRAT", srat: Some(tables::overrun), ..PLAIN };
+
+/// Firmware whose SRAT leaves a section out: the first and the third are node 1's.
+pub(super) const SRAT_WITH_A_HOLE: QemuMachine = QemuMachine {
+    name: "qemu-q35-srat-hole",
+    about: "three sections, of which the SRAT leaves out the second",
+    args: "-machine q35 -cpu max,-la57 -m 384M",
+    srat: Some(tables::hole),
+    ..PLAIN
+};
+
+/// More memory than the kernel's page allocator has room for. The host needs what the memmap takes, some 1 GiB.
+pub(super) const LARGE: QemuMachine = QemuMachine {
+    name: "qemu-q35-65g",
+    about: "memory beyond the page allocator's 64 GiB",
+    args: "-machine q35,memory-backend=ram -cpu max,-la57 -m 65G \
+           -object memory-backend-ram,id=ram,size=65G,reserve=off",
+    ..PLAIN
+};
 
 /// A memory map from which nothing can be used.
 pub(super) const NO_MEMORY: QemuMachine = QemuMachine {

@@ -3,11 +3,11 @@
 //! # Invariants
 //!
 //! 1. The physical address `a` is mapped at `DIRECT_MAP + a`, and nowhere else above the lower half: below 4 GiB from the
-//!    first instruction on, above once [`map`] was called for it.
+//!    first instruction on (all but the page below the boot stack), above from [`map`] to [`unmap`].
 
 use core::ptr::NonNull;
 
-use sparsemem::{PhysAddr, PhysRange};
+use sparsemem::{ByteLen, PhysAddr, PhysRange, VirtAddr, VirtRange};
 
 use super::paging;
 
@@ -61,4 +61,23 @@ pub(crate) fn map(range: PhysRange, new_table: &mut dyn FnMut() -> Option<PhysAd
         at += PAGE;
     }
     Ok(())
+}
+
+/// Takes the mapping of a range away that has gone: of all pages that lie wholly in it, since others are needed for what
+/// is beside it. What entry code mapped stays.
+pub(crate) fn unmap(range: PhysRange) {
+    let first = range.start().get().max(MAPPED_AT_ENTRY).next_multiple_of(PAGE);
+    let end = range.end().get().min(LEN_BYTES) / PAGE * PAGE;
+    let mut at = first;
+    while at < end {
+        paging::unmap_large(DIRECT_MAP + at);
+        at += PAGE;
+    }
+    place(range).into_iter().for_each(paging::flush);
+}
+
+/// The virtual addresses of a range; `None` where there are none for all of it.
+pub(crate) fn place(range: PhysRange) -> Option<VirtRange> {
+    let start = DIRECT_MAP.checked_add(range.start().get()).filter(|_| range.end().get() <= LEN_BYTES)?;
+    VirtRange::from_start_count(VirtAddr::new(start), ByteLen::new(range.count().get()))
 }

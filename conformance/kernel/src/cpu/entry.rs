@@ -9,10 +9,23 @@
 //!    where the image runs, and from [`DIRECT_MAP`](super::direct_map::DIRECT_MAP).
 //! 2. The tables have five levels if the processor can, otherwise four. With five, the two places have tables of their
 //!    own on the fourth level, so that nothing that is mapped high appears low as well.
+//! 3. The page below the stack is mapped nowhere: a stack that is full faults before it writes over anything. For its
+//!    sake the 2 MiB around it are mapped by base pages.
 //!
 //! Source: the PVH boot protocol of Xen (`start_info.h`), Intel SDM volume 3, 4.5 and 9.8.5.
 
 use core::arch::global_asm;
+
+unsafe extern "C" {
+    /// The page below the stack.
+    static boot_guard: u8;
+}
+
+/// Whether an address lies in the page below the stack: who gets there has no stack left.
+pub(super) fn is_guard(at: u64) -> bool {
+    let guard = (&raw const boot_guard).addr() as u64;
+    (guard..guard + 4096).contains(&at)
+}
 
 global_asm!(
     r#"
@@ -40,6 +53,27 @@ pvh_entry:
     add edi, 8
     dec ecx
     jnz 2b
+
+    /* The 2 MiB with the guard as 512 pages of 4 KiB, all but the guard: present, writable. */
+    mov edi, offset boot_pt
+    mov eax, offset boot_guard
+    and eax, 0xFFE00000
+    or eax, 3
+    mov ecx, 512
+7:  mov dword ptr [edi], eax
+    add eax, 4096
+    add edi, 8
+    dec ecx
+    jnz 7b
+    mov eax, offset boot_guard
+    shr eax, 12
+    and eax, 511
+    mov dword ptr [eax * 8 + boot_pt], 0
+    mov eax, offset boot_guard
+    shr eax, 21
+    mov edx, offset boot_pt
+    or edx, 3
+    mov dword ptr [eax * 8 + boot_pd], edx
 
     mov eax, offset boot_pd
     or eax, 3
@@ -131,7 +165,9 @@ boot_low:  .skip 4096
 boot_high: .skip 4096
 boot_pdpt: .skip 4096
 boot_pd:   .skip 4096 * 4
-    .align 16
+boot_pt:   .skip 4096
+    .globl boot_guard
+boot_guard: .skip 4096
 boot_stack: .skip 0x40000
 boot_stack_top:
 "#,

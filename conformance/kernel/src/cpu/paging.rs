@@ -107,6 +107,23 @@ pub(super) fn map_large(
     Some(())
 }
 
+/// Takes the mapping of 2 MiB at `at` away, if there is one of this size; the caller flushes. Tables stay.
+pub(super) fn unmap_large(at: u64) {
+    let mut table = root().get();
+    for level in (2..=levels(depth())).rev() {
+        let Some(entry) = entry(table, at / entry_bytes(level)) else { return };
+        // Relaxed, here and below: as in `map_large`.
+        let found = entry.load(Ordering::Relaxed);
+        if found & PRESENT == 0 {
+            return;
+        }
+        if level == 2 && found & LARGE != 0 {
+            entry.store(0, Ordering::Relaxed);
+        }
+        table = found & ADDRESS;
+    }
+}
+
 /// A table on the way down.
 #[derive(Clone, Copy)]
 struct Table {

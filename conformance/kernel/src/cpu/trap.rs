@@ -19,6 +19,8 @@ use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
 use x86_64::structures::idt::InterruptDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
 
+use super::entry;
+
 /// Where a page fault goes on with RAX = 1; zero when none is expected.
 static EXPECTED: AtomicU64 = AtomicU64::new(0);
 
@@ -153,6 +155,9 @@ extern "C" fn handle(frame: &mut Frame) {
         return;
     }
     let at = Cr2::read_raw();
+    if frame.vector == 14 && entry::is_guard(at) {
+        panic!("the boot stack is full, at {:#x}, stack {:#x}", frame.rip, frame.rsp);
+    }
     panic!(
         "{} at {:#x}, error {:#x}, address {at:#x}, stack {:#x}",
         name(frame.vector),

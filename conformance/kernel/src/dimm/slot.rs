@@ -60,30 +60,27 @@ pub(crate) struct Slots(Registers);
 impl Slots {
     /// Takes charge of the slots.
     ///
-    /// # Errors
-    ///
-    /// [`SlotError::Absent`].
-    ///
     /// # Safety
     ///
     /// The machine is one of QEMU's PCs, where nothing but the slots answers at the ports `0xa00` to `0xa17`, and nobody
     /// else uses these as long as this is there.
-    pub(crate) unsafe fn new() -> Result<Self, SlotError> {
+    pub(crate) const unsafe fn new() -> Self {
         // SAFETY: the caller's promise is the same.
-        let mut registers = unsafe { Registers::new() };
-        registers.write(Word::Base, 0);
-        // Where no device answers, all bits are set, also those that no slot ever has.
-        if registers.control() == u8::MAX { Err(SlotError::Absent) } else { Ok(Self(registers)) }
+        Self(unsafe { Registers::new() })
     }
 
     /// The first change that nobody took notice of, if there is one. It is told until it is acknowledged.
     ///
     /// # Errors
     ///
-    /// [`SlotError::Nonsense`].
+    /// [`SlotError`].
     pub(crate) fn change(&mut self) -> Result<Option<Change>, SlotError> {
         for slot in 0..MOST {
             let flags = self.select(slot).control();
+            // Where no device answers, all bits are set, also those that no slot ever has.
+            if flags == u8::MAX {
+                return Err(SlotError::Absent);
+            }
             if flags & ENABLED == 0 {
                 continue;
             }

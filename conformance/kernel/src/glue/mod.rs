@@ -6,5 +6,5 @@ mod grace;
 mod provider;
 
 pub(crate) use config::{Array, MODEL};
-pub(crate) use grace::OneProcessor;
+pub(crate) use grace::{Guard, OneProcessor};
 pub(crate) use provider::Provider;

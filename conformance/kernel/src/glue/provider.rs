@@ -15,6 +15,12 @@ use crate::memory::frames::FRAMES;
 /// Units: bytes. A frame.
 const FRAME: usize = 4096;
 
+/// Frames of a block: also an empty one has a place of its own.
+const fn frames(layout: Layout) -> usize {
+    let frames = layout.size().div_ceil(FRAME);
+    if frames == 0 { 1 } else { frames }
+}
+
 /// Metadata memory of one origin: before the kernel has its heap [`Origin::Boot`], afterwards [`Origin::Runtime`].
 #[derive(Debug)]
 pub(crate) struct Provider(pub(crate) Origin);
@@ -31,11 +37,13 @@ unsafe impl PhysMap for Provider {
 }
 
 // SAFETY: (1) the page allocator gives a frame to one owner at a time; (2) blocks are zeroed here; (3) they are whole
-// frames, aligned as asked for; (4) a block that is not of the page allocator is refused; (5) nothing here unwinds.
+// frames, aligned as asked for; (4) the page allocator knows the blocks that it gave by both ends, and takes no other
+// back; (5) nothing here unwinds.
 unsafe impl MetadataMemory for Provider {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        let (count, align) = (layout.size().div_ceil(FRAME), layout.align().div_ceil(FRAME));
-        let phys = FRAMES.lock().take(count, align).ok_or(OutOfMemory::new(layout, node))?;
+        let align = layout.align().div_ceil(FRAME);
+        let phys = FRAMES.lock().take_block(frames(layout), align, node);
+        let phys = phys.ok_or(OutOfMemory::new(layout, node))?;
         let start = self.phys_to_virt(phys);
         // SAFETY: the frames were given to this block alone, and the direct map reaches them.
         unsafe { start.write_bytes(0, layout.size()) };
@@ -44,8 +52,8 @@ unsafe impl MetadataMemory for Provider {
     }
 
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        let count = block.layout().size().div_ceil(FRAME);
-        let is_ours = block.origin() != Origin::Altmap && FRAMES.lock().put(block.phys(), count);
+        let count = frames(block.layout());
+        let is_ours = block.origin() != Origin::Altmap && FRAMES.lock().put_block(block.phys(), count);
         if is_ours { Ok(()) } else { Err(Rejected { error: block.foreign(), returned: block }) }
     }
 }

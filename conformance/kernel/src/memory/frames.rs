@@ -2,26 +2,42 @@
 //!
 //! # Invariants
 //!
-//! 1. A frame is in at most one of the two bitmaps: free to take, or held back because it is isolated. In neither, it is
-//!    in use, or not this allocator's at all.
+//! 1. A frame is in at most one of `free` (to take), `held` (back, because it is isolated) and `given` (as metadata). In
+//!    none of them, it is in use otherwise, or not this allocator's at all.
 //! 2. The direct map reaches every frame, before it comes here.
 
+use core::ops::Range;
+
 use bitmap_allocator::{BitAlloc, BitAlloc16M};
-use sparsemem::{Geometry, PageCount, Pfn, PfnRange, PhysAddr, presets::X86_64};
+use sparsemem::{Geometry, NodeId, PageCount, Pfn, PfnRange, PhysAddr, SectionShape, presets::X86_64};
 use sparsemem_hotplug::{AllocatorHooks, FramesRefused, Reason};
 use spin::Mutex;
 
+use super::homes::{Crowded, Homes};
+use super::ledger::Ledger;
 use crate::cpu::direct_map;
 
 /// The frames of this machine.
-pub(crate) static FRAMES: Mutex<Frames> =
-    Mutex::new(Frames { free: BitAlloc16M::DEFAULT, held: BitAlloc16M::DEFAULT });
+pub(crate) static FRAMES: Mutex<Frames> = Mutex::new(Frames {
+    free: BitAlloc16M::DEFAULT,
+    held: BitAlloc16M::DEFAULT,
+    given: Ledger::new(),
+    homes: Homes::new(),
+});
 
-/// Frames, up to 64 GiB.
+/// Frames, up to [`END`].
 pub(crate) struct Frames {
     free: BitAlloc16M,
     held: BitAlloc16M,
+    given: Ledger,
+    homes: Homes,
 }
+
+/// The frame behind the last that the bitmaps have a bit for.
+const END: Pfn = frame(BitAlloc16M::CAP);
+/// The same for people.
+pub(crate) const ENDS: &str = "the page allocator ends at 64 GiB";
+const _: () = assert!(BitAlloc16M::CAP as u64 * X86_64::PAGE_SIZE == 64 << 30);
 
 /// A frame's number as an index; frames beyond the bitmaps have none.
 fn index(frame: Pfn) -> Option<usize> {
@@ -29,7 +45,7 @@ fn index(frame: Pfn) -> Option<usize> {
 }
 
 /// The indices of frames, as far as the bitmaps have them.
-fn indices(frames: PfnRange) -> core::ops::Range<usize> {
+fn indices(frames: PfnRange) -> Range<usize> {
     index(frames.start()).unwrap_or(BitAlloc16M::CAP)..index(frames.end()).unwrap_or(BitAlloc16M::CAP)
 }
 
@@ -39,37 +55,81 @@ const fn frame(index: usize) -> Pfn {
 }
 
 impl Frames {
-    /// Gets frames of boot, free from now on; the direct map reaches them.
-    pub(crate) fn boot(&mut self, frames: PfnRange) {
-        self.free.insert(indices(frames));
+    /// Gets frames of boot, free from now on; the direct map reaches them. Gives back those beyond the bitmaps, which
+    /// nobody will be given.
+    pub(crate) fn boot(&mut self, frames: PfnRange) -> PfnRange {
+        let (within, beyond) = frames.split_at(END);
+        if !within.is_empty() {
+            self.free.insert(indices(within));
+        }
+        beyond
     }
 
-    /// Takes some frames in a row, the first of which is a multiple of `align`.
+    /// Memory belongs to a node.
+    ///
+    /// # Errors
+    ///
+    /// [`Crowded`].
+    pub(crate) fn settle(&mut self, frames: PfnRange, node: NodeId) -> Result<(), Crowded> {
+        self.homes.settle(frames, node)
+    }
+
+    /// Memory has gone, and with it what is known of its node.
+    pub(crate) fn leave(&mut self, frames: PfnRange) {
+        self.homes.leave(frames);
+    }
+
+    /// Takes some frames in a row for ever, the first of which is a multiple of `align`.
     pub(crate) fn take(&mut self, count: usize, align: usize) -> Option<PhysAddr> {
-        let align_log2 = usize::try_from(align.next_power_of_two().trailing_zeros()).ok()?;
-        let first = match count {
-            1 if align_log2 == 0 => self.free.alloc(),
-            _ => self.free.alloc_contiguous(None, count, align_log2),
-        };
-        frame(first?).phys::<X86_64>()
+        let first = self.find(0..BitAlloc16M::CAP, count, align)?;
+        self.free.remove(first..first + count);
+        frame(first).phys::<X86_64>()
+    }
+
+    /// Takes a block, of `node` if that has one and of any other if not.
+    pub(crate) fn take_block(&mut self, count: usize, align: usize, node: NodeId) -> Option<PhysAddr> {
+        let near = self.homes.of(node).find_map(|home| self.find(indices(home), count, align));
+        let first = near.or_else(|| self.find(0..BitAlloc16M::CAP, count, align))?;
+        self.free.remove(first..first + count);
+        self.given.enter(first..first + count);
+        frame(first).phys::<X86_64>()
+    }
+
+    /// Takes a block back; refuses what [`Frames::take_block`] did not give so.
+    pub(crate) fn put_block(&mut self, start: PhysAddr, count: usize) -> bool {
+        let Some(first) = index(start.pfn::<X86_64>()) else { return false };
+        let Some(end) = first.checked_add(count) else { return false };
+        let is_ours = start.get().is_multiple_of(X86_64::PAGE_SIZE) && self.given.strike(first..end);
+        if is_ours {
+            self.free.insert(first..end);
+        }
+        is_ours
+    }
+
+    /// The first free frames in a row of a range that begin at a multiple of `align`.
+    fn find(&self, within: Range<usize>, count: usize, align: usize) -> Option<usize> {
+        let mut first = within.start.checked_next_multiple_of(align)?;
+        while first.checked_add(count)? <= within.end {
+            let Some(used) = (first..first + count).find(|index| !self.free.test(*index)) else {
+                return Some(first);
+            };
+            first = self.free.next(used + 1)?.checked_next_multiple_of(align)?;
+        }
+        None
     }
 
     /// Takes a frame out of a range.
     pub(crate) fn take_from(&mut self, within: PfnRange) -> Option<Pfn> {
-        let found = self.free.next(indices(within).start).filter(|index| within.contains(frame(*index)))?;
+        let found = self.find(indices(within), 1, 1)?;
         self.free.remove(found..found + 1);
         Some(frame(found))
     }
 
-    /// Puts frames back; refuses those that are not in use here.
-    pub(crate) fn put(&mut self, start: PhysAddr, count: usize) -> bool {
-        let Ok(first) = usize::try_from(start.get() >> X86_64::PAGE_SHIFT) else { return false };
-        let Some(end) = first.checked_add(count).filter(|end| *end <= BitAlloc16M::CAP) else { return false };
-        if (first..end).any(|index| self.free.test(index) || self.held.test(index)) {
-            return false;
+    /// Puts a frame back that [`Frames::take_from`] gave.
+    pub(crate) fn put(&mut self, frame: Pfn) {
+        if let Some(index) = index(frame).filter(|index| *index < BitAlloc16M::CAP) {
+            self.free.insert(index..index + 1);
         }
-        self.free.insert(first..end);
-        true
     }
 }
 
@@ -84,10 +144,7 @@ pub(crate) fn take_zeroed() -> Option<PhysAddr> {
 impl AllocatorHooks for Frames {
     fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
         if index(frames.end()).is_none() {
-            return Err(FramesRefused {
-                frames,
-                reason: Reason::Policy("the page allocator ends at 64 GiB"),
-            });
+            return Err(FramesRefused { frames, reason: Reason::Policy(ENDS) });
         }
         self.held.insert(indices(frames));
         Ok(())

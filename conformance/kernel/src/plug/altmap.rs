@@ -40,7 +40,7 @@ where
 {
     let dimm = site.plug(&Wish::new("large", 64 * M::Geometry::SECTION_SIZE))?;
     let frames = Site::<M, K>::frames(&dimm)?;
-    site.kernel.reach(dimm.range)?;
+    site.reach(&dimm)?;
     let before = site.exact_snapshot();
     let added = site.hotplug.add_memory(site.kernel.env_mut(), frames, dimm.node, Ram::default());
     let no_memory = |error: &AddMemoryError| match error {

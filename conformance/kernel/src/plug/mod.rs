@@ -8,12 +8,15 @@
 //! 1. A story that passes leaves the machine as it found it: the same memory outstanding, the same frames valid.
 
 mod altmap;
+mod blocks;
+mod homes;
 mod host;
 mod life;
 mod limits;
 mod nodes;
 mod parts;
 mod plan;
+mod reader;
 mod site;
 mod trouble;
 mod views;
@@ -42,7 +45,7 @@ where
     K: Kernel,
     M: Complete<K::Env> + MemoryModel,
 {
-    let stories: [(&str, Story<M, K>); 10] = [
+    let stories: [(&str, Story<M, K>); 16] = [
         ("dimm/comes-and-goes", life::comes_and_goes),
         ("dimm/refused", life::refused),
         ("dimm/odd-sizes", parts::odd_sizes),
@@ -51,6 +54,12 @@ where
         ("dimm/altmap", altmap::on_itself),
         ("dimm/no-room", altmap::no_room),
         ("dimm/too-high", limits::too_high),
+        ("dimm/under-a-reader", reader::removed_under_it),
+        ("memory/near-its-node", homes::near_its_node),
+        ("memory/of-no-node", homes::nobody_s),
+        ("memory/foreign-blocks", blocks::foreign),
+        ("memory/beyond-the-allocator", limits::beyond_the_allocator),
+        ("memory/full-stack", limits::full_stack),
         ("vmemmap/three-views", views::three_views),
         ("vmemmap/three-views-5-level", views::three_views),
     ];

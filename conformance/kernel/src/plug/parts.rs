@@ -96,7 +96,7 @@ where
     let (kind, name) = (ResourceKind::SystemRam, "System RAM (parts)");
     let resource = Resource { range: dimm.range, kind, name, merge: Merge::Separate };
     site.hotplug.resources_mut().request(resource)?;
-    site.kernel.reach(dimm.range)?;
+    site.reach(dimm)?;
     add(site.model, site.kernel.env_mut(), &plan)?;
     initialise(site.model, frames);
     site.kernel.allocator().give(frames)?;

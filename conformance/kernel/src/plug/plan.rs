@@ -34,7 +34,7 @@ where
     let (a, a_frames) = site.plug_online(&Wish::new("a", FIRST * M::Geometry::SECTION_SIZE))?;
     let b = site.plug(&Wish::new("b", SECOND * M::Geometry::SECTION_SIZE))?;
     let b_frames = Site::<M, K>::frames(&b)?;
-    site.kernel.reach(b.range)?;
+    site.reach(&b)?;
     site.hotplug.add_memory(site.kernel.env_mut(), b_frames, b.node, Ram::default())?;
     let order = order_for(site, a_frames, b_frames)?;
     let (last, before) = order.split_last().ok_or_else(|| Trouble::new(format_args!("the plan is empty")))?;

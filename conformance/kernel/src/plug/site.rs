@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! 1. The direct map reaches a DIMM before the model hears of it.
-//! 2. A DIMM is ejected only after the model has let go of all of its frames.
+//! 2. A DIMM is ejected only after the model has let go of all of its frames, and then the direct map of its bytes.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,7 @@ use sparsemem_scenarios::{Balance, Complete, Surroundings};
 use super::Trouble;
 use super::host::{self, Wish};
 use super::trouble::{holds, same};
+use super::views::agreed;
 use crate::dimm::{Change, Dimm, SlotError, Slots};
 use crate::say;
 
@@ -38,6 +39,19 @@ pub(crate) trait Kernel: Surroundings {
     ///
     /// Why it cannot.
     fn reach(&mut self, range: PhysRange) -> Result<(), Trouble>;
+
+    /// The addresses at which the direct map has a range, if it can have all of it.
+    fn place(&self, range: PhysRange) -> Option<VirtRange>;
+
+    /// Memory belongs to a node from now on, whose metadata is put there if it can.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be noted.
+    fn settle(&mut self, range: PhysRange, node: NodeId) -> Result<(), Trouble>;
+
+    /// Memory goes: the direct map lets go of it, and nobody knows its node any more.
+    fn part_with(&mut self, range: PhysRange);
 
     /// The virtual addresses of the memmap, if it is one array.
     fn array(&self) -> Option<VirtRange>;
@@ -119,8 +133,18 @@ where
         };
         same("the size of the DIMM", &wish.bytes, &dimm.range.count().get())?;
         same("the node of the DIMM", &wish.node, &dimm.node)?;
+        self.kernel.settle(dimm.range, dimm.node)?;
         say!("  {} came: slot {}, {}, node {}", wish.id, dimm.slot, dimm.range, dimm.node);
         Ok(dimm)
+    }
+
+    /// Makes the direct map reach a DIMM, all of it and by every view.
+    pub(super) fn reach(&mut self, dimm: &Dimm) -> Result<(), Trouble> {
+        self.kernel.reach(dimm.range)?;
+        let place = self.kernel.place(dimm.range);
+        let place =
+            place.ok_or_else(|| Trouble::new(format_args!("the direct map ends before {}", dimm.range)))?;
+        same("bytes of it in the direct map", &dimm.range.count().get(), &agreed(self, place)?)
     }
 
     /// The frames of a DIMM.
@@ -132,7 +156,7 @@ where
     pub(super) fn plug_online(&mut self, wish: &Wish) -> Result<(Dimm, PfnRange), Trouble> {
         let dimm = self.plug(wish)?;
         let frames = Self::frames(&dimm)?;
-        self.kernel.reach(dimm.range)?;
+        self.reach(&dimm)?;
         self.hotplug.add_memory(self.kernel.env_mut(), frames, dimm.node, Ram::default())?;
         self.hotplug.online(self.kernel.allocator(), frames)?;
         say!("  {} is online: {}", wish.id, frames.count());
@@ -161,7 +185,12 @@ where
     /// Ejects a DIMM whose frames the model has let go of.
     pub(super) fn eject(&mut self, id: &'static str, dimm: &Dimm, frames: PfnRange) -> Result<(), Trouble> {
         same("valid frames of what goes", &None, &self.model.next_valid(frames))?;
-        // SAFETY: no frame of it is valid any more, and the page allocator had to give all of them back before.
+        self.kernel.part_with(dimm.range);
+        if let Some(place) = self.kernel.place(dimm.range) {
+            same("bytes of it in the direct map", &0, &agreed(self, place)?)?;
+        }
+        // SAFETY: no frame of it is valid any more, the page allocator had to give all of them back before, and the direct
+        // map has none of its bytes.
         unsafe { self.slots.eject(dimm) };
         holds("the slot is empty", !self.slots.is_used(dimm.slot))?;
         holds("the host knows that the DIMM is gone", host::knows_gone(id))?;

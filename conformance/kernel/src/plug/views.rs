@@ -1,5 +1,5 @@
-//! Three views of the virtual memmap: a walk over the page tables as software, what the processor does, and what QEMU
-//! finds when it walks them itself.
+//! Three views of what is mapped, the virtual memmap or the direct map: a walk over the page tables as software, what the
+//! processor does, and what QEMU finds when it walks them itself.
 
 use alloc::vec::Vec;
 
@@ -29,8 +29,8 @@ where
     Ok(Told::Well)
 }
 
-/// Compares the three views of `array`, and tells how many bytes are mapped.
-fn agreed<M, K>(site: &Site<'_, M, K>, array: VirtRange) -> Result<u64, Trouble>
+/// Compares the three views of the addresses in `array`, and tells how many bytes are mapped.
+pub(super) fn agreed<M, K>(site: &Site<'_, M, K>, array: VirtRange) -> Result<u64, Trouble>
 where
     K: Kernel,
     M: MemoryModel,

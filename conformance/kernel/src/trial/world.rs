@@ -10,12 +10,12 @@ use sparsemem::{
     AddressSpace, Block, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin, OutOfMemory,
     PagingDepth, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, Rejected, VirtAddr, VirtRange, presets::X86_64,
 };
-use sparsemem_hotplug::{AllocatorHooks, FramesRefused};
 use sparsemem_scenarios::{Balance, Fault, Held, Leaf, Spare, Surroundings, World};
 
 use crate::cpu::{direct_map, paging, trap};
 use crate::glue::Provider;
 use crate::memory::frames::{FRAMES, take_zeroed};
+use crate::memory::pages::Pages;
 use crate::plug::{Kernel, Trouble};
 
 /// The provider, with everything counted that it gives.
@@ -121,32 +121,6 @@ unsafe impl AddressSpace for Metered {
 
     fn flush(&mut self, range: VirtRange) {
         self.provider.flush(range);
-    }
-}
-
-/// The page allocator, as hotplug sees it.
-#[derive(Debug)]
-pub(crate) struct Pages;
-
-impl AllocatorHooks for Pages {
-    fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        FRAMES.lock().give(frames)
-    }
-
-    fn release(&mut self, frames: PfnRange) {
-        FRAMES.lock().release(frames);
-    }
-
-    fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        FRAMES.lock().isolate(frames)
-    }
-
-    fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        FRAMES.lock().evacuate(frames)
-    }
-
-    fn take(&mut self, frames: PfnRange) {
-        AllocatorHooks::take(&mut *FRAMES.lock(), frames);
     }
 }
 
@@ -277,14 +251,25 @@ impl Kernel for Ground {
     }
 
     fn put_frame(&mut self, frame: Pfn) {
-        if let Some(at) = frame.phys::<X86_64>() {
-            FRAMES.lock().put(at, 1);
-        }
+        FRAMES.lock().put(frame);
     }
 
     fn reach(&mut self, range: PhysRange) -> Result<(), Trouble> {
         direct_map::map(range, &mut take_zeroed)?;
         Ok(())
+    }
+
+    fn place(&self, range: PhysRange) -> Option<VirtRange> {
+        direct_map::place(range)
+    }
+
+    fn settle(&mut self, range: PhysRange, node: NodeId) -> Result<(), Trouble> {
+        Ok(FRAMES.lock().settle(range.whole_frames::<X86_64>(), node)?)
+    }
+
+    fn part_with(&mut self, range: PhysRange) {
+        direct_map::unmap(range);
+        FRAMES.lock().leave(range.whole_frames::<X86_64>());
     }
 
     fn array(&self) -> Option<VirtRange> {
