@@ -5,14 +5,18 @@
 //! 1. Lines of one notation that follow each other, with or without other lines between them, are one table; a header
 //!    or another notation ends it.
 //! 2. After [`Boot::finish`] every source of ranges is a table.
+//! 3. What the kernel rejected gives no address its node. It still says where memory is or may be: the kernel's objection
+//!    is to the nodes.
+
+use std::collections::BTreeSet;
 
 use sparsemem_core::{NodeId, PhysRange};
 
-use crate::claims::{Claim, Class};
+use crate::claims::{Claim, Class, overlap};
 use crate::iomem::{Row, flattened, is_hidden};
 use crate::memblocks::Blocks;
 use crate::scan::Item;
-use crate::{Edit, Entry, Format, Kind, LineError, Reason, Table};
+use crate::{Edit, Entry, Format, Kind, LineError, Note, Reason, Table};
 
 /// Something with the number and the text of its line.
 struct Placed<T> {
@@ -25,7 +29,12 @@ struct Placed<T> {
 #[derive(Default)]
 pub(crate) struct Boot {
     pub(crate) tables: Vec<Table>,
+    /// What the firmware says about nodes, and what the kernel made of it, rejected or not.
     pub(crate) claims: Vec<Claim>,
+    /// How many of these, from the first on, the kernel rejected.
+    rejected: usize,
+    /// What the kernel registered in the end.
+    registered: Vec<Claim>,
     pub(crate) reserved: Vec<PhysRange>,
     /// How many rows of iomem show no address, if none does.
     pub(crate) hidden_rows: usize,
@@ -51,6 +60,11 @@ impl Boot {
             Item::Edit(edit) => self.edits.push((line, edit)),
             Item::MapTaken => self.taken = Some(line),
             Item::Claim(claim) => self.claim(line, claim),
+            Item::Rejected => self.rejected = self.claims.len(),
+            Item::Faked(claim) => {
+                self.rejected = self.claims.len();
+                self.claim(line, claim);
+            }
             Item::Reserved(range) => self.reserved.push(range),
             Item::Row(item) => self.rows.push(placed(line, text, item)),
             Item::DoubtfulRow(item) => self.doubtful_rows.push(placed(line, text, item)),
@@ -62,7 +76,7 @@ impl Boot {
     /// A line of a table.
     fn entry(&mut self, line: usize, format: Format, entry: Entry) {
         if let Some(node) = entry.node {
-            self.claims.push(Claim::new(entry.range, node, Class::Fixed));
+            self.registered.push(Claim::new(entry.range, node, Class::Registered));
         }
         let closed = std::mem::take(&mut self.closed);
         match self.tables.last_mut() {
@@ -112,7 +126,7 @@ impl Boot {
             match size.ok_or(Reason::NoBlockSize).and_then(|bytes| item.sized(bytes)) {
                 Ok(sized) => {
                     entries.extend(sized.iter().map(|(entry, _)| *entry));
-                    self.claims.extend(sized.iter().map(|(_, claim)| *claim));
+                    self.registered.extend(sized.iter().map(|(_, claim)| *claim));
                     lines = Some((lines.map_or(line, |(first, _)| first), line));
                 }
                 Err(reason) => errors.push(LineError::new(line, &text, reason)),
@@ -126,14 +140,14 @@ impl Boot {
     /// The affinity table, where nothing else says what is memory.
     fn finish_claims(&mut self) {
         let kind = |class| match class {
-            Class::Fixed => Some(Kind::Ram),
+            Class::Registered | Class::Fixed => Some(Kind::Ram),
             Class::Hull => None,
             Class::NonVolatile => Some(Kind::Persistent),
             Class::Window => Some(Kind::HotplugWindow),
         };
         let entry = |claim: &Claim| {
             let (range, node) = (claim.range, Some(claim.node));
-            kind(claim.class).map(|kind| Entry { range, kind, node })
+            kind(claim.class).map(|kind| Entry { range, kind, e820_type: None, node })
         };
         let entries: Vec<Entry> = self.claims.iter().filter_map(entry).collect();
         if !entries.is_empty() {
@@ -158,9 +172,28 @@ impl Boot {
         self.edits.iter().filter(|(line, _)| counts(*line)).map(|(_, edit)| *edit).collect()
     }
 
-    /// Every node that anything named.
-    pub(crate) fn nodes(&self) -> std::collections::BTreeSet<NodeId> {
-        self.claims.iter().map(|claim| claim.node).collect()
+    /// The claims that count: without those that the kernel rejected.
+    pub(crate) fn valid_claims(&self) -> Vec<Claim> {
+        self.believed().chain(&self.registered).copied().collect()
+    }
+
+    /// Every node that a claim that counts named.
+    pub(crate) fn nodes(&self) -> BTreeSet<NodeId> {
+        self.believed().chain(&self.registered).map(|claim| claim.node).collect()
+    }
+
+    /// What is worth telling about the nodes.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = Note> {
+        let rejected = self.claims.iter().take(self.rejected).filter(|claim| claim.class != Class::Hull);
+        let ranges = rejected.count();
+        let rejected = (ranges > 0).then_some(Note::RejectedNodes { ranges });
+        let overlap = overlap(self.believed()).map(|(range, nodes)| Note::OverlappingNodes { range, nodes });
+        rejected.into_iter().chain(overlap)
+    }
+
+    /// The claims that stand before the kernel registered anything, without those it rejected.
+    fn believed(&self) -> impl Iterator<Item = &Claim> {
+        self.claims.iter().skip(self.rejected)
     }
 }
 

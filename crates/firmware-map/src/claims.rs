@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //!
-//! 1. The most specific claim counts, in this order: what is there before what may come ([`Class`]), the shorter range
-//!    before the longer, the lower node before the higher. The order of the lines does not matter.
+//! 1. What the kernel registered counts before what the firmware said. Otherwise the most specific claim counts, in this
+//!    order: what is there before what may come ([`Class`]), the shorter range before the longer, the lower node before
+//!    the higher. The order of the claims does not matter.
 //! 2. A hole between two neighbouring claims of one node is that node's, as Linux merges its node blocks.
 
 use std::cmp::Reverse;
@@ -16,6 +17,8 @@ use crate::{Kind, LayoutRange, span};
 /// How firm a claim is, most firm first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
+    /// Memory that the kernel registered for the node.
+    Registered,
     /// Memory that is there.
     Fixed,
     /// From a node's first to its last memory, holes included.
@@ -41,6 +44,28 @@ impl Claim {
     pub(crate) fn new(range: PhysRange, node: NodeId, class: Class) -> Self {
         Self { range, node, class, grain: range.count().get() }
     }
+}
+
+/// A range that the affinity table gives to two nodes as memory that is there, and these nodes, the lower one first.
+///
+/// Source: Linux x86 `numa_cleanup_meminfo`, which rejects such a table.
+pub(crate) fn overlap<'c>(claims: impl Iterator<Item = &'c Claim>) -> Option<(PhysRange, [NodeId; 2])> {
+    let there = |claim: &&Claim| claim.class == Class::Fixed && !claim.range.is_empty();
+    let mut there: Vec<&Claim> = claims.filter(there).collect();
+    there.sort_unstable_by_key(|claim| (claim.range.start(), claim.node));
+    let mut farthest = *there.first()?;
+    for claim in there {
+        // Of all before it, the one that ends last overlaps it if any does; if that one is of the same node, it overlaps
+        // the other too, and was found there.
+        if claim.node != farthest.node && claim.range.overlaps(farthest.range) {
+            let (one, other) = (claim.node.min(farthest.node), claim.node.max(farthest.node));
+            return Some((claim.range.intersection(farthest.range), [one, other]));
+        }
+        if claim.range.end() > farthest.range.end() {
+            farthest = claim;
+        }
+    }
+    None
 }
 
 /// The nodes of all addresses that anything claimed, lowest first.
@@ -121,6 +146,28 @@ mod tests {
         let claims =
             [claim(0, 100, 0, Class::Fixed), claim(10, 20, 5, Class::Fixed), claim(10, 20, 3, Class::Fixed)];
         assert_eq!(nodes(&claims, 0, 100), [(0, 10, Some(0)), (10, 20, Some(3)), (20, 100, Some(0))]);
+    }
+
+    #[test]
+    fn what_the_kernel_registered_beats_even_a_shorter_claim() {
+        let claims = [claim(0, 100, 0, Class::Registered), claim(10, 20, 1, Class::Fixed)];
+        assert_eq!(nodes(&claims, 0, 100), [(0, 100, Some(0))]);
+    }
+
+    #[test]
+    fn an_overlap_is_of_memory_that_is_there_and_of_two_nodes() {
+        let found =
+            |claims: &[Claim]| overlap(claims.iter()).map(|(range, nodes)| (range, nodes.map(NodeId::get)));
+        let long = claim(0, 100, 3, Class::Fixed);
+        let inner = claim(10, 20, 3, Class::Fixed);
+        let late = claim(40, 120, 1, Class::Fixed);
+        assert_eq!(found(&[late, inner, long]), Some((span::between(40, 100), [1, 3])));
+        let behind = claim(100, 120, 1, Class::Fixed);
+        let empty = claim(50, 50, 1, Class::Fixed);
+        let window = claim(0, 120, 1, Class::Window);
+        let hull = claim(0, 120, 2, Class::Hull);
+        assert_eq!(found(&[behind, window, hull, empty, inner, long]), None);
+        assert_eq!(found(&[]), None);
     }
 
     #[test]

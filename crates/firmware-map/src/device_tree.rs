@@ -47,7 +47,7 @@ fn pool(text: &str) -> Result<PhysRange, Reason> {
 /// `0xA - 0xB`
 fn ignored(text: &str) -> Result<PhysRange, Reason> {
     let (start, end) = span::pair(text, "-")?;
-    span::exclusive(start, end)
+    span::up_to(start, end)
 }
 
 #[cfg(test)]

@@ -4,13 +4,17 @@
 //!
 //! 1. `BIOS-e820:`, `BIOS-e801:`, `BIOS-88:` and `reserve setup_data:` at the start of a message always mean a memory
 //!    line. `user:`, `modified:`, `Xen:` and what the hypervisor says only do before something like a range.
-//! 2. A type is a name from the list here or `type N`; anything else is an error.
+//! 2. A type is a name from the list here or `type N`; anything else is an error. Every type keeps its number, because
+//!    Linux lets the higher number win where ranges overlap, also among types that have no name here.
 
 use crate::error::shortened;
 use crate::line::Line;
 use crate::number::decimal;
 use crate::scan::Item;
 use crate::{Edit, Entry, Format, Kind, Reason, span};
+
+/// The type that Linux gives special-purpose memory.
+const SOFT_RESERVED: u32 = 0xefff_ffff;
 
 /// Tags, their table, and whether the tag alone makes it a memory line.
 const TAGS: [(&str, Format, bool); 7] = [
@@ -54,44 +58,51 @@ fn anywhere(message: &str) -> Option<(Format, &str)> {
 
 /// The entry of a range and a type.
 fn entry_of(text: &str) -> Result<Entry, Reason> {
-    let (range, kind) = span::of_table(text)?;
-    Ok(Entry { range, kind: kind_of(kind)?, node: None })
+    let (range, name) = span::of_table(text)?;
+    let number = number_of(name)?;
+    Ok(Entry { range, kind: kind_of_number(number), e820_type: Some(number), node: None })
 }
 
-/// The kind behind a type's name; kernels changed the names, and old ones put them in parentheses.
+/// The kind behind a type's name.
 fn kind_of(name: &str) -> Result<Kind, Reason> {
+    number_of(name).map(kind_of_number)
+}
+
+/// The number behind a type's name; kernels changed the names, and old ones put them in parentheses.
+fn number_of(name: &str) -> Result<u32, Reason> {
     let name = name.trim();
     let bare = name.strip_prefix('(').and_then(|name| name.strip_suffix(')')).unwrap_or(name).trim();
     match bare {
         "" => Err(Reason::NoType),
-        "usable" | "System RAM" | "kernel usable RAM" => Ok(Kind::Ram),
-        "reserved" | "device reserved" | "kernel reserved" => Ok(Kind::Reserved),
-        "ACPI data" => Ok(Kind::AcpiTables),
-        "ACPI NVS" => Ok(Kind::AcpiNvs),
-        "unusable" => Ok(Kind::Unusable),
-        "persistent"
-        | "persistent (type 7)"
-        | "persistent (type 12)"
-        | "persistent RAM (type 7)"
-        | "persistent RAM (type 12)" => Ok(Kind::Persistent),
-        "soft reserved" | "application reserved" => Ok(Kind::SoftReserved),
+        "usable" | "System RAM" | "kernel usable RAM" => Ok(1),
+        "reserved" | "device reserved" | "kernel reserved" => Ok(2),
+        "ACPI data" => Ok(3),
+        "ACPI NVS" => Ok(4),
+        "unusable" => Ok(5),
+        "persistent" | "persistent (type 7)" | "persistent RAM (type 7)" => Ok(7),
+        "persistent (type 12)" | "persistent RAM (type 12)" => Ok(12),
+        "soft reserved" | "application reserved" => Ok(SOFT_RESERVED),
         _ => numbered(bare).ok_or_else(|| Reason::UnknownType { name: shortened(name) }),
     }
 }
 
-/// The kind of `type N`.
-fn numbered(name: &str) -> Option<Kind> {
-    let number = decimal(name.strip_prefix("type ")?).ok()?;
-    Some(match u32::try_from(number).ok()? {
+/// The number of `type N`.
+fn numbered(name: &str) -> Option<u32> {
+    u32::try_from(decimal(name.strip_prefix("type ")?).ok()?).ok()
+}
+
+/// The kind of a type.
+fn kind_of_number(number: u32) -> Kind {
+    match number {
         1 | 128 => Kind::Ram,
         2 => Kind::Reserved,
         3 => Kind::AcpiTables,
         4 => Kind::AcpiNvs,
         5 => Kind::Unusable,
         7 | 12 => Kind::Persistent,
-        0xefff_ffff => Kind::SoftReserved,
+        SOFT_RESERVED => Kind::SoftReserved,
         _ => Kind::Other,
-    })
+    }
 }
 
 /// Reads a line about an edit: `e820: update [mem ..] usable ==> reserved`, `e820 remove range: A - B (usable)`.

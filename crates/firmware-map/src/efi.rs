@@ -55,8 +55,8 @@ fn x86(text: &str) -> Result<Entry, Reason> {
     let (description, range) = text.split_once("range=[").ok_or(Reason::NoRange)?;
     let close = range.find([')', ']']).ok_or(Reason::NoRange)?;
     let (start, end) = span::pair(&range[..close], "-")?;
-    let range = if range[close..].starts_with(')') { span::exclusive } else { span::inclusive }(start, end)?;
-    Ok(Entry { range, kind: described(description)?, node: None })
+    let range = if range[close..].starts_with(')') { span::up_to } else { span::inclusive }(start, end)?;
+    Ok(Entry { range, kind: described(description)?, e820_type: None, node: None })
 }
 
 /// `0x000040000000-0x0000401fffff [Name|..]`; `None` if the line does not begin with a range.
@@ -67,7 +67,7 @@ fn arm(text: &str) -> Option<Result<Entry, Reason>> {
         return None;
     }
     let range = span::pair(range, "-").and_then(|(start, end)| span::inclusive(start, end));
-    Some(range.and_then(|range| Ok(Entry { range, kind: named(description)?, node: None })))
+    Some(range.and_then(|range| Ok(Entry { range, kind: named(description)?, e820_type: None, node: None })))
 }
 
 /// The kind of either form of description.
@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn all_notations_agree() {
-        let expected = Entry { range: span::between(0x1000, 0x9f000), kind: Kind::Ram, node: None };
+        let range = span::between(0x1000, 0x9f000);
+        let expected = Entry { range, kind: Kind::Ram, e820_type: None, node: None };
         for text in [
             "efi: mem00: type=7, attr=0xf, range=[0x0000000000001000-0x000000000009f000) (0MB)",
             "efi: mem00: [Conventional Memory|   |  |  |WB|WT|WC|UC] range=[0x0000000000001000-0x000000000009efff] (0MB)",
@@ -146,6 +147,12 @@ mod tests {
         ] {
             assert_eq!(read(text), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn an_end_that_wrapped_is_the_end_of_the_address_space() {
+        let top = read("efi: mem01: type=0, attr=0x1, range=[0xfffffffffffff000-0x0000000000000000) (0MB)");
+        assert_eq!(top.map(|entry| entry.range), Ok(span::between(0xffff_ffff_ffff_f000, u64::MAX)));
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub(crate) fn flattened(rows: &[Row]) -> Vec<Entry> {
         open.push((row.indent, kind));
     }
     let pieces = crate::sweep::greatest(&paints);
-    pieces.into_iter().map(|(range, (_, kind))| Entry { range, kind, node: None }).collect()
+    pieces.into_iter().map(|(range, (_, kind))| Entry { range, kind, e820_type: None, node: None }).collect()
 }
 
 #[cfg(test)]

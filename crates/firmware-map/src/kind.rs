@@ -3,12 +3,14 @@
 //! # Invariants
 //!
 //! 1. The order of the variants of [`Kind`] is the precedence: where ranges overlap, the greater kind wins. It follows
-//!    Linux, which lets the higher e820 type win, with the kinds that e820 does not know put where they do no harm.
+//!    Linux, which lets the higher e820 type win, with the kinds that e820 does not know put where they do no harm. In
+//!    e820-style tables the types themselves decide ([`Entry::e820_type`](crate::Entry::e820_type)), so that a type without
+//!    a name has the precedence of its number.
 //! 2. A window is the least of all, so that it never hides what fills it.
 
 /// What a physical range is.
 ///
-/// The variants stand in order of precedence, weakest first:
+/// The variants stand in order of precedence, weakest first; in e820-style tables the number of the type decides:
 ///
 /// | kind | name | e820 type | where it comes from |
 /// |---|---|---|---|

@@ -64,7 +64,8 @@ impl Layout {
             .map(|entry| (entry.range, entry.node.unwrap_or_default()))
     }
 
-    /// Every node that anything named, also those without memory; node 0 alone when none was named.
+    /// Every node that anything named and the kernel did not reject, also those without memory; node 0 alone when there is
+    /// none.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.nodes.iter().copied()
     }

@@ -26,7 +26,8 @@
 //! 1. No input makes it panic, and no arithmetic wraps.
 //! 2. Lines that say nothing about memory are passed over. A line that does and cannot be read is an error
 //!    ([`LineError`]) or, in lenient mode, a warning: never nothing.
-//! 3. The order of overlapping entries does not matter: [`Kind`] says which wins, for nodes the most specific claim.
+//! 3. The order of overlapping entries does not matter: [`Kind`] says which wins, in e820-style tables the number of the
+//!    type, for nodes what the kernel registered and then the most specific claim.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -120,5 +121,6 @@ fn of_boot(boot: Boot, warnings: Vec<LineError>) -> Option<Parsed> {
     let table = boot.chosen()?;
     let (format, edits) = (table.format, boot.edits_of(table));
     let layout = resolve::layout(&boot, table, &edits);
-    Some(Parsed { layout, format, tables: boot.tables, edits, warnings, notes: Vec::new() })
+    let notes = boot.notes().collect();
+    Some(Parsed { layout, format, tables: boot.tables, edits, warnings, notes })
 }

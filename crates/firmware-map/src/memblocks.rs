@@ -71,7 +71,7 @@ impl Blocks {
         let count = last.saturating_sub(first).saturating_add(1);
         let range = span::units(first, count, bytes)?;
         let claim = Claim { grain: bytes, ..Claim::new(range, self.node, Class::Fixed) };
-        Ok((Entry { range, kind: Kind::Ram, node: Some(self.node) }, claim))
+        Ok((Entry { range, kind: Kind::Ram, e820_type: None, node: Some(self.node) }, claim))
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn frames(text: &str) -> Result<PhysRange, Reason> {
 /// RAM of a node.
 fn registered(node: &str, range: Result<PhysRange, Reason>) -> Result<Item, Reason> {
     let node = Some(NodeId::new(decimal32(node)?));
-    Ok(Item::Entry(Format::EarlyNodeRanges, Entry { range: range?, kind: Kind::Ram, node }))
+    Ok(Item::Entry(Format::EarlyNodeRanges, Entry { range: range?, kind: Kind::Ram, e820_type: None, node }))
 }
 
 /// Reads `memory[0x0] [0x..-0x..], 0x.. bytes on node 0 flags: 0x0`, and the listing in debugfs, `0: 0x....0x..`.
@@ -68,7 +68,7 @@ fn dumped(text: &str) -> Result<Entry, Reason> {
     let (start, end) = span::pair(range, "-")?;
     let node = text.split_once(" on node ").and_then(|(_, node)| node.split_whitespace().next());
     let node = node.map(decimal32).transpose()?.map(NodeId::new);
-    Ok(Entry { range: span::inclusive(start, end)?, kind: Kind::Ram, node })
+    Ok(Entry { range: span::inclusive(start, end)?, kind: Kind::Ram, e820_type: None, node })
 }
 
 /// `0: 0x0000000000001000..0x000000000009efff    0 NONE`.
@@ -79,7 +79,7 @@ fn listed(message: &str) -> Option<Result<Entry, Reason>> {
     let range = words.next().filter(|word| word.starts_with("0x") && word.contains(".."))?;
     let node = words.next().and_then(|word| decimal32(word).ok()).map(NodeId::new);
     let range = span::pair(range, "..").and_then(|(start, end)| span::inclusive(start, end));
-    Some(range.map(|range| Entry { range, kind: Kind::Ram, node }))
+    Some(range.map(|range| Entry { range, kind: Kind::Ram, e820_type: None, node }))
 }
 
 #[cfg(test)]
@@ -94,7 +94,12 @@ mod tests {
     }
 
     fn ram(start: u64, end: u64, node: Option<u32>) -> Result<Entry, Reason> {
-        Ok(Entry { range: span::between(start, end), kind: Kind::Ram, node: node.map(NodeId::new) })
+        Ok(Entry {
+            range: span::between(start, end),
+            kind: Kind::Ram,
+            e820_type: None,
+            node: node.map(NodeId::new),
+        })
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What reading a text gives, and how strict the reading is.
 
+use sparsemem_core::{NodeId, PhysRange};
+
 use crate::{Edit, Format, Layout, LineError, Table};
 
 /// What happens to memory lines that cannot be read.
@@ -25,6 +27,19 @@ pub enum Note {
         /// How many lines the listing has.
         lines: usize,
     },
+    /// The kernel rejected what it was told about nodes, so no address has its node from there.
+    RejectedNodes {
+        /// How many ranges were rejected.
+        ranges: usize,
+    },
+    /// The affinity table gives memory to two nodes. Linux on a PC rejects such a table and takes one node for everything;
+    /// here the more specific range counts, unless the text shows what the kernel did.
+    OverlappingNodes {
+        /// The first such memory.
+        range: PhysRange,
+        /// The nodes, the lower one first.
+        nodes: [NodeId; 2],
+    },
     /// A line has bytes that are no UTF-8; they were read as replacement characters.
     InvalidUtf8 {
         /// Number of the line, counted from 1.
@@ -42,6 +57,13 @@ impl std::fmt::Display for Note {
                     "an iomem listing of {lines} line(s) without addresses was left out; read it as root"
                 )
             }
+            Self::RejectedNodes { ranges } => {
+                write!(f, "the kernel rejected {ranges} range(s) of nodes, which were left out")
+            }
+            Self::OverlappingNodes { range, nodes: [one, other] } => write!(
+                f,
+                "the affinity table gives {range} to node {one} and to node {other}; Linux on a PC rejects such a table"
+            ),
             Self::InvalidUtf8 { line } => write!(f, "line {line} has bytes that are no UTF-8"),
         }
     }

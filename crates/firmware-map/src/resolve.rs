@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //!
-//! 1. In both views a kind hides a lesser kind (see [`Kind`]). Windows and persistent ranges of the affinity table lie
-//!    below everything that the table itself says.
+//! 1. In both views a kind hides a lesser kind (see [`Kind`]), and in an e820-style table a higher type a lower one, also
+//!    where they have one kind. Windows and persistent ranges of the affinity table lie below everything that the table
+//!    itself says.
 //! 2. Reservations of the device tree lie above the table in the firmware's view and below it in the kernel's.
 
 use std::collections::BTreeSet;
@@ -26,13 +27,13 @@ enum Layer {
 }
 
 /// A range, and how much its kind weighs there.
-type Paint = (PhysRange, (Layer, Kind));
+type Paint = (PhysRange, (Layer, u32, Kind));
 /// A range of one kind.
 type Piece = (PhysRange, Kind);
 
 /// The layout that `table` gives.
 pub(crate) fn layout(boot: &Boot, table: &Table, edits: &[Edit]) -> Layout {
-    let nodes = NodeMap::new(&boot.claims);
+    let nodes = NodeMap::new(&boot.valid_claims());
     let firmware = pieces(&paints(boot, table, Layer::OverTable));
     let mut kernel = pieces(&paints(boot, table, Layer::UnderTable));
     if table.format.is_edited_by_linux() {
@@ -57,12 +58,15 @@ fn named(boot: &Boot) -> BTreeSet<NodeId> {
 
 /// Everything that says what a range is; `reserved` is where the device tree's reservations go.
 fn paints(boot: &Boot, table: &Table, reserved: Layer) -> Vec<Paint> {
-    let table = table.entries.iter().map(|entry| (entry.range, (Layer::Table, entry.kind)));
-    let reserved = boot.reserved.iter().map(|range| (*range, (reserved, Kind::Reserved)));
+    let table = table.entries.iter().map(|entry| {
+        // All entries of a table have a type, or none has.
+        (entry.range, (Layer::Table, entry.e820_type.unwrap_or(0), entry.kind))
+    });
+    let reserved = boot.reserved.iter().map(|range| (*range, (reserved, 0, Kind::Reserved)));
     let affinity = boot.claims.iter().filter_map(|claim| match claim.class {
-        Class::Fixed | Class::Hull => None,
-        Class::NonVolatile => Some((claim.range, (Layer::Affinity, Kind::Persistent))),
-        Class::Window => Some((claim.range, (Layer::Affinity, Kind::HotplugWindow))),
+        Class::Registered | Class::Fixed | Class::Hull => None,
+        Class::NonVolatile => Some((claim.range, (Layer::Affinity, 0, Kind::Persistent))),
+        Class::Window => Some((claim.range, (Layer::Affinity, 0, Kind::HotplugWindow))),
     });
     table.chain(reserved).chain(affinity).collect()
 }
@@ -70,7 +74,7 @@ fn paints(boot: &Boot, table: &Table, reserved: Layer) -> Vec<Paint> {
 /// The disjoint pieces; neighbours of one kind are one piece.
 fn pieces(paints: &[Paint]) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    for (range, (_, kind)) in greatest(paints) {
+    for (range, (.., kind)) in greatest(paints) {
         push(&mut pieces, range, kind);
     }
     pieces

@@ -29,6 +29,10 @@ pub(crate) enum Item {
     MapTaken,
     /// A range is a node's.
     Claim(Claim),
+    /// The kernel does not believe what was said about nodes so far.
+    Rejected,
+    /// The kernel believes nothing of it and takes one node for everything.
+    Faked(Claim),
     /// The device tree keeps a range back.
     Reserved(PhysRange),
     /// A row of an iomem listing.
@@ -47,11 +51,12 @@ pub(crate) enum Item {
 type Reader = fn(&Line<'_>) -> Option<Result<Item, Reason>>;
 
 /// The readers, in the order in which a line is offered to them.
-const READERS: [Reader; 12] = [
+const READERS: [Reader; 13] = [
     e820::frame,
     e820::entry,
     e820::edit,
     srat::affinity,
+    srat::rejection,
     srat::merged,
     srat::without_firmware,
     efi::entry,

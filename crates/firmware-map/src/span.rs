@@ -11,7 +11,7 @@
 //! # Invariants
 //!
 //! 1. A half-open range cannot hold the last byte of a 64-bit address space. A range that includes it ends one byte
-//!    earlier instead: no arithmetic wraps to zero.
+//!    earlier instead: no arithmetic wraps to zero. An end that is not included and was printed as zero had wrapped.
 //! 2. An included end one below the start is how a kernel prints a length of zero: it gives an empty range.
 
 use sparsemem_core::{PhysAddr, PhysRange};
@@ -31,6 +31,12 @@ pub(crate) fn inclusive(start: u64, end: u64) -> Result<PhysRange, Reason> {
 /// The range up to, not including, `end`.
 pub(crate) fn exclusive(start: u64, end: u64) -> Result<PhysRange, Reason> {
     PhysRange::new(PhysAddr::new(start), PhysAddr::new(end)).map_err(|_| Reason::Reversed { start, end })
+}
+
+/// The range up to, not including, an `end` that was computed in 64 bits: zero behind a start is the end of the address
+/// space.
+pub(crate) fn up_to(start: u64, end: u64) -> Result<PhysRange, Reason> {
+    exclusive(start, if end == 0 && start > 0 { u64::MAX } else { end })
 }
 
 /// The range of `count` units of `unit` bytes from unit `first` on.
@@ -90,7 +96,7 @@ fn spaced(text: &str) -> Result<(PhysRange, &str), Reason> {
     let rest = rest[sign.len_utf8()..].trim_start();
     let cut = rest.find(char::is_whitespace).unwrap_or(rest.len());
     let (first, second) = (hex(first)?, hex(&rest[..cut])?);
-    let range = if sign == '-' { exclusive(first, second)? } else { units(second, first, 1)? };
+    let range = if sign == '-' { up_to(first, second)? } else { units(second, first, 1)? };
     Ok((range, &rest[cut..]))
 }
 
@@ -143,6 +149,10 @@ mod tests {
     fn the_last_byte_is_left_out_and_nothing_wraps() {
         assert_eq!(inclusive(0, u64::MAX), Ok(range(0, u64::MAX)));
         assert!(is_everything(range(0, u64::MAX)));
+        let old = "fffffffffffff000 - 0000000000000000 (reserved)";
+        assert_eq!(of_table(old), Ok((range(0xffff_ffff_ffff_f000, u64::MAX), " (reserved)")));
+        assert_eq!(up_to(0, 0), Ok(range(0, 0)));
+        assert_eq!(up_to(2, 1), Err(Reason::Reversed { start: 2, end: 1 }));
         assert_eq!(units(1, u64::MAX, 1), Err(Reason::Overflow { start: 1, count: u64::MAX }));
         assert_eq!(units(u64::MAX, 1, 4096), Err(Reason::Overflow { start: u64::MAX, count: 1 }));
     }

@@ -6,6 +6,7 @@
 //!    holes included, so they never stand for memory.
 //! 2. Lines of old kernels have ranges without `[mem ..]`; some of these kernels included the end and some did not. An
 //!    end of all ones in the low 12 bits counts as included.
+//! 3. A kernel that does not believe the affinity table says so, and what stood before counts for no node then.
 
 use sparsemem_core::NodeId;
 
@@ -49,8 +50,23 @@ fn bare(text: &str) -> Result<(sparsemem_core::PhysRange, &str), Reason> {
     let text = text.trim_start();
     let cut = text.find(char::is_whitespace).unwrap_or(text.len());
     let (start, end) = span::pair(&text[..cut], "-")?;
-    let range = if end & 0xfff == 0xfff { span::inclusive } else { span::exclusive }(start, end)?;
+    let range = if end & 0xfff == 0xfff { span::inclusive } else { span::up_to }(start, end)?;
     Ok((range, &text[cut..]))
+}
+
+/// Reads what a kernel says when it rejects what it was told about nodes: that ranges of two nodes overlap, that too much
+/// RAM has none, that nothing is left.
+///
+/// Source: Linux `numa_cleanup_meminfo`, `numa_meminfo_cover_memory` and its successor
+/// `memblock_validate_numa_coverage`, `dummy_numa_init`.
+pub(crate) fn rejection(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+    let message = ["NUMA: ", "SRAT: "].into_iter().find_map(|tag| line.message.strip_prefix(tag));
+    let message = message.unwrap_or(line.message);
+    let starts = |words: &[&str]| words.iter().any(|word| message.starts_with(word));
+    let rejects = starts(&["no nodes coverage for ", "No NUMA configuration found"])
+        || starts(&["nodes only cover ", "PXMs only cover "]) && message.ends_with("Not used.")
+        || starts(&["node ", "Node "]) && message.contains("] overlaps with node ");
+    rejects.then_some(Ok(Item::Rejected))
 }
 
 /// Reads `NUMA: Node 0 [mem a] + [mem b] -> [mem c]`; what counts is the last range, which covers the others and the
@@ -67,7 +83,7 @@ pub(crate) fn merged(line: &Line<'_>) -> Option<Result<Item, Reason>> {
 fn merged_claim(node: &str, range: &str) -> Result<Claim, Reason> {
     let node = NodeId::new(decimal32(node)?);
     let range = match range.strip_prefix('[').and_then(|range| range.split_once(')')) {
-        Some((inner, _)) => span::pair(inner, ",").and_then(|(start, end)| span::exclusive(start, end))?,
+        Some((inner, _)) => span::pair(inner, ",").and_then(|(start, end)| span::up_to(start, end))?,
         None => span::mem(range)?.0,
     };
     Ok(Claim::new(range, node, Class::Hull))
@@ -77,13 +93,13 @@ fn merged_claim(node: &str, range: &str) -> Result<Claim, Reason> {
 pub(crate) fn without_firmware(line: &Line<'_>) -> Option<Result<Item, Reason>> {
     let message = line.message.strip_prefix("NUMA: ").unwrap_or(line.message);
     if let Some(text) = message.strip_prefix("Faking a node at ") {
-        return Some(faked(text).map(Item::Claim));
+        return Some(faked(text).map(Item::Faked));
     }
     let text = message.strip_prefix("Adding memblock [")?;
     Some(added(text).map(Item::Claim))
 }
 
-/// The one node of a machine without NUMA.
+/// The one node of a machine without NUMA, or whose NUMA the kernel rejected.
 fn faked(text: &str) -> Result<Claim, Reason> {
     let range = if text.starts_with("[mem") { span::mem(text)?.0 } else { bare(text)?.0 };
     Ok(Claim::new(range, NodeId::new(0), Class::Hull))
@@ -102,7 +118,7 @@ mod tests {
 
     fn claim(answer: Option<Result<Item, Reason>>) -> Result<Claim, Reason> {
         match answer.expect("a memory line")? {
-            Item::Claim(claim) => Ok(claim),
+            Item::Claim(claim) | Item::Faked(claim) => Ok(claim),
             _ => panic!("no claim"),
         }
     }
@@ -137,6 +153,29 @@ mod tests {
     fn a_length_of_zero_claims_nothing() {
         let read = claim(affinity(&Line::new("SRAT: Node 2 PXM 2 [mem 0x100000000-0xffffffff] hotplug")));
         assert_eq!(read.map(|claim| claim.range.is_empty()), Ok(true));
+    }
+
+    #[test]
+    fn rejections_of_all_decades_are_known() {
+        let rejects = |text: &str| matches!(rejection(&Line::new(text)), Some(Ok(Item::Rejected)));
+        for text in [
+            "SRAT: PXMs only cover 1023MB of your 2047MB e820 RAM. Not used.",
+            "NUMA: nodes only cover 6144MB of your 8185MB e820 RAM. Not used.",
+            "NUMA: no nodes coverage for 2041MB of 8185MB RAM",
+            "NUMA: node 0 [mem 0x0-0x23fffffff] overlaps with node 1 [mem 0x200000000-0x43fffffff]",
+            "node 0 [mem 0x0-0x23fffffff] overlaps with node 1 [mem 0x200000000-0x43fffffff]",
+            "No NUMA configuration found",
+            "NUMA: No NUMA configuration found",
+        ] {
+            assert!(rejects(text), "{text}");
+        }
+        for text in [
+            "NUMA: Warning: node 0 [mem 0x0-0xfff] overlaps with itself [mem 0x0-0xfff]",
+            "NUMA: Node 0 [mem 0x0-0xfff] + [mem 0x2000-0x2fff] -> [mem 0x0-0x2fff]",
+            "NUMA turned off",
+        ] {
+            assert!(!rejects(text), "{text}");
+        }
     }
 
     #[test]

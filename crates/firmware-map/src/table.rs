@@ -11,6 +11,9 @@ pub struct Entry {
     pub range: PhysRange,
     /// What it is.
     pub kind: Kind,
+    /// The number of its e820 type: in e820-style tables always, elsewhere never. Where ranges overlap, the higher one
+    /// counts.
+    pub e820_type: Option<u32>,
     /// The node, if the line names one.
     pub node: Option<NodeId>,
 }

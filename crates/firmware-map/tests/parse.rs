@@ -1,6 +1,6 @@
 //! What comes out of `parse`: which map wins, what is an error, and what the two views of a layout have.
 
-use sparsemem_core::NodeId;
+use sparsemem_core::{NodeId, PhysAddr, PhysRange};
 use sparsemem_firmware_map::{
     Format, Kind, Layout, Mode, Note, ParseErrors, Parsed, Reason, parse, parse_bytes,
 };
@@ -103,6 +103,143 @@ fn nodes_come_from_the_affinity_table_and_windows_hide_nothing() {
     let window = layout.ranges().last().unwrap();
     assert_eq!((window.kind, window.range.start().get()), (Kind::HotplugWindow, 0x1_4000_0000));
     assert_eq!(layout.nodes().map(NodeId::get).collect::<Vec<_>>(), [0, 1, 2, 3]);
+}
+
+/// The nodes that a layout names.
+fn nodes(layout: &Layout) -> Vec<u32> {
+    layout.nodes().map(NodeId::get).collect()
+}
+
+/// What an affinity table says of [`TABLE`]'s machine, with the last GiB on node 1, and a window behind.
+const AFFINITY: &str = "\
+ACPI: SRAT: Node 0 PXM 0 [mem 0x00000000-0xbfffffff]
+ACPI: SRAT: Node 1 PXM 1 [mem 0x100000000-0x13fffffff]
+ACPI: SRAT: Node 1 PXM 1 [mem 0x140000000-0x1ffffffff] hotplug
+";
+
+#[test]
+fn nodes_that_the_kernel_rejected_are_not_used() {
+    let faked = "Faking a node at [mem 0x0000000000000000-0x000000013fffffff]\n";
+    let rejections = [
+        "NUMA: nodes only cover 1024MB of your 4095MB e820 RAM. Not used.\n",
+        "NUMA: no nodes coverage for 1024MB of 4095MB RAM\n",
+        "NUMA: node 0 [mem 0x0-0xbfffffff] overlaps with node 1 [mem 0x80000000-0x13fffffff]\n",
+        "NUMA: Node 0 [mem 0x0-0xbfffffff] overlaps with node 1 [mem 0x80000000-0x13fffffff]\n",
+        "No NUMA configuration found\n",
+        "",
+    ];
+    let expected = [(0x1000, 0x9_f000, 0), (0x10_0000, 0xc000_0000, 0), (0x1_0000_0000, 0x1_4000_0000, 0)];
+    for rejection in rejections {
+        for faked in [faked, "NUMA: Faking a node at 0000000000000000-0000000140000000\n", ""] {
+            if rejection.is_empty() && faked.is_empty() {
+                continue;
+            }
+            let text = format!("{TABLE}{AFFINITY}{rejection}{faked}");
+            let parsed = strict(&text);
+            assert_eq!(memory(&parsed.layout), expected, "{text}");
+            assert_eq!(nodes(&parsed.layout), [0], "{text}");
+            assert_eq!(parsed.notes, [Note::RejectedNodes { ranges: 3 }], "{text}");
+            // Where memory may be plugged is still known, without a node.
+            let window = parsed.layout.ranges().last().unwrap();
+            assert_eq!(
+                (window.kind, window.range.end().get(), window.node),
+                (Kind::HotplugWindow, 2 << 32, None)
+            );
+        }
+    }
+    // Without a rejection the table counts, and so does one that another boot in the same text rejected.
+    for text in [
+        format!("{TABLE}{AFFINITY}"),
+        format!("{TABLE}{AFFINITY}{faked}{TABLE}{AFFINITY}"),
+        format!(
+            "{TABLE}NUMA: Node 0 [mem 0x0-0xfff] + [mem 0x0-0xfff] -> [mem 0x0-0xfff]\nNUMA turned off\n{AFFINITY}"
+        ),
+    ] {
+        assert_eq!(nodes(&strict(&text).layout), [0, 1], "{text}");
+        assert_eq!(memory(&strict(&text).layout)[2], (0x1_0000_0000, 0x1_4000_0000, 1), "{text}");
+    }
+}
+
+#[test]
+fn what_is_said_of_nodes_after_a_rejection_counts() {
+    // A PC of AMD asks the processors when the table is no good.
+    let text = format!(
+        "{TABLE}{AFFINITY}NUMA: nodes only cover 1024MB of your 4095MB e820 RAM. Not used.\n\
+         NUMA: Node 2 [mem 0x0-0xbfffffff] + [mem 0x100000000-0x13fffffff] -> [mem 0x0-0x13fffffff]\n"
+    );
+    assert_eq!(nodes(&strict(&text).layout), [2]);
+    assert_eq!(memory(&strict(&text).layout)[2], (0x1_0000_0000, 0x1_4000_0000, 2));
+}
+
+#[test]
+fn the_affinity_table_alone_gives_the_map_also_if_its_nodes_are_rejected() {
+    let parsed = strict(&format!("{AFFINITY}Faking a node at [mem 0x0-0x13fffffff]\n"));
+    assert_eq!(parsed.format, Format::Srat);
+    assert_eq!(memory(&parsed.layout), [(0, 0xc000_0000, 0), (0x1_0000_0000, 0x1_4000_0000, 0)]);
+}
+
+#[test]
+fn what_the_kernel_registered_is_stronger_than_the_affinity_table() {
+    let registered = [
+        "Early memory node ranges\n  node   0: [mem 0x0000000000001000-0x000000013fffffff]\n",
+        " memory[0x0]\t[0x0000000000001000-0x000000013fffffff], 0x13ffff000 bytes on node 0 flags: 0x0\n",
+    ];
+    for registered in registered {
+        let layout = strict(&format!("{TABLE}{AFFINITY}{registered}")).layout;
+        assert_eq!(memory(&layout)[2], (0x1_0000_0000, 0x1_4000_0000, 0), "{registered}");
+        // Nothing was rejected: the window is node 1's.
+        assert_eq!(layout.ranges().last().unwrap().node, Some(NodeId::new(1)));
+    }
+}
+
+#[test]
+fn memory_of_two_nodes_is_noted() {
+    let text = format!("{TABLE}{AFFINITY}SRAT: Node 2 PXM 2 [mem 0x080000000-0x107ffffff]\n");
+    let parsed = strict(&text);
+    let range = PhysRange::new(PhysAddr::new(0x8000_0000), PhysAddr::new(0xc000_0000)).unwrap();
+    let note = Note::OverlappingNodes { range, nodes: [NodeId::new(0), NodeId::new(2)] };
+    assert_eq!(parsed.notes, [note]);
+    assert!(note.to_string().contains("to node 0 and to node 2; Linux on a PC rejects"), "{note}");
+    // Where the kernel is seen to reject it, that is the note.
+    let parsed = strict(&format!("{text}Faking a node at [mem 0x0-0x13fffffff]\n"));
+    assert_eq!(parsed.notes, [Note::RejectedNodes { ranges: 4 }]);
+}
+
+#[test]
+fn the_higher_type_wins_also_without_a_name() {
+    let kinds = |one: &str, other: &str| {
+        let line = |name| format!("BIOS-e820: [mem 0x0000000000100000-0x00000000001fffff] {name}\n");
+        let both = [format!("{}{}", line(one), line(other)), format!("{}{}", line(other), line(one))];
+        let [first, second] = both.map(|text| ranges(&strict(&text).layout));
+        assert_eq!(first, second, "{one}, {other}");
+        first.into_iter().map(|(.., kind)| kind).collect::<Vec<_>>()
+    };
+    for (weak, strong, kind) in [
+        ("persistent (type 7)", "type 20", Kind::Other),
+        ("persistent (type 12)", "type 13", Kind::Other),
+        ("type 9", "persistent (type 12)", Kind::Persistent),
+        ("type 6", "persistent (type 7)", Kind::Persistent),
+        ("type 0", "usable", Kind::Ram),
+        ("reserved", "type 128", Kind::Ram),
+        ("type 4026531839", "soft reserved", Kind::SoftReserved),
+        ("soft reserved", "type 4294967295", Kind::Other),
+    ] {
+        assert_eq!(kinds(weak, strong), [kind], "{weak}, {strong}");
+    }
+    let entry =
+        strict("BIOS-e820: [mem 0x0000000000100000-0x00000000001fffff] type 20\n").tables[0].entries[0];
+    assert_eq!((entry.kind, entry.e820_type), (Kind::Other, Some(20)));
+}
+
+#[test]
+fn a_range_up_to_the_end_of_the_address_space_is_read_in_the_old_notation() {
+    let text = "\
+BIOS-e820: 00000000fffc0000 - 0000000100000000 (reserved)
+BIOS-e820: fffffffffffff000 - 0000000000000000 (reserved)
+";
+    let expected =
+        [(0xfffc_0000, 0x1_0000_0000, Kind::Reserved), (0xffff_ffff_ffff_f000, u64::MAX, Kind::Reserved)];
+    assert_eq!(ranges(&strict(text).layout), expected);
 }
 
 #[test]

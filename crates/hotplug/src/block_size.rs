@@ -60,7 +60,7 @@ pub struct BlockSizeHints {
     pub end_of_ram: PhysAddr,
     /// Whether the machine is real.
     pub platform: Platform,
-    /// The largest size that firmware advises, because its windows have that alignment.
+    /// The largest size that firmware advises, because its windows have that alignment: a power of two.
     pub advised: Option<ByteLen>,
 }
 
@@ -95,14 +95,16 @@ impl<G: Geometry> BlockSize<G> {
         Ok(Self { frames: bytes.get() >> G::PAGE_SHIFT, geometry: PhantomData })
     }
 
-    /// Chooses as Linux does on x86: the operator's word; below 64 GiB of RAM one section; on bare metal 2 GiB; in a
-    /// guest the largest size up to 2 GiB that divides the end of RAM. Firmware's advice is an upper limit.
+    /// Chooses as Linux does on x86: the operator's word; below 64 GiB of RAM one section; on bare metal without advice
+    /// 2 GiB; in a guest, and wherever firmware advises a size, the largest one that divides the end of RAM, up to 2 GiB
+    /// and up to the advice. An advice below a section is one section.
     ///
-    /// Source: Linux x86 `probe_memory_block_size`.
+    /// Source: Linux x86 `probe_memory_block_size`, and `memory_block_advise_max_size` for advice that is no power of two.
     ///
     /// # Errors
     ///
-    /// [`BlockSizeError`] if what the operator or firmware asks for is no block size.
+    /// [`BlockSizeError`] if what the operator asks for is no block size, or if firmware's advice is no power of two and
+    /// the operator asks for nothing.
     ///
     /// # Examples
     ///
@@ -123,23 +125,25 @@ impl<G: Geometry> BlockSize<G> {
         if let Some(bytes) = hints.requested {
             return Self::new(bytes);
         }
-        let chosen = Self::new(ByteLen::new(Self::probe(hints)))?;
-        match hints.advised.map(Self::new).transpose()? {
-            Some(advised) if advised.frames < chosen.frames => Ok(advised),
-            _ => Ok(chosen),
+        if let Some(bytes) = hints.advised.filter(|bytes| !bytes.get().is_power_of_two()) {
+            return Err(BlockSizeError::NotPowerOfTwo { bytes });
         }
+        Self::new(ByteLen::new(Self::probe(hints)))
     }
 
-    /// Units: bytes. The size for the machine's RAM.
+    /// Units: bytes. The size for the machine's RAM and its firmware.
     fn probe(hints: &BlockSizeHints) -> u64 {
         let (end, section) = (hints.end_of_ram.get(), G::SECTION_SIZE);
         if end < LARGE_MACHINE {
             return section;
         }
-        match hints.platform {
-            Platform::BareMetal => LARGEST.max(section),
-            Platform::Virtual => (1 << end.trailing_zeros()).clamp(section, LARGEST.max(section)),
-        }
+        let largest = LARGEST.max(section);
+        let limit = match (hints.advised, hints.platform) {
+            (Some(advised), _) => advised.get().clamp(section, largest),
+            (None, Platform::Virtual) => largest,
+            (None, Platform::BareMetal) => return largest,
+        };
+        (1 << end.trailing_zeros()).clamp(section, limit)
     }
 
     /// Frames of a block.
@@ -199,6 +203,40 @@ mod tests {
         assert_eq!(chosen(&advised(4 * GIB)), 2 * GIB);
         let asked = BlockSizeHints { requested: Some(ByteLen::new(GIB)), ..advised(256 * MIB) };
         assert_eq!(chosen(&asked), GIB);
+    }
+
+    #[test]
+    fn advice_is_clamped_and_then_aligned_to_the_end_of_ram() {
+        let advised = |end, platform, bytes| BlockSizeHints {
+            advised: Some(ByteLen::new(bytes)),
+            ..hints(end, platform)
+        };
+        for platform in [Platform::BareMetal, Platform::Virtual] {
+            // Less than a section is a section.
+            assert_eq!(chosen(&advised(128 * GIB, platform, 64 * MIB)), 128 * MIB);
+            // More than Linux takes is 2 GiB, and the end of RAM limits it further.
+            assert_eq!(chosen(&advised(128 * GIB, platform, 64 * GIB)), 2 * GIB);
+            assert_eq!(chosen(&advised(65 * GIB + 256 * MIB, platform, 2 * GIB)), 256 * MIB);
+            assert_eq!(chosen(&advised(65 * GIB + 512 * MIB, platform, 256 * MIB)), 256 * MIB);
+            assert_eq!(chosen(&advised(65 * GIB + MIB, platform, 2 * GIB)), 128 * MIB);
+            // A small machine has blocks of one section, whatever is advised.
+            assert_eq!(chosen(&advised(8 * GIB, platform, 2 * GIB)), 128 * MIB);
+        }
+    }
+
+    #[test]
+    fn advice_is_refused_only_if_it_is_no_power_of_two() {
+        let big = hints(128 * GIB, Platform::BareMetal);
+        for bytes in [0, 192 * MIB, u64::MAX].map(ByteLen::new) {
+            let refused = BlockSize::<X86_64>::choose(&BlockSizeHints { advised: Some(bytes), ..big });
+            assert_eq!(refused.unwrap_err(), BlockSizeError::NotPowerOfTwo { bytes });
+            let requested = Some(ByteLen::new(GIB));
+            assert_eq!(chosen(&BlockSizeHints { requested, advised: Some(bytes), ..big }), GIB);
+        }
+        for shift in 0..u64::BITS {
+            let advised = Some(ByteLen::new(1 << shift));
+            assert!(BlockSize::<X86_64>::choose(&BlockSizeHints { advised, ..big }).is_ok(), "2^{shift}");
+        }
     }
 
     #[test]
