@@ -55,13 +55,17 @@ const CAUGHT: &[(Lie, &str)] = &[
     (Lie::StaysOffline, "hotplug/comes-and-goes"),
     (Lie::KeepsMemory, "hotplug/comes-and-goes"),
     (Lie::KeepsDevices, "hotplug/in-parts"),
-    (Lie::Scribbles, "hotplug/early-hole"),
+    (Lie::KeepsWords, "hotplug/comes-and-goes"),
+    (Lie::KeepsWords, "hotplug/early-hole"),
     (Lie::KeepsMemory, "hotplug/boot-memory-goes"),
     (Lie::NeverRefuses, "hotplug/refusals"),
     (Lie::LeavesSomething, "hotplug/every-failure"),
+    (Lie::NeverInitialises, "hotplug/every-failure"),
     (Lie::LeavesSomething, "hotplug/every-failure-altmap"),
+    (Lie::NeverInitialises, "hotplug/every-failure-altmap"),
     (Lie::IgnoresAltmap, "altmap/takes-no-ram"),
     (Lie::IgnoresAltmap, "altmap/hosts-itself"),
+    (Lie::NeverInitialises, "altmap/hosts-itself"),
     (Lie::NeverRefuses, "altmap/refusals"),
 ];
 

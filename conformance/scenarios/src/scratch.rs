@@ -17,6 +17,9 @@ pub trait Scratch {
     /// The word that was stored last.
     fn get(&self) -> u64;
 
+    /// The section that the descriptor was initialised with; section 0 if nobody did.
+    fn stamp(&self) -> SectionNr;
+
     /// Whether everything that can be seen of the descriptor is zero.
     fn is_blank(&self) -> bool;
 }
@@ -28,6 +31,10 @@ impl Scratch for Page {
 
     fn get(&self) -> u64 {
         self.private.load(Ordering::Relaxed)
+    }
+
+    fn stamp(&self) -> SectionNr {
+        self.section()
     }
 
     fn is_blank(&self) -> bool {
@@ -50,9 +57,14 @@ macro_rules! descriptor {
             fn initialise(&self, _pfn: Pfn, section: SectionNr) {
                 self.0[0].store(section.get(), Ordering::Relaxed);
             }
+
+            fn reset(&self, pfn: Pfn, section: SectionNr) {
+                self.0.iter().skip(1).for_each(|word| word.store(0, Ordering::Relaxed));
+                self.initialise(pfn, section);
+            }
         }
 
-        // SAFETY: `initialise` stores the number that this loads, whole.
+        // SAFETY: `initialise` stores the number that this loads, whole; `reset` stores no other.
         unsafe impl SectionStamp for $name {
             fn section(&self) -> SectionNr {
                 SectionNr::new(self.0[0].load(Ordering::Relaxed))
@@ -66,6 +78,10 @@ macro_rules! descriptor {
 
             fn get(&self) -> u64 {
                 self.0[1].load(Ordering::Relaxed)
+            }
+
+            fn stamp(&self) -> SectionNr {
+                self.section()
             }
 
             fn is_blank(&self) -> bool {

@@ -1,4 +1,4 @@
-//! The two unchecked ways of a model, called only where their conditions were just checked.
+//! The unchecked ways of a model, called only where their conditions were just checked.
 //!
 //! # Invariants
 //!
@@ -8,6 +8,8 @@
 #![allow(unsafe_code, reason = "the ways under test are unsafe")]
 
 use sparsemem_core::{MemoryModel, PageDescriptor, Pfn};
+
+use crate::Scratch;
 
 /// Address of a valid frame's descriptor, found without checks; `None` if the frame is not valid.
 pub(crate) fn lookup<M: MemoryModel>(model: &M, pfn: Pfn) -> Option<usize> {
@@ -22,5 +24,13 @@ pub(crate) fn frame_of<M: MemoryModel>(model: &M, pfn: Pfn) -> Option<Pfn> {
     model.read().page(pfn)?.initialise(pfn, pfn.section::<M::Geometry>());
     let page = model.lookup(pfn)?;
     // SAFETY: the descriptor of a frame that is valid, and stays so (invariant 1), initialised two lines above.
+    Some(unsafe { model.pfn_of(page) })
+}
+
+/// The same from a descriptor that somebody else has to have initialised; `None` also if nobody did.
+pub(crate) fn frame_of_initialised<M: MemoryModel<Page: Scratch>>(model: &M, pfn: Pfn) -> Option<Pfn> {
+    let stamp = model.read().page(pfn)?.stamp();
+    let page = model.lookup(pfn).filter(|_| stamp == pfn.section::<M::Geometry>())?;
+    // SAFETY: the descriptor of a frame that is valid, and stays so (invariant 1), with the stamp of its own section.
     Some(unsafe { model.pfn_of(page) })
 }

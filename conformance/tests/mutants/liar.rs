@@ -79,8 +79,8 @@ pub(crate) enum Lie {
     StaysOffline,
     /// A device that goes is still there.
     KeepsDevices,
-    /// A device that comes changes descriptors.
-    Scribbles,
+    /// Who gets frames finds in their descriptors what the last one left.
+    KeepsWords,
     /// RAM that goes is still there.
     KeepsMemory,
     /// What is not possible is said to be done.
@@ -89,6 +89,8 @@ pub(crate) enum Lie {
     LeavesSomething,
     /// The memmap always comes from RAM.
     IgnoresAltmap,
+    /// Descriptors of what comes into use are not initialised.
+    NeverInitialises,
 }
 
 /// A subject with a lie.

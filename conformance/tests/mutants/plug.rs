@@ -17,11 +17,21 @@ impl<'h> LyingPlug<'h> {
         Self { honest, lie }
     }
 
-    /// Changes the first descriptors of a range.
-    fn scribble(&self, frames: PfnRange) {
+    /// What the first descriptors of a range hold.
+    fn words(&self, frames: PfnRange) -> Vec<(Pfn, u64)> {
+        let mut words = Vec::new();
         self.honest.view().read(&mut |pages| {
             let first = (frames.start().get()..).take(2).map(Pfn::new);
-            first.filter_map(|pfn| pages.page(pfn)).for_each(|page| page.put(1));
+            words.extend(first.filter_map(|pfn| Some((pfn, pages.page(pfn)?.get()))));
+        });
+        words
+    }
+
+    /// Writes to descriptors what they held before.
+    fn put_back(&self, words: &[(Pfn, u64)]) {
+        self.honest.view().read(&mut |pages| {
+            let pages = words.iter().filter_map(|(pfn, word)| Some((pages.page(*pfn)?, *word)));
+            pages.for_each(|(page, word)| page.put(word));
         });
     }
 }
@@ -40,10 +50,11 @@ impl Plug for LyingPlug<'_> {
             (Lie::StaysOffline, Step::Online(_) | Step::Offline(_))
             | (Lie::KeepsDevices, Step::RemoveDevice(..))
             | (Lie::KeepsMemory, Step::RemoveMemory(..)) => Ok(()),
-            (Lie::Scribbles, Step::AddDevice(frames, _)) => {
-                let added = self.honest.apply(step);
-                self.scribble(frames);
-                added
+            (Lie::KeepsWords, Step::AddDevice(frames, _) | Step::Online(frames)) => {
+                let words = self.words(frames);
+                let done = self.honest.apply(step);
+                self.put_back(&words);
+                done
             }
             (Lie::NeverRefuses, _) => {
                 let _ = self.honest.apply(step);
@@ -83,6 +94,10 @@ impl Plug for LyingPlug<'_> {
 
     fn snapshot(&self, watched: &[u64]) -> Snapshot {
         self.honest.snapshot(watched)
+    }
+
+    fn frame_of(&self, pfn: Pfn) -> Option<Pfn> {
+        self.honest.frame_of(pfn).filter(|_| self.lie != Lie::NeverInitialises)
     }
 
     fn altmap_in_use(&self) -> PageCount {

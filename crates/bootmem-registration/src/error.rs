@@ -2,7 +2,7 @@
 
 use sparsemem_core::{NodeId, Pfn, PhysRange, SectionNr};
 
-use crate::{TagError, TagStoreError, User};
+use crate::{Tag, TagError, TagStoreError, User};
 
 /// Why metadata could not be registered. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,6 +83,21 @@ pub enum RegisterError {
         page: Pfn,
         /// Why not.
         why: TagError,
+    },
+    /// A page's word holds another tag than the one that follows from its pieces: somebody else writes to it, or a registry
+    /// before this one left it there. Zero the word of a page without pieces before its first piece is registered.
+    #[error(
+        "page {page} has the tag {:#x}, and {:#x} is the tag of the pieces on it: its word is not the registry's alone",
+        found.map_or(0, Tag::word),
+        registered.map_or(0, Tag::word)
+    )]
+    ForeignTag {
+        /// The page.
+        page: Pfn,
+        /// The tag in its word, `None` for a word of zero.
+        found: Option<Tag>,
+        /// The tag that it should have.
+        registered: Option<Tag>,
     },
     /// A page's tag cannot be kept.
     #[error(transparent)]

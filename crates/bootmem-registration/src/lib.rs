@@ -55,6 +55,53 @@
 //! }
 //! ```
 //!
+//! A memory block of several sections goes at once, in one operation. Then the pages that are told to be free count only
+//! where they lie outside the block, and its sections are released in an order in which each is after those whose
+//! metadata it holds.
+//!
+//! # Offline and online
+//!
+//! The page allocator never had the pages of boot metadata. So it can neither isolate them when their block goes
+//! offline nor get them when it comes back, and a block with metadata of another must not go offline at all: its memory
+//! could be removed next. Hotplug (`sparsemem-hotplug`) asks this of whoever implements its `Reserved`, and the
+//! registry answers:
+//!
+//! ```
+//! use sparsemem_bootmem_registration::{Registry, TagStore};
+//! use sparsemem_core::{Geometry, MarkModel, PageCount, PfnRange};
+//! use sparsemem_hotplug::{AllocatorHooks, Hotplug, OfflineError, Reserved, WithReserved};
+//!
+//! struct Metadata<'q, 'r, G, S> {
+//!     registry: &'q Registry<'r, G, S>,
+//!     /// Frames of a memory block.
+//!     block: PageCount,
+//! }
+//!
+//! impl<G: Geometry, S: TagStore> Reserved for Metadata<'_, '_, G, S> {
+//!     fn pinned(&self, frames: PfnRange) -> Option<PfnRange> {
+//!         self.registry.first_pinned(frames, self.block).map(|pinned| pinned.pages)
+//!     }
+//!
+//!     fn next_reserved(&self, frames: PfnRange) -> Option<PfnRange> {
+//!         self.registry.next_metadata(frames)
+//!     }
+//! }
+//!
+//! fn offline<M: MarkModel, S: TagStore>(
+//!     hotplug: &mut Hotplug<'_, M>,
+//!     allocator: &mut impl AllocatorHooks,
+//!     registry: &Registry<'_, M::Geometry, S>,
+//!     frames: PfnRange,
+//! ) -> Result<(), OfflineError> {
+//!     let block = hotplug.limits().block.frames();
+//!     hotplug.offline(&mut WithReserved::new(allocator, Metadata { registry, block }), frames)
+//! }
+//! ```
+//!
+//! After a block came back online, [`Registry::restore_tags`] writes the tags that lay in its descriptors anew. When
+//! offlining is refused, [`Registry::page_use`] of the first refused frame says who is in the way, and
+//! [`Registry::removal_plan`] in which order sections can go.
+//!
 //! # What has to be registered
 //!
 //! A page is free when no registered piece is left on it. So whatever boot laid on a page beside metadata, say in the
@@ -77,6 +124,7 @@
 mod error;
 mod offline;
 mod piece;
+mod pinned;
 mod plan;
 mod registry;
 mod release;
@@ -87,6 +135,7 @@ mod tag;
 pub use error::{PlanError, RegisterError, ReleaseError};
 pub use offline::PageUse;
 pub use piece::{Piece, PieceSlot, Purpose, SectionSlot, User};
+pub use pinned::Pinned;
 pub use plan::{PlanSlot, Removal};
 pub use registry::{Registry, SectionMetadata, Storage};
 pub use release::{Disposition, Fate, PageRun, Released};

@@ -268,10 +268,16 @@ impl<'r, G: Geometry, S: TagStore> Registry<'r, G, S> {
         Ok(self.pieces.items().partition_point(|slot| key(slot.piece()) < key(piece)))
     }
 
-    /// Checks that a page can have the tag that it gets with a new piece, and that nobody else uses its word.
+    /// Checks that a page can have the tag that it gets with a new piece, and that nobody else uses its word: it holds the
+    /// tag of the pieces that are registered, and nothing that only looks like a tag.
     fn check_page(&self, page: Pfn, piece: &Piece) -> Result<(), RegisterError> {
-        tag_of(self.pieces_on(page).chain([piece])).map_err(|why| RegisterError::Tag { page, why })?;
-        self.tags.load(page)?;
+        let refused = |why| RegisterError::Tag { page, why };
+        tag_of(self.pieces_on(page).chain([piece])).map_err(refused)?;
+        let registered = tag_of(self.pieces_on(page)).map_err(refused)?;
+        let found = self.tags.load(page)?;
+        if found != registered {
+            return Err(RegisterError::ForeignTag { page, found, registered });
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //!
 //! 1. A tag counts at least one user; a page without users has no tag, and its word is zero.
 //! 2. A packed tag is never zero, so it cannot be mistaken for no tag.
+//! 3. The number of a tag is one that its user can have: a node's has 32 bits.
 
 use sparsemem_core::{NodeId, SectionNr};
 
@@ -94,7 +95,7 @@ const ID_SHIFT: u32 = 24;
 impl Tag {
     /// The most pieces that a page's tag can count.
     pub const MAX_USERS: u32 = (1 << (ID_SHIFT - USERS_SHIFT)) - 1;
-    /// The largest number of a section or node that fits.
+    /// The largest number of a section that fits. Every node fits: its number has 32 bits.
     pub const MAX_ID: u64 = (1 << (u64::BITS - ID_SHIFT)) - 1;
 
     /// A tag of these parts.
@@ -103,7 +104,11 @@ impl Tag {
     ///
     /// [`TagError`], naming the part that does not fit.
     pub const fn new(kind: Kind, id: u64, users: u32) -> Result<Self, TagError> {
-        if id > Self::MAX_ID {
+        let max = match kind {
+            Kind::NodeInfo => u32::MAX as u64,
+            Kind::SectionInfo | Kind::MixInfo => Self::MAX_ID,
+        };
+        if id > max {
             return Err(TagError::IdTooLarge { id });
         }
         if users == 0 || users > Self::MAX_USERS {
@@ -122,7 +127,10 @@ impl Tag {
     #[must_use]
     pub const fn user(self) -> User {
         match self.kind {
-            #[expect(clippy::cast_possible_truncation, reason = "made from a node, whose number has 32 bits")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "invariant 3: the number of a node has 32 bits"
+            )]
             Kind::NodeInfo => User::Node(NodeId::new(self.id as u32)),
             Kind::SectionInfo | Kind::MixInfo => User::Section(SectionNr::new(self.id)),
         }
@@ -153,8 +161,11 @@ impl Tag {
         #[expect(clippy::cast_possible_truncation, reason = "masked to twenty bits")]
         let users = (word >> USERS_SHIFT) as u32 & Self::MAX_USERS;
         match Kind::from_code(code) {
-            Some(kind) if users > 0 => Some(Self { kind, id: word >> ID_SHIFT, users }),
-            _ => None,
+            Some(kind) => match Self::new(kind, word >> ID_SHIFT, users) {
+                Ok(tag) => Some(tag),
+                Err(_) => None,
+            },
+            None => None,
         }
     }
 }
@@ -194,8 +205,13 @@ mod tests {
 
     #[test]
     fn tags_survive_their_word() {
-        for kind in [Kind::SectionInfo, Kind::MixInfo, Kind::NodeInfo] {
-            for (id, users) in [(0, 1), (7, 64), (Tag::MAX_ID, Tag::MAX_USERS)] {
+        let kinds = [
+            (Kind::SectionInfo, Tag::MAX_ID),
+            (Kind::MixInfo, Tag::MAX_ID),
+            (Kind::NodeInfo, u64::from(u32::MAX)),
+        ];
+        for (kind, max) in kinds {
+            for (id, users) in [(0, 1), (7, 64), (max, Tag::MAX_USERS)] {
                 let tag = Tag::new(kind, id, users).unwrap();
                 assert_ne!(tag.word(), 0);
                 assert_eq!(Tag::from_word(tag.word()), Some(tag));
@@ -207,6 +223,12 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let id = Tag::MAX_ID + 1;
         assert_eq!(Tag::new(Kind::MixInfo, id, 1), Err(TagError::IdTooLarge { id }));
+        let id = u64::from(u32::MAX) + 1;
+        assert_eq!(Tag::new(Kind::NodeInfo, id, 1), Err(TagError::IdTooLarge { id }));
+        let section = Tag::new(Kind::MixInfo, id, 1).unwrap();
+        assert_eq!(section.user(), User::Section(SectionNr::new(id)));
+        let node = section.word() - u64::from(Kind::MixInfo.code()) + u64::from(Kind::NodeInfo.code());
+        assert_eq!(Tag::from_word(node), None);
         for users in [0, Tag::MAX_USERS + 1] {
             assert_eq!(Tag::new(Kind::MixInfo, 1, users), Err(TagError::Users { users }));
         }

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 
 use sparsemem_bootmem_registration::{
-    Disposition, Fate, PageRun, Piece, PieceSlot, RegisterError, Registry, SectionMetadata, SectionSlot,
-    SliceTags, Storage, Tag, TagStore, TagStoreError, User,
+    Disposition, Fate, Kind, PageRun, Piece, PieceSlot, RegisterError, Registry, SectionMetadata,
+    SectionSlot, SliceTags, Storage, Tag, TagStore, TagStoreError, User,
 };
 use sparsemem_core::presets::TinyWide;
 use sparsemem_core::{Block, NodeId, Origin, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr};
@@ -123,4 +123,77 @@ fn a_store_that_fails_half_way_leaves_the_tags_as_they_were() {
         assert_eq!((registry.sections().count(), registry.pieces().count()), (4, 1));
         assert_eq!(registry.tag(Pfn::new(20)).unwrap(), None);
     });
+}
+
+/// A store whose words others write too.
+struct Open<'s>(&'s [Cell<Option<Tag>>]);
+
+impl Open<'_> {
+    fn word(&self, page: Pfn) -> Result<&Cell<Option<Tag>>, TagStoreError> {
+        let index = usize::try_from(page.get()).unwrap();
+        self.0.get(index).ok_or(TagStoreError::NoPlace { page })
+    }
+}
+
+impl TagStore for Open<'_> {
+    fn load(&self, page: Pfn) -> Result<Option<Tag>, TagStoreError> {
+        self.word(page).map(Cell::get)
+    }
+
+    fn store(&mut self, page: Pfn, tag: Option<Tag>) -> Result<(), TagStoreError> {
+        self.word(page).map(|word| word.set(tag))
+    }
+}
+
+/// A tag that the registry did not write is somebody's: nothing is registered on its page, and it stays.
+#[test]
+fn a_tag_that_is_not_of_the_registered_pieces_is_refused_and_kept() {
+    let words = [const { Cell::new(None) }; 64];
+    let (mut sections, mut pieces) = ([SectionSlot::EMPTY; 6], [PieceSlot::EMPTY; 12]);
+    let storage = Storage { sections: &mut sections, pieces: &mut pieces };
+    let mut registry: Registry<'_, TinyWide, _> = Registry::new(Open(&words), storage);
+    for section in 0..4 {
+        registry.register_section(nr(section), NODE, SectionMetadata::default()).unwrap();
+    }
+    let usage = |section: u64| {
+        let start = (10 << 12) + section * 64;
+        Piece::usage(nr(section), PhysRange::new(PhysAddr::new(start), PhysAddr::new(start + 64)).unwrap())
+    };
+    let (page, word) = (Pfn::new(10), &words[10]);
+    let tag = |section, users| Some(Tag::new(Kind::MixInfo, section, users).unwrap());
+
+    // On a page without pieces, also if it is the tag that the piece would give.
+    for found in [tag(77, 3), tag(1, 1)] {
+        word.set(found);
+        let refused = RegisterError::ForeignTag { page, found, registered: None };
+        assert_eq!(registry.get(usage(1)), Err(refused));
+        assert_eq!((word.get(), registry.pieces().count()), (found, 0));
+    }
+    // On a page with pieces, whether it was changed or taken away.
+    word.set(None);
+    registry.get(usage(1)).unwrap();
+    for found in [tag(1, 2), tag(2, 1), None] {
+        word.set(found);
+        let refused = RegisterError::ForeignTag { page, found, registered: tag(1, 1) };
+        assert_eq!(registry.get(usage(2)), Err(refused));
+        assert_eq!((word.get(), registry.pieces().count()), (found, 1));
+    }
+    assert_eq!(
+        registry.get(usage(2)).unwrap_err().to_string(),
+        "page 0xa has the tag 0x0, and 0x100001d is the tag of the pieces on it: its word is not the registry's alone"
+    );
+    // A block of several pages is refused as a whole.
+    let block = Piece::memmap(nr(3), pages(8, 4));
+    words[11].set(tag(77, 3));
+    word.set(tag(1, 1));
+    let released = registry.put(User::Section(nr(1)), usage(1).bytes(), &mut |_| {}).unwrap();
+    assert_eq!(released.free.get(), 1);
+    assert!(
+        matches!(registry.get(block), Err(RegisterError::ForeignTag { page, .. }) if page == Pfn::new(11))
+    );
+    assert!((8..11).all(|page| words[page].get().is_none()) && registry.pieces().count() == 0);
+    // Once the words are free, everything goes.
+    words[11].set(None);
+    registry.get(block).unwrap();
+    assert_eq!(registry.tag(Pfn::new(11)).unwrap().map(Tag::kind), Some(Kind::SectionInfo));
 }

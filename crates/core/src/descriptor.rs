@@ -4,6 +4,7 @@
 //!
 //! 1. All-zero bytes are a valid descriptor, so a fresh memmap needs no pass over it before lookups may return it.
 //! 2. A descriptor never moves: kernels keep pointers to it and links in it.
+//! 3. What a user of a frame wrote to its descriptor outlives the use, until [`PageDescriptor::reset`] before the next.
 
 use crate::primitive::{AtomicU32, AtomicU64, Ordering};
 use crate::{MemoryModel, PageCount, Pfn, PfnRange, SectionNr};
@@ -17,11 +18,22 @@ use crate::{MemoryModel, PageCount, Pfn, PfnRange, SectionNr};
 /// [`PageDescriptor::initialise`] makes of zero bytes, and any number of copies of its bytes must be values as good as
 /// it: they are made, and none of them is dropped.
 pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
-    /// Prepares the descriptor of `pfn`, once, before anything but lookups touches it. Does nothing by default.
+    /// Prepares the descriptor of `pfn`, whose bytes were zero when it was made. Does nothing by default.
     ///
-    /// Linux does the same in `__init_single_page`; on large machines it may be done late and in parallel.
+    /// It writes what the model needs and leaves the rest, which somebody may be using: so it may come at any time, and
+    /// again. Source: Linux `__init_single_page`; on large machines it may be done late and in parallel.
     fn initialise(&self, pfn: Pfn, section: SectionNr) {
         let _ = (pfn, section);
+    }
+
+    /// Makes the descriptor of `pfn` as good as new for another user of the frame. Initialises it by default, which is
+    /// enough for descriptors whose users leave nothing in them; others forget here what was written to them.
+    ///
+    /// Nobody uses the frame meanwhile, but lookups may return its descriptor, and [`SectionStamp::section`] must answer
+    /// as ever. Source: Linux zeroes each `struct page` in `__init_single_page`, also when memory comes online again or a
+    /// device comes into a hole of boot (H-41).
+    fn reset(&self, pfn: Pfn, section: SectionNr) {
+        self.initialise(pfn, section);
     }
 
     /// What [`PageDescriptor::initialise`] makes of zero bytes, if that is the same for every frame of a section, so that
@@ -39,8 +51,9 @@ pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
 ///
 /// # Safety
 ///
-/// After [`PageDescriptor::initialise`] with a section, and of what [`PageDescriptor::initialised`] returns for it,
-/// [`SectionStamp::section`] is that section.
+/// After [`PageDescriptor::initialise`] or [`PageDescriptor::reset`] with a section, and of what
+/// [`PageDescriptor::initialised`] returns for it, [`SectionStamp::section`] is that section; and while one of the two is
+/// called with it again.
 pub unsafe trait SectionStamp: PageDescriptor {
     /// The section that the descriptor was initialised with.
     fn section(&self) -> SectionNr;
@@ -51,6 +64,23 @@ pub unsafe trait SectionStamp: PageDescriptor {
 /// Cost follows the valid frames; call it per node, or in parallel over disjoint ranges, when the machine is large.
 /// Before anybody uses the descriptors, [`initialise_fresh`](crate::initialise_fresh) is several times as fast.
 pub fn initialise<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
+    each_valid(model, frames, M::Page::initialise)
+}
+
+/// Makes the descriptor of every valid frame in `frames` as good as new, and returns how many there were.
+///
+/// For frames that get another user: what the last one wrote to their descriptors is gone afterwards
+/// ([`PageDescriptor::reset`]). Cost follows the valid frames, as for [`initialise`].
+pub fn reset<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
+    each_valid(model, frames, M::Page::reset)
+}
+
+/// Does something to the descriptor of every valid frame in `frames`, and returns how many there were.
+fn each_valid<M: MemoryModel>(
+    model: &M,
+    frames: PfnRange,
+    act: impl Fn(&M::Page, Pfn, SectionNr),
+) -> PageCount {
     let mut done = 0;
     for run in model.valid_ranges(frames) {
         // A reader per run, not for all of them: removal waits for readers, and a machine may have billions of frames.
@@ -58,7 +88,7 @@ pub fn initialise<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
         let mut pfn = run.start();
         while pfn < run.end() {
             if let Some(page) = reader.page(pfn) {
-                page.initialise(pfn, pfn.section::<M::Geometry>());
+                act(page, pfn, pfn.section::<M::Geometry>());
                 done += 1;
             }
             pfn = pfn.saturating_add(PageCount::new(1));
@@ -97,6 +127,16 @@ unsafe impl PageDescriptor for Page {
         self.section.store(section.get() as u32, Ordering::Relaxed);
     }
 
+    fn reset(&self, pfn: Pfn, section: SectionNr) {
+        let words = [&self.flags, &self.private].into_iter().chain(&self.links).chain(&self.rest);
+        // Relaxed: nobody uses the frame, and whoever hands it out next publishes these stores: the mark that makes it
+        // online (Release, which `lookup_online_with` acquires), or the allocator's or driver's own lock.
+        words.for_each(|word| word.store(0, Ordering::Relaxed));
+        self.references.store(0, Ordering::Relaxed);
+        // Not zeroed first: readers may ask for the section of what a lookup returned.
+        self.initialise(pfn, section);
+    }
+
     fn initialised(section: SectionNr) -> Option<Self> {
         let zero = || AtomicU64::new(0);
         Some(Self {
@@ -111,12 +151,57 @@ unsafe impl PageDescriptor for Page {
     }
 }
 
-// SAFETY: `initialise` above stores the number that `section` loads; no geometry has more sections than 32 bits can
-// tell apart (`SectionShape::CHECK`).
+// SAFETY: `initialise` above stores the number that `section` loads, as a whole, and `reset` stores no other; no geometry
+// has more sections than 32 bits can tell apart (`SectionShape::CHECK`).
 unsafe impl SectionStamp for Page {
     #[inline]
     fn section(&self) -> SectionNr {
         // Relaxed: pairs with the store in `initialise` through whatever published the frame.
         SectionNr::new(u64::from(self.section.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(all(test, not(sparsemem_loom)))]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// All words of a page, as they are seen from outside.
+    fn words(page: &Page) -> Vec<u64> {
+        let halves = [&page.references, &page.section].map(|half| u64::from(half.load(Ordering::Relaxed)));
+        let long = [&page.flags, &page.private].into_iter().chain(&page.links).chain(&page.rest);
+        long.map(|word| word.load(Ordering::Relaxed)).chain(halves).collect()
+    }
+
+    #[test]
+    fn a_page_that_was_reset_is_new() {
+        let (pfn, section) = (Pfn::new(3 << 15), SectionNr::new(3));
+        let page = Page::initialised(section).unwrap();
+        let new = words(&page);
+        let all = [&page.flags, &page.private].into_iter().chain(&page.links).chain(&page.rest);
+        all.for_each(|word| word.store(u64::MAX, Ordering::Relaxed));
+        page.references.store(7, Ordering::Relaxed);
+        let used = words(&page);
+        page.initialise(pfn, section);
+        assert_eq!(words(&page), used, "initialising takes nothing from its user");
+        page.reset(pfn, section);
+        assert_eq!(words(&page), new);
+        assert_eq!(page.section(), section);
+    }
+
+    #[test]
+    fn who_leaves_nothing_behind_need_not_forget() {
+        struct Stamp(AtomicU64);
+
+        // SAFETY: an atomic integer: zero bytes are valid, and there is nothing to drop.
+        unsafe impl PageDescriptor for Stamp {
+            fn initialise(&self, _pfn: Pfn, section: SectionNr) {
+                self.0.store(section.get(), Ordering::Relaxed);
+            }
+        }
+
+        let stamp = Stamp(AtomicU64::new(0));
+        stamp.reset(Pfn::new(0), SectionNr::new(9));
+        assert_eq!(stamp.0.load(Ordering::Relaxed), 9);
     }
 }

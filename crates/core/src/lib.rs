@@ -69,7 +69,7 @@ pub use boot::{
 pub use control::{
     FramesError, InstallError, InstallModel, Left, MarkError, MarkModel, RetireError, RetireModel, Retired,
 };
-pub use descriptor::{Page, PageDescriptor, SectionStamp, initialise};
+pub use descriptor::{Page, PageDescriptor, SectionStamp, initialise, reset};
 pub use flags::{SECTION_FLAG_BITS, SectionFlags};
 pub use fresh::{initialise_fresh, initialise_fresh_together};
 pub use geometry::{BitWords, Geometry, SectionShape, presets};

@@ -11,6 +11,7 @@ use sparsemem_core::{
     SectionNr,
 };
 
+use crate::remove::Loss;
 use crate::{Part, Plan};
 
 /// Why memory was not added.
@@ -30,7 +31,8 @@ pub enum AddError {
     /// A section would not take its part, and another operation of the model stopped the undoing.
     #[error(
         "cannot add {frames}, stopped at section {section}: {why}; {left} is still installed ({undo}): retire it \
-         when no other operation of this model runs"
+         when no other operation of this model runs{}",
+        Loss(*lost)
     )]
     Stuck {
         /// All frames that were to be added.
@@ -43,12 +45,13 @@ pub enum AddError {
         left: PfnRange,
         /// What stopped the undoing.
         undo: RetireError,
+        /// How many metadata blocks the environment refused until then; they are lost.
+        lost: u64,
+        /// The first of them.
+        first: Option<ForeignBlock>,
     },
     /// A section would not take its part; the model is as it was, but the environment refused its own blocks.
-    #[error(
-        "cannot add {frames}, stopped at section {section}: {why}; {lost} metadata blocks were not taken back and \
-         are lost: check the provider"
-    )]
+    #[error("cannot add {frames}, stopped at section {section}: {why}{}", Loss(*lost))]
     LostBlocks {
         /// All frames that were to be added.
         frames: PfnRange,
@@ -102,7 +105,7 @@ where
             }
             Err(undo) => {
                 let left = frames.split_at(failed.frames.start()).0.split_at(part.frames.start()).1;
-                return AddError::Stuck { frames, section, why, left, undo };
+                return AddError::Stuck { frames, section, why, left, undo, lost, first };
             }
         }
     }

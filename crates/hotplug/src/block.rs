@@ -3,10 +3,13 @@
 //! # Invariants
 //!
 //! 1. A transition that is not in [`Transition`] cannot be expressed; one that is, applies only in its own state.
+//! 2. `node` is the only one of `nodes`, if there is but one.
 
 use core::fmt;
 
 use sparsemem_core::{NodeId, PageCount};
+
+use crate::nodes::Nodes;
 
 /// The number of a memory block: frame number divided by the frames of a block.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -177,9 +180,27 @@ pub struct MemoryBlock {
     pub node: Option<NodeId>,
     /// Frames at its start that hold its own memmap; no allocator gets them.
     pub memmap: PageCount,
+    pub(crate) nodes: Nodes,
 }
 
 impl MemoryBlock {
+    /// A block of one node, without a memmap of its own.
+    pub(crate) const fn new(nr: BlockNr, state: BlockState, node: NodeId) -> Self {
+        Self { nr, state, node: Some(node), memmap: PageCount::new(0), nodes: Nodes::one(node) }
+    }
+
+    /// Whether a node has memory in the block; of a block of several nodes, each of them has.
+    #[must_use]
+    pub fn has_memory_of(&self, node: NodeId) -> bool {
+        self.nodes.contains(node)
+    }
+
+    /// The same with memory of a node, which may be another; `None` if there are too many.
+    pub(crate) fn joined_by(self, node: NodeId) -> Option<Self> {
+        let nodes = self.nodes.with(node)?;
+        Some(Self { nodes, node: nodes.single(), ..self })
+    }
+
     /// Moves the block to another state.
     ///
     /// # Errors
@@ -202,7 +223,7 @@ mod tests {
     use std::string::ToString;
 
     fn block(state: BlockState) -> MemoryBlock {
-        MemoryBlock { nr: BlockNr::new(3), state, node: None, memmap: PageCount::new(0) }
+        MemoryBlock::new(BlockNr::new(3), state, NodeId::new(0))
     }
 
     #[test]

@@ -9,6 +9,7 @@ use core::iter::once;
 
 use sparsemem_core::{NodeId, PageCount, Pfn, PfnRange};
 
+use crate::nodes::Nodes;
 use crate::slots::{Change, Slots};
 use crate::{BlockNr, BlockSpan, BlockState, Full, IllegalTransition, MemoryBlock, Transition};
 
@@ -46,6 +47,18 @@ pub enum BlockError {
     SeveralNodes {
         /// The block.
         block: BlockNr,
+    },
+    /// More nodes have memory in a block than it can remember.
+    #[error(
+        "memory block {block} has memory of more than {} nodes, node {node} is one too many; choose smaller memory \
+         blocks",
+        Nodes::MOST
+    )]
+    TooManyNodes {
+        /// The block.
+        block: BlockNr,
+        /// The node that came last.
+        node: NodeId,
     },
     /// The blocks of a range belong to different nodes.
     #[error("memory block {block} is of node {other}, the first is of node {node}; switch them separately")]
@@ -135,10 +148,10 @@ impl<'a> Blocks<'a> {
         self.slots.get(self.place(nr)).filter(|block| block.nr == nr)
     }
 
-    /// Whether a node has online blocks outside `except`.
+    /// Whether a node has memory in online blocks outside `except`, be it alone in them or with other nodes.
     #[must_use]
     pub fn node_is_online(&self, node: NodeId, except: BlockSpan) -> bool {
-        let of_node = |block: &&MemoryBlock| block.node == Some(node) && !except.contains(block.nr);
+        let of_node = |block: &&MemoryBlock| block.has_memory_of(node) && !except.contains(block.nr);
         self.iter().filter(of_node).any(|block| block.state == BlockState::Online)
     }
 
@@ -148,10 +161,13 @@ impl<'a> Blocks<'a> {
     ///
     /// # Errors
     ///
-    /// [`BlockError::Full`]; nothing has changed then.
+    /// [`BlockError::Full`], [`BlockError::TooManyNodes`]; nothing has changed then.
     pub fn adopt(&mut self, span: BlockSpan, node: NodeId) -> Result<(), BlockError> {
-        let known = self.iter().filter(|block| span.contains(block.nr)).count();
-        let missing = len(span).saturating_sub(known);
+        let mut missing = len(span);
+        for block in self.iter().filter(|block| span.contains(block.nr)) {
+            joined(block, node)?;
+            missing = missing.saturating_sub(1);
+        }
         let (taken, _) = self.slots.usage();
         // Says whether there is room, and nothing else.
         let _room = self.slots.change(taken, 0, missing)?;
@@ -160,14 +176,12 @@ impl<'a> Blocks<'a> {
 
     fn adopt_one(&mut self, nr: BlockNr, node: NodeId) -> Result<(), BlockError> {
         let at = self.place(nr);
-        if let Some(block) = self.get(nr).copied() {
-            let node = block.node.filter(|known| *known == node);
-            self.slots.replace(at, MemoryBlock { node, ..block });
+        if let Some(block) = self.get(nr) {
+            let joined = joined(block, node)?;
+            self.slots.replace(at, joined);
             return Ok(());
         }
-        let (state, memmap) = (BlockState::Online, PageCount::new(0));
-        let block = MemoryBlock { nr, state, node: Some(node), memmap };
-        self.slots.change(at, 0, 1)?.commit([block]);
+        self.slots.change(at, 0, 1)?.commit([MemoryBlock::new(nr, BlockState::Online, node)]);
         Ok(())
     }
 
@@ -244,6 +258,11 @@ impl<'a> Blocks<'a> {
     }
 }
 
+/// A block that a node has memory in, too.
+fn joined(block: &MemoryBlock, node: NodeId) -> Result<MemoryBlock, BlockError> {
+    block.joined_by(node).ok_or(BlockError::TooManyNodes { block: block.nr, node })
+}
+
 /// The number of blocks as a length; too many for any slice is as good as full.
 fn len(span: BlockSpan) -> usize {
     usize::try_from(span.count()).unwrap_or(usize::MAX)
@@ -267,8 +286,9 @@ impl NewBlocks<'_> {
 
     /// Makes them, offline.
     pub(crate) fn commit(self) {
-        let (state, node, memmap) = (BlockState::Offline, Some(self.node), self.memmap);
-        self.change.commit(self.span.iter().map(|nr| MemoryBlock { nr, state, node, memmap }));
+        let (state, node, memmap) = (BlockState::Offline, self.node, self.memmap);
+        let block = |nr| MemoryBlock { memmap, ..MemoryBlock::new(nr, state, node) };
+        self.change.commit(self.span.iter().map(block));
     }
 }
 

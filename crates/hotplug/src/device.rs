@@ -1,13 +1,13 @@
 //! Memory of devices comes: in subsections, next to RAM and other devices, never online.
 
 use sparsemem_core::{
-    InstallModel, MarkError, MarkModel, MemoryModel, NodeId, PfnRange, RetireModel, SectionFlags, SectionNr,
-    initialise,
+    ForeignBlock, InstallModel, MarkError, MarkModel, MemoryModel, NodeId, PfnRange, RetireModel,
+    SectionFlags, SectionNr, reset,
 };
 
-use crate::remove::remove_frames;
+use crate::remove::{Loss, remove_frames};
 use crate::{
-    AddError, Hotplug, Kind, Merge, Part, Plan, PlanError, RemoveError, Resource, ResourceError,
+    AddError, Hotplug, Kind, Merge, Part, Plan, PlanError, RemoveError, Removed, Resource, ResourceError,
     ResourceKind, Unfinished, add,
 };
 
@@ -29,7 +29,10 @@ pub enum AddDeviceError {
     #[error(transparent)]
     Add(#[from] AddError),
     /// The model would not mark a shared section, because another operation came between.
-    #[error("cannot add {frames}: section {section} cannot be marked as shared: {why}; try again")]
+    #[error(
+        "cannot add {frames}: section {section} cannot be marked as shared: {why}; try again{}",
+        Loss(*lost)
+    )]
     Taint {
         /// The frames.
         frames: PfnRange,
@@ -41,11 +44,18 @@ pub enum AddDeviceError {
         tainted: Option<SectionNr>,
         /// What stopped the undoing; then the memory is still installed, and [`Hotplug::finish`] removes it.
         undo: Option<RemoveError>,
+        /// How many metadata blocks the environment refused in the undoing; they are lost.
+        lost: u64,
+        /// The first of them.
+        first: Option<ForeignBlock>,
     },
 }
 
 impl<M: MemoryModel> Hotplug<'_, M> {
-    /// Adds the memory of a device: its frames have initialised descriptors, and are never online.
+    /// Adds the memory of a device: its frames have new descriptors, and are never online.
+    ///
+    /// A device in a hole of an early section gets the descriptors that boot made, reset (T-09): what was written to them
+    /// before is gone. What it leaves in them stays until the next one comes, where Linux writes poison.
     ///
     /// A section in whose middle the device begins or ends is marked as shared (H-62). With an environment that has an
     /// altmap, the descriptors live in the device's own memory. Source: Linux `memremap_pages` (H-65). Differs from
@@ -69,8 +79,9 @@ impl<M: MemoryModel> Hotplug<'_, M> {
         let (range, kind, merge) = (plan.bytes(), ResourceKind::Device, Merge::Separate);
         let resource = self.resources.vacancy(Resource { range, kind, name, merge })?;
         add(self.model, env, &plan).inspect_err(|error| self.unfinished = Unfinished::of_addition(error))?;
-        initialise(self.model, frames);
         taint(self.model, env, &plan).inspect_err(|error| self.unfinished = left_by_taint(error))?;
+        // After what can fail: a hole's descriptors were there before, and what they hold is nobody's to lose.
+        reset(self.model, frames);
         resource.commit();
         Ok(())
     }
@@ -105,9 +116,13 @@ where
     M: RetireModel<E>,
 {
     let (frames, section) = (plan.frames(), failed.section);
-    let undo = remove_frames(model, env, frames).err();
+    let undone = remove_frames(model, env, frames);
+    let Removed { refused: lost, first_refused: first, .. } = match undone {
+        Ok(removed) | Err(RemoveError::Interrupted { removed, .. }) => removed,
+        Err(RemoveError::Refused { .. }) => Removed::default(),
+    };
     let tainted = newly.filter(|nr| is_tainted(model, *nr));
-    AddDeviceError::Taint { frames, section, why, tainted, undo }
+    AddDeviceError::Taint { frames, section, why, tainted, undo: undone.err(), lost, first }
 }
 
 fn is_tainted<M: MemoryModel>(model: &M, section: SectionNr) -> bool {

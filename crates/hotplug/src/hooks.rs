@@ -25,8 +25,24 @@ use crate::FramesRefused;
 /// were. Frames that hold the memmap of their own block ([`Ram::hosting`](crate::Ram::hosting)) are in no call: a range
 /// with several such blocks comes in as many calls as there are runs between. Source: Linux `online_pages` and
 /// `offline_pages`, which do the same steps (H-41, H-51, H-52).
+///
+/// # Frames that the allocator never had
+///
+/// Hotplug knows blocks and memmaps that blocks host. It does not know what boot and firmware laid into RAM: memmaps,
+/// usages and tables of sections, node data, tables of firmware. Calls contain those frames, and the allocator has two
+/// duties, without which memory is lost or overwritten:
+///
+/// - It refuses to isolate frames that it never had, unless what lies there goes with the memory block that they are
+///   in. Nobody else asks: when a block is offline, [`Hotplug::remove_memory`](crate::Hotplug::remove_memory) takes its
+///   memory away, and with it the memmap of another section, if that lies there.
+/// - Of frames that are given it leaves alone what still holds such data. A block of boot that went offline and comes
+///   back online still has its own memmap in it, and usually in the middle.
+///
+/// [`WithReserved`](crate::WithReserved) does both for any allocator. Linux knows these frames by a mark in their
+/// descriptors, and neither isolates nor frees any that has it (B-14).
 pub trait AllocatorHooks {
-    /// Gets frames, initialised but in nobody's hands, and must not hand them out yet.
+    /// Gets frames, initialised but in nobody's hands, and must not hand them out yet; those that hold data of boot or
+    /// firmware never.
     ///
     /// # Errors
     ///
@@ -36,11 +52,12 @@ pub trait AllocatorHooks {
     /// May hand isolated frames out from now on, those that are free.
     fn release(&mut self, frames: PfnRange);
 
-    /// Stops handing frames out.
+    /// Stops handing frames out. The memory may be gone soon, with all that anybody laid into it.
     ///
     /// # Errors
     ///
-    /// [`FramesRefused`] naming the frames that cannot be isolated.
+    /// [`FramesRefused`] naming the frames that cannot be isolated, among them frames that the allocator never had and
+    /// that somebody needs when their block is gone.
     fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused>;
 
     /// Moves the users of isolated frames elsewhere.
@@ -54,8 +71,30 @@ pub trait AllocatorHooks {
     fn take(&mut self, frames: PfnRange);
 }
 
+impl<H: AllocatorHooks + ?Sized> AllocatorHooks for &mut H {
+    fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        (**self).give(frames)
+    }
+
+    fn release(&mut self, frames: PfnRange) {
+        (**self).release(frames);
+    }
+
+    fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        (**self).isolate(frames)
+    }
+
+    fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        (**self).evacuate(frames)
+    }
+
+    fn take(&mut self, frames: PfnRange) {
+        (**self).take(frames);
+    }
+}
+
 /// Does something to each of some runs, or, if one of them refuses, undoes it for those before.
-fn each<H>(
+pub(crate) fn each<H>(
     hooks: &mut H,
     runs: impl Iterator<Item = PfnRange> + Clone,
     act: impl Fn(&mut H, PfnRange) -> Result<(), FramesRefused>,

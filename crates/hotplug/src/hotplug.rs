@@ -7,7 +7,9 @@
 
 use core::fmt;
 
-use sparsemem_core::{Geometry, MemoryModel, NodeId, Pfn, PfnRange, PhysRange, SectionShape};
+use sparsemem_core::{
+    Geometry, MemoryModel, NodeId, Pfn, PfnRange, PhysRange, SectionNr, SectionShape, SubsectionBits,
+};
 
 use crate::plan::bytes_of;
 use crate::{
@@ -31,6 +33,30 @@ pub struct Storage<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdoptError {
+    /// An earlier operation has to be finished first.
+    #[error(transparent)]
+    Unfinished(#[from] Unfinished),
+    /// No model of this geometry has all of the range.
+    #[error("cannot register {range}: {beyond} is beyond the last possible frame; register what lies below")]
+    BeyondMaximum {
+        /// The range that was given.
+        range: PhysRange,
+        /// The frames that no model has.
+        beyond: PfnRange,
+    },
+    /// The model does not have all of the range.
+    #[error(
+        "cannot register {range}: {frames} of section {section} is not online in the model; boot lost the section, or \
+         was told of less; register what lies around it"
+    )]
+    NotBooted {
+        /// The range that was given.
+        range: PhysRange,
+        /// The lowest section with frames that are absent or offline.
+        section: SectionNr,
+        /// The frames of the range in that section.
+        frames: PfnRange,
+    },
     /// The resources do not take it.
     #[error(transparent)]
     Resource(#[from] ResourceError),
@@ -70,15 +96,18 @@ impl<'a, M: MemoryModel> Hotplug<'a, M> {
     /// Registers a range of RAM that the model was booted with: its blocks are online.
     ///
     /// A block in which another node has memory too is of no node and stays online for ever (H-32). Borders need no
-    /// alignment; partial frames belong to the resource and to no block. Source: Linux `memory_dev_init`.
+    /// alignment; partial frames belong to the resource and to no block. Source: Linux `memory_dev_init`. Differs from
+    /// Linux: RAM that boot lost ([`BootEvent`](sparsemem_core::BootEvent)) is not registered, as it could neither be
+    /// used nor go; a block is there as soon as one of its sections is.
     ///
     /// # Errors
     ///
     /// [`AdoptError`]; nothing has changed then.
     pub fn adopt_boot(&mut self, range: PhysRange, node: NodeId) -> Result<(), AdoptError> {
+        self.check_finished()?;
         let resource = self.resources.vacancy(Ram::default().resource(range))?;
-        let all = PfnRange::new(Pfn::new(0), Pfn::new(M::Geometry::MAX_PFN)).unwrap_or_default();
-        let frames = range.whole_frames::<M::Geometry>().intersection(all);
+        let frames = range.whole_frames::<M::Geometry>();
+        check_booted(self.model, range, frames)?;
         self.blocks.adopt(touched_blocks(frames, &self.limits), node)?;
         resource.commit();
         Ok(())
@@ -184,6 +213,21 @@ impl<M: MemoryModel> fmt::Debug for Hotplug<'_, M> {
             .field("unfinished", &self.unfinished)
             .finish()
     }
+}
+
+/// Refuses frames of boot that the model does not have online.
+fn check_booted<M: MemoryModel>(model: &M, range: PhysRange, frames: PfnRange) -> Result<(), AdoptError> {
+    let (_, beyond) = frames.split_at(Pfn::new(M::Geometry::MAX_PFN));
+    if !beyond.is_empty() {
+        return Err(AdoptError::BeyondMaximum { range, beyond });
+    }
+    for (section, frames) in frames.by_section::<M::Geometry>() {
+        let wanted = SubsectionBits::touched::<M::Geometry>(frames).unwrap_or(SubsectionBits::EMPTY);
+        if !wanted.difference(model.section(section).online).is_empty() {
+            return Err(AdoptError::NotBooted { range, section, frames });
+        }
+    }
+    Ok(())
 }
 
 /// The blocks that frames lie in, also in part.

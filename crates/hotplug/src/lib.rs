@@ -26,6 +26,15 @@
 //! }
 //! ```
 //!
+//! # What boot laid into RAM
+//!
+//! Memmaps and other metadata of boot lie in RAM, often of another section, and hotplug does not know where. Whoever
+//! takes memory of boot offline asks about it: [`WithReserved`] puts the question, [`Reserved`], before any allocator, so
+//! that [`Hotplug::offline`] refuses a block with what others need, and [`Hotplug::online`] gives no frame that is not
+//! free. [`Hotplug::remove_memory`] does not ask again: what must not go must not go offline. The answers for metadata
+//! are in `sparsemem-bootmem-registration`, `Registry::first_pinned` and `Registry::next_metadata`; `removal_plan` there
+//! says in which order blocks can go.
+//!
 //! # Invariants
 //!
 //! 1. **All or nothing.** Whatever fails leaves words, bits, usages, memmaps, tables, resources, blocks and allocator as
@@ -58,11 +67,13 @@ mod device;
 mod hooks;
 mod hotplug;
 mod mark;
+mod nodes;
 mod plan;
 mod ram;
 mod reason;
 mod removal;
 mod remove;
+mod reserved;
 mod resource;
 mod resources;
 mod slots;
@@ -83,6 +94,7 @@ pub use ram::{AddMemoryError, BadName, Ram};
 pub use reason::{FramesRefused, Reason};
 pub use removal::RemovalError;
 pub use remove::{RemoveError, Removed, remove};
+pub use reserved::{Reserved, WithReserved};
 pub use resource::{Merge, Resource, ResourceError, ResourceKind};
 pub use resources::Resources;
 pub use slots::Full;

@@ -6,6 +6,8 @@
 //! 2. After that, retiring fails only if somebody else works on the same model at that moment. Then the error says
 //!    from where on to go on; what is gone cannot come back, for a section of boot is made at boot only.
 
+use core::fmt;
+
 use sparsemem_core::{
     ForeignBlock, FramesError, MemoryModel, PfnRange, RetireError, RetireModel, Retired, SectionNr,
 };
@@ -30,7 +32,8 @@ pub enum RemoveError {
     /// Another operation of the model came between.
     #[error(
         "removed {frames} only up to section {section}: {why}; remove {rest} when no other operation of this model \
-         runs"
+         runs{}",
+        Loss(removed.refused)
     )]
     Interrupted {
         /// All frames that were to be removed.
@@ -64,6 +67,20 @@ impl Removed {
         self.sections += 1;
         self.refused += retired.refused;
         self.first_refused = self.first_refused.or(retired.first_refused);
+    }
+}
+
+/// What an error says of metadata blocks that the environment refused: nothing, if there are none.
+pub(crate) struct Loss(pub(crate) u64);
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            lost => {
+                write!(f, "; {lost} metadata blocks were not taken back and are lost: check the provider")
+            }
+        }
     }
 }
 

@@ -127,19 +127,14 @@ impl<'a> Resources<'a> {
         };
         let touch = first.range.end() == next.range.start() && first.is_like(&next);
         let free = first.merge == Merge::Allowed && !first.kind.holds_others();
-        if !(touch && free && self.depth(&first) == self.depth(&next) && self.same_parent(&first, &next)) {
+        // Alike deep is in the same: what held `next` alone would begin where `first` ends, and come between the two.
+        if !(touch && free && self.depth(&first) == self.depth(&next)) {
             return false;
         }
         let Ok(range) = PhysRange::new(first.range.start(), next.range.end()) else { return false };
         self.slots.replace(at, Resource { range, ..first });
         self.slots.remove(at + 1);
         true
-    }
-
-    /// Whether every resource that holds one holds the other.
-    fn same_parent(&self, one: &Resource, other: &Resource) -> bool {
-        let mut outer = self.iter().filter(|it| it.kind.holds_others());
-        outer.all(|it| it.range.contains_range(one.range) == it.range.contains_range(other.range))
     }
 
     /// The lowest part of a range that is not of a kind.

@@ -5,7 +5,7 @@
 //! 1. Frames are marked online only while the allocator knows them; it hands them out only while they are marked.
 //! 2. On the way, each step holds a value that puts things back when it is dropped: blocks, isolation, notifiers.
 
-use sparsemem_core::{MarkModel, PfnRange, PhysRange, initialise};
+use sparsemem_core::{MarkModel, MemoryModel, PfnRange, PhysRange, initialise, reset};
 
 use crate::hooks::{Given, Isolated};
 use crate::mark::{check_switch, switch};
@@ -93,10 +93,11 @@ pub enum OfflineError {
 impl<M: MarkModel> Hotplug<'_, M> {
     /// Brings the blocks of a range online, all or none.
     ///
-    /// In order: blocks are going online; notifiers are asked; descriptors are initialised; the allocator gets the
-    /// frames; they are marked online; the allocator may hand them out; notifiers hear that it is done. Source: Linux
-    /// `online_pages` (H-41). Differs from Linux: several blocks are one operation, and when something fails only those
-    /// notifiers hear of it who had agreed (T-24).
+    /// In order: blocks are going online; notifiers are asked; descriptors are reset; the allocator gets the frames; they
+    /// are marked online; the allocator may hand them out; notifiers hear that it is done. What earlier users wrote to
+    /// descriptors is gone as soon as the notifiers agree; those of frames that hold a memmap
+    /// ([`Ram::hosting`](crate::Ram::hosting)) keep it. Source: Linux `online_pages` (H-41). Differs from Linux: several
+    /// blocks are one operation, and when something fails only those notifiers hear of it who had agreed (T-24).
     ///
     /// # Errors
     ///
@@ -112,9 +113,9 @@ impl<M: MarkModel> Hotplug<'_, M> {
         let going = self.blocks.begin(span, Direction::Online)?;
         let told = self.chain.announce(change);
         told.verdict().map_err(|why| OnlineError::Notifier { frames, why })?;
-        initialise(self.model, frames);
-        let given = Given::new(hooks, going.usable(frames, self.limits.block.frames()))
-            .map_err(|why| OnlineError::Allocator { frames, why })?;
+        let usable = going.usable(frames, self.limits.block.frames());
+        renew(self.model, frames, usable.clone());
+        let given = Given::new(hooks, usable).map_err(|why| OnlineError::Allocator { frames, why })?;
         switch(self.model, frames, Direction::Online)
             .inspect_err(|error| self.unfinished = Unfinished::of_switch(error, Direction::Online))?;
         given.release();
@@ -166,6 +167,17 @@ impl<M: MarkModel> Hotplug<'_, M> {
         going.finish();
         Ok(())
     }
+}
+
+/// Resets the descriptors of frames that an allocator gets. Those between keep what they hold and are only initialised.
+fn renew<M: MemoryModel>(model: &M, frames: PfnRange, usable: impl Iterator<Item = PfnRange>) {
+    let mut kept = frames;
+    for run in usable {
+        initialise(model, kept.split_at(run.start()).0);
+        reset(model, run);
+        kept = kept.split_at(run.end()).1;
+    }
+    initialise(model, kept);
 }
 
 /// Marks frames offline, and remembers what is left if that cannot be undone.

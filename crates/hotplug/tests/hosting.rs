@@ -60,9 +60,9 @@ fn online_in_runs<M: Model>(bench: &mut Bench<M>) {
     bench.refuses(Op::Online(all), "poisoned");
     bench.allocator.refuse = None;
     // The second run is refused when the first one was given already.
-    bench.allocator.refuse_from = Some(block(5).start());
+    (bench.allocator.refuse, bench.allocator.granted) = (Some(Call::Give), 1);
     bench.refuses(Op::Online(all), "poisoned");
-    bench.allocator.refuse_from = None;
+    bench.allocator.refuse = None;
     bench.apply(Op::Online(all)).unwrap();
     let has = |frame: u64| bench.allocator.frames().contains(&(frame, FrameState::Usable));
     for (nr, hosts) in [(4, true), (5, true), (6, false)] {

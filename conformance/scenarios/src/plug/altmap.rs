@@ -6,6 +6,7 @@ use sparsemem_core::{LeafSize, PageCount, PfnRange};
 
 use super::life::{mappings_agree, take};
 use super::refusals::refuses;
+use super::way_back::leads_back;
 use super::{Memmap, Plug, Site, Step};
 use crate::failure::{Place, expect, expect_eq};
 use crate::stage::Notes;
@@ -63,6 +64,7 @@ pub(crate) fn hosts_itself(stage: &mut Stage<'_>) -> Result<(), Failure> {
         let add = Step::AddMemory(section, Memmap::Altmap);
         take(plug, add)?;
         take(plug, Step::Online(section))?;
+        leads_back(plug, section)?;
         let in_use = plug.altmap_in_use();
         expect(in_use.get() > 0, Place::Model, "altmap in use", "the memmap", in_use)?;
         let memmap_end = section.start().get() + in_use.get();

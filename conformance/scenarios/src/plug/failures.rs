@@ -13,6 +13,7 @@ use sparsemem_core::PfnRange;
 
 use super::life::{mappings_agree, take};
 use super::plugged::NOTIFIERS;
+use super::way_back::leads_back;
 use super::{Memmap, Obstacle, Plug, Site, Snapshot, Step};
 use crate::failure::{Place, expect};
 use crate::shortage::after;
@@ -91,6 +92,9 @@ impl Sweep<'_> {
     /// to compare with.
     fn there_and_back(&mut self, step: Step) -> Result<(), Failure> {
         take(self.plug, step)?;
+        if let Step::Online(frames) | Step::AddDevice(frames, _) = step {
+            leads_back(self.plug, frames)?;
+        }
         take(self.plug, step.back())
     }
 

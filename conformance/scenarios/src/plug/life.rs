@@ -58,13 +58,28 @@ fn mark(plug: &dyn Plug, frames: PfnRange) {
 
 /// Fails unless the descriptors still have what [`mark`] wrote.
 fn is_marked(plug: &dyn Plug, frames: PfnRange) -> Result<(), Failure> {
+    words_are(plug, frames, "what was written to the descriptor", |pfn| !pfn.get())
+}
+
+/// Fails unless the descriptors have nothing of what [`mark`] wrote: their frames got a new user.
+fn is_reset(plug: &dyn Plug, frames: PfnRange) -> Result<(), Failure> {
+    words_are(plug, frames, "what the descriptor has for a new user", |_| 0)
+}
+
+/// Fails unless each border descriptor of a range has the word that it has to have.
+fn words_are(
+    plug: &dyn Plug,
+    frames: PfnRange,
+    what: &str,
+    expected: impl Fn(Pfn) -> u64,
+) -> Result<(), Failure> {
     let mut found = Vec::new();
     plug.view().read(&mut |pages| {
         found.extend(borders(frames).map(|pfn| (pfn, pages.page(pfn).map(crate::Scratch::get))));
     });
-    found.into_iter().try_for_each(|(pfn, word)| {
-        expect_eq(Place::Frame(pfn), "what was written to the descriptor", &Some(!pfn.get()), &word)
-    })
+    found
+        .into_iter()
+        .try_for_each(|(pfn, word)| expect_eq(Place::Frame(pfn), what, &Some(expected(pfn)), &word))
 }
 
 /// Fails unless a section has exactly these flags.
@@ -94,6 +109,7 @@ pub(crate) fn comes_and_goes(stage: &mut Stage<'_>) -> Result<(), Failure> {
         is_marked(plug, ram)?;
         take(plug, Step::Online(ram))?;
         are(plug, ram, Being::Online)?;
+        is_reset(plug, ram)?;
         flags_are(plug, site.fresh() + 1, ONLINE)?;
         finds_back(plug, ram)?;
         mappings_agree(plug)?;
@@ -152,7 +168,7 @@ fn says_why(plug: &dyn Plug, frame: u64, others: bool) -> Result<(), Failure> {
     expect(as_expected, Place::Frame(pfn), "reason of the lookup", "what is absent", found)
 }
 
-/// A device where a boot section has no memory.
+/// A device where a boot section has no memory: it gets the descriptors that boot made, as good as new (T-09).
 pub(crate) fn early_hole(stage: &mut Stage<'_>) -> Result<(), Failure> {
     let shape = stage.facts.shape;
     stage.plug(&mut |plug, site, notes| {
@@ -172,13 +188,18 @@ pub(crate) fn early_hole(stage: &mut Stage<'_>) -> Result<(), Failure> {
             &plug.view().lookup(hole.start()),
         )?;
         are(plug, hole, Being::Offline)?;
-        is_marked(plug, hole)?;
+        is_reset(plug, hole)?;
+        finds_back(plug, hole)?;
+        mark(plug, hole);
         let nr = shape.section_of(hole.start().get());
         let tainted = plug.view().section(SectionNr::new(nr)).flags.contains(SectionFlags::TAINT_ZONE_DEVICE);
         expect(tainted, Place::section(nr), "mark of a device beside RAM", "set", tainted)?;
         take(plug, Step::RemoveDevice(hole, Memmap::Ram))?;
         are(plug, hole, Being::Offline)?;
-        is_marked(plug, hole)?;
+        // What one device left is nothing to the next.
+        take(plug, Step::AddDevice(hole, Memmap::Ram))?;
+        is_reset(plug, hole)?;
+        take(plug, Step::RemoveDevice(hole, Memmap::Ram))?;
         // The mark stays until the section goes (H-62); everything else is as before.
         let mut expected = before;
         let same = expected.sections.iter_mut().filter(|(section, _)| *section == nr);

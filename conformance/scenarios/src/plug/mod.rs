@@ -19,8 +19,9 @@ pub(crate) mod refusals;
 mod site;
 mod snapshot;
 mod step;
+mod way_back;
 
-use sparsemem_core::{PageCount, PfnRange};
+use sparsemem_core::{PageCount, Pfn, PfnRange};
 
 use crate::{View, World};
 
@@ -53,6 +54,10 @@ pub trait Plug {
 
     /// Everything that can be seen of the sections `watched` and of all tables.
     fn snapshot(&self, watched: &[u64]) -> Snapshot;
+
+    /// The frame that the model finds from the descriptor of `pfn`, which has to be initialised already: unlike
+    /// [`View::pfn_of`], this initialises nothing. `None` if the frame is not valid, or nobody did.
+    fn frame_of(&self, pfn: Pfn) -> Option<Pfn>;
 
     /// Frames of the device's altmap that blocks lie in.
     fn altmap_in_use(&self) -> PageCount;

@@ -30,8 +30,10 @@ pub enum Obstacle {
 pub enum Hands {
     /// It may hand them out.
     Usable,
-    /// It keeps them.
+    /// It keeps them, perhaps in use.
     Isolated,
+    /// It keeps them, free.
+    Free,
 }
 
 /// A page allocator that knows ranges as it got them.
@@ -66,13 +68,14 @@ impl Allocator {
         }
     }
 
-    fn change(&mut self, frames: PfnRange, from: Option<Hands>, to: Option<Hands>) {
+    fn change(&mut self, frames: PfnRange, from: &[Option<Hands>], to: Option<Hands>) {
         let was = match to {
             Some(hands) => self.ranges.insert(key(frames), hands),
             None => self.ranges.remove(&key(frames)),
         };
-        if was != from {
-            self.surprise = Some(format!("frames {frames} were {was:?} and not {from:?} before {to:?}"));
+        if !from.contains(&was) {
+            self.surprise =
+                Some(format!("frames {frames} were {was:?} and not one of {from:?} before {to:?}"));
         }
     }
 }
@@ -80,26 +83,28 @@ impl Allocator {
 impl AllocatorHooks for Allocator {
     fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
         self.refuses(Obstacle::Give, frames)?;
-        self.change(frames, None, Some(Hands::Isolated));
+        self.change(frames, &[None], Some(Hands::Free));
         Ok(())
     }
 
     fn release(&mut self, frames: PfnRange) {
-        self.change(frames, Some(Hands::Isolated), Some(Hands::Usable));
+        self.change(frames, &[Some(Hands::Isolated), Some(Hands::Free)], Some(Hands::Usable));
     }
 
     fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
         self.refuses(Obstacle::Isolate, frames)?;
-        self.change(frames, Some(Hands::Usable), Some(Hands::Isolated));
+        self.change(frames, &[Some(Hands::Usable)], Some(Hands::Isolated));
         Ok(())
     }
 
     fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        self.refuses(Obstacle::Evacuate, frames)
+        self.refuses(Obstacle::Evacuate, frames)?;
+        self.change(frames, &[Some(Hands::Isolated)], Some(Hands::Free));
+        Ok(())
     }
 
     fn take(&mut self, frames: PfnRange) {
-        self.change(frames, Some(Hands::Isolated), None);
+        self.change(frames, &[Some(Hands::Free)], None);
     }
 }
 

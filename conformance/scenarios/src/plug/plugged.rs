@@ -9,7 +9,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use sparsemem_core::{
-    InstallModel, MarkModel, MemoryModel, MemoryRange, NodeId, PageCount, PfnRange, PhysAddr, PhysRange,
+    InstallModel, MarkModel, MemoryModel, MemoryRange, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange,
     RetireModel, SectionNr,
 };
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram, RemovalError, Removed, Resource, Storage};
@@ -21,7 +21,7 @@ use crate::failure::Place;
 use crate::spare::DeviceAltmap;
 use crate::subject::Complete;
 use crate::view::Parts;
-use crate::{Failure, Scratch, Spare, Surroundings, View, World, range};
+use crate::{Failure, Scratch, Spare, Surroundings, View, World, range, unchecked};
 
 /// Room in the tables beside what boot needs.
 const ROOM: usize = 32;
@@ -265,6 +265,10 @@ where
             altmap: self.altmap_in_use(),
             surprise: self.surprise(),
         }
+    }
+
+    fn frame_of(&self, pfn: Pfn) -> Option<Pfn> {
+        unchecked::frame_of_initialised(self.model, pfn)
     }
 
     fn altmap_in_use(&self) -> PageCount {

@@ -1,6 +1,7 @@
 //! Memory blocks that come, go, and are on their way.
 
 use super::*;
+use std::string::ToString;
 use std::vec::Vec;
 
 const NODE: NodeId = NodeId::new(0);
@@ -82,4 +83,31 @@ fn blocks_of_different_nodes_go_separately() {
     let (block, other) = (BlockNr::new(1), NodeId::new(1));
     let differ = BlockError::NodesDiffer { block, node: NODE, other };
     assert_eq!(blocks.begin(span(0, 2), Direction::Online).err(), Some(differ));
+}
+
+#[test]
+fn each_node_of_a_shared_block_is_online() {
+    let [first, second, third] = [0, 1, 2].map(NodeId::new);
+    let mut memory = [None; 3];
+    let mut blocks = Blocks::new(&mut memory);
+    blocks.adopt(span(0, 2), first).unwrap();
+    blocks.adopt(span(1, 1), second).unwrap();
+    blocks.vacancy(span(2, 1), second).unwrap().commit();
+    assert_eq!(blocks.get(BlockNr::new(1)).map(|it| (it.node, it.has_memory_of(second))), Some((None, true)));
+    assert!(blocks.node_is_online(first, span(0, 1)) && blocks.node_is_online(second, span(2, 1)));
+    assert!(!blocks.node_is_online(second, span(1, 1)) && !blocks.node_is_online(third, span(2, 1)));
+}
+
+#[test]
+fn a_node_too_many_is_named_and_changes_nothing() {
+    let mut memory = [None; 2];
+    let mut blocks = Blocks::new(&mut memory);
+    let most = u32::try_from(Nodes::MOST).unwrap();
+    (0..most).for_each(|nr| blocks.adopt(span(1, 1), NodeId::new(nr)).unwrap());
+    let (block, node) = (BlockNr::new(1), NodeId::new(most));
+    let error = blocks.adopt(span(0, 2), node).unwrap_err();
+    assert_eq!(error, BlockError::TooManyNodes { block, node });
+    let words = "memory block 1 has memory of more than 8 nodes, node 8 is one too many; choose smaller memory blocks";
+    assert_eq!(error.to_string(), words);
+    assert!(blocks.get(BlockNr::new(0)).is_none() && !blocks.node_is_online(node, span(0, 1)));
 }

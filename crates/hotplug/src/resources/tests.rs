@@ -141,3 +141,16 @@ fn neighbours_in_different_windows_do_not_merge() {
     tree.release(range(20, 30), ResourceKind::SystemRam).unwrap();
     assert_eq!(ranges(&tree), [(10, 20), (15, 20)]);
 }
+
+#[test]
+fn neighbours_in_one_window_merge_and_in_two_of_equal_depth_do_not() {
+    let mut slots = [None; 6];
+    let mut tree = Resources::new(&mut slots);
+    tree.request(of(ResourceKind::Window, 10, 30)).unwrap();
+    tree.request(of(ResourceKind::Window, 30, 50)).unwrap();
+    for resource in [ram(10, 20), ram(20, 30), ram(30, 40)] {
+        tree.request(resource).unwrap();
+    }
+    assert!(tree.merge(range(20, 30)) && !tree.merge(range(30, 40)));
+    assert_eq!(ranges(&tree), [(10, 30), (10, 30), (30, 50), (30, 40)]);
+}

@@ -1,0 +1,264 @@
+//! A booted machine whose metadata is registered, with hotplug and a page allocator that never had those frames.
+
+use std::alloc::Layout;
+
+use sparsemem_bootmem_registration::{
+    DescriptorTags, Disposition, PageRun, PageUse, PieceSlot, Registry, SectionMetadata, SectionSlot, Storage,
+};
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{
+    Block, BootModel, ByteLen, ForeignBlock, MarkModel, MemoryModel, MemoryRange, MetadataMemory, NodeId,
+    OutOfMemory, Page, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, Rejected, RetireModel, SectionNr,
+    forward_to_field,
+};
+use sparsemem_hotplug::{
+    Hotplug, Limits, OfflineError, OnlineError, Reserved, Storage as HotplugStorage, WithReserved,
+};
+use sparsemem_machine::{Machine, MachineConfig};
+use sparsemem_usage_map::SectionUsage;
+
+use crate::frames::{Frames, pages};
+
+pub type Reg<M> = Registry<'static, X86_64, DescriptorTags<'static, M>>;
+
+const NODE: NodeId = NodeId::new(0);
+
+/// What the tests need of a model.
+pub trait Model:
+    BootModel<World<Self>>
+    + RetireModel<World<Self>>
+    + MarkModel
+    + MemoryModel<Geometry = X86_64, Page = Page>
+    + Sized
+    + 'static
+{
+}
+
+impl<M> Model for M where
+    M: BootModel<World<M>>
+        + RetireModel<World<M>>
+        + MarkModel
+        + MemoryModel<Geometry = X86_64, Page = Page>
+        + 'static
+{
+}
+
+pub fn section(nr: u64) -> PfnRange {
+    SectionNr::new(nr).frames::<X86_64>().unwrap()
+}
+
+/// Frames of the sections from `first` up to, not including, `end`.
+pub fn sections(first: u64, end: u64) -> PfnRange {
+    PfnRange::new(section(first).start(), section(end).start()).unwrap()
+}
+
+fn bytes_of(frames: PfnRange) -> PhysRange {
+    let address = |pfn: Pfn| PhysAddr::new(pfn.get() << 12);
+    PhysRange::new(address(frames.start()), address(frames.end())).unwrap()
+}
+
+/// A machine with sections 0 and 1, and room for a virtual memmap. Section 0 has the boot allocator's node.
+pub fn machine() -> Machine {
+    let config = MachineConfig::new()
+        .memory(bytes_of(section(0)), NODE)
+        .memory(bytes_of(section(1)), NodeId::new(1))
+        .vmemmap_bytes(1 << 30);
+    Machine::new(&config).unwrap()
+}
+
+/// The machine as the models' environment. At boot it notes what is allocated; later it asks the registry.
+pub struct World<M: 'static> {
+    machine: Machine,
+    registry: Option<Reg<M>>,
+    /// In order of sections.
+    memmaps: Vec<PhysRange>,
+    usages: Vec<PhysRange>,
+    tables: Vec<PhysRange>,
+    /// What removals left for the page allocator.
+    freed: Vec<PfnRange>,
+    /// Blocks of boot that models gave back. Their pages go their own ways.
+    given_back: Vec<Block>,
+}
+
+// SAFETY: the machine's memory stays where it is wherever the machine goes.
+forward_to_field!(unsafe impl [M: Sync] PhysMap for World<M> => machine);
+// SAFETY: as above.
+forward_to_field!(unsafe impl [M: Sync] AddressSpace for World<M> => machine);
+
+fn block_bytes(block: &Block) -> PhysRange {
+    PhysRange::from_start_count(block.phys(), ByteLen::new(block.layout().size() as u64)).unwrap()
+}
+
+fn note_freed(freed: &mut Vec<PfnRange>, run: PageRun) {
+    if run.is_free() {
+        freed.push(run.pages);
+    }
+}
+
+// SAFETY: the machine's own blocks; those of boot that come back are kept and not used again.
+unsafe impl<M: MemoryModel<Page = Page>> MetadataMemory for World<M> {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        let block = self.machine.alloc_zeroed(layout, node)?;
+        let usage = layout == Layout::new::<SectionUsage<X86_64>>();
+        let notes = if usage { &mut self.usages } else { &mut self.tables };
+        notes.push(block_bytes(&block));
+        Ok(block)
+    }
+
+    fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        let block = self.machine.alloc_memmap(layout, node)?;
+        self.memmaps.push(block_bytes(&block));
+        Ok(block)
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        let Self { machine, registry, freed, .. } = self;
+        let Some(registry) = registry else { return machine.free(block) };
+        match registry.release_block(&block, &mut |run| note_freed(freed, run)).unwrap() {
+            Disposition::NotRegistered => machine.free(block),
+            _ => {
+                self.given_back.push(block);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What hotplug asks, answered by the registry: all that a kernel writes to join the two.
+struct Metadata<'r, M: 'static> {
+    registry: &'r Reg<M>,
+    block: PageCount,
+}
+
+impl<M: Model> Reserved for Metadata<'_, M> {
+    fn pinned(&self, frames: PfnRange) -> Option<PfnRange> {
+        self.registry.first_pinned(frames, self.block).map(|pinned| pinned.pages)
+    }
+
+    fn next_reserved(&self, frames: PfnRange) -> Option<PfnRange> {
+        self.registry.next_metadata(frames)
+    }
+}
+
+type Hooks<'b, M> = WithReserved<&'b mut Frames, Metadata<'b, M>>;
+
+/// Sections 0 and 1, with all metadata in section 0.
+pub struct Bench<M: Model> {
+    pub model: &'static M,
+    pub hotplug: Hotplug<'static, M>,
+    pub allocator: Frames,
+    world: World<M>,
+}
+
+impl<M: Model> Bench<M> {
+    /// Boots, registers, and gives the allocator what is left.
+    pub fn boot(model: Box<M>, machine: Machine, limits: Limits<X86_64>) -> Self {
+        let model: &'static M = Box::leak(model);
+        let (memmaps, usages, tables) = (vec![], vec![], vec![]);
+        let (freed, given_back) = (vec![], vec![]);
+        let mut world = World { machine, registry: None, memmaps, usages, tables, freed, given_back };
+        let memory = [0, 1].map(|nr| MemoryRange { frames: section(nr), node: NODE });
+        model.boot(&mut world, memory.into_iter(), &mut |event| panic!("{event:?}")).unwrap();
+        world.machine.finish_boot();
+        world.register(model);
+
+        let storage = HotplugStorage {
+            blocks: Box::leak(vec![None; 4].into()),
+            notifiers: &mut [],
+            resources: Box::leak(vec![None; 8].into()),
+        };
+        let mut hotplug = Hotplug::new(model, limits, storage);
+        hotplug.adopt_boot(bytes_of(sections(0, 2)), NODE).unwrap();
+        let mut bench = Self { model, hotplug, allocator: Frames::default(), world };
+        bench.fill_allocator();
+        bench.check();
+        bench
+    }
+
+    /// What boot left over: every page that no piece touches, asked one by one.
+    fn fill_allocator(&mut self) {
+        let Self { allocator, world, .. } = self;
+        let registry = world.registry.as_ref().unwrap();
+        let free = |page: &Pfn| registry.page_use(*page) == PageUse::NotRegistered;
+        for page in pages(sections(0, 2)).map(Pfn::new).filter(free) {
+            allocator.boot(PfnRange::from_start_count(page, PageCount::new(1)).unwrap());
+        }
+    }
+
+    pub fn registry(&self) -> &Reg<M> {
+        self.world.registry.as_ref().unwrap()
+    }
+
+    fn hooks(&mut self) -> (Hooks<'_, M>, &mut Hotplug<'static, M>) {
+        let Self { hotplug, allocator, world, .. } = self;
+        let block = hotplug.limits().block.frames();
+        let registry = world.registry.as_ref().unwrap();
+        (WithReserved::new(allocator, Metadata { registry, block }), hotplug)
+    }
+
+    pub fn offline(&mut self, frames: PfnRange) -> Result<(), OfflineError> {
+        let (mut hooks, hotplug) = self.hooks();
+        let result = hotplug.offline(&mut hooks, frames);
+        self.check();
+        result
+    }
+
+    /// Brings frames online, and writes their tags anew.
+    pub fn online(&mut self, frames: PfnRange) -> Result<(), OnlineError> {
+        let (mut hooks, hotplug) = self.hooks();
+        hotplug.online(&mut hooks, frames)?;
+        let registry = self.world.registry.as_mut().unwrap();
+        assert_eq!(registry.restore_tags(frames).get(), 0);
+        self.check();
+        Ok(())
+    }
+
+    /// Removes frames that are offline, forgets their sections in this order, and hands what became free to the
+    /// allocator: what does not leave itself. Answers with how many pages that were.
+    pub fn remove(&mut self, frames: PfnRange, order: &[u64]) -> usize {
+        let Self { hotplug, allocator, world, .. } = self;
+        assert_eq!(hotplug.remove_memory(world, frames).unwrap().refused, 0);
+        let World { registry, freed, .. } = world;
+        let registry = registry.as_mut().unwrap();
+        for nr in order {
+            let released = registry.release_section(SectionNr::new(*nr), &mut |run| note_freed(freed, run));
+            assert_eq!(released.unwrap().untagged.get(), 0);
+        }
+        let mut count = 0;
+        for run in freed.drain(..).filter(|run| !frames.contains_range(*run)) {
+            allocator.boot(run);
+            count += pages(run).count();
+        }
+        self.check();
+        count
+    }
+
+    /// No frame that the allocator knows holds metadata, and each is valid.
+    fn check(&self) {
+        for piece in self.registry().pieces() {
+            let mut known = pages(piece.pages::<X86_64>()).filter(|page| self.allocator.knows(*page));
+            assert_eq!(known.next(), None, "a page of {piece:?} is the allocator's");
+        }
+        let gone = self.allocator.known().find(|page| !self.model.is_valid(*page));
+        assert_eq!(gone, None, "the allocator has a frame that is not there");
+    }
+}
+
+impl<M: Model> World<M> {
+    /// Registers what boot noted.
+    fn register(&mut self, model: &'static M) {
+        let storage = Storage {
+            sections: Box::leak(vec![SectionSlot::EMPTY; 4].into()),
+            pieces: Box::leak(vec![PieceSlot::EMPTY; 32].into()),
+        };
+        let mut registry = Registry::new(DescriptorTags::new(model), storage);
+        assert_eq!((self.memmaps.len(), self.usages.len()), (2, 2));
+        for (nr, (memmap, usage)) in (0..).zip(self.memmaps.iter().zip(&self.usages)) {
+            let metadata = SectionMetadata { memmap: &[*memmap], usage: &[*usage], tables: &self.tables };
+            registry.register_section(SectionNr::new(nr), NODE, metadata).unwrap();
+        }
+        let pieces = registry.pieces();
+        pieces.for_each(|piece| assert!(section(0).contains_range(piece.pages::<X86_64>()), "{piece:?}"));
+        self.registry = Some(registry);
+    }
+}

@@ -1,0 +1,166 @@
+//! What earlier users of frames wrote to their descriptors is gone when the frames get another user, and only then.
+
+mod common;
+
+use std::any::Any;
+use std::sync::atomic::Ordering;
+
+use common::people::TestAllocator;
+use common::{Bench, Model, NODE, Op, Scenario, Start, on_every_model, sections, subsections};
+use sparsemem_core::presets::{Tiny, X86_64};
+use sparsemem_core::{MemoryModel, Page, PageCount, Pfn, PfnRange, SectionShape, SectionStamp};
+use sparsemem_hotplug::{AllocatorHooks, BlockSize, FramesRefused, Limits, Ram};
+
+/// Visits the descriptors of the first and the last frame.
+fn each_border(model: &impl MemoryModel, frames: PfnRange, visit: impl Fn(Pfn, &Page)) {
+    let reader = model.read();
+    for frame in [frames.start().get(), frames.end().get() - 1].map(Pfn::new) {
+        let page: &dyn Any = reader.page(frame).unwrap();
+        visit(frame, page.downcast_ref().unwrap());
+    }
+}
+
+/// Writes what a user of the frames might.
+fn use_frames(model: &impl MemoryModel, frames: PfnRange) {
+    each_border(model, frames, |pfn, page| {
+        page.flags.store(1 << 7, Ordering::Relaxed);
+        page.references.store(7, Ordering::Relaxed);
+        page.private.store(!pfn.get(), Ordering::Relaxed);
+        page.links.iter().for_each(|link| link.store(pfn.get() + 1, Ordering::Relaxed));
+    });
+}
+
+/// Flags, references, the owner's word and the links.
+fn words(page: &Page) -> [u64; 5] {
+    let [next, previous] = page.links.each_ref().map(|link| link.load(Ordering::Relaxed));
+    let flags = page.flags.load(Ordering::Relaxed);
+    let references = u64::from(page.references.load(Ordering::Relaxed));
+    [flags, references, page.private.load(Ordering::Relaxed), next, previous]
+}
+
+fn are_used<M: MemoryModel>(model: &M, frames: PfnRange) {
+    each_border(model, frames, |pfn, page| {
+        assert_eq!(words(page), [1 << 7, 7, !pfn.get(), pfn.get() + 1, pfn.get() + 1], "{pfn}");
+    });
+}
+
+fn are_new<M: MemoryModel>(model: &M, frames: PfnRange) {
+    each_border(model, frames, |pfn, page| {
+        assert_eq!(words(page), [0; 5], "{pfn}");
+        assert_eq!(page.section(), pfn.section::<M::Geometry>());
+    });
+}
+
+struct Traces;
+
+impl Scenario for Traces {
+    fn run<M: Model>(&self, start: Start<M>) {
+        let subs = u64::from(M::Geometry::SUBSECTIONS_PER_SECTION);
+        let early = [sections::<M::Geometry>(0, 2), subsections::<M::Geometry>(2, 0, subs / 2)];
+        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &early);
+        bench.apply(Op::AddMemory(sections::<M::Geometry>(4, 1))).unwrap();
+        bench.apply(Op::Online(sections::<M::Geometry>(4, 1))).unwrap();
+        for block in [1, 4] {
+            goes_and_comes(&mut bench, sections::<M::Geometry>(block, 1));
+        }
+        hole(&mut bench, subsections::<M::Geometry>(2, subs / 2, subs - subs / 2));
+    }
+}
+
+/// RAM goes offline and comes back; its neighbour stays as it is.
+fn goes_and_comes<M: Model>(bench: &mut Bench<M>, ram: PfnRange) {
+    let other = sections::<M::Geometry>(0, 1);
+    use_frames(bench.model, ram);
+    use_frames(bench.model, other);
+    bench.apply(Op::Offline(ram)).unwrap();
+    are_used(bench.model, ram);
+    bench.notifiers[2].refuse.set(true);
+    bench.refuses(Op::Online(ram), "not now");
+    bench.notifiers[2].refuse.set(false);
+    are_used(bench.model, ram);
+    bench.apply(Op::Online(ram)).unwrap();
+    are_new(bench.model, ram);
+    are_used(bench.model, other);
+}
+
+/// Devices come into a hole of boot, one after the other; one that does not come leaves it as it is.
+fn hole<M: Model>(bench: &mut Bench<M>, hole: PfnRange) {
+    for _ in 0..2 {
+        use_frames(bench.model, hole);
+        // It is installed, and cannot be marked.
+        bench.model.busy_after(1, 1);
+        bench.refuses(Op::AddDevice(hole), "another operation of this model");
+        bench.model.heal();
+        are_used(bench.model, hole);
+        bench.apply(Op::AddDevice(hole)).unwrap();
+        are_new(bench.model, hole);
+        use_frames(bench.model, hole);
+        bench.apply(Op::RemoveDevice(hole)).unwrap();
+    }
+}
+
+#[test]
+fn frames_that_come_again_are_new() {
+    on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&Traces);
+    on_every_model::<X86_64, { X86_64::NR_SECTIONS_LEN }, { X86_64::NR_ROOTS_LEN }>(&Traces);
+}
+
+/// An allocator that writes to the descriptors of the frames that it is given, as those with lists in them do.
+struct Writes<'m, M> {
+    model: &'m M,
+    inner: TestAllocator,
+}
+
+impl<M: MemoryModel> AllocatorHooks for Writes<'_, M> {
+    fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        are_new(self.model, frames);
+        use_frames(self.model, frames);
+        self.inner.give(frames)
+    }
+
+    fn release(&mut self, frames: PfnRange) {
+        self.inner.release(frames);
+    }
+
+    fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        self.inner.isolate(frames)
+    }
+
+    fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        self.inner.evacuate(frames)
+    }
+
+    fn take(&mut self, frames: PfnRange) {
+        self.inner.take(frames);
+    }
+}
+
+/// Blocks that host their memmaps and one that does not come, go and come again: what the memmap's frames hold stays.
+struct Hosted;
+
+impl Scenario for Hosted {
+    fn run<M: Model>(&self, start: Start<M>) {
+        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[]);
+        let memmap = PageCount::new(M::Geometry::PAGES_PER_SUBSECTION);
+        for (block, memmap) in [(4, memmap), (5, memmap), (6, PageCount::new(0))] {
+            let (frames, ram) = (sections::<M::Geometry>(block, 1), Ram::default().hosting(memmap));
+            bench.hotplug.add_memory(&mut bench.machine, frames, NODE, ram).unwrap();
+        }
+        let all = sections::<M::Geometry>(4, 3);
+        let heads = [4, 5].map(|block| subsections::<M::Geometry>(block, 0, 1));
+        heads.iter().for_each(|head| use_frames(bench.model, *head));
+        let inner = TestAllocator::new(M::Geometry::PAGES_PER_SUBSECTION);
+        let mut allocator = Writes { model: bench.model, inner };
+        for _ in 0..2 {
+            bench.hotplug.online(&mut allocator, all).unwrap();
+            heads.iter().for_each(|head| are_used(bench.model, *head));
+            bench.hotplug.offline(&mut allocator, all).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_allocator_gets_new_frames_and_memmaps_keep_what_they_hold() {
+    on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&Hosted);
+    on_every_model::<X86_64, { X86_64::NR_SECTIONS_LEN }, { X86_64::NR_ROOTS_LEN }>(&Hosted);
+}

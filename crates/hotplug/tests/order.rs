@@ -1,0 +1,210 @@
+//! Who is asked and told what, in one order over allocator and notifiers, and how the frames look at each moment: when
+//! memory goes online and offline, and for everybody who can refuse, at each of his calls.
+//!
+//! The allocator gets two runs, so that what is done for one of them only is seen. Source: H-41, H-42, H-50 to H-53.
+
+mod common;
+
+use std::any::Any;
+use std::rc::Rc;
+
+use common::people::{Call, Event, Log, Look, Word};
+use common::{Bench, Model, NODE, Op, Scenario, Start, on_every_model, sections};
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{
+    MemoryModel, Page, PageCount, PageDescriptor, Pfn, PfnRange, SectionNr, SectionShape, SectionStamp,
+};
+use sparsemem_hotplug::{BlockSize, Limits, Ram};
+
+/// The notifiers, in the order in which they are told.
+const NAMES: [&str; 3] = ["first", "second", "third"];
+/// The memory blocks, a section each.
+const BLOCKS: [u64; 3] = [4, 5, 6];
+/// Frames that hold the memmap of a block.
+const MEMMAP: PageCount = PageCount::new(512);
+
+/// Three blocks, of which the first and the last host their memmap.
+fn all() -> PfnRange {
+    sections::<X86_64>(BLOCKS[0], 3)
+}
+
+/// What the allocator gets of them.
+fn runs() -> [PfnRange; 2] {
+    let [first, _, last] = BLOCKS.map(|nr| sections::<X86_64>(nr, 1));
+    let run = |from: PfnRange, to: Pfn| PfnRange::new(from.start().saturating_add(MEMMAP), to).unwrap();
+    [run(first, last.start()), run(last, last.end())]
+}
+
+/// Events, and how the frames look meanwhile.
+type Story = Vec<(Event, Look)>;
+
+fn calls(call: Call, look: Look) -> Story {
+    runs().map(|run| (Event::Does(call, run), look)).to_vec()
+}
+
+/// Calls for each run until the one of this number is refused.
+fn refused(call: Call, nth: usize, look: Look) -> Story {
+    let mut story = calls(call, look)[..nth].to_vec();
+    story.push((Event::Refuses(call, runs()[nth]), look));
+    story
+}
+
+/// The first so many notifiers hear something.
+fn hear(word: Word, count: usize, look: Look) -> Story {
+    NAMES.iter().take(count).map(|name| (Event::Hears(name, word), look)).collect()
+}
+
+/// Notifiers agree until the one of this number refuses.
+fn disagree(nth: usize, look: Look) -> Story {
+    [hear(Word::Going, nth, look), vec![(Event::Hears(NAMES[nth], Word::Refused), look)]].concat()
+}
+
+/// How the first and last frames of the blocks look.
+fn look<M: MemoryModel>(model: &M) -> Look {
+    let reader = model.read();
+    let borders =
+        BLOCKS.map(|nr| sections::<X86_64>(nr, 1)).map(|it| [it.start(), Pfn::new(it.end().get() - 1)]);
+    let mut looks = borders.into_iter().flatten().map(|pfn| {
+        let page: &dyn Any = reader.page(pfn).unwrap();
+        let stamp = page.downcast_ref::<Page>().unwrap().section();
+        match (stamp == pfn.section::<X86_64>(), reader.online_page(pfn).is_some()) {
+            (true, true) => Look::Online,
+            (true, false) => Look::Offline,
+            (false, false) => Look::Blank,
+            (false, true) => panic!("frame {pfn} is online and not initialised"),
+        }
+    });
+    let first = looks.next().unwrap();
+    if looks.all(|it| it == first) { first } else { Look::Mixed }
+}
+
+/// A bench, and what is written down on it.
+struct Trial<M: Model> {
+    bench: Bench<M>,
+    log: Rc<Log>,
+}
+
+impl<M: Model> Trial<M> {
+    fn new(start: Start<M>) -> Self {
+        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[sections::<X86_64>(0, 1)]);
+        for (nr, memmap) in BLOCKS.into_iter().zip([MEMMAP, PageCount::new(0), MEMMAP]) {
+            let (frames, ram) = (sections::<X86_64>(nr, 1), Ram::default().hosting(memmap));
+            bench.hotplug.add_memory(&mut bench.machine, frames, NODE, ram).unwrap();
+        }
+        let model = bench.model;
+        let log = Log::shared(move || look(model), &mut bench.allocator, &bench.notifiers);
+        Self { bench, log }
+    }
+
+    /// Makes the descriptors what they were before anybody initialised them.
+    fn blank(&self) {
+        let reader = self.bench.model.read();
+        let frames = (all().start().get()..all().end().get()).map(Pfn::new);
+        frames.for_each(|pfn| reader.page(pfn).unwrap().initialise(pfn, SectionNr::new(0)));
+    }
+
+    /// An operation is refused and changes nothing, and what happens meanwhile is exactly `story`.
+    fn refuses(&mut self, op: Op, words: &str, story: &[Story]) {
+        self.log.take();
+        self.bench.refuses(op, words);
+        assert_eq!(self.log.take(), story.concat(), "{op:?} that is refused");
+    }
+
+    fn succeeds(&mut self, op: Op, story: &[Story]) {
+        self.log.take();
+        self.bench.apply(op).unwrap();
+        assert_eq!(self.log.take(), story.concat(), "{op:?}");
+    }
+
+    fn notifier_refuses(&mut self, nth: usize, op: Op, story: &[Story]) {
+        self.bench.notifiers[nth].refuse.set(true);
+        self.refuses(op, "not now", story);
+        self.bench.notifiers[nth].refuse.set(false);
+    }
+
+    fn allocator_refuses(&mut self, call: Call, nth: usize, op: Op, story: &[Story]) {
+        (self.bench.allocator.refuse, self.bench.allocator.granted) = (Some(call), nth as u64);
+        self.refuses(op, "poisoned", story);
+        self.bench.allocator.refuse = None;
+    }
+
+    /// The model is busy when the section of this number is to be marked.
+    fn model_refuses(&mut self, nth: usize, op: Op, story: &[Story]) {
+        self.bench.model.busy_after(nth as u64, 1);
+        self.refuses(op, "another operation", story);
+        self.bench.model.heal();
+    }
+
+    fn online(&mut self) {
+        let op = Op::Online(all());
+        for nth in 0..NAMES.len() {
+            self.blank();
+            let cancelled = hear(Word::Cancelled, nth, Look::Blank);
+            self.notifier_refuses(nth, op, &[disagree(nth, Look::Blank), cancelled]);
+        }
+        let agree = hear(Word::Going, 3, Look::Blank);
+        let cancelled = hear(Word::Cancelled, 3, Look::Offline);
+        for nth in 0..runs().len() {
+            self.blank();
+            let given = refused(Call::Give, nth, Look::Offline);
+            let taken = calls(Call::Take, Look::Offline)[..nth].to_vec();
+            self.allocator_refuses(Call::Give, nth, op, &[agree.clone(), given, taken, cancelled.clone()]);
+        }
+        let given = calls(Call::Give, Look::Offline);
+        for nth in 0..BLOCKS.len() {
+            self.blank();
+            let taken = calls(Call::Take, Look::Offline);
+            self.model_refuses(nth, op, &[agree.clone(), given.clone(), taken, cancelled.clone()]);
+        }
+        self.blank();
+        let (released, done) = (calls(Call::Release, Look::Online), hear(Word::Done, 3, Look::Online));
+        self.succeeds(op, &[agree, given, released, done]);
+    }
+
+    fn offline(&mut self) {
+        let op = Op::Offline(all());
+        for nth in 0..runs().len() {
+            let released = calls(Call::Release, Look::Online)[..nth].to_vec();
+            self.allocator_refuses(
+                Call::Isolate,
+                nth,
+                op,
+                &[refused(Call::Isolate, nth, Look::Online), released],
+            );
+        }
+        let isolated = calls(Call::Isolate, Look::Online);
+        // Isolation ends before those who agreed hear of it.
+        let back = |agreed| {
+            [calls(Call::Release, Look::Online), hear(Word::Cancelled, agreed, Look::Online)].concat()
+        };
+        for nth in 0..NAMES.len() {
+            self.notifier_refuses(nth, op, &[isolated.clone(), disagree(nth, Look::Online), back(nth)]);
+        }
+        let agreed = [isolated, hear(Word::Going, 3, Look::Online)].concat();
+        for nth in 0..runs().len() {
+            let evacuated = refused(Call::Evacuate, nth, Look::Online);
+            self.allocator_refuses(Call::Evacuate, nth, op, &[agreed.clone(), evacuated, back(3)]);
+        }
+        let evacuated = calls(Call::Evacuate, Look::Online);
+        for nth in 0..BLOCKS.len() {
+            self.model_refuses(nth, op, &[agreed.clone(), evacuated.clone(), back(3)]);
+        }
+        let (taken, done) = (calls(Call::Take, Look::Offline), hear(Word::Done, 3, Look::Offline));
+        self.succeeds(op, &[agreed, evacuated, taken, done]);
+    }
+}
+
+struct Order;
+
+impl Scenario for Order {
+    fn run<M: Model>(&self, start: Start<M>) {
+        let mut trial = Trial::new(start);
+        trial.online();
+        trial.offline();
+    }
+}
+
+#[test]
+fn everybody_hears_in_order() {
+    on_every_model::<X86_64, { X86_64::NR_SECTIONS_LEN }, { X86_64::NR_ROOTS_LEN }>(&Order);
+}
