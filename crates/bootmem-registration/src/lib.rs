@@ -98,8 +98,7 @@
 //! }
 //! ```
 //!
-//! After a block came back online, [`Registry::restore_tags`] writes the tags that lay in its descriptors anew. When
-//! offlining is refused, [`Registry::page_use`] of the first refused frame says who is in the way, and
+//! Bringing a block online in the same way keeps the tags in its descriptors. When offlining is refused, [`Registry::page_use`] of the first refused frame says who is in the way, and
 //! [`Registry::removal_plan`] in which order sections can go.
 //!
 //! # What has to be registered

@@ -61,19 +61,6 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         Some(run.intersection(frames)).filter(|run| !run.is_empty())
     }
 
-    /// Writes the tags of all metadata in `frames` anew, and answers with how many pages have no place for one.
-    ///
-    /// For frames that came back online: their descriptors are as good as new then, those of metadata too, and tags that
-    /// lay in them ([`DescriptorTags`](crate::DescriptorTags)) are gone. Tags follow from pieces, so nothing is lost.
-    pub fn restore_tags(&mut self, frames: PfnRange) -> PageCount {
-        let (mut rest, mut untagged) = (frames, 0);
-        while let Some(run) = self.next_metadata(rest) {
-            untagged += self.rewrite_tags(run, None);
-            (_, rest) = rest.split_at(run.end());
-        }
-        PageCount::new(untagged)
-    }
-
     /// Whether somebody needs a piece when the memory in `gone` is gone.
     fn outlives_frames(&self, piece: &Piece, gone: PfnRange) -> bool {
         let goes = |nr: SectionNr| nr.frames::<G>().is_some_and(|frames| gone.contains_range(frames));

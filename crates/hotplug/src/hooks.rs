@@ -69,9 +69,20 @@ pub trait AllocatorHooks {
 
     /// Forgets frames that are isolated and free.
     fn take(&mut self, frames: PfnRange);
+
+    /// The lowest run of frames among these that the allocator does not take when they are given, because they hold data
+    /// of boot or firmware: their descriptors keep what is written to them, as tags are. None by default.
+    fn next_withheld(&self, frames: PfnRange) -> Option<PfnRange> {
+        let _ = frames;
+        None
+    }
 }
 
 impl<H: AllocatorHooks + ?Sized> AllocatorHooks for &mut H {
+    fn next_withheld(&self, frames: PfnRange) -> Option<PfnRange> {
+        (**self).next_withheld(frames)
+    }
+
     fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
         (**self).give(frames)
     }

@@ -85,6 +85,11 @@ impl<H: AllocatorHooks, R: Reserved> WithReserved<H, R> {
 }
 
 impl<H: AllocatorHooks, R: Reserved> AllocatorHooks for WithReserved<H, R> {
+    fn next_withheld(&self, frames: PfnRange) -> Option<PfnRange> {
+        let answers = [self.reserved.next_reserved(frames), self.hooks.next_withheld(frames)];
+        answers.into_iter().filter_map(|answer| clipped(answer, frames)).min_by_key(|run| run.start())
+    }
+
     fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
         let (hooks, runs) = self.parts(frames);
         each(hooks, runs, H::give, H::take)

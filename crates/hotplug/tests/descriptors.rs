@@ -9,7 +9,7 @@ use common::people::TestAllocator;
 use common::{Bench, Model, NODE, Op, Scenario, Start, on_every_model, sections, subsections};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{MemoryModel, Page, PageCount, Pfn, PfnRange, SectionShape, SectionStamp};
-use sparsemem_hotplug::{AllocatorHooks, BlockSize, FramesRefused, Limits, Ram};
+use sparsemem_hotplug::{AllocatorHooks, BlockSize, FramesRefused, Limits, Ram, Reserved, WithReserved};
 
 /// Visits the descriptors of the first and the last frame.
 fn each_border(model: &impl MemoryModel, frames: PfnRange, visit: impl Fn(Pfn, &Page)) {
@@ -163,4 +163,43 @@ impl Scenario for Hosted {
 fn an_allocator_gets_new_frames_and_memmaps_keep_what_they_hold() {
     on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&Hosted);
     on_every_model::<X86_64, { X86_64::NR_SECTIONS_LEN }, { X86_64::NR_ROOTS_LEN }>(&Hosted);
+}
+
+/// Two runs of metadata of boot that leaves with its block.
+struct Metadata([PfnRange; 2]);
+
+impl Reserved for Metadata {
+    fn pinned(&self, _frames: PfnRange) -> Option<PfnRange> {
+        None
+    }
+
+    fn next_reserved(&self, frames: PfnRange) -> Option<PfnRange> {
+        self.0.into_iter().find(|run| run.overlaps(frames))
+    }
+}
+
+/// Tags of metadata that no allocator gets outlive that their block goes offline and comes back.
+struct Tagged;
+
+impl Scenario for Tagged {
+    fn run<M: Model>(&self, start: Start<M>) {
+        let ram = sections::<M::Geometry>(1, 2);
+        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[ram]);
+        let last = u64::from(M::Geometry::SUBSECTIONS_PER_SECTION) - 1;
+        let metadata =
+            Metadata([subsections::<M::Geometry>(1, 1, 1), subsections::<M::Geometry>(2, last, 1)]);
+        use_frames(bench.model, ram);
+        metadata.0.iter().for_each(|run| use_frames(bench.model, *run));
+        bench.hotplug.offline(&mut WithReserved::new(&mut bench.allocator, &metadata), ram).unwrap();
+        bench.hotplug.online(&mut WithReserved::new(&mut bench.allocator, &metadata), ram).unwrap();
+        metadata.0.iter().for_each(|run| are_used(bench.model, *run));
+        are_new(bench.model, subsections::<M::Geometry>(1, 0, 1));
+        are_new(bench.model, subsections::<M::Geometry>(2, 0, last));
+    }
+}
+
+#[test]
+fn tags_of_metadata_stay() {
+    on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&Tagged);
+    on_every_model::<X86_64, { X86_64::NR_SECTIONS_LEN }, { X86_64::NR_ROOTS_LEN }>(&Tagged);
 }
