@@ -76,6 +76,7 @@ mod remove;
 mod reserved;
 mod resource;
 mod resources;
+mod runs;
 mod slots;
 mod switch;
 mod unfinished;

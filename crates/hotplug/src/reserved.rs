@@ -8,6 +8,7 @@
 use sparsemem_core::PfnRange;
 
 use crate::hooks::each;
+use crate::runs::{Without, clipped};
 use crate::{AllocatorHooks, FramesRefused, Reason};
 
 /// Who knows of frames in RAM that are not the page allocator's: metadata of boot, firmware.
@@ -78,9 +79,10 @@ impl<H: AllocatorHooks, R: Reserved> WithReserved<H, R> {
     }
 
     /// The hooks, and the runs of `frames` that they may see.
-    const fn parts(&mut self, frames: PfnRange) -> (&mut H, Runs<'_, R>) {
+    fn parts(&mut self, frames: PfnRange) -> (&mut H, impl Iterator<Item = PfnRange> + Clone) {
         let Self { hooks, reserved } = self;
-        (hooks, Runs { reserved, rest: frames })
+        let reserved = &*reserved;
+        (hooks, Without::new(frames, |rest| reserved.next_reserved(rest)))
     }
 }
 
@@ -116,40 +118,6 @@ impl<H: AllocatorHooks, R: Reserved> AllocatorHooks for WithReserved<H, R> {
     fn take(&mut self, frames: PfnRange) {
         let (hooks, runs) = self.parts(frames);
         runs.for_each(|run| hooks.take(run));
-    }
-}
-
-/// The part of an answer that lies in the frames that were asked about.
-fn clipped(answer: Option<PfnRange>, frames: PfnRange) -> Option<PfnRange> {
-    answer.map(|run| run.intersection(frames)).filter(|run| !run.is_empty())
-}
-
-/// The runs of a range that are not reserved.
-struct Runs<'r, R> {
-    reserved: &'r R,
-    rest: PfnRange,
-}
-
-impl<R> Clone for Runs<'_, R> {
-    fn clone(&self) -> Self {
-        Self { ..*self }
-    }
-}
-
-impl<R: Reserved> Iterator for Runs<'_, R> {
-    type Item = PfnRange;
-
-    fn next(&mut self) -> Option<PfnRange> {
-        while !self.rest.is_empty() {
-            let none = PfnRange::empty_at(self.rest.end());
-            let reserved = clipped(self.reserved.next_reserved(self.rest), self.rest).unwrap_or(none);
-            let (run, _) = self.rest.split_at(reserved.start());
-            (_, self.rest) = self.rest.split_at(reserved.end());
-            if !run.is_empty() {
-                return Some(run);
-            }
-        }
-        None
     }
 }
 

@@ -9,6 +9,7 @@ use sparsemem_core::{MarkModel, MemoryModel, PfnRange, PhysRange, initialise, re
 
 use crate::hooks::{Given, Isolated};
 use crate::mark::{check_switch, switch};
+use crate::runs::Without;
 use crate::{
     AllocatorHooks, BlockError, Direction, FramesRefused, Hotplug, NotifierRefused, PlanError, ResourceKind,
     SwitchError, Unfinished,
@@ -114,7 +115,8 @@ impl<M: MarkModel> Hotplug<'_, M> {
         let told = self.chain.announce(change);
         told.verdict().map_err(|why| OnlineError::Notifier { frames, why })?;
         let usable = going.usable(frames, self.limits.block.frames());
-        renew(self.model, hooks, frames, usable.clone());
+        let withheld = |rest| hooks.next_withheld(rest);
+        renew(self.model, frames, usable.clone().flat_map(|run| Without::new(run, withheld)));
         let given = Given::new(hooks, usable).map_err(|why| OnlineError::Allocator { frames, why })?;
         switch(self.model, frames, Direction::Online)
             .inspect_err(|error| self.unfinished = Unfinished::of_switch(error, Direction::Online))?;
@@ -170,30 +172,14 @@ impl<M: MarkModel> Hotplug<'_, M> {
 }
 
 /// Resets the descriptors of frames that an allocator gets. Those between keep what they hold and are only initialised.
-fn renew<M, H>(model: &M, hooks: &H, frames: PfnRange, usable: impl Iterator<Item = PfnRange>)
-where
-    M: MemoryModel,
-    H: AllocatorHooks,
-{
+fn renew<M: MemoryModel>(model: &M, frames: PfnRange, gets: impl Iterator<Item = PfnRange>) {
     let mut kept = frames;
-    for run in usable {
+    for run in gets {
         initialise(model, kept.split_at(run.start()).0);
-        renew_run(model, hooks, run);
+        reset(model, run);
         kept = kept.split_at(run.end()).1;
     }
     initialise(model, kept);
-}
-
-/// The same for frames that the hooks are called with.
-fn renew_run<M: MemoryModel, H: AllocatorHooks>(model: &M, hooks: &H, run: PfnRange) {
-    let mut rest = run;
-    while !rest.is_empty() {
-        let withheld = hooks.next_withheld(rest).map(|it| it.intersection(rest)).filter(|it| !it.is_empty());
-        let withheld = withheld.unwrap_or(PfnRange::empty_at(rest.end()));
-        reset(model, rest.split_at(withheld.start()).0);
-        initialise(model, withheld);
-        rest = rest.split_at(withheld.end()).1;
-    }
 }
 
 /// Marks frames offline, and remembers what is left if that cannot be undone.

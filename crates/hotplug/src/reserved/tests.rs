@@ -79,7 +79,7 @@ impl AllocatorHooks for Log {
 fn runs_are_what_is_left_between_reservations() {
     let free = |runs: &[(u64, u64)], frames: PfnRange| -> Vec<(u64, u64)> {
         let table = table(runs, &[]);
-        let runs = Runs { reserved: &table, rest: frames };
+        let runs = Without::new(frames, |rest| table.next_reserved(rest));
         runs.map(|run| (run.start().get(), run.end().get())).collect()
     };
     let all = run(10, 20);
