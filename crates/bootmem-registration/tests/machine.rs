@@ -3,6 +3,8 @@
 //! The machine's boot allocator draws from the machine's own sections. Which node a section is reported on says where
 //! its metadata goes: so sections can be made to hold each other's.
 
+mod common;
+
 use std::alloc::Layout;
 use std::collections::BTreeSet;
 
@@ -10,23 +12,16 @@ use sparsemem_bootmem_registration::{
     DescriptorTags, Disposition, Fate, Kind, PageRun, PageUse, PieceSlot, PlanSlot, Registry, Removal,
     SectionMetadata, SectionSlot, Storage, User,
 };
-use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    Block, BootModel, ByteLen, ForeignBlock, InstallModel, MarkModel, MemoryModel, MemoryRange,
-    MetadataMemory, NodeId, Origin, OutOfMemory, Page, Pfn, PhysAddr, PhysRange, Rejected, RetireModel,
-    SectionNr, SectionShape, forward_to_field,
+    Block, BootModel, ForeignBlock, InstallModel, MarkModel, MemoryModel, MemoryRange, MetadataMemory,
+    NodeId, Origin, OutOfMemory, Page, Pfn, PhysAddr, PhysRange, Rejected, RetireModel, SectionNr,
+    forward_to_field,
 };
-use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
-use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_usage_map::SectionUsage;
-use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+use sparsemem_machine::{Machine, MachineConfig};
 
-struct Readers;
-type Rcu = HostRcu<Readers>;
-type Classic = ClassicSparse<X86_64, Page, Rcu, { X86_64::NR_SECTIONS_LEN }>;
-type Extreme = SparseExtreme<X86_64, Page, Rcu, { X86_64::NR_ROOTS_LEN }>;
-type Virtual = Vmemmap<X86_64, Page, Rcu, DynamicBase, { X86_64::NR_ROOTS_LEN }>;
+use common::{Notes, bytes_of_block};
+
 type Tags<'m, M> = DescriptorTags<'m, M>;
 type Reg<'r, 'm, M> = Registry<'r, X86_64, Tags<'m, M>>;
 
@@ -47,12 +42,10 @@ fn machine(memory: &[Memory]) -> Machine {
     Machine::new(&config.vmemmap_bytes(1 << 30)).unwrap()
 }
 
-/// The machine at boot, with a note of every block: memmaps and usages in the order of sections.
+/// The machine at boot, with a note of every block.
 struct Recorder<'e> {
     machine: &'e mut Machine,
-    memmaps: Vec<PhysRange>,
-    usages: Vec<PhysRange>,
-    tables: Vec<PhysRange>,
+    notes: Notes,
 }
 
 // SAFETY: the borrow keeps the machine in its place.
@@ -60,24 +53,14 @@ forward_to_field!(unsafe impl ['e] PhysMap for Recorder<'e> => machine);
 // SAFETY: as above.
 forward_to_field!(unsafe impl ['e] AddressSpace for Recorder<'e> => machine);
 
-fn bytes(block: &Block) -> PhysRange {
-    PhysRange::from_start_count(block.phys(), ByteLen::new(block.layout().size() as u64)).unwrap()
-}
-
 // SAFETY: the machine's own blocks.
 unsafe impl MetadataMemory for Recorder<'_> {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        let block = self.machine.alloc_zeroed(layout, node)?;
-        let usage = layout == Layout::new::<SectionUsage<X86_64>>();
-        let notes = if usage { &mut self.usages } else { &mut self.tables };
-        notes.push(bytes(&block));
-        Ok(block)
+        self.notes.alloc_zeroed(self.machine, layout, node)
     }
 
     fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        let block = self.machine.alloc_memmap(layout, node)?;
-        self.memmaps.push(bytes(&block));
-        Ok(block)
+        self.notes.alloc_memmap(self.machine, layout, node)
     }
 
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
@@ -117,7 +100,7 @@ impl Desk {
     /// Gives those waiting blocks to the machine whose pages are all free, and notes those that left.
     fn settle(&mut self, machine: &mut Machine) {
         for block in std::mem::take(&mut self.waiting) {
-            let bytes = bytes(&block);
+            let bytes = bytes_of_block(&block);
             let mut pages = bytes.start().get() >> 12..bytes.end().get().div_ceil(4096);
             if pages.clone().all(|page| self.free.contains(&page)) {
                 machine.free(block).map_err(|refused| refused.error).unwrap();
@@ -210,13 +193,13 @@ fn run<M: Model>(
             (*node, machine.alloc_zeroed(layout, NodeId::new(*node)).unwrap())
         })
         .collect();
-    let mut recorder = Recorder { machine: &mut machine, memmaps: vec![], usages: vec![], tables: vec![] };
+    let mut recorder = Recorder { machine: &mut machine, notes: Notes::default() };
     let memory = report.sections.iter().map(|(nr, node)| {
         let frames = SectionNr::new(*nr).frames::<X86_64>().unwrap();
         MemoryRange { frames, node: NodeId::new(*node) }
     });
     model.boot(&mut recorder, memory, &mut |event| panic!("{event:?}")).unwrap();
-    let Recorder { memmaps, usages, tables, .. } = recorder;
+    let Notes { memmaps, usages, tables } = recorder.notes;
     machine.finish_boot();
 
     let (mut sections, mut pieces) = (vec![SectionSlot::EMPTY; 16], vec![PieceSlot::EMPTY; 128]);
@@ -228,7 +211,7 @@ fn run<M: Model>(
         registry.register_section(SectionNr::new(*nr), NodeId::new(*node), metadata).unwrap();
     }
     for (node, block) in &data {
-        registry.register_node(NodeId::new(*node), &[bytes(block)]).unwrap();
+        registry.register_node(NodeId::new(*node), &[bytes_of_block(block)]).unwrap();
     }
     let data = data.into_iter().map(|(_, block)| block).collect();
     let mut bench = Bench { model, machine, registry, desk: Desk::default(), data };
@@ -280,7 +263,7 @@ impl<M: Model> Bench<'_, '_, M> {
     /// Every block that the machine has out is registered, waiting, or left with its section.
     fn every_byte_is_accounted_for(&self) {
         let mut known: BTreeSet<_> = self.registry.pieces().map(|piece| key(piece.bytes())).collect();
-        known.extend(self.desk.waiting.iter().chain(&self.desk.left).map(|block| key(bytes(block))));
+        known.extend(self.desk.waiting.iter().chain(&self.desk.left).map(|block| key(bytes_of_block(block))));
         let out: BTreeSet<_> = self.machine.outstanding().map(|(range, _)| key(range)).collect();
         assert_eq!(out, known);
     }
@@ -302,24 +285,6 @@ impl<M: Model> Bench<'_, '_, M> {
 
 fn key(range: PhysRange) -> (u64, u64) {
     (range.start().get(), range.end().get())
-}
-
-/// A virtual array on the machine's window.
-fn virtual_array(machine: &Machine) -> Box<Virtual> {
-    let model = place::<Virtual>();
-    let len = machine.window().count().get();
-    // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
-    unsafe { model.placement().base().reserve(machine.window_ptr(), len) };
-    model
-}
-
-/// Every test, on each model.
-macro_rules! on_every_model {
-    ($($name:ident),*) => {
-        mod classic { $(#[test] fn $name() { super::$name(|_| super::place::<super::Classic>()); })* }
-        mod extreme { $(#[test] fn $name() { super::$name(|_| super::place::<super::Extreme>()); })* }
-        mod virtual_array { $(#[test] fn $name() { super::$name(super::virtual_array); })* }
-    };
 }
 
 on_every_model!(
@@ -399,7 +364,7 @@ fn shared_pages_and_node_data_go_with_the_last_user<M: Model>(model: impl Fn(&Ma
     let report = Report { sections: &[(0, 9), (1, 9), (2, 9), (5, 5)], data: &[9] };
     run(&*model(&machine), machine, &report, |bench| {
         let host = SectionNr::new(5);
-        let data = bytes(&bench.data[0]).start().pfn::<X86_64>();
+        let data = bytes_of_block(&bench.data[0]).start().pfn::<X86_64>();
         assert_eq!(bench.registry.tag(data).unwrap().unwrap().user(), User::Node(NodeId::new(9)));
         let shared = bench.registry.pieces().find(|piece| piece.bytes().count().get() < 4096).unwrap();
         let shared = shared.pages::<X86_64>().start();

@@ -2,16 +2,11 @@
 
 mod common;
 
-use core::alloc::Layout;
-use core::ptr::NonNull;
-
+use common::greedy::Greedy;
 use common::{Bench, Model, NODE, Op, Rcu, Scenario, Start, on_every_model, sections, subsections};
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::Tiny;
-use sparsemem_core::{
-    Block, ForeignBlock, MetadataMemory, NodeId, OutOfMemory, Page, PhysAddr, PhysMap, Rejected,
-    SectionFlags, SectionNr, SectionShape,
-};
+use sparsemem_core::{Page, SectionFlags, SectionNr, SectionShape};
 use sparsemem_hotplug::{AddDeviceError, AddError, BlockSize, Kind, Limits, Plan, add, remove};
 use sparsemem_machine::{Machine, MachineConfig, Which, place};
 
@@ -42,31 +37,6 @@ impl Scenario for SecondMark {
 #[test]
 fn a_mark_that_stays_is_named() {
     on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&SecondMark);
-}
-
-/// A provider that takes nothing back.
-struct Greedy(Machine);
-
-// SAFETY: the machine's own map.
-unsafe impl PhysMap for Greedy {
-    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
-        self.0.phys_to_virt(at)
-    }
-
-    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
-        self.0.virt_to_phys(at)
-    }
-}
-
-// SAFETY: the machine's own blocks.
-unsafe impl MetadataMemory for Greedy {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.0.alloc_zeroed(layout, node)
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        Err(Rejected { error: block.foreign(), returned: block })
-    }
 }
 
 #[test]

@@ -2,46 +2,16 @@
 
 mod common;
 
-use core::alloc::Layout;
-use core::ptr::NonNull;
-
 use common::flaky::Flaky;
+use common::greedy::Greedy;
 use common::{NODE, Rcu, bytes, sections, subsections};
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::Tiny;
-use sparsemem_core::{
-    Block, BootModel, ForeignBlock, MemoryRange, MetadataMemory, NodeId, OutOfMemory, Page, PfnRange,
-    PhysAddr, PhysMap, Rejected, SectionShape,
-};
+use sparsemem_core::{BootModel, MemoryRange, Page, PfnRange, SectionShape};
 use sparsemem_hotplug::{AddDeviceError, AddError, AddMemoryError, BlockSize, Hotplug, Limits, Ram, Storage};
 use sparsemem_machine::{Machine, MachineConfig, Which, place};
 
 type Model = Flaky<ClassicSparse<Tiny, Page, Rcu, { Tiny::NR_SECTIONS_LEN }>>;
-
-/// A provider that takes nothing back.
-struct Greedy(Machine);
-
-// SAFETY: the machine's own map.
-unsafe impl PhysMap for Greedy {
-    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
-        self.0.phys_to_virt(at)
-    }
-
-    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
-        self.0.virt_to_phys(at)
-    }
-}
-
-// SAFETY: the machine's own blocks.
-unsafe impl MetadataMemory for Greedy {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.0.alloc_zeroed(layout, node)
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        Err(Rejected { error: block.foreign(), returned: block })
-    }
-}
 
 /// Boots with a section and a half, and lends hotplug with a provider that takes nothing back.
 fn with_greedy(test: impl FnOnce(&mut Hotplug<'_, Model>, &mut Greedy)) {

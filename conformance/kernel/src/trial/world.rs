@@ -3,12 +3,12 @@
 use alloc::string::String;
 use core::alloc::Layout;
 use core::arch::x86_64::_rdtsc;
-use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 
 use sparsemem::{
     AddressSpace, Block, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin, OutOfMemory,
-    PagingDepth, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, Rejected, VirtAddr, VirtRange, presets::X86_64,
+    PagingDepth, Pfn, PfnRange, PhysAddr, PhysRange, Rejected, VirtAddr, VirtRange, forward_to_field,
+    presets::X86_64,
 };
 use sparsemem_scenarios::{Balance, Fault, Held, Leaf, Spare, Surroundings, World};
 
@@ -67,16 +67,8 @@ impl Metered {
     }
 }
 
-// SAFETY: the maps are the provider's.
-unsafe impl PhysMap for Metered {
-    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
-        self.provider.phys_to_virt(at)
-    }
-
-    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
-        self.provider.virt_to_phys(at)
-    }
-}
+// SAFETY: the provider stays in its place.
+forward_to_field!(unsafe impl [] PhysMap for Metered => provider);
 
 // SAFETY: blocks are the provider's; some are refused before it is asked.
 unsafe impl MetadataMemory for Metered {

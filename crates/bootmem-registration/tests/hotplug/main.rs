@@ -4,45 +4,20 @@
 #![expect(clippy::result_large_err, reason = "the errors are hotplug's own, and compared as they are")]
 #![allow(unreachable_pub, reason = "the machine is a module of its own")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod frames;
 mod world;
 
 use sparsemem_bootmem_registration::{PageUse, PlanSlot, Removal, User};
-use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::X86_64;
-use sparsemem_core::{ByteLen, Page, PfnRange, SectionNr, SectionShape};
+use sparsemem_core::{ByteLen, PfnRange, SectionNr, SectionShape};
 use sparsemem_hotplug::{BlockSize, BlockState, Limits, OfflineError, Reason};
-use sparsemem_machine::{HostRcu, Machine, place};
-use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+use sparsemem_machine::Machine;
 use world::{Bench, Model, machine, section, sections};
-
-struct Readers;
-type Rcu = HostRcu<Readers>;
-type Classic = ClassicSparse<X86_64, Page, Rcu, { X86_64::NR_SECTIONS_LEN }>;
-type Extreme = SparseExtreme<X86_64, Page, Rcu, { X86_64::NR_ROOTS_LEN }>;
-type Virtual = Vmemmap<X86_64, Page, Rcu, DynamicBase, { X86_64::NR_ROOTS_LEN }>;
 
 /// Pages of a memmap.
 const MEMMAP: usize = 512;
-
-/// A virtual array on the machine's window.
-fn virtual_array(machine: &Machine) -> Box<Virtual> {
-    let model = place::<Virtual>();
-    let len = machine.window().count().get();
-    // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
-    unsafe { model.placement().base().reserve(machine.window_ptr(), len) };
-    model
-}
-
-/// Every test, on each model.
-macro_rules! on_every_model {
-    ($($name:ident),*) => {
-        mod classic { $(#[test] fn $name() { super::$name(|_| super::place::<super::Classic>()); })* }
-        mod extreme { $(#[test] fn $name() { super::$name(|_| super::place::<super::Extreme>()); })* }
-        mod virtual_array { $(#[test] fn $name() { super::$name(super::virtual_array); })* }
-    };
-}
 
 on_every_model!(
     a_block_with_anothers_memmap_stays_until_that_is_gone,

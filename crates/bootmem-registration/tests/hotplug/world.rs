@@ -7,16 +7,15 @@ use sparsemem_bootmem_registration::{
 };
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    Block, BootModel, ByteLen, ForeignBlock, MarkModel, MemoryModel, MemoryRange, MetadataMemory, NodeId,
-    OutOfMemory, Page, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, Rejected, RetireModel, SectionNr,
-    forward_to_field,
+    Block, BootModel, ForeignBlock, MarkModel, MemoryModel, MemoryRange, MetadataMemory, NodeId, OutOfMemory,
+    Page, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, Rejected, RetireModel, SectionNr, forward_to_field,
 };
 use sparsemem_hotplug::{
     Hotplug, Limits, OfflineError, OnlineError, Reserved, Storage as HotplugStorage, WithReserved,
 };
 use sparsemem_machine::{Machine, MachineConfig};
-use sparsemem_usage_map::SectionUsage;
 
+use crate::common::Notes;
 use crate::frames::{Frames, pages};
 
 pub type Reg<M> = Registry<'static, X86_64, DescriptorTags<'static, M>>;
@@ -70,10 +69,7 @@ pub fn machine() -> Machine {
 pub struct World<M: 'static> {
     machine: Machine,
     registry: Option<Reg<M>>,
-    /// In order of sections.
-    memmaps: Vec<PhysRange>,
-    usages: Vec<PhysRange>,
-    tables: Vec<PhysRange>,
+    notes: Notes,
     /// What removals left for the page allocator.
     freed: Vec<PfnRange>,
     /// Blocks of boot that models gave back. Their pages go their own ways.
@@ -85,10 +81,6 @@ forward_to_field!(unsafe impl [M: Sync] PhysMap for World<M> => machine);
 // SAFETY: as above.
 forward_to_field!(unsafe impl [M: Sync] AddressSpace for World<M> => machine);
 
-fn block_bytes(block: &Block) -> PhysRange {
-    PhysRange::from_start_count(block.phys(), ByteLen::new(block.layout().size() as u64)).unwrap()
-}
-
 fn note_freed(freed: &mut Vec<PfnRange>, run: PageRun) {
     if run.is_free() {
         freed.push(run.pages);
@@ -98,17 +90,11 @@ fn note_freed(freed: &mut Vec<PfnRange>, run: PageRun) {
 // SAFETY: the machine's own blocks; those of boot that come back are kept and not used again.
 unsafe impl<M: MemoryModel<Page = Page>> MetadataMemory for World<M> {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        let block = self.machine.alloc_zeroed(layout, node)?;
-        let usage = layout == Layout::new::<SectionUsage<X86_64>>();
-        let notes = if usage { &mut self.usages } else { &mut self.tables };
-        notes.push(block_bytes(&block));
-        Ok(block)
+        self.notes.alloc_zeroed(&mut self.machine, layout, node)
     }
 
     fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        let block = self.machine.alloc_memmap(layout, node)?;
-        self.memmaps.push(block_bytes(&block));
-        Ok(block)
+        self.notes.alloc_memmap(&mut self.machine, layout, node)
     }
 
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
@@ -154,9 +140,8 @@ impl<M: Model> Bench<M> {
     /// Boots, registers, and gives the allocator what is left.
     pub fn boot(model: Box<M>, machine: Machine, limits: Limits<X86_64>) -> Self {
         let model: &'static M = Box::leak(model);
-        let (memmaps, usages, tables) = (vec![], vec![], vec![]);
         let (freed, given_back) = (vec![], vec![]);
-        let mut world = World { machine, registry: None, memmaps, usages, tables, freed, given_back };
+        let mut world = World { machine, registry: None, notes: Notes::default(), freed, given_back };
         let memory = [0, 1].map(|nr| MemoryRange { frames: section(nr), node: NODE });
         model.boot(&mut world, memory.into_iter(), &mut |event| panic!("{event:?}")).unwrap();
         world.machine.finish_boot();
@@ -250,9 +235,10 @@ impl<M: Model> World<M> {
             pieces: Box::leak(vec![PieceSlot::EMPTY; 32].into()),
         };
         let mut registry = Registry::new(DescriptorTags::new(model), storage);
-        assert_eq!((self.memmaps.len(), self.usages.len()), (2, 2));
-        for (nr, (memmap, usage)) in (0..).zip(self.memmaps.iter().zip(&self.usages)) {
-            let metadata = SectionMetadata { memmap: &[*memmap], usage: &[*usage], tables: &self.tables };
+        assert_eq!((self.notes.memmaps.len(), self.notes.usages.len()), (2, 2));
+        for (nr, (memmap, usage)) in (0..).zip(self.notes.memmaps.iter().zip(&self.notes.usages)) {
+            let metadata =
+                SectionMetadata { memmap: &[*memmap], usage: &[*usage], tables: &self.notes.tables };
             registry.register_section(SectionNr::new(nr), NODE, metadata).unwrap();
         }
         let pieces = registry.pieces();

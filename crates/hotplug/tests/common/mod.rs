@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "shared by tests, each of which uses what it needs")]
 
 pub mod flaky;
+pub mod greedy;
 pub mod people;
 
 use sparsemem_classic_sparse::ClassicSparse;
