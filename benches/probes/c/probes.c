@@ -72,56 +72,29 @@ PROBE(uint64_t, c_extreme_pfn_of, const struct page *page)
     return word_pfn(section_word(rooted_section_unchecked(c_roots, page_section(page) << PFN_SECTION_SHIFT)), page);
 }
 
-/* vmemmap over the two-level table, at a constant place */
+/* vmemmap over the two-level table: its array lies at a constant place, or at one that is found out while booting */
 
-PROBE(struct page *, c_vmemmap_unchecked, uint64_t pfn)
-{
-    return VMEMMAP + pfn;
-}
+#define ARRAY_PROBES(model, array)                                                          \
+    PROBE(struct page *, c_##model##_unchecked, uint64_t pfn)                               \
+    {                                                                                       \
+        return array + pfn;                                                                 \
+    }                                                                                       \
+    PROBE(struct page *, c_##model##_checked, uint64_t pfn)                                 \
+    {                                                                                       \
+        return section_valid(rooted_section(c_roots, pfn), pfn) ? array + pfn : NULL;       \
+    }                                                                                       \
+    PROBE(struct page *, c_##model##_online, uint64_t pfn)                                  \
+    {                                                                                       \
+        return section_online(rooted_section(c_roots, pfn), pfn) ? array + pfn : NULL;      \
+    }                                                                                       \
+    PROBE(bool, c_##model##_valid, uint64_t pfn)                                            \
+    {                                                                                       \
+        return section_valid(rooted_section(c_roots, pfn), pfn);                            \
+    }                                                                                       \
+    PROBE(uint64_t, c_##model##_pfn_of, const struct page *page)                            \
+    {                                                                                       \
+        return (uint64_t)(page - array);                                                    \
+    }
 
-PROBE(struct page *, c_vmemmap_checked, uint64_t pfn)
-{
-    return section_valid(rooted_section(c_roots, pfn), pfn) ? VMEMMAP + pfn : NULL;
-}
-
-PROBE(struct page *, c_vmemmap_online, uint64_t pfn)
-{
-    return section_online(rooted_section(c_roots, pfn), pfn) ? VMEMMAP + pfn : NULL;
-}
-
-PROBE(bool, c_vmemmap_valid, uint64_t pfn)
-{
-    return section_valid(rooted_section(c_roots, pfn), pfn);
-}
-
-PROBE(uint64_t, c_vmemmap_pfn_of, const struct page *page)
-{
-    return (uint64_t)(page - VMEMMAP);
-}
-
-/* vmemmap at a place that is found out while booting */
-
-PROBE(struct page *, c_placed_unchecked, uint64_t pfn)
-{
-    return c_array + pfn;
-}
-
-PROBE(struct page *, c_placed_checked, uint64_t pfn)
-{
-    return section_valid(rooted_section(c_roots, pfn), pfn) ? c_array + pfn : NULL;
-}
-
-PROBE(struct page *, c_placed_online, uint64_t pfn)
-{
-    return section_online(rooted_section(c_roots, pfn), pfn) ? c_array + pfn : NULL;
-}
-
-PROBE(bool, c_placed_valid, uint64_t pfn)
-{
-    return section_valid(rooted_section(c_roots, pfn), pfn);
-}
-
-PROBE(uint64_t, c_placed_pfn_of, const struct page *page)
-{
-    return (uint64_t)(page - c_array);
-}
+ARRAY_PROBES(vmemmap, VMEMMAP)
+ARRAY_PROBES(placed, c_array)

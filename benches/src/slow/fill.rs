@@ -13,13 +13,13 @@ use crate::ground::{Mapping, Pages};
 
 /// The memory.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct Memory {
     start: Raw,
     bytes: usize,
     _mapping: Mapping,
 }
 
-impl Ground {
+impl Memory {
     /// As much as is asked for, on large pages; a multiple of two base pages.
     pub(super) fn new(bytes: usize) -> Self {
         let mapping = Mapping::new(bytes, Pages::Huge);

@@ -13,7 +13,7 @@ use sparsemem_core::{
 };
 use sparsemem_vmemmap::{ConstBase, Vmemmap};
 
-use super::fill::{Ground, Line};
+use super::fill::{Line, Memory};
 use super::models::{Slow, SlowClassic, SlowExtreme, SlowFixed, Stand};
 use crate::frames::Random;
 use crate::ground::Pages;
@@ -80,7 +80,7 @@ pub fn measure(map: &Map, rounds: usize, say: &dyn Fn(&str), results: &mut Resul
     let blank = array_model::<OnHuge, OfZeros>(&map.memory, Coming::Boot, Pages::Huge);
     let all = span(&map.memory);
     let bytes = usize::try_from(all.count().get()).unwrap_or(usize::MAX) * size_of::<Page>();
-    let plain = Ground::new(bytes);
+    let plain = Memory::new(bytes);
     let mut ways = Vec::new();
     ways.extend(of_model(&*classic.model, all));
     ways.extend(of_model(&*extreme.model, all));
@@ -142,7 +142,7 @@ fn of_model<M: Slow>(model: &M, all: PfnRange) -> Vec<Way<'_>> {
 }
 
 /// The references.
-fn of_memory(plain: &Ground) -> Vec<Way<'_>> {
+fn of_memory(plain: &Memory) -> Vec<Way<'_>> {
     // As `Page` is: the section in the second half of the second word, all else zero.
     let descriptor = Line([0, 7 << 32, 0, 0, 0, 0, 0, 0]);
     vec![

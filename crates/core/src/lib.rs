@@ -27,6 +27,8 @@
 //! | early | created at boot; an early section's memmap covers the section as a whole, holes included |
 //! | altmap | device memory set aside to hold the device's own memmap |
 //! | node | a NUMA node, [`NodeId`] |
+//!
+//! Numbers such as W-42 are those of facts of Linux, listed in the project's `FACTS.md`.
 #![no_std]
 #![cfg_attr(
     not(test),
