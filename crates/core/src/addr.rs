@@ -41,3 +41,26 @@ impl PhysAddr {
         align.is_power_of_two() && self.get() & (align - 1) == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_reports_what_does_not_fit() {
+        let (top, len) = (VirtAddr::new(u64::MAX), ByteLen::new);
+        assert_eq!(top.checked_add(len(1)), None);
+        assert_eq!(top.saturating_add(len(1)), top);
+        assert_eq!(top.checked_sub(len(u64::MAX)), Some(VirtAddr::new(0)));
+        assert_eq!(VirtAddr::new(1).checked_sub(len(2)), None);
+        assert_eq!(VirtAddr::new(1).offset_from(VirtAddr::new(2)), None);
+        assert_eq!(VirtAddr::new(0x3000).offset_from(VirtAddr::new(0x1000)), Some(len(0x2000)));
+    }
+
+    #[test]
+    fn alignment_to_no_power_of_two_is_never_given() {
+        let at = PhysAddr::new(0x6000);
+        assert!(at.is_aligned(0x2000) && at.is_aligned(1));
+        assert!(!at.is_aligned(0x4000) && !at.is_aligned(3) && !at.is_aligned(0));
+    }
+}

@@ -4,6 +4,7 @@
 //!
 //! 1. The page tables are real and live: an entry that a model writes is used by the processor.
 
+use core::fmt;
 use core::sync::atomic::AtomicBool;
 
 use crate::{PhysAddr, PhysMap, VirtAddr, VirtRange};
@@ -29,7 +30,8 @@ pub enum LeafSize {
 }
 
 impl LeafSize {
-    /// The size in bytes.
+    /// The size in bytes; a power of two.
+    #[inline]
     #[must_use]
     pub const fn bytes(self) -> u64 {
         match self {
@@ -37,6 +39,16 @@ impl LeafSize {
             Self::Size2MiB => 1 << 21,
             Self::Size1GiB => 1 << 30,
         }
+    }
+}
+
+impl fmt::Display for LeafSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Size4KiB => "4 KiB",
+            Self::Size2MiB => "2 MiB",
+            Self::Size1GiB => "1 GiB",
+        })
     }
 }
 
@@ -127,5 +139,19 @@ unsafe impl ArrayPlace for NoArray {
         // Taken from the start: nobody can have it.
         static CLAIMED: AtomicBool = AtomicBool::new(true);
         &CLAIMED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn sizes_are_ordered_and_named() {
+        let sizes = [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB];
+        assert!(sizes.is_sorted() && sizes.is_sorted_by_key(|size| size.bytes()));
+        assert_eq!(sizes.map(|size| size.to_string()), ["4 KiB", "2 MiB", "1 GiB"]);
     }
 }

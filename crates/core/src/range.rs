@@ -259,6 +259,17 @@ mod tests {
     }
 
     #[test]
+    fn ranges_reach_the_last_address() {
+        let bytes = |start, end| VirtRange::new(VirtAddr::new(start), VirtAddr::new(end)).unwrap();
+        let (most, upper) = (bytes(1, u64::MAX), bytes(0xffff_8000_0000_0000, u64::MAX));
+        assert_eq!(most.intersection(upper), upper);
+        assert!(upper.intersection(bytes(0, 0x1000)).is_empty());
+        assert!(most.contains_range(upper) && !upper.contains_range(most));
+        assert_eq!(VirtRange::from_start_count(upper.start(), upper.count()), Some(upper));
+        assert_eq!(most.count().get(), u64::MAX - 1);
+    }
+
+    #[test]
     fn intersections_of_disjoint_ranges_are_empty() {
         assert!(frames(0, 4).intersection(frames(4, 8)).is_empty());
         assert!(!frames(0, 4).overlaps(frames(4, 8)));
