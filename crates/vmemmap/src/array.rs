@@ -8,8 +8,8 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{Pfn, PfnRange, VirtAddr, ZeroIsNew};
+use sparsemem_page_table::VirtRange;
 use sparsemem_section::{ConstNew, Placement, SectionTable, SectionWord};
-use sparsemem_x86_64_page_table::VirtRange;
 
 use crate::ArrayBase;
 
@@ -55,10 +55,7 @@ impl<B: ArrayBase> VirtualArray<B> {
             return None;
         }
         let start = self.start().get() + frames.start().get() * size;
-        VirtRange::from_start_len(
-            sparsemem_x86_64_page_table::VirtAddr::new(start),
-            frames.count().get() * size,
-        )
+        VirtRange::from_start_len(sparsemem_page_table::VirtAddr::new(start), frames.count().get() * size)
     }
 
     /// The frames that have a byte of their descriptor in `bytes`, which lies in the array.
@@ -71,7 +68,7 @@ impl<B: ArrayBase> VirtualArray<B> {
 
     /// The array's whole range of addresses.
     pub(crate) fn window(&self) -> Option<VirtRange> {
-        let start = sparsemem_x86_64_page_table::VirtAddr::new(self.start().get());
+        let start = sparsemem_page_table::VirtAddr::new(self.start().get());
         VirtRange::from_start_len(start, self.base.len_bytes())
     }
 }

@@ -8,8 +8,8 @@ use sparsemem_core::{
     AddressSpace, Footprint, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin,
     OutOfMemory, PfnRange, SectionLoss, SectionShape,
 };
+use sparsemem_page_table::{Choice, Fate, PageTable, PopulateError, VirtRange, Wanted};
 use sparsemem_section::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable};
-use sparsemem_x86_64_page_table::{Choice, Fate, PageTable, PopulateError, VirtRange, Wanted};
 
 use crate::neighbours::any_valid;
 use crate::tables::{TableView, Tables, core_addr, core_size, page_table};

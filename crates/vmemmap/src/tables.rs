@@ -10,7 +10,7 @@ use core::ptr::NonNull;
 
 use sparsemem_core as core_api;
 use sparsemem_core::{AddressSpace, Block, ForeignBlock, MetadataMemory, NodeId, Origin, PagingDepth};
-use sparsemem_x86_64_page_table::{
+use sparsemem_page_table::{
     Depth, LeafSize, LinkRefused, PageTable, PhysAddr, Table, TableMemory, Tag, TaggedFrame, VirtAddr,
     VirtRange,
 };

@@ -56,7 +56,7 @@ const fn may_be_unsafe(floor: u8, name: &'static str, why: &'static str) -> Home
 /// The table itself, lowest floor first.
 pub(crate) const HOMES: &[Home] = &[
     may_be_unsafe(0, "sparsemem-core", "declares the unsafe traits and the raw descriptor"),
-    may_be_unsafe(0, "sparsemem-x86_64-page-table", "reads and writes tables behind raw addresses"),
+    may_be_unsafe(0, "sparsemem-page-table", "reads and writes tables behind raw addresses"),
     may_be_unsafe(1, "sparsemem-section", "turns section words into pointers"),
     may_be_unsafe(1, "sparsemem-usage-map", "promises in one unsafe impl that its bits are what was put in"),
     safe(2, "sparsemem-classic-sparse"),

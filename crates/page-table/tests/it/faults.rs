@@ -1,6 +1,6 @@
 //! Every single thing that can fail, fails in turn: nothing may be left behind.
 
-use sparsemem_x86_64_page_table::{Depth, Fate, LeafSize, Level, PopulateError, VirtAddr, VirtRange, Wanted};
+use sparsemem_page_table::{Depth, Fate, LeafSize, Level, PopulateError, VirtAddr, VirtRange, Wanted};
 
 use crate::host::{Faults, Host};
 use crate::straddle::{range, up_to, upper};

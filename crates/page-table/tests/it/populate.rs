@@ -1,6 +1,6 @@
 //! What populate makes, in one piece, and what it leaves alone.
 
-use sparsemem_x86_64_page_table::{Choice, Depth, LeafSize, PageTableFlags, Populated, VirtRange};
+use sparsemem_page_table::{Choice, Depth, LeafSize, PageTableFlags, Populated, VirtRange};
 
 use crate::host::Host;
 use crate::straddle::{range, up_to};

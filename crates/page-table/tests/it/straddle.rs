@@ -1,6 +1,6 @@
 //! Ranges that cross a boundary of each level's tables, with ends inside pages.
 
-use sparsemem_x86_64_page_table::{Choice, Depth, Fate, LeafSize, VirtAddr, VirtRange, Walk};
+use sparsemem_page_table::{Choice, Depth, Fate, LeafSize, VirtAddr, VirtRange, Walk};
 
 use crate::host::Host;
 

@@ -1,6 +1,6 @@
 //! Input that makes no sense gets an error that names it, and touches nothing.
 
-use sparsemem_x86_64_page_table::{
+use sparsemem_page_table::{
     Depth, Fate, LeafSize, PopulateError, ReversedRange, Tag, UnmapError, VirtAddr, VirtRange, Walk,
 };
 

@@ -1,6 +1,6 @@
 //! Walks, lists of mappings and counts of tables agree with the tables.
 
-use sparsemem_x86_64_page_table::{Depth, LeafSize, Level, Mapping, VirtAddr, VirtRange, Walk};
+use sparsemem_page_table::{Depth, LeafSize, Level, Mapping, VirtAddr, VirtRange, Walk};
 
 use crate::host::Host;
 use crate::straddle::{range, up_to};

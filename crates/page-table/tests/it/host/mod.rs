@@ -9,7 +9,7 @@ mod faults;
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 
-use sparsemem_x86_64_page_table::{
+use sparsemem_page_table::{
     Depth, LeafSize, LinkRefused, PageTable, PhysAddr, Table, TableMemory, Tag, TaggedFrame, VirtAddr,
     VirtRange,
 };

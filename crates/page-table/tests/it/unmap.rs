@@ -1,6 +1,6 @@
 //! What unmap takes and what it leaves.
 
-use sparsemem_x86_64_page_table::{Depth, Fate, LeafSize, Level, Unmapped, VirtAddr, VirtRange, Walk};
+use sparsemem_page_table::{Depth, Fate, LeafSize, Level, Unmapped, VirtAddr, VirtRange, Walk};
 
 use crate::host::Host;
 use crate::straddle::{range, up_to, upper};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use sparsemem_x86_64_page_table::{
+use sparsemem_page_table::{
     Depth, Fate, LeafSize, LinkRefused, PageTable, PhysAddr, Table, TableMemory, Tag, TaggedFrame, VirtAddr,
     VirtRange, Walk,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sparsemem_x86_64_page_table::{Depth, LeafSize, PhysAddr, TableMemory, VirtAddr, VirtRange};
+use sparsemem_page_table::{Depth, LeafSize, PhysAddr, TableMemory, VirtAddr, VirtRange};
 
 use super::Host;
 

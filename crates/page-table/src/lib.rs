@@ -27,7 +27,7 @@
 //! use std::collections::BTreeMap;
 //! use std::ptr::NonNull;
 //!
-//! use sparsemem_x86_64_page_table::{
+//! use sparsemem_page_table::{
 //!     Choice, Depth, Fate, LeafSize, LinkRefused, PageTable, PhysAddr, Table, TableMemory, Tag, TaggedFrame,
 //!     VirtAddr, VirtRange, Walk,
 //! };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use sparsemem_x86_64_page_table::{Choice, Depth, Fate, LeafSize, Level, Mapping, VirtAddr, VirtRange, Walk};
+use sparsemem_page_table::{Choice, Depth, Fate, LeafSize, Level, Mapping, VirtAddr, VirtRange, Walk};
 
 use crate::host::{Faults, Host};
 use crate::straddle::{range, upper};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use sparsemem_x86_64_page_table::{Depth, Fate, LeafSize, Mapping, VirtRange};
+use sparsemem_page_table::{Depth, Fate, LeafSize, Mapping, VirtRange};
 
 use crate::host::Host;
 use crate::straddle::{range, up_to};

@@ -1,6 +1,6 @@
 //! What is to fail, and when.
 
-use sparsemem_x86_64_page_table::LeafSize;
+use sparsemem_page_table::LeafSize;
 
 /// Countdowns: `Some(0)` fails the next call, `Some(1)` the one after it.
 #[derive(Clone, Debug, Default)]

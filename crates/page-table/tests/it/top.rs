@@ -1,6 +1,6 @@
 //! The ends of the address space: its last page, and the ends of the two canonical halves.
 
-use sparsemem_x86_64_page_table::{Depth, Fate, LeafSize, VirtAddr, VirtRange, Walk};
+use sparsemem_page_table::{Depth, Fate, LeafSize, VirtAddr, VirtRange, Walk};
 
 use crate::host::Host;
 use crate::straddle::{range, up_to, upper};
