@@ -1,7 +1,7 @@
 //! The one walker: from the root towards a page, an entry at a time, at any depth.
 //!
 //! Every operation is a loop over pages that asks [`PageTable::stop`] how far the tables reach, acts on that one
-//! entry, and goes on behind the addresses that the entry stands for. That visits four or five entries for each leaf
+//! entry, and goes on after the addresses that the entry stands for. That visits four or five entries for each leaf
 //! or hole, and in return knows no table boundary that it could get wrong.
 //!
 //! # Invariants
@@ -11,103 +11,106 @@
 //! 2. `stop` ends in an entry that points to no table.
 
 use core::iter::successors;
+use core::marker::PhantomData;
 
-use x86_64::PhysAddr;
+use sparsemem_core::{AddressSpace, PhysAddr, PhysMap};
 
-use crate::entry::{Entry, Target};
 use crate::page::{Page, Pages};
-use crate::table::Index;
-use crate::{Level, Mapping, PageTable, Table, TableMemory};
+use crate::table::{Index, Table};
+use crate::{EntryFormat, Level, Mapping, PageTable, Target};
 
 /// One entry on the way to a page.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
+pub(crate) struct Step<F> {
     table: PhysAddr,
     level: Level,
     page: Page,
-    entry: Entry,
+    entry: u64,
+    format: PhantomData<F>,
 }
 
 /// Where a walk ends, and the entry that led to the table it ends in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stop {
-    pub(crate) parent: Option<Step>,
-    pub(crate) last: Step,
+pub(crate) struct Stop<F> {
+    pub(crate) parent: Option<Step<F>>,
+    pub(crate) last: Step<F>,
 }
 
-impl PageTable {
+impl<F: EntryFormat> PageTable<F> {
     /// The entries on the way to `page`, from the root's to the one that points to no table.
-    pub(crate) fn steps<M: TableMemory + ?Sized>(&self, mem: &M, page: Page) -> impl Iterator<Item = Step> {
-        successors(Some(self.root_step(mem, page)), |step| step.child(mem))
+    pub(crate) fn steps<E: PhysMap + ?Sized>(&self, env: &E, page: Page) -> impl Iterator<Item = Step<F>> {
+        successors(Some(self.root_step(env, page)), |step| step.child(env))
     }
 
     /// The end of the walk to `page`.
-    pub(crate) fn stop<M: TableMemory + ?Sized>(&self, mem: &M, page: Page) -> Stop {
-        let mut stop = Stop { parent: None, last: self.root_step(mem, page) };
-        while let Some(child) = stop.last.child(mem) {
+    pub(crate) fn stop<E: PhysMap + ?Sized>(&self, env: &E, page: Page) -> Stop<F> {
+        let mut stop = Stop { parent: None, last: self.root_step(env, page) };
+        while let Some(child) = stop.last.child(env) {
             stop = Stop { parent: Some(stop.last), last: child };
         }
         stop
     }
 
     /// The root's entry for `page`.
-    pub(crate) fn root_step<M: TableMemory + ?Sized>(&self, mem: &M, page: Page) -> Step {
-        Step::read(mem, self.root, self.depth.root_level(), page)
+    pub(crate) fn root_step<E: PhysMap + ?Sized>(&self, env: &E, page: Page) -> Step<F> {
+        Step::read(env, self.root, self.root_level(), page)
     }
 
-    /// Makes the absent entry of `step` point somewhere.
-    pub(crate) fn publish<M: TableMemory + ?Sized>(&self, mem: &mut M, step: &Step, entry: Entry) {
-        step.table(mem).publish(step.index(), entry);
-        self.announce(mem, step);
+    /// Makes the empty entry of `step` point somewhere.
+    pub(crate) fn publish<E: AddressSpace + ?Sized>(&self, env: &mut E, step: &Step<F>, entry: u64) {
+        step.table(env).publish(step.index(), entry);
+        self.announce(env, step);
     }
 
-    /// Makes the entry of `step` absent.
-    pub(crate) fn clear<M: TableMemory + ?Sized>(&self, mem: &mut M, step: &Step) {
-        step.table(mem).clear(step.index());
-        self.announce(mem, step);
+    /// Makes the entry of `step` point to nothing.
+    pub(crate) fn clear<E: AddressSpace + ?Sized>(&self, env: &mut E, step: &Step<F>) {
+        step.table(env).clear(step.index());
+        self.announce(env, step);
     }
 
-    /// Takes the FRESH bit off the entry of `step`.
-    pub(crate) fn settle<M: TableMemory + ?Sized>(&self, mem: &mut M, step: &Step) {
-        step.table(mem).settle(step.index());
-        self.announce(mem, step);
+    /// Takes the FRESH bits off the entry of `step`.
+    pub(crate) fn settle<E: AddressSpace + ?Sized>(&self, env: &mut E, step: &Step<F>) {
+        step.table(env).settle(step.index());
+        self.announce(env, step);
     }
 
-    /// Tells the surroundings about a change in the root table.
-    fn announce<M: TableMemory + ?Sized>(&self, mem: &mut M, step: &Step) {
-        if step.level == self.depth.root_level() {
-            mem.root_changed(step.page.start());
+    /// Tells the environment about a change in the root table.
+    fn announce<E: AddressSpace + ?Sized>(&self, env: &mut E, step: &Step<F>) {
+        if step.level == self.root_level() {
+            env.root_changed(step.page.start::<F>());
         }
     }
 }
 
-impl Step {
+impl<F: EntryFormat> Step<F> {
     /// Reads the entry for `page` in `table`, which is linked and of `level`.
-    fn read<M: TableMemory + ?Sized>(mem: &M, table: PhysAddr, level: Level, page: Page) -> Self {
-        let mut step = Self { table, level, page, entry: Entry::ABSENT };
-        step.entry = step.table(mem).load(step.index());
+    fn read<E: PhysMap + ?Sized>(env: &E, table: PhysAddr, level: Level, page: Page) -> Self {
+        let mut step = Self { table, level, page, entry: F::EMPTY, format: PhantomData };
+        step.entry = step.table(env).load(step.index());
         step
     }
 
     /// The next step, if this entry points to a table.
-    pub(crate) fn child<M: TableMemory + ?Sized>(&self, mem: &M) -> Option<Self> {
-        let Target::Table(frame) = self.target() else { return None };
-        // A PTE entry never points to a table.
-        Some(Self::read(mem, frame.start, self.level.below()?, self.page))
+    pub(crate) fn child<E: PhysMap + ?Sized>(&self, env: &E) -> Option<Self> {
+        let Target::Table { at, .. } = self.target() else { return None };
+        // An entry of the lowest level never points to a table.
+        Some(Self::read(env, at, self.level.below()?, self.page))
     }
 
     /// Whether nothing is in the table of this entry.
-    pub(crate) fn is_table_empty<M: TableMemory + ?Sized>(&self, mem: &M) -> bool {
-        self.table(mem).is_empty()
+    pub(crate) fn is_table_empty<E: PhysMap + ?Sized>(&self, env: &E) -> bool {
+        self.table(env).is_empty()
     }
 
     /// What the entry pointed to when it was read.
-    pub(crate) const fn target(&self) -> Target {
-        self.entry.target(self.level)
+    #[inline]
+    pub(crate) fn target(&self) -> Target {
+        F::target(self.entry, self.level)
     }
 
-    pub(crate) const fn entry(&self) -> Entry {
-        self.entry
+    /// Whether the populate that is running made the entry.
+    pub(crate) const fn is_fresh(&self) -> bool {
+        self.entry & F::FRESH != 0
     }
 
     pub(crate) const fn level(&self) -> Level {
@@ -116,34 +119,35 @@ impl Step {
 
     /// The pages that the entry stands for.
     pub(crate) const fn slot(&self) -> Pages {
-        self.page.slot(self.level)
+        self.page.slot::<F>(self.level)
     }
 
     /// The pages that the table of the entry stands for.
     pub(crate) const fn table_slot(&self) -> Pages {
-        self.page.table_slot(self.level)
+        self.page.table_slot::<F>(self.level)
     }
 
     /// The leaf that the entry is, if it is one.
-    pub(crate) const fn mapping(&self) -> Option<Mapping> {
-        match self.target() {
-            Target::Leaf(size, frame) => {
-                Some(Mapping { range: self.slot().bytes(), frame, size, flags: self.entry.flags() })
-            }
-            _ => None,
-        }
+    #[inline]
+    pub(crate) fn mapping(&self) -> Option<Mapping> {
+        let Target::Leaf { size, at, origin } = self.target() else { return None };
+        let entry = self.entry & !F::FRESH;
+        Some(Mapping { range: self.slot().bytes::<F>(), phys: at, origin, size, entry })
     }
 
+    #[inline]
     const fn index(&self) -> Index {
-        Index::of(self.page, self.level)
+        Index::of::<F>(self.page, self.level)
     }
 
-    fn table<'m, M: TableMemory + ?Sized>(&self, mem: &'m M) -> &'m Table {
-        let table = mem.table(self.table);
+    #[inline]
+    fn table<'m, E: PhysMap + ?Sized>(&self, env: &'m E) -> Table<'m, F> {
+        let start = env.phys_to_virt(self.table);
         // SAFETY: 1. The table is live: it is the root, live by `PageTable::new`, or was reached from it (invariant
-        // 1). 2. For a live table the pointer is valid and may be shared (`TableMemory`, promise 1). 3. It stays so
-        // for `'m`: freeing takes `mem` exclusively, and other values over the same tables keep what a walk may hold
-        // (promise 3). 4. A table's contents change only through atomics (`table`, invariant 1).
-        unsafe { table.as_ref() }
+        // 1). 2. A live table is a page that the environment reaches, so the pointer may access all of it (`PhysMap`).
+        // 3. It stays so for `'m`: giving a table back takes the environment exclusively, and what other environments
+        // over the same tables give back is kept for walks (`PageTable::new`, promise 4). 4. A table's contents change
+        // only through atomics (`table`, invariant 1).
+        unsafe { Table::at(start) }
     }
 }

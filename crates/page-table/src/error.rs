@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-use x86_64::PhysAddr;
+use sparsemem_core::{LeafSize, LinkRefused, OutOfMemory, PhysAddr, VirtAddr, VirtRange};
 
-use crate::depth::BadRange;
-use crate::{LeafSize, Level, VirtAddr, VirtRange};
+use crate::Level;
+use crate::halves::BadRange;
 
 /// What memory was wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,17 +14,6 @@ pub enum Wanted {
     Table(Level),
     /// A leaf of this size.
     Leaf(LeafSize),
-}
-
-impl Wanted {
-    /// The alignment, in bytes, that the memory has to have.
-    #[must_use]
-    pub const fn align_bytes(self) -> u64 {
-        match self {
-            Self::Table(_) => LeafSize::Size4KiB.bytes(),
-            Self::Leaf(size) => size.bytes(),
-        }
-    }
 }
 
 impl fmt::Display for Wanted {
@@ -53,30 +42,42 @@ pub enum PopulateError {
         range: VirtRange,
     },
     /// There is no memory for a table or for a leaf of the smallest size.
-    #[error("out of memory for a {what} at {at}")]
+    #[error("out of memory for a {what} at {at}: {error}")]
     OutOfMemory {
         /// The first address that it would have translated and that was not mapped.
         at: VirtAddr,
         /// What was wanted.
         what: Wanted,
+        /// What the environment said.
+        error: OutOfMemory,
     },
     /// The memory that was allocated is not aligned to its own size; it was given back.
-    #[error("frame {frame:#x} is misaligned for a {what} at {at}")]
+    #[error("the memory at {phys} is misaligned for a {what} at {at}")]
     Misaligned {
         /// The first address that it would have translated and that was not mapped.
         at: VirtAddr,
-        /// The frame that was allocated.
-        frame: PhysAddr,
+        /// The memory that was allocated.
+        phys: PhysAddr,
         /// What was wanted.
         what: Wanted,
     },
-    /// The surroundings refused a leaf.
-    #[error("{size} leaf at {at} was refused")]
-    LinkRefused {
-        /// The first address of the leaf.
+    /// The memory that was allocated lies where no entry can point; it was given back.
+    #[error("the memory at {phys} is beyond the reach of a page-table entry, for a {what} at {at}")]
+    OutOfReach {
+        /// The first address that it would have translated and that was not mapped.
         at: VirtAddr,
+        /// The memory that was allocated.
+        phys: PhysAddr,
+        /// What was wanted.
+        what: Wanted,
+    },
+    /// The environment refused a leaf.
+    #[error("no {size} leaf: {refused}")]
+    LinkRefused {
         /// The size of the leaf.
         size: LeafSize,
+        /// What the environment said.
+        refused: LinkRefused,
     },
 }
 

@@ -6,26 +6,23 @@
 
 use core::fmt;
 
-use crate::LeafSize;
+use crate::EntryFormat;
 
-/// Page-number bits that one level translates: 512 entries a table.
-const BITS: u32 = 9;
-
-/// A level of the tree of tables: 1 holds 4 KiB leaves, 5 is the root of the deepest tree.
+/// A level of the tree of tables: 1 holds the smallest leaves, 5 is the root of the deepest tree. The names are Linux'.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct Level(u8);
 
 impl Level {
-    /// Tables of 4 KiB leaves.
+    /// Tables of the smallest leaves.
     pub const PTE: Self = Self(1);
-    /// Tables of 2 MiB leaves and of PTE tables.
+    /// Tables of PTE tables, and of the leaves that are as large as one of those translates.
     pub const PMD: Self = Self(2);
-    /// Tables of 1 GiB leaves and of PMD tables.
+    /// Tables of PMD tables, and of the leaves that are as large as one of those translates.
     pub const PUD: Self = Self(3);
-    /// Tables of PUD tables; the root where there are four levels.
+    /// Tables of PUD tables; on x86_64 the root where there are four levels.
     pub const P4D: Self = Self(4);
-    /// The root where there are five levels.
+    /// Tables of P4D tables; on x86_64 the root where there are five levels.
     pub const PGD: Self = Self(5);
 
     /// The number of the level, 1 to 5.
@@ -45,32 +42,20 @@ impl Level {
         }
     }
 
-    /// The size of the leaves that a table of this level can hold, if it can hold any.
-    #[inline]
-    #[must_use]
-    pub const fn leaf_size(self) -> Option<LeafSize> {
-        match self {
-            Self::PTE => Some(LeafSize::Size4KiB),
-            Self::PMD => Some(LeafSize::Size2MiB),
-            Self::PUD => Some(LeafSize::Size1GiB),
-            _ => None,
-        }
-    }
-
     /// How many pages one entry of a table of this level translates; a power of two.
-    pub(crate) const fn entry_pages(self) -> u64 {
-        1 << self.shift()
+    pub(crate) const fn entry_pages<F: EntryFormat>(self) -> u64 {
+        1 << self.shift::<F>()
     }
 
     /// How many pages a table of this level translates; a power of two.
-    pub(crate) const fn table_pages(self) -> u64 {
-        1 << (self.shift() + BITS)
+    pub(crate) const fn table_pages<F: EntryFormat>(self) -> u64 {
+        1 << (self.shift::<F>() + F::INDEX_BITS)
     }
 
     /// The page-number bits below those that index a table of this level.
-    pub(crate) const fn shift(self) -> u32 {
+    pub(crate) const fn shift<F: EntryFormat>(self) -> u32 {
         // Invariant 1: at least 1. The cast widens.
-        BITS * (self.0 as u32 - 1)
+        F::INDEX_BITS * (self.0 as u32 - 1)
     }
 }
 
@@ -95,22 +80,15 @@ impl fmt::Debug for Level {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::toy::Toy;
 
     #[test]
     fn entries_hold_what_the_level_below_translates() {
         let mut level = Level::PGD;
         while let Some(below) = level.below() {
-            assert_eq!(level.entry_pages(), below.table_pages());
+            assert_eq!(level.entry_pages::<Toy>(), below.table_pages::<Toy>());
             level = below;
         }
-        assert_eq!((level, level.entry_pages()), (Level::PTE, 1));
-    }
-
-    #[test]
-    fn leaf_sizes_agree_with_entry_sizes() {
-        for level in [Level::PTE, Level::PMD, Level::PUD] {
-            assert_eq!(level.leaf_size().unwrap().bytes(), level.entry_pages() * 4096);
-        }
-        assert_eq!((Level::P4D.leaf_size(), Level::PGD.leaf_size()), (None, None));
+        assert_eq!((level, level.entry_pages::<Toy>()), (Level::PTE, 1));
     }
 }

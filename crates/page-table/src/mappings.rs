@@ -1,14 +1,16 @@
 //! Everything that is mapped in a range, and the tables it takes.
 
+use sparsemem_core::{PhysMap, VirtRange};
+
 use crate::page::{Page, Pages};
-use crate::{Level, Mapping, PageTable, TableMemory, VirtRange};
+use crate::{EntryFormat, Level, Mapping, PageTable};
 
 /// The leaves in a range, in order of address; made by [`PageTable::mappings`].
 #[derive(Debug)]
 #[must_use = "an iterator does nothing until it is asked"]
-pub struct Mappings<'m, M: ?Sized> {
-    tree: PageTable,
-    mem: &'m M,
+pub struct Mappings<'m, F, E: ?Sized> {
+    tree: PageTable<F>,
+    env: &'m E,
     /// What is left to visit.
     left: Option<Pages>,
 }
@@ -23,17 +25,17 @@ pub struct TablePages {
     pgd: u64,
 }
 
-impl PageTable {
+impl<F: EntryFormat> PageTable<F> {
     /// The leaves that map a byte of `range`, each of them once and whole, in order of address.
     ///
     /// Addresses that are not canonical are mapped by nothing, so any range may be asked for.
     ///
     /// # Cost
     ///
-    /// A walk for each leaf and each absent entry that stands for addresses in `range`. What lies below an absent
+    /// A walk for each leaf and each empty entry that stands for addresses in `range`. What lies below an empty
     /// entry costs nothing.
-    pub fn mappings<'m, M: TableMemory + ?Sized>(&self, mem: &'m M, range: VirtRange) -> Mappings<'m, M> {
-        Mappings { tree: *self, mem, left: Pages::touching(range) }
+    pub fn mappings<'m, E: PhysMap + ?Sized>(&self, env: &'m E, range: VirtRange) -> Mappings<'m, F, E> {
+        Mappings { tree: *self, env, left: Pages::touching::<F>(range) }
     }
 
     /// Counts the table pages that a walk to any address in `range` goes through, each of them once.
@@ -44,45 +46,45 @@ impl PageTable {
     ///
     /// As for [`mappings`](Self::mappings).
     #[must_use]
-    pub fn table_pages<M: TableMemory + ?Sized>(&self, mem: &M, range: VirtRange) -> TablePages {
+    pub fn table_pages<E: PhysMap + ?Sized>(&self, env: &E, range: VirtRange) -> TablePages {
         let mut count = TablePages::default();
-        let mut left = Pages::touching(range);
+        let mut left = Pages::touching::<F>(range);
         while let Some(page) = self.next_canonical(left) {
-            let behind = self.count_entered(mem, page, &mut count);
-            left = left.and_then(|pages| pages.starting_at(behind));
+            let next = self.count_entered(env, page, &mut count);
+            left = left.and_then(|pages| pages.starting_at(next));
         }
         count
     }
 
-    /// Counts the tables that pages before `page` had no part in; returns the page behind the last entry's slot.
+    /// Counts the tables that pages before `page` had no part in; returns the page after the last entry's slot.
     ///
     /// The pages come in order and end with slots, so a later walk enters a table exactly where the table starts.
     /// Only the very first walk, with nothing counted yet, may enter its tables in the middle.
-    fn count_entered<M: TableMemory + ?Sized>(&self, mem: &M, page: Page, count: &mut TablePages) -> Page {
+    fn count_entered<E: PhysMap + ?Sized>(&self, env: &E, page: Page, count: &mut TablePages) -> Page {
         let is_first = count.total() == 0;
-        let mut behind = page;
-        for step in self.steps(mem, page) {
-            if is_first || page.starts_table(step.level()) {
+        let mut next = page;
+        for step in self.steps(env, page) {
+            if is_first || page.starts_table::<F>(step.level()) {
                 count.add(step.level());
             }
-            behind = step.slot().end();
+            next = step.slot().end();
         }
-        behind
+        next
     }
 
     /// The first page in `left` that the processor can translate.
     fn next_canonical(&self, left: Option<Pages>) -> Option<Page> {
-        let page = self.depth.skip_hole(left?.first());
+        let page = self.halves().skip_hole::<F>(left?.first());
         (page < left?.end()).then_some(page)
     }
 }
 
-impl<M: TableMemory + ?Sized> Iterator for Mappings<'_, M> {
+impl<F: EntryFormat, E: PhysMap + ?Sized> Iterator for Mappings<'_, F, E> {
     type Item = Mapping;
 
     fn next(&mut self) -> Option<Mapping> {
         while let Some(page) = self.tree.next_canonical(self.left) {
-            let last = self.tree.stop(self.mem, page).last;
+            let last = self.tree.stop(self.env, page).last;
             self.left = self.left.and_then(|pages| pages.starting_at(last.slot().end()));
             if let Some(mapping) = last.mapping() {
                 return Some(mapping);
@@ -92,7 +94,7 @@ impl<M: TableMemory + ?Sized> Iterator for Mappings<'_, M> {
     }
 }
 
-impl<M: TableMemory + ?Sized> core::iter::FusedIterator for Mappings<'_, M> {}
+impl<F: EntryFormat, E: PhysMap + ?Sized> core::iter::FusedIterator for Mappings<'_, F, E> {}
 
 impl TablePages {
     /// The number of table pages of `level`.

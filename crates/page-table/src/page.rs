@@ -1,26 +1,28 @@
 //! Page numbers: the arithmetic that every walk is done in.
 //!
-//! Bytes at the top of the address space have no 64-bit end; numbers of 4 KiB pages do, so no step can wrap.
+//! Bytes at the top of the address space have no 64-bit end; numbers of pages do, so no step can wrap. A [`VirtRange`]
+//! that would end at 2^64 ends at the last address instead: it is one byte short, and rounding it outwards to pages
+//! makes it whole again.
 //!
 //! # Invariants
 //!
-//! 1. A `Page` is below 2^52, except as the end of a `Pages`, where it may be 2^52.
+//! 1. A `Page` is below the number of pages of the address space (2^52 where a page has 4 KiB), except as the end of a
+//!    `Pages`, where it may be that number.
 //! 2. A `Pages` is never empty: `first < end`.
 
-use crate::{Level, VirtAddr, VirtRange};
+use sparsemem_core::{VirtAddr, VirtRange};
 
-/// Bits of an address below the page number.
-const SHIFT: u32 = 12;
+use crate::{EntryFormat, Level};
 
-/// The number of a 4 KiB virtual page.
+/// The number of a virtual page of the smallest size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(transparent)]
 pub(crate) struct Page(u64);
 
 impl Page {
     /// The page that holds the byte `at`.
-    pub(crate) const fn containing(at: VirtAddr) -> Self {
-        Self(at.get() >> SHIFT)
+    pub(crate) const fn containing<F: EntryFormat>(at: VirtAddr) -> Self {
+        Self(at.get() >> F::BASE_SHIFT)
     }
 
     /// The raw number.
@@ -29,16 +31,16 @@ impl Page {
     }
 
     /// The first byte of the page.
-    pub(crate) const fn start(self) -> VirtAddr {
-        VirtAddr::new(self.0 << SHIFT)
+    pub(crate) const fn start<F: EntryFormat>(self) -> VirtAddr {
+        VirtAddr::new(self.0 << F::BASE_SHIFT)
     }
 
     /// Whether a table of `level` starts to translate at this page.
-    pub(crate) const fn starts_table(self, level: Level) -> bool {
-        self.0 & (level.table_pages() - 1) == 0
+    pub(crate) const fn starts_table<F: EntryFormat>(self, level: Level) -> bool {
+        self.0 & (level.table_pages::<F>() - 1) == 0
     }
 
-    /// The page behind this one.
+    /// The page after this one.
     const fn next(self) -> Self {
         Self(self.0 + 1)
     }
@@ -50,13 +52,13 @@ impl Page {
     }
 
     /// The pages that one entry of a table of `level` translates, around this one.
-    pub(crate) const fn slot(self, level: Level) -> Pages {
-        self.around(level.entry_pages())
+    pub(crate) const fn slot<F: EntryFormat>(self, level: Level) -> Pages {
+        self.around(level.entry_pages::<F>())
     }
 
     /// The pages that a whole table of `level` translates, around this one.
-    pub(crate) const fn table_slot(self, level: Level) -> Pages {
-        self.around(level.table_pages())
+    pub(crate) const fn table_slot<F: EntryFormat>(self, level: Level) -> Pages {
+        self.around(level.table_pages::<F>())
     }
 }
 
@@ -69,13 +71,13 @@ pub(crate) struct Pages {
 
 impl Pages {
     /// Every page that `range` has a byte in, or `None` if it has no bytes.
-    pub(crate) const fn touching(range: VirtRange) -> Option<Self> {
-        match range.last() {
-            Some(last) => {
-                Some(Self { first: Page::containing(range.start()), end: Page::containing(last).next() })
-            }
-            None => None,
+    pub(crate) const fn touching<F: EntryFormat>(range: VirtRange) -> Option<Self> {
+        if range.is_empty() {
+            return None;
         }
+        // Not empty, so its end is at least 1.
+        let last = VirtAddr::new(range.end().get() - 1);
+        Some(Self::inclusive(Page::containing::<F>(range.start()), Page::containing::<F>(last)))
     }
 
     /// The pages from `first` to `last`, which is not before it, inclusive.
@@ -88,8 +90,14 @@ impl Pages {
         self.first
     }
 
+    /// The page after the last.
     pub(crate) const fn end(self) -> Page {
         self.end
+    }
+
+    pub(crate) const fn last(self) -> Page {
+        // Invariant 2: the end is at least 1.
+        Page(self.end.0 - 1)
     }
 
     /// What is left from `first` on, if anything is.
@@ -109,41 +117,66 @@ impl Pages {
         touching.then_some(Self { first: self.first.min(other.first), end: self.end.max(other.end) })
     }
 
-    /// The bytes of these pages.
-    ///
-    /// Never all of 2^64 (whose length would wrap to 0): what is made here is at most one half of the address space.
-    pub(crate) const fn bytes(self) -> VirtRange {
-        let len_bytes = (self.end.0 - self.first.0) << SHIFT;
-        match VirtRange::from_start_len(self.first.start(), len_bytes) {
-            Some(range) => range,
-            None => VirtRange::empty_at(self.first.start()),
+    /// The bytes of these pages, but for the very last byte of the address space, which no range can end after.
+    pub(crate) const fn bytes<F: EntryFormat>(self) -> VirtRange {
+        let start = self.first.start::<F>();
+        let end = match self.end.0 >> (u64::BITS - F::BASE_SHIFT) {
+            0 => self.end.start::<F>(),
+            _ => VirtAddr::new(u64::MAX),
+        };
+        match VirtRange::new(start, end) {
+            Ok(range) => range,
+            // Invariant 2 keeps it from happening.
+            Err(_) => VirtRange::empty_at(start),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sparsemem_core::ByteLen;
+
     use super::*;
+    use crate::toy::Toy;
 
     #[test]
-    fn ranges_round_outwards_and_reach_the_top() {
-        let range = VirtRange::from_start_len(VirtAddr::new(0x1fff), 2).unwrap();
-        let pages = Pages::touching(range).unwrap();
-        assert_eq!((pages.first().get(), pages.end().get()), (1, 3));
-        let top = VirtRange::up_to_top(VirtAddr::new(u64::MAX)).unwrap();
-        let pages = Pages::touching(top).unwrap();
-        assert_eq!(pages.end().get(), 1 << 52);
-        assert_eq!(pages.bytes().start().get(), 0xffff_ffff_ffff_f000);
-        assert_eq!(pages.bytes().end(), None);
+    fn ranges_round_outwards() {
+        let range = VirtRange::from_start_count(VirtAddr::new(0x1fff), ByteLen::new(2)).unwrap();
+        let pages = Pages::touching::<Toy>(range).unwrap();
+        assert_eq!((pages.first().get(), pages.last().get(), pages.end().get()), (1, 2, 3));
+        assert_eq!(Pages::touching::<Toy>(VirtRange::empty_at(VirtAddr::new(0))), None);
+    }
+
+    #[test]
+    fn the_last_page_is_a_page_like_others() {
+        let top = VirtAddr::new(u64::MAX);
+        for start in [u64::MAX - 1, 0xffff_ffff_ffff_f000] {
+            let range = VirtRange::new(VirtAddr::new(start), top).unwrap();
+            let pages = Pages::touching::<Toy>(range).unwrap();
+            assert_eq!((pages.first().get(), pages.end().get()), ((1 << 52) - 1, 1 << 52));
+            assert_eq!(
+                pages.bytes::<Toy>(),
+                VirtRange::new(VirtAddr::new(0xffff_ffff_ffff_f000), top).unwrap()
+            );
+            // What its bytes touch is the same pages again.
+            assert_eq!(Pages::touching::<Toy>(pages.bytes::<Toy>()), Some(pages));
+        }
+        let all = Pages::touching::<Toy>(VirtRange::new(VirtAddr::new(0), top).unwrap()).unwrap();
+        assert_eq!((all.first().get(), all.end().get()), (0, 1 << 52));
+        assert_eq!(all.bytes::<Toy>().count().get(), u64::MAX);
     }
 
     #[test]
     fn slots_are_aligned_to_themselves() {
-        let page = Page::containing(VirtAddr::new(0xffff_ffff_ffff_ffff));
-        assert_eq!(page.slot(Level::PGD).bytes().len_bytes(), 1 << 48);
-        assert_eq!(page.slot(Level::PTE).bytes().len_bytes(), 1 << 12);
-        assert_eq!(page.slot(Level::PGD).end().get(), 1 << 52);
-        assert_eq!(page.table_slot(Level::PTE), page.slot(Level::PMD));
+        let page = Page::containing::<Toy>(VirtAddr::new(0xffff_ffff_ffff_ffff));
+        // The last byte of the address space is in no range.
+        assert_eq!(page.slot::<Toy>(Level::PGD).bytes::<Toy>().count().get(), (1 << 48) - 1);
+        assert_eq!(page.slot::<Toy>(Level::PTE).bytes::<Toy>().count().get(), (1 << 12) - 1);
+        assert_eq!(page.slot::<Toy>(Level::PGD).end().get(), 1 << 52);
+        assert_eq!(page.table_slot::<Toy>(Level::PTE), page.slot::<Toy>(Level::PMD));
+        let page = Page::containing::<Toy>(VirtAddr::new(0x1234_5678));
+        assert_eq!(page.slot::<Toy>(Level::PMD).bytes::<Toy>().count().get(), 1 << 21);
+        assert_eq!(page.slot::<Toy>(Level::PMD).bytes::<Toy>().start().get(), 0x1220_0000);
     }
 
     #[test]

@@ -1,20 +1,24 @@
 //! Mapping memory into a range, all of it or none.
 //!
 //! The loop looks at one page at a time. Where the walk ends in a leaf, the page is mapped already. Where it ends in
-//! an absent entry, that entry becomes a leaf or gets a table, and in the latter case the same page is looked at again
+//! an empty entry, that entry becomes a leaf or gets a table, and in the latter case the same page is looked at again
 //! one level further down. There is no per-level code and no "end of this table".
 //!
 //! # Invariants
 //!
 //! 1. Every entry that is published here is FRESH until the call has succeeded, so what has to be undone can be told
 //!    from what was there before.
-//! 2. A frame from the surroundings is in an entry before anything else can fail, or is given back at once.
+//! 2. A block from the environment is in an entry before anything else can fail, or is given back at once.
+//! 3. A run that is dropped before it succeeded is undone: after an error, and where the policy unwinds.
 
-use crate::depth;
+use sparsemem_core::{
+    AddressSpace, Block, LeafSize, LostBlocks, MetadataMemory, NodeId, OutOfMemory, VirtRange,
+};
+
 use crate::descent::Step;
-use crate::entry::Entry;
 use crate::page::{Page, Pages};
-use crate::{LeafCounts, LeafSize, PageTable, PopulateError, TableMemory, TaggedFrame, VirtRange, Wanted};
+use crate::table::Table;
+use crate::{EntryFormat, LeafCounts, PageTable, PopulateError, Wanted, layout};
 
 /// Whether a large leaf may be put in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,44 +57,76 @@ impl Populated {
     }
 }
 
-impl PageTable {
-    /// Maps every byte of `range` that is not mapped yet; ends inside a 4 KiB page are rounded outwards.
+impl<F: EntryFormat> PageTable<F> {
+    /// Maps every byte of `range` that is not mapped yet, with zeroed memory, on `node` if it can be had there; ends
+    /// inside a page are rounded outwards.
     ///
-    /// An existing leaf is left alone. For an empty slot of 1 GiB or 2 MiB, aligned to its size, `policy` is asked
-    /// whether a leaf of that size may take it, also if `range` covers only a part of the slot. If it may not, or if
-    /// there is no memory for a leaf of that size, the slot gets a table and smaller leaves. A table that exists
+    /// An existing leaf is left alone. For an empty slot of a large leaf (1 GiB, 2 MiB), aligned to its size, `policy`
+    /// is asked whether a leaf of that size may take it, also if `range` covers only a part of the slot. If it may not,
+    /// or if there is no memory for a leaf of that size, the slot gets a table and smaller leaves. A table that exists
     /// already is always used.
+    ///
+    /// When it returns, the calling processor may use what is mapped. A block that has to go back, but that `env` does
+    /// not take, is counted in `lost`.
     ///
     /// # Errors
     ///
     /// [`PopulateError`], and nothing is left behind: what the call linked is unlinked, flushed and given back, and
     /// all tables hold what they held before.
     ///
+    /// # Panics
+    ///
+    /// Only if `policy` does. Then nothing is left behind either.
+    ///
     /// # Concurrency
     ///
     /// Walks may go on elsewhere, and may see what a call that fails takes away again.
-    pub fn populate<M, P>(&self, mem: &mut M, range: VirtRange, policy: P) -> Result<Populated, PopulateError>
+    ///
+    /// # Cost
+    ///
+    /// Two walks for each leaf in `range`, old or new, and one for each new table.
+    pub fn populate<E, P>(
+        &self,
+        env: &mut E,
+        node: NodeId,
+        range: VirtRange,
+        mut policy: P,
+        lost: &mut LostBlocks,
+    ) -> Result<Populated, PopulateError>
     where
-        M: TableMemory + ?Sized,
+        E: MetadataMemory + AddressSpace + ?Sized,
         P: FnMut(VirtRange, LeafSize) -> Choice,
     {
-        let pages = depth::pages(range, self.depth).map_err(|bad| PopulateError::bad_range(bad, range))?;
-        let mut run = Run { tree: *self, mem, policy, made: Populated::default(), at: pages.first() };
-        match run.fill(pages) {
-            Ok(()) => Ok(run.commit(pages)),
-            Err(error) => Err(run.undo(pages, error)),
-        }
+        let pages = self.halves().pages::<F>(range).map_err(|bad| PopulateError::bad_range(bad, range))?;
+        let at = pages.first();
+        let mut run = Run { tree: *self, env, node, lost, pages, at, made: Populated::default() };
+        // Where this returns or unwinds, dropping the run undoes it.
+        run.fill(&mut policy)?;
+        Ok(run.commit())
     }
 }
 
-/// One populate in progress.
-struct Run<'m, M: ?Sized, P> {
-    tree: PageTable,
-    mem: &'m mut M,
-    policy: P,
-    made: Populated,
-    /// The page that is looked at: nothing behind it was touched.
+/// One populate in progress; dropping it takes back what it made.
+struct Run<'m, F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> {
+    tree: PageTable<F>,
+    env: &'m mut E,
+    node: NodeId,
+    lost: &'m mut LostBlocks,
+    pages: Pages,
+    /// The page that is looked at: nothing after it was touched.
     at: Page,
+    /// What was made and is not lasting yet.
+    made: Populated,
+}
+
+impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Drop for Run<'_, F, E> {
+    /// Takes back what was done up to and including the page that failed.
+    fn drop(&mut self) {
+        if !self.made.is_nothing() {
+            let touched = Pages::inclusive(self.pages.first(), self.at);
+            self.tree.drop_fresh(self.env, touched, self.lost);
+        }
+    }
 }
 
 /// What became of an attempt to put a leaf into an empty slot.
@@ -99,15 +135,11 @@ enum Attempt {
     Smaller,
 }
 
-impl<M, P> Run<'_, M, P>
-where
-    M: TableMemory + ?Sized,
-    P: FnMut(VirtRange, LeafSize) -> Choice,
-{
-    fn fill(&mut self, pages: Pages) -> Result<(), PopulateError> {
-        while self.at < pages.end() {
-            let step = self.tree.stop(self.mem, self.at).last;
-            match self.place(&step)? {
+impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
+    fn fill(&mut self, policy: &mut impl FnMut(VirtRange, LeafSize) -> Choice) -> Result<(), PopulateError> {
+        while self.at < self.pages.end() {
+            let step = self.tree.stop(self.env, self.at).last;
+            match self.place(&step, policy)? {
                 Attempt::Placed => self.at = step.slot().end(),
                 Attempt::Smaller => self.grow(&step)?,
             }
@@ -116,89 +148,91 @@ where
     }
 
     /// Puts a leaf into the slot of `step`, unless there is one.
-    fn place(&mut self, step: &Step) -> Result<Attempt, PopulateError> {
+    fn place(
+        &mut self,
+        step: &Step<F>,
+        policy: &mut impl FnMut(VirtRange, LeafSize) -> Choice,
+    ) -> Result<Attempt, PopulateError> {
         if step.mapping().is_some() {
             return Ok(Attempt::Placed);
         }
-        match step.level().leaf_size() {
-            None => Ok(Attempt::Smaller),
-            Some(LeafSize::Size4KiB) => self.small_leaf(step),
-            Some(size) => self.large_leaf(step, size),
+        let Some(size) = F::leaf_size(step.level()) else { return Ok(Attempt::Smaller) };
+        if step.level().below().is_none() {
+            return self.smallest_leaf(step, size);
+        }
+        match policy(step.slot().bytes::<F>(), size) {
+            Choice::Place => self.large_leaf(step, size),
+            Choice::Smaller => Ok(Attempt::Smaller),
         }
     }
 
-    fn small_leaf(&mut self, step: &Step) -> Result<Attempt, PopulateError> {
-        let size = LeafSize::Size4KiB;
-        let what = Wanted::Leaf(size);
-        let frame = self.mem.alloc_leaf(step.slot().first().start(), size);
-        let frame = frame.ok_or(PopulateError::OutOfMemory { at: self.at.start(), what })?;
-        self.link_leaf(step, size, frame)
-    }
-
-    fn large_leaf(&mut self, step: &Step, size: LeafSize) -> Result<Attempt, PopulateError> {
-        let slot = step.slot().bytes();
-        if matches!((self.policy)(slot, size), Choice::Smaller) {
-            return Ok(Attempt::Smaller);
-        }
-        match self.mem.alloc_leaf(slot.start(), size) {
-            Some(frame) => self.link_leaf(step, size, frame),
-            None => Ok(Attempt::Smaller),
+    fn smallest_leaf(&mut self, step: &Step<F>, size: LeafSize) -> Result<Attempt, PopulateError> {
+        match self.env.alloc_memmap(layout::leaf(size), self.node) {
+            Ok(block) => self.link_leaf(step, size, block),
+            Err(error) => Err(self.out_of_memory(Wanted::Leaf(size), error)),
         }
     }
 
-    fn link_leaf(
-        &mut self,
-        step: &Step,
-        size: LeafSize,
-        frame: TaggedFrame,
-    ) -> Result<Attempt, PopulateError> {
-        if let Err(error) = self.check(frame, Wanted::Leaf(size)) {
-            self.mem.free_leaf(frame, size);
-            return Err(error);
+    fn large_leaf(&mut self, step: &Step<F>, size: LeafSize) -> Result<Attempt, PopulateError> {
+        match self.env.alloc_memmap(layout::leaf(size), self.node) {
+            Ok(block) => self.link_leaf(step, size, block),
+            Err(_) => Ok(Attempt::Smaller),
         }
-        self.tree.publish(self.mem, step, Entry::leaf(frame, size));
+    }
+
+    fn link_leaf(&mut self, step: &Step<F>, size: LeafSize, block: Block) -> Result<Attempt, PopulateError> {
+        let block = self.checked(block, Wanted::Leaf(size))?;
+        let phys = block.phys();
+        self.tree.publish(self.env, step, F::leaf(phys, size, block.origin()));
         self.made.leaves.add(size);
-        let at = step.slot().first().start();
-        match self.mem.linked(at, frame, size) {
+        let at = step.slot().first().start::<F>();
+        match self.env.linked(at, phys, size) {
             Ok(()) => Ok(Attempt::Placed),
-            Err(_) => Err(PopulateError::LinkRefused { at, size }),
+            Err(refused) => Err(PopulateError::LinkRefused { size, refused }),
         }
     }
 
     /// Puts an empty table into the slot of `step`.
-    fn grow(&mut self, step: &Step) -> Result<(), PopulateError> {
+    fn grow(&mut self, step: &Step<F>) -> Result<(), PopulateError> {
         let what = Wanted::Table(step.level().below().unwrap_or(step.level()));
-        let frame = self.mem.alloc_table();
-        let frame = frame.ok_or(PopulateError::OutOfMemory { at: self.at.start(), what })?;
-        if let Err(error) = self.check(frame, what) {
-            self.mem.free_table(frame);
-            return Err(error);
-        }
-        self.tree.publish(self.mem, step, Entry::table(frame));
+        let block = self.env.alloc_zeroed(layout::table::<F>(), self.node);
+        let block = block.map_err(|error| self.out_of_memory(what, error))?;
+        let block = self.checked(block, what)?;
+        // SAFETY: it is a page of the smallest size, as aligned as it is large, that nobody else knows of.
+        let table = unsafe { Table::<F>::at(block.start()) };
+        table.empty_out();
+        self.tree.publish(self.env, step, F::table(block.phys(), block.origin()));
         self.made.nr_tables += 1;
         Ok(())
     }
 
-    fn check(&self, frame: TaggedFrame, what: Wanted) -> Result<(), PopulateError> {
-        if frame.start.as_u64() & (what.align_bytes() - 1) == 0 {
-            return Ok(());
+    /// The block, if an entry can point to it; otherwise it goes back.
+    fn checked(&mut self, block: Block, what: Wanted) -> Result<Block, PopulateError> {
+        let (at, phys) = (self.at.start::<F>(), block.phys());
+        let error = if !phys.is_aligned(block.layout().size() as u64) {
+            PopulateError::Misaligned { at, phys, what }
+        } else if !F::holds(phys) {
+            PopulateError::OutOfReach { at, phys, what }
+        } else {
+            return Ok(block);
+        };
+        if let Err(refused) = self.env.free(block) {
+            self.lost.note(refused.error);
         }
-        Err(PopulateError::Misaligned { at: self.at.start(), frame: frame.start, what })
+        Err(error)
+    }
+
+    fn out_of_memory(&self, what: Wanted, error: OutOfMemory) -> PopulateError {
+        PopulateError::OutOfMemory { at: self.at.start::<F>(), what, error }
     }
 
     /// Makes what was done lasting.
-    fn commit(self, pages: Pages) -> Populated {
+    fn commit(mut self) -> Populated {
         if !self.made.is_nothing() {
-            self.tree.settle_fresh(self.mem, pages);
+            self.tree.settle_fresh(self.env, self.pages);
+            F::published();
         }
-        self.made
-    }
-
-    /// Takes back what was done up to and including the page that failed.
-    fn undo(self, pages: Pages, error: PopulateError) -> PopulateError {
-        if !self.made.is_nothing() {
-            self.tree.drop_fresh(self.mem, Pages::inclusive(pages.first(), self.at));
-        }
-        error
+        // Nothing is left to take back.
+        core::mem::take(&mut self.made)
     }
 }

@@ -7,14 +7,16 @@
 //!
 //! # Invariants
 //!
-//! 1. A frame is freed only through [`Unlinked`]: after its entry was cleared and flushed.
+//! 1. Memory is freed only through [`Unlinked`]: after its entry was cleared and flushed.
 //! 2. Each leaf and each table is decided on at most once.
+//! 3. When a sweep is over, however it ends, everything that it unlinked is flushed and freed.
+
+use sparsemem_core::{AddressSpace, LostBlocks, MetadataMemory};
 
 use crate::descent::{Step, Stop};
-use crate::entry::{Entry, Target};
 use crate::page::{Page, Pages};
-use crate::receipt::{Loose, Unlinked, What};
-use crate::{Mapping, PageTable, TableMemory, Unmapped};
+use crate::receipt::{Loose, Unlinked};
+use crate::{EntryFormat, Mapping, PageTable, Target, Unmapped, layout};
 
 /// What becomes of something that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,91 +29,106 @@ pub enum Fate {
 
 /// Something that could go.
 pub(crate) enum Found<'a> {
-    /// A leaf, and its entry.
-    Leaf { mapping: &'a Mapping, entry: Entry },
-    /// A table in which nothing is left, and the entry that points to it.
-    EmptyTable { entry: Entry },
+    /// A leaf, and whether the populate that is running made it.
+    Leaf { mapping: &'a Mapping, is_fresh: bool },
+    /// A table in which nothing is left, and whether the populate that is running made it.
+    EmptyTable { is_fresh: bool },
 }
 
-impl PageTable {
+impl<F: EntryFormat> PageTable<F> {
     /// Asks `decide` about every leaf, and about every empty table, on the way to one of `pages`.
-    pub(crate) fn sweep<M, D>(&self, mem: &mut M, pages: Pages, decide: D) -> Unmapped
+    ///
+    /// If `decide` unwinds, what it decided on before is as if the sweep had ended there.
+    pub(crate) fn sweep<E, D>(
+        &self,
+        env: &mut E,
+        pages: Pages,
+        lost: &mut LostBlocks,
+        mut decide: D,
+    ) -> Unmapped
     where
-        M: TableMemory + ?Sized,
+        E: MetadataMemory + AddressSpace + ?Sized,
         D: FnMut(Found<'_>) -> Fate,
     {
-        let batch = Unlinked::none();
-        let mut sweep = Sweep { tree: *self, mem, pages, decide, batch, done: Unmapped::default() };
+        let mut sweep =
+            Sweep { tree: *self, env, lost, pages, batch: Unlinked::none(), done: Unmapped::default() };
         let mut page = pages.first();
         while page < pages.end() {
-            page = sweep.visit(page);
+            page = sweep.visit(page, &mut decide);
         }
-        sweep.finish()
+        // Dropping it releases the last batch.
+        sweep.done
     }
 }
 
-struct Sweep<'m, M: ?Sized, D> {
-    tree: PageTable,
-    mem: &'m mut M,
+/// A sweep that is going on; dropping it flushes and frees what it unlinked.
+struct Sweep<'m, F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> {
+    tree: PageTable<F>,
+    env: &'m mut E,
+    lost: &'m mut LostBlocks,
     pages: Pages,
-    decide: D,
     batch: Unlinked,
     done: Unmapped,
 }
 
-impl<M, D> Sweep<'_, M, D>
-where
-    M: TableMemory + ?Sized,
-    D: FnMut(Found<'_>) -> Fate,
-{
+impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Drop for Sweep<'_, F, E> {
+    /// Also where a callback unwinds: invariant 3.
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Sweep<'_, F, E> {
     /// Handles the entry at which the walk to `page` ends; returns the page to go on with.
-    fn visit(&mut self, page: Page) -> Page {
-        let Stop { parent, last } = self.tree.stop(self.mem, page);
+    fn visit(&mut self, page: Page, decide: &mut impl FnMut(Found<'_>) -> Fate) -> Page {
+        let Stop { parent, last } = self.tree.stop(self.env, page);
         if let Some(mapping) = last.mapping() {
-            self.leaf(&last, &mapping);
+            self.leaf(&last, &mapping, decide);
         }
         let next = last.slot().end();
         let leaves_table = next >= self.pages.end() || next == last.table_slot().end();
         match parent {
             // The same page again: its walk now ends one level higher.
-            Some(parent) if leaves_table && self.table(&parent, &last) == Fate::Drop => page,
+            Some(parent) if leaves_table && self.table(&parent, &last, decide) == Fate::Drop => page,
             _ => next,
         }
     }
 
-    fn leaf(&mut self, step: &Step, mapping: &Mapping) {
-        let fate = (self.decide)(Found::Leaf { mapping, entry: step.entry() });
-        match fate {
+    fn leaf(&mut self, step: &Step<F>, mapping: &Mapping, decide: &mut impl FnMut(Found<'_>) -> Fate) {
+        match decide(Found::Leaf { mapping, is_fresh: step.is_fresh() }) {
             Fate::Keep => self.done.kept.add(mapping.size),
             Fate::Drop => {
                 self.done.dropped.add(mapping.size);
-                self.unlink(
-                    step,
-                    Loose { stale: step.slot(), what: What::Leaf(mapping.size, mapping.frame) },
-                );
+                let Mapping { phys, origin, size, .. } = *mapping;
+                self.unlink(step, Loose { stale: step.slot(), phys, layout: layout::leaf(size), origin });
             }
         }
     }
 
     /// Decides on the table of `last`, to which the entry of `parent` points.
-    fn table(&mut self, parent: &Step, last: &Step) -> Fate {
-        let Target::Table(frame) = parent.target() else { return Fate::Keep };
-        if !last.is_table_empty(self.mem) {
+    fn table(
+        &mut self,
+        parent: &Step<F>,
+        last: &Step<F>,
+        decide: &mut impl FnMut(Found<'_>) -> Fate,
+    ) -> Fate {
+        let Target::Table { at, origin } = parent.target() else { return Fate::Keep };
+        if !last.is_table_empty(self.env) {
             return Fate::Keep;
         }
-        let fate = (self.decide)(Found::EmptyTable { entry: parent.entry() });
+        let fate = decide(Found::EmptyTable { is_fresh: parent.is_fresh() });
         if fate == Fate::Drop {
             self.done.nr_tables += 1;
             // The processor finds what it cached about a table by any address in the table's slot. So the part of
             // the slot in the swept range will do, and the flush does not reach into addresses of others.
             let stale = parent.slot().intersection(self.pages).unwrap_or(parent.slot());
-            self.unlink(parent, Loose { stale, what: What::Table(frame) });
+            self.unlink(parent, Loose { stale, phys: at, layout: layout::table::<F>(), origin });
         }
         fate
     }
 
-    fn unlink(&mut self, step: &Step, loose: Loose) {
-        self.tree.clear(self.mem, step);
+    fn unlink(&mut self, step: &Step<F>, loose: Loose) {
+        self.tree.clear(self.env, step);
         if let Err(loose) = self.batch.push(loose) {
             self.release();
             // An empty batch has room.
@@ -122,11 +139,6 @@ where
     /// Flushes and frees what was unlinked so far.
     fn release(&mut self) {
         let batch = core::mem::replace(&mut self.batch, Unlinked::none());
-        batch.flush(self.mem).free(self.mem);
-    }
-
-    fn finish(mut self) -> Unmapped {
-        self.release();
-        self.done
+        batch.flush::<F, E>(self.env).free(self.env, self.lost);
     }
 }

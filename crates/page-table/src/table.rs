@@ -1,124 +1,143 @@
-//! One page of 512 entries, shared with the processor and with other walkers.
+//! One table page, shared with the processor and with other walkers.
 //!
 //! # Invariants
 //!
 //! 1. Entries are atomics: a table is only ever used through shared references, and the only one who writes to it is
-//!    the call that holds the [`TableMemory`](crate::TableMemory) exclusively.
-//! 2. An [`Index`] is below 512.
+//!    the call that holds the environment exclusively.
+//! 2. An [`Index`] is below the number of entries in a table.
 
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use core::slice;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::Level;
-use crate::entry::Entry;
 use crate::page::Page;
+use crate::{EntryFormat, Level};
 
-/// Entries in a table.
-const ENTRIES: usize = 512;
-
-/// A table page.
-#[derive(Debug)]
-#[repr(C, align(4096))]
-pub struct Table {
-    entries: [AtomicU64; ENTRIES],
+/// The entries of a table page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table<'m, F> {
+    entries: &'m [AtomicU64],
+    format: PhantomData<F>,
 }
-
-const _: () = assert!(size_of::<Table>() == 4096 && align_of::<Table>() == 4096);
 
 /// The place of an entry in its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
-pub(crate) struct Index(u16);
+pub(crate) struct Index(usize);
 
 impl Index {
     /// The entry of a table of `level` that translates `page`.
-    pub(crate) const fn of(page: Page, level: Level) -> Self {
-        // Keeps nine bits: invariant 2.
-        Self(((page.get() >> level.shift()) & 0x1ff) as u16)
+    #[inline]
+    pub(crate) const fn of<F: EntryFormat>(page: Page, level: Level) -> Self {
+        let mask = (1 << F::INDEX_BITS) - 1;
+        #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits are kept: invariant 2")]
+        Self((page.get() >> level.shift::<F>()) as usize & mask)
     }
 }
 
-impl Table {
-    /// A table in which everything is absent.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { entries: [const { AtomicU64::new(0) }; ENTRIES] }
-    }
+impl<'m, F: EntryFormat> Table<'m, F> {
+    /// How many entries a table has.
+    const ENTRIES: usize = {
+        assert!(size_of::<u64>() << F::INDEX_BITS <= 1 << F::BASE_SHIFT, "a table fits a page");
+        1 << F::INDEX_BITS
+    };
 
-    /// The raw entries, in order of address: what the processor would see.
+    /// The table at `start`.
     ///
-    /// # Concurrency
+    /// # Safety
     ///
-    /// Each entry is loaded with Acquire, which pairs with the Release that published it.
-    pub fn raw_entries(&self) -> impl Iterator<Item = u64> {
-        self.entries.iter().map(|entry| entry.load(Ordering::Acquire))
+    /// For `'m`, `start` points to a page of the smallest size, aligned to its size, whose contents change through
+    /// atomics only.
+    pub(crate) const unsafe fn at(start: NonNull<u8>) -> Self {
+        // SAFETY: the caller promises a page, which has room for the entries (checked with their number); the pointer is
+        // aligned, and atomics may be shared.
+        let entries = unsafe { slice::from_raw_parts(start.cast::<AtomicU64>().as_ptr(), Self::ENTRIES) };
+        Self { entries, format: PhantomData }
     }
 
-    /// Whether nothing is in the table, not even a software note in an absent entry.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.raw_entries().all(|raw| raw == Entry::ABSENT.raw())
+    /// Makes every entry of a table that was all zero, and that nobody knows of yet, an empty one.
+    pub(crate) fn empty_out(self) {
+        if F::EMPTY == 0 {
+            return;
+        }
+        for entry in self.entries {
+            // Relaxed: whoever links the table publishes what was stored before.
+            entry.store(F::EMPTY, Ordering::Relaxed);
+        }
     }
 
-    pub(crate) fn load(&self, at: Index) -> Entry {
-        // Acquire pairs with the Release in `publish`: whoever sees a table's entry sees the table zeroed.
-        Entry::from_raw(self.entry(at).load(Ordering::Acquire))
+    /// Whether nothing is in the table, not even a software note in an entry that points to nothing.
+    pub(crate) fn is_empty(self) -> bool {
+        // Relaxed: only the writer asks. The entries are its own stores, or were ordered before it became the writer.
+        self.entries.iter().all(|entry| entry.load(Ordering::Relaxed) == F::EMPTY)
+    }
+
+    #[inline]
+    pub(crate) fn load(self, at: Index) -> u64 {
+        // Acquire pairs with the Release in `publish`: whoever sees a table's entry sees the table emptied.
+        self.entry(at).load(Ordering::Acquire)
     }
 
     /// Makes `entry` visible.
-    pub(crate) fn publish(&self, at: Index, entry: Entry) {
-        // Release pairs with the Acquire in `load`, and on x86_64 with the processor's own walk: what the entry
-        // points to was written before.
-        self.entry(at).store(entry.raw(), Ordering::Release);
+    pub(crate) fn publish(self, at: Index, entry: u64) {
+        // Release pairs with the Acquire in `load`, and with the processor's own walk, which depends on the address that
+        // it loads: what the entry points to was written before.
+        self.entry(at).store(entry, Ordering::Release);
     }
 
-    /// Makes the entry absent.
-    pub(crate) fn clear(&self, at: Index) {
+    /// Makes the entry point to nothing.
+    pub(crate) fn clear(self, at: Index) {
         // Relaxed: absence publishes nothing. That no one still walks through it is what the flush after it is for.
-        self.entry(at).store(Entry::ABSENT.raw(), Ordering::Relaxed);
+        self.entry(at).store(F::EMPTY, Ordering::Relaxed);
     }
 
-    /// Takes the FRESH bit off an entry.
-    pub(crate) fn settle(&self, at: Index) {
+    /// Takes the FRESH bits off an entry.
+    pub(crate) fn settle(self, at: Index) {
         // Relaxed, but a read-modify-write: it continues the release sequence that `publish` headed, so a reader
         // that sees this value still synchronises with the publication.
-        self.entry(at).fetch_and(Entry::settled_mask(), Ordering::Relaxed);
+        self.entry(at).fetch_and(!F::FRESH, Ordering::Relaxed);
     }
 
-    fn entry(&self, at: Index) -> &AtomicU64 {
-        // SAFETY: 1. `Index` is below 512 (invariant 2). 2. The array has 512 entries.
-        unsafe { self.entries.get_unchecked(usize::from(at.0)) }
-    }
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        Self::new()
+    #[inline]
+    fn entry(self, at: Index) -> &'m AtomicU64 {
+        // SAFETY: an `Index` is below the number of entries (invariant 2).
+        unsafe { self.entries.get_unchecked(at.0) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sparsemem_core::{Origin, PhysAddr, VirtAddr};
+
     use super::*;
-    use crate::VirtAddr;
+    use crate::toy::{RawTable, Toy};
 
     #[test]
     fn indices_take_nine_bits_of_the_address() {
-        let page = Page::containing(VirtAddr::new(0xffff_ffff_ffff_f000));
+        let page = Page::containing::<Toy>(VirtAddr::new(0xffff_ffff_ffff_f000));
         for level in [Level::PTE, Level::PMD, Level::PUD, Level::P4D] {
-            assert_eq!(Index::of(page, level), Index(511));
+            assert_eq!(Index::of::<Toy>(page, level), Index(511));
         }
-        let page = Page::containing(VirtAddr::new(1 << 48 | 2 << 39 | 3 << 30 | 4 << 21 | 5 << 12));
+        let at = VirtAddr::new(1 << 48 | 2 << 39 | 3 << 30 | 4 << 21 | 5 << 12);
+        let page = Page::containing::<Toy>(at);
         let levels = [Level::PGD, Level::P4D, Level::PUD, Level::PMD, Level::PTE];
-        assert_eq!(levels.map(|level| Index::of(page, level).0), [1, 2, 3, 4, 5]);
+        assert_eq!(levels.map(|level| Index::of::<Toy>(page, level).0), [1, 2, 3, 4, 5]);
     }
 
     #[test]
     fn clearing_the_last_entry_empties_the_table() {
-        let table = Table::new();
-        let entry = Entry::from_raw(0x1001 | !Entry::settled_mask());
+        let page = RawTable::zeroed();
+        // SAFETY: it is a page of atomics, and it outlives the table.
+        let table = unsafe { Table::<Toy>::at(page.start()) };
+        assert!(!table.is_empty(), "zero is not this format's empty entry");
+        table.empty_out();
+        assert!(table.is_empty());
+        let entry = Toy::table(PhysAddr::new(0x1000), Origin::Altmap);
         table.publish(Index(511), entry);
         assert!(!table.is_empty());
         table.settle(Index(511));
-        assert_eq!(table.load(Index(511)).raw(), 0x1001);
+        assert_eq!(table.load(Index(511)), entry & !Toy::FRESH);
         table.clear(Index(511));
         assert!(table.is_empty());
     }

@@ -1,31 +1,38 @@
 //! The handle of a tree of tables, and looking up one address in it.
 
-use x86_64::PhysAddr;
-use x86_64::structures::paging::PageTableFlags;
+use core::marker::PhantomData;
 
+use sparsemem_core::{LeafSize, Origin, PagingDepth, PhysAddr, PhysMap, VirtAddr, VirtRange};
+
+use crate::halves::Halves;
 use crate::page::Page;
-use crate::{Depth, LeafSize, Level, TableMemory, TaggedFrame, VirtAddr, VirtRange};
+use crate::{EntryFormat, Level};
 
-/// A handle of a tree of page tables.
+/// A handle of a tree of page tables whose entries have the format `F`.
 ///
 /// It owns nothing: copies stand for the same tables, and dropping it frees none of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageTable {
+pub struct PageTable<F> {
     pub(crate) root: PhysAddr,
-    pub(crate) depth: Depth,
+    pub(crate) depth: PagingDepth,
+    format: PhantomData<F>,
 }
 
-/// One leaf: a range of addresses and the memory behind it.
+/// One leaf: a range of addresses and the memory that they lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
     /// The addresses that the leaf maps, all of them; as long as `size` says.
+    ///
+    /// The range of the last leaf of the address space is one byte short: no [`VirtRange`] ends at 2^64.
     pub range: VirtRange,
-    /// The memory behind them.
-    pub frame: TaggedFrame,
+    /// The first byte of the memory that they lead to.
+    pub phys: PhysAddr,
+    /// Where that memory came from.
+    pub origin: Origin,
     /// The size of the leaf.
     pub size: LeafSize,
-    /// The processor's flags of the leaf.
-    pub flags: PageTableFlags,
+    /// The leaf's entry, as the processor reads it.
+    pub entry: u64,
 }
 
 /// What [`PageTable::walk`] found.
@@ -35,31 +42,34 @@ pub enum Walk {
     Leaf(Mapping),
     /// The address is not mapped.
     Absent {
-        /// The addresses that the absent entry stands for: none of them is mapped.
+        /// The addresses that the empty entry stands for: none of them is mapped.
         hole: VirtRange,
-        /// The level of the table that the absent entry is in.
+        /// The level of the table that the empty entry is in.
         level: Level,
     },
     /// The processor cannot translate the address at this depth.
     NonCanonical,
 }
 
-impl PageTable {
+impl<F: EntryFormat> PageTable<F> {
     /// A handle of the tables below `root`.
     ///
     /// # Safety
     ///
     /// For as long as this handle and its copies are used:
-    /// 1. `root` is the address of the live root table of a tree with `depth` levels, in every [`TableMemory`] that
-    ///    the handle is used with.
-    /// 2. The tree is well formed: an entry that is present points to memory or to a live table of the level below,
-    ///    no table is reached on two ways, an absent entry is zero, and bit 58 of every entry is clear.
-    /// 3. Where the handle populates or unmaps, nobody else changes entries or frees tables at that time; tables and
-    ///    leaves that are found there may go to the `TableMemory`'s `free_table` and `free_leaf`.
+    /// 1. `root` is the address of the live root table of a tree with `depth` levels of format `F`, and every
+    ///    environment that the handle is used with reaches all tables of the tree through its [`PhysMap`].
+    /// 2. The tree is well formed: an entry that is not empty points to memory or to a live table of the level below,
+    ///    and says where that came from; no table is reached on two ways; no entry has bits of
+    ///    [`FRESH`](EntryFormat::FRESH). Entries change through atomics only.
+    /// 3. While the handle populates or unmaps, nobody else changes entries on the way to that range, or gives their
+    ///    tables back; tables and leaves that are found there may go to the environment that the call was given.
+    /// 4. Where somebody looks at the tables meanwhile (another processor, with an environment of its own), the memory
+    ///    of a table that is given back is not used otherwise until no look that began earlier is still going on.
     #[inline]
     #[must_use]
-    pub const unsafe fn new(root: PhysAddr, depth: Depth) -> Self {
-        Self { root, depth }
+    pub const unsafe fn new(root: PhysAddr, depth: PagingDepth) -> Self {
+        Self { root, depth, format: PhantomData }
     }
 
     /// The physical address of the root table.
@@ -72,8 +82,15 @@ impl PageTable {
     /// How many levels the tables have.
     #[inline]
     #[must_use]
-    pub const fn depth(&self) -> Depth {
+    pub const fn depth(&self) -> PagingDepth {
         self.depth
+    }
+
+    /// The level of the root table.
+    #[inline]
+    #[must_use]
+    pub fn root_level(&self) -> Level {
+        F::root_level(self.depth)
     }
 
     /// Looks up the byte at `at`.
@@ -86,14 +103,20 @@ impl PageTable {
     ///
     /// One load for each level down to the leaf or hole.
     #[must_use]
-    pub fn walk<M: TableMemory + ?Sized>(&self, mem: &M, at: VirtAddr) -> Walk {
-        if !self.depth.is_canonical(at) {
+    pub fn walk<E: PhysMap + ?Sized>(&self, env: &E, at: VirtAddr) -> Walk {
+        if !self.halves().is_canonical(at) {
             return Walk::NonCanonical;
         }
-        let last = self.stop(mem, Page::containing(at)).last;
+        let last = self.stop(env, Page::containing::<F>(at)).last;
         match last.mapping() {
             Some(mapping) => Walk::Leaf(mapping),
-            None => Walk::Absent { hole: last.slot().bytes(), level: last.level() },
+            None => Walk::Absent { hole: last.slot().bytes::<F>(), level: last.level() },
         }
+    }
+
+    /// The addresses that can be translated.
+    #[inline]
+    pub(crate) fn halves(&self) -> Halves {
+        Halves::of::<F>(self.depth)
     }
 }

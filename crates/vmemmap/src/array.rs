@@ -7,8 +7,7 @@
 
 use core::ptr::NonNull;
 
-use sparsemem_core::{Pfn, PfnRange, VirtAddr, ZeroIsNew};
-use sparsemem_page_table::VirtRange;
+use sparsemem_core::{ByteLen, Pfn, PfnRange, VirtAddr, VirtRange, ZeroIsNew};
 use sparsemem_section::{ConstNew, Placement, SectionTable, SectionWord};
 
 use crate::ArrayBase;
@@ -55,21 +54,20 @@ impl<B: ArrayBase> VirtualArray<B> {
             return None;
         }
         let start = self.start().get() + frames.start().get() * size;
-        VirtRange::from_start_len(sparsemem_page_table::VirtAddr::new(start), frames.count().get() * size)
+        VirtRange::from_start_count(VirtAddr::new(start), ByteLen::new(frames.count().get() * size))
     }
 
     /// The frames that have a byte of their descriptor in `bytes`, which lies in the array.
     pub(crate) fn frames_in<P>(&self, bytes: VirtRange) -> PfnRange {
         let size = size_of::<P>() as u64;
         let start = bytes.start().get().saturating_sub(self.start().get());
-        let end = start.saturating_add(bytes.len_bytes());
+        let end = start.saturating_add(bytes.count().get());
         PfnRange::new(Pfn::new(start / size), Pfn::new(end.div_ceil(size))).unwrap_or_default()
     }
 
     /// The array's whole range of addresses.
     pub(crate) fn window(&self) -> Option<VirtRange> {
-        let start = sparsemem_page_table::VirtAddr::new(self.start().get());
-        VirtRange::from_start_len(start, self.base.len_bytes())
+        VirtRange::from_start_count(self.start(), ByteLen::new(self.base.len_bytes()))
     }
 }
 

@@ -54,7 +54,6 @@ mod base;
 mod impossible;
 mod neighbours;
 mod populate;
-mod tables;
 
 pub use altmap::{
     Altmap, AltmapError, AltmapSpec, FramePool, GiveBackError, MemmapRule, StillInUse, TakeError,

@@ -5,14 +5,14 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, Footprint, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin,
-    OutOfMemory, PfnRange, SectionLoss, SectionShape,
+    AddressSpace, Footprint, ForeignBlock, LeafSize, LinkRefused, LostBlocks, MetadataMemory, Origin,
+    PfnRange, SectionLoss, SectionShape, VirtRange,
 };
-use sparsemem_page_table::{Choice, Fate, PageTable, PopulateError, VirtRange, Wanted};
+use sparsemem_page_table::{Choice, Fate, Mapping, PageTable, PopulateError};
 use sparsemem_section::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable};
+use sparsemem_x86_64_page_table::X86_64;
 
 use crate::neighbours::any_valid;
-use crate::tables::{TableView, Tables, core_addr, core_size, page_table};
 use crate::{ArrayBase, Claim, VirtualArray};
 
 /// Which leaves a request may use.
@@ -50,30 +50,42 @@ impl<B: ArrayBase> VirtualArray<B> {
         Policy {
             largest,
             neighbourhood: neighbourhood.unwrap_or(VirtRange::empty_at(bytes.start())),
-            prefers_large: whole && 2 * bytes.len_bytes() > LeafSize::Size2MiB.bytes(),
+            prefers_large: whole && 2 * bytes.count().get() > LeafSize::Size2MiB.bytes(),
         }
     }
 }
 
+/// The kernel's page tables.
+fn page_table<E: AddressSpace>(env: &E) -> PageTable<X86_64> {
+    // SAFETY: the environment promises a live top-level table of this depth, whose entries for the array's range
+    // only the model changes; the model has one writer at a time, and only the writer looks.
+    unsafe { PageTable::new(env.root(), env.depth()) }
+}
+
 /// The loss that a failure to populate means for a section.
-fn loss(error: PopulateError, node: NodeId) -> SectionLoss {
-    let memory = |bytes: u64| {
-        let size = usize::try_from(bytes).unwrap_or(usize::MAX);
-        SectionLoss::Memmap(OutOfMemory { size, align: size, node })
-    };
+fn loss(error: PopulateError) -> SectionLoss {
     match error {
-        PopulateError::OutOfMemory { what: Wanted::Leaf(size), .. } => memory(size.bytes()),
-        PopulateError::OutOfMemory { .. } => memory(LeafSize::Size4KiB.bytes()),
-        PopulateError::Misaligned { what, .. } => memory(what.align_bytes()),
-        PopulateError::LinkRefused { at, .. } => SectionLoss::Mapping(LinkRefused { at: core_addr(at) }),
-        PopulateError::NonCanonical { range } => SectionLoss::Unmappable { at: core_addr(range.start()) },
+        PopulateError::OutOfMemory { error, .. } => SectionLoss::Memmap(error),
+        PopulateError::LinkRefused { refused, .. } => SectionLoss::Mapping(refused),
+        // There was memory, but no entry can map it.
+        PopulateError::Misaligned { at, .. } | PopulateError::OutOfReach { at, .. } => {
+            SectionLoss::Mapping(LinkRefused { at })
+        }
+        PopulateError::NonCanonical { range } => SectionLoss::Unmappable { at: range.start() },
         _ => SectionLoss::OutsideRange,
     }
 }
 
+/// Tells of every block that did not go back; the first stands for the others. The page tables are in order by now: who
+/// is told may do anything.
+fn tell(lost: &LostBlocks, refused: &mut dyn FnMut(ForeignBlock)) {
+    let Some(first) = lost.first() else { return };
+    (0..lost.count()).for_each(|_| refused(first));
+}
+
 /// Whether all of `bytes` is going to be new memory.
-fn content<E: AddressSpace>(tables: &PageTable, env: &E, bytes: VirtRange) -> Content {
-    match tables.mappings(&TableView::new(env), bytes).next() {
+fn content<E: AddressSpace>(tables: &PageTable<X86_64>, env: &E, bytes: VirtRange) -> Content {
+    match tables.mappings(env, bytes).next() {
         None => Content::Zero,
         Some(_) => Content::MaybeOld,
     }
@@ -102,11 +114,10 @@ where
         let policy = self.policy::<T>(env.largest_leaf(), request, bytes);
         let tables = page_table(env);
         let content = content(&tables, env, bytes);
-        let mut memory = Tables::new(env, request.node);
-        let populated =
-            tables.populate(&mut memory, bytes, |slot, size| policy.choose(slot, core_size(size)));
-        memory.tell_refused(refused);
-        let _counts = populated.map_err(|error| loss(error, request.node))?;
+        let (choose, mut lost) = (|slot, size| policy.choose(slot, size), LostBlocks::default());
+        let populated = tables.populate(env, request.node, bytes, choose, &mut lost);
+        tell(&lost, refused);
+        let _counts = populated.map_err(loss)?;
         let first = NonNull::new(self.element(section)).ok_or(SectionLoss::OutsideRange)?;
         Ok(SectionMemmap { first, origin: Origin::Boot, content })
     }
@@ -125,17 +136,17 @@ where
 
     unsafe fn shrink(&self, table: &T, env: &mut E, frames: PfnRange, refused: &mut dyn FnMut(ForeignBlock)) {
         let Some(bytes) = self.bytes_of::<T::Page>(frames) else { return };
-        let tables = page_table(env);
-        let mut memory = Tables::new(env, NodeId::new(0));
-        let unmapped = tables.unmap(&mut memory, bytes, |leaf| {
+        let (tables, mut lost) = (page_table(env), LostBlocks::default());
+        let keep = |leaf: &Mapping| {
             // SAFETY: the caller is the model's writer.
             if unsafe { any_valid(table, self.frames_in::<T::Page>(leaf.range)) } {
                 Fate::Keep
             } else {
                 Fate::Drop
             }
-        });
-        memory.tell_refused(refused);
+        };
+        let unmapped = tables.unmap(env, bytes, keep, &mut lost);
+        tell(&lost, refused);
         debug_assert!(unmapped.is_ok(), "the array's range was canonical when it was populated");
     }
 
@@ -145,12 +156,12 @@ where
             return Footprint::default();
         }
         let Some(window) = self.window() else { return Footprint::default() };
-        let (tables, memory) = (page_table(env), TableView::new(env));
-        let pages = tables.table_pages(&memory, window);
+        let tables = page_table(env);
+        let pages = tables.table_pages(env, window);
         // The root is the kernel's, whatever the model.
-        let nr_tables = pages.total() - pages.of(tables.depth().root_level());
+        let nr_tables = pages.total() - pages.of(tables.root_level());
         Footprint {
-            memmap_bytes: tables.mappings(&memory, window).map(|leaf| leaf.size.bytes()).sum(),
+            memmap_bytes: tables.mappings(env, window).map(|leaf| leaf.size.bytes()).sum(),
             page_table_bytes: nr_tables * LeafSize::Size4KiB.bytes(),
             ..Footprint::default()
         }

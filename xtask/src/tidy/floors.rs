@@ -56,12 +56,13 @@ const fn may_be_unsafe(floor: u8, name: &'static str, why: &'static str) -> Home
 /// The table itself, lowest floor first.
 pub(crate) const HOMES: &[Home] = &[
     may_be_unsafe(0, "sparsemem-core", "declares the unsafe traits and the raw descriptor"),
-    may_be_unsafe(0, "sparsemem-page-table", "reads and writes tables behind raw addresses"),
+    may_be_unsafe(1, "sparsemem-page-table", "reads and writes tables at raw addresses"),
     may_be_unsafe(1, "sparsemem-section", "turns section words into pointers"),
     may_be_unsafe(1, "sparsemem-usage-map", "promises in one unsafe impl that its bits are what was put in"),
     safe(2, "sparsemem-classic-sparse"),
     safe(2, "sparsemem-sparse-extreme"),
-    may_be_unsafe(2, "sparsemem-vmemmap", "computes descriptor addresses from the base"),
+    may_be_unsafe(2, "sparsemem-x86_64-page-table", "promises what the processor makes of its entries"),
+    may_be_unsafe(3, "sparsemem-vmemmap", "computes descriptor addresses from the base"),
     safe(3, "sparsemem-bootmem-registration"),
     safe(3, "sparsemem-hotplug"),
     safe(4, "sparsemem"),

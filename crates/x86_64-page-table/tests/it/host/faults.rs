@@ -1,6 +1,6 @@
 //! What is to fail, and when.
 
-use sparsemem_page_table::LeafSize;
+use sparsemem_core::LeafSize;
 
 /// Countdowns: `Some(0)` fails the next call, `Some(1)` the one after it.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +12,15 @@ pub(crate) struct Faults {
     pub(crate) no_leaves_of: Vec<LeafSize>,
     pub(crate) misalign_table: bool,
     pub(crate) misalign_leaf: Option<LeafSize>,
+    /// Tables, or leaves of a size, at addresses that no entry has room for.
+    pub(crate) far_table: bool,
+    pub(crate) far_leaf: Option<LeafSize>,
+    /// Nothing is taken back; it is gone all the same.
+    pub(crate) refuses: bool,
 }
+
+/// The first address that an entry has no room for.
+const FAR: u64 = 1 << 52;
 
 impl Faults {
     pub(super) fn before_table(&mut self) -> Option<()> {
@@ -24,6 +32,20 @@ impl Faults {
             return None;
         }
         count_down(&mut self.leaf)
+    }
+
+    /// Where a table comes to lie that was to be at `frame`.
+    pub(super) fn misplaced_table(&self, frame: u64) -> u64 {
+        let far = if self.far_table { FAR } else { 0 };
+        let off = if self.misalign_table { 0x800 } else { 0 };
+        far + frame + off
+    }
+
+    /// Where a leaf comes to lie that was to be at `frame`.
+    pub(super) fn misplaced_leaf(&self, size: LeafSize, frame: u64) -> u64 {
+        let far = if self.far_leaf == Some(size) { FAR } else { 0 };
+        let off = if self.misalign_leaf == Some(size) { size.bytes() / 2 } else { 0 };
+        far + frame + off
     }
 
     pub(super) fn before_link(&mut self) -> Option<()> {

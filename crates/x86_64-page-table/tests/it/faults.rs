@@ -1,8 +1,9 @@
 //! Every single thing that can fail, fails in turn: nothing may be left behind.
 
-use sparsemem_page_table::{Depth, Fate, LeafSize, Level, PopulateError, VirtAddr, VirtRange, Wanted};
+use sparsemem_core::{LeafSize, LinkRefused, OutOfMemory, PagingDepth, VirtAddr, VirtRange};
+use sparsemem_page_table::{Fate, Level, PopulateError, Wanted};
 
-use crate::host::{Faults, Host};
+use crate::host::{Faults, Host, NODE};
 use crate::straddle::{range, up_to, upper};
 
 /// A range over the boundary of a PUD table, some of which is mapped already, next to an old empty table.
@@ -13,21 +14,19 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(depth: Depth, max: LeafSize) -> Self {
+    fn new(depth: PagingDepth, max: LeafSize) -> Self {
         let boundary = upper(depth) | 1 << 39;
         let mut host = Host::new(depth);
-        let tree = host.tree;
         let old = range(boundary + 3 * max.bytes(), 2 * max.bytes());
-        let _ = tree.populate(&mut host, old, up_to(max)).unwrap();
-        let _ = tree.populate(&mut host, range(boundary - 1, 1), up_to(max)).unwrap();
+        let _ = host.populate(old, up_to(max)).unwrap();
+        let _ = host.populate(range(boundary - 1, 1), up_to(max)).unwrap();
         forget_leaf(&mut host, boundary - max.bytes(), max);
         let len_bytes = 30 * max.bytes();
         Self { host, wanted: range(boundary - len_bytes / 2 + 1, len_bytes), max }
     }
 
     fn populate(&mut self) -> Result<(), PopulateError> {
-        let tree = self.host.tree;
-        tree.populate(&mut self.host, self.wanted, up_to(self.max)).map(|made| assert!(!made.is_nothing()))
+        self.host.populate(self.wanted, up_to(self.max)).map(|made| assert!(!made.is_nothing()))
     }
 
     /// Runs into `faults` and compares; `false` if there was nothing left to fail.
@@ -50,16 +49,15 @@ impl Scene {
 
 /// Unmaps the leaf at `at`, but leaves its table in place.
 fn forget_leaf(host: &mut Host, at: u64, size: LeafSize) {
-    let tree = host.tree;
     let table = host.table_of(VirtAddr::new(at), size);
     // Something in the first entry keeps the table from going with the leaf in its last one.
     host.poke(table, 0, 1 << 11);
-    let _ = tree.unmap(host, range(at, 1), |_| Fate::Drop).unwrap();
+    let _ = host.unmap(range(at, 1), |_| Fate::Drop).unwrap();
     host.poke(table, 0, 0);
     host.check();
 }
 
-fn every_k(depth: Depth, max: LeafSize, faults: impl Fn(u32) -> Faults) -> u32 {
+fn every_k(depth: PagingDepth, max: LeafSize, faults: impl Fn(u32) -> Faults) -> u32 {
     let mut k = 0;
     while Scene::new(depth, max).fails_without_a_trace(faults(k)) {
         k += 1;
@@ -67,7 +65,7 @@ fn every_k(depth: Depth, max: LeafSize, faults: impl Fn(u32) -> Faults) -> u32 {
     k
 }
 
-const DEPTHS: [Depth; 2] = [Depth::Four, Depth::Five];
+const DEPTHS: [PagingDepth; 2] = [PagingDepth::Four, PagingDepth::Five];
 const SIZES: [LeafSize; 3] = [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB];
 
 #[test]
@@ -77,13 +75,13 @@ fn every_table_allocation() {
         let tried = SIZES.map(|max| every_k(depth, max, |k| Faults { table: Some(k), ..Faults::default() }));
         assert_eq!(tried, [0, 0, 0]);
         let fresh = SIZES.map(|max| every_k_in_empty_tables(depth, max));
-        let upper_tables = if depth == Depth::Four { 0 } else { 1 };
+        let upper_tables = if depth == PagingDepth::Four { 0 } else { 1 };
         assert_eq!(fresh, [6, 4, 2].map(|tables| tables + upper_tables));
     }
 }
 
 /// The same, with nothing mapped before; returns how many table allocations there were.
-fn every_k_in_empty_tables(depth: Depth, max: LeafSize) -> u32 {
+fn every_k_in_empty_tables(depth: PagingDepth, max: LeafSize) -> u32 {
     for k in 0.. {
         let mut scene = Scene::new(depth, max);
         scene.host = Host::new(depth);
@@ -120,45 +118,70 @@ fn every_link() {
 fn misaligned_memory_is_given_back() {
     for max in SIZES {
         let faults = Faults { misalign_leaf: Some(max), ..Faults::default() };
-        assert!(Scene::new(Depth::Four, max).fails_without_a_trace(faults));
+        assert!(Scene::new(PagingDepth::Four, max).fails_without_a_trace(faults));
     }
-    let mut host = Host::new(Depth::Four);
-    let (tree, before) = (host.tree, host.snapshot());
+    let mut host = Host::new(PagingDepth::Four);
+    let before = host.snapshot();
     host.faults.misalign_table = true;
-    let error =
-        tree.populate(&mut host, range(upper(Depth::Four), 1), up_to(LeafSize::Size4KiB)).unwrap_err();
-    let PopulateError::Misaligned { at, frame, what } = error else { panic!("{error}") };
-    assert_eq!((at, what), (VirtAddr::new(upper(Depth::Four)), Wanted::Table(Level::PUD)));
-    assert_eq!(frame.as_u64() & 0xfff, 0x800);
+    let error = host.populate(range(upper(PagingDepth::Four), 1), up_to(LeafSize::Size4KiB)).unwrap_err();
+    let PopulateError::Misaligned { at, phys, what } = error else { panic!("{error}") };
+    assert_eq!((at, what), (VirtAddr::new(upper(PagingDepth::Four)), Wanted::Table(Level::PUD)));
+    assert_eq!(phys.get() & 0xfff, 0x800);
     assert_eq!(host.snapshot(), before);
+}
+
+/// An entry has 52 address bits; what lies above them was cut off once, and other memory was mapped.
+#[test]
+fn memory_that_no_entry_can_point_to_is_given_back() {
+    for max in SIZES {
+        let faults = Faults { far_leaf: Some(max), ..Faults::default() };
+        assert!(Scene::new(PagingDepth::Four, max).fails_without_a_trace(faults));
+    }
+    let at = upper(PagingDepth::Four);
+    for (far_table, what) in [(true, Wanted::Table(Level::PUD)), (false, Wanted::Leaf(LeafSize::Size2MiB))] {
+        let mut host = Host::new(PagingDepth::Four);
+        let before = host.snapshot();
+        host.faults = Faults { far_table, far_leaf: Some(LeafSize::Size2MiB), ..Faults::default() };
+        let error = host.populate(range(at, 1), up_to(LeafSize::Size2MiB)).unwrap_err();
+        let PopulateError::OutOfReach { at: named, phys, what: wanted } = error else { panic!("{error}") };
+        assert_eq!((named, wanted, phys.get() >> 52), (VirtAddr::new(at), what, 1));
+        assert!(
+            error
+                .to_string()
+                .ends_with(&format!("beyond the reach of a page-table entry, for a {what} at {named}"))
+        );
+        host.check();
+        assert_eq!(host.snapshot(), before);
+    }
 }
 
 #[test]
 fn errors_name_the_offender() {
-    let start = upper(Depth::Four) + 5 * 0x1000;
-    let at = VirtAddr::new(start);
+    let start = upper(PagingDepth::Four) + 5 * 0x1000;
+    let (at, error) = (VirtAddr::new(start), OutOfMemory { size: 4096, align: 4096, node: NODE });
     let cases = [
         (
             Faults { table: Some(1), ..Faults::default() },
-            PopulateError::OutOfMemory { at, what: Wanted::Table(Level::PMD) },
-            "out of memory for a PMD table at 0xffff800000005000",
+            PopulateError::OutOfMemory { at, what: Wanted::Table(Level::PMD), error },
+            "out of memory for a PMD table at 0xffff800000005000: \
+             no 4096 bytes (aligned to 4096) for metadata near node 3",
         ),
         (
             Faults { leaf: Some(0), ..Faults::default() },
-            PopulateError::OutOfMemory { at, what: Wanted::Leaf(LeafSize::Size4KiB) },
-            "out of memory for a 4 KiB leaf at 0xffff800000005000",
+            PopulateError::OutOfMemory { at, what: Wanted::Leaf(LeafSize::Size4KiB), error },
+            "out of memory for a 4 KiB leaf at 0xffff800000005000: \
+             no 4096 bytes (aligned to 4096) for metadata near node 3",
         ),
         (
             Faults { link: Some(0), ..Faults::default() },
-            PopulateError::LinkRefused { at, size: LeafSize::Size4KiB },
-            "4 KiB leaf at 0xffff800000005000 was refused",
+            PopulateError::LinkRefused { size: LeafSize::Size4KiB, refused: LinkRefused { at } },
+            "no 4 KiB leaf: the address space refused the mapping at 0xffff800000005000",
         ),
     ];
     for (faults, expected, text) in cases {
-        let mut host = Host::new(Depth::Four);
-        let tree = host.tree;
+        let mut host = Host::new(PagingDepth::Four);
         host.faults = faults;
-        let error = tree.populate(&mut host, range(start + 7, 1), up_to(LeafSize::Size4KiB)).unwrap_err();
+        let error = host.populate(range(start + 7, 1), up_to(LeafSize::Size4KiB)).unwrap_err();
         assert_eq!((error, error.to_string().as_str()), (expected, text));
         host.check();
     }

@@ -1,8 +1,9 @@
 //! A second reader of the tables, which shares no code with the crate, and what it finds.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
-use sparsemem_page_table::{Depth, LeafSize, PhysAddr, TableMemory, VirtAddr, VirtRange};
+use sparsemem_core::{LeafSize, PagingDepth, VirtAddr, VirtRange};
 
 use super::Host;
 
@@ -28,9 +29,8 @@ pub(crate) struct Snapshot {
 
 impl Host {
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let tables = self.tables.iter().map(|(&at, (_, table))| (at, table.raw_entries().collect()));
         Snapshot {
-            tables: tables.collect(),
+            tables: self.tables.keys().map(|&at| (at, self.raw(at))).collect(),
             leaves: self.leaves.keys().copied().collect(),
             root_copy: self.root_copy.clone(),
         }
@@ -60,7 +60,7 @@ impl Host {
     /// All leaves, by address.
     pub(crate) fn linked_leaves(&self) -> BTreeMap<u64, Leaf> {
         let mut found = BTreeMap::new();
-        self.scan(self.tree.root().as_u64(), self.root_level(), 0, &mut |_, _| {}, &mut |leaf| {
+        self.scan(self.tree.root().get(), self.root_level(), 0, &mut |_, _| {}, &mut |leaf| {
             found.insert(leaf.range.start().get(), leaf);
         });
         found
@@ -68,7 +68,7 @@ impl Host {
 
     /// The leaf that maps `at`, if any.
     pub(crate) fn linked_leaf(&self, at: VirtAddr) -> Option<Leaf> {
-        let (mut table, mut level) = (self.tree.root().as_u64(), self.root_level());
+        let (mut table, mut level) = (self.tree.root().get(), self.root_level());
         loop {
             let index = usize::try_from(at.get() >> shift(level) & 511).unwrap();
             let raw = self.raw(table)[index];
@@ -84,7 +84,7 @@ impl Host {
 
     /// The table on the way to `at` that can hold a leaf of `size`.
     pub(crate) fn table_of(&self, at: VirtAddr, size: LeafSize) -> u64 {
-        let (mut table, mut level) = (self.tree.root().as_u64(), self.root_level());
+        let (mut table, mut level) = (self.tree.root().get(), self.root_level());
         while 1 << shift(level) > size.bytes() {
             let index = usize::try_from(at.get() >> shift(level) & 511).unwrap();
             (table, level) = (self.raw(table)[index] & ADDRESS, level - 1);
@@ -94,16 +94,14 @@ impl Host {
 
     /// Overwrites one entry.
     pub(crate) fn poke(&mut self, table: u64, index: usize, raw: u64) {
-        let entries = self.table(PhysAddr::new(table)).cast::<[std::sync::atomic::AtomicU64; 512]>();
-        // SAFETY: a table is exactly 512 atomic entries, and this one is live.
-        let entries = unsafe { entries.as_ref() };
-        entries[index].store(raw, std::sync::atomic::Ordering::Relaxed);
+        let entry = &self.table(table).0[index];
+        entry.store(raw, Ordering::Relaxed);
         self.root_copy = self.raw_root();
         self.is_walk_cache_old = true;
     }
 
     pub(super) fn raw_root(&self) -> Vec<u64> {
-        self.raw(self.tree.root().as_u64())
+        self.raw(self.tree.root().get())
     }
 
     pub(super) fn assert_root_copy(&self) {
@@ -114,7 +112,7 @@ impl Host {
     pub(super) fn linked_tables(&self) -> BTreeMap<u64, VirtRange> {
         let mut found = BTreeMap::new();
         let mut note = |table, slot| assert_eq!(found.insert(table, slot), None, "table linked twice");
-        self.scan(self.tree.root().as_u64(), self.root_level(), 0, &mut note, &mut |_| {});
+        self.scan(self.tree.root().get(), self.root_level(), 0, &mut note, &mut |_| {});
         found
     }
 
@@ -129,13 +127,13 @@ impl Host {
 
     fn root_level(&self) -> u32 {
         match self.tree.depth() {
-            Depth::Four => 4,
-            Depth::Five => 5,
+            PagingDepth::Four => 4,
+            PagingDepth::Five => 5,
         }
     }
 
     fn raw(&self, table: u64) -> Vec<u64> {
-        self.tables[&table].1.raw_entries().collect()
+        self.table(table).0.iter().map(|entry| entry.load(Ordering::Acquire)).collect()
     }
 
     fn scan(
@@ -148,7 +146,7 @@ impl Host {
     ) {
         if level < self.root_level() {
             let len_bytes = 1 << shift(level + 1);
-            on_table(table, VirtRange::from_start_len(VirtAddr::new(base), len_bytes).unwrap());
+            on_table(table, clamped(base, len_bytes));
         } else {
             on_table(table, VirtRange::empty_at(VirtAddr::new(0)));
         }
@@ -179,14 +177,19 @@ fn leaf_size(raw: u64, level: u32) -> Option<LeafSize> {
 }
 
 fn leaf(at: u64, raw: u64, size: LeafSize) -> Leaf {
-    let range = VirtRange::from_start_len(VirtAddr::new(at), size.bytes()).unwrap();
+    let range = clamped(at, size.bytes());
     Leaf { range, frame: raw & ADDRESS & !(size.bytes() - 1), size, raw }
 }
 
-fn canonical(at: u64, depth: Depth) -> u64 {
+/// The range of `len_bytes` from `at`, without the last byte of the address space.
+fn clamped(at: u64, len_bytes: u64) -> VirtRange {
+    VirtRange::new(VirtAddr::new(at), VirtAddr::new(at.saturating_add(len_bytes))).unwrap()
+}
+
+fn canonical(at: u64, depth: PagingDepth) -> u64 {
     let unused = match depth {
-        Depth::Four => 16,
-        Depth::Five => 7,
+        PagingDepth::Four => 16,
+        PagingDepth::Five => 7,
     };
     ((at << unused).cast_signed() >> unused).cast_unsigned()
 }

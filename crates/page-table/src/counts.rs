@@ -1,40 +1,6 @@
-//! Sizes of leaves, and how many of each.
+//! How many leaves there are of each size.
 
-use core::fmt;
-
-/// The size of the memory that one leaf entry maps; ordered from small to large.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LeafSize {
-    /// 4096 bytes.
-    Size4KiB,
-    /// 512 times 4 KiB.
-    Size2MiB,
-    /// 512 times 2 MiB.
-    Size1GiB,
-}
-
-impl LeafSize {
-    /// The size in bytes; a power of two.
-    #[inline]
-    #[must_use]
-    pub const fn bytes(self) -> u64 {
-        match self {
-            Self::Size4KiB => 1 << 12,
-            Self::Size2MiB => 1 << 21,
-            Self::Size1GiB => 1 << 30,
-        }
-    }
-}
-
-impl fmt::Display for LeafSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Size4KiB => "4 KiB",
-            Self::Size2MiB => "2 MiB",
-            Self::Size1GiB => "1 GiB",
-        })
-    }
-}
+use sparsemem_core::LeafSize;
 
 /// How many leaves there are of each size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -91,10 +57,5 @@ mod tests {
         }
         assert_eq!((counts.of(LeafSize::Size2MiB), counts.total()), (2, 4));
         assert_eq!(counts.bytes(), (1 << 30) + (2 << 21) + (1 << 12));
-    }
-
-    #[test]
-    fn sizes_are_ordered() {
-        assert!(LeafSize::Size4KiB < LeafSize::Size2MiB && LeafSize::Size2MiB < LeafSize::Size1GiB);
     }
 }

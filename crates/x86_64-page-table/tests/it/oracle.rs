@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use sparsemem_page_table::{Choice, Depth, Fate, LeafSize, Level, Mapping, VirtAddr, VirtRange, Walk};
+use sparsemem_core::{LeafSize, PagingDepth, VirtAddr, VirtRange};
+use sparsemem_page_table::{Choice, Fate, Level, Mapping, Walk};
 
 use crate::host::{Faults, Host};
 use crate::straddle::{range, upper};
@@ -60,8 +61,11 @@ impl Oracle {
     }
 
     /// Tables of each level that these leaves need; the root is always there.
-    fn tables(&self, base_page: u64, depth: Depth) -> Vec<usize> {
-        let root = depth.root_level().number();
+    fn tables(&self, base_page: u64, depth: PagingDepth) -> Vec<usize> {
+        let root = match depth {
+            PagingDepth::Four => 4,
+            PagingDepth::Five => 5,
+        };
         let count = |level: u8| {
             let below = if level == 1 { 1 } else { 512 };
             let small_enough = self.leaves.iter().filter(|&(_, &(_, pages))| pages <= below);
@@ -85,7 +89,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(depth: Depth) -> Self {
+    fn new(depth: PagingDepth) -> Self {
         let base = (upper(depth) | 1 << 39) - SLOTS / 2 * LeafSize::Size2MiB.bytes();
         Self { host: Host::new(depth), oracle: Oracle::default(), base }
     }
@@ -96,7 +100,7 @@ impl Run {
     }
 
     fn slot(&self, at: VirtAddr) -> u64 {
-        at.offset_from(VirtAddr::new(self.base)).unwrap() >> 21
+        at.offset_from(VirtAddr::new(self.base)).unwrap().get() >> 21
     }
 
     fn apply(&mut self, op: &Op) {
@@ -109,10 +113,10 @@ impl Run {
     }
 
     fn populate(&mut self, first: u64, count: u64, large: u64, [table, leaf, link]: [Option<u32>; 3]) {
-        let (tree, wanted, before) = (self.host.tree, self.bytes(first, count), self.host.snapshot());
+        let (wanted, before) = (self.bytes(first, count), self.host.snapshot());
         let base = self.base;
         self.host.faults = Faults { table, leaf, link, ..Faults::default() };
-        let made = tree.populate(&mut self.host, wanted, |slot, size| {
+        let made = self.host.populate(wanted, |slot, size| {
             let number = slot.start().get().wrapping_sub(base) >> 21;
             let is_wanted = size == LeafSize::Size2MiB && large & 1 << number != 0;
             if is_wanted { Choice::Place } else { Choice::Smaller }
@@ -145,10 +149,10 @@ impl Run {
     }
 
     fn unmap(&mut self, first: u64, count: u64, keep_every: u64) {
-        let (tree, wanted, base) = (self.host.tree, self.bytes(first, count), self.base);
+        let (wanted, base) = (self.bytes(first, count), self.base);
         let page = |leaf: &Mapping| (leaf.range.start().get() - base) >> 12;
         let keep = |leaf: &Mapping| if stays(page(leaf), keep_every) { Fate::Keep } else { Fate::Drop };
-        let _ = tree.unmap(&mut self.host, wanted, keep).unwrap();
+        let _ = self.host.unmap(wanted, keep).unwrap();
         self.oracle.unmap(first, count, keep_every);
     }
 
@@ -157,7 +161,7 @@ impl Run {
         let tree = self.host.tree;
         let all = range(self.base, PAGES * 4096);
         let page = |leaf: &Mapping| (leaf.range.start().get() - self.base) >> 12;
-        let entry = |leaf: Mapping| (page(&leaf), (leaf.frame.start.as_u64(), leaf.size.bytes() >> 12));
+        let entry = |leaf: Mapping| (page(&leaf), (leaf.phys.get(), leaf.size.bytes() >> 12));
         let listed: BTreeMap<_, _> = tree.mappings(&self.host, all).map(entry).collect();
         assert_eq!(listed, self.oracle.leaves);
         for page in (0..PAGES).step_by(37) {
@@ -210,7 +214,7 @@ proptest! {
 
     #[test]
     fn tables_do_what_a_map_does(
-        depth in prop_oneof![Just(Depth::Four), Just(Depth::Five)],
+        depth in prop_oneof![Just(PagingDepth::Four), Just(PagingDepth::Five)],
         ops in prop::collection::vec(op(), 1..16),
     ) {
         let mut run = Run::new(depth);

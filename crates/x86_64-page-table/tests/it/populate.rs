@@ -1,6 +1,8 @@
 //! What populate makes, in one piece, and what it leaves alone.
 
-use sparsemem_page_table::{Choice, Depth, LeafSize, PageTableFlags, Populated, VirtRange};
+use sparsemem_core::{LeafSize, PagingDepth, VirtRange};
+use sparsemem_page_table::{Choice, Populated};
+use sparsemem_x86_64_page_table::{PageTableFlags, X86_64};
 
 use crate::host::Host;
 use crate::straddle::{range, up_to};
@@ -10,15 +12,14 @@ const MIB2: u64 = 2 << 20;
 const GIB: u64 = 1 << 30;
 
 fn populate(host: &mut Host, range: VirtRange, max: LeafSize) -> Populated {
-    let tree = host.tree;
-    let made = tree.populate(host, range, up_to(max)).unwrap();
+    let made = host.populate(range, up_to(max)).unwrap();
     host.check();
     made
 }
 
 #[test]
 fn one_byte_takes_one_page_and_three_tables() {
-    let mut host = Host::new(Depth::Four);
+    let mut host = Host::new(PagingDepth::Four);
     let made = populate(&mut host, range(BASE + 0x1fff, 1), LeafSize::Size4KiB);
     assert_eq!((made.leaves().total(), made.nr_tables()), (1, 3));
     assert!(host.linked_leaves().contains_key(&(BASE + 0x1000)));
@@ -26,7 +27,7 @@ fn one_byte_takes_one_page_and_three_tables() {
 
 #[test]
 fn five_levels_take_one_table_more() {
-    let mut host = Host::new(Depth::Five);
+    let mut host = Host::new(PagingDepth::Five);
     let made = populate(&mut host, range(0xff00_1234_5678_9000, 1), LeafSize::Size4KiB);
     assert_eq!((made.leaves().total(), made.nr_tables()), (1, 4));
 }
@@ -34,7 +35,7 @@ fn five_levels_take_one_table_more() {
 #[test]
 fn a_second_populate_does_nothing() {
     for max in [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB] {
-        let mut host = Host::new(Depth::Four);
+        let mut host = Host::new(PagingDepth::Four);
         let range = range(BASE + GIB - MIB2 - 0x800, 2 * MIB2);
         assert!(!populate(&mut host, range, max).is_nothing());
         let before = (host.snapshot(), host.nr_leaf_allocs, host.nr_table_allocs, host.nr_flushes);
@@ -47,7 +48,7 @@ fn a_second_populate_does_nothing() {
 #[test]
 fn a_large_leaf_may_reach_beyond_the_range() {
     for (max, tables) in [(LeafSize::Size2MiB, 2), (LeafSize::Size1GiB, 1)] {
-        let mut host = Host::new(Depth::Four);
+        let mut host = Host::new(PagingDepth::Four);
         let made = populate(&mut host, range(BASE + 0x5000, 0x1000), max);
         assert_eq!((made.leaves().of(max), made.leaves().total(), made.nr_tables()), (1, 1, tables));
         assert_eq!(made.leaves().bytes(), max.bytes());
@@ -56,12 +57,12 @@ fn a_large_leaf_may_reach_beyond_the_range() {
 
 #[test]
 fn the_policy_sees_aligned_slots_from_large_to_small() {
-    let mut host = Host::new(Depth::Four);
-    let (tree, mut asked) = (host.tree, Vec::new());
+    let mut host = Host::new(PagingDepth::Four);
+    let mut asked = Vec::new();
     let wanted = range(BASE + GIB - 0x1000, 0x2000);
-    let made = tree.populate(&mut host, wanted, |slot, size| {
+    let made = host.populate(wanted, |slot, size| {
         asked.push((slot.start().get(), size));
-        assert_eq!(slot.len_bytes(), size.bytes());
+        assert_eq!(slot.count().get(), size.bytes());
         Choice::Smaller
     });
     assert_eq!(made.unwrap().leaves().of(LeafSize::Size4KiB), 2);
@@ -76,35 +77,34 @@ fn the_policy_sees_aligned_slots_from_large_to_small() {
 
 #[test]
 fn the_policy_may_mix_sizes() {
-    let mut host = Host::new(Depth::Four);
+    let mut host = Host::new(PagingDepth::Four);
     // 4 KiB up to the first 2 MiB, 2 MiB up to the first GiB, one GiB, and the same downwards.
     let wanted = range(BASE + GIB - MIB2 - 0x3000, 0x3000 + MIB2 + GIB + MIB2 + 0x2000);
-    let tree = host.tree;
-    let made = tree.populate(&mut host, wanted, |slot, _| match wanted.contains_range(slot) {
+    let made = host.populate(wanted, |slot, _| match wanted.contains_range(slot) {
         true => Choice::Place,
         false => Choice::Smaller,
     });
     let leaves = made.unwrap().leaves();
     let by_size = [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB].map(|size| leaves.of(size));
     assert_eq!(by_size, [5, 2, 1]);
-    assert_eq!(leaves.bytes(), wanted.len_bytes());
+    assert_eq!(leaves.bytes(), wanted.count().get());
     host.check();
 }
 
 #[test]
 fn no_memory_for_large_leaves_means_smaller_ones() {
-    let mut host = Host::new(Depth::Four);
+    let mut host = Host::new(PagingDepth::Four);
     host.faults.no_leaves_of = vec![LeafSize::Size1GiB];
     let made = populate(&mut host, range(BASE, 2 * MIB2), LeafSize::Size1GiB);
     assert_eq!((made.leaves().of(LeafSize::Size2MiB), made.nr_tables()), (2, 2));
 
-    let mut host = Host::new(Depth::Four);
+    let mut host = Host::new(PagingDepth::Four);
     host.faults.no_leaves_of = vec![LeafSize::Size1GiB, LeafSize::Size2MiB];
     let made = populate(&mut host, range(BASE, 2 * MIB2), LeafSize::Size1GiB);
     assert_eq!((made.leaves().of(LeafSize::Size4KiB), made.nr_tables()), (1024, 4));
 
     // One large leaf fails, the next one does not.
-    let mut host = Host::new(Depth::Four);
+    let mut host = Host::new(PagingDepth::Four);
     host.faults.leaf = Some(0);
     let made = populate(&mut host, range(BASE, 2 * MIB2), LeafSize::Size2MiB);
     let leaves = made.leaves();
@@ -113,7 +113,7 @@ fn no_memory_for_large_leaves_means_smaller_ones() {
 
 #[test]
 fn an_existing_table_is_filled_and_existing_leaves_stay() {
-    let mut host = Host::new(Depth::Four);
+    let mut host = Host::new(PagingDepth::Four);
     let _ = populate(&mut host, range(BASE + 0x7000, 0x1000), LeafSize::Size4KiB);
     let first = host.linked_leaves()[&(BASE + 0x7000)];
     let made = populate(&mut host, range(BASE, MIB2 + 1), LeafSize::Size1GiB);
@@ -125,7 +125,7 @@ fn an_existing_table_is_filled_and_existing_leaves_stay() {
 
 #[test]
 fn leaves_are_written_once_and_for_all() {
-    let mut host = Host::new(Depth::Four);
+    let mut host = Host::new(PagingDepth::Four);
     let _ = populate(&mut host, range(BASE, 1), LeafSize::Size4KiB);
     let _ = populate(&mut host, range(BASE + MIB2, 1), LeafSize::Size2MiB);
     let always = PageTableFlags::PRESENT
@@ -134,7 +134,8 @@ fn leaves_are_written_once_and_for_all() {
         | PageTableFlags::DIRTY
         | PageTableFlags::NO_EXECUTE;
     let tree = host.tree;
-    let flags: Vec<_> = tree.mappings(&host, range(BASE, 2 * MIB2)).map(|leaf| leaf.flags).collect();
+    let flags: Vec<_> =
+        tree.mappings(&host, range(BASE, 2 * MIB2)).map(|leaf| X86_64::flags(leaf.entry)).collect();
     assert_eq!(flags, [always, always | PageTableFlags::HUGE_PAGE]);
     let raw: Vec<_> = host.linked_leaves().values().map(|leaf| leaf.raw & !(0b11 << 9)).collect();
     assert_eq!(raw.iter().map(|raw| raw & 0xfff).collect::<Vec<_>>(), [0x63, 0xe3]);

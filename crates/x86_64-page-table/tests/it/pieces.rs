@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use sparsemem_page_table::{Depth, Fate, LeafSize, Mapping, VirtRange};
+use sparsemem_core::{LeafSize, PagingDepth, VirtRange};
+use sparsemem_page_table::{Fate, Mapping};
 
 use crate::host::Host;
 use crate::straddle::{range, up_to};
@@ -24,23 +25,22 @@ fn piece(number: u64) -> VirtRange {
 }
 
 impl Pieces {
-    fn new(depth: Depth) -> Self {
+    fn new(depth: PagingDepth) -> Self {
         Self { host: Host::new(depth), present: BTreeSet::new() }
     }
 
     fn add(&mut self, number: u64) {
-        let tree = self.host.tree;
-        let _ = tree.populate(&mut self.host, piece(number), up_to(LeafSize::Size2MiB)).unwrap();
+        let _ = self.host.populate(piece(number), up_to(LeafSize::Size2MiB)).unwrap();
         self.present.insert(number);
         self.check();
     }
 
     fn remove(&mut self, number: u64) {
         self.present.remove(&number);
-        let (tree, present) = (self.host.tree, self.present.clone());
+        let present = self.present.clone();
         let shared = |leaf: &Mapping| present.iter().any(|&other| piece(other).overlaps(leaf.range));
         let keep = |leaf: &Mapping| if shared(leaf) { Fate::Keep } else { Fate::Drop };
-        let _ = tree.unmap(&mut self.host, piece(number), keep).unwrap();
+        let _ = self.host.unmap(piece(number), keep).unwrap();
         self.check();
     }
 
@@ -60,7 +60,7 @@ impl Pieces {
 
 #[test]
 fn shared_leaves_go_with_their_last_piece() {
-    for depth in [Depth::Four, Depth::Five] {
+    for depth in [PagingDepth::Four, PagingDepth::Five] {
         // The order in which the pieces come, and in which they go: by a step that meets all of them.
         for (coming, going) in [(1, 1), (3, 5), (7, 3), (15, 1)] {
             let mut pieces = Pieces::new(depth);
@@ -73,7 +73,7 @@ fn shared_leaves_go_with_their_last_piece() {
 
 #[test]
 fn neighbours_share_one_leaf() {
-    let mut pieces = Pieces::new(Depth::Four);
+    let mut pieces = Pieces::new(PagingDepth::Four);
     pieces.add(0);
     assert_eq!(pieces.host.nr_leaf_allocs, 1);
     pieces.add(1);

@@ -1,31 +1,30 @@
 //! What unmap takes and what it leaves.
 
-use sparsemem_page_table::{Depth, Fate, LeafSize, Level, Unmapped, VirtAddr, VirtRange, Walk};
+use sparsemem_core::{LeafSize, PagingDepth, VirtAddr, VirtRange};
+use sparsemem_page_table::{Fate, Level, Unmapped, Walk};
 
 use crate::host::Host;
-use crate::straddle::{range, up_to, upper};
+use crate::straddle::{range, up_to, up_to_top, upper};
 
 const BASE: u64 = 0xffff_ea00_0000_0000;
 const MIB2: u64 = 2 << 20;
 
 fn mapped(range: VirtRange, max: LeafSize) -> Host {
-    let mut host = Host::new(Depth::Four);
-    let tree = host.tree;
-    let _ = tree.populate(&mut host, range, up_to(max)).unwrap();
+    let mut host = Host::new(PagingDepth::Four);
+    let _ = host.populate(range, up_to(max)).unwrap();
     host.check();
     host
 }
 
 fn unmap(host: &mut Host, range: VirtRange) -> Unmapped {
-    let tree = host.tree;
-    let gone = tree.unmap(host, range, |_| Fate::Drop).unwrap();
+    let gone = host.unmap(range, |_| Fate::Drop).unwrap();
     host.check();
     gone
 }
 
 #[test]
 fn what_was_never_mapped_is_no_matter() {
-    for depth in [Depth::Four, Depth::Five] {
+    for depth in [PagingDepth::Four, PagingDepth::Five] {
         let mut host = Host::new(depth);
         let before = host.snapshot();
         assert_eq!(unmap(&mut host, range(upper(depth), 1 << 46)), Unmapped::default());
@@ -55,10 +54,10 @@ fn a_leaf_goes_whole() {
 #[test]
 fn keep_sees_each_leaf_once_and_whole() {
     let mut host = mapped(range(BASE, 4 * MIB2), LeafSize::Size2MiB);
-    let (tree, mut seen) = (host.tree, Vec::new());
+    let mut seen = Vec::new();
     // From the middle of the first leaf to the middle of the last.
     let wanted = range(BASE + MIB2 / 2, 3 * MIB2);
-    let gone = tree.unmap(&mut host, wanted, |leaf| {
+    let gone = host.unmap(wanted, |leaf| {
         seen.push(leaf.range);
         if wanted.contains_range(leaf.range) { Fate::Drop } else { Fate::Keep }
     });
@@ -74,8 +73,8 @@ fn keep_sees_each_leaf_once_and_whole() {
 fn keeping_everything_changes_nothing() {
     let wanted = range(BASE + 0x3000, 3 * MIB2);
     let mut host = mapped(wanted, LeafSize::Size4KiB);
-    let (tree, before) = (host.tree, host.snapshot());
-    let gone = tree.unmap(&mut host, wanted, |_| Fate::Keep).unwrap();
+    let before = host.snapshot();
+    let gone = host.unmap(wanted, |_| Fate::Keep).unwrap();
     assert_eq!((gone.dropped().total(), gone.kept().total(), gone.nr_tables()), (0, 3 * 512, 0));
     assert_eq!((host.snapshot(), host.nr_flushes), (before, 0));
 }
@@ -93,7 +92,7 @@ fn tables_go_with_their_last_leaf() {
 #[test]
 fn tables_that_were_empty_before_go_too() {
     let mut host = mapped(range(BASE, 1), LeafSize::Size4KiB);
-    let root = host.tree.root().as_u64();
+    let root = host.tree.root().get();
     let table = host.table_of(VirtAddr::new(BASE), LeafSize::Size4KiB);
     // An entry with a software note only keeps the table, although nothing is mapped.
     host.poke(table, 300, 1 << 11);
@@ -103,7 +102,7 @@ fn tables_that_were_empty_before_go_too() {
     // Anywhere on the way to the empty table is enough; elsewhere is not.
     assert_eq!(unmap(&mut host, range(BASE + (1 << 39), MIB2)).nr_tables(), 0);
     assert_eq!(unmap(&mut host, range(BASE + MIB2 - 1, 1)).nr_tables(), 3);
-    assert_eq!((host.nr_tables(), host.tree.root().as_u64()), (1, root));
+    assert_eq!((host.nr_tables(), host.tree.root().get()), (1, root));
 }
 
 #[test]
@@ -118,15 +117,14 @@ fn long_ranges_are_freed_in_batches() {
 
 #[test]
 fn gaps_are_not_flushed() {
-    let mut host = Host::new(Depth::Four);
-    let tree = host.tree;
+    let mut host = Host::new(PagingDepth::Four);
     let pages: Vec<_> = (0..200).map(|n| range(BASE + n * 0x2000, 1)).collect();
     for &page in &pages {
-        let _ = tree.populate(&mut host, page, up_to(LeafSize::Size4KiB)).unwrap();
+        let _ = host.populate(page, up_to(LeafSize::Size4KiB)).unwrap();
     }
     // Every second one stays mapped: the host checks that no flush touches it.
     let mut number = 0;
-    let gone = tree.unmap(&mut host, range(BASE, 400 * 0x1000), |_| {
+    let gone = host.unmap(range(BASE, 400 * 0x1000), |_| {
         number += 1;
         if number % 2 == 0 { Fate::Keep } else { Fate::Drop }
     });
@@ -139,10 +137,10 @@ fn gaps_are_not_flushed() {
 fn the_whole_half_can_be_unmapped_at_once() {
     let mut host = mapped(range(BASE, 3 * MIB2), LeafSize::Size4KiB);
     let tree = host.tree;
-    let _ = tree.populate(&mut host, range(u64::MAX, 1), up_to(LeafSize::Size1GiB)).unwrap();
-    let all = VirtRange::up_to_top(VirtAddr::new(upper(Depth::Four))).unwrap();
+    let _ = host.populate(range(u64::MAX - 1, 1), up_to(LeafSize::Size1GiB)).unwrap();
+    let all = up_to_top(upper(PagingDepth::Four));
     assert_eq!(unmap(&mut host, all).dropped().total(), 3 * 512 + 1);
     assert_eq!(host.nr_tables(), 1);
     let hole = tree.walk(&host, VirtAddr::new(BASE));
-    assert!(matches!(hole, Walk::Absent { level: Level::P4D, hole } if hole.len_bytes() == 1 << 39));
+    assert!(matches!(hole, Walk::Absent { level: Level::P4D, hole } if hole.count().get() == 1 << 39));
 }

@@ -1,9 +1,10 @@
 //! Walks, lists of mappings and counts of tables agree with the tables.
 
-use sparsemem_page_table::{Depth, LeafSize, Level, Mapping, VirtAddr, VirtRange, Walk};
+use sparsemem_core::{LeafSize, PagingDepth, VirtAddr, VirtRange};
+use sparsemem_page_table::{Level, Mapping, Walk};
 
 use crate::host::Host;
-use crate::straddle::{range, up_to};
+use crate::straddle::{last, range, up_to};
 
 const BASE: u64 = 0xffff_ea00_0000_0000;
 const MIB2: u64 = 2 << 20;
@@ -11,15 +12,14 @@ const GIB: u64 = 1 << 30;
 
 /// A leaf of each size, with holes between them.
 fn mixed() -> Host {
-    let mut host = Host::new(Depth::Four);
-    let tree = host.tree;
+    let mut host = Host::new(PagingDepth::Four);
     let leaves = [
         (BASE + 0x3000, LeafSize::Size4KiB),
         (BASE + 2 * MIB2, LeafSize::Size2MiB),
         (BASE + 3 * GIB, LeafSize::Size1GiB),
     ];
     for (at, size) in leaves {
-        let _ = tree.populate(&mut host, range(at, 1), up_to(size)).unwrap();
+        let _ = host.populate(range(at, 1), up_to(size)).unwrap();
     }
     host.check();
     host
@@ -51,9 +51,10 @@ fn mappings_agree_with_walks_and_with_the_tables() {
     assert_eq!(all.len(), expected.len());
     for (mapping, leaf) in all.iter().zip(expected) {
         assert_eq!((mapping.range, mapping.size), (leaf.range, leaf.size));
-        assert_eq!(mapping.frame.start.as_u64(), leaf.frame);
-        assert_eq!(u64::from(mapping.frame.tag.get()), leaf.raw >> 9 & 3);
-        for at in [mapping.range.start(), mapping.range.last().unwrap()] {
+        assert_eq!(mapping.phys.get(), leaf.frame);
+        assert_eq!(mapping.entry, leaf.raw);
+        assert_eq!(u64::from(mapping.origin.code()), leaf.raw >> 9 & 3);
+        for at in [mapping.range.start(), last(mapping.range)] {
             assert_eq!(tree.walk(&host, at), Walk::Leaf(*mapping));
         }
     }

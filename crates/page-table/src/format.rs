@@ -1,0 +1,106 @@
+//! What the walker has to be told of a processor: how its entries are written and read, and how many levels it walks.
+//!
+//! # Invariants
+//!
+//! 1. Nothing here depends on a tree or on an environment: a format is constants and functions of numbers.
+
+use sparsemem_core::{LeafSize, Origin, PagingDepth, PhysAddr};
+
+use crate::Level;
+
+/// What an entry points to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Nothing.
+    Empty,
+    /// A table of the level below.
+    Table {
+        /// The table's first byte.
+        at: PhysAddr,
+        /// Where the table's memory came from.
+        origin: Origin,
+    },
+    /// Memory.
+    Leaf {
+        /// How much memory.
+        size: LeafSize,
+        /// The memory's first byte.
+        at: PhysAddr,
+        /// Where the memory came from.
+        origin: Origin,
+    },
+}
+
+/// The page-table entries of one processor architecture.
+///
+/// An entry is a 64-bit word that the processor reads. Of what the processor ignores in it, a format uses two bits for
+/// the [`Origin`] of what the entry points to (its [`code`](Origin::code) fits), and one or more as
+/// [`FRESH`](Self::FRESH), by which a populate in progress knows its own entries.
+///
+/// # Safety
+///
+/// The walker follows entries to memory, and gives back what they point to. The implementor promises, for every level
+/// up to the root's of a depth:
+///
+/// 1. **Written is read**: for an address that [`holds`](Self::holds), [`table`](Self::table) decodes, at each level
+///    but the lowest, to the [`Target::Table`] that it was made from; [`leaf`](Self::leaf) decodes to its
+///    [`Target::Leaf`] at the level whose [`leaf_size`](Self::leaf_size) it has, if the address is a multiple of the
+///    size. [`EMPTY`](Self::EMPTY) decodes to [`Target::Empty`] at every level. A leaf is never decoded at a level
+///    without leaves, nor with another size than the level's, and a table never at the lowest level.
+/// 2. **The processor agrees**: through what `leaf` makes it reaches exactly the memory that the leaf was made from, to
+///    read and to write, and through what `table` makes it walks on in exactly that table. It ignores the bits of the
+///    origin and of `FRESH`, and never writes to an entry that `leaf` or `table` made.
+/// 3. **Fresh is a mark and nothing else**: `FRESH` is not zero, all of its bits are set in what `table` and `leaf` make
+///    and clear in `EMPTY`, and an entry with and without them decodes to the same.
+/// 4. **Sizes agree**: an entry of the lowest level translates 2^[`BASE_SHIFT`](Self::BASE_SHIFT) bytes, and one of each
+///    level above 2^[`INDEX_BITS`](Self::INDEX_BITS) times as many as one of the level below. `leaf_size` is exactly what
+///    an entry of the level translates, and the lowest level has leaves. [`address_bits`](Self::address_bits) lies above
+///    `BASE_SHIFT` and at most at what the root table translates.
+/// 5. **Published is seen**: what [`published`](Self::published) promises.
+/// 6. The same question gets the same answer, always, and nothing unwinds.
+pub unsafe trait EntryFormat: Copy + 'static {
+    /// Bits of an address that index a table: a table has two to that power of entries.
+    const INDEX_BITS: u32 = 9;
+
+    /// Bits of an address within the smallest page; a table fills one such page.
+    const BASE_SHIFT: u32 = 12;
+
+    /// The entry that points to nothing.
+    const EMPTY: u64;
+
+    /// The bits that say that an entry was made by the populate which is now running.
+    const FRESH: u64;
+
+    /// The level of the root table.
+    fn root_level(depth: PagingDepth) -> Level;
+
+    /// How many low bits of a virtual address are translated. The others have to repeat the highest of them; if they do
+    /// not, the address is not canonical and nothing can be mapped there.
+    fn address_bits(depth: PagingDepth) -> u32;
+
+    /// The size of the leaves that a table of `level` can hold, if it can hold any.
+    fn leaf_size(level: Level) -> Option<LeafSize>;
+
+    /// Whether an entry has room for every bit of `at`, which is a multiple of the smallest page.
+    fn holds(at: PhysAddr) -> bool;
+
+    /// A fresh entry for the table at `at`.
+    fn table(at: PhysAddr, origin: Origin) -> u64;
+
+    /// A fresh entry for a leaf of `size` at `at`: writable, for the kernel only, and not executable.
+    fn leaf(at: PhysAddr, size: LeafSize, origin: Origin) -> u64;
+
+    /// What the entry `raw`, found in a table of `level`, points to.
+    ///
+    /// For an entry that `table` and `leaf` do not make, an origin is [`Origin::Boot`] unless the entry says otherwise:
+    /// it was there before, as the kernel's boot made it.
+    fn target(raw: u64, level: Level) -> Target;
+
+    /// Orders the entries that this processor stored before the accesses that it makes through them afterwards.
+    ///
+    /// A populate calls it once before it returns, if it made anything. When it returns, the calling processor may use
+    /// what the entries map, by plain loads and stores. Where the processor also caches that an entry was empty, or does
+    /// not see its own stores when it walks the tables, this waits until that is over. Other processors are ordered by
+    /// whatever tells them that the memory is there.
+    fn published();
+}

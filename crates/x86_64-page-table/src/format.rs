@@ -1,0 +1,229 @@
+//! One x86_64 page-table entry as a tagged word.
+//!
+//! | state | PRESENT (0) | large-leaf bit (7) | address bits |
+//! |---|---|---|---|
+//! | empty | 0 | - | - |
+//! | table of the level below | 1 | 0, levels 2 and up | 12..52 |
+//! | leaf of 4 KiB | 1 | (PAT), level 1 | 12..52 |
+//! | leaf of 2 MiB, 1 GiB | 1 | 1, levels 2 and 3 | 21..52, 30..52 |
+//!
+//! Bits 9 and 10 hold the [`Origin`] and bit 58 says FRESH. The processor ignores all three.
+//!
+//! # Invariants
+//!
+//! 1. What is made here has ACCESSED, and for leaves DIRTY, set from the start: the processor has no reason to write to
+//!    the entry, so the walker's stores lose no update.
+
+use core::sync::atomic::{Ordering, compiler_fence};
+
+use sparsemem_core::{LeafSize, Origin, PagingDepth, PhysAddr};
+use sparsemem_page_table::{EntryFormat, Level, Target};
+use x86_64::structures::paging::PageTableFlags;
+
+/// Where the lower bit of the origin is.
+const ORIGIN_SHIFT: u32 = 9;
+const ORIGIN_MASK: u64 = 0b11 << ORIGIN_SHIFT;
+/// The bits of an entry that hold the address of a 4 KiB frame.
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+const FRESH: u64 = PageTableFlags::BIT_58.bits();
+
+const TABLE: PageTableFlags =
+    PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE).union(PageTableFlags::ACCESSED);
+
+/// Not GLOBAL: a kernel that keeps user and kernel translations apart could not drop it by changing the root, and a
+/// memmap gains little from it.
+const LEAF: PageTableFlags = TABLE.union(PageTableFlags::DIRTY).union(PageTableFlags::NO_EXECUTE);
+
+const _: () = {
+    assert!(PageTableFlags::BIT_9.bits() | PageTableFlags::BIT_10.bits() == ORIGIN_MASK);
+    assert!(ADDRESS & (ORIGIN_MASK | FRESH | LEAF.bits() | PageTableFlags::HUGE_PAGE.bits()) == 0);
+};
+
+/// The entries of x86_64 page tables with four or five levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct X86_64;
+
+// SAFETY: 1. Tables and leaves differ in the large-leaf bit where a level has both, and the address and the origin have
+// bits of their own; `EMPTY` has no PRESENT. Tests make and read one of each. 2. The bits are those of the processor's
+// manual (table above), and invariant 1 keeps it from writing. 3. FRESH is a bit that `target` does not look at. 4. Nine
+// index bits over 4 KiB give 2 MiB and 1 GiB; 48 bits are 12 and four times nine, 57 are 12 and five times nine. 5. See
+// `published`. 6. All of it is arithmetic on the arguments.
+unsafe impl EntryFormat for X86_64 {
+    const EMPTY: u64 = 0;
+    const FRESH: u64 = FRESH;
+
+    #[inline]
+    fn root_level(depth: PagingDepth) -> Level {
+        match depth {
+            PagingDepth::Four => Level::P4D,
+            PagingDepth::Five => Level::PGD,
+        }
+    }
+
+    #[inline]
+    fn address_bits(depth: PagingDepth) -> u32 {
+        match depth {
+            PagingDepth::Four => 48,
+            PagingDepth::Five => 57,
+        }
+    }
+
+    #[inline]
+    fn leaf_size(level: Level) -> Option<LeafSize> {
+        match level {
+            Level::PTE => Some(LeafSize::Size4KiB),
+            Level::PMD => Some(LeafSize::Size2MiB),
+            Level::PUD => Some(LeafSize::Size1GiB),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn holds(at: PhysAddr) -> bool {
+        at.get() & !ADDRESS == 0
+    }
+
+    #[inline]
+    fn table(at: PhysAddr, origin: Origin) -> u64 {
+        pack(at, origin, TABLE)
+    }
+
+    #[inline]
+    fn leaf(at: PhysAddr, size: LeafSize, origin: Origin) -> u64 {
+        match size {
+            LeafSize::Size4KiB => pack(at, origin, LEAF),
+            _ => pack(at, origin, LEAF.union(PageTableFlags::HUGE_PAGE)),
+        }
+    }
+
+    #[inline]
+    fn target(raw: u64, level: Level) -> Target {
+        if raw & PageTableFlags::PRESENT.bits() == 0 {
+            return Target::Empty;
+        }
+        let (origin, large) = (origin(raw), raw & PageTableFlags::HUGE_PAGE.bits() != 0);
+        match Self::leaf_size(level) {
+            Some(size) if large || matches!(size, LeafSize::Size4KiB) => {
+                Target::Leaf { size, at: PhysAddr::new(raw & ADDRESS & !(size.bytes() - 1)), origin }
+            }
+            // Above the PUD the bit is reserved: a tree that holds it is not well formed (see `PageTable::new`).
+            _ => Target::Table { at: PhysAddr::new(raw & ADDRESS), origin },
+        }
+    }
+
+    /// Keeps the compiler from moving accesses to what was mapped before the stores of the entries that map it: to the
+    /// compiler they are unrelated.
+    ///
+    /// The processor needs nothing more: an entry that is not present is never cached, neither as a translation nor on
+    /// the way to one, so making it present takes no invalidation (Intel SDM vol. 3, 4.10.4.3, which lists it among the
+    /// changes whose invalidation is optional). What was cached when the address was mapped an earlier time has been
+    /// flushed since, before its memory was freed.
+    #[inline]
+    fn published() {
+        // SeqCst is the one that orders stores before later loads as well. It pairs with nothing: it is about one
+        // processor.
+        compiler_fence(Ordering::SeqCst);
+    }
+}
+
+impl X86_64 {
+    /// The processor's flags of an entry, without address, origin and mark.
+    #[inline]
+    #[must_use]
+    pub const fn flags(entry: u64) -> PageTableFlags {
+        PageTableFlags::from_bits_truncate(entry & !(ADDRESS | ORIGIN_MASK | FRESH))
+    }
+}
+
+/// A fresh entry.
+#[inline]
+const fn pack(at: PhysAddr, origin: Origin, flags: PageTableFlags) -> u64 {
+    // The cast widens.
+    let origin = (origin.code() as u64) << ORIGIN_SHIFT;
+    (at.get() & ADDRESS) | origin | FRESH | flags.bits()
+}
+
+/// The origin that an entry says; the fourth code, which no entry of ours has, stands for the kernel's boot.
+#[inline]
+const fn origin(raw: u64) -> Origin {
+    match Origin::from_code((raw >> ORIGIN_SHIFT & 0b11) as u8) {
+        Some(origin) => origin,
+        None => Origin::Boot,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: PhysAddr = PhysAddr::new(0x000f_ffff_c000_0000);
+    const ORIGINS: [Origin; 3] = [Origin::Boot, Origin::Runtime, Origin::Altmap];
+
+    #[test]
+    fn every_kind_comes_back() {
+        for origin in ORIGINS {
+            for level in [Level::PTE, Level::PMD, Level::PUD] {
+                let size = X86_64::leaf_size(level).unwrap();
+                let leaf = Target::Leaf { size, at: AT, origin };
+                assert_eq!(X86_64::target(X86_64::leaf(AT, size, origin), level), leaf);
+            }
+            for level in [Level::PMD, Level::PUD, Level::P4D, Level::PGD] {
+                let table = Target::Table { at: AT, origin };
+                assert_eq!(X86_64::target(X86_64::table(AT, origin), level), table);
+            }
+        }
+        assert_eq!(X86_64::target(X86_64::EMPTY, Level::PMD), Target::Empty);
+    }
+
+    #[test]
+    fn freshness_is_one_bit_and_no_flag() {
+        let fresh = X86_64::leaf(AT, LeafSize::Size2MiB, Origin::Altmap);
+        let settled = fresh & !X86_64::FRESH;
+        assert!(fresh != settled && X86_64::FRESH.count_ones() == 1);
+        assert_eq!(X86_64::flags(fresh), X86_64::flags(settled));
+        assert_eq!(X86_64::target(fresh, Level::PMD), X86_64::target(settled, Level::PMD));
+        assert_eq!(X86_64::flags(fresh), LEAF | PageTableFlags::HUGE_PAGE);
+    }
+
+    #[test]
+    fn bits_below_a_large_frame_are_not_address() {
+        let pat = X86_64::leaf(AT, LeafSize::Size2MiB, Origin::Runtime) | 1 << 12;
+        let leaf = Target::Leaf { size: LeafSize::Size2MiB, at: AT, origin: Origin::Runtime };
+        assert_eq!(X86_64::target(pat, Level::PMD), leaf);
+    }
+
+    #[test]
+    fn addresses_have_52_bits() {
+        assert!(X86_64::holds(PhysAddr::new(0)) && X86_64::holds(AT));
+        assert!(X86_64::holds(PhysAddr::new((1 << 52) - 0x1000)));
+        assert!(!X86_64::holds(PhysAddr::new(1 << 52)) && !X86_64::holds(PhysAddr::new(1 << 63)));
+    }
+
+    #[test]
+    fn origins_have_two_bits() {
+        for origin in ORIGINS {
+            let entry = X86_64::table(PhysAddr::new(0), origin) & !(TABLE.bits() | FRESH);
+            assert_eq!(entry, u64::from(origin.code()) << 9);
+            assert_eq!(super::origin(entry), origin);
+        }
+        assert_eq!(super::origin(ORIGIN_MASK), Origin::Boot);
+    }
+
+    #[test]
+    fn leaf_sizes_agree_with_what_entries_translate() {
+        for level in [Level::PTE, Level::PMD, Level::PUD] {
+            let shift = X86_64::BASE_SHIFT + X86_64::INDEX_BITS * (u32::from(level.number()) - 1);
+            assert_eq!(X86_64::leaf_size(level).map(LeafSize::bytes), Some(1 << shift));
+        }
+        assert_eq!((X86_64::leaf_size(Level::P4D), X86_64::leaf_size(Level::PGD)), (None, None));
+    }
+
+    #[test]
+    fn the_root_translates_every_canonical_address() {
+        for (depth, levels, bits) in [(PagingDepth::Four, 4, 48), (PagingDepth::Five, 5, 57)] {
+            assert_eq!(X86_64::root_level(depth).number(), levels);
+            assert_eq!(X86_64::address_bits(depth), bits);
+            assert_eq!(bits, X86_64::BASE_SHIFT + X86_64::INDEX_BITS * u32::from(levels));
+        }
+    }
+}

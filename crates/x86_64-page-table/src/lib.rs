@@ -1,0 +1,121 @@
+//! The entry format of four- and five-level x86_64 page tables.
+//!
+//! [`X86_64`] says what an entry looks like; populating, walking and unmapping are
+//! [`PageTable`](sparsemem_page_table::PageTable)'s, for any format.
+//!
+//! # Flags
+//!
+//! A leaf is writable, not executable, and accessed and dirty from the start, so that the processor never writes to
+//! it; it is not global. The kernel has to have enabled no-execute. Bits 9 and 10 of an entry hold the origin of what it
+//! points to, bit 58 is used while a populate runs.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::alloc::Layout;
+//! use std::collections::BTreeMap;
+//! use std::ptr::NonNull;
+//!
+//! use sparsemem_core::{
+//!     AddressSpace, Block, ByteLen, ForeignBlock, LeafSize, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory,
+//!     PagingDepth, PhysAddr, PhysMap, Rejected, VirtAddr, VirtRange,
+//! };
+//! use sparsemem_page_table::{Choice, Fate, PageTable, Walk};
+//! use sparsemem_x86_64_page_table::X86_64;
+//!
+//! #[repr(C, align(4096))]
+//! struct Table([u64; 512]);
+//!
+//! /// Tables on the heap, leaves made of thin air.
+//! #[derive(Default)]
+//! struct Host {
+//!     tables: BTreeMap<PhysAddr, NonNull<Table>>,
+//!     used_bytes: u64,
+//! }
+//!
+//! impl Host {
+//!     fn take(&mut self, layout: Layout) -> PhysAddr {
+//!         let start = self.used_bytes.next_multiple_of(layout.align() as u64);
+//!         self.used_bytes = start + layout.size() as u64;
+//!         PhysAddr::new(start)
+//!     }
+//! }
+//!
+//! // SAFETY: a table is a box of its own; nobody follows the pointer to a leaf.
+//! unsafe impl PhysMap for Host {
+//!     fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
+//!         self.tables.get(&at).map_or(NonNull::dangling(), |table| table.cast())
+//!     }
+//!     fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
+//!         self.tables.iter().find(|(_, table)| table.cast() == at).map(|(&phys, _)| phys)
+//!     }
+//! }
+//!
+//! // SAFETY: tables are boxes of zeros; leaves are only numbers here, which nobody follows. A table that goes back is
+//! // leaked, so nothing is used twice. Nothing unwinds.
+//! unsafe impl MetadataMemory for Host {
+//!     fn alloc_zeroed(&mut self, layout: Layout, _: NodeId) -> Result<Block, OutOfMemory> {
+//!         let (phys, table) = (self.take(layout), NonNull::from(Box::leak(Box::new(Table([0; 512])))));
+//!         self.tables.insert(phys, table);
+//!         // SAFETY: the box is new, and as large as a table.
+//!         Ok(unsafe { Block::from_parts(table.cast(), phys, layout, Origin::Runtime) })
+//!     }
+//!     fn alloc_memmap(&mut self, layout: Layout, _: NodeId) -> Result<Block, OutOfMemory> {
+//!         let phys = self.take(layout);
+//!         // SAFETY: nobody follows the pointer.
+//!         Ok(unsafe { Block::from_parts(NonNull::dangling(), phys, layout, Origin::Runtime) })
+//!     }
+//!     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+//!         self.tables.remove(&block.phys());
+//!         Ok(())
+//!     }
+//! }
+//!
+//! // SAFETY: no processor walks these tables.
+//! unsafe impl AddressSpace for Host {
+//!     fn root(&self) -> PhysAddr {
+//!         PhysAddr::new(0)
+//!     }
+//!     fn depth(&self) -> PagingDepth {
+//!         PagingDepth::Four
+//!     }
+//!     fn flush(&mut self, _: VirtRange) {}
+//! }
+//!
+//! let (mut host, node, mut lost) = (Host::default(), NodeId::new(0), LostBlocks::default());
+//! let root = host.alloc_zeroed(Layout::new::<Table>(), node)?.phys();
+//! // SAFETY: `root` is an empty table of `host`, and only this example uses it.
+//! let tables = unsafe { PageTable::<X86_64>::new(root, host.depth()) };
+//!
+//! // One large leaf, and a page after it.
+//! let start = VirtAddr::new(0xffff_ea00_0000_0000);
+//! let large = LeafSize::Size2MiB;
+//! let range = VirtRange::from_start_count(start, ByteLen::new(large.bytes() + 1)).ok_or("beyond the end")?;
+//! let policy = |slot: VirtRange, size| match size {
+//!     LeafSize::Size2MiB if range.contains_range(slot) => Choice::Place,
+//!     _ => Choice::Smaller,
+//! };
+//! let made = tables.populate(&mut host, node, range, policy, &mut lost)?;
+//! assert_eq!((made.leaves().of(large), made.leaves().of(LeafSize::Size4KiB)), (1, 1));
+//! assert!(matches!(tables.walk(&host, start), Walk::Leaf(leaf) if leaf.size == large));
+//!
+//! // Unmapping gives back the leaves and the three tables between them and the root.
+//! let gone = tables.unmap(&mut host, range, |_leaf| Fate::Drop, &mut lost)?;
+//! assert_eq!((gone.dropped(), gone.nr_tables()), (made.leaves(), 3));
+//! assert_eq!(host.tables.len(), 1);
+//! assert!(lost.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![no_std]
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+#[cfg(test)]
+extern crate std;
+
+mod format;
+
+pub use format::X86_64;
+pub use x86_64::structures::paging::PageTableFlags;
