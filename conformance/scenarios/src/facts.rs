@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use sparsemem_altmap::MemmapRule;
 use sparsemem_core::{LeafSize, MemoryRange, PagingDepth, VirtAddr};
-use sparsemem_vmemmap::MemmapRule;
 
 use crate::{Shape, Subject};
 

@@ -6,8 +6,8 @@
 
 #![allow(unsafe_code, reason = "an altmap is told its place by a promise")]
 
+use sparsemem_altmap::{Altmap, AltmapSpec, TooFewWords, WithAltmap};
 use sparsemem_core::{Geometry, MetadataMemory, PhysRange};
-use sparsemem_vmemmap::{Altmap, AltmapSpec, TooFewWords, WithAltmap};
 
 /// Memory that is there, that nobody uses and no boot was told of: a device to plug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

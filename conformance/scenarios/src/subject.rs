@@ -7,11 +7,11 @@
 //!
 //! 1. Every method of the model's traits is called by the method of the same name.
 
+use sparsemem_altmap::{MemmapRule, WithAltmap};
 use sparsemem_core::{
     BootError, BootEvent, BootModel, BootSummary, InstallModel, MarkModel, MemoryModel, MemoryRange,
     RetireModel, TearDownError,
 };
-use sparsemem_vmemmap::{MemmapRule, WithAltmap};
 
 use crate::plug::{Plug, Plugged};
 use crate::view::Parts;

@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 use std::vec::IntoIter;
 
+use sparsemem_altmap::{Altmap, AltmapSpec, FramePool, WithAltmap};
 use sparsemem_core::{Pfn, PfnRange};
 use sparsemem_machine::Machine;
-use sparsemem_vmemmap::{Altmap, AltmapSpec, FramePool, WithAltmap};
 
 use super::model::Env;
 use super::script::{Geo, Op, Script};

@@ -1,11 +1,11 @@
 //! From the JSON to a [`Script`]: everything is checked here, and complaints name their place.
 
+use sparsemem_altmap::AltmapSpec;
 use sparsemem_core::{
     ByteLen, LeafSize, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, SectionFlags, SectionShape,
     SubsectionBits,
 };
 use sparsemem_hotplug::frames_of_bytes;
-use sparsemem_vmemmap::AltmapSpec;
 
 use super::error::Wrong;
 use super::raw::{RawAltmap, RawOp, RawRecording, RawSection, RawStep};

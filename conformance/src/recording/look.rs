@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
 
+use sparsemem_altmap::AltmapSpec;
 use sparsemem_core::{
     BootModel, ByteLen, Page, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, SectionFlags, SectionNr,
     SectionShape, SectionState, SubsectionIdx, VirtAddr,
 };
 use sparsemem_hotplug::{Resource, ResourceKind, Resources};
 use sparsemem_machine::Machine;
-use sparsemem_vmemmap::AltmapSpec;
 
 use super::facts::{Aspect, Facts, What};
 use super::model::{Model, USAGE};

@@ -8,13 +8,13 @@
 
 use std::alloc::Layout;
 
+use sparsemem_altmap::WithAltmap;
 use sparsemem_core::{
     Block, BootModel, ByteLen, ForeignBlock, InstallModel, MarkModel, MemoryModel, MetadataMemory, NodeId,
     OutOfMemory, Page, PhysRange, Rejected, RetireModel, forward_to_field,
 };
 use sparsemem_machine::Machine;
 use sparsemem_usage_map::SectionUsage;
-use sparsemem_vmemmap::WithAltmap;
 
 use super::script::Geo;
 

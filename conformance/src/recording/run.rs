@@ -6,11 +6,12 @@
 
 #![allow(unsafe_code, reason = "a virtual array is told its place by a promise")]
 
+use sparsemem_altmap::MemmapRule;
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::{BootModel, Page, SectionShape};
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
 use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_vmemmap::{DynamicBase, MemmapRule, Vmemmap};
+use sparsemem_vmemmap::{DynamicBase, Vmemmap};
 
 use super::facts::Disagreement;
 use super::model::Model;

@@ -8,9 +8,9 @@
 
 use core::fmt;
 
+use sparsemem_altmap::AltmapSpec;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{NodeId, PfnRange, PhysRange, SectionFlags, SubsectionBits};
-use sparsemem_vmemmap::AltmapSpec;
 
 /// The geometry that all recordings have: x86_64 with four levels of page tables.
 pub(super) type Geo = X86_64;

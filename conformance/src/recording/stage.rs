@@ -4,10 +4,10 @@
 //!
 //! 1. After the boot nothing changes the model but [`Hotplug`].
 
+use sparsemem_altmap::{AltmapSpec, MemmapRule};
 use sparsemem_core::{BootEvent, MemoryRange, MetadataMemory, NodeId, PfnRange, SectionNr};
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Removed, Resource, Storage};
 use sparsemem_machine::Machine;
-use sparsemem_vmemmap::{AltmapSpec, MemmapRule};
 
 use super::altmaps::{self, Altmaps};
 use super::bootmem::{self, Bootmem, NodeData, Records};

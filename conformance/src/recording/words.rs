@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
+use sparsemem_altmap::AltmapSpec;
 use sparsemem_core::{
     Geometry, LeafSize, Page, PfnRange, PhysAddr, SectionFlags, SectionNr, SectionShape, SubsectionBits,
     SubsectionIdx,
 };
-use sparsemem_vmemmap::AltmapSpec;
 
 use super::script::Geo;
 use super::spans::{self, Span};

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use sparsemem_altmap::MemmapRule;
 use sparsemem_core::{
     BootError, BootEvent, BootSummary, Footprint, LeafSize, LookupError, MemoryRange, PagingDepth, Pfn,
     PfnRange, SectionFlags, SectionLoss, SectionNr, SectionState, SubsectionBits, TearDownError, VirtAddr,
@@ -10,7 +11,6 @@ use sparsemem_core::{
 use sparsemem_scenarios::{
     Balance, Failure, Fault, Leaf, Pages, Plug, Scratch, Shape, Spare, Subject, View, World, range,
 };
-use sparsemem_vmemmap::MemmapRule;
 
 use super::plug::LyingPlug;
 

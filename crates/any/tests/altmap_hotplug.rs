@@ -5,6 +5,7 @@
 
 mod common;
 
+use sparsemem_altmap::{Altmap, AltmapSpec, FramePool, WithAltmap};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     BootModel, ByteLen, InstallModel, MarkModel, MemoryModel, MemoryRange, Origin, Page, PageCount, Pfn,
@@ -12,7 +13,6 @@ use sparsemem_core::{
 };
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Resource, Storage, Unfinished};
 use sparsemem_machine::{Machine, StateDigest, Which};
-use sparsemem_vmemmap::{Altmap, AltmapSpec, FramePool, WithAltmap};
 
 use common::{Bench, NODE, frames};
 

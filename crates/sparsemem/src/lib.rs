@@ -10,7 +10,8 @@
 //!
 //! With exactly one of them on, `Selected` is that model and [`declare!`] puts one into a `static`. With several on,
 //! for comparing, the modules are all there, but `Selected` is not, and `declare!` says so: a second feature may take
-//! the name away, never change what it means.
+//! the name away, never change what it means. The feature `altmap` is no model: it adds a module for memory that holds
+//! its own memmap, with any of them.
 //!
 //! ```
 //! use core::sync::atomic::AtomicBool;
@@ -57,6 +58,8 @@ pub use config::Config;
 pub use selected::*;
 pub use sparsemem_core::*;
 
+#[cfg(feature = "altmap")]
+pub use sparsemem_altmap as altmap;
 #[cfg(feature = "classic-sparse")]
 pub use sparsemem_classic_sparse as classic_sparse;
 #[cfg(feature = "sparse-extreme")]

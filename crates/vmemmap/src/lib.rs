@@ -47,7 +47,6 @@
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-mod altmap;
 mod array;
 mod base;
 #[cfg(doctest)]
@@ -55,10 +54,6 @@ mod impossible;
 mod neighbours;
 mod populate;
 
-pub use altmap::{
-    Altmap, AltmapError, AltmapSpec, FramePool, GiveBackError, MemmapRule, StillInUse, TakeError,
-    TooFewWords, WithAltmap, room_needed,
-};
 pub use array::VirtualArray;
 pub use base::{ArrayBase, Claim, ConstBase, DynamicBase};
 

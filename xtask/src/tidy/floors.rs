@@ -59,6 +59,7 @@ pub(crate) const HOMES: &[Home] = &[
     may_be_unsafe(1, "sparsemem-page-table", "reads and writes tables at raw addresses"),
     may_be_unsafe(1, "sparsemem-section", "turns section words into pointers"),
     may_be_unsafe(1, "sparsemem-usage-map", "promises in one unsafe impl that its bits are what was put in"),
+    may_be_unsafe(1, "sparsemem-altmap", "zeroes frames of a device and makes blocks of them"),
     safe(2, "sparsemem-classic-sparse"),
     safe(2, "sparsemem-sparse-extreme"),
     may_be_unsafe(2, "sparsemem-x86_64-page-table", "promises what the processor makes of its entries"),
@@ -91,6 +92,7 @@ pub(crate) const NEVER: &[(&str, &[&str], &str)] = &[
     ("sparsemem-bootmem-registration", BACKENDS, "works on any model through the traits of the core"),
     ("sparsemem-firmware-map", &["sparsemem-any", "sparsemem"], "knows layouts, not models"),
     ("sparsemem-machine", &["sparsemem-any", "sparsemem"], "is hardware, and knows no models"),
+    ("sparsemem-scenarios", BACKENDS, "works on any model through the traits of the core"),
     (
         "sparsemem-scenarios",
         &["sparsemem-any", "sparsemem-machine", "sparsemem-firmware-map"],

@@ -2,10 +2,10 @@
 
 use alloc::vec;
 
+use sparsemem::altmap::{Altmap, AltmapSpec, FramePool, MemmapRule, WithAltmap, room_needed};
 use sparsemem::{MemoryModel, NodeId, PageCount, Pfn, PfnRange, SectionShape, VirtAddr};
 use sparsemem_hotplug::{AddError, AddMemoryError, Ram};
 use sparsemem_scenarios::Complete;
-use sparsemem_vmemmap::{Altmap, AltmapSpec, FramePool, MemmapRule, WithAltmap, room_needed};
 
 use super::host::Wish;
 use super::trouble::{holds, refusal, same};

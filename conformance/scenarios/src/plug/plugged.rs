@@ -8,12 +8,12 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use sparsemem_altmap::{AltmapSpec, FramePool, MemmapRule, room_needed};
 use sparsemem_core::{
     InstallModel, MarkModel, MemoryModel, MemoryRange, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange,
     RetireModel, SectionNr,
 };
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram, RemovalError, Removed, Resource, Storage};
-use sparsemem_vmemmap::{AltmapSpec, FramePool, MemmapRule, room_needed};
 
 use super::people::{Allocator, Listener, Obstacle};
 use super::{Memmap, Plug, PlugError, Snapshot, Step};

@@ -1,8 +1,8 @@
 //! What can be done to a plugged model, and how it can fail.
 
+use sparsemem_altmap::AltmapError;
 use sparsemem_core::PfnRange;
 use sparsemem_hotplug::{AddDeviceError, AddMemoryError, OfflineError, OnlineError, RemovalError};
-use sparsemem_vmemmap::AltmapError;
 
 /// Where the memmap of what is added comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

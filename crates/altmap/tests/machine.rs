@@ -1,5 +1,8 @@
 //! Devices, and memory that hosts its own memmap, on all three models and the simulated machine.
 
+use sparsemem_altmap::{
+    Altmap, AltmapError, AltmapSpec, FramePool, MemmapRule, StillInUse, WithAltmap, room_needed,
+};
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
@@ -8,10 +11,7 @@ use sparsemem_core::{
 };
 use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, Which, place, probe};
 use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_vmemmap::{
-    Altmap, AltmapError, AltmapSpec, DynamicBase, FramePool, MemmapRule, StillInUse, Vmemmap, WithAltmap,
-    room_needed,
-};
+use sparsemem_vmemmap::{DynamicBase, Vmemmap};
 
 struct Readers;
 type Rcu = HostRcu<Readers>;

@@ -9,7 +9,7 @@
 
 use sparsemem_core::{PageCount, Pfn, PfnRange};
 
-use super::bits::Bits;
+use crate::bits::Bits;
 
 /// The caller gave fewer words than a pool needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +88,7 @@ pub enum GiveBackError {
 ///
 /// ```
 /// use sparsemem_core::{PageCount, Pfn, PfnRange};
-/// use sparsemem_vmemmap::FramePool;
+/// use sparsemem_altmap::FramePool;
 ///
 /// let frames = PfnRange::from_start_count(Pfn::new(0x10_0002), PageCount::new(1022)).unwrap();
 /// let mut words = [0; 32];

@@ -14,7 +14,7 @@ use sparsemem_core::{
     PfnRange, PhysAddr, Rejected, SectionShape, forward_to_field,
 };
 
-use super::device::Altmap;
+use crate::device::Altmap;
 
 /// An environment `E` with an altmap before it, for the time of one slow call.
 ///

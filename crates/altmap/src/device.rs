@@ -6,9 +6,9 @@ use sparsemem_core::{
     Geometry, MemoryModel, PageCount, Pfn, PfnRange, Rejected, SectionShape, SubsectionBits,
 };
 
-use super::pool::{FramePool, TooFewWords};
-use super::room::{MemmapRule, room_needed};
-use super::spec::{AltmapError, AltmapSpec};
+use crate::pool::{FramePool, TooFewWords};
+use crate::room::{MemmapRule, room_needed};
+use crate::spec::{AltmapError, AltmapSpec};
 
 /// An altmap was to be given up while blocks of it are out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,7 +121,7 @@ impl<'w, G: Geometry> Altmap<'w, G> {
     }
 
     /// The counters and bits; only for who keeps the promise of [`Altmap::claim`].
-    pub(super) const fn pool(&mut self) -> &mut FramePool<'w> {
+    pub(crate) const fn pool(&mut self) -> &mut FramePool<'w> {
         &mut self.pool
     }
 }

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
+use sparsemem_altmap::{Altmap, AltmapError, AltmapSpec, FramePool, MemmapRule, WithAltmap, room_needed};
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::{Arm64Page64K, Minute, TinyWide, X86_64};
 use sparsemem_core::{
@@ -15,9 +16,7 @@ use sparsemem_core::{
     ZeroIsNew,
 };
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
-use sparsemem_vmemmap::{
-    Altmap, AltmapError, AltmapSpec, DynamicBase, FramePool, MemmapRule, Vmemmap, WithAltmap, room_needed,
-};
+use sparsemem_vmemmap::{DynamicBase, Vmemmap};
 
 const NODE: NodeId = NodeId::new(0);
 /// First frame of the unmanaged memory that altmaps lie in.

@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use sparsemem_core::{PageCount, Pfn, PfnRange};
-//! use sparsemem_vmemmap::{AltmapError, AltmapSpec};
+//! use sparsemem_altmap::{AltmapError, AltmapSpec};
 //!
 //! // 128 MiB at 4 GiB: two frames for the driver, then room for the memmap of a section and its alignment.
 //! let device = PfnRange::from_start_count(Pfn::new(0x10_0000), PageCount::new(0x8000)).unwrap();
@@ -27,6 +27,11 @@
 //! 1. Frames that are given out lie in the altmap's free part, behind what the driver keeps.
 //! 2. A frame is in at most one block, and a block comes back as a whole or not at all.
 //! 3. The state follows from which blocks are out and from nothing else: giving a block and taking it back is no change.
+#![no_std]
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
 
 mod bits;
 mod device;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use sparsemem_altmap::{FramePool, GiveBackError, TakeError, TooFewWords};
 use sparsemem_core::{PageCount, Pfn, PfnRange};
-use sparsemem_vmemmap::{FramePool, GiveBackError, TakeError, TooFewWords};
 
 const ONE: PageCount = PageCount::new(1);
 

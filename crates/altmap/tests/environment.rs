@@ -3,6 +3,7 @@
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
+use sparsemem_altmap::{Altmap, AltmapSpec, FramePool, MemmapRule, StillInUse, WithAltmap, room_needed};
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::{Arm64Page64K, X86_64};
 use sparsemem_core::{
@@ -11,9 +12,7 @@ use sparsemem_core::{
     PhysAddr, PhysMap, PhysRange, Rejected, RetireModel, SectionShape, VirtAddr, VirtRange,
 };
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
-use sparsemem_vmemmap::{
-    Altmap, AltmapSpec, DynamicBase, FramePool, MemmapRule, StillInUse, Vmemmap, WithAltmap, room_needed,
-};
+use sparsemem_vmemmap::{DynamicBase, Vmemmap};
 
 const MIB: u64 = 1 << 20;
 const NODE: NodeId = NodeId::new(0);
