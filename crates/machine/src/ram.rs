@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Byte `n` of the object is physical address `n`, and is reached at the direct map's start plus `n`.
+//! 1. Byte `n` of the object is physical address `n`, and is reached at the direct map's start plus `n`. The start is a
+//!    multiple of the largest leaf, so that what is aligned in memory is aligned there.
 //! 2. Behind the direct map lies a guard that is never accessible: a physical address that does not exist leads there.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,7 +12,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FallocateFlags, MemfdFlags};
-use sparsemem_core::{PhysAddr, PhysRange};
+use sparsemem_core::{LeafSize, PhysAddr, PhysRange};
 
 use crate::config::FRAME;
 use crate::host::{Protection, Reservation, host_len};
@@ -21,11 +22,16 @@ use crate::{HostCall, MachineError};
 /// Inaccessible bytes behind the direct map.
 const GUARD: u64 = 1 << 21;
 
+/// What the direct map begins at a multiple of.
+const ALIGN: u64 = LeafSize::Size1GiB.bytes();
+
 /// Physical memory.
 #[derive(Debug)]
 pub(crate) struct Ram {
     file: OwnedFd,
     direct: Reservation,
+    /// Bytes from the start of the reservation to the start of the direct map.
+    skipped: u64,
     len: u64,
     poison: Poison,
 }
@@ -37,22 +43,29 @@ impl Ram {
         let file = rustix::fs::memfd_create("sparsemem-ram", MemfdFlags::CLOEXEC)
             .map_err(MachineError::host(HostCall::CreateMemory, len))?;
         rustix::fs::ftruncate(&file, len).map_err(MachineError::host(HostCall::SizeMemory, len))?;
-        let mut direct = Reservation::new(len + GUARD)?;
+        let mut direct = Reservation::new(len + GUARD + ALIGN)?;
+        let lowest = direct.start().addr().get() as u64;
+        let skipped = lowest.next_multiple_of(ALIGN) - lowest;
         direct
-            .map(0, len, Protection::Open, file.as_fd(), 0)
+            .map(skipped, len, Protection::Open, file.as_fd(), 0)
             .map_err(MachineError::host(HostCall::Map, len))?;
-        Ok(Self { file, direct, len, poison: Poison::default() })
+        Ok(Self { file, direct, skipped, len, poison: Poison::default() })
     }
 
     /// Where the byte at `at` is reached; an address beyond the end leads into the guard.
     #[inline]
     pub(crate) fn at(&self, at: PhysAddr) -> NonNull<u8> {
-        self.direct.at(at.get().min(self.len))
+        self.direct.at(self.skipped + at.get().min(self.len))
+    }
+
+    /// Where the direct map begins.
+    fn start(&self) -> NonNull<u8> {
+        self.direct.at(self.skipped)
     }
 
     /// The physical address behind a pointer of the direct map.
     pub(crate) fn phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
-        let offset = at.addr().get().checked_sub(self.direct.start().addr().get())? as u64;
+        let offset = at.addr().get().checked_sub(self.start().addr().get())? as u64;
         (offset < self.len).then(|| PhysAddr::new(offset))
     }
 
@@ -119,7 +132,7 @@ impl Ram {
         if cfg!(sparsemem_asan) {
             // Through the file: for the sanitizer these bytes may be shut.
             let zeros = vec![0; bytes];
-            let offset = start.addr().get().wrapping_sub(self.direct.start().addr().get()) as u64;
+            let offset = start.addr().get().wrapping_sub(self.start().addr().get()) as u64;
             let written = rustix::io::pwrite(&self.file, &zeros, offset);
             debug_assert_eq!(written, Ok(bytes), "the object has these bytes");
             return;
@@ -144,7 +157,7 @@ impl Ram {
 impl Drop for Ram {
     fn drop(&mut self) {
         if self.direct.goes() {
-            self.poison.open_all(self.direct.start(), host_len(self.len));
+            self.poison.open_all(self.start(), host_len(self.len));
         }
     }
 }

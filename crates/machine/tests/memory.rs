@@ -38,6 +38,7 @@ fn large_blocks_grow_up_and_small_ones_down() {
     let mut machine = machine(GIB);
     let take = |machine: &mut Machine, size, align| {
         let block = machine.alloc_zeroed(layout(size, align), NODE).unwrap();
+        assert!(block.start().addr().get().is_multiple_of(block.layout().align()), "in the direct map too");
         block.phys().get()
     };
     assert_eq!(take(&mut machine, 2 * MIB, 2 * MIB), 2 * MIB);
