@@ -149,7 +149,8 @@ impl Stand {
         config.memory.clone_from(&setting.machine.memory);
         let config = spare.into_iter().fold(config, MachineConfig::unmanaged);
         let machine = Machine::new(&config)?;
-        // SAFETY: the machine has this memory, reaches it through its direct map, and never gives it out.
+        // SAFETY: the machine has this memory and never gives it out; its direct map is one mapping of all its memory, aligned
+        // as that is.
         let spare = spare.map(|range| unsafe { Spare::new(range) });
         let memory = setting.machine.memory.iter();
         let memory = memory.map(|(range, node)| MemoryRange::from_bytes::<G>(*range, *node)).collect();

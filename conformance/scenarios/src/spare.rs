@@ -18,8 +18,9 @@ impl Spare {
     ///
     /// # Safety
     ///
-    /// The range is memory, the direct map of the world's environment reaches all of it, and as long as the world is
-    /// there nothing uses it but what is plugged by scenarios, one at a time.
+    /// As long as the world is there, the range is memory that nothing uses but what is plugged by scenarios, one at a time;
+    /// and the direct map of every environment of the world has it as [`WithAltmap::new`] asks: for reading and writing,
+    /// contiguous, and aligned as it is in memory.
     #[must_use]
     pub const unsafe fn new(range: PhysRange) -> Self {
         Self(range)
@@ -60,7 +61,8 @@ impl<'w, G: Geometry> DeviceAltmap<'w, G> {
         &'a mut self,
         env: &'a mut E,
     ) -> WithAltmap<'a, 'w, G, E> {
-        // SAFETY: the direct map of the world's environment reaches the whole device (`Spare::new`).
+        // SAFETY: the frames lie in the device (`DeviceAltmap::claim`), which the direct map of the world's environment
+        // has as is asked (`Spare::new`); scenarios have no other environments.
         unsafe { WithAltmap::new(env, &mut self.altmap) }
     }
 }

@@ -68,6 +68,6 @@ impl<'w> Altmaps<'w> {
 
 /// The machine with an altmap before it.
 pub(super) const fn env<'a, 'w>(machine: &'a mut Machine, altmap: &'a mut Altmap<'w, Geo>) -> Env<'a, 'w> {
-    // SAFETY: the direct map of the machine reaches all memory that it has, for as long as it lives.
+    // SAFETY: the direct map of the machine is one mapping of all memory that it has, for as long as it lives.
     unsafe { WithAltmap::new(machine, altmap) }
 }

@@ -6,7 +6,7 @@ use sparsemem_core::{
     Geometry, MemoryModel, PageCount, Pfn, PfnRange, Rejected, SectionShape, SubsectionBits,
 };
 
-use crate::pool::{FramePool, TooFewWords};
+use crate::pool::{FramePool, GiveBackError, TakeError, TooFewWords};
 use crate::room::{MemmapRule, room_needed};
 use crate::spec::{AltmapError, AltmapSpec};
 
@@ -42,8 +42,8 @@ impl<'w, G: Geometry> Altmap<'w, G> {
     ///
     /// # Safety
     ///
-    /// The free frames of `spec` are memory, and from now until [`Altmap::release`] nothing but blocks of this altmap
-    /// lies in them.
+    /// The free frames of `spec`, of the size that `G` has, are memory, and nothing but blocks of this altmap lies in them
+    /// until [`Altmap::release`] gives them back: for ever, if the altmap is dropped instead.
     pub unsafe fn claim(spec: AltmapSpec, words: &'w mut [u64]) -> Result<Self, TooFewWords> {
         let pool = FramePool::new(spec.free_frames(), words)?;
         Ok(Self { spec, pool, geometry: PhantomData })
@@ -120,9 +120,18 @@ impl<'w, G: Geometry> Altmap<'w, G> {
         self.pool.skipped()
     }
 
-    /// The counters and bits; only for who keeps the promise of [`Altmap::claim`].
-    pub(crate) const fn pool(&mut self) -> &mut FramePool<'w> {
-        &mut self.pool
+    /// Writes down that `count` frames are out, and says which.
+    pub(crate) fn take(&mut self, count: PageCount, align: PageCount) -> Result<PfnRange, TakeError> {
+        self.pool.take(count, align)
+    }
+
+    /// Writes down that the frames of a block are free again; the next block may get them.
+    ///
+    /// # Safety
+    ///
+    /// If the frames are a block, the caller owns it, and nobody uses it any more.
+    pub(crate) unsafe fn give_back(&mut self, frames: PfnRange) -> Result<(), GiveBackError> {
+        self.pool.give_back(frames)
     }
 }
 

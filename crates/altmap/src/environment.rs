@@ -35,7 +35,16 @@ impl<'a, 'w, G: Geometry, E: MetadataMemory> WithAltmap<'a, 'w, G, E> {
     ///
     /// # Safety
     ///
-    /// The direct map of `env` reaches every frame of the altmap, and keeps doing so while blocks of it are out.
+    /// The direct map of `env` has the free frames of the altmap as [`PhysMap`](sparsemem_core::PhysMap) promises it for
+    /// a block that `env` gave out itself, all of them together being one such block, as long as this value lives and as
+    /// long as blocks of the altmap are out:
+    ///
+    /// 1. Every byte of them is reached, for reading and writing, and
+    ///    [`virt_to_phys`](sparsemem_core::PhysMap::virt_to_phys) leads back to it.
+    /// 2. They are contiguous: bytes that follow each other in memory follow each other in the direct map, and the pointer
+    ///    to one of them may access all. A block of several frames is used through the pointer to its first byte.
+    /// 3. Where a block is aligned in memory it is aligned in the direct map, up to the largest alignment that a model
+    ///    asks of a memmap.
     pub const unsafe fn new(env: &'a mut E, altmap: &'a mut Altmap<'w, G>) -> Self {
         Self { env, altmap }
     }
@@ -56,7 +65,8 @@ impl<'a, 'w, G: Geometry, E: MetadataMemory> WithAltmap<'a, 'w, G, E> {
     ///
     /// # Safety
     ///
-    /// It must not be exchanged for another: the altmap's frames are reached through it.
+    /// It must not be exchanged for another, and what [`WithAltmap::new`] asks of its direct map stays true: the altmap's
+    /// frames are reached through it.
     pub const unsafe fn inner_mut(&mut self) -> &mut E {
         self.env
     }
@@ -64,9 +74,10 @@ impl<'a, 'w, G: Geometry, E: MetadataMemory> WithAltmap<'a, 'w, G, E> {
     /// Frames of the altmap for a block, with where they are reached.
     fn take(&mut self, layout: Layout) -> Option<(NonNull<u8>, PhysAddr)> {
         let align = frames_of::<G>(layout.align());
-        let frames = self.altmap.pool().take(frames_of::<G>(layout.size()), align).ok()?;
+        let frames = self.altmap.take(frames_of::<G>(layout.size()), align).ok()?;
         let Some(phys) = frames.start().phys::<G>() else {
-            let returned = self.altmap.pool().give_back(frames);
+            // SAFETY: the frames were taken a moment ago, and nobody was told of them.
+            let returned = unsafe { self.altmap.give_back(frames) };
             debug_assert!(returned.is_ok(), "the block was taken a moment ago");
             return None;
         };
@@ -92,13 +103,15 @@ const fn frames_of<G: Geometry>(bytes: usize) -> PageCount {
     PageCount::new((bytes as u64).div_ceil(G::PAGE_SIZE))
 }
 
-// SAFETY: the borrow keeps the environment, which reaches the altmap's frames too (`WithAltmap::new`).
+// SAFETY: the borrow keeps the environment, whose direct map has the altmap's frames as it has its own blocks
+// (`WithAltmap::new`).
 forward_to_field!(unsafe impl ['w, 'e, G: Geometry, E: MetadataMemory] PhysMap for WithAltmap<'w, 'e, G, E> => env);
 
 // SAFETY: blocks of the environment behind are as it promises. For blocks of the altmap: (1) the pool gives a frame to
 // one block at a time, and nothing else lies in it (`Altmap::claim`); (2) they are zeroed here; (3) frames are aligned
 // to their size, and the pool aligns to what was asked for beyond that; (4) what did not come from the pool as this very
-// block is refused; (5) nothing here can panic.
+// block is refused; (5) nothing here can panic. Where a block is reached, and how it is aligned there, is what
+// `WithAltmap::new` asks of the direct map.
 unsafe impl<G: Geometry, E: MetadataMemory> MetadataMemory for WithAltmap<'_, '_, G, E> {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         self.env.alloc_zeroed(layout, node)
@@ -106,9 +119,11 @@ unsafe impl<G: Geometry, E: MetadataMemory> MetadataMemory for WithAltmap<'_, '_
 
     fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         let (start, phys) = self.take(layout).ok_or(OutOfMemory::new(layout, node))?;
-        // SAFETY: the frames were just given to this block alone, hold the layout, and the direct map reaches them.
+        // SAFETY: the frames were just given to this block alone, hold the layout, and are contiguous in the direct map
+        // (`WithAltmap::new`, 1 and 2).
         unsafe { start.write_bytes(0, layout.size()) };
-        // SAFETY: as above; and `take` aligned them as the layout says.
+        // SAFETY: as above; `take` aligned them in memory as the layout says, and so they are in the direct map
+        // (`WithAltmap::new`, 3).
         Ok(unsafe { Block::from_parts(start, phys, layout, Origin::Altmap) })
     }
 
@@ -118,7 +133,8 @@ unsafe impl<G: Geometry, E: MetadataMemory> MetadataMemory for WithAltmap<'_, '_
         }
         let known = block.start() == self.env.phys_to_virt(block.phys());
         let frames = Self::frames(&block).filter(|_| known);
-        match frames.map(|frames| self.altmap.pool().give_back(frames)) {
+        // SAFETY: the block is owned, so nobody else uses its frames (`Block::from_parts`).
+        match frames.map(|frames| unsafe { self.altmap.give_back(frames) }) {
             Some(Ok(())) => Ok(()),
             _ => Err(Rejected { error: block.foreign(), returned: block }),
         }

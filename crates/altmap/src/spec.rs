@@ -65,7 +65,7 @@ pub enum AltmapError {
     TooSmall {
         /// What is to be added.
         request: PfnRange,
-        /// Frames that its memmap takes, with alignment.
+        /// Frames that its memmap takes, with alignment; `u64::MAX` if that number does not fit.
         needed: PageCount,
         /// Frames that are set aside for it.
         free: PageCount,
@@ -105,6 +105,10 @@ impl AltmapSpec {
     ///
     /// Source: Linux `memmap_on_memory`. Differs from Linux: nothing has to be aligned to pageblocks or
     /// large mappings, because base pages do as well (D-06).
+    ///
+    /// It may be too small, which [`Altmap::check_add`](crate::Altmap::check_add) says: a model may lay out descriptors of
+    /// frames beyond the block too, with a section or a page that the block has in part, and base pages of an array take
+    /// a frame each where frames are larger.
     ///
     /// # Errors
     ///

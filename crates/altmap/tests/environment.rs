@@ -47,7 +47,7 @@ fn before<'a, 'w, G: Geometry, E: MetadataMemory>(
     env: &'a mut E,
     altmap: &'a mut Altmap<'w, G>,
 ) -> WithAltmap<'a, 'w, G, E> {
-    // SAFETY: the direct map of the machine reaches all its memory.
+    // SAFETY: the direct map of the machine is one mapping of all its memory; `Odd` is asked for no memmap.
     unsafe { WithAltmap::new(env, altmap) }
 }
 
@@ -93,6 +93,7 @@ fn alignment_beyond_the_size_is_kept() {
     let small = env.alloc_memmap(layout(100, 8), NODE).unwrap();
     let aligned = env.alloc_memmap(layout(4096, 2 << 20), NODE).unwrap();
     assert_eq!((small.phys().get(), aligned.phys().get()), (DEVICE + 4096, DEVICE + 2 * MIB));
+    assert!(aligned.start().addr().get().is_multiple_of(2 << 20), "in the direct map too");
     free(&mut env, small).unwrap();
     free(&mut env, aligned).unwrap();
 }

@@ -100,7 +100,7 @@ impl<M: Model> Bench<M> {
 
     /// Adds a request section by section; on failure takes back what was added, with the same altmap.
     fn add(&mut self, altmap: &mut Altmap<'_, X86_64>, request: PfnRange) -> bool {
-        // SAFETY: the direct map of the machine reaches all its memory.
+        // SAFETY: the direct map of the machine is one mapping of all its memory.
         let mut env = unsafe { WithAltmap::new(&mut self.machine, altmap) };
         let mut done = Vec::new();
         for (_, part) in request.by_section::<X86_64>() {
@@ -296,7 +296,7 @@ fn a_foreign_altmap_is_found_out<M: Model>(mut bench: Bench<M>) {
     let mut other = claim(other_spec, &mut other_storage);
     let ram = bench.ram();
     assert!(bench.add(&mut altmap, request));
-    // SAFETY: the direct map of the machine reaches all its memory.
+    // SAFETY: the direct map of the machine is one mapping of all its memory.
     let mut wrong = unsafe { WithAltmap::new(&mut bench.machine, &mut other) };
     let retired = RetireModel::<Env<'_, '_>>::retire(&*bench.model, &mut wrong, request).unwrap();
     assert_eq!((retired.refused, retired.first_refused.unwrap().origin), (1, Origin::Altmap));

@@ -90,7 +90,7 @@ where
     let mut words = vec![0; usize::try_from(FramePool::words_needed(spec.free())).unwrap()];
     // SAFETY: the device is unmanaged memory, which only this altmap uses.
     let mut altmap = unsafe { Altmap::<G>::claim(spec, &mut words) }.unwrap();
-    // SAFETY: the direct map of the machine reaches all its memory.
+    // SAFETY: the direct map of the machine is one mapping of all its memory.
     let mut env = unsafe { WithAltmap::new(machine, &mut altmap) };
     let parts: Vec<_> = request.by_section::<G>().map(|(_, part)| part).collect();
     let done = parts.iter().take_while(|part| model.install(&mut env, **part, NODE).is_ok()).count();

@@ -111,7 +111,7 @@ impl<M: Model> Stage<'_, '_, M> {
 
     fn apply(&mut self, op: Op) -> Result<(), String> {
         let Self { machine, hotplug, altmap, .. } = self;
-        // SAFETY: the direct map of the machine reaches all its memory.
+        // SAFETY: the direct map of the machine is one mapping of all its memory.
         let env = &mut unsafe { WithAltmap::new(machine, altmap) };
         let removed = match op {
             Op::AddDevice(frames) => {
@@ -200,7 +200,7 @@ fn a_device_whose_altmap_runs_out_leaves_nothing<M: Model>(bench: Bench<M>) {
             // SAFETY: nothing of the stage's own altmap is in use meanwhile.
             let mut small = unsafe { Altmap::claim(spec(0, free), &mut words) }.unwrap();
             let untouched = format!("{small:?}");
-            // SAFETY: the direct map of the machine reaches all its memory.
+            // SAFETY: the direct map of the machine is one mapping of all its memory.
             let env = &mut unsafe { WithAltmap::new(&mut stage.machine, &mut small) };
             stage.hotplug.add_device(env, device, NODE, "device").unwrap_err();
             assert_eq!(format!("{small:?}"), untouched, "with {free} frames");

@@ -3,7 +3,7 @@
 use alloc::vec;
 
 use sparsemem::altmap::{Altmap, AltmapSpec, FramePool, MemmapRule, WithAltmap, room_needed};
-use sparsemem::{MemoryModel, NodeId, PageCount, Pfn, PfnRange, SectionShape, VirtAddr};
+use sparsemem::{MemoryModel, NodeId, PageCount, Pfn, PfnRange, PhysRange, SectionShape, VirtAddr};
 use sparsemem_hotplug::{AddError, AddMemoryError, Ram};
 use sparsemem_scenarios::Complete;
 
@@ -24,10 +24,8 @@ where
     let Some((range, node)) = site.persistent else {
         return Ok(Told::Unsuited("firmware tells of no persistent memory"));
     };
-    site.kernel.reach(range)?;
-    let frames = range.whole_frames::<M::Geometry>();
     say!("  persistent memory: {range}, node {node}");
-    with_altmap(site, frames, node)?;
+    with_altmap(site, range, node)?;
     Ok(Told::Well)
 }
 
@@ -52,19 +50,21 @@ where
     let error = refusal("a DIMM whose memmap does not fit", added, no_memory)?;
     say!("  refused: {error}");
     site.exact_snapshot().check_is(&before)?;
-    with_altmap(site, frames, dimm.node)?;
+    with_altmap(site, dimm.range, dimm.node)?;
     let change = site.want("large", &dimm)?;
     site.slots.acknowledge(&change);
     site.eject("large", &dimm, frames)?;
     Ok(Told::Well)
 }
 
-/// Adds frames as a device with an altmap in them, looks where their descriptors are, and removes them again.
-fn with_altmap<M, K>(site: &mut Site<'_, M, K>, frames: PfnRange, node: NodeId) -> Result<(), Trouble>
+/// Adds a range as a device with an altmap in it, looks where its descriptors are, and removes it again.
+fn with_altmap<M, K>(site: &mut Site<'_, M, K>, range: PhysRange, node: NodeId) -> Result<(), Trouble>
 where
     K: Kernel,
     M: Complete<K::Env> + MemoryModel,
 {
+    site.kernel.reach(range)?;
+    let frames = range.whole_frames::<M::Geometry>();
     let rule = match site.kernel.array() {
         Some(_) => MemmapRule::ArrayLeaves,
         None => MemmapRule::SectionBlocks,
@@ -79,7 +79,8 @@ where
     let mut altmap = unsafe { Altmap::<M::Geometry>::claim(spec, &mut words) }?;
     altmap.check_add(site.model, rule, frames)?;
     let before = site.kernel.balance();
-    // SAFETY: the caller made the direct map reach all of the frames, and it keeps doing so.
+    // SAFETY: the direct map reaches the range since `reach` above, all of it at one distance from physical addresses,
+    // which is a multiple of every large page; it lets go of the range only after the device is removed.
     let mut env = unsafe { WithAltmap::new(site.kernel.env_mut(), &mut altmap) };
     site.hotplug.add_device(&mut env, frames, node, "device with an altmap")?;
     say!("  {frames} came; its memmap lies in {} of it", altmap.in_use());

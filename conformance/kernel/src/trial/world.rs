@@ -137,8 +137,8 @@ impl Ground {
     /// Leaves persistent memory to the scenarios, as a device to plug.
     pub(crate) fn lend(&mut self, persistent: PhysRange) -> Result<(), Trouble> {
         self.reach(persistent)?;
-        // SAFETY: firmware says that it is memory, no boot was told of it, the direct map reaches it, and nothing else of
-        // this kernel uses it.
+        // SAFETY: firmware says that it is memory, no boot was told of it, and nothing else of this kernel uses it; the
+        // direct map reaches it, at a distance that is a multiple of every large page (`direct_map`, invariant 1).
         self.spare = Some(unsafe { Spare::new(persistent) });
         Ok(())
     }
