@@ -5,14 +5,13 @@
 //! 1. A virtual array lies at a place that is a constant, as in a kernel; its memory is there from the start.
 
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicBool;
 
 use rustix::mm::Advice;
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::{X86_64, X86_64La57};
 use sparsemem_core::{
     ArrayPlace, BootModel, InstallModel, MemoryModel, MemoryRange, NeverReclaim, Page, PageCount, Pfn,
-    PfnRange, SectionShape, ZeroIsNew, initialise,
+    PfnRange, PlaceClaim, SectionShape, ZeroIsNew, initialise,
 };
 use sparsemem_machine::place;
 use sparsemem_sparse_extreme::SparseExtreme;
@@ -27,14 +26,14 @@ macro_rules! array_place {
         #[derive(Debug)]
         pub struct $name;
 
-        // SAFETY: programs of the host are not loaded there, and whoever maps it does so with `FIXED_NOREPLACE`. Models
-        // of measurements use no page tables, so that one after the other may have the place.
+        // SAFETY: programs of the host are not loaded there, and whoever maps it does so with `FIXED_NOREPLACE`. The place is
+        // whole blocks of 512 GiB.
         unsafe impl ArrayPlace for $name {
             const START: u64 = $start;
             const BYTES: u64 = $bytes;
 
-            fn claim() -> &'static AtomicBool {
-                static CLAIM: AtomicBool = AtomicBool::new(false);
+            fn claim() -> &'static PlaceClaim {
+                static CLAIM: PlaceClaim = PlaceClaim::new();
                 &CLAIM
             }
         }
@@ -83,6 +82,41 @@ pub type FreeFixed<A> = Fixed<X86_64, NeverReclaim, A, ROOTS>;
 /// vmemmap at a place that is found out at run time, likewise.
 pub type FreePlaced = Vmemmap<X86_64, Page, NeverReclaim, DynamicBase, ROOTS>;
 
+/// The memory of a virtual array; a constant place is free for the next model when it is dropped, whether the model before
+/// was torn down or not.
+#[derive(Debug)]
+pub struct ArrayMemory {
+    _mapping: Mapping,
+    /// Given up last, when nothing is mapped there any more.
+    _claim: Option<Claimed>,
+}
+
+/// The claim of a place that this program's models have one after the other.
+#[derive(Debug)]
+struct Claimed(&'static PlaceClaim);
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        // The model has it, unless it was torn down or never booted.
+        let _was_free = self.0.take();
+        // SAFETY: it was taken by the model or just now, and the model is not used any more.
+        unsafe { self.0.give_back() };
+    }
+}
+
+impl ArrayMemory {
+    /// Memory at a constant place.
+    ///
+    /// # Safety
+    ///
+    /// A model at the place is given this before it is booted, and is not used any more when this is dropped.
+    #[must_use]
+    pub unsafe fn of_place<A: ArrayPlace>(pages: Pages) -> Self {
+        let bytes = usize::try_from(A::BYTES).unwrap_or(usize::MAX);
+        Self { _mapping: Mapping::at(A::START, bytes, pages), _claim: Some(Claimed(A::claim())) }
+    }
+}
+
 /// A model that is up, with all the memory that it needs.
 #[derive(Debug)]
 pub struct Up<M> {
@@ -91,7 +125,7 @@ pub struct Up<M> {
     /// Its metadata.
     pub ground: Ground,
     /// The memory of its virtual array.
-    pub array: Option<Mapping>,
+    pub array: Option<ArrayMemory>,
 }
 
 /// How a model gets to know its memory.
@@ -149,8 +183,8 @@ where
     A: ArrayPlace,
     M: BootModel<Ground> + InstallModel<Ground> + ZeroIsNew,
 {
-    let array = Mapping::at(A::START, usize::try_from(A::BYTES).unwrap_or(usize::MAX), pages);
-    A::claim().store(false, std::sync::atomic::Ordering::Relaxed); // whoever had the place before has unmapped it
+    // SAFETY: the model is made below, and whoever drops the array's memory drops the model before.
+    let array = unsafe { ArrayMemory::of_place::<A>(pages) };
     let bytes = memmap_bytes::<M::Geometry>(memory);
     let ground = Ground::new(small_bytes(bytes), bytes, Pages::Base);
     up(fresh(), ground, Some(array), memory, coming)
@@ -165,6 +199,7 @@ pub fn placed_model(memory: &[MemoryRange], pages: Pages) -> Up<FreePlaced> {
     let model: Box<FreePlaced> = fresh();
     // SAFETY: the mapping is for this model alone, on a 2 MiB border, and the model was just made.
     unsafe { model.placement().base().reserve(array.aligned(), whole as u64) };
+    let array = ArrayMemory { _mapping: array, _claim: None };
     let ground = Ground::new(small_bytes(bytes), bytes, Pages::Base);
     up(model, ground, Some(array), memory, Coming::Boot)
 }
@@ -172,17 +207,18 @@ pub fn placed_model(memory: &[MemoryRange], pages: Pages) -> Up<FreePlaced> {
 fn up<M>(
     model: Box<M>,
     mut ground: Ground,
-    array: Option<Mapping>,
+    array: Option<ArrayMemory>,
     memory: &[MemoryRange],
     coming: Coming,
 ) -> Up<M>
 where
     M: BootModel<Ground> + InstallModel<Ground>,
 {
+    let mut writer = model.write().expect("nobody else knows of the model");
     match coming {
         Coming::Boot => {
             let up =
-                model.boot(&mut ground, memory.iter().copied(), &mut |_| {}).expect("a fresh model boots");
+                writer.boot(&mut ground, memory.iter().copied(), &mut |_| {}).expect("a fresh model boots");
             assert_eq!(up.lost, 0, "there is memory for all sections");
         }
         Coming::Later => {
@@ -191,12 +227,13 @@ where
                 for (nr, _) in range.frames.by_section::<M::Geometry>() {
                     let section = nr.frames::<M::Geometry>().expect("a section of the geometry");
                     if !model.is_valid(section.start()) {
-                        model.install(&mut ground, section, range.node).expect("there is memory for it");
+                        writer.install(&mut ground, section, range.node).expect("there is memory for it");
                     }
                 }
             }
         }
     }
+    drop(writer);
     Up { model, ground, array }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sparsemem_core::{BootError, BootEvent, MemoryRange};
-use sparsemem_scenarios::{Shape, Subject};
+use sparsemem_core::{BootEvent, MemoryRange};
+use sparsemem_scenarios::{NotUp, Shape, Subject};
 
 use crate::subjects::with_subject;
 use crate::variant::Variant;
@@ -29,7 +29,7 @@ pub enum InspectError {
         /// The backend.
         backend: Backend,
         /// What it says.
-        source: BootError,
+        source: NotUp,
     },
 }
 
@@ -80,7 +80,7 @@ fn inspect_on(machine: &MachineFile, backend: Backend) -> Result<InspectedBacken
 }
 
 /// Boots, looks, takes down.
-fn look(subject: &mut dyn Subject, memory: &[MemoryRange]) -> Result<InspectedBackend, BootError> {
+fn look(subject: &mut dyn Subject, memory: &[MemoryRange]) -> Result<InspectedBackend, NotUp> {
     let mut events = Vec::new();
     subject.boot(memory, &mut |event| events.push(told(event)))?;
     let shape = subject.shape();
@@ -122,7 +122,7 @@ fn told(event: BootEvent) -> String {
             format!("section {section} has memory of nodes {first} and {also}; it goes to node {first}")
         }
         BootEvent::SectionLost { section, why } => format!("section {section} is lost: {why}"),
-        BootEvent::BlockRefused { section, block } => format!("section {section}: {block}"),
+        BootEvent::BlocksLost { section, lost } => format!("section {section} did not come up{lost}"),
         other => format!("{other:?}"),
     }
 }

@@ -161,8 +161,8 @@ impl Stand {
     fn place_array(&mut self, base: &DynamicBase) {
         let start = self.machine.window_ptr();
         let len_bytes = self.machine.window().count().get();
-        // SAFETY: (1) the window of a fresh machine is reserved for the one model on it, and begins on a 1 GiB border;
-        // (2) the model was just made and is not booted yet.
+        // SAFETY: (1) the window of a fresh machine is reserved for the one model on it, begins and ends on 1 GiB borders, and
+        // is all that the machine's page tables lead to; (2) the model was just made and is not booted yet.
         unsafe { base.reserve(start, len_bytes) };
         self.build.array = Some(ArrayFacts { start: VirtAddr::new(start.addr().get() as u64), len_bytes });
     }

@@ -1,10 +1,8 @@
 //! The statics: each model once, for x86_64 with 46 bits of physical address and 64-byte descriptors.
 
-use core::sync::atomic::AtomicBool;
-
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::X86_64;
-use sparsemem_core::{ArrayPlace, NeverReclaim, Page, SectionShape};
+use sparsemem_core::{ArrayPlace, NeverReclaim, Page, PlaceClaim, SectionShape};
 use sparsemem_sparse_extreme::SparseExtreme;
 use sparsemem_vmemmap::{ConstBase, DynamicBase, Vmemmap};
 
@@ -16,8 +14,8 @@ unsafe impl ArrayPlace for Place {
     const START: u64 = 0xffff_ea00_0000_0000;
     const BYTES: u64 = 1 << 40;
 
-    fn claim() -> &'static AtomicBool {
-        static CLAIM: AtomicBool = AtomicBool::new(false);
+    fn claim() -> &'static PlaceClaim {
+        static CLAIM: PlaceClaim = PlaceClaim::new();
         &CLAIM
     }
 }

@@ -47,7 +47,7 @@ struct Blank([u64; 8]);
 
 // SAFETY: integers, so zero bytes are valid, and there is nothing to drop.
 unsafe impl PageDescriptor for Blank {
-    fn initialise(&self, _pfn: Pfn, _section: SectionNr) {}
+    unsafe fn initialise(&self, _pfn: Pfn, _section: SectionNr) {}
 
     fn initialised(_section: SectionNr) -> Option<Self> {
         Some(Self([0; 8]))

@@ -1,12 +1,14 @@
 //! The three models with readers that count, each with an environment: for everything that changes a model.
 
 use sparsemem_core::presets::X86_64;
-use sparsemem_core::{ArrayPlace, BootModel, InstallModel, MarkModel, Page, RetireModel, ZeroIsNew};
+use sparsemem_core::{BootModel, InstallModel, MarkModel, Page, RetireModel, ZeroIsNew};
 
 use crate::domain::Counted;
-use crate::ground::{Ground, Mapping, Pages};
+use crate::ground::{Ground, Pages};
 use crate::maps::Map;
-use crate::models::{Classic, Extreme, Fixed, OfSlowPaths, ROOTS, SECTIONS, fresh, memmap_bytes};
+use crate::models::{
+    ArrayMemory, Classic, Extreme, Fixed, OfSlowPaths, ROOTS, SECTIONS, fresh, memmap_bytes,
+};
 
 /// classic-sparse.
 pub type SlowClassic = Classic<X86_64, Counted, SECTIONS>;
@@ -51,20 +53,15 @@ pub struct Stand<M> {
     pub model: Box<M>,
     /// Its memory.
     pub ground: Ground,
-    _array: Option<Mapping>,
+    _array: Option<ArrayMemory>,
 }
 
 impl<M: Slow> Stand<M> {
     /// A model that is going to have the memory of `map`, and some sections more.
     #[must_use]
     pub fn new(map: &Map) -> Self {
-        let array = M::HAS_ARRAY.then(|| {
-            let bytes = usize::try_from(OfSlowPaths::BYTES).unwrap_or(usize::MAX);
-            let array = Mapping::at(OfSlowPaths::START, bytes, Pages::Huge);
-            // Whoever had the place before has unmapped it.
-            OfSlowPaths::claim().store(false, std::sync::atomic::Ordering::Relaxed);
-            array
-        });
+        // SAFETY: the model is made below, and is dropped before this.
+        let array = M::HAS_ARRAY.then(|| unsafe { ArrayMemory::of_place::<OfSlowPaths>(Pages::Huge) });
         let bytes = memmap_bytes::<X86_64>(&map.memory) + (64 << 20);
         let ground = Ground::new((bytes >> 12) + (64 << 20), bytes, Pages::Huge);
         Self { model: fresh(), ground, _array: array }
@@ -76,8 +73,10 @@ impl<M: Slow> Stand<M> {
     ///
     /// If a section is lost.
     pub fn boot(&mut self, map: &Map) {
-        let up = self.model.boot(&mut self.ground, map.memory.iter().copied(), &mut |_| {});
+        let mut writer = self.model.write().expect("nobody else knows of the model");
+        let up = writer.boot(&mut self.ground, map.memory.iter().copied(), &mut |_| {});
         assert_eq!(up.map(|up| (up.sections, up.lost)), Ok((map.sections(), 0)));
+        drop(writer);
         self.ground.finish_boot();
     }
 

@@ -44,10 +44,11 @@ fn on<M: Slow>(map: &Map, rounds: usize, window: Duration, results: &mut Results
         std::thread::scope(|scope| {
             // Relaxed, all: only flags and counts between threads that are joined.
             scope.spawn(|| {
+                let mut writer = model.write().expect("nobody else changes the model");
                 while !stop.load(Ordering::Relaxed) {
-                    model.install(ground, free_section(), NodeId::new(0)).expect("there is memory");
-                    let retired = model.retire(ground, free_section()).expect("it was just added");
-                    assert_eq!(retired.refused, 0);
+                    writer.install(ground, free_section(), NodeId::new(0)).expect("there is memory");
+                    let retired = writer.retire(ground, free_section()).expect("it was just added");
+                    assert!(retired.lost.is_empty());
                     pairs.fetch_add(1, Ordering::Relaxed);
                 }
             });

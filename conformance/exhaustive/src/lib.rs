@@ -3,15 +3,15 @@
 //! The machines have two or three sections of two or four subsections ([`Size`] says which). From every boot layout,
 //! that is every set of subsections that can be memory at boot, every operation is tried in every state with every
 //! range between subsection borders, and with ranges that are empty, unaligned, or beyond the maximum. The walk drives
-//! models at two levels: below hotplug, one section at a time, and through hotplug, with ranges over several sections,
+//! models at two levels: below hotplug, where only an installation is of one section at a time, and through hotplug, with
 //! memory blocks, resources and an allocator.
 //!
 //! After every operation, done or refused, the answer (with the range, section and subsections that an error names) and
 //! all that can be seen are compared: flags, subsection maps and online maps of sections, what each lookup says of each
 //! frame, walks over present sections and valid frames, the marks in the descriptors, memory blocks, resources, the
 //! allocator's frames, how many blocks of metadata there are, and which pages of a virtual array are mapped. A refusal
-//! has to leave the very same blocks allocated, nothing may be freed before a grace period, and every teardown, there
-//! are several per state, has to give everything back.
+//! has to leave the very same blocks allocated, nothing may be freed before a grace period, no operation may wait for two,
+//! and every teardown, there are several per state, has to give everything back.
 //!
 //! The references are arrays and questions, written from the contracts; they call nothing of the crates under test.
 //!

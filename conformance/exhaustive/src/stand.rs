@@ -63,8 +63,10 @@ impl<M: Model> Stand<M> {
         let memory =
             memory.iter().map(|(start, end)| MemoryRange { frames: frames(*start, *end), node: NODE });
         let mut events = 0;
-        let booted = self.model.boot(&mut self.environment, memory, &mut |_| events += 1);
-        if booted.is_err() || events > 0 {
+        let writer = self.model.write();
+        let booted =
+            writer.map(|mut writer| writer.boot(&mut self.environment, memory, &mut |_| events += 1));
+        if !matches!(booted, Some(Ok(_))) || events > 0 {
             self.environment.complain();
         }
         settle(&*self.model, &self.shape);

@@ -25,6 +25,6 @@ fn full() {
         let report = report.unwrap_or_else(|found| panic!("{found}"));
         println!("{backend}: {report}");
         assert_eq!(report.boot_layouts, 2 * (16 + 64 + 256));
-        assert_eq!((report.states, report.transitions, report.refused), (199_289, 63_898_151, 60_509_985));
+        assert_eq!((report.states, report.transitions, report.refused), (199_289, 63_898_151, 59_948_817));
     }
 }

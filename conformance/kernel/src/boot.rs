@@ -5,8 +5,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use sparsemem::{
-    ArrayPlace, BootError, BootEvent, BootModel, ByteLen, MemoryRange, NodeId, PhysAddr, PhysRange, VirtAddr,
-    VirtRange, presets::X86_64,
+    ArrayPlace, BootError, BootEvent, ByteLen, MemoryModel, MemoryRange, NodeId, PhysAddr, PhysRange,
+    VirtAddr, VirtRange, presets::X86_64,
 };
 use sparsemem_hotplug::{AdoptError, BlockSize, Hotplug, Limits, Storage};
 use sparsemem_scenarios::{Surroundings, World};
@@ -48,6 +48,9 @@ pub(crate) enum Trouble {
     /// There is no room for the heap.
     #[error(transparent)]
     Heap(#[from] NoHeap),
+    /// There is no writer of the model to be had.
+    #[error("the model did not come up: somebody else writes to it")]
+    Written,
     /// The model did not come up.
     #[error("the model did not come up: {0}")]
     Boot(#[from] BootError),
@@ -75,7 +78,9 @@ pub(crate) fn run(start_info: PhysAddr) -> Result<u64, Trouble> {
     let mut ground = Ground::new(array.filter(|_| cfg!(feature = "vmemmap")));
     let ranges = memory.iter().map(|(range, node)| MemoryRange::from_bytes::<X86_64>(*range, *node));
     let on_event = &mut |event: BootEvent| say!("boot: {event:?}");
-    let summary = MODEL.boot(ground.env_mut(), ranges.clone(), on_event)?;
+    let mut writer = MODEL.write().ok_or(Trouble::Written)?;
+    let summary = writer.boot(ground.env_mut(), ranges.clone(), on_event)?;
+    drop(writer);
     heap::open()?;
     ground.end_boot();
     let depth = match cpu::paging::depth() {

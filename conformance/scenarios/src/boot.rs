@@ -10,7 +10,7 @@ use sparsemem_core::{
 
 use crate::failure::{Place, expect, expect_eq};
 use crate::stage::Booted;
-use crate::{Failure, Oracle, Shape, Stage, range, sample};
+use crate::{Failure, NotUp, Oracle, Shape, Stage, range, sample};
 
 /// Memory of a node, from frame to frame.
 pub(crate) const fn memory(frames: PfnRange, node: u32) -> MemoryRange {
@@ -189,7 +189,7 @@ pub(crate) fn twice(stage: &mut Stage<'_>) -> Result<(), Failure> {
     let mut told = 0u32;
     let again = stage.subject.boot(stage.memory, &mut |_| told += 1);
     let present = SectionNr::new(oracle.next_present(0).unwrap_or(0));
-    expect_eq(Place::Model, "second boot", &Err(BootError::AlreadyUp { present }), &again)?;
+    expect_eq(Place::Model, "second boot", &Err(NotUp::Boot(BootError::AlreadyUp { present })), &again)?;
     expect_eq(Place::Model, "events of the second boot", &0, &told)?;
     let after = (stage.world().balance(), stage.subject.footprint());
     expect_eq(Place::Model, "outstanding, and footprint", &before, &after)?;

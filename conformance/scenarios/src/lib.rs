@@ -47,6 +47,6 @@ pub use scratch::{OddPage, Scratch, SmallPage};
 pub use shape::Shape;
 pub use spare::Spare;
 pub use stage::{Booted, Stage};
-pub use subject::{Complete, Pair, Subject};
+pub use subject::{Complete, NotUp, Pair, Subject};
 pub use view::{Pages, View};
 pub use world::{Balance, Fault, Held, Leaf, Surroundings, World};

@@ -54,13 +54,14 @@ macro_rules! descriptor {
 
         // SAFETY: atomic integers: zero bytes are valid, and there is nothing to drop.
         unsafe impl PageDescriptor for $name {
-            fn initialise(&self, _pfn: Pfn, section: SectionNr) {
+            unsafe fn initialise(&self, _pfn: Pfn, section: SectionNr) {
                 self.0[0].store(section.get(), Ordering::Relaxed);
             }
 
-            fn reset(&self, pfn: Pfn, section: SectionNr) {
+            unsafe fn reset(&self, pfn: Pfn, section: SectionNr) {
                 self.0.iter().skip(1).for_each(|word| word.store(0, Ordering::Relaxed));
-                self.initialise(pfn, section);
+                // SAFETY: the caller's promise is the same.
+                unsafe { self.initialise(pfn, section) };
             }
         }
 

@@ -17,18 +17,29 @@ use crate::plug::{Plug, Plugged};
 use crate::view::Parts;
 use crate::{Failure, Scratch, Surroundings, View, World};
 
+/// Why a subject did not come up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotUp {
+    /// The model says that somebody writes to it, though a scenario has it to itself.
+    #[error("somebody else writes to the model, which nobody else has")]
+    Written,
+    /// The model refused.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+}
+
 /// A model and the world around it.
 pub trait Subject: View {
     /// Brings the model up.
     ///
     /// # Errors
     ///
-    /// As the model says.
+    /// As the model says, or that there is no writer to be had.
     fn boot(
         &mut self,
         memory: &[MemoryRange],
         on_event: &mut dyn FnMut(BootEvent),
-    ) -> Result<BootSummary, BootError>;
+    ) -> Result<BootSummary, NotUp>;
 
     /// Takes the model down.
     ///
@@ -115,8 +126,9 @@ where
         &mut self,
         memory: &[MemoryRange],
         on_event: &mut dyn FnMut(BootEvent),
-    ) -> Result<BootSummary, BootError> {
-        self.model.boot(self.world.env_mut(), memory.iter().copied(), on_event)
+    ) -> Result<BootSummary, NotUp> {
+        let mut writer = self.model.write().ok_or(NotUp::Written)?;
+        Ok(writer.boot(self.world.env_mut(), memory.iter().copied(), on_event)?)
     }
 
     fn tear_down(&mut self) -> Result<(), TearDownError> {

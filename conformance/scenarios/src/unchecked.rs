@@ -7,7 +7,7 @@
 
 #![allow(unsafe_code, reason = "the ways under test are unsafe")]
 
-use sparsemem_core::{MemoryModel, PageDescriptor, Pfn};
+use sparsemem_core::{MemoryModel, PageCount, Pfn, PfnRange, initialise};
 
 use crate::Scratch;
 
@@ -21,7 +21,7 @@ pub(crate) fn lookup<M: MemoryModel>(model: &M, pfn: Pfn) -> Option<usize> {
 
 /// The frame that the model sees in a valid frame's descriptor, which is initialised first.
 pub(crate) fn frame_of<M: MemoryModel>(model: &M, pfn: Pfn) -> Option<Pfn> {
-    model.read().page(pfn)?.initialise(pfn, pfn.section::<M::Geometry>());
+    initialise(model, PfnRange::from_start_count(pfn, PageCount::new(1))?);
     let page = model.lookup(pfn)?;
     // SAFETY: the descriptor of a frame that is valid, and stays so (invariant 1), initialised two lines above.
     Some(unsafe { model.pfn_of(page) })

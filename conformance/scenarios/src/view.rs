@@ -135,8 +135,7 @@ impl<T: Parts> View for T {
     }
 
     fn footprint(&self) -> Footprint {
-        // Nothing else runs on the model, so it is never busy.
-        self.model().footprint(self.surroundings().env()).unwrap_or_default()
+        self.model().footprint()
     }
 
     fn section(&self, nr: SectionNr) -> SectionState {

@@ -63,7 +63,7 @@ pub(super) struct Bootmem<'r, 'm, M> {
 }
 
 impl<'r, 'm, M: Model> Bootmem<'r, 'm, M> {
-    /// Registers all sections and nodes; `usages` are those of the present sections, in order.
+    /// Registers all sections and nodes; `usages` are those of the sections of `nodes`, in the same order.
     pub(super) fn register(
         model: &'m M,
         machine: &Machine,

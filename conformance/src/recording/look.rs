@@ -5,14 +5,14 @@ use std::ptr::NonNull;
 
 use sparsemem_altmap::AltmapSpec;
 use sparsemem_core::{
-    BootModel, ByteLen, Page, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, SectionFlags, SectionNr,
-    SectionShape, SectionState, SubsectionIdx, VirtAddr,
+    ByteLen, Page, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, SectionFlags, SectionNr, SectionShape,
+    SectionState, SubsectionIdx, VirtAddr,
 };
 use sparsemem_hotplug::{Resource, ResourceKind, Resources};
 use sparsemem_machine::Machine;
 
 use super::facts::{Aspect, Facts, What};
-use super::model::{Model, USAGE};
+use super::model::Model;
 use super::recorded::{self, Scope};
 use super::script::{Geo, ResourceRow};
 use super::words;
@@ -36,8 +36,8 @@ impl<M: Model> View<'_, M> {
     pub(super) fn facts(&self) -> Facts {
         let mut facts = Facts::default();
         self.model.present_sections().for_each(|nr| self.section(&mut facts, nr));
-        let usages =
-            self.machine.outstanding().filter(|(range, _)| range.count().get() == USAGE.size() as u64);
+        let usage = usage_bytes(self.model);
+        let usages = self.machine.outstanding().filter(|(range, _)| usage == Some(range.count()));
         facts.note(What::Usages, usages.count());
         if self.scope.roots {
             facts.note(What::Roots, self.roots());
@@ -88,7 +88,7 @@ impl<M: Model> View<'_, M> {
     /// The roots, if there are as many as sections need.
     fn roots(&self) -> String {
         let needed: BTreeSet<u64> = self.model.present_sections().map(words::root_of).collect();
-        let table = table_bytes(self.model, self.machine);
+        let table = self.model.footprint().table_bytes;
         let there = table.saturating_sub(self.empty_table) / Geo::PAGE_SIZE;
         let count = needed.len() as u64;
         let words = words::numbers(needed);
@@ -108,9 +108,10 @@ impl<M: Model> View<'_, M> {
     }
 }
 
-/// Bytes of the section table with all its levels.
-pub(super) fn table_bytes<M: Model>(model: &M, machine: &Machine) -> u64 {
-    BootModel::<Machine>::footprint(model, machine).map_or(0, |footprint| footprint.table_bytes)
+/// Bytes of the block that a section's usage lies in, if there is a section.
+pub(super) fn usage_bytes<M: Model>(model: &M) -> Option<ByteLen> {
+    let sections = model.present_sections().count() as u64;
+    model.footprint().usage_bytes.checked_div(sections).map(ByteLen::new)
 }
 
 /// RAM and devices that hotplug knows of.

@@ -14,7 +14,6 @@ use sparsemem_core::{
     OutOfMemory, Page, PhysRange, Rejected, RetireModel, forward_to_field,
 };
 use sparsemem_machine::Machine;
-use sparsemem_usage_map::SectionUsage;
 
 use super::script::Geo;
 
@@ -46,24 +45,22 @@ impl<M> Model for M where
 {
 }
 
-/// The layout of a usage.
-pub(super) const USAGE: Layout = Layout::new::<SectionUsage<Geo>>();
-
-/// The machine during boot, with a note of where each usage lies: models ask for them in the order of sections.
+/// The machine during boot, with a note of where each block lies: models ask for usages in the order in which the ranges of
+/// memory touch sections.
 pub(super) struct Notes<'e> {
     machine: &'e mut Machine,
-    usages: Vec<PhysRange>,
+    blocks: Vec<PhysRange>,
 }
 
 impl<'e> Notes<'e> {
     /// Nothing noted yet.
     pub(super) const fn new(machine: &'e mut Machine) -> Self {
-        Self { machine, usages: Vec::new() }
+        Self { machine, blocks: Vec::new() }
     }
 
-    /// The usages, in the order in which they were asked for.
-    pub(super) fn into_usages(self) -> Vec<PhysRange> {
-        self.usages
+    /// The blocks of a size that are no memmaps, in the order in which they were asked for.
+    pub(super) fn into_blocks_of(self, size: Option<ByteLen>) -> Vec<PhysRange> {
+        self.blocks.into_iter().filter(|range| size == Some(range.count())).collect()
     }
 }
 
@@ -80,9 +77,7 @@ forward_to_field!(unsafe impl ['e] PhysMap for Notes<'e> => machine);
 unsafe impl MetadataMemory for Notes<'_> {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         let block = self.machine.alloc_zeroed(layout, node)?;
-        if layout == USAGE {
-            self.usages.push(bytes_of(&block));
-        }
+        self.blocks.push(bytes_of(&block));
         Ok(block)
     }
 

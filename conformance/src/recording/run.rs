@@ -75,8 +75,8 @@ fn machine(script: &Script, window: u64) -> Result<Machine, sparsemem_machine::M
 fn virtual_array(machine: &Machine) -> Box<Virtual> {
     let model = place::<Virtual>();
     let len_bytes = machine.window().count().get();
-    // SAFETY: (1) the window of a fresh machine is set aside for the one model on it, and begins on a 1 GiB border;
-    // (2) the model was just made and is not booted yet.
+    // SAFETY: (1) the window of a fresh machine is set aside for the one model on it, begins and ends on 1 GiB borders, and is
+    // all that the machine's page tables lead to; (2) the model was just made and is not booted yet.
     unsafe { model.placement().base().reserve(machine.window_ptr(), len_bytes) };
     model
 }

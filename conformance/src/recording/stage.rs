@@ -5,8 +5,8 @@
 //! 1. After the boot nothing changes the model but [`Hotplug`].
 
 use sparsemem_altmap::{AltmapSpec, MemmapRule};
-use sparsemem_core::{BootEvent, MemoryRange, MetadataMemory, NodeId, PfnRange, SectionNr};
-use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Removed, Resource, Storage};
+use sparsemem_core::{BootEvent, MemoryRange, MetadataMemory, NodeId, PfnRange, Retired, SectionNr};
+use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Resource, Storage};
 use sparsemem_machine::Machine;
 
 use super::altmaps::{self, Altmaps};
@@ -75,7 +75,7 @@ impl<'m, M: Model> Stage<'m, M> {
         let storage = Storage { blocks, notifiers: &mut [], resources };
         Self {
             model,
-            empty_table: look::table_bytes(model, machine),
+            empty_table: model.footprint().table_bytes,
             machine,
             script,
             hotplug: Hotplug::new(model, Limits::new(BlockSize::SECTION), storage),
@@ -144,21 +144,22 @@ impl<'m, M: Model> Stage<'m, M> {
         let ranges = script.memory.iter().map(|(range, node)| MemoryRange::from_bytes::<Geo>(*range, *node));
         let mut lost = None;
         let mut notes = Notes::new(self.machine);
-        words(self.model.boot(&mut notes, ranges.clone(), &mut |event| {
+        let mut writer = self.model.write().ok_or("somebody else writes to the model")?;
+        words(writer.boot(&mut notes, ranges.clone(), &mut |event| {
             // That two nodes share a section is no loss.
             lost = lost.or(Some(event)).filter(|event| !matches!(event, BootEvent::SharedSection { .. }));
         }))?;
+        drop(writer);
         if let Some(event) = lost {
             return Err(format!("the boot is not complete: {event:?}"));
         }
-        let usages = notes.into_usages();
+        let usages = notes.into_blocks_of(look::usage_bytes(self.model));
         self.machine.finish_boot();
         for (range, node) in &script.memory {
             words(self.hotplug.adopt_boot(*range, *node))?;
         }
         let (Some(_), Some(records)) = (&script.tags, self.records.take()) else { return Ok(()) };
-        let nodes: Vec<_> =
-            self.model.present_sections().map(|nr| (nr, node_of(nr, ranges.clone()))).collect();
+        let nodes = touched(ranges);
         let registered = Bootmem::register(self.model, self.machine, records, &nodes, &usages, &self.data)?;
         self.bootmem = Some(registered);
         Ok(())
@@ -185,10 +186,17 @@ impl<'m, M: Model> Stage<'m, M> {
     }
 }
 
-/// The node of the first range that touches a section, as boot decides it.
-fn node_of(nr: SectionNr, mut ranges: impl Iterator<Item = MemoryRange>) -> NodeId {
-    let frames = nr.frames::<Geo>().unwrap_or_default();
-    ranges.find(|range| range.frames.overlaps(frames)).map_or(DEVICE_NODE, |range| range.node)
+/// The sections in the order in which ranges touch them first, each with the node of that range: as boot marks them.
+fn touched(ranges: impl Iterator<Item = MemoryRange>) -> Vec<(SectionNr, NodeId)> {
+    let mut sections: Vec<(SectionNr, NodeId)> = Vec::new();
+    for range in ranges {
+        for (nr, _) in range.frames.by_section::<Geo>() {
+            if sections.iter().all(|(known, _)| *known != nr) {
+                sections.push((nr, range.node));
+            }
+        }
+    }
+    sections
 }
 
 /// An error in words.
@@ -197,10 +205,7 @@ fn words<T, E: std::error::Error>(result: Result<T, E>) -> Result<(), String> {
 }
 
 /// Refuses a removal that lost metadata.
-fn all_back<E: std::error::Error>(result: Result<Removed, E>) -> Result<(), String> {
-    let removed = result.map_err(|error| error.to_string())?;
-    match removed.first_refused {
-        None => Ok(()),
-        Some(block) => Err(format!("{} metadata blocks were not taken back: {block}", removed.refused)),
-    }
+fn all_back<E: std::error::Error>(result: Result<Retired, E>) -> Result<(), String> {
+    let Retired { lost, .. } = result.map_err(|error| error.to_string())?;
+    if lost.is_empty() { Ok(()) } else { Err(format!("it went{lost}")) }
 }

@@ -9,7 +9,7 @@ use sparsemem_core::{
     VirtRange,
 };
 use sparsemem_scenarios::{
-    Balance, Failure, Fault, Leaf, Pages, Plug, Scratch, Shape, Spare, Subject, View, World, range,
+    Balance, Failure, Fault, Leaf, NotUp, Pages, Plug, Scratch, Shape, Spare, Subject, View, World, range,
 };
 
 use super::plug::LyingPlug;
@@ -275,7 +275,7 @@ impl Subject for Liar<'_> {
         &mut self,
         memory: &[MemoryRange],
         on_event: &mut dyn FnMut(BootEvent),
-    ) -> Result<BootSummary, BootError> {
+    ) -> Result<BootSummary, NotUp> {
         self.boots.set(self.boots.get() + 1);
         let (memory, mut events) = (self.memory(memory), Vec::new());
         let booted = self.honest.boot(&memory, &mut |event| events.push(event));
@@ -293,7 +293,9 @@ impl Subject for Liar<'_> {
             self.honest.read(&mut |pages| pages.page(Pfn::new(0)).into_iter().for_each(|page| page.put(1)));
         }
         match booted {
-            Err(BootError::AlreadyUp { .. }) if self.tells(Lie::BootsTwice) => Ok(BootSummary::default()),
+            Err(NotUp::Boot(BootError::AlreadyUp { .. })) if self.tells(Lie::BootsTwice) => {
+                Ok(BootSummary::default())
+            }
             booted => booted.map(|summary| self.summary(summary)),
         }
     }

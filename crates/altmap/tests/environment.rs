@@ -7,9 +7,9 @@ use sparsemem_altmap::{Altmap, AltmapSpec, FramePool, MemmapRule, StillInUse, Wi
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::{Arm64Page64K, X86_64};
 use sparsemem_core::{
-    AddressSpace, Block, ByteLen, ForeignBlock, Geometry, InstallModel, LeafSize, Left, LinkRefused,
-    MemoryModel, MetadataMemory, NodeId, Origin, OutOfMemory, Page, PageCount, PagingDepth, Pfn, PfnRange,
-    PhysAddr, PhysMap, PhysRange, Rejected, RetireModel, SectionShape, VirtAddr, VirtRange,
+    AddressSpace, Block, ByteLen, ForeignBlock, Geometry, LeafSize, LinkRefused, MemoryModel, MetadataMemory,
+    NodeId, Origin, OutOfMemory, Page, PageCount, PagingDepth, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange,
+    Rejected, RetireError, SectionShape, VirtAddr, VirtRange,
 };
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
 use sparsemem_vmemmap::{DynamicBase, Vmemmap};
@@ -271,13 +271,13 @@ fn subsections_take_base_pages_of_the_device() {
     let ram = machine.balance().total().bytes;
     let mut env = before(&mut machine, &mut altmap);
     for (index, part) in parts.iter().enumerate() {
-        model.install(&mut env, *part, NODE).unwrap();
+        model.write().unwrap().install(&mut env, *part, NODE).unwrap();
         assert_eq!(env.altmap().in_use().get(), 8 * (index as u64 + 1));
     }
     let left = room_needed(&*model, MemmapRule::ArrayLeaves, spec.base(), device);
     assert_eq!(left, Some(PageCount::new(30)), "the outer two pages are there");
     for (index, part) in [(3, parts[1]), (2, parts[3]), (1, parts[0]), (0, parts[2])] {
-        assert_eq!(model.retire(&mut env, part).unwrap().refused, 0);
+        assert!(model.write().unwrap().retire(&mut env, part).unwrap().lost.is_empty());
         assert_eq!(env.altmap().in_use().get(), 8 * index);
         assert!(!model.is_valid(part.start()));
     }
@@ -286,34 +286,49 @@ fn subsections_take_base_pages_of_the_device() {
 }
 
 /// Two devices share a section of a table model: one block holds the descriptors of both, and lies in the one that came
-/// first. It may be unplugged when its altmap says so, not when its own frames are retired.
+/// first. That one cannot be removed while the other stays: its memory is needed.
 #[test]
-fn a_neighbour_keeps_the_altmap_in_use() {
+fn a_neighbour_keeps_the_memory_of_its_descriptors() {
     struct Table;
     let mut machine = machine();
     let model = place::<ClassicSparse<X86_64, Page, HostRcu<Table>, { X86_64::NR_SECTIONS_LEN }>>();
     let (mut words, mut more) = ([0; 64], [0; 64]);
     let mut first = claim::<X86_64>(spec::<X86_64>(0, 512), &mut words);
     let mut second = claim::<X86_64>(spec::<X86_64>(4 * MIB, 512), &mut more);
-    let frames = |start: u64| {
-        PfnRange::from_start_count(Pfn::new((DEVICE + start) >> 12), PageCount::new(1024)).unwrap()
+    let frames = |start: u64, count: u64| {
+        PfnRange::from_start_count(Pfn::new((DEVICE + start) >> 12), PageCount::new(count)).unwrap()
     };
-    model.install(&mut before(&mut machine, &mut first), frames(0), NODE).unwrap();
+    let (low, high, both) = (frames(0, 1024), frames(4 * MIB, 1024), frames(0, 2048));
+    let mut writer = model.write().unwrap();
+    writer.install(&mut before(&mut machine, &mut first), low, NODE).unwrap();
     // What is there already needs no room.
-    second.check_add(&*model, MemmapRule::SectionBlocks, frames(4 * MIB)).unwrap();
-    model.install(&mut before(&mut machine, &mut second), frames(4 * MIB), NODE).unwrap();
+    second.check_add(&*model, MemmapRule::SectionBlocks, high).unwrap();
+    writer.install(&mut before(&mut machine, &mut second), high, NODE).unwrap();
     assert_eq!((first.in_use().get(), second.in_use().get()), (512, 0));
 
-    let retired = model.retire(&mut before(&mut machine, &mut first), frames(0)).unwrap();
-    assert_eq!((retired.left, retired.refused), (Left::Partial, 0));
-    assert!(model.is_valid(frames(4 * MIB).start()) && !model.is_valid(frames(0).start()));
+    let in_use = machine.state_digest();
+    let refused = writer.retire(&mut before(&mut machine, &mut first), low);
+    assert_eq!(refused, Err(RetireError::HoldsMemmap { frames: low, needed_by: high }));
+    assert!(model.is_valid(low.start()) && model.is_valid(high.start()), "nothing was retired");
+    assert_eq!((first.in_use().get(), machine.state_digest()), (512, in_use));
     let refused = first.release().unwrap_err();
-    assert_eq!(refused.error, StillInUse { base: frames(0).start(), in_use: PageCount::new(512) });
+    assert_eq!(refused.error, StillInUse { base: low.start(), in_use: PageCount::new(512) });
     let mut first = refused.returned;
-    // The neighbour goes through both altmaps.
+
+    // The neighbour may go before: its descriptors are not in its own memory. The block stays for the rest.
     let mut behind = before(&mut machine, &mut first);
-    let retired = model.retire(&mut before(&mut behind, &mut second), frames(4 * MIB)).unwrap();
-    assert_eq!((retired.left, retired.refused), (Left::Nothing, 0));
+    let retired = writer.retire(&mut before(&mut behind, &mut second), high).unwrap();
+    assert_eq!((retired.sections, retired.gone, retired.lost.count()), (1, 0, 0));
+    let retired = writer.retire(&mut before(&mut machine, &mut first), low).unwrap();
+    assert_eq!((retired.sections, retired.gone, retired.lost.count()), (1, 1, 0));
+    assert!(machine.balance().is_zero());
+
+    // Or both go together.
+    writer.install(&mut before(&mut machine, &mut first), low, NODE).unwrap();
+    writer.install(&mut before(&mut machine, &mut second), high, NODE).unwrap();
+    let mut behind = before(&mut machine, &mut first);
+    let retired = writer.retire(&mut before(&mut behind, &mut second), both).unwrap();
+    assert_eq!((retired.sections, retired.gone, retired.lost.count()), (1, 1, 0));
     assert!(first.release().is_ok() && second.release().is_ok());
     assert!(machine.balance().is_zero());
 }

@@ -7,7 +7,7 @@ use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     BootModel, InstallModel, LeafSize, MarkModel, MemoryModel, MemoryRange, NodeId, Origin, Page, PageCount,
-    Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, RetireModel, SectionNr, SectionShape,
+    Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, RetireModel, SectionNr, SectionShape, VirtAddr, Writer,
 };
 use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, Which, place, probe};
 use sparsemem_sparse_extreme::SparseExtreme;
@@ -91,7 +91,9 @@ impl<M: Model> Bench<M> {
             .iter()
             .map(|(range, node)| MemoryRange::from_bytes::<X86_64>(*range, *node))
             .collect();
-        model.boot(&mut machine, memory.iter().copied(), &mut |event| panic!("{event:?}")).unwrap();
+        let mut writer = model.write().unwrap();
+        writer.boot(&mut machine, memory.iter().copied(), &mut |event| panic!("{event:?}")).unwrap();
+        drop(writer);
         machine.finish_boot();
         soil(&machine, bytes(DEVICE, 16 * MIB));
         soil(&machine, bytes(4096 * MIB, 8 * MIB));
@@ -102,13 +104,15 @@ impl<M: Model> Bench<M> {
     fn add(&mut self, altmap: &mut Altmap<'_, X86_64>, request: PfnRange) -> bool {
         // SAFETY: the direct map of the machine is one mapping of all its memory.
         let mut env = unsafe { WithAltmap::new(&mut self.machine, altmap) };
-        let mut done = Vec::new();
+        let mut writer = self.model.write().unwrap();
         for (_, part) in request.by_section::<X86_64>() {
-            if self.model.install(&mut env, part, NODE).is_err() {
-                done.into_iter().for_each(|part| retire(&*self.model, &mut env, part));
+            if writer.install(&mut env, part, NODE).is_err() {
+                let done = request.split_at(part.start()).0;
+                if !done.is_empty() {
+                    retire(&mut writer, &mut env, done);
+                }
                 return false;
             }
-            done.push(part);
         }
         true
     }
@@ -116,14 +120,14 @@ impl<M: Model> Bench<M> {
     fn remove(&mut self, altmap: &mut Altmap<'_, X86_64>, request: PfnRange) {
         // SAFETY: as in `add`.
         let mut env = unsafe { WithAltmap::new(&mut self.machine, altmap) };
-        request.by_section::<X86_64>().for_each(|(_, part)| retire(&*self.model, &mut env, part));
+        retire(&mut self.model.write().unwrap(), &mut env, request);
     }
 
     /// Where the descriptor of a frame lies in physical memory.
     fn backing(&self, pfn: Pfn) -> PhysAddr {
         let page = self.model.lookup(pfn).unwrap().cast::<u8>();
         self.machine.virt_to_phys(page).unwrap_or_else(|| {
-            let at = sparsemem_core::VirtAddr::new(page.addr().get() as u64);
+            let at = VirtAddr::new(page.addr().get() as u64);
             let leaf = self.machine.translate(at).unwrap().unwrap();
             PhysAddr::new(leaf.to.get() + at.get() - leaf.at.get())
         })
@@ -147,8 +151,8 @@ impl<M: Model> Bench<M> {
     }
 }
 
-fn retire<M: RetireModel<E>, E>(model: &M, env: &mut E, part: PfnRange) {
-    assert_eq!(model.retire(env, part).unwrap().refused, 0);
+fn retire<M: RetireModel<E>, E>(writer: &mut Writer<'_, M>, env: &mut E, frames: PfnRange) {
+    assert!(writer.retire(env, frames).unwrap().lost.is_empty());
 }
 
 fn classic() -> Bench<Classic> {
@@ -206,6 +210,7 @@ fn the_recorded_device_takes_no_ram<M: Model>(mut bench: Bench<M>) {
     let mut words = words(spec);
     let mut altmap = claim(spec, &mut words);
     let (ram, digest) = (bench.ram(), bench.machine.state_digest());
+    let before = bench.model.footprint();
     altmap.check_add(&*bench.model, bench.rule, request).unwrap();
     assert!(bench.add(&mut altmap, request));
     // Sections 7 to 10 are new: a memmap of 2 MiB each, at the places where Linux put them.
@@ -215,8 +220,9 @@ fn the_recorded_device_takes_no_ram<M: Model>(mut bench: Bench<M>) {
     }
     assert_eq!((altmap.in_use().get(), altmap.skipped().get()), (4 * 512, 510));
     // Usages, which are not descriptors, are all that RAM had to give: not one page for the memmap.
-    let usages = 4 * size_of::<sparsemem_usage_map::SectionUsage<X86_64>>() as u64;
+    let usages = bench.model.footprint().usage_bytes - before.usage_bytes;
     assert_eq!(bench.ram() - ram, usages);
+    assert!((4 * 88..4 * 256).contains(&usages), "four usages, not {usages} bytes");
     bench.use_descriptors(frames(7 * SECTION, 4 * SECTION));
     bench.machine.mirror_matches_tables().unwrap();
     bench.remove(&mut altmap, request);
@@ -244,13 +250,13 @@ fn memory_hosts_its_own_memmap<M: Model>(mut bench: Bench<M>) {
         assert_eq!(bench.backing(block.start()), block.start().phys::<X86_64>().unwrap());
         let usable = altmap.spec().usable(*block);
         assert_eq!((usable.start().get() - block.start().get(), usable.end()), (512, block.end()));
-        bench.model.set_online(usable).unwrap();
+        bench.model.write().unwrap().set_online(usable).unwrap();
         bench.use_descriptors(*block);
     }
     let large = [Origin::Boot, Origin::Runtime].map(|origin| bench.machine.balance().of(origin).bytes);
     assert!(bench.ram() - ram < 32 << 10, "no descriptor in RAM: {large:?}");
     for (block, altmap) in blocks.iter().zip(&mut altmaps) {
-        bench.model.set_offline(altmap.spec().usable(*block)).unwrap();
+        bench.model.write().unwrap().set_offline(altmap.spec().usable(*block)).unwrap();
         bench.remove(altmap, *block);
         assert_eq!(altmap.in_use().get(), 0);
     }
@@ -298,8 +304,8 @@ fn a_foreign_altmap_is_found_out<M: Model>(mut bench: Bench<M>) {
     assert!(bench.add(&mut altmap, request));
     // SAFETY: the direct map of the machine is one mapping of all its memory.
     let mut wrong = unsafe { WithAltmap::new(&mut bench.machine, &mut other) };
-    let retired = RetireModel::<Env<'_, '_>>::retire(&*bench.model, &mut wrong, request).unwrap();
-    assert_eq!((retired.refused, retired.first_refused.unwrap().origin), (1, Origin::Altmap));
+    let retired = bench.model.write().unwrap().retire(&mut wrong, request).unwrap();
+    assert_eq!((retired.lost.count(), retired.lost.first().unwrap().origin), (1, Origin::Altmap));
     assert_eq!(other.in_use().get(), 0);
     assert_eq!(bench.ram(), ram, "RAM got what was RAM's, and nothing of the device");
     let refused = altmap.release().unwrap_err();
@@ -307,8 +313,8 @@ fn a_foreign_altmap_is_found_out<M: Model>(mut bench: Bench<M>) {
 
     let again = frames(8 * SECTION, SECTION);
     assert!(bench.add(&mut other, again));
-    let retired = RetireModel::<Machine>::retire(&*bench.model, &mut bench.machine, again).unwrap();
-    assert_eq!((retired.refused, other.in_use().get()), (1, 512));
+    let retired = bench.model.write().unwrap().retire(&mut bench.machine, again).unwrap();
+    assert_eq!((retired.lost.count(), other.in_use().get()), (1, 512));
     assert_eq!(bench.ram(), ram);
 }
 

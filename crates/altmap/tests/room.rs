@@ -37,7 +37,7 @@ struct Odd<const WORDS: usize> {
 
 // SAFETY: integers; zero is valid, nothing to drop.
 unsafe impl<const WORDS: usize> PageDescriptor for Odd<WORDS> {
-    fn initialise(&self, _pfn: Pfn, section: SectionNr) {
+    unsafe fn initialise(&self, _pfn: Pfn, section: SectionNr) {
         self.section.store(section.get(), Ordering::Relaxed);
     }
 }
@@ -93,10 +93,11 @@ where
     // SAFETY: the direct map of the machine is one mapping of all its memory.
     let mut env = unsafe { WithAltmap::new(machine, &mut altmap) };
     let parts: Vec<_> = request.by_section::<G>().map(|(_, part)| part).collect();
-    let done = parts.iter().take_while(|part| model.install(&mut env, **part, NODE).is_ok()).count();
+    let mut writer = model.write().unwrap();
+    let done = parts.iter().take_while(|part| writer.install(&mut env, **part, NODE).is_ok()).count();
     let taken = env.altmap().in_use().get() + env.altmap().skipped().get();
     for part in &parts[..done] {
-        assert_eq!(model.retire(&mut env, *part).unwrap().refused, 0);
+        assert!(writer.retire(&mut env, *part).unwrap().lost.is_empty());
     }
     assert_eq!(altmap.in_use().get(), 0);
     (done == parts.len()).then_some(taken)
@@ -122,11 +123,13 @@ fn compare<M>(
     M: for<'a, 'w> InstallModel<Env<'a, 'w, TinyWide>> + for<'a, 'w> RetireModel<Env<'a, 'w, TinyWide>>,
 {
     let early = before.early.iter().map(|frames| MemoryRange { frames: *frames, node: NODE });
-    model.boot(&mut machine, early, &mut |event| panic!("{event:?}")).unwrap();
+    let mut writer = model.write().unwrap();
+    writer.boot(&mut machine, early, &mut |event| panic!("{event:?}")).unwrap();
     for part in before.added.iter().flat_map(|range| range.by_section::<TinyWide>()) {
         // Ranges may overlap; what is there already stays.
-        let _ = model.install(&mut machine, part.1, NODE);
+        let _ = writer.install(&mut machine, part.1, NODE);
     }
+    drop(writer);
     let needed = room_needed(model, rule, first, request).unwrap().get();
     let digest = machine.state_digest();
     assert_eq!(add(model, &mut machine, first, needed, request), Some(needed), "{}", model.name());

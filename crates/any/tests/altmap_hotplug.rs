@@ -5,13 +5,15 @@
 
 mod common;
 
+use std::sync::atomic::Ordering;
+
 use sparsemem_altmap::{Altmap, AltmapSpec, FramePool, WithAltmap};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     BootModel, ByteLen, InstallModel, MarkModel, MemoryModel, MemoryRange, Origin, Page, PageCount, Pfn,
-    PfnRange, PhysRange, RetireModel, SectionNr, SectionState,
+    PfnRange, PhysRange, RetireError, RetireModel, Retired, SectionNr, SectionState,
 };
-use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Resource, Storage, Unfinished};
+use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, RemoveError, Resource, Storage};
 use sparsemem_machine::{Machine, StateDigest, Which};
 
 use common::{Bench, NODE, frames};
@@ -26,6 +28,7 @@ trait Model:
     BootModel<Machine>
     + MarkModel
     + MemoryModel<Geometry = X86_64, Page = Page>
+    + InstallModel<Machine>
     + RetireModel<Machine>
     + for<'a, 'w> InstallModel<Env<'a, 'w>>
     + for<'a, 'w> RetireModel<Env<'a, 'w>>
@@ -36,6 +39,7 @@ impl<M> Model for M where
     M: BootModel<Machine>
         + MarkModel
         + MemoryModel<Geometry = X86_64, Page = Page>
+        + InstallModel<Machine>
         + RetireModel<Machine>
         + for<'a, 'w> InstallModel<Env<'a, 'w>>
         + for<'a, 'w> RetireModel<Env<'a, 'w>>
@@ -47,6 +51,8 @@ on_every_model!(
     a_device_whose_altmap_runs_out_leaves_nothing,
     memory_that_hosts_itself_comes_whole_or_not_at_all,
     a_device_that_goes_without_its_altmap_loses_its_blocks,
+    a_device_that_holds_the_memmap_of_another_stays_until_that_is_gone,
+    devices_that_share_an_altmap_can_go_together,
 );
 
 /// An operation with an environment that has an altmap.
@@ -73,7 +79,6 @@ struct State {
     sections: Vec<SectionState>,
     blocks: Vec<MemoryBlock>,
     resources: Vec<Resource>,
-    unfinished: Option<Unfinished>,
     altmap: String,
 }
 
@@ -82,7 +87,9 @@ fn stage<M: Model>(bench: Bench<M>, spec: AltmapSpec, test: impl FnOnce(&mut Sta
     let Bench { model, mut machine } = bench;
     let ram = frames(0, 0, 128);
     let memory = MemoryRange { frames: ram, node: NODE };
-    model.boot(&mut machine, core::iter::once(memory), &mut |event| panic!("{event:?}")).unwrap();
+    let mut writer = model.write().unwrap();
+    writer.boot(&mut machine, core::iter::once(memory), &mut |event| panic!("{event:?}")).unwrap();
+    drop(writer);
     machine.finish_boot();
     let (mut blocks, mut resources) = ([None; 16], [None; 16]);
     let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
@@ -104,7 +111,6 @@ impl<M: Model> Stage<'_, '_, M> {
             sections: sections.iter().map(|nr| self.model.section(*nr)).collect(),
             blocks: self.hotplug.blocks().iter().copied().collect(),
             resources: self.hotplug.resources().iter().copied().collect(),
-            unfinished: self.hotplug.unfinished(),
             altmap: format!("{:?}", self.altmap),
         }
     }
@@ -113,7 +119,7 @@ impl<M: Model> Stage<'_, '_, M> {
         let Self { machine, hotplug, altmap, .. } = self;
         // SAFETY: the direct map of the machine is one mapping of all its memory.
         let env = &mut unsafe { WithAltmap::new(machine, altmap) };
-        let removed = match op {
+        let retired = match op {
             Op::AddDevice(frames) => {
                 return hotplug.add_device(env, frames, NODE, "device").map_err(|error| error.to_string());
             }
@@ -124,7 +130,8 @@ impl<M: Model> Stage<'_, '_, M> {
             Op::RemoveDevice(frames) => hotplug.remove_device(env, frames),
             Op::RemoveMemory(frames) => hotplug.remove_memory(env, frames),
         };
-        removed.map(|removed| assert_eq!(removed.refused, 0)).map_err(|error| error.to_string())
+        let no_loss = |retired: Retired| assert!(retired.lost.is_empty(), "{retired:?}");
+        retired.map(no_loss).map_err(|error| error.to_string())
     }
 
     /// Refuses the first, second, .. request of the machine during an operation, alone and with all that follow.
@@ -232,10 +239,106 @@ fn a_device_that_goes_without_its_altmap_loses_its_blocks<M: Model>(bench: Bench
         let before = stage.state();
         stage.apply(Op::AddDevice(device)).unwrap();
         let Stage { machine, hotplug, .. } = stage;
-        let removed = hotplug.remove_device(machine, device).unwrap();
-        assert_eq!((removed.refused, removed.first_refused.unwrap().origin), (2, Origin::Altmap));
+        let lost = hotplug.remove_device(machine, device).unwrap().lost;
+        assert_eq!((lost.count(), lost.first().unwrap().origin), (2, Origin::Altmap));
         let after = stage.state();
         assert_eq!((after.machine, &after.sections), (before.machine, &before.sections));
         assert_eq!((stage.altmap.in_use().get(), &after.resources), (1024, &before.resources));
     });
+}
+
+/// The two halves of a section: two devices.
+fn halves() -> [PfnRange; 2] {
+    [frames(DEVICE, 0, 32), frames(DEVICE, 32, 32)]
+}
+
+/// Whether a section has one memmap, so that the first device in it brings the descriptors of the others too. Those of a
+/// virtual array come in pages.
+fn has_one_memmap(model: &impl MemoryModel) -> bool {
+    model.name() != "vmemmap"
+}
+
+/// Two devices adjoin in one section, and the first has an altmap.
+fn a_device_that_holds_the_memmap_of_another_stays_until_that_is_gone<M: Model>(bench: Bench<M>) {
+    let [first, second] = halves();
+    stage(bench, spec(0, 512), |stage| {
+        let mut words = vec![0; 64];
+        // SAFETY: nothing of the stage's own altmap is in use meanwhile.
+        let mut altmap = unsafe { Altmap::claim(spec(0, 512), &mut words) }.unwrap();
+        let before = stage.state();
+        // SAFETY: the direct map of the machine is one mapping of all its memory.
+        let env = &mut unsafe { WithAltmap::new(&mut stage.machine, &mut altmap) };
+        stage.hotplug.add_device(env, first, NODE, "first").unwrap();
+        stage.hotplug.add_device(&mut stage.machine, second, NODE, "second").unwrap();
+        mark(stage.model, second);
+        let both = (stage.state(), format!("{altmap:?}"));
+        // SAFETY: as above.
+        let env = &mut unsafe { WithAltmap::new(&mut stage.machine, &mut altmap) };
+        let removed = stage.hotplug.remove_device(env, first);
+        if has_one_memmap(stage.model) {
+            let why = RetireError::HoldsMemmap { frames: first, needed_by: second };
+            assert_eq!(removed, Err(RemoveError::Retire { frames: first, why }));
+            assert_eq!((stage.state(), format!("{altmap:?}")), both);
+            // Nor does it go without its altmap.
+            let removed = stage.hotplug.remove_device(&mut stage.machine, first);
+            assert_eq!(removed, Err(RemoveError::Retire { frames: first, why }));
+            is_marked(stage.model, second);
+            let retired = stage.hotplug.remove_device(&mut stage.machine, second).unwrap();
+            assert!(retired.lost.is_empty(), "{retired:?}");
+            // SAFETY: as above.
+            let env = &mut unsafe { WithAltmap::new(&mut stage.machine, &mut altmap) };
+            let retired = stage.hotplug.remove_device(env, first).unwrap();
+            assert!(retired.lost.is_empty(), "{retired:?}");
+        } else {
+            assert!(removed.unwrap().lost.is_empty());
+            is_marked(stage.model, second);
+            assert!(stage.hotplug.remove_device(&mut stage.machine, second).unwrap().lost.is_empty());
+        }
+        assert_eq!(stage.state(), before);
+        let free = altmap.release().map_err(|refused| refused.error).unwrap();
+        assert_eq!(free, spec(0, 512));
+    });
+}
+
+/// The same two, without hotplug in between: both in one call.
+fn devices_that_share_an_altmap_can_go_together<M: Model>(bench: Bench<M>) {
+    let [first, second] = halves();
+    stage(bench, spec(0, 512), |stage| {
+        let before = stage.state();
+        let Stage { model, machine, altmap, .. } = stage;
+        let mut writer = model.write().unwrap();
+        // SAFETY: the direct map of the machine is one mapping of all its memory.
+        writer.install(&mut unsafe { WithAltmap::new(machine, altmap) }, first, NODE).unwrap();
+        writer.install(machine, second, NODE).unwrap();
+        // SAFETY: as above.
+        let env = &mut unsafe { WithAltmap::new(machine, altmap) };
+        let alone = writer.retire(env, first);
+        if has_one_memmap(*model) {
+            let needed_by = second;
+            assert_eq!(alone, Err(RetireError::HoldsMemmap { frames: first, needed_by }));
+            let retired = writer.retire(env, frames(DEVICE, 0, 64)).unwrap();
+            assert_eq!((retired.sections, retired.gone, retired.lost.count()), (1, 1, 0));
+        } else {
+            assert_eq!(alone.unwrap().lost.count(), 0);
+            assert_eq!(writer.retire(env, second).unwrap().lost.count(), 0);
+        }
+        drop(writer);
+        assert_eq!(stage.state(), before);
+    });
+}
+
+/// Writes to the descriptors of the first and the last frame.
+fn mark(model: &impl MemoryModel<Page = Page>, frames: PfnRange) {
+    let reader = model.read();
+    for pfn in [frames.start(), Pfn::new(frames.end().get() - 1)] {
+        reader.page(pfn).unwrap().private.store(!pfn.get(), Ordering::Relaxed);
+    }
+}
+
+/// What was written is still there.
+fn is_marked(model: &impl MemoryModel<Page = Page>, frames: PfnRange) {
+    let reader = model.read();
+    for pfn in [frames.start(), Pfn::new(frames.end().get() - 1)] {
+        assert_eq!(reader.page(pfn).unwrap().private.load(Ordering::Relaxed), !pfn.get(), "frame {pfn}");
+    }
 }

@@ -4,9 +4,9 @@ mod common;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    BootError, BootEvent, BootModel, FramesError, InstallError, InstallModel, MarkError, MarkModel,
-    MemoryModel, MemoryRange, Page, PageCount, Pfn, PfnRange, RetireError, RetireModel, SectionNr,
-    SectionShape, SectionState, SubsectionBits,
+    BootError, BootEvent, BootModel, FramesError, InstallError, InstallModel, Mark, MarkError, MarkModel,
+    MemoryModel, MemoryRange, Page, PageCount, Pfn, PfnRange, RetireError, RetireModel, SectionFlags,
+    SectionNr, SectionShape, SectionState, SubsectionBits, Writer,
 };
 use sparsemem_machine::{Machine, StateDigest};
 
@@ -33,6 +33,7 @@ impl<M> Model for M where
 
 on_every_model!(
     ranges_that_no_operation_takes,
+    ranges_over_a_border_of_sections,
     installing_what_is_there,
     retiring_what_is_not_there_or_in_use,
     marking_what_is_not_there_or_is_so_already,
@@ -47,10 +48,12 @@ impl<M: Model> Bench<M> {
     fn ready(mut self) -> Self {
         let range = MemoryRange { frames: frames(0, 0, 64), node: NODE };
         let Self { model, machine } = &mut self;
-        model.boot(machine, core::iter::once(range), &mut |event| panic!("{event:?}")).unwrap();
+        let mut writer = model.write().unwrap();
+        writer.boot(machine, core::iter::once(range), &mut |event| panic!("{event:?}")).unwrap();
         machine.finish_boot();
-        model.install(machine, frames(2, 4, 4), NODE).unwrap();
-        model.set_online(frames(2, 6, 2)).unwrap();
+        writer.install(machine, frames(2, 4, 4), NODE).unwrap();
+        writer.set_online(frames(2, 6, 2)).unwrap();
+        drop(writer);
         self
     }
 
@@ -64,21 +67,22 @@ impl<M: Model> Bench<M> {
     /// Runs an operation that has to fail, and to change nothing.
     fn refuses<T: core::fmt::Debug, E: core::fmt::Debug + PartialEq + Copy>(
         &mut self,
-        operation: impl FnOnce(&M, &mut Machine) -> Result<T, E>,
+        operation: impl FnOnce(&mut Writer<'_, M>, &mut Machine) -> Result<T, E>,
         why: E,
     ) {
         let before = self.state();
-        assert_eq!(operation(&self.model, &mut self.machine).unwrap_err(), why);
+        let Self { model, machine } = self;
+        assert_eq!(operation(&mut model.write().unwrap(), machine).unwrap_err(), why);
         assert_eq!(self.state(), before, "{why:?} changed something");
     }
 
-    /// Runs every operation that takes whole subsections of one section.
+    /// Runs every operation that takes whole subsections.
     fn all_refuse(&mut self, frames: PfnRange, why: FramesError) {
-        self.refuses(|model, machine| model.install(machine, frames, NODE), why.into());
-        self.refuses(|model, machine| model.retire(machine, frames), RetireError::from(why));
-        self.refuses(|model, _| model.set_online(frames), MarkError::from(why));
-        self.refuses(|model, _| model.set_offline(frames), MarkError::from(why));
-        self.refuses(|model, _| model.taint(frames), MarkError::from(why));
+        self.refuses(|writer, machine| writer.install(machine, frames, NODE), why.into());
+        self.refuses(|writer, machine| writer.retire(machine, frames), RetireError::from(why));
+        self.refuses(|writer, _| writer.set_online(frames), MarkError::from(why));
+        self.refuses(|writer, _| writer.set_offline(frames), MarkError::from(why));
+        self.refuses(|writer, _| writer.taint(frames), MarkError::from(why));
     }
 }
 
@@ -90,7 +94,7 @@ fn bits(first: u64, count: u64) -> SubsectionBits {
     SubsectionBits::touched::<X86_64>(frames(0, first, count)).unwrap()
 }
 
-/// Empty, unaligned, across a border, beyond the maximum, at the end of all numbers.
+/// Empty, unaligned, beyond the maximum, at the end of all numbers.
 fn ranges_that_no_operation_takes<M: Model>(bench: Bench<M>) {
     let mut bench = bench.ready();
     let (section, granule) = (X86_64::PAGES_PER_SECTION, SUBSECTION);
@@ -104,11 +108,6 @@ fn ranges_that_no_operation_takes<M: Model>(bench: Bench<M>) {
         let frames = range(start, end);
         bench.all_refuse(frames, FramesError::Unaligned { frames, granule });
     }
-    for (start, end) in [(0, section + 512), (section - 512, section + 512), (512, max)] {
-        let frames = range(start, end);
-        let section = SectionNr::new(start / section);
-        bench.all_refuse(frames, FramesError::CrossesSection { frames, section });
-    }
     for (start, end) in [(max, max + 512), (max - 512, max + 512), (top - 511 - 512, top - 511)] {
         let frames = range(start, end);
         bench.all_refuse(frames, FramesError::BeyondMaximum { frames, last });
@@ -118,6 +117,56 @@ fn ranges_that_no_operation_takes<M: Model>(bench: Bench<M>) {
     bench.all_refuse(frames, FramesError::Unaligned { frames, granule });
     assert!(PfnRange::from_start_count(Pfn::new(top), PageCount::new(2)).is_none(), "no range wraps");
     assert!(PfnRange::new(Pfn::new(512), Pfn::new(0)).is_err(), "no range runs backwards");
+}
+
+/// Installing takes one section. The others take any number: all of it, or nothing for the sake of one subsection.
+fn ranges_over_a_border_of_sections<M: Model>(bench: Bench<M>) {
+    let mut bench = bench.ready();
+    let (section, max) = (X86_64::PAGES_PER_SECTION, X86_64::MAX_PFN);
+    for (start, end) in [(0, section + 512), (section - 512, section + 512), (512, max)] {
+        let frames = range(start, end);
+        let section = SectionNr::new(start / section);
+        let why = FramesError::CrossesSection { frames, section };
+        bench.refuses(|writer, machine| writer.install(machine, frames, NODE), why.into());
+    }
+    // The last subsection of section 0 is there and online, the first one of section 1 is not there.
+    let (both, first, second) = (frames(0, 63, 2), frames(0, 63, 1), frames(1, 0, 1));
+    let (section, bit) = (SectionNr::new(1), bits(0, 1));
+    let absent = MarkError::Absent { frames: second, section, absent: bit };
+    bench.refuses(|writer, _| writer.set_offline(both), absent);
+    bench.refuses(|writer, _| writer.taint(both), absent);
+    bench.model.write().unwrap().set_offline(first).unwrap();
+    bench.refuses(|writer, _| writer.set_online(both), absent);
+    let why = RetireError::Absent { frames: second, section, absent: bit };
+    bench.refuses(|writer, machine| writer.retire(machine, both), why);
+    // Now it is there and online.
+    let mut writer = bench.model.write().unwrap();
+    writer.install(&mut bench.machine, second, NODE).unwrap();
+    writer.set_online(second).unwrap();
+    drop(writer);
+    let already = MarkError::Already { frames: second, section, already: bit };
+    bench.refuses(|writer, _| writer.set_online(both), already);
+    let why = RetireError::Online { frames: second, section, online: bit };
+    bench.refuses(|writer, machine| writer.retire(machine, both), why);
+    // And is like the other one.
+    let mut writer = bench.model.write().unwrap();
+    writer.set_offline(second).unwrap();
+    for mark in [Mark::Online, Mark::Shared, Mark::Offline] {
+        match mark {
+            Mark::Online => writer.set_online(both).unwrap(),
+            Mark::Offline => writer.set_offline(both).unwrap(),
+            Mark::Shared => writer.taint(both).unwrap(),
+        }
+        let marked = [0, 1].map(|nr| bench.model.section(SectionNr::new(nr)));
+        assert_eq!(marked[0].online, bits(0, if mark == Mark::Offline { 63 } else { 64 }));
+        assert_eq!(marked[1].online, if mark == Mark::Offline { SubsectionBits::EMPTY } else { bit });
+        let shared = marked.map(|state| state.flags.contains(SectionFlags::TAINT_ZONE_DEVICE));
+        assert_eq!(shared, [mark != Mark::Online; 2]);
+    }
+    let retired = writer.retire(&mut bench.machine, both).unwrap();
+    assert_eq!((retired.sections, retired.gone, retired.lost.count()), (2, 1, 0));
+    assert_eq!(bench.model.section(SectionNr::new(0)).subsections, bits(0, 63));
+    assert_eq!(bench.model.section(section), SectionState::ABSENT);
 }
 
 fn installing_what_is_there<M: Model>(bench: Bench<M>) {
@@ -132,15 +181,17 @@ fn installing_what_is_there<M: Model>(bench: Bench<M>) {
     ] {
         let section = wanted.start().section::<X86_64>();
         let why = InstallError::Populated { frames: wanted, section, populated };
-        bench.refuses(|model, machine| model.install(machine, wanted, NODE), why);
+        bench.refuses(|writer, machine| writer.install(machine, wanted, NODE), why);
     }
     // The last section of all has no memory behind its place in a window that is too small; a table has.
     let last = frames(X86_64::NR_SECTIONS - 1, 0, 1);
     let before = bench.state();
     let Bench { model, machine } = &mut bench;
-    if model.install(machine, last, NODE).is_ok() {
-        assert_eq!(model.retire(machine, last).unwrap().refused, 0);
+    let mut writer = model.write().unwrap();
+    if writer.install(machine, last, NODE).is_ok() {
+        assert!(writer.retire(machine, last).unwrap().lost.is_empty());
     }
+    drop(writer);
     assert_eq!(bench.state(), before);
 }
 
@@ -155,7 +206,7 @@ fn retiring_what_is_not_there_or_in_use<M: Model>(bench: Bench<M>) {
     ] {
         let section = wanted.start().section::<X86_64>();
         let why = RetireError::Absent { frames: wanted, section, absent };
-        bench.refuses(|model, machine| model.retire(machine, wanted), why);
+        bench.refuses(|writer, machine| writer.retire(machine, wanted), why);
     }
     for (wanted, online) in [
         (frames(0, 0, 64), bits(0, 64)),
@@ -165,7 +216,7 @@ fn retiring_what_is_not_there_or_in_use<M: Model>(bench: Bench<M>) {
     ] {
         let section = wanted.start().section::<X86_64>();
         let why = RetireError::Online { frames: wanted, section, online };
-        bench.refuses(|model, machine| model.retire(machine, wanted), why);
+        bench.refuses(|writer, machine| writer.retire(machine, wanted), why);
     }
 }
 
@@ -179,17 +230,17 @@ fn marking_what_is_not_there_or_is_so_already<M: Model>(bench: Bench<M>) {
     ] {
         let section = wanted.start().section::<X86_64>();
         let why = MarkError::Absent { frames: wanted, section, absent };
-        bench.refuses(|model, _| model.set_online(wanted), why);
-        bench.refuses(|model, _| model.set_offline(wanted), why);
-        bench.refuses(|model, _| model.taint(wanted), why);
+        bench.refuses(|writer, _| writer.set_online(wanted), why);
+        bench.refuses(|writer, _| writer.set_offline(wanted), why);
+        bench.refuses(|writer, _| writer.taint(wanted), why);
     }
     let section = SectionNr::new(2);
     let (wanted, already) = (frames(2, 5, 2), bits(6, 1));
     let online = MarkError::Already { frames: wanted, section, already };
-    bench.refuses(|model, _| model.set_online(wanted), online);
+    bench.refuses(|writer, _| writer.set_online(wanted), online);
     let already = bits(5, 1);
     let offline = MarkError::Already { frames: wanted, section, already };
-    bench.refuses(|model, _| model.set_offline(wanted), offline);
+    bench.refuses(|writer, _| writer.set_offline(wanted), offline);
 }
 
 fn booting_what_is_up_or_cannot_be<M: Model>(mut bench: Bench<M>) {
@@ -201,21 +252,25 @@ fn booting_what_is_up_or_cannot_be<M: Model>(mut bench: Bench<M>) {
     let beyond = [range(max - 3, max + 5), range(max + 100, u64::MAX)].map(memory);
     let Bench { model, machine } = &mut bench;
     let mut told = Vec::new();
-    let summary = model.boot(machine, ranges.into_iter(), &mut |event| told.push(event)).unwrap();
+    let mut writer = model.write().unwrap();
+    let summary = writer.boot(machine, ranges.into_iter(), &mut |event| told.push(event)).unwrap();
+    drop(writer);
     assert_eq!((summary.sections, summary.lost, told.len()), (1, 0, 0));
     assert_eq!(model.section(SectionNr::new(0)).subsections, bits(0, 2));
     let present = SectionNr::new(0);
     bench.refuses(
-        |model, machine| model.boot(machine, ranges.into_iter(), &mut |event| panic!("{event:?}")),
+        |writer, machine| writer.boot(machine, ranges.into_iter(), &mut |event| panic!("{event:?}")),
         BootError::AlreadyUp { present },
     );
     let Bench { model, machine } = &mut bench;
     model.tear_down(machine).unwrap();
     assert!(machine.balance().is_zero());
-    let summary = model.boot(machine, beyond.into_iter(), &mut |event| told.push(event)).unwrap();
+    let mut writer = model.write().unwrap();
+    let summary = writer.boot(machine, beyond.into_iter(), &mut |event| told.push(event)).unwrap();
+    drop(writer);
     assert_eq!(summary.sections + summary.lost, 1, "one section has frames that exist");
     assert_eq!(summary.beyond_maximum.get(), u64::MAX - (max + 100) + 5);
-    assert!(told.iter().all(|event| !matches!(event, BootEvent::BlockRefused { .. })));
+    assert!(told.iter().all(|event| !matches!(event, BootEvent::BlocksLost { .. })));
     model.tear_down(machine).unwrap();
     // Down already: nothing to do.
     model.tear_down(machine).unwrap();

@@ -5,9 +5,9 @@ use core::ptr::NonNull;
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    BootModel, LookupError, MemoryModel, MemoryRange, NeverReclaim, NodeId, Page, PageCount, Pfn, PfnRange,
-    PhysAddr, PhysRange, Reclaim, SectionNr, SectionShape, SectionState, initialise, initialise_fresh,
-    initialise_fresh_together,
+    BootModel, Footprint, LookupError, MemoryModel, MemoryRange, NeverReclaim, NodeId, Page, PageCount, Pfn,
+    PfnRange, PhysAddr, PhysRange, Reclaim, SectionNr, SectionShape, SectionState, WriterSlot, initialise,
+    initialise_fresh, initialise_fresh_together,
 };
 use sparsemem_machine::{Machine, MachineConfig, place};
 use sparsemem_sparse_extreme::SparseExtreme;
@@ -32,7 +32,7 @@ fn seen<M: MemoryModel<Page = Page>>(model: &M, pfn: Pfn) -> ([u8; 64], Pfn) {
 fn check<M: BootModel<Machine, Page = Page>>(model: &mut M, mut machine: Machine) {
     let frames = PfnRange::from_start_count(Pfn::new(0), PageCount::new(BYTES / X86_64::PAGE_SIZE)).unwrap();
     let memory = core::iter::once(MemoryRange { frames, node: NodeId::new(0) });
-    assert_eq!(model.boot(&mut machine, memory, &mut |_| {}).unwrap().sections, 3);
+    assert_eq!(model.write().unwrap().boot(&mut machine, memory, &mut |_| {}).unwrap().sections, 3);
     // The whole of the last section is valid: it is early.
     let all = PfnRange::new(Pfn::new(0), Pfn::new(4 * X86_64::PAGES_PER_SECTION)).unwrap();
     let valid = PageCount::new(3 * X86_64::PAGES_PER_SECTION);
@@ -116,6 +116,14 @@ unsafe impl<M: MemoryModel> MemoryModel for Vague<'_, M> {
 
     fn next_valid(&self, _within: PfnRange) -> Option<PfnRange> {
         Some(self.all)
+    }
+
+    fn writer_slot(&self) -> &WriterSlot {
+        self.inner.writer_slot()
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.inner.footprint()
     }
 }
 

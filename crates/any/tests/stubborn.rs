@@ -7,13 +7,16 @@ use std::alloc::Layout;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    Block, BootError, BootEvent, BootModel, ForeignBlock, InstallError, InstallModel, MarkError, MarkModel,
-    MemoryModel, MemoryRange, MetadataMemory, NodeId, OutOfMemory, Page, Rejected, RetireError, RetireModel,
-    SectionNr, forward_to_field,
+    Block, BootEvent, BootModel, ForeignBlock, InstallError, InstallModel, LostBlocks, MarkModel,
+    MemoryModel, MemoryRange, MetadataMemory, NodeId, OutOfMemory, Page, Rejected, RetireModel, SectionNr,
+    SectionShape, TearDownError, forward_to_field,
 };
 use sparsemem_machine::{Machine, Which};
 
 use common::{Bench, NODE, frames};
+
+/// Bytes of a section's descriptors.
+const MEMMAP: u64 = X86_64::PAGES_PER_SECTION * size_of::<Page>() as u64;
 
 /// What an environment does with blocks that come back.
 #[derive(Clone, Copy, PartialEq)]
@@ -28,6 +31,8 @@ struct Stubborn<'m, M> {
     back: Back,
     refused: Vec<Block>,
     model: Option<&'m M>,
+    /// Whether section 0 is up.
+    booted: bool,
     /// How often the model was called from inside.
     calls: u32,
 }
@@ -37,7 +42,7 @@ type Quiet<M> = Stubborn<'static, M>;
 
 impl<M> Stubborn<'_, M> {
     fn new(machine: Machine) -> Self {
-        Self { machine, back: Back::Takes, refused: Vec::new(), model: None, calls: 0 }
+        Self { machine, back: Back::Takes, refused: Vec::new(), model: None, booted: false, calls: 0 }
     }
 
     /// Takes what it refused after all.
@@ -68,19 +73,17 @@ impl<M: Everything> CallBack<M> for Stubborn<'_, M> {
     fn call_back(&mut self) {
         let Some(model) = self.model else { return };
         self.calls += 1;
-        let (there, absent) = (frames(0, 0, 1), frames(3, 0, 1));
-        let machine = &mut self.machine;
-        assert_eq!(model.install(machine, absent, NODE), Err(InstallError::Busy));
-        assert_eq!(model.retire(machine, there).unwrap_err(), RetireError::Busy);
-        assert_eq!(model.set_online(there), Err(MarkError::Busy));
-        assert_eq!(model.set_offline(there), Err(MarkError::Busy));
-        assert_eq!(model.taint(there), Err(MarkError::Busy));
-        assert_eq!(model.footprint(machine), None);
-        let range = MemoryRange { frames: absent, node: NODE };
-        let booted = model.boot(machine, core::iter::once(range), &mut |event| panic!("{event:?}"));
-        assert_eq!(booted, Err(BootError::Busy));
-        // Readers are not writers.
-        assert!(model.read().page(absent.start()).is_none());
+        assert!(model.write().is_none(), "whatever would change the model needs a second writer");
+        // Readers are not writers, and neither is who asks for the size of the metadata.
+        let reader = model.read();
+        assert_eq!(reader.page(frames(0, 0, 1).start()).is_some(), self.booted);
+        assert!(reader.page(frames(3, 0, 1).start()).is_none());
+        // What is half there may be counted or not.
+        let counted = model.footprint().memmap_bytes / MEMMAP;
+        assert!(
+            (u64::from(self.booted)..=1 + u64::from(self.booted)).contains(&counted),
+            "{counted} memmaps"
+        );
     }
 }
 
@@ -146,7 +149,7 @@ impl<M> Model for M where
 }
 
 on_every_model!(
-    an_installation_names_the_block_that_did_not_go_back,
+    an_installation_counts_the_blocks_that_did_not_go_back,
     a_removal_counts_the_blocks_that_did_not_go_back,
     a_boot_tells_of_every_block_that_did_not_go_back,
     a_teardown_counts_the_blocks_that_did_not_go_back,
@@ -158,13 +161,15 @@ fn booted<M: Model>(bench: Bench<M>) -> (Box<M>, Quiet<M>) {
     let Bench { model, machine } = bench;
     let mut env = Stubborn::new(machine);
     let range = MemoryRange { frames: frames(0, 0, 128), node: NODE };
-    model.boot(&mut env, core::iter::once(range), &mut |event| panic!("{event:?}")).unwrap();
+    let mut writer = model.write().unwrap();
+    writer.boot(&mut env, core::iter::once(range), &mut |event| panic!("{event:?}")).unwrap();
+    drop(writer);
     env.machine.finish_boot();
     (model, env)
 }
 
 /// Refuses the first, second, .. request of an installation, and everything that comes back.
-fn an_installation_names_the_block_that_did_not_go_back<M: Model>(bench: Bench<M>) {
+fn an_installation_counts_the_blocks_that_did_not_go_back<M: Model>(bench: Bench<M>) {
     let (model, mut env) = booted(bench);
     let digest = env.machine.state_digest();
     let mut named = 0;
@@ -174,19 +179,22 @@ fn an_installation_names_the_block_that_did_not_go_back<M: Model>(bench: Bench<M
             env.back = Back::Refuses;
             let refusals = env.machine.faults().refused();
             env.machine.faults().fail_nth(Which::All, k);
-            let installed = model.install(&mut env, wanted, NODE);
+            let mut writer = model.write().unwrap();
+            let installed = writer.install(&mut env, wanted, NODE);
             let met = env.machine.faults().refused() > refusals;
             env.machine.faults().heal();
             let offered: Vec<_> = env.refused.iter().map(Block::foreign).collect();
             env.relent();
             match installed {
                 // Nothing failed, or base pages did where a large one was refused.
-                Ok(()) => assert_eq!(model.retire(&mut env, wanted).unwrap().refused, 0),
-                Err(InstallError::NoMetadata { refused, section, .. }) => {
+                Ok(()) => assert!(writer.retire(&mut env, wanted).unwrap().lost.is_empty()),
+                Err(InstallError::NoMetadata { lost, section, .. }) => {
                     assert_eq!(section, SectionNr::new(300));
-                    assert_eq!(refused.is_some(), !offered.is_empty());
-                    assert!(refused.is_none_or(|block| offered.contains(&block)), "{refused:?}");
-                    named += u32::from(refused.is_some());
+                    assert_eq!(
+                        (lost.count(), lost.first()),
+                        (offered.len() as u64, offered.first().copied())
+                    );
+                    named += u32::from(!lost.is_empty());
                 }
                 Err(other) => panic!("{other}"),
             }
@@ -203,11 +211,12 @@ fn an_installation_names_the_block_that_did_not_go_back<M: Model>(bench: Bench<M
 fn a_removal_counts_the_blocks_that_did_not_go_back<M: Model>(bench: Bench<M>) {
     let (model, mut env) = booted(bench);
     let digest = env.machine.state_digest();
-    model.install(&mut env, frames(300, 0, 64), NODE).unwrap();
+    let mut writer = model.write().unwrap();
+    writer.install(&mut env, frames(300, 0, 64), NODE).unwrap();
     env.back = Back::Refuses;
-    let retired = model.retire(&mut env, frames(300, 0, 64)).unwrap();
-    assert_eq!((retired.refused, retired.first_refused), (env.refused.len() as u64, env.first_refused()));
-    assert!(retired.refused >= 2, "a memmap and a usage at least");
+    let lost = writer.retire(&mut env, frames(300, 0, 64)).unwrap().lost;
+    assert_eq!((lost.count(), lost.first()), (env.refused.len() as u64, env.first_refused()));
+    assert!(lost.count() >= 2, "a memmap and a usage at least");
     assert!(model.section(SectionNr::new(300)).flags.is_empty());
     env.relent();
     assert_eq!(env.machine.state_digest(), digest);
@@ -222,19 +231,23 @@ fn a_boot_tells_of_every_block_that_did_not_go_back<M: Model>(bench: Bench<M>) {
         env.back = Back::Refuses;
         let refusals = env.machine.faults().refused();
         env.machine.faults().fail_nth(Which::All, k);
-        let (mut lost, mut refused) = (0, 0);
-        let summary = model.boot(&mut env, core::iter::once(range), &mut |event| match event {
-            BootEvent::SectionLost { .. } => lost += 1,
-            BootEvent::BlockRefused { section, .. } => {
-                assert!(section.get() < 2);
-                refused += 1;
+        let (mut sections, mut blocks) = (0, LostBlocks::default());
+        let mut writer = model.write().unwrap();
+        let summary = writer.boot(&mut env, core::iter::once(range), &mut |event| match event {
+            BootEvent::SectionLost { .. } => sections += 1,
+            BootEvent::BlocksLost { section, lost } => {
+                assert!(section.get() < 2 && !lost.is_empty());
+                blocks.add(lost);
             }
             other => panic!("{other:?}"),
         });
+        drop(writer);
         let met = env.machine.faults().refused() > refusals;
         env.machine.faults().heal();
-        assert_eq!((summary.unwrap().lost, refused), (lost, env.refused.len()), "request {k}");
-        told += refused;
+        assert_eq!(summary.unwrap().lost, sections, "request {k}");
+        let offered = (env.refused.len() as u64, env.first_refused());
+        assert_eq!((blocks.count(), blocks.first()), offered, "request {k}");
+        told += blocks.count();
         env.relent();
         model.tear_down(&mut env).unwrap();
         assert!(env.machine.balance().is_zero());
@@ -250,27 +263,33 @@ fn a_teardown_counts_the_blocks_that_did_not_go_back<M: Model>(bench: Bench<M>) 
     let blocks = env.machine.outstanding().count();
     env.back = Back::Refuses;
     let error = model.tear_down(&mut env).unwrap_err();
-    assert_eq!((error.first, env.relent()), (SectionNr::new(0), blocks), "each was offered once");
-    assert_eq!(error.blocks, blocks as u64);
+    let TearDownError::Lost { lost, section } = error else { panic!("{error}") };
+    assert_eq!((lost.first(), section), (env.first_refused(), SectionNr::new(0)));
+    assert_eq!((lost.count(), env.relent()), (blocks as u64, blocks), "each was offered once");
     assert!(env.machine.balance().is_zero());
     assert_eq!(model.present_sections().count(), 0);
 }
 
-/// A provider that calls the model back finds it busy, whatever it asks for.
+/// A provider that calls the model back can read it and not write it.
 fn a_model_that_is_called_from_inside_is_busy<M: Model>(bench: Bench<M>) {
     let Bench { model, machine } = bench;
     let model = &*model;
     let mut env = Stubborn { model: Some(model), ..Stubborn::new(machine) };
     let range = MemoryRange { frames: frames(0, 0, 64), node: NODE };
-    model.boot(&mut env, core::iter::once(range), &mut |event| panic!("{event:?}")).unwrap();
+    let mut writer = model.write().unwrap();
+    writer.boot(&mut env, core::iter::once(range), &mut |event| panic!("{event:?}")).unwrap();
     env.machine.finish_boot();
+    env.booted = true;
     let in_boot = std::mem::take(&mut env.calls);
-    model.install(&mut env, frames(300, 0, 64), NODE).unwrap();
+    writer.install(&mut env, frames(300, 0, 64), NODE).unwrap();
+    drop(writer);
     assert!(in_boot > 0 && env.calls > 0, "the model asked for no memory");
     env.model = None;
     // And is free afterwards.
-    model.set_offline(frames(0, 0, 64)).unwrap();
-    assert_eq!(model.retire(&mut env, frames(0, 0, 64)).unwrap().refused, 0);
-    assert_eq!(model.retire(&mut env, frames(300, 0, 64)).unwrap().refused, 0);
+    let mut writer = model.write().unwrap();
+    writer.set_offline(frames(0, 0, 64)).unwrap();
+    for nr in [0, 300] {
+        assert!(writer.retire(&mut env, frames(nr, 0, 64)).unwrap().lost.is_empty());
+    }
     assert!(env.machine.balance().is_zero());
 }

@@ -198,7 +198,9 @@ fn run<M: Model>(
         let frames = SectionNr::new(*nr).frames::<X86_64>().unwrap();
         MemoryRange { frames, node: NodeId::new(*node) }
     });
-    model.boot(&mut recorder, memory, &mut |event| panic!("{event:?}")).unwrap();
+    let mut writer = model.write().unwrap();
+    writer.boot(&mut recorder, memory, &mut |event| panic!("{event:?}")).unwrap();
+    drop(writer);
     let Notes { memmaps, usages, tables } = recorder.notes;
     machine.finish_boot();
 
@@ -237,10 +239,11 @@ impl<M: Model> Bench<'_, '_, M> {
         self.registry.check_removable(nr).unwrap();
         self.offline_pages(nr);
         let free_before = self.desk.free.len();
-        self.model.set_offline(frames).unwrap();
+        self.model.write().unwrap().set_offline(frames).unwrap();
         let Self { model, machine, registry, desk, .. } = self;
         let mut env = BootAware { machine, registry, desk };
-        assert_eq!(model.retire(&mut env, frames).unwrap().refused, 0);
+        let retired = model.write().unwrap().retire(&mut env, frames).unwrap();
+        assert!(retired.lost.is_empty(), "{retired:?}");
         let released = registry.release_section(nr, &mut |run| desk.tell(run)).unwrap();
         assert_eq!(released.untagged.get(), 0);
         desk.waiting.append(&mut self.data);
@@ -393,12 +396,15 @@ fn hot_added_sections_keep_their_node<M: Model>(model: impl Fn(&Machine) -> Box<
     run(&*model(&machine), machine, &report, |bench| {
         let added = SectionNr::new(6);
         let frames = added.frames::<X86_64>().unwrap();
-        bench.model.install(&mut bench.machine, frames, NodeId::new(0)).unwrap();
+        let mut writer = bench.model.write().unwrap();
+        writer.install(&mut bench.machine, frames, NodeId::new(0)).unwrap();
+        drop(writer);
         bench.registry.register_section(added, NodeId::new(1), SectionMetadata::default()).unwrap();
         assert_eq!(bench.plan(1), Ok(vec![6, 1]));
         let Bench { model, machine, registry, desk, .. } = bench;
         let mut env = BootAware { machine, registry, desk };
-        assert_eq!(model.retire(&mut env, frames).unwrap().refused, 0);
+        let retired = model.write().unwrap().retire(&mut env, frames).unwrap();
+        assert!(retired.lost.is_empty(), "{retired:?}");
         assert_eq!(registry.release_section(added, &mut |run| panic!("{run:?}")).unwrap().free.get(), 0);
         assert!(machine.balance().of(Origin::Runtime).blocks == 0);
         bench.every_byte_is_accounted_for();

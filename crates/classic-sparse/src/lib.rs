@@ -25,11 +25,9 @@
 #![forbid(unsafe_code)]
 
 use sparsemem_section::{Encoded, FlatTable, SparseModel};
-use sparsemem_usage_map::SectionUsage;
 
 /// The model for geometry `G`, descriptor `P` and readers of domain `R`; `N` is the geometry's
 /// [`NR_SECTIONS_LEN`](sparsemem_core::SectionShape::NR_SECTIONS_LEN).
 ///
 /// Source: Linux `SPARSEMEM` with `SPARSEMEM_STATIC`.
-pub type ClassicSparse<G, P, R, const N: usize> =
-    SparseModel<FlatTable<G, P, SectionUsage<G>, N>, Encoded, R>;
+pub type ClassicSparse<G, P, R, const N: usize> = SparseModel<FlatTable<G, P, N>, Encoded, R>;

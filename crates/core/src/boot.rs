@@ -6,8 +6,8 @@
 //! 2. A section whose metadata cannot be had is absent, and only that section.
 
 use crate::{
-    ForeignBlock, Geometry, LinkRefused, MemoryModel, NodeId, OutOfMemory, PageCount, Pfn, PfnRange,
-    PhysRange, SectionNr, VirtAddr,
+    Geometry, LinkRefused, LostBlocks, MemoryModel, NodeId, OtherAddressSpace, OutOfMemory, PageCount, Pfn,
+    PfnRange, PhysRange, SectionNr, VirtAddr, Writer,
 };
 
 /// A range of memory as firmware reported it.
@@ -34,6 +34,9 @@ pub enum SectionLoss {
     /// The root of the two-level table that the section's entry belongs to.
     #[error("no root for its entry: {0}")]
     Root(OutOfMemory),
+    /// Its node number, in whose place `memory` gave a smaller one when it was first asked.
+    #[error("its node {0} does not fit a section word")]
+    NodeTooLarge(NodeId),
     /// The section's usage.
     #[error("no usage map: {0}")]
     Usage(OutOfMemory),
@@ -58,6 +61,17 @@ pub enum SectionLoss {
     /// Another model uses the place of the virtual memmap, or the place was never told.
     #[error("the place of the virtual memmap belongs to another model")]
     PlaceTaken,
+    /// Others have mappings where only the model's page tables may be: see [`ArrayPlace`](crate::ArrayPlace).
+    #[error(
+        "the place of the virtual memmap is not alone: {at} is mapped by others; give it 512 GiB of its own"
+    )]
+    PlaceShared {
+        /// The first address that others have mapped.
+        at: VirtAddr,
+    },
+    /// The environment has other page tables than the model.
+    #[error("no mapping for its memmap: {0}")]
+    OtherAddressSpace(OtherAddressSpace),
     /// The memmap would lie outside the range of virtual addresses set aside for it.
     #[error("its memmap would end beyond the virtual range of the memmap")]
     OutsideRange,
@@ -90,12 +104,12 @@ pub enum BootEvent {
         /// Why.
         why: SectionLoss,
     },
-    /// The environment would not take back a block that it gave a moment ago; the block is lost.
-    BlockRefused {
-        /// The section that the block was meant for.
+    /// The environment would not take back blocks that it gave a moment ago.
+    BlocksLost {
+        /// The section that the blocks were meant for.
         section: SectionNr,
-        /// The block.
-        block: ForeignBlock,
+        /// The blocks.
+        lost: LostBlocks,
     },
 }
 
@@ -116,9 +130,6 @@ pub struct BootSummary {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BootError {
-    /// Another slow operation of this model is running.
-    #[error("another operation of this model is running")]
-    Busy,
     /// The model is up already.
     #[error("the model is up already: section {present} is present")]
     AlreadyUp {
@@ -135,17 +146,24 @@ pub enum BootError {
     },
 }
 
-/// Metadata that did not go back to where it came from.
+/// Why a teardown did not give everything back to where it came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{blocks} metadata blocks were refused on teardown, the first in section {first}")]
-pub struct TearDownError {
-    /// How many blocks the provider refused. They are lost.
-    pub blocks: u64,
-    /// The section of the first.
-    pub first: SectionNr,
+#[non_exhaustive]
+pub enum TearDownError {
+    /// The model is down, but the environment refused blocks.
+    #[error("the model is down{lost}; the first block was of section {section}")]
+    Lost {
+        /// The blocks that the environment refused.
+        lost: LostBlocks,
+        /// The section of the first.
+        section: SectionNr,
+    },
+    /// The environment has other page tables than the model, which is as it was.
+    #[error("the model is as it was: {0}")]
+    OtherAddressSpace(#[from] OtherAddressSpace),
 }
 
-/// What a model's metadata takes, in bytes.
+/// What a model's metadata takes, in bytes: [`MemoryModel::footprint`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
     /// The section table with all its levels.
@@ -154,7 +172,7 @@ pub struct Footprint {
     pub usage_bytes: u64,
     /// Descriptors, counted by what backs them.
     pub memmap_bytes: u64,
-    /// Page tables that lead to them; zero for models without.
+    /// Page tables that the model made to reach them; zero for models without.
     pub page_table_bytes: u64,
 }
 
@@ -174,10 +192,13 @@ impl Footprint {
 pub trait BootModel<E>: MemoryModel {
     /// Brings up every section that holds a frame of `memory`.
     ///
-    /// Sections are marked with the node of the first range that touches them (an early node id), then runs of
-    /// successive sections of one node get usages and memmaps, then the populated subsections are marked. Ranges may
+    /// Sections are marked with the node of the first range that touches them (an early node id), with a usage in which
+    /// the populated subsections are marked; then runs of successive sections of one node get memmaps. Ranges may
     /// come in any order and may overlap. Descriptors are zeroed, not initialised: see
-    /// [`initialise`](crate::initialise). No memory at all is no error: the summary then counts no sections.
+    /// [`initialise`](crate::initialise). No memory at all is not an error: the summary then counts no sections.
+    ///
+    /// If `memory` or `on_event` unwinds while sections are marked, none of them stays; if `on_event` unwinds later, boot
+    /// brings up the rest without telling it, and then unwinding goes on.
     ///
     /// Source: Linux `memory_present`, `sparse_init`, `subsection_map_init`. Differs from Linux: a section whose
     /// metadata cannot be had is skipped alone, where Linux gave up the rest of the run (until 7.0) or panics (since).
@@ -186,21 +207,20 @@ pub trait BootModel<E>: MemoryModel {
     ///
     /// [`BootError`]; nothing has changed then. What goes wrong later is reported to `on_event` and counted.
     fn boot<I>(
-        &self,
+        writer: &mut Writer<'_, Self>,
         env: &mut E,
         memory: I,
         on_event: &mut dyn FnMut(BootEvent),
     ) -> Result<BootSummary, BootError>
     where
+        Self: Sized,
         I: Iterator<Item = MemoryRange> + Clone;
 
-    /// Gives back everything that [`BootModel::boot`] took. `&mut self` proves that no reader is left.
+    /// Gives back everything that [`BootModel::boot`] took. `&mut self` proves that no reader and no writer is left.
     ///
     /// # Errors
     ///
-    /// [`TearDownError`] if the environment refused blocks; everything else is given back all the same.
+    /// [`TearDownError::Lost`] if the environment refused blocks; everything else is given back all the same.
+    /// [`TearDownError::OtherAddressSpace`]; nothing has changed then.
     fn tear_down(&mut self, env: &mut E) -> Result<(), TearDownError>;
-
-    /// What the model's metadata takes now, or `None` while an operation that changes the model is running.
-    fn footprint(&self, env: &E) -> Option<Footprint>;
 }

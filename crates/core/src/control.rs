@@ -1,84 +1,24 @@
-//! Changing a model while it runs: subsections come and go, sections are marked online.
+//! Changing a model while it runs: subsections are installed and retired, and marked online.
 //!
-//! This is the level below hotplug: one section at a time, no memory blocks, no notifiers, no resources.
+//! This is the level below hotplug: no memory blocks, no notifiers, no resources. Every operation takes the model's
+//! [`Writer`] and is usually called through it: `model.write()?.install(..)`.
 //!
 //! # Invariants
 //!
 //! 1. A call that fails leaves everything as it was: words, bits, usages, memmaps, page tables, roots, allocator.
 //! 2. What readers may hold is given back only after a grace period.
+//! 3. An operation that is not refused for its arguments fails for want of memory only, and only [`InstallModel`] takes
+//!    memory. So whoever holds the writer can retire what it installed, and mark back what it marked.
 
 use crate::{
-    ForeignBlock, Geometry, GracePeriod, LinkRefused, MemoryModel, NodeId, OutOfMemory, Pfn, PfnRange,
-    SectionLoss, SectionNr, SectionShape, SubsectionBits,
+    FramesError, GracePeriod, LinkRefused, LostBlocks, MemoryModel, NodeId, OtherAddressSpace, OutOfMemory,
+    PfnRange, SectionLoss, SectionNr, SectionPart, SubsectionBits, Writer,
 };
-
-/// Why frames cannot be an argument of an operation on one section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FramesError {
-    /// The range has no frames.
-    #[error("{frames} has no frames")]
-    Empty {
-        /// The range that was given.
-        frames: PfnRange,
-    },
-    /// A border of the range is not the border of a subsection.
-    #[error("{frames} does not begin and end on subsection borders, multiples of {granule:#x} frames")]
-    Unaligned {
-        /// The range that was given.
-        frames: PfnRange,
-        /// Frames of a subsection.
-        granule: u64,
-    },
-    /// The range reaches into a second section.
-    #[error("{frames} reaches beyond section {section}; split it at section borders")]
-    CrossesSection {
-        /// The range that was given.
-        frames: PfnRange,
-        /// The section that it starts in.
-        section: SectionNr,
-    },
-    /// The range ends beyond the geometry's maximum.
-    #[error("{frames} ends beyond the last possible frame {last}")]
-    BeyondMaximum {
-        /// The range that was given.
-        frames: PfnRange,
-        /// The highest frame that the geometry has.
-        last: Pfn,
-    },
-}
-
-impl FramesError {
-    /// Checks that `frames` are whole subsections of one section of the geometry, and returns the section and them.
-    ///
-    /// # Errors
-    ///
-    /// The first of the reasons, in the order of their declaration except that the maximum comes before the section.
-    pub fn check<G: Geometry>(frames: PfnRange) -> Result<(SectionNr, SubsectionBits), Self> {
-        if frames.is_empty() {
-            return Err(Self::Empty { frames });
-        }
-        let granule = G::PAGES_PER_SUBSECTION;
-        if (frames.start().get() | frames.end().get()) & (granule - 1) != 0 {
-            return Err(Self::Unaligned { frames, granule });
-        }
-        if frames.end().get() > G::MAX_PFN {
-            return Err(Self::BeyondMaximum { frames, last: Pfn::new(G::MAX_PFN - 1) });
-        }
-        let section = frames.start().section::<G>();
-        let bits =
-            SubsectionBits::touched::<G>(frames).map_err(|_| Self::CrossesSection { frames, section })?;
-        Ok((section, bits))
-    }
-}
 
 /// Why subsections could not be installed. The model is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
-    /// Another slow operation of this model is running.
-    #[error("another operation of this model is running")]
-    Busy,
     /// The frames are no subsections of one section.
     #[error(transparent)]
     Frames(#[from] FramesError),
@@ -93,7 +33,7 @@ pub enum InstallError {
         populated: SubsectionBits,
     },
     /// The metadata of the section cannot be had.
-    #[error("{frames} of section {section} cannot have metadata: {why}")]
+    #[error("{frames} of section {section} cannot have metadata: {why}{lost}")]
     NoMetadata {
         /// The frames that were to be installed.
         frames: PfnRange,
@@ -101,8 +41,8 @@ pub enum InstallError {
         section: SectionNr,
         /// What is missing.
         why: SectionLoss,
-        /// A block that the environment would not take back while the failure was undone; it is lost.
-        refused: Option<ForeignBlock>,
+        /// Blocks that the environment would not take back while the failure was undone.
+        lost: LostBlocks,
     },
 }
 
@@ -110,18 +50,15 @@ pub enum InstallError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetireError {
-    /// Another slow operation of this model is running.
-    #[error("another operation of this model is running")]
-    Busy,
-    /// The frames are no subsections of one section.
+    /// The frames are not whole subsections of the geometry.
     #[error(transparent)]
     Frames(#[from] FramesError),
     /// Some of the frames are not there.
     #[error("{frames} is absent in subsections {absent:?} of section {section}")]
     Absent {
-        /// The frames that were to be retired.
+        /// The frames that were to be retired, as far as they lie in the section.
         frames: PfnRange,
-        /// Their section.
+        /// The first section that stands in the way.
         section: SectionNr,
         /// Those of their subsections that are absent.
         absent: SubsectionBits,
@@ -129,52 +66,95 @@ pub enum RetireError {
     /// Some of the frames are online.
     #[error("{frames} is online in subsections {online:?} of section {section}; offline it first")]
     Online {
-        /// The frames that were to be retired.
+        /// The frames that were to be retired, as far as they lie in the section.
         frames: PfnRange,
-        /// Their section.
+        /// The first section that stands in the way.
         section: SectionNr,
         /// Those of their subsections that are online.
         online: SubsectionBits,
     },
+    /// The memory of the frames holds descriptors of others, which stay: theirs would be gone.
+    #[error(
+        "{frames} holds the descriptors of {needed_by}, which stays; remove that first, or both together"
+    )]
+    HoldsMemmap {
+        /// The frames that were to be retired.
+        frames: PfnRange,
+        /// Valid frames outside them whose descriptors lie in their memory.
+        needed_by: PfnRange,
+    },
+    /// The environment has other page tables than the model.
+    #[error("cannot retire {frames}: {why}")]
+    OtherAddressSpace {
+        /// The frames that were to be retired.
+        frames: PfnRange,
+        /// Which ones.
+        why: OtherAddressSpace,
+    },
 }
 
-/// What became of a section's memmap when some of it was retired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl RetireError {
+    /// Checks that every frame of `frames` is populated and none is online, as far as `model` tells: what
+    /// [`RetireModel::retire`] refuses before it changes anything, for callers who have to know beforehand.
+    ///
+    /// # Errors
+    ///
+    /// [`RetireError::Frames`], [`RetireError::Absent`], [`RetireError::Online`].
+    pub fn check<M: MemoryModel>(model: &M, frames: PfnRange) -> Result<(), Self> {
+        FramesError::check_subsections::<M::Geometry>(frames)?;
+        SectionPart::of::<M::Geometry>(frames).try_for_each(|part| {
+            let state = model.section(part.section);
+            Self::check_part(part, state.subsections, state.online)
+        })
+    }
+
+    /// The same for one part, in a section with these populated and these online subsections.
+    ///
+    /// # Errors
+    ///
+    /// [`RetireError::Absent`], [`RetireError::Online`].
+    pub fn check_part(
+        part: SectionPart,
+        populated: SubsectionBits,
+        online: SubsectionBits,
+    ) -> Result<(), Self> {
+        let SectionPart { section, frames, bits } = part;
+        let (absent, online) = (bits.difference(populated), bits.intersection(online));
+        if !absent.is_empty() {
+            return Err(Self::Absent { frames, section, absent });
+        }
+        if !online.is_empty() {
+            return Err(Self::Online { frames, section, online });
+        }
+        Ok(())
+    }
+}
+
+/// What a retirement did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "refused blocks are lost memory that somebody should hear of"]
 pub struct Retired {
-    /// What is left of the section.
-    pub left: Left,
-    /// How many metadata blocks the environment refused; they are lost.
-    pub refused: u64,
-    /// The first of them.
-    pub first_refused: Option<ForeignBlock>,
-}
-
-/// What is left of a section after a part of it was retired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
-    /// Other subsections are still populated.
-    Partial,
-    /// Nothing: the section is absent, with all its metadata.
-    Nothing,
+    /// Sections that lost subsections.
+    pub sections: u64,
+    /// Those of them that are absent now, with all their metadata; the others have subsections left.
+    pub gone: u64,
+    /// Metadata blocks that the environment would not take back.
+    pub lost: LostBlocks,
 }
 
 /// Why frames could not be set online or offline, or marked as shared. They are as they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MarkError {
-    /// Another slow operation of this model is running.
-    #[error("another operation of this model is running")]
-    Busy,
-    /// The frames are no subsections of one section.
+    /// The frames are not whole subsections of the geometry.
     #[error(transparent)]
     Frames(#[from] FramesError),
     /// Some of the frames are not there.
     #[error("{frames} is absent in subsections {absent:?} of section {section}")]
     Absent {
-        /// The frames that were to be marked.
+        /// The frames that were to be marked, as far as they lie in the section.
         frames: PfnRange,
-        /// Their section.
+        /// The first section that stands in the way.
         section: SectionNr,
         /// Those of their subsections that are absent.
         absent: SubsectionBits,
@@ -182,73 +162,143 @@ pub enum MarkError {
     /// Some of the frames are marked so already.
     #[error("{frames} is so already in subsections {already:?} of section {section}")]
     Already {
-        /// The frames that were to be marked.
+        /// The frames that were to be marked, as far as they lie in the section.
         frames: PfnRange,
-        /// Their section.
+        /// The first section that stands in the way.
         section: SectionNr,
         /// Those of their subsections that are marked so already.
         already: SubsectionBits,
     },
 }
 
-/// Subsections come, with memory and mappings from an environment `E`.
+/// How frames can be marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// RAM that the page allocator has.
+    Online,
+    /// Not in use by the page allocator.
+    Offline,
+    /// In a section that a device shares.
+    Shared,
+}
+
+impl MarkError {
+    /// Checks that every frame of `frames` is populated and lacks the mark, as far as `model` tells: what [`MarkModel`]
+    /// refuses before it changes anything, for callers who have to know beforehand.
+    ///
+    /// # Errors
+    ///
+    /// [`MarkError`].
+    pub fn check<M: MemoryModel>(model: &M, frames: PfnRange, mark: Mark) -> Result<(), Self> {
+        FramesError::check_subsections::<M::Geometry>(frames)?;
+        SectionPart::of::<M::Geometry>(frames).try_for_each(|part| {
+            let state = model.section(part.section);
+            Self::check_part(part, mark, state.subsections, state.online)
+        })
+    }
+
+    /// The same for one part, in a section with these populated and these online subsections.
+    ///
+    /// # Errors
+    ///
+    /// [`MarkError::Absent`], [`MarkError::Already`].
+    pub fn check_part(
+        part: SectionPart,
+        mark: Mark,
+        populated: SubsectionBits,
+        online: SubsectionBits,
+    ) -> Result<(), Self> {
+        let SectionPart { section, frames, bits } = part;
+        let absent = bits.difference(populated);
+        if !absent.is_empty() {
+            return Err(Self::Absent { frames, section, absent });
+        }
+        let already = match mark {
+            Mark::Online => bits.intersection(online),
+            Mark::Offline => bits.difference(online),
+            Mark::Shared => SubsectionBits::EMPTY,
+        };
+        if already.is_empty() { Ok(()) } else { Err(Self::Already { frames, section, already }) }
+    }
+}
+
+/// Adds subsections to a model, with memory and mappings from an environment `E`.
 pub trait InstallModel<E>: MemoryModel {
     /// Makes `frames`, whole subsections of one section, valid.
     ///
     /// A hole of an early section gets its descriptors from the section's own memmap, without any allocation; they
     /// are as they were left. Descriptors of other sections are zeroed. The section is not online afterwards unless it
-    /// was before.
+    /// was before. One section at a time, where [`RetireModel::retire`] takes any number: undoing an installation that
+    /// fails in a later section means waiting for readers, which a domain without grace periods cannot.
     ///
     /// Source: Linux `sparse_add_section`, since 5.3.
     ///
     /// # Errors
     ///
     /// [`InstallError`], naming frames, section and cause; the model is as it was.
-    fn install(&self, env: &mut E, frames: PfnRange, node: NodeId) -> Result<(), InstallError>;
+    fn install(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+    ) -> Result<(), InstallError>
+    where
+        Self: Sized;
 }
 
-/// Subsections that are there are marked: online, offline, shared with a device.
+/// Marks populated subsections: online, offline, shared with a device. All of a range or none of it.
 pub trait MarkModel: MemoryModel {
-    /// Marks `frames`, populated subsections of one section, as online: lookups for online frames find them.
+    /// Marks `frames`, populated subsections of any number of sections, as online: lookups for online frames find them.
     ///
-    /// Source: Linux `online_mem_sections`. Differs from Linux: the state is kept per subsection; the section's flag
+    /// Source: Linux `online_mem_sections` (O-90). Differs from Linux: the state is kept per subsection; the section's flag
     /// says whether any is online.
     ///
     /// # Errors
     ///
-    /// [`MarkError`], naming frames, section and cause.
-    fn set_online(&self, frames: PfnRange) -> Result<(), MarkError>;
+    /// [`MarkError`], naming frames, section and cause; no mark has changed.
+    fn set_online(writer: &mut Writer<'_, Self>, frames: PfnRange) -> Result<(), MarkError>
+    where
+        Self: Sized;
 
-    /// Marks `frames`, online subsections of one section, as offline.
+    /// Marks `frames`, online subsections of any number of sections, as offline.
     ///
     /// # Errors
     ///
-    /// [`MarkError`], naming frames, section and cause.
-    fn set_offline(&self, frames: PfnRange) -> Result<(), MarkError>;
+    /// [`MarkError`], naming frames, section and cause; no mark has changed.
+    fn set_offline(writer: &mut Writer<'_, Self>, frames: PfnRange) -> Result<(), MarkError>
+    where
+        Self: Sized;
 
-    /// Marks the section of `frames` as shared with a device; the mark goes only with the section (H-62).
+    /// Marks the sections of `frames` as shared with a device. The mark stays until the section is absent (H-62).
+    /// Marking a section twice is not an error.
     ///
     /// # Errors
     ///
-    /// [`MarkError`], naming frames, section and cause; that the section is marked already is none.
-    fn taint(&self, frames: PfnRange) -> Result<(), MarkError>;
+    /// [`MarkError`], naming frames, section and cause; no mark has changed.
+    fn taint(writer: &mut Writer<'_, Self>, frames: PfnRange) -> Result<(), MarkError>
+    where
+        Self: Sized;
 }
 
-/// Subsections go. Only for domains with a grace period: see [`Reclaim`](crate::Reclaim).
+/// Takes subsections away. Only for domains with a grace period: see [`Reclaim`](crate::Reclaim).
 pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
-    /// Makes `frames`, whole subsections of one section, invalid, waits for readers, and gives metadata back.
+    /// Makes `frames`, whole subsections of any number of sections, invalid, waits for readers once, and gives metadata
+    /// back.
     ///
-    /// An early section is valid as a whole, and keeps its memmap, until its last subsection goes: before that, nobody
-    /// has to be waited for. Of others the memmap goes with the subsections, as far as no neighbour shares its memory.
-    /// Deadlocks if the caller holds a guard of the domain.
+    /// An early section is valid as a whole, and keeps its memmap, until its last subsection is retired: before that,
+    /// nobody has to be waited for. Of others the memmap goes with the subsections, as far as no neighbour shares its
+    /// memory. Deadlocks if the caller holds a guard of the domain.
     ///
     /// Source: Linux `sparse_remove_section`. Differs from Linux: the memmap outlives readers, usages and roots of
-    /// boot are given back, and what was never there is an error.
+    /// boot are given back, and what was never there is an error before the first change, where Linux warns after some
+    /// sections have gone (H-04).
     ///
     /// # Errors
     ///
     /// [`RetireError`], naming frames, section and cause; the model is as it was.
-    fn retire(&self, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError>;
+    fn retire(writer: &mut Writer<'_, Self>, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError>
+    where
+        Self: Sized;
 }
 
 impl SectionLoss {

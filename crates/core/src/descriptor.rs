@@ -11,6 +11,16 @@ use crate::{MemoryModel, PageCount, Pfn, PfnRange, SectionNr};
 
 /// The record that a kernel keeps for one page frame.
 ///
+/// Whoever may look a page up may not stamp it with another section, which would lead the way back to its frame astray:
+///
+/// ```compile_fail
+/// use sparsemem_core::{Page, PageDescriptor, Pfn, SectionNr};
+///
+/// fn forge(page: &Page) {
+///     page.initialise(Pfn::new(5), SectionNr::new(0xffff_ffff));
+/// }
+/// ```
+///
 /// # Safety
 ///
 /// All-zero bytes must be a valid value, and dropping a value must not be necessary: memmaps are allocated as zeroed
@@ -22,7 +32,14 @@ pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
     ///
     /// It writes what the model needs and leaves the rest, which somebody may be using: so it may come at any time, and
     /// again. Source: Linux `__init_single_page`; on large machines it may be done late and in parallel.
-    fn initialise(&self, pfn: Pfn, section: SectionNr) {
+    ///
+    /// Callers use [`initialise`] or [`initialise_fresh`](crate::initialise_fresh), which know the frame.
+    ///
+    /// # Safety
+    ///
+    /// This is the descriptor of `pfn`, or of no frame, and `section` is the section of `pfn`: the way from a descriptor
+    /// back to its frame believes the stamp.
+    unsafe fn initialise(&self, pfn: Pfn, section: SectionNr) {
         let _ = (pfn, section);
     }
 
@@ -31,9 +48,14 @@ pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
     ///
     /// Nobody uses the frame meanwhile, but lookups may return its descriptor, and [`SectionStamp::section`] must answer
     /// as ever. Source: Linux zeroes each `struct page` in `__init_single_page`, also when memory comes online again or a
-    /// device comes into a hole of boot (H-41).
-    fn reset(&self, pfn: Pfn, section: SectionNr) {
-        self.initialise(pfn, section);
+    /// device comes into a hole of boot (H-41). Callers use [`reset`].
+    ///
+    /// # Safety
+    ///
+    /// As [`PageDescriptor::initialise`].
+    unsafe fn reset(&self, pfn: Pfn, section: SectionNr) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.initialise(pfn, section) };
     }
 
     /// What [`PageDescriptor::initialise`] makes of zero bytes, if that is the same for every frame of a section, so that
@@ -64,7 +86,8 @@ pub unsafe trait SectionStamp: PageDescriptor {
 /// Cost follows the valid frames; call it per node, or in parallel over disjoint ranges, when the machine is large.
 /// Before anybody uses the descriptors, [`initialise_fresh`](crate::initialise_fresh) is several times as fast.
 pub fn initialise<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
-    each_valid(model, frames, M::Page::initialise)
+    // SAFETY: `each_valid` gives each descriptor with its frame and that frame's section.
+    each_valid(model, frames, |page, pfn, section| unsafe { page.initialise(pfn, section) })
 }
 
 /// Makes the descriptor of every valid frame in `frames` as good as new, and returns how many there were.
@@ -72,7 +95,8 @@ pub fn initialise<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
 /// For frames that get another user: what the last one wrote to their descriptors is gone afterwards
 /// ([`PageDescriptor::reset`]). Cost follows the valid frames, as for [`initialise`].
 pub fn reset<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
-    each_valid(model, frames, M::Page::reset)
+    // SAFETY: as in `initialise`.
+    each_valid(model, frames, |page, pfn, section| unsafe { page.reset(pfn, section) })
 }
 
 /// Does something to the descriptor of every valid frame in `frames`, and returns how many there were.
@@ -121,20 +145,21 @@ const _: () = assert!(size_of::<Page>() == 64 && align_of::<Page>() == 64);
 
 // SAFETY: every field is an atomic integer: zero bytes are valid, and there is nothing to drop.
 unsafe impl PageDescriptor for Page {
-    fn initialise(&self, _pfn: Pfn, section: SectionNr) {
+    unsafe fn initialise(&self, _pfn: Pfn, section: SectionNr) {
         #[expect(clippy::cast_possible_truncation, reason = "SectionShape::CHECK: at most 2^32 sections")]
         // Relaxed: whoever hands the frame out publishes the descriptor; see `SectionStamp`.
         self.section.store(section.get() as u32, Ordering::Relaxed);
     }
 
-    fn reset(&self, pfn: Pfn, section: SectionNr) {
+    unsafe fn reset(&self, pfn: Pfn, section: SectionNr) {
         let words = [&self.flags, &self.private].into_iter().chain(&self.links).chain(&self.rest);
         // Relaxed: nobody uses the frame, and whoever hands it out next publishes these stores: the mark that makes it
         // online (Release, which `lookup_online_with` acquires), or the allocator's or driver's own lock.
         words.for_each(|word| word.store(0, Ordering::Relaxed));
         self.references.store(0, Ordering::Relaxed);
-        // Not zeroed first: readers may ask for the section of what a lookup returned.
-        self.initialise(pfn, section);
+        // SAFETY: the caller's promise is the same. Not zeroed first: readers may ask for the section of what a lookup
+        // returned.
+        unsafe { self.initialise(pfn, section) };
     }
 
     fn initialised(section: SectionNr) -> Option<Self> {
@@ -182,9 +207,11 @@ mod tests {
         all.for_each(|word| word.store(u64::MAX, Ordering::Relaxed));
         page.references.store(7, Ordering::Relaxed);
         let used = words(&page);
-        page.initialise(pfn, section);
+        // SAFETY: no frame has this descriptor.
+        unsafe { page.initialise(pfn, section) };
         assert_eq!(words(&page), used, "initialising takes nothing from its user");
-        page.reset(pfn, section);
+        // SAFETY: as above.
+        unsafe { page.reset(pfn, section) };
         assert_eq!(words(&page), new);
         assert_eq!(page.section(), section);
     }
@@ -195,13 +222,14 @@ mod tests {
 
         // SAFETY: an atomic integer: zero bytes are valid, and there is nothing to drop.
         unsafe impl PageDescriptor for Stamp {
-            fn initialise(&self, _pfn: Pfn, section: SectionNr) {
+            unsafe fn initialise(&self, _pfn: Pfn, section: SectionNr) {
                 self.0.store(section.get(), Ordering::Relaxed);
             }
         }
 
         let stamp = Stamp(AtomicU64::new(0));
-        stamp.reset(Pfn::new(0), SectionNr::new(9));
+        // SAFETY: no frame has this descriptor.
+        unsafe { stamp.reset(Pfn::new(0), SectionNr::new(9)) };
         assert_eq!(stamp.0.load(Ordering::Relaxed), 9);
     }
 }

@@ -35,15 +35,15 @@
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-#[cfg(test)]
+#[cfg(any(test, sparsemem_loom))]
 extern crate std;
 
 mod addr;
 mod boot;
 mod control;
 mod descriptor;
-mod flags;
 mod forward;
+mod frames;
 mod fresh;
 mod geometry;
 mod ids;
@@ -53,40 +53,38 @@ mod memory;
 mod model;
 mod newtype;
 mod paging;
-mod pfn;
 pub mod primitive;
 mod range;
 mod reader;
-mod reclaim;
 mod state;
 mod stream;
 mod subsections;
 pub mod trace;
-mod usage;
 mod walk;
+mod writer;
 
 pub use addr::{ByteLen, PhysAddr, VirtAddr};
 pub use boot::{
     BootError, BootEvent, BootModel, BootSummary, Footprint, MemoryRange, SectionLoss, TearDownError,
 };
 pub use control::{
-    FramesError, InstallError, InstallModel, Left, MarkError, MarkModel, RetireError, RetireModel, Retired,
+    InstallError, InstallModel, Mark, MarkError, MarkModel, RetireError, RetireModel, Retired,
 };
 pub use descriptor::{Page, PageDescriptor, SectionStamp, initialise, reset};
-pub use flags::{SECTION_FLAG_BITS, SectionFlags};
+pub use frames::{FramesError, SectionPart};
 pub use fresh::{initialise_fresh, initialise_fresh_together};
 pub use geometry::{BitWords, Geometry, SectionShape, presets};
-pub use ids::{NodeId, RootNr, SectionNr, SubsectionIdx};
+pub use ids::{NodeId, PageCount, Pfn, RootNr, SectionNr, SubsectionIdx};
 pub use lookup::LookupError;
 pub use lost::LostBlocks;
 pub use memory::{Block, ForeignBlock, MetadataMemory, Origin, OutOfMemory, PhysMap, Rejected, ZeroIsNew};
 pub use model::MemoryModel;
-pub use paging::{AddressSpace, ArrayPlace, LeafSize, LinkRefused, NoArray, PagingDepth};
-pub use pfn::{PageCount, Pfn};
+pub use paging::{
+    AddressSpace, ArrayPlace, LeafSize, LinkRefused, NoArray, OtherAddressSpace, PagingDepth, PlaceClaim,
+};
 pub use range::{PfnRange, PhysRange, ReversedRange, VirtRange};
-pub use reader::Reader;
-pub use reclaim::{GracePeriod, NeverReclaim, Reclaim};
-pub use state::SectionState;
+pub use reader::{GracePeriod, NeverReclaim, Reader, Reclaim, Unpublished};
+pub use state::{SECTION_FLAG_BITS, SectionFlags, SectionState};
 pub use subsections::{SpanError, SubsectionBits};
-pub use usage::Usage;
 pub use walk::{PresentSections, ValidRanges};
+pub use writer::{Writer, WriterSlot};

@@ -155,7 +155,7 @@ impl Block {
 ///
 /// For memory that the provider gave out, [`PhysMap::phys_to_virt`] returns a pointer that may access all of the
 /// block it lies in, and [`PhysMap::virt_to_phys`] is its inverse. Both are harmless for any other argument, and neither
-/// unwinds. All environments that are given to one model agree.
+/// unwinds.
 pub unsafe trait PhysMap {
     /// Where the byte at `at` can be reached.
     fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8>;

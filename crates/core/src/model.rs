@@ -3,13 +3,13 @@
 //! # Invariants
 //!
 //! 1. One lookup reads the section word once and decides everything from what it read.
-//! 2. Nothing here changes a model; who can only name [`MemoryModel`] can only look.
+//! 2. Nothing here changes a model: [`MemoryModel::write`] lends the right to, and the traits of `control` use it.
 
 use core::ptr::NonNull;
 
 use crate::{
-    Geometry, LookupError, PageDescriptor, Pfn, PfnRange, PresentSections, Reader, Reclaim, SectionNr,
-    SectionState, ValidRanges,
+    Footprint, Geometry, LookupError, PageDescriptor, Pfn, PfnRange, PresentSections, Reader, Reclaim,
+    SectionNr, SectionState, ValidRanges, Writer, WriterSlot,
 };
 
 /// The guard of a model's domain.
@@ -28,6 +28,9 @@ type Guard<M> = <<M as MemoryModel>::Reclaim as Reclaim>::Guard;
 ///
 /// The frames of a subsection are valid together, and their descriptors lie one after the other: a pointer to one of them
 /// may be moved to, and used for, every other.
+///
+/// [`MemoryModel::writer_slot`] is the same slot at every call, and while the model is shared nothing but its [`Writer`]
+/// changes it. Two models may have one slot: then a writer of one keeps writers of both out.
 pub unsafe trait MemoryModel: Sync {
     /// Sizes of pages, subsections and sections.
     type Geometry: Geometry;
@@ -122,6 +125,25 @@ pub unsafe trait MemoryModel: Sync {
     /// As [`MemoryModel::next_present`], then one word of the subsection map at a time.
     fn next_valid(&self, within: PfnRange) -> Option<PfnRange>;
 
+    /// The slot of this model's writers.
+    fn writer_slot(&self) -> &WriterSlot;
+
+    /// What the model's metadata takes now. While a writer is at work, parts of its operation may be counted.
+    ///
+    /// # Concurrency
+    ///
+    /// Takes no lock and keeps no writer out.
+    fn footprint(&self) -> Footprint;
+
+    /// Starts writing, or `None` if somebody else does: a kernel serialises its slow operations by a lock of its own, and
+    /// a wait in here would only hide that the lock is missing.
+    fn write(&self) -> Option<Writer<'_, Self>>
+    where
+        Self: Sized,
+    {
+        Writer::new(self)
+    }
+
     /// Finds the descriptor of a frame for a caller with a guarantee of its own, such as a reference to the page.
     ///
     /// Without one the pointer may be stale by the time it is used: prefer [`MemoryModel::read`].
@@ -209,5 +231,13 @@ unsafe impl<M: MemoryModel> MemoryModel for &M {
 
     fn next_valid(&self, within: PfnRange) -> Option<PfnRange> {
         (**self).next_valid(within)
+    }
+
+    fn writer_slot(&self) -> &WriterSlot {
+        (**self).writer_slot()
+    }
+
+    fn footprint(&self) -> Footprint {
+        (**self).footprint()
     }
 }

@@ -4,10 +4,9 @@
 //!
 //! 1. The page tables are real and live: an entry that a model writes is used by the processor.
 
+use crate::primitive::{AtomicBool, Ordering};
+use crate::{PhysAddr, PhysMap, VirtAddr, VirtRange, const_fn};
 use core::fmt;
-use core::sync::atomic::AtomicBool;
-
-use crate::{PhysAddr, PhysMap, VirtAddr, VirtRange};
 
 /// How many levels the kernel's page tables have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,16 +59,31 @@ pub struct LinkRefused {
     pub at: VirtAddr,
 }
 
+/// A model was given the address space of another kernel, or another one of this kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the model's page tables are those below {own}, and the environment's are those below {given}; give it the first"
+)]
+pub struct OtherAddressSpace {
+    /// The top-level table of the environment that the model was first populated with.
+    pub own: PhysAddr,
+    /// The top-level table of the environment that was given now.
+    pub given: PhysAddr,
+}
+
 /// The kernel's address space, as a virtual memmap sees it.
+///
+/// A model remembers [`AddressSpace::root`] of the first environment that it is populated with, and refuses another
+/// ([`OtherAddressSpace`]).
 ///
 /// # Safety
 ///
-/// 1. [`AddressSpace::root`] is the physical address of a live top-level x86_64 page table of [`AddressSpace::depth`]
-///    levels, reachable through [`PhysMap`], and the processor uses what is written there. Every environment that is
-///    given to one model has the same root.
+/// 1. [`AddressSpace::root`] is the physical address of a live top-level page table of [`AddressSpace::depth`] levels, in
+///    the format of the processor, which uses what is written there. The table, and every table that it leads to, is
+///    reached through this environment's [`PhysMap`].
 /// 2. Nobody else changes entries of the memmap's range. What is found there when a model is booted is an empty,
-///    well-formed tree, whose tables may be given back as [`Origin::Boot`](crate::Origin::Boot); bits 9, 10 and 58 of
-///    its entries are clear.
+///    well-formed tree, whose tables may be given back as [`Origin::Boot`](crate::Origin::Boot); the bits that the
+///    format keeps notes in are clear in its entries (x86_64: 9, 10 and 58).
 /// 3. When [`AddressSpace::flush`] returns, no processor holds a translation of the range any more, nor a cached
 ///    upper-level entry on the way to one.
 /// 4. Other address spaces of the kernel see the memmap's range as this one does, if need be through
@@ -108,36 +122,100 @@ pub unsafe trait AddressSpace: PhysMap {
     fn flush(&mut self, range: VirtRange);
 }
 
+/// Whether a model uses a place. Whoever takes it first keeps others out; nobody else can give it back.
+///
+/// ```
+/// use sparsemem_core::PlaceClaim;
+///
+/// static CLAIM: PlaceClaim = PlaceClaim::new();
+/// assert!(CLAIM.take());
+/// assert!(!CLAIM.take(), "it is taken");
+/// ```
+///
+/// Safe code cannot free a place under the model that uses it:
+///
+/// ```compile_fail
+/// use sparsemem_core::PlaceClaim;
+///
+/// static CLAIM: PlaceClaim = PlaceClaim::new();
+/// CLAIM.give_back();
+/// ```
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct PlaceClaim {
+    taken: AtomicBool,
+}
+
+impl PlaceClaim {
+    const_fn! {
+        /// A claim that nobody has taken; all zero bytes.
+        #[must_use]
+        pub const fn new() -> Self {
+            Self { taken: AtomicBool::new(false) }
+        }
+    }
+
+    /// Takes the claim, and says whether it was free. Taking it without a model only keeps models out.
+    #[must_use = "the claim is the caller's only if this is true"]
+    pub fn take(&self) -> bool {
+        // Acquire: pairs with the Release in `give_back`, so that the next model sees the place as the last one left it.
+        !self.taken.swap(true, Ordering::Acquire)
+    }
+
+    /// Gives the claim back.
+    ///
+    /// # Safety
+    ///
+    /// The caller has taken it, and has nothing in the place any more.
+    pub unsafe fn give_back(&self) {
+        // Release: pairs with the Acquire in `take`.
+        self.taken.store(false, Ordering::Release);
+    }
+}
+
+impl Default for PlaceClaim {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A place for the virtual memmap that is known when the kernel is built.
 ///
 /// `START` is the address of frame 0's descriptor. Linux on x86_64 sets 1 TiB aside at `0xffff_ea00_0000_0000`.
 ///
 /// # Safety
 ///
-/// The `BYTES` bytes from `START` are virtual addresses of the kernel that nothing but the model which claims this
-/// place maps or uses, and every call of [`ArrayPlace::claim`] returns the same flag, which nothing else uses.
+/// 1. The `BYTES` bytes from `START` are virtual addresses of the kernel that nothing but the model which claims this
+///    place maps or uses.
+/// 2. The place is alone in the blocks of 512 GiB, aligned to their size, that it touches: the tables for them are the
+///    model's, who makes and frees them without asking anybody. Only models that share a writer slot may have places in one
+///    block. (The first populate looks for mappings of others there, and refuses the place if it finds one.)
+/// 3. Where others have mappings below the same entry of the top-level table, they keep one there while the model lives: a
+///    table that is empty is given back.
+/// 4. Every call of [`ArrayPlace::claim`] returns the same claim.
 pub unsafe trait ArrayPlace: Send + Sync + 'static {
     /// Virtual address of the descriptor of frame 0; a multiple of 2 MiB.
     const START: u64;
     /// Bytes set aside; a multiple of 2 MiB.
     const BYTES: u64;
 
-    /// The flag by which the first model that uses the place keeps others out: a `static` that begins as `false`.
-    fn claim() -> &'static AtomicBool;
+    /// The claim by which the first model that uses the place keeps others out: a `static`.
+    fn claim() -> &'static PlaceClaim;
 }
 
 /// No place at all, for kernels whose model is not a virtual memmap. A vmemmap here loses every section.
 #[derive(Clone, Copy, Debug)]
 pub struct NoArray;
 
-// SAFETY: no addresses are set aside, and the flag is a static of this function alone.
+#[cfg(not(sparsemem_loom))]
+// SAFETY: no addresses are set aside, and the claim is a static of this function alone.
 unsafe impl ArrayPlace for NoArray {
     const START: u64 = 1 << 21;
     const BYTES: u64 = 0;
 
-    fn claim() -> &'static AtomicBool {
+    fn claim() -> &'static PlaceClaim {
         // Taken from the start: nobody can have it.
-        static CLAIMED: AtomicBool = AtomicBool::new(true);
+        static CLAIMED: PlaceClaim = PlaceClaim { taken: AtomicBool::new(true) };
         &CLAIMED
     }
 }

@@ -10,6 +10,21 @@ pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU
 #[cfg(sparsemem_loom)]
 pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+/// A model checker's look at memory that is never really freed: whoever registers hears of every usage that is looked at.
+#[cfg(sparsemem_loom)]
+pub static LOOKED_AT: std::sync::OnceLock<fn(usize)> = std::sync::OnceLock::new();
+
+/// Says that something in shared memory is looked at; nothing without a model checker.
+#[inline(always)]
+pub fn look_at<T>(it: &T) {
+    #[cfg(sparsemem_loom)]
+    if let Some(check) = LOOKED_AT.get() {
+        check(core::ptr::from_ref(it).addr());
+    }
+    #[cfg(not(sparsemem_loom))]
+    let _ = it;
+}
+
 /// A function that is `const`, except on the atomics of a model checker.
 #[macro_export]
 macro_rules! const_fn {

@@ -1,12 +1,116 @@
-//! A reader of a model: lookups whose results are references.
+//! Readers: how they are protected from removal, by guards and grace periods chosen by type, and what they look up.
 //!
 //! # Invariants
 //!
-//! 1. A reader holds a guard of its own model's domain from its making to its drop, so whatever it found stays mapped.
+//! 1. One type is one domain: a guard of another domain does not type-check, so it cannot protect the wrong model.
+//! 2. A model whose domain has no [`GracePeriod`] frees nothing while it is shared. Teardown takes `&mut` of the model:
+//!    it ends all readers, and bare pointers from guards of the domain with them.
+//! 3. What readers may hold is [`Unpublished`] until a grace period has passed.
+//! 4. A [`Reader`] holds a guard of its own model's domain from its making to its drop, so whatever it found stays mapped.
 
 use core::fmt;
+use core::marker::PhantomData;
 
-use crate::{LookupError, MemoryModel, Pfn, Reclaim};
+use crate::{LookupError, MemoryModel, Pfn};
+
+/// A domain of readers.
+///
+/// # Safety
+///
+/// While a guard from [`Reclaim::enter`] lives, no [`GracePeriod::synchronize`] of the same domain that started after
+/// the guard was made may return. Neither entering nor dropping a guard unwinds.
+pub unsafe trait Reclaim: 'static {
+    /// Proof that a reader is inside; leaving happens when it is dropped.
+    type Guard;
+
+    /// Enters a read-side section. Never waits, and may nest.
+    fn enter() -> Self::Guard;
+}
+
+/// A domain that can wait until all readers of now have left.
+///
+/// # Safety
+///
+/// [`GracePeriod::synchronize`] returns only after every guard that existed when it was called is gone, and whatever
+/// those readers did happens before its return. A guard that it did not wait for was made by a reader who sees
+/// everything that happened before the call: what was taken out of sight before cannot be found by that reader. (On
+/// most processors this needs a full barrier on each side, or an equivalent.) It does not unwind: it waits, or it never
+/// returns.
+pub unsafe trait GracePeriod: Reclaim {
+    /// Waits until every guard that exists now is gone. Deadlocks if the caller holds one.
+    fn synchronize();
+}
+
+/// Something that was taken out of readers' sight, and that readers of domain `R` may still hold.
+///
+/// Waiting for them is the only way to get at it while the model is shared, so that nothing is freed too early:
+///
+/// ```
+/// use sparsemem_core::{GracePeriod, Unpublished};
+///
+/// fn free<R: GracePeriod>(memmap: Unpublished<R, Box<[u64]>>) {
+///     drop(memmap.after_grace());
+/// }
+/// ```
+///
+/// A domain without grace periods cannot:
+///
+/// ```compile_fail
+/// use sparsemem_core::{NeverReclaim, Unpublished};
+///
+/// fn free(memmap: Unpublished<NeverReclaim, Box<[u64]>>) {
+///     drop(memmap.after_grace());
+/// }
+/// ```
+#[must_use = "what was taken out of sight has to be given back"]
+pub struct Unpublished<R, T> {
+    value: T,
+    domain: PhantomData<fn() -> R>,
+}
+
+impl<R, T> Unpublished<R, T> {
+    /// Wraps what nobody can find any more.
+    #[inline]
+    pub const fn new(value: T) -> Self {
+        Self { value, domain: PhantomData }
+    }
+
+    /// Waits for the readers of now, and gives what none of them can hold any more.
+    #[inline]
+    pub fn after_grace(self) -> T
+    where
+        R: GracePeriod,
+    {
+        R::synchronize();
+        self.value
+    }
+}
+
+/// The domain of kernels that never remove memory: readers cost nothing, and nothing is ever freed under them.
+///
+/// It does not implement [`GracePeriod`], and so there is no way to remove memory with it. It will do for readers:
+///
+/// ```
+/// fn needs_readers<R: sparsemem_core::Reclaim>() {}
+/// needs_readers::<sparsemem_core::NeverReclaim>();
+/// ```
+///
+/// Waiting for its readers is not:
+///
+/// ```compile_fail
+/// fn needs_grace_period<R: sparsemem_core::GracePeriod>() {}
+/// needs_grace_period::<sparsemem_core::NeverReclaim>();
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct NeverReclaim;
+
+// SAFETY: there is no `GracePeriod` for this domain, so no synchronize exists that could return too early.
+unsafe impl Reclaim for NeverReclaim {
+    type Guard = ();
+
+    #[inline]
+    fn enter() -> Self::Guard {}
+}
 
 /// Looks frames up and lends their descriptors.
 ///

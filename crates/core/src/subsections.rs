@@ -8,7 +8,7 @@
 
 use core::fmt;
 
-use crate::{Geometry, PfnRange, SectionShape, SubsectionIdx};
+use crate::{Geometry, Pfn, PfnRange, SectionNr, SectionShape, SubsectionIdx};
 
 /// Words that hold the largest section's subsections.
 const WORDS: usize = 8;
@@ -60,7 +60,7 @@ impl SubsectionBits {
         if range.is_empty() {
             return Err(SpanError::Empty { range });
         }
-        let last = crate::Pfn::new(range.end().get() - 1);
+        let last = Pfn::new(range.end().get() - 1);
         if range.start().section::<G>() != last.section::<G>() {
             return Err(SpanError::CrossesSection { range });
         }
@@ -98,7 +98,8 @@ impl SubsectionBits {
     /// Whether the set has no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::EMPTY
+        // Not by comparison with `EMPTY`, which is a call of `memcmp`.
+        self.words.iter().fold(0, |all, word| all | word) == 0
     }
 
     /// How many members the set has.
@@ -113,6 +114,17 @@ impl SubsectionBits {
         let first = self.find(from, Self::MEMBERS)?;
         let end = self.find(first, Self::HOLES).unwrap_or(SubsectionIdx::new(Self::BITS));
         Some((first, end))
+    }
+
+    /// The first run of `part`, which lies in section `nr`, whose subsections are members.
+    #[must_use]
+    pub fn first_run_in<G: Geometry>(&self, nr: SectionNr, part: PfnRange) -> Option<PfnRange> {
+        let (first, end) = self.next_run(part.start().subsection::<G>())?;
+        let base = nr.first_pfn::<G>()?.get();
+        let frame =
+            |index: SubsectionIdx| Pfn::new(base + (u64::from(index.get()) << G::PFN_SUBSECTION_SHIFT));
+        let run = PfnRange::new(frame(first), frame(end)).ok()?.intersection(part);
+        (!run.is_empty()).then_some(run)
     }
 
     /// Bits of the largest set.

@@ -5,6 +5,7 @@
 //! 1. Blocks are sorted by number, and each number is there once.
 //! 2. A block is on its way ([`BlockState::GoingOnline`], [`BlockState::GoingOffline`]) only while a [`Going`] lives.
 
+use core::cell::Cell;
 use core::iter::once;
 
 use sparsemem_core::{NodeId, PageCount, Pfn, PfnRange};
@@ -230,7 +231,7 @@ impl<'a> Blocks<'a> {
         for block in blocks.iter_mut().flatten() {
             block.apply(direction.begin())?;
         }
-        Ok(Going { blocks, direction, next: direction.cancel() })
+        Ok(Going { blocks, direction, next: Cell::new(direction.cancel()) })
     }
 
     /// The node of blocks that may all go that way.
@@ -311,7 +312,7 @@ pub(crate) struct Going<'s> {
     blocks: &'s mut [Option<MemoryBlock>],
     direction: Direction,
     /// What happens when this is dropped.
-    next: Transition,
+    next: Cell<Transition>,
 }
 
 impl Going<'_> {
@@ -336,18 +337,19 @@ impl Going<'_> {
             .filter(|run| !run.is_empty())
     }
 
-    /// They have arrived.
-    pub(crate) fn finish(mut self) {
-        self.next = self.direction.finish();
+    /// They have arrived: dropping it leaves them where they were sent.
+    pub(crate) fn arrived(&self) {
+        self.next.set(self.direction.finish());
     }
 }
 
 impl Drop for Going<'_> {
     fn drop(&mut self) {
+        let next = self.next.get();
         for block in self.blocks.iter_mut().flatten() {
             // `begin` put each of them on this way, and nobody else had access since.
-            debug_assert!(block.state == self.next.from(), "block {} left its way", block.nr);
-            block.state = self.next.to();
+            debug_assert!(block.state == next.from(), "block {} left its way", block.nr);
+            block.state = next.to();
         }
     }
 }

@@ -4,13 +4,14 @@
 //!
 //! 1. Members are in order: higher priority first, then whoever registered earlier.
 //! 2. Exactly those who agreed to a change hear its end: `done` if it happened, `cancelled` if it did not. The one who
-//!    refuses hears nothing more, and whoever comes after it never heard anything.
+//!    refuses, or unwinds, hears nothing more, and whoever comes after it never heard anything.
 
 use core::fmt;
 
 use sparsemem_core::{NodeId, PfnRange};
 
 use crate::slots::Slots;
+use crate::unwind::for_every;
 use crate::{Direction, Full, Reason};
 
 /// What a change means for its node.
@@ -41,8 +42,25 @@ pub struct MemoryChange {
 ///
 /// One direction at a time, the three methods are Linux' `MEM_GOING_ONLINE`, `MEM_ONLINE` and `MEM_CANCEL_ONLINE`, or
 /// `MEM_GOING_OFFLINE`, `MEM_OFFLINE` and `MEM_CANCEL_OFFLINE`. Only the first can be refused, so only it has a result:
-/// Linux ignores what the others return (H-55).
-pub trait Notifier {
+/// Linux ignores what the others return (H-55). A method that unwinds has done what it is called for: from `going` it is a
+/// refusal, and after the others every member still hears what it has to hear.
+///
+/// Notifiers are shared between processors, so that [`Hotplug`](crate::Hotplug) can be: one that is not `Sync` is not a
+/// notifier.
+///
+/// ```compile_fail
+/// use sparsemem_hotplug::{MemoryChange, Notifier, Reason};
+///
+/// struct Counts(core::cell::Cell<u32>);
+///
+/// impl Notifier for Counts {
+///     fn name(&self) -> &'static str { "counts" }
+///     fn going(&self, _: &MemoryChange) -> Result<(), Reason> { Ok(()) }
+///     fn done(&self, _: &MemoryChange) { self.0.set(self.0.get() + 1) }
+///     fn cancelled(&self, _: &MemoryChange) {}
+/// }
+/// ```
+pub trait Notifier: Sync {
     /// The name that errors carry.
     fn name(&self) -> &'static str;
 
@@ -205,20 +223,19 @@ impl Announced<'_, '_> {
         }
     }
 
-    /// The change has happened.
-    pub(crate) fn done(mut self) {
+    /// The change has happened: dropping it tells those who agreed so.
+    pub(crate) fn happened(mut self) -> Self {
         self.outcome = Outcome::Done;
+        self
     }
 }
 
 impl Drop for Announced<'_, '_> {
     fn drop(&mut self) {
-        for member in self.chain.iter().take(self.agreed) {
-            match self.outcome {
-                Outcome::Done => member.notifier.done(&self.change),
-                Outcome::Cancelled | Outcome::Refused(_) => member.notifier.cancelled(&self.change),
-            }
-        }
+        for_every(self.chain.iter().take(self.agreed), |member| match self.outcome {
+            Outcome::Done => member.notifier.done(&self.change),
+            Outcome::Cancelled | Outcome::Refused(_) => member.notifier.cancelled(&self.change),
+        });
     }
 }
 

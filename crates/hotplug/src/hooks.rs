@@ -8,6 +8,7 @@
 use sparsemem_core::PfnRange;
 
 use crate::FramesRefused;
+use crate::unwind::for_every;
 
 /// The page allocator, as hotplug sees it.
 ///
@@ -25,6 +26,9 @@ use crate::FramesRefused;
 /// were. Frames that hold the memmap of their own block ([`Ram::hosting`](crate::Ram::hosting)) are in no call: a range
 /// with several such blocks comes in as many calls as there are runs between. Source: Linux `online_pages` and
 /// `offline_pages`, which do the same steps (H-41, H-51, H-52).
+///
+/// A call that may refuse and unwinds instead has done nothing; one that cannot refuse and unwinds has done its work. Either
+/// way the operation goes on as after a refusal or a return, and then unwinding goes on.
 ///
 /// # Frames that the allocator never had
 ///
@@ -104,20 +108,41 @@ impl<H: AllocatorHooks + ?Sized> AllocatorHooks for &mut H {
     }
 }
 
-/// Does something to each of some runs, or, if one of them refuses, undoes it for those before.
+/// Does something to each of some runs, or, if one of them refuses or unwinds, undoes it for those before.
 pub(crate) fn each<H>(
     hooks: &mut H,
     runs: impl Iterator<Item = PfnRange> + Clone,
     act: impl Fn(&mut H, PfnRange) -> Result<(), FramesRefused>,
     undo: impl Fn(&mut H, PfnRange),
 ) -> Result<(), FramesRefused> {
-    for (nr, run) in runs.clone().enumerate() {
-        if let Err(refused) = act(hooks, run) {
-            runs.take(nr).for_each(|run| undo(hooks, run));
-            return Err(refused);
-        }
+    let mut acted = Acted { hooks, runs: runs.clone(), done: 0, undo };
+    for run in runs {
+        act(acted.hooks, run)?;
+        acted.done += 1;
     }
+    acted.done = 0;
     Ok(())
+}
+
+/// Undoes what was done to the first `done` runs when it is dropped, also by unwinding.
+struct Acted<'h, H, R: Iterator<Item = PfnRange> + Clone, U: Fn(&mut H, PfnRange)> {
+    hooks: &'h mut H,
+    runs: R,
+    done: usize,
+    undo: U,
+}
+
+impl<H, R: Iterator<Item = PfnRange> + Clone, U: Fn(&mut H, PfnRange)> Drop for Acted<'_, H, R, U> {
+    fn drop(&mut self) {
+        let (mut runs, mut left) = (self.runs.clone(), self.done);
+        // Not `Iterator::take`: it counts a run before it asks for it, and who is asked may unwind and be asked again.
+        let done = core::iter::from_fn(|| {
+            let run = if left > 0 { runs.next() } else { None };
+            left -= usize::from(run.is_some());
+            run
+        });
+        for_every(done, |run| (self.undo)(self.hooks, run));
+    }
 }
 
 /// Runs of frames that were given and are isolated. Taken back when dropped.
@@ -137,7 +162,7 @@ impl<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> Given<'h, H, R
     /// Makes the frames usable.
     pub(crate) fn release(mut self) {
         if let Some(hooks) = self.hooks.take() {
-            self.runs.clone().for_each(|run| hooks.release(run));
+            for_every(self.runs.clone(), |run| hooks.release(run));
         }
     }
 }
@@ -145,7 +170,7 @@ impl<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> Given<'h, H, R
 impl<H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> Drop for Given<'_, H, R> {
     fn drop(&mut self) {
         if let Some(hooks) = self.hooks.take() {
-            self.runs.clone().for_each(|run| hooks.take(run));
+            for_every(self.runs.clone(), |run| hooks.take(run));
         }
     }
 }
@@ -173,7 +198,7 @@ impl<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> Isolated<'h, H
     /// Takes the frames, which were evacuated, away from the allocator.
     pub(crate) fn take(mut self) {
         if let Some(hooks) = self.hooks.take() {
-            self.runs.clone().for_each(|run| hooks.take(run));
+            for_every(self.runs.clone(), |run| hooks.take(run));
         }
     }
 }
@@ -181,7 +206,7 @@ impl<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> Isolated<'h, H
 impl<H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> Drop for Isolated<'_, H, R> {
     fn drop(&mut self) {
         if let Some(hooks) = self.hooks.take() {
-            self.runs.clone().for_each(|run| hooks.release(run));
+            for_every(self.runs.clone(), |run| hooks.release(run));
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::plan::bytes_of;
 use crate::{
     BlockError, BlockNr, BlockSpan, Blocks, Chain, ChainError, Direction, Kind, Limits, MemoryBlock,
     MemoryChange, NodeChange, Notifier, Plan, PlanError, Ram, Registration, Resource, ResourceError,
-    ResourceKind, Resources, Unfinished,
+    ResourceKind, Resources,
 };
 
 /// The memory that the tables live in. What the slots held is forgotten.
@@ -33,9 +33,6 @@ pub struct Storage<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdoptError {
-    /// An earlier operation has to be finished first.
-    #[error(transparent)]
-    Unfinished(#[from] Unfinished),
     /// No model of this geometry has all of the range.
     #[error("cannot register {range}: {beyond} is beyond the last possible frame; register what lies below")]
     BeyondMaximum {
@@ -67,15 +64,27 @@ pub enum AdoptError {
 
 /// A memory model with memory blocks, notifiers and resources.
 ///
-/// Readers use the model as before. Whoever changes it does so through here, one at a time: `&mut self` is the lock
-/// that Linux calls `mem_hotplug_lock`, as far as this type can see.
+/// Readers use the model as before. Whoever changes it does so through here, one at a time: every operation holds the
+/// model's [`Writer`](sparsemem_core::Writer) from its beginning to its end, so that nothing comes between its steps or
+/// stops an undoing. The price is that a long operation keeps others out, as Linux' `mem_hotplug_lock` does.
+///
+/// It can be kept in a lock that processors share:
+///
+/// ```
+/// use sparsemem_core::MemoryModel;
+/// use sparsemem_hotplug::Hotplug;
+///
+/// fn needs_send<T: Send>() {}
+/// fn in_a_static_lock<M: MemoryModel + 'static>() {
+///     needs_send::<Hotplug<'static, M>>();
+/// }
+/// ```
 pub struct Hotplug<'a, M: MemoryModel> {
     pub(crate) model: &'a M,
     pub(crate) limits: Limits<M::Geometry>,
     pub(crate) blocks: Blocks<'a>,
     pub(crate) chain: Chain<'a>,
     pub(crate) resources: Resources<'a>,
-    pub(crate) unfinished: Option<Unfinished>,
 }
 
 impl<'a, M: MemoryModel> Hotplug<'a, M> {
@@ -89,7 +98,6 @@ impl<'a, M: MemoryModel> Hotplug<'a, M> {
             blocks: Blocks::new(blocks),
             chain: Chain::new(notifiers),
             resources: Resources::new(resources),
-            unfinished: None,
         }
     }
 
@@ -104,7 +112,6 @@ impl<'a, M: MemoryModel> Hotplug<'a, M> {
     ///
     /// [`AdoptError`]; nothing has changed then.
     pub fn adopt_boot(&mut self, range: PhysRange, node: NodeId) -> Result<(), AdoptError> {
-        self.check_finished()?;
         let resource = self.resources.vacancy(Ram::default().resource(range))?;
         let frames = range.whole_frames::<M::Geometry>();
         check_booted(self.model, range, frames)?;
@@ -162,7 +169,8 @@ impl<'a, M: MemoryModel> Hotplug<'a, M> {
     }
 
     /// The resources, to register what firmware says of places: persistent memory, windows, reservations. RAM and
-    /// devices come and go through the operations here; what is changed behind their back they refuse to remove.
+    /// devices come and go through the operations here; `remove_memory` and `remove_device` refuse to remove an entry
+    /// that was changed here.
     pub const fn resources_mut(&mut self) -> &mut Resources<'a> {
         &mut self.resources
     }
@@ -210,7 +218,6 @@ impl<M: MemoryModel> fmt::Debug for Hotplug<'_, M> {
             .field("blocks", &self.blocks)
             .field("notifiers", &self.chain)
             .field("resources", &self.resources)
-            .field("unfinished", &self.unfinished)
             .finish()
     }
 }

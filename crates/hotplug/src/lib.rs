@@ -1,8 +1,8 @@
-//! Memory comes and goes while the machine runs: added and removed, switched online and offline, RAM and devices.
+//! Adds and removes memory while the machine runs, and switches it online and offline: RAM and devices.
 //!
 //! [`Hotplug`] ties a memory model to what else knows of physical memory: [memory blocks](Blocks) with their states,
 //! the [chain of notifiers](Chain), the [resources](Resources), and the page allocator ([`AllocatorHooks`]). Below it,
-//! [`Plan`] checks a request and splits it at section borders, and [`add`](fn@add) and [`remove`](fn@remove) bring it to a model alone.
+//! [`Plan`] checks a request and splits it at section borders, and [`add`](fn@add) adds it to a model alone.
 //! Everything works on every model, in steps of a subsection (2 MiB); nothing here allocates: tables lie in slots that
 //! the caller supplies.
 //!
@@ -39,9 +39,10 @@
 //!
 //! 1. **All or nothing.** Whatever fails leaves words, bits, usages, memmaps, tables, resources, blocks and allocator as
 //!    they were, and who was told of a change is told that it does not happen. An operation first prepares what can
-//!    fail and then commits what cannot; the types of the middle put everything back when they are dropped.
-//! 2. **One at a time.** A `Hotplug` is the only one that changes its model. If somebody else does, an operation may
-//!    find the model busy halfway; it then says in a typed error what is left, and [`Hotplug::finish`] finishes it.
+//!    fail and then commits what cannot; the types of the middle put everything back when they are dropped, also when a
+//!    notifier or the allocator unwinds.
+//! 2. **One at a time.** An operation holds the model's writer from beginning to end. If somebody else has it, the operation
+//!    says so before it does anything; later, nothing can come between its steps.
 //! 3. Adding and then removing is the identity. One mark outlives it: [a shared section](Plan::shared_borders) stays
 //!    tainted until its last part goes, as in Linux (H-62).
 #![no_std]
@@ -49,10 +50,6 @@
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
-)]
-#![expect(
-    clippy::result_large_err,
-    reason = "errors carry what they name; there is no heap to put them on, and all of this is slow anyway"
 )]
 
 #[cfg(test)]
@@ -66,12 +63,10 @@ mod chain;
 mod device;
 mod hooks;
 mod hotplug;
-mod mark;
 mod nodes;
 mod plan;
 mod ram;
 mod reason;
-mod removal;
 mod remove;
 mod reserved;
 mod resource;
@@ -79,9 +74,9 @@ mod resources;
 mod runs;
 mod slots;
 mod switch;
-mod unfinished;
+mod unwind;
 
-pub use add::{AddError, add};
+pub use add::add;
 pub use block::{BlockNr, BlockSpan, BlockState, IllegalTransition, MemoryBlock, Transition};
 pub use block_size::{BlockSize, BlockSizeError, BlockSizeHints, Platform};
 pub use blocks::{BlockError, Blocks, Direction};
@@ -89,15 +84,12 @@ pub use chain::{Chain, ChainError, MemoryChange, NodeChange, Notifier, NotifierR
 pub use device::AddDeviceError;
 pub use hooks::AllocatorHooks;
 pub use hotplug::{AdoptError, Hotplug, Storage};
-pub use mark::SwitchError;
 pub use plan::{Granule, Kind, Limits, Part, Plan, PlanError, frames_of_bytes};
 pub use ram::{AddMemoryError, BadName, Ram};
 pub use reason::{FramesRefused, Reason};
-pub use removal::RemovalError;
-pub use remove::{RemoveError, Removed, remove};
+pub use remove::RemoveError;
 pub use reserved::{Reserved, WithReserved};
 pub use resource::{Merge, Resource, ResourceError, ResourceKind};
 pub use resources::Resources;
 pub use slots::Full;
 pub use switch::{OfflineError, OnlineError};
-pub use unfinished::{FinishError, Unfinished};

@@ -1,11 +1,10 @@
-//! RAM comes, in whole memory blocks. It is offline at first.
+//! RAM is added, in whole memory blocks. It is offline at first.
 
-use sparsemem_core::{InstallModel, MemoryModel, NodeId, PageCount, PfnRange, PhysRange, RetireModel};
-
-use crate::{
-    AddError, BlockError, Hotplug, Kind, Merge, Plan, PlanError, Resource, ResourceError, ResourceKind,
-    Unfinished, add,
+use sparsemem_core::{
+    InstallError, InstallModel, MemoryModel, NodeId, PageCount, PfnRange, PhysRange, RetireModel,
 };
+
+use crate::{BlockError, Hotplug, Kind, Merge, Plan, PlanError, Resource, ResourceError, ResourceKind, add};
 
 /// The name of RAM that nobody gave another.
 const NAME: &str = "System RAM";
@@ -81,14 +80,17 @@ impl Ram {
     }
 }
 
-/// Why RAM was not added. Everything is as it was, except as [`AddMemoryError::Add`] says.
+/// Why RAM was not added. Everything is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddMemoryError {
-    /// An earlier operation has to be finished first.
-    #[error(transparent)]
-    Unfinished(#[from] Unfinished),
-    /// The range is none that RAM can have.
+    /// Somebody else writes to the model.
+    #[error("cannot add {frames}: another operation of this model is running; try again when it has ended")]
+    Busy {
+        /// The range that was given.
+        frames: PfnRange,
+    },
+    /// The range is not valid for RAM.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// The addresses are somebody's already.
@@ -116,8 +118,13 @@ pub enum AddMemoryError {
         memmap: PageCount,
     },
     /// The model would not take the memory.
-    #[error(transparent)]
-    Add(#[from] AddError),
+    #[error("cannot add {frames}: {why}")]
+    Install {
+        /// The range that was given.
+        frames: PfnRange,
+        /// Which part of it, and why.
+        why: InstallError,
+    },
 }
 
 /// Refuses RAM that cannot host its own memmap, if it is to.
@@ -140,7 +147,7 @@ impl<M: MemoryModel> Hotplug<'_, M> {
     ///
     /// # Errors
     ///
-    /// [`AddMemoryError`]. If the model was busy while a failure was undone, [`Hotplug::finish`] goes on.
+    /// [`AddMemoryError`]; everything is as it was.
     pub fn add_memory<E>(
         &mut self,
         env: &mut E,
@@ -151,12 +158,12 @@ impl<M: MemoryModel> Hotplug<'_, M> {
     where
         M: InstallModel<E> + RetireModel<E>,
     {
-        self.check_finished()?;
+        let mut writer = self.model.write().ok_or(AddMemoryError::Busy { frames })?;
         let plan = Plan::new(frames, node, Kind::Ram, &self.limits)?;
         check_hosting(ram, frames, self.limits.block.frames())?;
         let resource = self.resources.vacancy(ram.resource(plan.bytes()))?;
         let blocks = self.blocks.vacancy(plan.blocks(self.limits.block), node)?.hosting(ram.memmap);
-        add(self.model, env, &plan).inspect_err(|error| self.unfinished = Unfinished::of_addition(error))?;
+        add(&mut writer, env, &plan).map_err(|why| AddMemoryError::Install { frames, why })?;
         blocks.commit();
         resource.commit();
         self.resources.merge(plan.bytes());

@@ -1,146 +1,117 @@
-//! Memory goes from a model: every part of a range, or none.
+//! RAM and devices are removed, with everything that knows of them.
 //!
 //! # Invariants
 //!
-//! 1. Nothing is retired before every part was found to be present and offline.
-//! 2. After that, retiring fails only if somebody else works on the same model at that moment. Then the error says
-//!    from where on to go on; what is gone cannot come back, for a section of boot is made at boot only.
+//! 1. Whatever can refuse is asked before the first section changes; forgetting blocks and resources cannot fail after
+//!    that.
 
-use core::fmt;
+use sparsemem_core::{MemoryModel, NodeId, PfnRange, RetireError, RetireModel, Retired, Writer};
 
-use sparsemem_core::{
-    ForeignBlock, FramesError, MemoryModel, PfnRange, RetireError, RetireModel, Retired, SectionNr,
-};
+use crate::hotplug::bytes_or_empty;
+use crate::{BlockError, BlockSpan, Hotplug, Kind, Plan, PlanError, Resource, ResourceError, ResourceKind};
 
-use crate::plan::parts_of;
-use crate::{Part, Plan};
-
-/// Why memory was not removed.
+/// Why memory was not removed. Everything is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoveError {
-    /// A section would not let its part go. Everything is as it was.
-    #[error("cannot remove {frames}, stopped at section {section}: {why}")]
-    Refused {
-        /// All frames that were to be removed.
-        frames: PfnRange,
-        /// The section that failed.
-        section: SectionNr,
-        /// Its reason.
-        why: RetireError,
-    },
-    /// Another operation of the model came between.
+    /// Somebody else writes to the model.
     #[error(
-        "removed {frames} only up to section {section}: {why}; remove {rest} when no other operation of this model \
-         runs{}",
-        Loss(removed.refused)
+        "cannot remove {frames}: another operation of this model is running; try again when it has ended"
     )]
-    Interrupted {
-        /// All frames that were to be removed.
+    Busy {
+        /// The range that was given.
         frames: PfnRange,
-        /// The section that failed.
-        section: SectionNr,
-        /// Its reason.
+    },
+    /// The range is not valid for such memory.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A memory block is not there, or not offline.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The addresses are not registered as what should go.
+    #[error(transparent)]
+    Resource(#[from] ResourceError),
+    /// The range is a part of a device, or reaches beyond one: devices go as they came.
+    #[error("{frames} is not the whole of a device; \"{}\" has {}", device.name, device.range)]
+    NotTheDevice {
+        /// The range that was given.
+        frames: PfnRange,
+        /// The lowest device that has a part of it.
+        device: Resource,
+    },
+    /// The model would not let the memory go.
+    #[error("cannot remove {frames}: {why}")]
+    Retire {
+        /// The range that was given.
+        frames: PfnRange,
+        /// The model's reason.
         why: RetireError,
-        /// The frames that are still there.
-        rest: PfnRange,
-        /// What became of the others.
-        removed: Removed,
     },
 }
 
-/// What became of the metadata of removed memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use = "refused blocks are lost memory that somebody should hear of"]
-pub struct Removed {
-    /// Sections that lost a part, or all of them.
-    pub sections: u64,
-    /// How many metadata blocks the environment refused; they are lost.
-    pub refused: u64,
-    /// The first of them.
-    pub first_refused: Option<ForeignBlock>,
-}
-
-impl Removed {
-    /// Adds a section.
-    fn count(&mut self, retired: Retired) {
-        self.sections += 1;
-        self.refused += retired.refused;
-        self.first_refused = self.first_refused.or(retired.first_refused);
+impl<M: MemoryModel> Hotplug<'_, M> {
+    /// Removes RAM whose blocks are all offline. It need not have come in one piece.
+    ///
+    /// Source: Linux `try_remove_memory` (H-20). Differs from Linux: absent memory is an error, and RAM that came in
+    /// several pieces can go as one.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoveError`], naming what is in the way; everything is as it was.
+    pub fn remove_memory<E>(&mut self, env: &mut E, frames: PfnRange) -> Result<Retired, RemoveError>
+    where
+        M: RetireModel<E>,
+    {
+        let mut writer = self.model.write().ok_or(RemoveError::Busy { frames })?;
+        self.ram(frames)?;
+        self.remove_range(&mut writer, env, frames, ResourceKind::SystemRam)
     }
-}
 
-/// What an error says of metadata blocks that the environment refused: nothing, if there are none.
-pub(crate) struct Loss(pub(crate) u64);
+    /// Removes a device's memory, all that one [`add_device`](Hotplug::add_device) added. Others in the same section
+    /// stay, and so does the section's mark until its last part goes.
+    ///
+    /// Source: Linux `memunmap_pages` (H-66).
+    ///
+    /// # Errors
+    ///
+    /// [`RemoveError`], naming what is in the way; everything is as it was.
+    pub fn remove_device<E>(&mut self, env: &mut E, frames: PfnRange) -> Result<Retired, RemoveError>
+    where
+        M: RetireModel<E>,
+    {
+        let mut writer = self.model.write().ok_or(RemoveError::Busy { frames })?;
+        let plan = Plan::new(frames, NodeId::default(), Kind::Device, &self.limits)?;
+        let touched = |it: &&Resource| it.kind == ResourceKind::Device && it.range.overlaps(plan.bytes());
+        if let Some(device) = self.resources.iter().find(touched).filter(|it| it.range != plan.bytes()) {
+            return Err(RemoveError::NotTheDevice { frames, device: *device });
+        }
+        self.remove_range(&mut writer, env, frames, ResourceKind::Device)
+    }
 
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => Ok(()),
-            lost => {
-                write!(f, "; {lost} metadata blocks were not taken back and are lost: check the provider")
-            }
+    /// Retires `frames`, and forgets them.
+    fn remove_range<E>(
+        &mut self,
+        writer: &mut Writer<'_, M>,
+        env: &mut E,
+        frames: PfnRange,
+        kind: ResourceKind,
+    ) -> Result<Retired, RemoveError>
+    where
+        M: RetireModel<E>,
+    {
+        let blocks = self.blocks.removal(self.blocks_of(frames, kind))?;
+        let resource = self.resources.releasing(bytes_or_empty::<M::Geometry>(frames), kind)?;
+        let retired = writer.retire(env, frames).map_err(|why| RemoveError::Retire { frames, why })?;
+        blocks.commit();
+        resource.commit();
+        Ok(retired)
+    }
+
+    /// The blocks that go with a range: none for a device.
+    fn blocks_of(&self, frames: PfnRange, kind: ResourceKind) -> BlockSpan {
+        match self.ram(frames) {
+            Ok((_, blocks)) if kind == ResourceKind::SystemRam => blocks,
+            _ => BlockSpan::default(),
         }
     }
-}
-
-/// Removes every part of a plan from a model, and waits for readers.
-///
-/// Source: Linux `__remove_pages`. Differs from Linux: what is absent or online is an error and stops everything before
-/// the first change (T-29); there it is a warning, after some sections have gone (H-04).
-///
-/// # Errors
-///
-/// [`RemoveError`], naming range, section and cause.
-pub fn remove<M, E>(model: &M, env: &mut E, plan: &Plan<M::Geometry>) -> Result<Removed, RemoveError>
-where
-    M: RetireModel<E>,
-{
-    remove_frames(model, env, plan.frames())
-}
-
-/// Removes whole subsections, which a plan has checked.
-pub(crate) fn remove_frames<M, E>(model: &M, env: &mut E, frames: PfnRange) -> Result<Removed, RemoveError>
-where
-    M: RetireModel<E>,
-{
-    for part in parts_of::<M::Geometry>(frames) {
-        check_removable(model, part).map_err(|why| RemoveError::Refused {
-            frames,
-            section: part.section,
-            why,
-        })?;
-    }
-    let mut removed = Removed::default();
-    for part in parts_of::<M::Geometry>(frames) {
-        match model.retire(env, part.frames) {
-            Ok(retired) => removed.count(retired),
-            Err(why) => return Err(stopped(frames, part, why, removed)),
-        }
-    }
-    Ok(removed)
-}
-
-/// The error for a removal that stopped at `part`.
-fn stopped(frames: PfnRange, part: Part, why: RetireError, removed: Removed) -> RemoveError {
-    let (section, rest) = (part.section, frames.split_at(part.frames.start()).1);
-    if rest == frames {
-        return RemoveError::Refused { frames, section, why };
-    }
-    RemoveError::Interrupted { frames, section, why, rest, removed }
-}
-
-/// Refuses a part that is not all there, or not all offline.
-fn check_removable<M: MemoryModel>(model: &M, part: Part) -> Result<(), RetireError> {
-    let frames = part.frames;
-    let (section, bits) = FramesError::check::<M::Geometry>(frames)?;
-    let state = model.section(section);
-    let (absent, online) = (bits.difference(state.subsections), bits.intersection(state.online));
-    if !absent.is_empty() {
-        return Err(RetireError::Absent { frames, section, absent });
-    }
-    if !online.is_empty() {
-        return Err(RetireError::Online { frames, section, online });
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ use sparsemem_core::PfnRange;
 
 use crate::hooks::each;
 use crate::runs::{Without, clipped};
+use crate::unwind::for_every;
 use crate::{AllocatorHooks, FramesRefused, Reason};
 
 /// Who knows of frames in RAM that are not the page allocator's: metadata of boot, firmware.
@@ -19,6 +20,8 @@ use crate::{AllocatorHooks, FramesRefused, Reason};
 /// in online memory gives its frames to the allocator, as boot does.
 ///
 /// For metadata of boot, `Registry` of `sparsemem-bootmem-registration` has both answers.
+///
+/// A question that unwinds counts as a refusal of the call of [`AllocatorHooks`] that asked it.
 pub trait Reserved {
     /// Reserved frames among these that cannot leave, because something in them is needed when their memory is gone:
     /// the memmap of a section that stays, say.
@@ -99,7 +102,7 @@ impl<H: AllocatorHooks, R: Reserved> AllocatorHooks for WithReserved<H, R> {
 
     fn release(&mut self, frames: PfnRange) {
         let (hooks, runs) = self.parts(frames);
-        runs.for_each(|run| hooks.release(run));
+        for_every(runs, |run| hooks.release(run));
     }
 
     fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
@@ -117,7 +120,7 @@ impl<H: AllocatorHooks, R: Reserved> AllocatorHooks for WithReserved<H, R> {
 
     fn take(&mut self, frames: PfnRange) {
         let (hooks, runs) = self.parts(frames);
-        runs.for_each(|run| hooks.take(run));
+        for_every(runs, |run| hooks.take(run));
     }
 }
 

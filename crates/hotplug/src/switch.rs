@@ -1,28 +1,33 @@
-//! RAM goes online and offline, in whole memory blocks.
+//! RAM is switched online and offline, in whole memory blocks.
 //!
 //! # Invariants
 //!
 //! 1. Frames are marked online only while the allocator knows them; it hands them out only while they are marked.
-//! 2. On the way, each step holds a value that puts things back when it is dropped: blocks, isolation, notifiers.
+//! 2. Until the frames are marked, each step holds a value that puts things back when it is dropped, also by unwinding:
+//!    blocks, isolation, notifiers. Marking the frames is the point of no return: from there on, blocks have arrived, and
+//!    allocator and notifiers hear so, whoever of them unwinds.
 
-use sparsemem_core::{MarkModel, MemoryModel, PfnRange, PhysRange, initialise, reset};
+use sparsemem_core::{Mark, MarkError, MarkModel, MemoryModel, PfnRange, PhysRange, initialise, reset};
 
 use crate::hooks::{Given, Isolated};
-use crate::mark::{check_switch, switch};
 use crate::runs::Without;
 use crate::{
     AllocatorHooks, BlockError, Direction, FramesRefused, Hotplug, NotifierRefused, PlanError, ResourceKind,
-    SwitchError, Unfinished,
 };
 
-/// Why RAM did not come online. Everything is as it was, except as [`OnlineError::Switch`] says.
+/// Why RAM did not come online. Everything is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OnlineError {
-    /// An earlier operation has to be finished first.
-    #[error(transparent)]
-    Unfinished(#[from] Unfinished),
-    /// The range is none that memory blocks can have.
+    /// Somebody else writes to the model.
+    #[error(
+        "cannot bring {frames} online: another operation of this model is running; try again when it has ended"
+    )]
+    Busy {
+        /// The frames.
+        frames: PfnRange,
+    },
+    /// The range is not valid for memory blocks.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A memory block is absent, not offline, or of another node.
@@ -45,18 +50,28 @@ pub enum OnlineError {
         why: FramesRefused,
     },
     /// The model would not mark the frames.
-    #[error(transparent)]
-    Switch(#[from] SwitchError),
+    #[error("cannot mark {frames}: {why}")]
+    Mark {
+        /// The frames.
+        frames: PfnRange,
+        /// The model's reason.
+        why: MarkError,
+    },
 }
 
-/// Why RAM did not go offline. Everything is as it was, except as [`OfflineError::Switch`] says.
+/// Why RAM did not go offline. Everything is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OfflineError {
-    /// An earlier operation has to be finished first.
-    #[error(transparent)]
-    Unfinished(#[from] Unfinished),
-    /// The range is none that memory blocks can have.
+    /// Somebody else writes to the model.
+    #[error(
+        "cannot take {frames} offline: another operation of this model is running; try again when it has ended"
+    )]
+    Busy {
+        /// The frames.
+        frames: PfnRange,
+    },
+    /// The range is not valid for memory blocks.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A memory block is absent, not online, or of several nodes.
@@ -87,8 +102,13 @@ pub enum OfflineError {
         why: NotifierRefused,
     },
     /// The model would not mark the frames.
-    #[error(transparent)]
-    Switch(#[from] SwitchError),
+    #[error("cannot mark {frames}: {why}")]
+    Mark {
+        /// The frames.
+        frames: PfnRange,
+        /// The model's reason.
+        why: MarkError,
+    },
 }
 
 impl<M: MarkModel> Hotplug<'_, M> {
@@ -102,15 +122,16 @@ impl<M: MarkModel> Hotplug<'_, M> {
     ///
     /// # Errors
     ///
-    /// [`OnlineError`]. If the model was busy while a failure was undone, [`Hotplug::finish`] goes on.
+    /// [`OnlineError`]; everything is as it was.
     pub fn online<H>(&mut self, hooks: &mut H, frames: PfnRange) -> Result<(), OnlineError>
     where
         H: AllocatorHooks,
     {
-        self.check_finished()?;
+        let mut writer = self.model.write().ok_or(OnlineError::Busy { frames })?;
         let (_, span) = self.ram(frames)?;
         let change = self.change(span, frames, Direction::Online)?;
-        check_switch(self.model, frames, Direction::Online)?;
+        let mark = |why| OnlineError::Mark { frames, why };
+        MarkError::check(self.model, frames, Mark::Online).map_err(mark)?;
         let going = self.blocks.begin(span, Direction::Online)?;
         let told = self.chain.announce(change);
         told.verdict().map_err(|why| OnlineError::Notifier { frames, why })?;
@@ -118,11 +139,11 @@ impl<M: MarkModel> Hotplug<'_, M> {
         let withheld = |rest| hooks.next_withheld(rest);
         renew(self.model, frames, usable.clone().flat_map(|run| Without::new(run, withheld)));
         let given = Given::new(hooks, usable).map_err(|why| OnlineError::Allocator { frames, why })?;
-        switch(self.model, frames, Direction::Online)
-            .inspect_err(|error| self.unfinished = Unfinished::of_switch(error, Direction::Online))?;
+        writer.set_online(frames).map_err(mark)?;
+        let told = told.happened();
+        going.arrived();
         given.release();
-        told.done();
-        going.finish();
+        drop(told);
         Ok(())
     }
 
@@ -135,38 +156,34 @@ impl<M: MarkModel> Hotplug<'_, M> {
     ///
     /// # Errors
     ///
-    /// [`OfflineError`]. If the model was busy while a failure was undone, [`Hotplug::finish`] goes on.
+    /// [`OfflineError`]; everything is as it was.
     pub fn offline<H>(&mut self, hooks: &mut H, frames: PfnRange) -> Result<(), OfflineError>
     where
         H: AllocatorHooks,
     {
-        self.check_finished()?;
+        let mut writer = self.model.write().ok_or(OfflineError::Busy { frames })?;
         let (bytes, span) = self.ram(frames)?;
         let change = self.change(span, frames, Direction::Offline)?;
         if let Some(hole) = self.resources.gap(bytes, ResourceKind::SystemRam) {
             return Err(OfflineError::Hole { frames, hole });
         }
-        check_switch(self.model, frames, Direction::Offline)?;
+        let mark = |why| OfflineError::Mark { frames, why };
+        MarkError::check(self.model, frames, Mark::Offline).map_err(mark)?;
         let going = self.blocks.begin(span, Direction::Offline)?;
         let allocator = |why| OfflineError::Allocator { frames, why };
-        let mut isolated =
+        let isolated =
             Isolated::new(hooks, going.usable(frames, self.limits.block.frames())).map_err(allocator)?;
-        let told = self.chain.announce(change);
-        let model = self.model;
-        let unfinished = &mut self.unfinished;
-        let outcome = told
-            .verdict()
-            .map_err(|why| OfflineError::Notifier { frames, why })
-            .and_then(|()| isolated.evacuate().map_err(allocator))
-            .and_then(|()| mark_offline(model, frames, unfinished));
-        if let Err(error) = outcome {
-            // Before `told` is dropped, which tells the others: they may want to use the memory again (I-23).
-            drop(isolated);
-            return Err(error);
-        }
+        // In this order they are dropped: isolation ends before those who agreed hear of it, as they may want to use the
+        // memory again (I-23).
+        let mut under_way = (isolated, self.chain.announce(change));
+        under_way.1.verdict().map_err(|why| OfflineError::Notifier { frames, why })?;
+        under_way.0.evacuate().map_err(allocator)?;
+        writer.set_offline(frames).map_err(mark)?;
+        let (isolated, told) = under_way;
+        let told = told.happened();
+        going.arrived();
         isolated.take();
-        told.done();
-        going.finish();
+        drop(told);
         Ok(())
     }
 }
@@ -180,14 +197,4 @@ fn renew<M: MemoryModel>(model: &M, frames: PfnRange, gets: impl Iterator<Item =
         kept = kept.split_at(run.end()).1;
     }
     initialise(model, kept);
-}
-
-/// Marks frames offline, and remembers what is left if that cannot be undone.
-fn mark_offline<M: MarkModel>(
-    model: &M,
-    frames: PfnRange,
-    unfinished: &mut Option<Unfinished>,
-) -> Result<(), OfflineError> {
-    let result = switch(model, frames, Direction::Offline);
-    Ok(result.inspect_err(|error| *unfinished = Unfinished::of_switch(error, Direction::Offline))?)
 }

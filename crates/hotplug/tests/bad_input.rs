@@ -4,7 +4,9 @@ mod common;
 
 use common::{Bench, Model, NODE, Op, Scenario, Start, bytes, on_every_model, sections, subsections};
 use sparsemem_core::presets::{Tiny, X86_64};
-use sparsemem_core::{ByteLen, MemoryRange, NodeId, PageCount, Pfn, PfnRange, PhysAddr, SectionShape};
+use sparsemem_core::{
+    ByteLen, MemoryModel, MemoryRange, NodeId, PageCount, Pfn, PfnRange, PhysAddr, SectionShape,
+};
 use sparsemem_hotplug::{
     AddMemoryError, BlockSize, Hotplug, Limits, Merge, PlanError, Ram, Resource, ResourceKind, Storage,
     frames_of_bytes,
@@ -72,14 +74,14 @@ impl BadInput {
 
     /// Somebody went around the tables: the model still refuses.
     fn behind_the_back<M: Model>(bench: &mut Bench<M>) {
-        let (hidden, node) = (sections::<M::Geometry>(6, 1), NODE);
-        use sparsemem_core::{InstallModel, MarkModel, RetireModel};
-        bench.model.install(&mut bench.machine, hidden, node).unwrap();
+        let (hidden, node, model) = (sections::<M::Geometry>(6, 1), NODE, bench.model);
+        let write = || model.write().unwrap();
+        write().install(&mut bench.machine, hidden, node).unwrap();
         bench.refuses(Op::AddMemory(sections::<M::Geometry>(6, 2)), "is populated already");
         bench.refuses(Op::AddDevice(subsections::<M::Geometry>(6, 1, 1)), "is populated already");
-        let _ = bench.model.retire(&mut bench.machine, hidden).unwrap();
+        let _ = write().retire(&mut bench.machine, hidden).unwrap();
         let offline = sections::<M::Geometry>(3, 1);
-        bench.model.set_online(offline).unwrap();
+        write().set_online(offline).unwrap();
         bench.refuses(Op::Online(offline), "is so already");
         bench.refuses(Op::RemoveMemory(offline), "offline it first");
         // The second of two sections: the first must not go before it was looked at.
@@ -87,7 +89,7 @@ impl BadInput {
         bench.apply(Op::AddMemory(first)).unwrap();
         bench.refuses(Op::RemoveMemory(sections::<M::Geometry>(2, 2)), "offline it first");
         bench.apply(Op::RemoveMemory(first)).unwrap();
-        bench.model.set_offline(offline).unwrap();
+        write().set_offline(offline).unwrap();
     }
 }
 
@@ -119,12 +121,15 @@ fn bad_input_on_a_pc() {
 struct SmallTables;
 
 impl Scenario for SmallTables {
-    #[expect(clippy::result_large_err, reason = "errors carry what they name")]
     fn run<M: Model>(&self, start: Start<M>) {
         let Start { model, mut machine } = start;
         let at = |first, count| sections::<M::Geometry>(first, count);
         let boot = MemoryRange { frames: at(0, 1), node: NODE };
-        model.boot(&mut machine, [boot].into_iter(), &mut |event| panic!("{event:?}")).unwrap();
+        model
+            .write()
+            .unwrap()
+            .boot(&mut machine, [boot].into_iter(), &mut |event| panic!("{event:?}"))
+            .unwrap();
         machine.finish_boot();
         let (mut blocks, mut notifiers, mut resources) = ([None; 2], [None; 0], [None; 2]);
         let storage = Storage { blocks: &mut blocks, notifiers: &mut notifiers, resources: &mut resources };

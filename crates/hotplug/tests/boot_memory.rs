@@ -83,7 +83,7 @@ impl Scenario for Lost {
         let Start { model, mut machine } = start;
         let memory = MemoryRange { frames: sections::<M::Geometry>(0, 4), node: NODE };
         machine.faults().fail_after(Which::All, 0);
-        let summary = model.boot(&mut machine, [memory].into_iter(), &mut |_| {}).unwrap();
+        let summary = model.write().unwrap().boot(&mut machine, [memory].into_iter(), &mut |_| {}).unwrap();
         machine.faults().heal();
         machine.finish_boot();
         assert_eq!((summary.sections, summary.lost), (0, 4));
@@ -103,27 +103,6 @@ fn ram_that_boot_lost_can_be_added_later() {
     on_all(&Lost);
 }
 
-/// While something is unfinished, no memory of boot is registered either.
-struct Busy;
-
-impl Scenario for Busy {
-    fn run<M: Model>(&self, start: Start<M>) {
-        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[sections::<M::Geometry>(0, 1)]);
-        bench.model.busy_after(1, 2);
-        bench.apply(Op::AddMemory(sections::<M::Geometry>(3, 2))).unwrap_err();
-        bench.model.heal();
-        let (before, unfinished) = (bench.snapshot(), bench.hotplug.unfinished().unwrap());
-        let range = bytes::<M::Geometry>(sections::<M::Geometry>(0, 1));
-        assert_eq!(bench.hotplug.adopt_boot(range, NODE), Err(AdoptError::Unfinished(unfinished)));
-        assert_eq!(bench.snapshot(), before);
-    }
-}
-
-#[test]
-fn nothing_is_registered_before_what_is_unfinished_is_finished() {
-    on_all(&Busy);
-}
-
 /// Two nodes share the first block: memory that comes and goes later is never their first, nor their last.
 struct Shared;
 
@@ -135,7 +114,7 @@ impl Scenario for Shared {
             [subsections::<M::Geometry>(0, 0, subs / 2), subsections::<M::Geometry>(0, subs / 2, subs / 2)];
         let memory =
             [(halves[0], NODE), (halves[1], OTHER)].map(|(frames, node)| MemoryRange { frames, node });
-        model.boot(&mut machine, memory.into_iter(), &mut |_| {}).unwrap();
+        model.write().unwrap().boot(&mut machine, memory.into_iter(), &mut |_| {}).unwrap();
         machine.finish_boot();
         let notifier = Recorder::leaked("it");
         let (mut blocks, mut notifiers, mut resources) = ([None; 4], [None; 1], [None; 8]);

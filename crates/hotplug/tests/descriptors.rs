@@ -74,9 +74,9 @@ fn goes_and_comes<M: Model>(bench: &mut Bench<M>, ram: PfnRange) {
     use_frames(bench.model, other);
     bench.apply(Op::Offline(ram)).unwrap();
     are_used(bench.model, ram);
-    bench.notifiers[2].refuse.set(true);
+    bench.notifiers[2].refuse(true);
     bench.refuses(Op::Online(ram), "not now");
-    bench.notifiers[2].refuse.set(false);
+    bench.notifiers[2].refuse(false);
     are_used(bench.model, ram);
     bench.apply(Op::Online(ram)).unwrap();
     are_new(bench.model, ram);
@@ -88,9 +88,9 @@ fn hole<M: Model>(bench: &mut Bench<M>, hole: PfnRange) {
     for _ in 0..2 {
         use_frames(bench.model, hole);
         // It is installed, and cannot be marked.
-        bench.model.busy_after(1, 1);
-        bench.refuses(Op::AddDevice(hole), "another operation of this model");
-        bench.model.heal();
+        bench.model.refuse_mark_after(0);
+        bench.refuses(Op::AddDevice(hole), "a section that it shares cannot be marked");
+        assert!(bench.model.heal());
         are_used(bench.model, hole);
         bench.apply(Op::AddDevice(hole)).unwrap();
         are_new(bench.model, hole);

@@ -1,18 +1,18 @@
 //! Every failure that an operation can meet, one by one, and the complete state compared before and after.
 //!
 //! For each operation: the 1st, 2nd, .. last allocation or mapping fails; each notifier refuses; each call of the
-//! allocator that may refuse does; and the model is busy at each call that changes it, once and from then on. The
-//! number of points is printed; run with `--nocapture` to see it.
+//! allocator that may refuse does; each mark of the model does; and somebody else writes to the model. The number of
+//! points is printed; run with `--nocapture` to see it.
 
 mod common;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::people::Call;
-use common::{Bench, Model, Op, Scenario, Snapshot, Start, on_every_model, sections, subsections};
+use common::{Bench, Model, Op, Scenario, Start, on_every_model, sections, subsections};
 use sparsemem_core::presets::{Tiny, X86_64};
-use sparsemem_core::{ByteLen, SectionFlags, SectionShape};
-use sparsemem_hotplug::{BlockSize, Limits, Unfinished};
+use sparsemem_core::{ByteLen, MemoryModel, SectionFlags, SectionShape};
+use sparsemem_hotplug::{BlockSize, Limits};
 use sparsemem_machine::Which;
 
 /// What was tried.
@@ -21,20 +21,20 @@ struct Points {
     allocations: AtomicU64,
     notifiers: AtomicU64,
     allocator: AtomicU64,
+    marks: AtomicU64,
     busy: AtomicU64,
-    finished: AtomicU64,
 }
 
 impl Points {
     fn print(&self, name: &str) {
         let count = |points: &AtomicU64| points.load(Ordering::Relaxed);
         println!(
-            "{name}: {} allocations and mappings, {} notifiers, {} allocator calls, {} busy calls ({} finished later)",
+            "{name}: {} allocations and mappings, {} notifiers, {} allocator calls, {} marks, {} busy models",
             count(&self.allocations),
             count(&self.notifiers),
             count(&self.allocator),
+            count(&self.marks),
             count(&self.busy),
-            count(&self.finished),
         );
     }
 }
@@ -43,7 +43,7 @@ struct EveryFailure {
     points: Points,
 }
 
-/// Which operations stop halfway when they are interrupted, and are finished rather than undone.
+/// Which operations take memory away.
 fn is_removal(op: Op) -> bool {
     matches!(op, Op::RemoveMemory(_) | Op::RemoveDevice(_))
 }
@@ -64,9 +64,8 @@ impl EveryFailure {
         self.allocations(bench, op);
         self.notifiers(bench, op);
         self.allocator(bench, op);
-        for times in [1, 2, u64::MAX] {
-            self.busy(bench, op, times, (&before, &after));
-        }
+        self.marks(bench, op);
+        self.busy(bench, op);
         bench.apply(op).unwrap();
         assert_eq!(bench.snapshot().timeless(), after);
     }
@@ -108,9 +107,9 @@ impl EveryFailure {
         }
         for nr in 0..bench.notifiers.len() {
             let cancelled: Vec<_> = bench.notifiers.iter().map(|it| it.cancelled_count()).collect();
-            bench.notifiers[nr].refuse.set(true);
+            bench.notifiers[nr].refuse(true);
             bench.refuses(op, "not now");
-            bench.notifiers[nr].refuse.set(false);
+            bench.notifiers[nr].refuse(false);
             for (other, notifier) in bench.notifiers.iter().enumerate() {
                 // Exactly those before the one that refused.
                 assert_eq!(notifier.cancelled_count() - cancelled[other], usize::from(other < nr));
@@ -133,57 +132,29 @@ impl EveryFailure {
         }
     }
 
-    /// The model is busy at call `k`, and for some calls after it.
-    fn busy<M: Model>(
-        &self,
-        bench: &mut Bench<M>,
-        op: Op,
-        times: u64,
-        (before, after): (&Snapshot, &Snapshot),
-    ) {
+    /// The model refuses each mark.
+    fn marks<M: Model>(&self, bench: &mut Bench<M>, op: Op) {
         for k in 0.. {
-            let done = bench.snapshot().done;
-            bench.model.busy_after(k, times);
+            let before = bench.snapshot();
+            bench.model.refuse_mark_after(k);
             let result = bench.apply(op);
-            let was_busy = bench.model.was_busy();
-            bench.model.heal();
-            assert_eq!(result.is_err(), was_busy, "{op:?} with call {k} busy: {result:?}");
-            if result.is_ok() {
+            let refused = bench.model.heal();
+            assert_eq!(result.is_err(), refused, "{op:?} with mark {k} refused: {result:?}");
+            if !refused {
                 bench.apply(op.inverse()).unwrap();
                 break;
             }
-            let error = result.unwrap_err();
-            assert!(error.contains("another operation of this model"), "{error}");
-            assert_eq!(bench.snapshot().done, done, "nobody may hear that {op:?} is done");
-            self.finish(bench, op, (before, after));
-            self.points.busy.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(bench.snapshot(), before, "{op:?} with mark {k} refused");
+            self.points.marks.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Finishes what is unfinished, being interrupted once more at each call, and compares.
-    fn finish<M: Model>(&self, bench: &mut Bench<M>, op: Op, (before, after): (&Snapshot, &Snapshot)) {
-        let Some(unfinished) = bench.hotplug.unfinished() else {
-            assert_eq!(bench.snapshot().timeless(), *before, "{op:?} failed and left something behind");
-            return;
-        };
-        bench.refuses(op, "call Hotplug::finish");
-        for granted in 0..2 {
-            bench.model.busy_after(granted, u64::MAX);
-            let result = bench.hotplug.finish(&mut bench.machine);
-            bench.model.heal();
-            assert_eq!(result.is_err(), bench.hotplug.unfinished().is_some());
-        }
-        let removed = bench.hotplug.finish(&mut bench.machine).unwrap();
-        assert_eq!(removed.refused, 0);
-        let finished = bench.snapshot().timeless();
-        if is_removal(op) {
-            assert!(matches!(unfinished, Unfinished::Removal { .. }));
-            assert_eq!(finished, *after, "{op:?} was finished to something else");
-            bench.apply(op.inverse()).unwrap();
-        } else {
-            assert_eq!(finished, *before, "{op:?} was not undone");
-        }
-        self.points.finished.fetch_add(1, Ordering::Relaxed);
+    /// Somebody else writes to the model.
+    fn busy<M: Model>(&self, bench: &mut Bench<M>, op: Op) {
+        let somebody = bench.model.write().unwrap();
+        bench.refuses(op, "another operation of this model is running");
+        drop(somebody);
+        self.points.busy.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -223,6 +194,34 @@ impl Scenario for EveryFailure {
         bench.apply(Op::RemoveMemory(first)).unwrap();
         self.sweep(&mut bench, Op::AddMemory(first));
     }
+}
+
+/// The second of two shared sections of boot is not marked: the device does not come, and the first section keeps its
+/// mark, as it does when a device went (H-62).
+struct SecondMark;
+
+impl Scenario for SecondMark {
+    fn run<M: Model>(&self, start: Start<M>) {
+        let subs = u64::from(M::Geometry::SUBSECTIONS_PER_SECTION);
+        let early =
+            [subsections::<M::Geometry>(1, 0, subs / 2), subsections::<M::Geometry>(2, subs / 2, subs / 2)];
+        let mut bench = Bench::boot(start, limits::<M::Geometry>(1), &early);
+        let before = bench.snapshot();
+        let device = subsections::<M::Geometry>(1, subs / 2, subs);
+        bench.model.refuse_mark_after(1);
+        let error = bench.apply(Op::AddDevice(device)).unwrap_err();
+        assert!(bench.model.heal() && error.contains("a section that it shares cannot be marked"), "{error}");
+        let mut after = bench.snapshot();
+        assert!(after.sections[1].flags.contains(SectionFlags::TAINT_ZONE_DEVICE));
+        after.sections[1].flags -= SectionFlags::TAINT_ZONE_DEVICE;
+        assert_eq!(after, before);
+        bench.apply(Op::AddDevice(device)).unwrap();
+    }
+}
+
+#[test]
+fn a_mark_that_is_refused_undoes_the_device() {
+    on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&SecondMark);
 }
 
 fn limits<G: sparsemem_core::Geometry>(sections: u64) -> Limits<G> {

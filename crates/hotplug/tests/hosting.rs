@@ -1,7 +1,5 @@
 //! RAM that hosts its own memmap: block by block, and never in an allocator's hands.
 
-#![expect(clippy::result_large_err, reason = "the error is hotplug's own, and compared as it is")]
-
 mod common;
 
 use common::people::{Call, FrameState};

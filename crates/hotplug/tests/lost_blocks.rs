@@ -2,16 +2,20 @@
 
 mod common;
 
-use common::flaky::Flaky;
 use common::greedy::Greedy;
+use common::refusing::Refusing;
 use common::{NODE, Rcu, bytes, sections, subsections};
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::Tiny;
-use sparsemem_core::{BootModel, MemoryRange, Page, PfnRange, SectionShape};
-use sparsemem_hotplug::{AddDeviceError, AddError, AddMemoryError, BlockSize, Hotplug, Limits, Ram, Storage};
+use sparsemem_core::{
+    InstallError, LostBlocks, MemoryModel, MemoryRange, Origin, Page, PfnRange, SectionShape,
+};
+use sparsemem_hotplug::{
+    AddDeviceError, AddMemoryError, BlockSize, Hotplug, Kind, Limits, Plan, Ram, Storage, add,
+};
 use sparsemem_machine::{Machine, MachineConfig, Which, place};
 
-type Model = Flaky<ClassicSparse<Tiny, Page, Rcu, { Tiny::NR_SECTIONS_LEN }>>;
+type Model = Refusing<ClassicSparse<Tiny, Page, Rcu, { Tiny::NR_SECTIONS_LEN }>>;
 
 /// Boots with a section and a half, and lends hotplug with a provider that takes nothing back.
 fn with_greedy(test: impl FnOnce(&mut Hotplug<'_, Model>, &mut Greedy)) {
@@ -21,62 +25,92 @@ fn with_greedy(test: impl FnOnce(&mut Hotplug<'_, Model>, &mut Greedy)) {
     let mut env = Greedy(Machine::new(&config).unwrap());
     let model = Box::leak(place::<ClassicSparse<Tiny, Page, Rcu, { Tiny::NR_SECTIONS_LEN }>>());
     let memory = MemoryRange { frames: early, node: NODE };
-    model.boot(&mut env.0, [memory].into_iter(), &mut |event| panic!("{event:?}")).unwrap();
+    let mut writer = model.write().unwrap();
+    writer.boot(&mut env.0, [memory].into_iter(), &mut |event| panic!("{event:?}")).unwrap();
+    drop(writer);
     env.0.finish_boot();
     let (mut blocks, mut resources) = ([None; 8], [None; 8]);
     let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
-    let model = Flaky::new(model);
+    let model = Refusing::new(model);
     let mut hotplug = Hotplug::new(&model, Limits::new(BlockSize::SECTION), storage);
     hotplug.adopt_boot(bytes::<Tiny>(early), NODE).unwrap();
     test(&mut hotplug, &mut env);
 }
 
+/// An error counts so many blocks, names the first of them, and says both in words.
+fn counts(error: &impl core::fmt::Display, lost: LostBlocks, count: u64) {
+    let first = lost.first().expect("the first block is named");
+    assert_eq!(lost.count(), count);
+    let words =
+        format!("; {count} metadata blocks were not taken back and are lost, the first because {first}; ");
+    assert!(error.to_string().contains(&words), "{error}");
+}
+
+/// The third of three new sections finds no memory: a section takes a usage and a memmap, so the fifth request fails.
+fn third_section_fails(env: &mut Greedy) {
+    env.0.faults().fail_nth(Which::All, 4);
+}
+
 #[test]
-fn a_mark_that_fails_tells_of_lost_blocks() {
-    let half = u64::from(Tiny::SUBSECTIONS_PER_SECTION) / 2;
-    // From the hole of section 1 over section 2; a section that is new takes a usage and a memmap.
-    let device: PfnRange = subsections::<Tiny>(1, half, half + u64::from(Tiny::SUBSECTIONS_PER_SECTION));
+fn an_addition_that_fails_counts_what_its_undoing_loses() {
     with_greedy(|hotplug, env| {
-        hotplug.model().busy_after(2, 1);
-        let error = hotplug.add_device(env, device, NODE, "device").unwrap_err();
-        let AddDeviceError::Taint { undo: None, lost, first, .. } = error else { panic!("{error:?}") };
-        assert_eq!((lost, first.is_some()), (2, true));
-        assert!(
-            error
-                .to_string()
-                .ends_with("2 metadata blocks were not taken back and are lost: check the provider")
-        );
-    });
-    // The undoing stops behind section 1, of which nothing is lost: its metadata stays.
-    with_greedy(|hotplug, env| {
-        hotplug.model().busy_after(2, 3);
-        let error = hotplug.add_device(env, device, NODE, "device").unwrap_err();
-        let AddDeviceError::Taint { undo: Some(_), lost, first, .. } = error else { panic!("{error:?}") };
-        assert_eq!((lost, first), (0, None));
-        assert!(!error.to_string().contains("lost"), "{error}");
-        hotplug.model().heal();
-        assert_eq!(hotplug.finish(env).unwrap().refused, 2);
+        let plan = Plan::new(sections::<Tiny>(2, 3), NODE, Kind::Ram, hotplug.limits()).unwrap();
+        let mut writer = hotplug.model().write().unwrap();
+        third_section_fails(env);
+        let error = add(&mut writer, env, &plan).unwrap_err();
+        let InstallError::NoMetadata { section, lost, .. } = error else { panic!("{error}") };
+        assert_eq!(section.get(), 4);
+        counts(&error, lost, 4);
+        add(&mut writer, env, &plan).unwrap();
+        let retired = writer.retire(env, plan.frames()).unwrap();
+        assert_eq!((retired.sections, retired.gone, retired.lost.count()), (3, 3, 6));
     });
 }
 
 #[test]
-fn an_undoing_that_stops_tells_of_blocks_lost_before() {
+fn ram_that_does_not_come_counts_what_was_lost() {
     with_greedy(|hotplug, env| {
-        // Two sections are installed, the third one finds no memory; one of the two goes again, the other one does not.
-        env.0.faults().fail_nth(Which::All, 4);
-        hotplug.model().busy_after(4, 1);
+        third_section_fails(env);
         let ram = sections::<Tiny>(3, 3);
         let error = hotplug.add_memory(env, ram, NODE, Ram::default()).unwrap_err();
-        let AddMemoryError::Add(AddError::Stuck { lost, first, left, .. }) = error else {
+        let AddMemoryError::Install { frames, why: InstallError::NoMetadata { lost, .. } } = error else {
             panic!("{error:?}")
         };
-        assert_eq!((lost, first.is_some(), left), (2, true, sections::<Tiny>(4, 1)));
-        assert!(
-            error
-                .to_string()
-                .ends_with("2 metadata blocks were not taken back and are lost: check the provider")
-        );
-        hotplug.model().heal();
-        assert_eq!(hotplug.finish(env).unwrap().refused, 2);
+        assert_eq!(frames, ram);
+        counts(&error, lost, 4);
+    });
+}
+
+#[test]
+fn a_device_that_does_not_come_counts_what_was_lost() {
+    let half = u64::from(Tiny::SUBSECTIONS_PER_SECTION) / 2;
+    with_greedy(|hotplug, env| {
+        third_section_fails(env);
+        // The hole of section 1 takes nothing.
+        let device = subsections::<Tiny>(1, half, 7 * half);
+        let error = hotplug.add_device(env, device, NODE, "device").unwrap_err();
+        let AddDeviceError::Install { why: InstallError::NoMetadata { section, lost, .. }, .. } = error
+        else {
+            panic!("{error:?}")
+        };
+        assert_eq!(section.get(), 4);
+        counts(&error, lost, 4);
+    });
+}
+
+#[test]
+fn a_device_goes_again_although_nothing_is_taken_back() {
+    let half = u64::from(Tiny::SUBSECTIONS_PER_SECTION) / 2;
+    with_greedy(|hotplug, env| {
+        // From the hole of section 1 over section 2.
+        let device: PfnRange = subsections::<Tiny>(1, half, 3 * half);
+        hotplug.model().refuse_mark_after(0);
+        let error = hotplug.add_device(env, device, NODE, "device").unwrap_err();
+        let AddDeviceError::Mark { frames, .. } = error else { panic!("{error:?}") };
+        assert_eq!(frames, device);
+        // The provider goes on counting the usage and the memmap of section 2.
+        assert_eq!(env.0.balance().of(Origin::Runtime).blocks, 2);
+        assert!(!hotplug.model().is_valid(sections::<Tiny>(2, 1).start()));
+        hotplug.add_device(env, device, NODE, "device").unwrap();
     });
 }

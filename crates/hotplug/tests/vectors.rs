@@ -5,12 +5,11 @@ mod common;
 use common::{Bench, Model, NODE, Op, Scenario, Start, on_every_model, sections};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    ByteLen, MemoryModel, NodeId, Pfn, PfnRange, PhysAddr, SectionFlags, SectionNr, SectionShape,
-    SectionState,
+    ByteLen, InstallError, MemoryModel, NodeId, Pfn, PfnRange, PhysAddr, RetireError, SectionFlags,
+    SectionNr, SectionShape, SectionState,
 };
 use sparsemem_hotplug::{
-    AddError, BlockSize, Direction, Kind, Limits, NodeChange, Plan, RemoveError, ResourceKind, add,
-    frames_of_bytes, remove,
+    BlockSize, Direction, Kind, Limits, NodeChange, Plan, ResourceKind, add, frames_of_bytes,
 };
 
 type G = X86_64;
@@ -42,16 +41,18 @@ impl Scenario for HoleOfAnEarlySection {
         let (before, allocations) = (machine.state_digest(), machine.allocations());
         let early =
             SectionFlags::PRESENT | SectionFlags::HAS_MEM_MAP | SectionFlags::EARLY | SectionFlags::ONLINE;
-        add(model, machine, &part::<M>(mib(320, 64))).unwrap();
+        let mut writer = model.write().unwrap();
+        add(&mut writer, machine, &part::<M>(mib(320, 64))).unwrap();
         let state = model.section(SectionNr::new(2));
         assert_eq!(state.flags, early);
         assert_eq!(state.subsections.words()[0], 0xffff_ffff_003f_ffff);
         assert_eq!(state.online.words()[0], 0x3f_ffff);
         assert_eq!(machine.allocations(), allocations);
-        let populated = add(model, machine, &part::<M>(mib(256, 2))).unwrap_err();
-        assert!(matches!(populated, AddError::Refused { section, .. } if section.get() == 2));
-        let removed = remove(model, machine, &part::<M>(mib(320, 64))).unwrap();
-        assert_eq!((removed.sections, removed.refused), (1, 0));
+        let populated = add(&mut writer, machine, &part::<M>(mib(256, 2))).unwrap_err();
+        assert!(matches!(populated, InstallError::Populated { section, .. } if section.get() == 2));
+        let retired = writer.retire(machine, mib(320, 64)).unwrap();
+        assert_eq!((retired.sections, retired.gone), (1, 0));
+        assert!(retired.lost.is_empty());
         let state = model.section(SectionNr::new(2));
         assert_eq!((state.flags, state.subsections.words()[0]), (early, 0x3f_ffff));
         assert_eq!(machine.state_digest(), before);
@@ -72,18 +73,19 @@ impl Scenario for TwoSubsections {
         machine.finish_boot();
         let before = machine.state_digest();
         let (first, second) = (part::<M>(mib(8192, 2)), part::<M>(mib(8194, 2)));
-        add(&*model, &mut machine, &first).unwrap();
-        add(&*model, &mut machine, &second).unwrap();
+        let mut writer = model.write().unwrap();
+        add(&mut writer, &mut machine, &first).unwrap();
+        add(&mut writer, &mut machine, &second).unwrap();
         let nr = SectionNr::new(64);
         assert_eq!(model.section(nr).subsections.words()[0], 3);
-        let _ = remove(&*model, &mut machine, &first).unwrap();
+        let _ = writer.retire(&mut machine, first.frames()).unwrap();
         assert!(model.is_valid(second.frames().start()) && !model.is_valid(first.frames().start()));
-        let _ = remove(&*model, &mut machine, &second).unwrap();
+        let _ = writer.retire(&mut machine, second.frames()).unwrap();
         assert_eq!(model.section(nr), SectionState::ABSENT);
         assert_eq!(machine.state_digest(), before, "root and tables are given back too");
         // T-29: what was never added.
-        let absent = remove(&*model, &mut machine, &first).unwrap_err();
-        assert!(matches!(absent, RemoveError::Refused { section, .. } if section == nr));
+        let absent = writer.retire(&mut machine, first.frames()).unwrap_err();
+        assert!(matches!(absent, RetireError::Absent { section, .. } if section == nr));
     }
 }
 
@@ -105,11 +107,11 @@ impl Scenario for Notifiers {
         let heard = bench.notifiers[0].last().unwrap();
         assert_eq!((heard.direction, heard.node, heard.frames), (Direction::Online, there, block));
         assert_eq!(heard.node_change, NodeChange::First);
-        bench.notifiers[1].refuse.set(true);
+        bench.notifiers[1].refuse(true);
         bench.refuses(Op::Offline(block), "notifier second (priority 7) refuses: not now");
         let cancelled: Vec<_> = bench.notifiers.iter().map(|it| it.cancelled_count()).collect();
         assert_eq!(cancelled, [1, 0, 0], "Linux tells all three");
-        bench.notifiers[1].refuse.set(false);
+        bench.notifiers[1].refuse(false);
         bench.apply(Op::Offline(block)).unwrap();
         assert_eq!(bench.notifiers[2].last().unwrap().node_change, NodeChange::Last);
         bench.apply(Op::AddMemory(sections::<M::Geometry>(5, 1))).unwrap();

@@ -46,7 +46,6 @@ mod sweep;
 mod table;
 #[cfg(test)]
 mod toy;
-mod undo;
 mod unmap;
 mod walk;
 

@@ -2,21 +2,24 @@
 //!
 //! The loop looks at one page at a time. Where the walk ends in a leaf, the page is mapped already. Where it ends in
 //! an empty entry, that entry becomes a leaf or gets a table, and in the latter case the same page is looked at again
-//! one level further down. There is no per-level code and no "end of this table".
+//! one level further down. There is no per-level code and no "end of this table". At the end, what was made settles, or it
+//! goes.
 //!
 //! # Invariants
 //!
 //! 1. Every entry that is published here is FRESH until the call has succeeded, so what has to be undone can be told
 //!    from what was there before.
 //! 2. A block from the environment is in an entry before anything else can fail, or is given back at once.
-//! 3. A run that is dropped before it succeeded is undone: after an error, and where the policy unwinds.
+//! 3. A run that is dropped before it succeeded is undone: after an error, and where the policy unwinds. After success and
+//!    after an undo no entry on the way to any of the pages is FRESH.
 
 use sparsemem_core::{
-    AddressSpace, Block, LeafSize, LostBlocks, MetadataMemory, NodeId, OutOfMemory, VirtRange,
+    AddressSpace, Block, LeafSize, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, VirtRange,
 };
 
 use crate::descent::Step;
 use crate::page::{Page, Pages};
+use crate::sweep::{Fate, Found};
 use crate::table::Table;
 use crate::{EntryFormat, LeafCounts, PageTable, PopulateError, Wanted, layout};
 
@@ -35,6 +38,10 @@ pub enum Choice {
 pub struct Populated {
     leaves: LeafCounts,
     nr_tables: u64,
+    /// A bit for each origin, by its code, that a leaf came from.
+    origins: u8,
+    /// Leaves that were there before.
+    found: u64,
 }
 
 impl Populated {
@@ -48,6 +55,18 @@ impl Populated {
     #[must_use]
     pub const fn nr_tables(self) -> u64 {
         self.nr_tables
+    }
+
+    /// Whether no leaf was there before: all of the range is new memory.
+    #[must_use]
+    pub const fn is_all_new(self) -> bool {
+        self.found == 0
+    }
+
+    /// Whether the memory of a leaf that was made came from `origin`.
+    #[must_use]
+    pub const fn has_leaf_from(self, origin: Origin) -> bool {
+        self.origins & 1 << origin.code() != 0
     }
 
     /// Whether everything was there already.
@@ -154,6 +173,7 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
         policy: &mut impl FnMut(VirtRange, LeafSize) -> Choice,
     ) -> Result<Attempt, PopulateError> {
         if step.mapping().is_some() {
+            self.made.found += 1;
             return Ok(Attempt::Placed);
         }
         let Some(size) = F::leaf_size(step.level()) else { return Ok(Attempt::Smaller) };
@@ -182,9 +202,10 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
 
     fn link_leaf(&mut self, step: &Step<F>, size: LeafSize, block: Block) -> Result<Attempt, PopulateError> {
         let block = self.checked(block, Wanted::Leaf(size))?;
-        let phys = block.phys();
-        self.tree.publish(self.env, step, F::leaf(phys, size, block.origin()));
+        let (phys, origin) = (block.phys(), block.origin());
+        self.tree.publish(self.env, step, F::leaf(phys, size, origin));
         self.made.leaves.add(size);
+        self.made.origins |= 1 << origin.code();
         let at = step.slot().first().start::<F>();
         match self.env.linked(at, phys, size) {
             Ok(()) => Ok(Attempt::Placed),
@@ -234,5 +255,43 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
         }
         // Nothing is left to take back.
         core::mem::take(&mut self.made)
+    }
+}
+
+impl<F: EntryFormat> PageTable<F> {
+    /// Takes the FRESH bits off every entry on the way to one of `pages`.
+    pub(crate) fn settle_fresh<E: AddressSpace + ?Sized>(&self, env: &mut E, pages: Pages) {
+        let mut page = pages.first();
+        while page < pages.end() {
+            page = self.settle_way(env, page);
+        }
+    }
+
+    /// Takes the FRESH bits off every entry on the way to `page`; returns the page after the last entry's slot.
+    fn settle_way<E: AddressSpace + ?Sized>(&self, env: &mut E, page: Page) -> Page {
+        let mut step = self.root_step(env, page);
+        loop {
+            if step.is_fresh() {
+                self.settle(env, &step);
+            }
+            match step.child(env) {
+                Some(child) => step = child,
+                None => return step.slot().end(),
+            }
+        }
+    }
+
+    /// Unlinks, flushes and frees every FRESH leaf and table on the way to one of `pages`.
+    ///
+    /// Leaves go before the tables they are in, so a fresh table is empty when the sweep leaves it. A table that was
+    /// there before stays, also if it is empty.
+    pub(crate) fn drop_fresh<E>(&self, env: &mut E, pages: Pages, lost: &mut LostBlocks)
+    where
+        E: MetadataMemory + AddressSpace + ?Sized,
+    {
+        let _ = self.sweep(env, pages, lost, |found| {
+            let (Found::Leaf { is_fresh, .. } | Found::EmptyTable { is_fresh }) = found;
+            if is_fresh { Fate::Drop } else { Fate::Keep }
+        });
     }
 }

@@ -12,13 +12,14 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    Footprint, ForeignBlock, Geometry, MetadataMemory, NodeId, OutOfMemory, Pfn, PfnRange, SECTION_FLAG_BITS,
-    SectionLoss, SectionNr, SectionShape, SectionStamp, Usage, ZeroIsNew,
+    ByteLen, Footprint, Geometry, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, Pfn, PfnRange,
+    PhysRange, SECTION_FLAG_BITS, SectionLoss, SectionNr, SectionShape, SectionStamp, ZeroIsNew,
 };
 
-use crate::give_back::give_back;
+use crate::writing::give_back;
 use crate::{
     ConstNew, Content, Placement, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord,
+    Writing,
 };
 
 /// Finds descriptors through the encoded pointer in the section word.
@@ -57,14 +58,9 @@ fn memmap_layout<T: SectionTable>(node: NodeId) -> Result<Layout, OutOfMemory> {
         .map_err(|_| OutOfMemory { size: usize::MAX, align: page, node })
 }
 
-/// The memmap that a section has already; for the writer of the model.
-fn existing<T: SectionTable>(table: &T, nr: SectionNr) -> Option<SectionMemmap<T::Page>> {
-    // SAFETY: the caller is the model's writer, so roots stay.
-    let entry = unsafe { table.entry(nr) }.filter(|entry| entry.word().has_memmap())?;
-    // SAFETY: as above, and usages in entries stay too.
-    let origin = unsafe { entry.usage()?.as_ref() }.memmap_origin();
-    let first = NonNull::new(entry.word().descriptor(nr.first_pfn::<T::Geometry>()?))?;
-    Some(SectionMemmap { first, origin, content: Content::MaybeOld })
+/// Bytes of such a block, as counted.
+fn memmap_bytes<T: SectionTable>() -> u64 {
+    memmap_layout::<T>(NodeId::new(0)).map_or(0, |layout| layout.size() as u64)
 }
 
 // SAFETY: the word holds the section's own block, moved back by the section's first frame (`SectionWord::mapped`), so
@@ -94,16 +90,19 @@ unsafe impl<T: SectionTable<Page: SectionStamp>> Placement<T> for Encoded {
         let entry = unsafe { table.entry_unchecked(section) };
         entry.word().frame(page.as_ptr())
     }
+
+    fn footprint(&self, sections: u64) -> Footprint {
+        Footprint { memmap_bytes: sections.saturating_mul(memmap_bytes::<T>()), ..Footprint::default() }
+    }
 }
 
 // SAFETY: the block of a memmap is zeroed, exclusively owned and lives until it is given back in `depopulate`.
 unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, E> for Encoded {
     fn populate(
-        &self,
-        table: &T,
+        writing: &mut Writing<'_, T, Self>,
         env: &mut E,
         request: &PopulateRequest,
-        _refused: &mut dyn FnMut(ForeignBlock),
+        _lost: &mut LostBlocks,
     ) -> Result<SectionMemmap<T::Page>, SectionLoss> {
         const { assert!(leaves_flag_bits::<T>(), "descriptors of this size leave no room for the section flags") }
         const {
@@ -112,7 +111,7 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
                 "distances of descriptors do not fit an address of this target"
             );
         }
-        if let Some(memmap) = existing(table, request.section) {
+        if let Some(memmap) = writing.memmap_of(request.section) {
             return Ok(memmap);
         }
         let layout = memmap_layout::<T>(request.node).map_err(SectionLoss::Memmap)?;
@@ -121,39 +120,56 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
     }
 
     unsafe fn depopulate(
-        &self,
-        _table: &T,
+        _writing: &mut Writing<'_, T, Self>,
         env: &mut E,
         _frames: PfnRange,
         memmap: SectionMemmap<T::Page>,
-        refused: &mut dyn FnMut(ForeignBlock),
+        lost: &mut LostBlocks,
     ) {
         let Ok(layout) = memmap_layout::<T>(NodeId::new(0)) else { return };
         // SAFETY: `populate` took exactly this block apart, and the caller promises that nobody uses it any more.
-        if let Err(block) = unsafe { give_back(env, memmap.first.cast(), layout, memmap.origin) } {
-            refused(block);
-        }
+        unsafe { give_back(env, memmap.first.cast(), layout, memmap.origin, lost) };
     }
 
     unsafe fn shrink(
-        &self,
-        _table: &T,
+        _writing: &mut Writing<'_, T, Self>,
         _env: &mut E,
         _frames: PfnRange,
-        _refused: &mut dyn FnMut(ForeignBlock),
+        _lost: &mut LostBlocks,
     ) {
         // The block goes with the section's last subsection.
     }
 
-    unsafe fn footprint(&self, table: &T, _env: &E) -> Footprint {
-        let size = memmap_layout::<T>(NodeId::new(0)).map_or(0, |layout| layout.size() as u64);
-        let mut memmap_bytes = 0;
-        let mut from = SectionNr::new(0);
-        // SAFETY: the caller's promise is the same.
-        while let Some(nr) = unsafe { table.next_known(from) } {
-            memmap_bytes += size;
-            from = nr.next();
-        }
-        Footprint { memmap_bytes, ..Footprint::default() }
+    fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange> {
+        // Sections in the middle lie in `frames` as a whole.
+        let first = frames.start().section::<T::Geometry>();
+        let last = Pfn::new(frames.end().get().saturating_sub(1)).section::<T::Geometry>();
+        needed_by_rest(writing, env, first, frames)
+            .or_else(|| if last == first { None } else { needed_by_rest(writing, env, last, frames) })
     }
+}
+
+/// Valid frames of section `nr` outside of `frames`, if the section's memmap lies in the memory of `frames`.
+fn needed_by_rest<T, E>(
+    writing: &Writing<'_, T, Encoded>,
+    env: &E,
+    nr: SectionNr,
+    frames: PfnRange,
+) -> Option<PfnRange>
+where
+    T: SectionTable<Page: SectionStamp>,
+    E: MetadataMemory,
+{
+    let memmap = writing.memmap_of(nr).filter(|memmap| memmap.origin == Origin::Altmap)?;
+    let block = block_of::<T, E>(env, memmap.first)?;
+    let inside =
+        PhysRange::new(frames.start().phys::<T::Geometry>()?, frames.end().phys::<T::Geometry>()?).ok()?;
+    let section = nr.frames::<T::Geometry>().filter(|_| block.overlaps(inside))?;
+    let (before, after) = (section.split_at(frames.start()).0, section.split_at(frames.end()).1);
+    writing.first_valid(before).or_else(|| writing.first_valid(after))
+}
+
+/// Where the block of a memmap lies.
+fn block_of<T: SectionTable, E: MetadataMemory>(env: &E, first: NonNull<T::Page>) -> Option<PhysRange> {
+    PhysRange::from_start_count(env.virt_to_phys(first.cast())?, ByteLen::new(memmap_bytes::<T>()))
 }

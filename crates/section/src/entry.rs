@@ -1,29 +1,83 @@
-//! The entry of one section: its word and its usage.
+//! The entry of one section, and the usage that it points to, in a block of memory of its own.
+//!
+//! Linux allocates the usages of a node as one chunk, which it can never give back (U-18, O-73). A block per usage
+//! costs some bytes of rounding and goes back with its section.
 //!
 //! # Invariants
 //!
 //! 1. All-zero bytes are an absent section: both pointers null.
-//! 2. `usage` is null, or points to a usage that lives until a grace period after it was taken out of the entry.
+//! 2. `usage` is null, or points to a usage that lives until a grace period after its section lost `HAS_MEM_MAP`. Readers
+//!    follow it only if they saw that flag before, within the same guard.
+//! 3. What is written into [`UsageBlock::retired`] is for the writer alone: readers never look at it.
 
+use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 
-use sparsemem_core::const_fn;
-use sparsemem_core::primitive::{AtomicPtr, Ordering};
+use sparsemem_core::primitive::{AtomicPtr, Ordering, look_at};
+use sparsemem_core::{Geometry, Origin, SectionNr, const_fn};
+use sparsemem_usage_map::SectionUsage;
 
 use crate::SectionWord;
+use crate::table::FreshRoot;
 
 /// What a section table holds per section: two words (Linux: `struct mem_section`).
 #[derive(Debug)]
 #[repr(C)]
-pub struct SectionEntry<P, U> {
+pub struct SectionEntry<P, G: Geometry> {
     word: AtomicPtr<P>,
-    usage: AtomicPtr<U>,
+    usage: AtomicPtr<UsageBlock<P, G>>,
 }
 
 #[cfg(not(sparsemem_loom))]
-const _: () = assert!(size_of::<SectionEntry<u64, u64>>() == 2 * size_of::<usize>());
+const _: () =
+    assert!(size_of::<SectionEntry<u64, sparsemem_core::presets::X86_64>>() == 2 * size_of::<usize>());
 
-impl<P, U> SectionEntry<P, U> {
+/// A usage, and room for what has to be remembered of its section while readers are waited for: so any number of sections
+/// can be retired with one wait, and without an allocation (Linux: the RCU head in `struct mem_section_usage`).
+#[repr(C)]
+pub(crate) struct UsageBlock<P, G: Geometry> {
+    usage: SectionUsage<G>,
+    retired: UnsafeCell<Option<RetiredSection<P, G>>>,
+}
+
+/// A section that nobody finds any more.
+pub(crate) struct RetiredSection<P, G: Geometry> {
+    pub(crate) nr: SectionNr,
+    /// The word that it had: where its memmap is.
+    pub(crate) word: SectionWord<P>,
+    /// The root that went with it.
+    pub(crate) root: Option<FreshRoot>,
+    /// The section that was retired before it.
+    pub(crate) next: Option<NonNull<UsageBlock<P, G>>>,
+}
+
+impl<P, G: Geometry> UsageBlock<P, G> {
+    /// A usage without populated subsections, in memory from `origin`.
+    pub(crate) fn new(origin: Origin) -> Self {
+        Self { usage: SectionUsage::new(origin), retired: UnsafeCell::new(None) }
+    }
+
+    /// The usage.
+    #[inline]
+    pub(crate) fn usage(&self) -> &SectionUsage<G> {
+        look_at(self);
+        &self.usage
+    }
+
+    /// What the writer remembers of the section once it is retired.
+    ///
+    /// # Safety
+    ///
+    /// The block is live for `'w`, and the caller is the writer, who takes this reference once at a time (invariant 3).
+    pub(crate) unsafe fn retired<'w>(block: NonNull<Self>) -> &'w mut Option<RetiredSection<P, G>> {
+        // SAFETY: the caller says that the block is live; readers have shared references too.
+        let block: &'w Self = unsafe { block.as_ref() };
+        // SAFETY: only the writer looks at it, and has no other reference.
+        unsafe { &mut *block.retired.get() }
+    }
+}
+
+impl<P, G: Geometry> SectionEntry<P, G> {
     const_fn! {
         /// The entry of an absent section.
         #[must_use]
@@ -36,14 +90,13 @@ impl<P, U> SectionEntry<P, U> {
     #[inline]
     #[must_use]
     pub fn word(&self) -> SectionWord<P> {
-        // Acquire: pairs with the Release in `set_word`, so that memmap and usage behind the word are seen.
+        // Acquire: pairs with the Release in `set_word`, so that what the word leads to is seen: memmap and usage.
         SectionWord::from_raw(self.word.load(Ordering::Acquire))
     }
 
     /// The usage, if the section has one.
     #[inline]
-    #[must_use]
-    pub fn usage(&self) -> Option<NonNull<U>> {
+    pub(crate) fn usage(&self) -> Option<NonNull<UsageBlock<P, G>>> {
         // Acquire: pairs with the Release in `set_usage`, so that what the usage holds is seen.
         NonNull::new(self.usage.load(Ordering::Acquire))
     }
@@ -55,7 +108,7 @@ impl<P, U> SectionEntry<P, U> {
     }
 
     /// Stores the usage; for the writer of the model.
-    pub(crate) fn set_usage(&self, usage: Option<NonNull<U>>) {
+    pub(crate) fn set_usage(&self, usage: Option<NonNull<UsageBlock<P, G>>>) {
         // Release: pairs with the Acquire in `usage`.
         self.usage.store(usage.map_or(core::ptr::null_mut(), NonNull::as_ptr), Ordering::Release);
     }

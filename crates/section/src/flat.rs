@@ -10,25 +10,25 @@
 use core::marker::PhantomData;
 
 use sparsemem_core::{
-    ForeignBlock, Geometry, MetadataMemory, NodeId, OutOfMemory, PageDescriptor, SectionNr, SectionShape,
-    Usage, ZeroIsNew, atomic_array, const_fn,
+    Geometry, MetadataMemory, NodeId, OutOfMemory, PageDescriptor, SectionNr, SectionShape, ZeroIsNew,
+    atomic_array, const_fn,
 };
 
 #[cfg(not(sparsemem_loom))]
 use crate::ConstNew;
-use crate::table::{Entry, FreshRoot, Occupied, SectionTable, Slot};
+use crate::table::{Entry, FreshRoot, Occupied, SectionTable, sealed};
 use crate::{Occupancy, SectionEntry};
 
 /// A table with an entry for each of the geometry's `N` sections.
 #[derive(Debug)]
 #[repr(C)]
-pub struct FlatTable<G, P, U, const N: usize> {
-    entries: [SectionEntry<P, U>; N],
+pub struct FlatTable<G: Geometry, P, const N: usize> {
+    entries: [SectionEntry<P, G>; N],
     occupancy: Occupancy,
     geometry: PhantomData<G>,
 }
 
-impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> FlatTable<G, P, U, N> {
+impl<G: Geometry, P: PageDescriptor, const N: usize> FlatTable<G, P, N> {
     /// How many neighbouring sections share an occupancy slot.
     const STRIDE: u64 = Occupancy::stride(G::NR_SECTIONS);
 
@@ -48,7 +48,7 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Fla
 
     /// The entry of a section, if the geometry has it.
     #[inline]
-    fn get(&self, nr: SectionNr) -> Option<&SectionEntry<P, U>> {
+    fn get(&self, nr: SectionNr) -> Option<&SectionEntry<P, G>> {
         self.entries.get(usize::try_from(nr.get()).ok()?)
     }
 
@@ -61,16 +61,17 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Fla
     }
 }
 
-// SAFETY: the entries are a field of the table: they are there from `new` on, each in a place of its own.
-unsafe impl<G, P, U, const N: usize> SectionTable for FlatTable<G, P, U, N>
+impl<G: Geometry, P, const N: usize> sealed::Sealed for FlatTable<G, P, N> {}
+
+// SAFETY: (1) the entries are a field of the table: they are there from `new` on, each in a place of its own. (2) `note`
+// sets the occupancy of a section's slot before its word is stored, and clears it only when every word of the slot is zero.
+unsafe impl<G, P, const N: usize> SectionTable for FlatTable<G, P, N>
 where
     G: Geometry,
     P: PageDescriptor,
-    U: Usage<Geometry = G>,
 {
     type Geometry = G;
     type Page = P;
-    type Usage = U;
 
     const ENCODED_MODEL: &'static str = "classic-sparse";
 
@@ -92,16 +93,20 @@ where
         nr: SectionNr,
         node: NodeId,
         _env: &mut E,
-    ) -> Result<Slot<'_, Self>, OutOfMemory> {
+    ) -> Result<Option<FreshRoot>, OutOfMemory> {
         // Here as well, because a table may be zeroed memory instead of coming from `new`.
         const { G::CHECK }
         const { assert!(N == G::NR_SECTIONS_LEN, "N must be the geometry's NR_SECTIONS_LEN") }
         // Every section of the geometry has its entry; others cannot be had for any memory.
-        let none = OutOfMemory { size: size_of::<Entry<Self>>(), align: align_of::<Entry<Self>>(), node };
-        Ok(Slot { entry: self.get(nr).ok_or(none)?, fresh: None })
+        match self.get(nr) {
+            Some(_) => Ok(None),
+            None => {
+                Err(OutOfMemory { size: size_of::<Entry<Self>>(), align: align_of::<Entry<Self>>(), node })
+            }
+        }
     }
 
-    unsafe fn commit(&self, _nr: SectionNr, _slot: Slot<'_, Self>) {
+    unsafe fn commit(&self, _nr: SectionNr, _fresh: Option<FreshRoot>) {
         // The entry was visible all along.
     }
 
@@ -109,7 +114,7 @@ where
         None
     }
 
-    fn note(&self, nr: SectionNr, occupied: Occupied) {
+    unsafe fn note(&self, nr: SectionNr, occupied: Occupied) {
         let slot = nr.get() / Self::STRIDE;
         match occupied {
             Occupied::Yes => self.occupancy.set(slot),
@@ -130,11 +135,8 @@ where
         }
     }
 
-    fn release<E: MetadataMemory>(
-        &mut self,
-        _env: &mut E,
-        _refused: &mut dyn FnMut(SectionNr, ForeignBlock),
-    ) {
+    fn next_empty_root(&mut self) -> Option<(SectionNr, FreshRoot)> {
+        None
     }
 
     fn bytes(&self) -> u64 {
@@ -144,14 +146,13 @@ where
 
 // SAFETY: null pointers are zero bytes on every target that Rust supports, and so are the zero words of the
 // occupancy; that is what `new` makes.
-unsafe impl<G: Geometry, P, U, const N: usize> ZeroIsNew for FlatTable<G, P, U, N> {}
+unsafe impl<G: Geometry, P, const N: usize> ZeroIsNew for FlatTable<G, P, N> {}
 
 #[cfg(not(sparsemem_loom))]
-impl<G, P, U, const N: usize> ConstNew for FlatTable<G, P, U, N>
+impl<G, P, const N: usize> ConstNew for FlatTable<G, P, N>
 where
     G: Geometry,
     P: PageDescriptor,
-    U: Usage<Geometry = G>,
 {
     const NEW: Self = Self::new();
 }

@@ -8,7 +8,6 @@ macro_rules! prelude {
 use sparsemem_core::presets::{Arm64Page16K, Tiny, X86_64, X86_64La57};
 use sparsemem_core::*;
 use sparsemem_section::{Encoded, FlatTable, RootedTable, SparseModel};
-use sparsemem_usage_map::SectionUsage;
 
 struct Waits;
 unsafe impl Reclaim for Waits { type Guard = (); fn enter() {} }
@@ -33,16 +32,16 @@ struct Bytes<const N: usize>([u8; N]);
 unsafe impl<const N: usize> PageDescriptor for Bytes<N> {}
 unsafe impl<const N: usize> SectionStamp for Bytes<N> { fn section(&self) -> SectionNr { SectionNr::new(0) } }
 
-type Flat<G, P, R, const N: usize> = SparseModel<FlatTable<G, P, SectionUsage<G>, N>, Encoded, R>;
-type Rooted<G, P, R, const N: usize> = SparseModel<RootedTable<G, P, SectionUsage<G>, N>, Encoded, R>;
+type Flat<G, P, R, const N: usize> = SparseModel<FlatTable<G, P, N>, Encoded, R>;
+type Rooted<G, P, R, const N: usize> = SparseModel<RootedTable<G, P, N>, Encoded, R>;
 fn zeroed<T: ZeroIsNew>() -> Box<T> { unsafe { Box::new_zeroed().assume_init() } }
 fn install<M: InstallModel<Env>>(model: &M) {
     let frames = PfnRange::new(Pfn::new(0), Pfn::new(M::Geometry::PAGES_PER_SUBSECTION)).unwrap();
-    assert!(model.install(&mut Env, frames, NodeId::new(0)).is_err());
+    assert!(model.write().unwrap().install(&mut Env, frames, NodeId::new(0)).is_err());
 }
 fn retire<M: RetireModel<Env>>(model: &M) {
     let frames = PfnRange::new(Pfn::new(0), Pfn::new(M::Geometry::PAGES_PER_SUBSECTION)).unwrap();
-    assert!(model.retire(&mut Env, frames).is_err());
+    assert!(model.write().unwrap().retire(&mut Env, frames).is_err());
 }
 "
     };
@@ -63,8 +62,8 @@ macro_rules! border {
 border! {
     /// A flat table has an entry for every section of the geometry, when it is made by `new`.
     FlatNew:
-    "let _ = FlatTable::<Tiny, Page, SectionUsage<Tiny>, 8>::new();",
-    "let _ = FlatTable::<Tiny, Page, SectionUsage<Tiny>, 9>::new();"
+    "let _ = FlatTable::<Tiny, Page, 8>::new();",
+    "let _ = FlatTable::<Tiny, Page, 9>::new();"
 }
 
 border! {
@@ -77,8 +76,8 @@ border! {
 border! {
     /// A two-level table has a place for every root of the geometry, when it is made by `new`.
     RootedNew:
-    "let _ = RootedTable::<X86_64, Page, SectionUsage<X86_64>, 2048>::new();",
-    "let _ = RootedTable::<X86_64, Page, SectionUsage<X86_64>, 2047>::new();"
+    "let _ = RootedTable::<X86_64, Page, 2048>::new();",
+    "let _ = RootedTable::<X86_64, Page, 2047>::new();"
 }
 
 border! {

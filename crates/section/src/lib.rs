@@ -15,7 +15,8 @@
 //! 1. **Published means complete**: a section word with `HAS_MEM_MAP` is stored (Release) only after the memmap and
 //!    the usage exist; who loads it (Acquire) may use both.
 //! 2. **One load**: a lookup loads the section word once.
-//! 3. **One writer**: operations that change a model hold its writer slot, and there is one.
+//! 3. **One writer**: operations that change a model take its [`Writer`](sparsemem_core::Writer), and there is one; what
+//!    lies below the model takes a [`Writing`], which is made of it.
 //! 4. **Provenance**: the word is kept as a pointer to the memmap moved by `wrapping` arithmetic, so adding a frame
 //!    number of the section gives back a pointer that may access the memmap.
 #![no_std]
@@ -31,28 +32,27 @@ mod boot;
 mod encoded;
 mod entry;
 mod flat;
-mod give_back;
 #[cfg(doctest)]
 mod impossible;
 mod install;
 mod mark;
+mod memmap;
 mod model;
 mod occupancy;
 mod placement;
 mod retire;
 mod rooted;
 mod table;
-mod usage_block;
 mod word;
-mod writer;
+mod writing;
 
 pub use encoded::Encoded;
 pub use entry::SectionEntry;
 pub use flat::FlatTable;
-pub use give_back::give_back;
 pub use model::{ConstNew, SparseModel};
 pub use occupancy::Occupancy;
 pub use placement::{Content, Placement, Populate, PopulateRequest, SectionMemmap};
 pub use rooted::RootedTable;
-pub use table::{FreshRoot, Occupied, SectionTable, Slot};
+pub use table::{FreshRoot, Occupied, SectionTable};
 pub use word::{NodeTooLarge, NotEncodable, SectionWord};
+pub use writing::{Sharing, Writing};

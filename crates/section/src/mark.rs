@@ -7,84 +7,61 @@
 //! 3. Coming online sets the bit before the flag, going offline clears it after: who sees flag and bit may use both.
 
 use sparsemem_core::{
-    FramesError, MarkError, MarkModel, PfnRange, Reclaim, SectionFlags, SectionNr, SubsectionBits, Usage,
+    FramesError, Mark, MarkError, MarkModel, PfnRange, Reclaim, SectionFlags, SectionPart, SubsectionBits,
+    Writer,
 };
+use sparsemem_usage_map::SectionUsage;
 
 use crate::table::Entry;
-use crate::{Placement, SectionTable, SparseModel};
-
-/// What to mark frames as.
-#[derive(Clone, Copy)]
-enum Mark {
-    Online,
-    Offline,
-    Tainted,
-}
+use crate::{Placement, SectionTable, SparseModel, Writing};
 
 impl<T: SectionTable, S: Placement<T>, R: Reclaim> MarkModel for SparseModel<T, S, R> {
-    fn set_online(&self, frames: PfnRange) -> Result<(), MarkError> {
-        self.mark(frames, Mark::Online)
+    fn set_online(writer: &mut Writer<'_, Self>, frames: PfnRange) -> Result<(), MarkError> {
+        mark(&Writing::of(writer), frames, Mark::Online)
     }
 
-    fn set_offline(&self, frames: PfnRange) -> Result<(), MarkError> {
-        self.mark(frames, Mark::Offline)
+    fn set_offline(writer: &mut Writer<'_, Self>, frames: PfnRange) -> Result<(), MarkError> {
+        mark(&Writing::of(writer), frames, Mark::Offline)
     }
 
-    fn taint(&self, frames: PfnRange) -> Result<(), MarkError> {
-        self.mark(frames, Mark::Tainted)
-    }
-}
-
-impl<T: SectionTable, S, R> SparseModel<T, S, R> {
-    /// Marks populated subsections of one section.
-    fn mark(&self, frames: PfnRange, mark: Mark) -> Result<(), MarkError> {
-        let (section, bits) = FramesError::check::<T::Geometry>(frames)?;
-        let _writer = self.writer.take().ok_or(MarkError::Busy)?;
-        // SAFETY: this is the model's writer, so roots stay.
-        let entry = unsafe { self.table.entry(section) };
-        // SAFETY: as above, and usages in entries stay too.
-        let usage = entry.and_then(Entry::<T>::usage).map(|usage| unsafe { usage.as_ref() });
-        let (Some(entry), Some(usage)) = (entry, usage) else {
-            return Err(MarkError::Absent { frames, section, absent: bits });
-        };
-        check(usage, mark, frames, section, bits)?;
-        match mark {
-            Mark::Online => set_online::<T>(entry, usage, bits),
-            Mark::Offline => set_offline::<T>(entry, usage, bits),
-            Mark::Tainted => set_flags::<T>(entry, SectionFlags::TAINT_ZONE_DEVICE),
-        }
-        Ok(())
+    fn taint(writer: &mut Writer<'_, Self>, frames: PfnRange) -> Result<(), MarkError> {
+        mark(&Writing::of(writer), frames, Mark::Shared)
     }
 }
 
-/// Refuses frames that are absent, or that have the mark already.
-fn check<U: Usage>(
-    usage: &U,
-    mark: Mark,
+/// Marks populated subsections: all of them, or none.
+fn mark<T: SectionTable, S>(
+    writing: &Writing<'_, T, S>,
     frames: PfnRange,
-    section: SectionNr,
-    bits: SubsectionBits,
+    mark: Mark,
 ) -> Result<(), MarkError> {
-    let absent = bits.difference(usage.snapshot());
-    if !absent.is_empty() {
-        return Err(MarkError::Absent { frames, section, absent });
+    FramesError::check_subsections::<T::Geometry>(frames)?;
+    let none = (SubsectionBits::EMPTY, SubsectionBits::EMPTY);
+    for part in SectionPart::of::<T::Geometry>(frames) {
+        let usage = writing.entry(part.section).and_then(|entry| writing.usage(entry));
+        let (populated, online) = usage.map_or(none, |usage| (usage.snapshot(), usage.online()));
+        MarkError::check_part(part, mark, populated, online)?;
     }
-    let already = match mark {
-        Mark::Online => bits.intersection(usage.online()),
-        Mark::Offline => bits.difference(usage.online()),
-        Mark::Tainted => SubsectionBits::EMPTY,
-    };
-    if already.is_empty() { Ok(()) } else { Err(MarkError::Already { frames, section, already }) }
+    for part in SectionPart::of::<T::Geometry>(frames) {
+        let Some(entry) = writing.entry(part.section) else { continue };
+        let Some(usage) = writing.usage(entry) else { continue };
+        match mark {
+            Mark::Online => set_online::<T>(entry, usage, part.bits),
+            Mark::Offline => set_offline::<T>(entry, usage, part.bits),
+            Mark::Shared => set_flags::<T>(entry, SectionFlags::TAINT_ZONE_DEVICE),
+        }
+    }
+    Ok(())
 }
 
 /// Sets online bits, then the flag.
-fn set_online<T: SectionTable>(entry: &Entry<T>, usage: &T::Usage, bits: SubsectionBits) {
+fn set_online<T: SectionTable>(entry: &Entry<T>, usage: &SectionUsage<T::Geometry>, bits: SubsectionBits) {
     usage.insert_online(bits);
     set_flags::<T>(entry, SectionFlags::ONLINE);
 }
 
 /// Clears the flag if no other subsection is online, then the bits.
-fn set_offline<T: SectionTable>(entry: &Entry<T>, usage: &T::Usage, bits: SubsectionBits) {
+fn set_offline<T: SectionTable>(entry: &Entry<T>, usage: &SectionUsage<T::Geometry>, bits: SubsectionBits) {
     if bits.contains_all(usage.online()) {
         let word = entry.word();
         entry.set_word(word.with_flags(word.flags() - SectionFlags::ONLINE));

@@ -5,12 +5,13 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    LookupError, MemoryModel, Pfn, PfnRange, Reclaim, SectionFlags, SectionNr, SectionShape, SectionState,
-    SubsectionBits, Usage, ZeroIsNew, const_fn,
+    Footprint, LookupError, MemoryModel, Pfn, PfnRange, Reclaim, SectionFlags, SectionNr, SectionShape,
+    SectionState, SubsectionBits, WriterSlot, ZeroIsNew, const_fn,
 };
+use sparsemem_usage_map::SectionUsage;
 
 use crate::table::Entry;
-use crate::writer::WriterSlot;
+use crate::writing::{Sharing, Usage};
 use crate::{Placement, SectionTable, SectionWord};
 
 /// A type with a value to initialise statics with.
@@ -26,7 +27,9 @@ pub trait ConstNew {
 pub struct SparseModel<T, S, R> {
     pub(crate) table: T,
     pub(crate) placement: S,
-    pub(crate) writer: WriterSlot,
+    writer: WriterSlot,
+    /// The slot that takes the place of `writer`, for models that share page tables.
+    shared: Option<&'static WriterSlot>,
     reclaim: PhantomData<fn() -> R>,
 }
 
@@ -40,7 +43,7 @@ impl<T: ConstNew, S: ConstNew, R> SparseModel<T, S, R> {
     }
 }
 
-// SAFETY: table and placement are as their own impls say, and an untaken writer slot is a zero byte.
+// SAFETY: table and placement are as their own impls say, an untaken writer slot is a zero byte, and no reference is null.
 unsafe impl<T: ZeroIsNew, S: ZeroIsNew, R> ZeroIsNew for SparseModel<T, S, R> {}
 
 impl<T, S, R> SparseModel<T, S, R> {
@@ -48,13 +51,37 @@ impl<T, S, R> SparseModel<T, S, R> {
         /// A model of a table without sections and a placement.
         #[must_use]
         pub const fn with(table: T, placement: S) -> Self {
-            Self { table, placement, writer: WriterSlot::new(), reclaim: PhantomData }
+            Self { table, placement, writer: WriterSlot::new(), shared: None, reclaim: PhantomData }
         }
     }
 
-    /// The placement: a virtual array is told its base through it.
+    const_fn! {
+        /// The same model with a writer slot that other models have too: whoever writes one keeps writers of all out.
+        ///
+        /// For virtual arrays whose places share page tables below the top level.
+        #[must_use]
+        pub const fn with_shared_writer(table: T, placement: S, writer: &'static WriterSlot) -> Self {
+            Self { table, placement, writer: WriterSlot::new(), shared: Some(writer), reclaim: PhantomData }
+        }
+    }
+
+    /// The placement. Through a shared reference nothing of it can be changed but what it says itself: a virtual array is
+    /// told its place this way ([`Populate`](crate::Populate) needs a token that only operations of the model make).
     pub const fn placement(&self) -> &S {
         &self.placement
+    }
+
+    /// Frees the model's own slot of a writer that was forgotten: with `&mut` of the model there is none any more.
+    pub(crate) fn free_writer_slot(&mut self) {
+        self.writer = WriterSlot::new();
+    }
+
+    /// Whether other models have the writer slot too.
+    pub(crate) const fn sharing(&self) -> Sharing {
+        match self.shared {
+            Some(_) => Sharing::WithOthers,
+            None => Sharing::Alone,
+        }
     }
 }
 
@@ -73,17 +100,27 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> SparseModel<T, S, R> {
     }
 
     /// The usage of an entry.
+    ///
+    /// # Safety
+    ///
+    /// The word of the entry was seen to have a memmap, within the same guard.
     #[inline]
-    fn usage<'g>(entry: &'g Entry<T>, _guard: &'g R::Guard) -> Option<&'g T::Usage> {
-        // SAFETY: a usage in an entry lives until a grace period after it was taken out, which the guard holds off.
-        entry.usage().map(|usage| unsafe { usage.as_ref() })
+    unsafe fn usage<'g>(entry: &'g Entry<T>, _guard: &'g R::Guard) -> Option<&'g SectionUsage<T::Geometry>> {
+        // SAFETY: the usage of a section with a memmap lives until a grace period after the flag is gone, which the guard
+        // holds off (entry, invariant 2).
+        entry.usage().map(|block| unsafe { block.as_ref() }.usage())
     }
 
     /// Whether a frame of a section with this word is valid. Early sections are valid as a whole (O-100).
     #[inline]
     fn covers(entry: &Entry<T>, word: SectionWord<T::Page>, pfn: Pfn, guard: &R::Guard) -> bool {
+        if !word.has_memmap() {
+            return false;
+        }
+        // SAFETY: the word has a memmap.
+        let usage = || unsafe { Self::usage(entry, guard) };
         word.flags().contains(SectionFlags::EARLY)
-            || Self::usage(entry, guard).is_some_and(|usage| usage.contains(pfn.subsection::<T::Geometry>()))
+            || usage().is_some_and(|usage| usage.contains(pfn.subsection::<T::Geometry>()))
     }
 
     /// The populated subsections of an entry; all of them for an early section with a memmap.
@@ -95,26 +132,23 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> SparseModel<T, S, R> {
         if word.flags().contains(SectionFlags::EARLY) {
             return SubsectionBits::full::<T::Geometry>();
         }
-        Self::usage(entry, guard).map_or(SubsectionBits::EMPTY, Usage::snapshot)
+        // SAFETY: the word has a memmap.
+        unsafe { Self::usage(entry, guard) }.map_or(SubsectionBits::EMPTY, SectionUsage::snapshot)
     }
 
     /// The first run of valid frames in `part`, which lies in section `nr`.
     fn first_valid(&self, nr: SectionNr, part: PfnRange, guard: &R::Guard) -> Option<PfnRange> {
-        let valid = Self::valid_subsections(self.entry(nr, guard)?, guard);
-        let (first, end) = valid.next_run(part.start().subsection::<T::Geometry>())?;
-        let base = nr.first_pfn::<T::Geometry>()?.get();
-        let frame = |index: u32| Pfn::new(base + (u64::from(index) << T::Geometry::PFN_SUBSECTION_SHIFT));
-        let run = PfnRange::new(frame(first.get()), frame(end.get())).ok()?.intersection(part);
-        (!run.is_empty()).then_some(run)
+        Self::valid_subsections(self.entry(nr, guard)?, guard).first_run_in::<T::Geometry>(nr, part)
     }
 }
 
 // SAFETY: (1) `lookup_with` returns a descriptor only for a frame whose section word says there is a memmap and whose
 // subsection is populated (or the section early); such a frame's descriptors exist by the contract of `Populate`, and
-// are published before the word and the bit (crate invariant 1). (2) They are taken back by `depopulate` only, whose
-// callers clear word or bit first and then wait for readers, or have `&mut` of the model. (3) A placement gives
+// are published before the word and the bit (crate invariant 1). (2) They are taken back by `depopulate` and `shrink` only,
+// whose callers clear word or bit first and then wait for readers, or have `&mut` of the model. (3) A placement gives
 // different frames different descriptors, and those of a subsection one after the other. (4) Validity is kept per
-// subsection, or per section.
+// subsection, or per section. (5) The writer slot is chosen when the model is made; table and placement are private, and
+// all that changes them takes a `Writing`, which is made of a writer or of `&mut` of the model.
 unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for SparseModel<T, S, R> {
     type Geometry = T::Geometry;
     type Page = T::Page;
@@ -128,7 +162,7 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
     fn lookup_with(&self, pfn: Pfn, guard: &R::Guard) -> Option<NonNull<T::Page>> {
         let entry = self.entry(pfn.section::<T::Geometry>(), guard)?;
         let word = entry.word();
-        if !word.has_memmap() || !Self::covers(entry, word, pfn, guard) {
+        if !Self::covers(entry, word, pfn, guard) {
             return None;
         }
         // SAFETY: the word has a memmap, and the frame is a valid one of its section.
@@ -142,7 +176,8 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
         if !word.flags().contains(SectionFlags::HAS_MEM_MAP.union(SectionFlags::ONLINE)) {
             return None;
         }
-        if !Self::usage(entry, guard)?.is_online(pfn.subsection::<T::Geometry>()) {
+        // SAFETY: the word has a memmap.
+        if !unsafe { Self::usage(entry, guard) }?.is_online(pfn.subsection::<T::Geometry>()) {
             // Without this the compiler works the descriptor out first, to choose without a branch.
             core::hint::cold_path();
             return None;
@@ -155,10 +190,8 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
     fn is_valid(&self, pfn: Pfn) -> bool {
         // Not through `lookup`: where the descriptor would be need not be found out.
         let guard = R::enter();
-        self.entry(pfn.section::<T::Geometry>(), &guard).is_some_and(|entry| {
-            let word = entry.word();
-            word.has_memmap() && Self::covers(entry, word, pfn, &guard)
-        })
+        self.entry(pfn.section::<T::Geometry>(), &guard)
+            .is_some_and(|entry| Self::covers(entry, entry.word(), pfn, &guard))
     }
 
     #[inline]
@@ -197,12 +230,14 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
     fn section(&self, nr: SectionNr) -> SectionState {
         let guard = R::enter();
         let Some(entry) = self.entry(nr, &guard) else { return SectionState::ABSENT };
-        let (word, usage) = (entry.word(), Self::usage(entry, &guard));
+        let word = entry.word();
+        // SAFETY: asked only if the word has a memmap.
+        let usage = word.has_memmap().then(|| unsafe { Self::usage(entry, &guard) }).flatten();
         SectionState {
             flags: word.flags(),
             early_node: word.early_node(),
-            subsections: usage.map_or(SubsectionBits::EMPTY, Usage::snapshot),
-            online: usage.map_or(SubsectionBits::EMPTY, Usage::online),
+            subsections: usage.map_or(SubsectionBits::EMPTY, SectionUsage::snapshot),
+            online: usage.map_or(SubsectionBits::EMPTY, SectionUsage::online),
         }
     }
 
@@ -223,6 +258,19 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
             rest = rest.split_at(frames.end()).1;
         }
         None
+    }
+
+    fn writer_slot(&self) -> &WriterSlot {
+        self.shared.unwrap_or(&self.writer)
+    }
+
+    fn footprint(&self) -> Footprint {
+        let sections = self.present_sections().count() as u64;
+        Footprint {
+            table_bytes: self.table.bytes(),
+            usage_bytes: sections * size_of::<Usage<T>>() as u64,
+            ..self.placement.footprint(sections)
+        }
     }
 }
 

@@ -61,6 +61,7 @@ impl Occupancy {
     }
 
     /// The first slot at or after `from` that may hold something.
+    #[inline]
     #[must_use]
     pub fn next(&self, from: u64) -> Option<u64> {
         let word = from / 64;

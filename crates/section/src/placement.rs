@@ -2,9 +2,11 @@
 
 use core::ptr::NonNull;
 
-use sparsemem_core::{Footprint, ForeignBlock, NodeId, Origin, Pfn, PfnRange, SectionLoss, SectionNr};
+use sparsemem_core::{
+    Footprint, LostBlocks, NodeId, Origin, OtherAddressSpace, Pfn, PfnRange, SectionLoss, SectionNr,
+};
 
-use crate::{SectionTable, SectionWord};
+use crate::{SectionTable, SectionWord, Writing};
 
 /// How a frame's descriptor is found.
 ///
@@ -20,7 +22,7 @@ pub unsafe trait Placement<T: SectionTable>: Send + Sync {
     ///
     /// # Safety
     ///
-    /// `word` has a memmap, `pfn` is a valid frame of its section.
+    /// `word` is that of the section of `pfn`, and the descriptor of `pfn` is populated and stays so meanwhile.
     unsafe fn descriptor(&self, word: SectionWord<T::Page>, pfn: Pfn) -> NonNull<T::Page>;
 
     /// The descriptor of a frame that is known to be valid.
@@ -36,6 +38,13 @@ pub unsafe trait Placement<T: SectionTable>: Send + Sync {
     ///
     /// `page` is the descriptor of a valid frame, initialised, and stays so meanwhile.
     unsafe fn frame(&self, table: &T, page: NonNull<T::Page>) -> Pfn;
+
+    /// Bytes of the memmaps of `sections` present sections, and of the page tables to them; the table's and the usages'
+    /// are not this trait's to count. May be asked at any time, also while a writer is at work.
+    fn footprint(&self, sections: u64) -> Footprint;
+
+    /// Learns that the model was torn down: no frame is valid, and all memmaps were taken back. Does nothing by default.
+    fn torn_down(&mut self) {}
 }
 
 /// What a memmap is wanted for.
@@ -56,7 +65,8 @@ pub struct PopulateRequest {
 pub struct SectionMemmap<P> {
     /// The descriptor of the section's first frame; the frame itself need not be populated.
     pub first: NonNull<P>,
-    /// Where the memory goes back to, for placements that take it as one block.
+    /// Where the memory goes back to, for placements that take it as one block; of others, [`Origin::Altmap`] if any of it is
+    /// in an altmap.
     pub origin: Origin,
     /// Whether the requested descriptors are known to be zero.
     pub content: Content,
@@ -73,57 +83,93 @@ pub enum Content {
 
 /// Makes memmaps and takes them back, with memory and mappings from `E`.
 ///
+/// There is no `&self`: the placement that is changed is [`Writing::placement`], so it is that of a model of which the
+/// caller is the writer. Safe code can neither call this beside a model's operations nor mix two models up:
+///
+/// ```compile_fail
+/// # use sparsemem_core::LostBlocks;
+/// # use sparsemem_section::{Populate, PopulateRequest, SectionTable};
+/// fn beside<T: SectionTable, S: Populate<T, E>, E>(placement: &S, env: &mut E, request: &PopulateRequest) {
+///     let _ = S::populate(placement, env, request, &mut LostBlocks::default());
+/// }
+/// ```
+///
 /// # Safety
 ///
 /// After a successful [`Populate::populate`], the descriptors of the requested frames are readable and writable, and
-/// zero if it said so, until [`Populate::depopulate`] of the frames.
+/// zero if it said so, until [`Populate::depopulate`] or [`Populate::shrink`] of the frames.
 pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     /// Makes the descriptors of `request.frames` exist. What exists already is left alone.
     ///
-    /// Blocks that the environment would not take back while a failure is undone are told to `refused` and are lost.
+    /// Blocks that the environment would not take back while a failure is undone are counted in `lost`.
     ///
     /// # Errors
     ///
     /// [`SectionLoss`]; everything is then as it was before the call.
     fn populate(
-        &self,
-        table: &T,
+        writing: &mut Writing<'_, T, Self>,
         env: &mut E,
         request: &PopulateRequest,
-        refused: &mut dyn FnMut(ForeignBlock),
-    ) -> Result<SectionMemmap<T::Page>, SectionLoss>;
+        lost: &mut LostBlocks,
+    ) -> Result<SectionMemmap<T::Page>, SectionLoss>
+    where
+        Self: Sized;
 
     /// Takes back the descriptors of a section none of whose frames is valid any more, except where neighbours share
     /// their memory. `frames` are those that may have been populated.
     ///
-    /// Blocks that the environment refuses are told to `refused` and are lost.
+    /// Blocks that the environment refuses are counted in `lost`.
     ///
     /// # Safety
     ///
-    /// `memmap` is what [`Populate::populate`] returned for the section, no frame of the section is valid in `table`,
-    /// and no reader holds a descriptor of them.
+    /// `memmap` is what [`Populate::populate`] returned for the section, no frame of the section is valid any more, and
+    /// no reader holds a descriptor of them.
     unsafe fn depopulate(
-        &self,
-        table: &T,
+        writing: &mut Writing<'_, T, Self>,
         env: &mut E,
         frames: PfnRange,
         memmap: SectionMemmap<T::Page>,
-        refused: &mut dyn FnMut(ForeignBlock),
-    );
+        lost: &mut LostBlocks,
+    ) where
+        Self: Sized;
 
     /// Takes back the descriptors of `frames`, of a section that has other valid frames, as far as that frees memory.
     ///
-    /// Blocks that the environment refuses are told to `refused` and are lost.
+    /// Blocks that the environment refuses are counted in `lost`.
     ///
     /// # Safety
     ///
-    /// The frames lie in one section, are valid no more in `table`, and no reader holds a descriptor of them.
-    unsafe fn shrink(&self, table: &T, env: &mut E, frames: PfnRange, refused: &mut dyn FnMut(ForeignBlock));
+    /// The frames lie in one section, are valid no more, and no reader holds a descriptor of them.
+    unsafe fn shrink(
+        writing: &mut Writing<'_, T, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        lost: &mut LostBlocks,
+    ) where
+        Self: Sized;
 
-    /// Bytes of memmaps and page tables now; the table's and the usages' are not this trait's to count.
+    /// Refuses an environment that is not the one whose page tables lead to the memmaps. By default every environment will do:
+    /// each of them refuses blocks that are not its own.
     ///
-    /// # Safety
+    /// # Errors
     ///
-    /// The caller is the model's writer.
-    unsafe fn footprint(&self, table: &T, env: &E) -> Footprint;
+    /// [`OtherAddressSpace`].
+    fn check_environment(writing: &Writing<'_, T, Self>, env: &E) -> Result<(), OtherAddressSpace>
+    where
+        Self: Sized,
+    {
+        let _ = (writing, env);
+        Ok(())
+    }
+
+    /// Valid frames outside of `frames` whose descriptors lie in the memory of `frames`: an altmap that holds the memmap
+    /// of neighbours too. As long as they are valid, `frames` cannot be retired. Asked if a section at one end of `frames` has a
+    /// memmap in an altmap. A placement that never takes memory for several ranges at once leaves the default.
+    fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange>
+    where
+        Self: Sized,
+    {
+        let _ = (writing, env, frames);
+        None
+    }
 }

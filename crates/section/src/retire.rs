@@ -1,26 +1,19 @@
-//! Subsections go: one section at a time, readers first.
-//!
-//! # Invariants
-//!
-//! 1. **Unpublish, wait, free**: bits, word, usage and root are out of readers' sight before the grace period, and
-//!    given back after it. (Linux freed the usage first, until CVE-2023-52489, and frees the memmap first to this day.)
-
-use core::ptr::NonNull;
+//! Subsections are taken away: of any number of sections, readers first; and the model as a whole.
 
 use sparsemem_core::{
-    ForeignBlock, FramesError, GracePeriod, Left, MetadataMemory, PfnRange, RetireError, RetireModel,
-    Retired, SectionFlags, SectionNr, SubsectionBits, Usage, trace_event,
+    FramesError, GracePeriod, LostBlocks, MetadataMemory, Origin, PfnRange, Reclaim, RetireError,
+    RetireModel, Retired, SectionFlags, SectionNr, SectionPart, TearDownError, Unpublished, Writer,
+    trace_event,
 };
 
-use crate::table::{Entry, FreshRoot, Occupied};
-use crate::usage_block::free_usage;
-use crate::{Content, Populate, SectionMemmap, SectionTable, SectionWord, SparseModel};
+use crate::memmap::RetiredSections;
+use crate::{Populate, SectionTable, SparseModel, Writing};
 
-/// What readers may still hold, and nobody can find any more.
-struct Unpublished<T: SectionTable> {
-    word: SectionWord<T::Page>,
-    usage: NonNull<T::Usage>,
-    root: Option<FreshRoot>,
+/// What was taken out of readers' sight, and whether they may still hold it.
+struct OutOfSight<T: SectionTable> {
+    sections: RetiredSections<T>,
+    /// Frames of sections that stay: at both ends of the range.
+    parts: [Option<PfnRange>; 2],
 }
 
 impl<T, S, R, E> RetireModel<E> for SparseModel<T, S, R>
@@ -30,120 +23,135 @@ where
     R: GracePeriod,
     E: MetadataMemory,
 {
-    fn retire(&self, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError> {
-        let (section, bits) = FramesError::check::<T::Geometry>(frames)?;
-        let _writer = self.writer.take().ok_or(RetireError::Busy)?;
-        let none = RetireError::Absent { frames, section, absent: bits };
-        // SAFETY: this is the model's writer, so roots stay.
-        let entry = unsafe { self.table.entry(section) }.ok_or(none)?;
-        let usage = entry.usage().ok_or(none)?;
-        // SAFETY: this is the model's writer, so usages in entries stay.
-        let map = unsafe { usage.as_ref() };
-        let (absent, online) = (bits.difference(map.snapshot()), bits.intersection(map.online()));
-        if !absent.is_empty() {
-            return Err(RetireError::Absent { frames, section, absent });
+    fn retire(writer: &mut Writer<'_, Self>, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError> {
+        FramesError::check_subsections::<T::Geometry>(frames)?;
+        let mut writing = Writing::of(writer);
+        let (first, rest) = SectionPart::first_of::<T::Geometry>(frames);
+        let mut in_altmap = check_part(&writing, first)? == Origin::Altmap;
+        for part in SectionPart::of::<T::Geometry>(rest) {
+            in_altmap |= check_part(&writing, part)? == Origin::Altmap;
         }
-        if !online.is_empty() {
-            return Err(RetireError::Online { frames, section, online });
+        S::check_environment(&writing, env).map_err(|why| RetireError::OtherAddressSpace { frames, why })?;
+        if in_altmap && let Some(needed_by) = S::needed_by(&writing, env, frames) {
+            return Err(RetireError::HoldsMemmap { frames, needed_by });
         }
-        trace_event!(DEBUG, "retiring {frames} of section {section}");
-        Ok(self.retire_from(env, entry, usage, (section, frames, bits)))
+        trace_event!(DEBUG, "retiring {frames}");
+        let mut retired = Retired::default();
+        let mut out = OutOfSight { sections: RetiredSections::none(), parts: [None; 2] };
+        take_out(&mut writing, first, &mut out, &mut retired);
+        for part in SectionPart::of::<T::Geometry>(rest) {
+            take_out(&mut writing, part, &mut out, &mut retired);
+        }
+        if retired.gone == 0 && out.parts == [None; 2] {
+            return Ok(retired);
+        }
+        let out = Unpublished::<R, _>::new(out).after_grace();
+        // SAFETY: a grace period has passed since the sections were unpublished.
+        unsafe { out.sections.give_back(&mut writing, env, &mut retired.lost) };
+        for part in out.parts.into_iter().flatten() {
+            // SAFETY: the part's bits are gone, and a grace period has passed: nobody holds a descriptor of the frames.
+            unsafe { S::shrink(&mut writing, env, part, &mut retired.lost) };
+        }
+        Ok(retired)
     }
 }
 
-impl<T: SectionTable, S, R: GracePeriod> SparseModel<T, S, R> {
-    /// Retires subsections that are all populated.
-    fn retire_from<E: MetadataMemory>(
-        &self,
-        env: &mut E,
-        entry: &Entry<T>,
-        usage: NonNull<T::Usage>,
-        (section, frames, bits): (SectionNr, PfnRange, SubsectionBits),
-    ) -> Retired
-    where
-        S: Populate<T, E>,
-    {
-        // SAFETY: the caller is the model's writer, and the usage is in the entry.
-        let map = unsafe { usage.as_ref() };
-        let mut refused = Refused::default();
-        let last = bits.contains_all(map.snapshot());
-        if last {
-            let gone = self.unpublish(section, entry, usage);
-            R::synchronize();
-            self.give_back(env, section, gone, &mut refused);
-            return refused.into_retired(Left::Nothing);
-        }
-        map.remove(bits);
+/// Refuses a part that is not all there, or not all offline, and says where the section's memmap came from.
+#[inline]
+fn check_part<T: SectionTable, S>(
+    writing: &Writing<'_, T, S>,
+    part: SectionPart,
+) -> Result<Origin, RetireError> {
+    let SectionPart { section, frames, bits } = part;
+    let absent = RetireError::Absent { frames, section, absent: bits };
+    let usage = writing.entry(section).and_then(|entry| writing.usage(entry)).ok_or(absent)?;
+    if !usage.contains_all(&bits) || usage.is_any_online(&bits) {
+        RetireError::check_part(part, usage.snapshot(), usage.online())?;
+    }
+    Ok(usage.memmap_origin())
+}
+
+/// Takes the subsections of a part out of readers' sight.
+fn take_out<T: SectionTable, S>(
+    writing: &mut Writing<'_, T, S>,
+    part: SectionPart,
+    out: &mut OutOfSight<T>,
+    retired: &mut Retired,
+) {
+    let SectionPart { section, frames, bits } = part;
+    let Some(entry) = writing.entry(section) else { return };
+    let Some(usage) = writing.usage(entry) else { return };
+    retired.sections += 1;
+    if usage.contains_others(&bits) {
+        usage.remove(bits);
+        // An early section is valid as a whole: nobody has to be waited for, and its memmap stays.
         if !entry.word().flags().contains(SectionFlags::EARLY) {
-            R::synchronize();
-            // SAFETY: the bits are gone and a grace period has passed: nobody holds a descriptor of the frames.
-            unsafe { self.placement.shrink(&self.table, env, frames, &mut |block| refused.count(block)) };
+            let [first, last] = &mut out.parts;
+            *if first.is_none() { first } else { last } = Some(frames);
         }
-        refused.into_retired(Left::Partial)
+        return;
     }
-
-    /// Takes a section with all that belongs to it out of readers' sight.
-    fn unpublish(&self, nr: SectionNr, entry: &Entry<T>, usage: NonNull<T::Usage>) -> Unpublished<T> {
-        let word = entry.word();
-        entry.set_word(SectionWord::ABSENT);
-        entry.set_usage(None);
-        self.table.note(nr, Occupied::No);
-        // SAFETY: the caller is the model's writer and does not use `entry` any more; the root is given back after
-        // the grace period.
-        let root = unsafe { self.table.unlink_empty_root(nr) };
-        Unpublished { word, usage, root }
-    }
-
-    /// Gives back what was taken out, after the grace period.
-    fn give_back<E: MetadataMemory>(
-        &self,
-        env: &mut E,
-        nr: SectionNr,
-        gone: Unpublished<T>,
-        refused: &mut Refused,
-    ) where
-        S: Populate<T, E>,
-    {
-        // SAFETY: the usage was taken out of its entry, and a grace period has passed.
-        let origin = unsafe { gone.usage.as_ref() }.memmap_origin();
-        let section = nr.frames::<T::Geometry>().unwrap_or_default();
-        if let Some(first) = NonNull::new(gone.word.descriptor(section.start())) {
-            let memmap = SectionMemmap { first, origin, content: Content::MaybeOld };
-            // SAFETY: word and origin are those of the section's memmap; it was unpublished, and a grace period passed.
-            unsafe {
-                self.placement
-                    .depopulate(&self.table, env, section, memmap, &mut |block| refused.count(block));
-            }
-        }
-        // SAFETY: as for the origin.
-        refused.note(unsafe { free_usage(env, gone.usage) });
-        if let Some(root) = gone.root {
-            // SAFETY: the root was unlinked before the grace period.
-            refused.note(unsafe { root.give_back(env) });
-        }
-    }
+    retired.gone += 1;
+    out.sections.unpublish(writing, section, entry);
+    out.sections.unlink_root(writing, section);
 }
 
-/// Blocks that did not go back.
+/// Gives back everything that a model has, without waiting: nobody shares it.
+pub(crate) fn tear_down<T, S, R, E>(
+    model: &mut SparseModel<T, S, R>,
+    env: &mut E,
+) -> Result<(), TearDownError>
+where
+    T: SectionTable,
+    S: Populate<T, E>,
+    R: Reclaim,
+    E: MetadataMemory,
+{
+    let mut losses = Losses::default();
+    let mut writing = Writing::exclusive(model);
+    S::check_environment(&writing, env)?;
+    let mut from = SectionNr::new(0);
+    while let Some(nr) = writing.next_known(from) {
+        let (mut section, mut lost) = (RetiredSections::none(), LostBlocks::default());
+        if let Some(entry) = writing.entry(nr) {
+            section.unpublish(&writing, nr, entry);
+        }
+        // SAFETY: `&mut` of the model: no reader is left.
+        unsafe { section.give_back(&mut writing, env, &mut lost) };
+        losses.add(nr, lost);
+        // Not from the start again: empty roots stay until the end, and would be searched every time.
+        from = nr.next();
+    }
+    while let Some((first, root)) = model.table.next_empty_root() {
+        let mut lost = LostBlocks::default();
+        // SAFETY: as above.
+        unsafe { root.give_back(env, &mut lost) };
+        losses.add(first, lost);
+    }
+    model.placement.torn_down();
+    model.free_writer_slot();
+    losses.into_result()
+}
+
+/// Blocks that were refused on teardown, and the section of the first.
 #[derive(Default)]
-struct Refused {
-    count: u64,
-    first: Option<ForeignBlock>,
+struct Losses {
+    lost: LostBlocks,
+    section: Option<SectionNr>,
 }
 
-impl Refused {
-    fn count(&mut self, block: ForeignBlock) {
-        self.count += 1;
-        self.first.get_or_insert(block);
-    }
-
-    fn note(&mut self, returned: Result<(), ForeignBlock>) {
-        if let Err(block) = returned {
-            self.count(block);
+impl Losses {
+    fn add(&mut self, section: SectionNr, lost: LostBlocks) {
+        self.lost.add(lost);
+        if !lost.is_empty() {
+            self.section.get_or_insert(section);
         }
     }
 
-    const fn into_retired(self, left: Left) -> Retired {
-        Retired { left, refused: self.count, first_refused: self.first }
+    fn into_result(self) -> Result<(), TearDownError> {
+        match self.section {
+            Some(section) => Err(TearDownError::Lost { lost: self.lost, section }),
+            None => Ok(()),
+        }
     }
 }

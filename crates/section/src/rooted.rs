@@ -13,13 +13,13 @@ use core::ptr::NonNull;
 
 use sparsemem_core::primitive::{AtomicPtr, AtomicU8, Ordering};
 use sparsemem_core::{
-    ForeignBlock, Geometry, MetadataMemory, NodeId, Origin, OutOfMemory, PageDescriptor, SectionNr,
-    SectionShape, Usage, ZeroIsNew, atomic_array, const_fn,
+    Geometry, MetadataMemory, NodeId, Origin, OutOfMemory, PageDescriptor, SectionNr, SectionShape,
+    ZeroIsNew, atomic_array, const_fn,
 };
 
 #[cfg(not(sparsemem_loom))]
 use crate::ConstNew;
-use crate::table::{Entry, FreshRoot, Occupied, SectionTable, Slot};
+use crate::table::{Entry, FreshRoot, Occupied, SectionTable, sealed};
 use crate::{Occupancy, SectionEntry};
 
 /// A table of `N` roots.
@@ -27,14 +27,14 @@ use crate::{Occupancy, SectionEntry};
 /// Source: Linux `SPARSEMEM_EXTREME`. Differs from Linux: roots are given back.
 #[derive(Debug)]
 #[repr(C)]
-pub struct RootedTable<G, P, U, const N: usize> {
-    roots: [AtomicPtr<SectionEntry<P, U>>; N],
+pub struct RootedTable<G: Geometry, P, const N: usize> {
+    roots: [AtomicPtr<SectionEntry<P, G>>; N],
     origins: [AtomicU8; N],
     occupancy: Occupancy,
     geometry: PhantomData<G>,
 }
 
-impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> RootedTable<G, P, U, N> {
+impl<G: Geometry, P: PageDescriptor, const N: usize> RootedTable<G, P, N> {
     /// How many neighbouring roots share an occupancy slot.
     const STRIDE: u64 = Occupancy::stride(G::NR_ROOTS);
     /// Bits of a section's index in its root.
@@ -59,7 +59,7 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Roo
     /// A root's memory: whole pages, as entries.
     fn root_layout(node: NodeId) -> Result<Layout, OutOfMemory> {
         let entries = usize::try_from(G::SECTIONS_PER_ROOT).unwrap_or(usize::MAX);
-        let layout = Layout::array::<SectionEntry<P, U>>(entries).ok();
+        let layout = Layout::array::<SectionEntry<P, G>>(entries).ok();
         let page = usize::try_from(G::PAGE_SIZE).unwrap_or(usize::MAX);
         layout.and_then(|layout| layout.align_to(page).ok()).ok_or(OutOfMemory {
             size: page,
@@ -73,7 +73,7 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Roo
     /// # Safety
     ///
     /// `root` has room for the entries of a root, and nobody else knows of it.
-    unsafe fn write_entries(root: *mut SectionEntry<P, U>) {
+    unsafe fn write_entries(root: *mut SectionEntry<P, G>) {
         for index in 0..G::SECTIONS_PER_ROOT {
             // SAFETY: the caller promises the room.
             let entry = unsafe { Self::in_root(root, SectionNr::new(index)) };
@@ -83,7 +83,7 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Roo
     }
 
     /// The root pointer and the origin of a section's root.
-    fn slot(&self, nr: SectionNr) -> Option<(&AtomicPtr<SectionEntry<P, U>>, &AtomicU8)> {
+    fn slot(&self, nr: SectionNr) -> Option<(&AtomicPtr<SectionEntry<P, G>>, &AtomicU8)> {
         let root = usize::try_from(nr.get() >> Self::INDEX_BITS).ok()?;
         Some((self.roots.get(root)?, self.origins.get(root)?))
     }
@@ -94,7 +94,7 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Roo
     ///
     /// `root` must lead to a live root of this table.
     #[inline]
-    unsafe fn in_root(root: *mut SectionEntry<P, U>, nr: SectionNr) -> *mut SectionEntry<P, U> {
+    unsafe fn in_root(root: *mut SectionEntry<P, G>, nr: SectionNr) -> *mut SectionEntry<P, G> {
         #[expect(clippy::cast_possible_truncation, reason = "masked to the entries of a root")]
         let index = (nr.get() & (G::SECTIONS_PER_ROOT - 1)) as usize;
         // SAFETY: the index is below the number of entries that a root has (invariant 2).
@@ -151,17 +151,18 @@ impl<G: Geometry, P: PageDescriptor, U: Usage<Geometry = G>, const N: usize> Roo
     }
 }
 
-// SAFETY: a root stays in its slot from `commit` to `unlink_empty_root`, and an entry is found by root and index, both functions
-// of the number that tell different numbers apart.
-unsafe impl<G, P, U, const N: usize> SectionTable for RootedTable<G, P, U, N>
+impl<G: Geometry, P, const N: usize> sealed::Sealed for RootedTable<G, P, N> {}
+
+// SAFETY: (1) a root stays in its slot from `commit` to `unlink_empty_root`, and an entry is found by root and index, both
+// functions of the number that tell different numbers apart. (2) `commit` sets the occupancy of a root's slot before the
+// root is visible, and it is cleared only when no root of the slot is there.
+unsafe impl<G, P, const N: usize> SectionTable for RootedTable<G, P, N>
 where
     G: Geometry,
     P: PageDescriptor,
-    U: Usage<Geometry = G>,
 {
     type Geometry = G;
     type Page = P;
-    type Usage = U;
 
     const ENCODED_MODEL: &'static str = "sparse-extreme";
 
@@ -198,30 +199,24 @@ where
         nr: SectionNr,
         node: NodeId,
         env: &mut E,
-    ) -> Result<Slot<'_, Self>, OutOfMemory> {
+    ) -> Result<Option<FreshRoot>, OutOfMemory> {
         // Here as well, because a table may be zeroed memory instead of coming from `new`.
         const { G::CHECK }
         const { assert!(N == G::NR_ROOTS_LEN, "N must be the geometry's NR_ROOTS_LEN") }
         let layout = Self::root_layout(node)?;
         let (slot, _) = self.slot(nr).ok_or(OutOfMemory::new(layout, node))?;
-        // Relaxed: only the writer stores, and the caller is the writer.
-        let mut root = slot.load(Ordering::Relaxed);
-        let mut fresh = None;
-        if root.is_null() {
-            let block = env.alloc_zeroed(layout, node)?;
-            root = block.start().cast().as_ptr();
-            // SAFETY: the block was just allocated for the entries of a root.
-            unsafe { Self::write_entries(root) };
-            fresh = Some(FreshRoot { start: block.start(), layout, origin: block.origin() });
+        // Relaxed: only the writer stores, and this is for the writer.
+        if !slot.load(Ordering::Relaxed).is_null() {
+            return Ok(None);
         }
-        // SAFETY: the root is live: it is in the table, or was just made.
-        let entry = unsafe { Self::in_root(root, nr) };
-        // SAFETY: as in `entry`.
-        Ok(Slot { entry: unsafe { &*entry }, fresh })
+        let block = env.alloc_zeroed(layout, node)?;
+        // SAFETY: the block was just allocated for the entries of a root.
+        unsafe { Self::write_entries(block.start().cast().as_ptr()) };
+        Ok(Some(FreshRoot { start: block.start(), layout, origin: block.origin() }))
     }
 
-    unsafe fn commit(&self, nr: SectionNr, slot: Slot<'_, Self>) {
-        let (Some(fresh), Some((root, origin))) = (slot.fresh, self.slot(nr)) else { return };
+    unsafe fn commit(&self, nr: SectionNr, fresh: Option<FreshRoot>) {
+        let (Some(fresh), Some((root, origin))) = (fresh, self.slot(nr)) else { return };
         self.occupancy.set(Self::occupancy_slot(nr));
         // Relaxed: only the writer reads it.
         origin.store(fresh.origin.code(), Ordering::Relaxed);
@@ -232,7 +227,7 @@ where
     unsafe fn unlink_empty_root(&self, nr: SectionNr) -> Option<FreshRoot> {
         let (slot, origin) = self.slot(nr)?;
         let first = nr.get() & !(G::SECTIONS_PER_ROOT - 1);
-        // SAFETY: the caller is the model's writer, so roots stay until it takes them out.
+        // SAFETY: this is for the writer, and nobody else takes roots out.
         if unsafe { self.next_in_root(first) }.is_some() {
             return None;
         }
@@ -245,7 +240,7 @@ where
         Some(FreshRoot { start, layout: Self::root_layout(NodeId::new(0)).ok()?, origin })
     }
 
-    fn note(&self, _nr: SectionNr, _occupied: Occupied) {
+    unsafe fn note(&self, _nr: SectionNr, _occupied: Occupied) {
         // Occupancy is kept per root, and changes with the roots.
     }
 
@@ -263,19 +258,19 @@ where
         }
     }
 
-    fn release<E: MetadataMemory>(&mut self, env: &mut E, refused: &mut dyn FnMut(SectionNr, ForeignBlock)) {
+    fn next_empty_root(&mut self) -> Option<(SectionNr, FreshRoot)> {
         while let Some(slot) = self.occupancy.next(0) {
             for root in slot * Self::STRIDE..(slot + 1) * Self::STRIDE {
                 let first = SectionNr::new(root * G::SECTIONS_PER_ROOT);
                 // SAFETY: `&mut self`: no reader is left, and nobody holds an entry.
-                let unlinked = unsafe { self.unlink_empty_root(first) };
-                // SAFETY: as above.
-                if let Some(Err(block)) = unlinked.map(|root| unsafe { root.give_back(env) }) {
-                    refused(first, block);
+                if let Some(unlinked) = unsafe { self.unlink_empty_root(first) } {
+                    return Some((first, unlinked));
                 }
             }
+            // Stale: nothing is in the slot any more.
             self.occupancy.clear(slot);
         }
+        None
     }
 
     fn bytes(&self) -> u64 {
@@ -287,14 +282,13 @@ where
 
 // SAFETY: null pointers are zero bytes on every target that Rust supports, and so are the zero words of the
 // occupancy; that is what `new` makes.
-unsafe impl<G: Geometry, P, U, const N: usize> ZeroIsNew for RootedTable<G, P, U, N> {}
+unsafe impl<G: Geometry, P, const N: usize> ZeroIsNew for RootedTable<G, P, N> {}
 
 #[cfg(not(sparsemem_loom))]
-impl<G, P, U, const N: usize> ConstNew for RootedTable<G, P, U, N>
+impl<G, P, const N: usize> ConstNew for RootedTable<G, P, N>
 where
     G: Geometry,
     P: PageDescriptor,
-    U: Usage<Geometry = G>,
 {
     const NEW: Self = Self::new();
 }

@@ -4,28 +4,38 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    ForeignBlock, Geometry, MetadataMemory, NodeId, Origin, OutOfMemory, PageDescriptor, SectionNr, Usage,
+    Geometry, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, PageDescriptor, SectionNr,
 };
 
 use crate::SectionEntry;
-use crate::give_back::give_back;
+use crate::writing::give_back;
 
 /// The entry type of a table.
-pub(crate) type Entry<T> = SectionEntry<<T as SectionTable>::Page, <T as SectionTable>::Usage>;
+pub(crate) type Entry<T> = SectionEntry<<T as SectionTable>::Page, <T as SectionTable>::Geometry>;
 
-/// A table of section entries.
+/// Keeps [`SectionTable`] to the tables of this crate.
+pub(crate) mod sealed {
+    /// Nobody else can name it.
+    pub trait Sealed {}
+}
+
+/// A table of section entries: [`FlatTable`](crate::FlatTable) or [`RootedTable`](crate::RootedTable).
+///
+/// Sealed: memory is given back on the strength of what a table says is still known, and its methods are for the model's
+/// operations alone. Where its `# Safety` sections say *the writer*, they mean the holder of the
+/// [`Writing`](crate::Writing) of the model that the table belongs to, which is also their only caller.
 ///
 /// # Safety
 ///
-/// [`SectionTable::entry`] gives, for the same number, the same entry at every call, from the [`SectionTable::commit`]
-/// that made it until its root is taken out; entries of different numbers are different.
-pub unsafe trait SectionTable: Send + Sync {
+/// 1. [`SectionTable::entry`] gives, for the same number, the same entry at every call, from the
+///    [`SectionTable::commit`] that made it until its root is taken out; entries of different numbers are different.
+/// 2. [`SectionTable::next_known`] misses no section whose word is not zero: whoever asks it whether memory is still needed
+///    frees what it does not name.
+pub unsafe trait SectionTable: sealed::Sealed + Send + Sync {
     /// Sizes of pages, subsections and sections.
     type Geometry: Geometry;
     /// The page descriptor that memmaps consist of.
     type Page: PageDescriptor;
-    /// The usage that entries point to.
-    type Usage: Usage<Geometry = Self::Geometry>;
 
     /// The name of the model that finds memmaps through this table's words.
     const ENCODED_MODEL: &'static str;
@@ -34,8 +44,8 @@ pub unsafe trait SectionTable: Send + Sync {
     ///
     /// # Safety
     ///
-    /// The reference may be used only while a guard of the model's reclaim domain is held, or the model's writer, or
-    /// `&mut` of the model: roots go away with a grace period.
+    /// The reference may be used only while a guard of the model's reclaim domain is held, or by the writer: roots are given
+    /// back after a grace period.
     ///
     /// # Cost
     ///
@@ -49,7 +59,7 @@ pub unsafe trait SectionTable: Send + Sync {
     /// As [`SectionTable::entry`], and the section must be present.
     unsafe fn entry_unchecked(&self, nr: SectionNr) -> &Entry<Self>;
 
-    /// Finds the entry of a section, or allocates a root for it that nobody sees yet; for the writer of the model.
+    /// Makes sure that a section can have an entry: allocates a root for it that nobody sees yet, unless there is an entry.
     ///
     /// # Errors
     ///
@@ -57,32 +67,35 @@ pub unsafe trait SectionTable: Send + Sync {
     ///
     /// # Safety
     ///
-    /// The caller is the model's writer, `nr` exists in the geometry, and the entry is used as
-    /// [`SectionTable::entry`] says. The slot has to be committed or discarded.
+    /// For the writer; `nr` exists in the geometry. A root has to be committed or given back.
     unsafe fn prepare<E: MetadataMemory>(
         &self,
         nr: SectionNr,
         node: NodeId,
         env: &mut E,
-    ) -> Result<Slot<'_, Self>, OutOfMemory>;
+    ) -> Result<Option<FreshRoot>, OutOfMemory>;
 
-    /// Makes what was prepared visible.
+    /// Makes a root that was prepared visible.
     ///
     /// # Safety
     ///
-    /// The caller is the model's writer, and `slot` is from [`SectionTable::prepare`] of this table for `nr`.
-    unsafe fn commit(&self, nr: SectionNr, slot: Slot<'_, Self>);
+    /// For the writer; `fresh` is from [`SectionTable::prepare`] of this table for `nr`.
+    unsafe fn commit(&self, nr: SectionNr, fresh: Option<FreshRoot>);
 
     /// Takes the root of a section out of the table, if no section of it is known any more.
     ///
     /// # Safety
     ///
-    /// The caller is the model's writer, holds no entry of the root, and gives the root back only after a grace
-    /// period, or with `&mut` of the model.
+    /// For the writer, who holds no entry of the root, and gives the root back only after a grace period, or with `&mut` of
+    /// the model.
     unsafe fn unlink_empty_root(&self, nr: SectionNr) -> Option<FreshRoot>;
 
-    /// Notes that an entry is about to be, or may no longer be, absent; for the writer of the model.
-    fn note(&self, nr: SectionNr, occupied: Occupied);
+    /// Notes that an entry is about to be known, or is no longer.
+    ///
+    /// # Safety
+    ///
+    /// For the writer, before the word of the section is stored, and after it is zero again.
+    unsafe fn note(&self, nr: SectionNr, occupied: Occupied);
 
     /// The first section at or after `from` whose word is not zero.
     ///
@@ -91,8 +104,8 @@ pub unsafe trait SectionTable: Send + Sync {
     /// As [`SectionTable::entry`], while this runs.
     unsafe fn next_known(&self, from: SectionNr) -> Option<SectionNr>;
 
-    /// Gives back every root, telling `refused` of blocks that were not taken.
-    fn release<E: MetadataMemory>(&mut self, env: &mut E, refused: &mut dyn FnMut(SectionNr, ForeignBlock));
+    /// Takes any root out that has no known section, with the first section of it.
+    fn next_empty_root(&mut self) -> Option<(SectionNr, FreshRoot)>;
 
     /// Bytes of the table as it is now, all levels.
     fn bytes(&self) -> u64;
@@ -107,15 +120,6 @@ pub enum Occupied {
     No,
 }
 
-/// An entry that is there, or is about to be.
-#[must_use = "a prepared root is lost if it is neither committed nor discarded"]
-pub struct Slot<'t, T: SectionTable + ?Sized> {
-    /// The entry; visible to readers only if there was a root already.
-    pub(crate) entry: &'t Entry<T>,
-    /// The root that was allocated for it.
-    pub(crate) fresh: Option<FreshRoot>,
-}
-
 /// A root that no reader can reach.
 #[derive(Debug)]
 #[must_use = "the root is owned and has to be given back"]
@@ -128,15 +132,11 @@ pub struct FreshRoot {
 impl FreshRoot {
     /// Gives the root's memory back.
     ///
-    /// # Errors
-    ///
-    /// [`ForeignBlock`] if the environment does not know it; it is lost then.
-    ///
     /// # Safety
     ///
     /// No reader uses the root any more.
-    pub(crate) unsafe fn give_back<E: MetadataMemory>(self, env: &mut E) -> Result<(), ForeignBlock> {
+    pub(crate) unsafe fn give_back<E: MetadataMemory>(self, env: &mut E, lost: &mut LostBlocks) {
         // SAFETY: a root is a block of its own, and this value is its only owner.
-        unsafe { give_back(env, self.start, self.layout, self.origin) }
+        unsafe { give_back(env, self.start, self.layout, self.origin, lost) };
     }
 }

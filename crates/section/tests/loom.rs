@@ -12,14 +12,15 @@
 mod bench;
 mod piecewise;
 
+use std::alloc::Layout;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use loom::thread;
 use sparsemem_core::presets::Minute;
 use sparsemem_core::{
-    GracePeriod, InstallError, InstallModel, MarkError, MarkModel, MemoryModel, NodeId, Pfn, RetireError,
-    RetireModel, SectionShape,
+    Block, BootEvent, ForeignBlock, GracePeriod, MemoryModel, MemoryRange, MetadataMemory, NodeId,
+    OutOfMemory, Pfn, Rejected, SectionLoss, SectionNr, SectionShape, SectionState, forward_to_field,
 };
 use sparsemem_section::{Encoded, FlatTable, Occupancy, RootedTable, SparseModel};
 
@@ -28,11 +29,10 @@ use bench::domain::Patient;
 use bench::ledger::Ledger;
 use bench::memory::{Descriptor, Memory};
 use bench::race::{SECTION, explore, frames, is_caught};
-use bench::usage::CheckedUsage;
 use piecewise::Piecewise;
 
-type Flat = FlatTable<Minute, Descriptor<32>, CheckedUsage, { Minute::NR_SECTIONS_LEN }>;
-type Rooted = RootedTable<Minute, Descriptor<32>, CheckedUsage, { Minute::NR_ROOTS_LEN }>;
+type Flat = FlatTable<Minute, Descriptor<32>, { Minute::NR_SECTIONS_LEN }>;
+type Rooted = RootedTable<Minute, Descriptor<32>, { Minute::NR_ROOTS_LEN }>;
 
 /// Declares a subject: a table and a placement.
 macro_rules! subject {
@@ -87,22 +87,75 @@ fn a_second_writer_is_turned_away_or_comes_later() {
     explore(|| {
         let _ledger = Ledger::open();
         let model = Arc::new(RootedBlocks::<Patient>::model());
-        model.install(&mut Memory, frames(0, SECTION), NodeId::new(0)).unwrap();
+        let node = NodeId::new(0);
+        model.write().unwrap().install(&mut Memory, frames(0, SECTION), node).unwrap();
         let shared = Arc::clone(&model);
         let other = thread::spawn(move || {
-            [1, 2].map(|nr| shared.install(&mut Memory, frames(nr * SECTION, SECTION), NodeId::new(0)))
+            [1, 2].map(|nr| {
+                let mut writer = shared.write()?;
+                writer.install(&mut Memory, frames(nr * SECTION, SECTION), node).unwrap();
+                Some(())
+            })
         });
-        let retired = model.retire(&mut Memory, frames(0, SECTION));
+        let retired = model.write().map(|mut writer| writer.retire(&mut Memory, frames(0, SECTION)).unwrap());
         let installed = other.join().unwrap();
-        assert!(installed.iter().all(|result| matches!(result, Ok(()) | Err(InstallError::Busy))));
-        assert!(matches!(retired, Ok(_) | Err(RetireError::Busy)), "{retired:?}");
-        assert!(installed[0].is_ok() || retired.is_ok(), "one of them was first");
-        assert_eq!(model.is_valid(Pfn::new(0)), retired.is_err());
+        assert!(installed[0].is_some() || retired.is_some(), "one of them was first");
+        assert_eq!(model.is_valid(Pfn::new(0)), retired.is_none());
         for (nr, result) in [1, 2].into_iter().zip(installed) {
-            assert_eq!(model.is_valid(Pfn::new(nr * SECTION)), result.is_ok());
+            assert_eq!(model.is_valid(Pfn::new(nr * SECTION)), result.is_some());
         }
         // Who was turned away may try again.
-        assert!(!matches!(model.set_online(frames(SECTION, SECTION)), Err(MarkError::Busy)));
+        assert!(model.write().is_some());
+    });
+}
+
+/// Memory that has none for descriptors.
+struct NoMemmaps(Memory);
+
+// SAFETY: the memory stays in its place.
+forward_to_field!(unsafe impl [] PhysMap for NoMemmaps => 0);
+
+// SAFETY: the memory's own blocks, or none.
+unsafe impl MetadataMemory for NoMemmaps {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        self.0.alloc_zeroed(layout, node)
+    }
+
+    fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        Err(OutOfMemory::new(layout, node))
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        self.0.free(block)
+    }
+}
+
+/// Boot gives a section up without waiting for readers: its usage goes back, and nobody may have looked at it.
+#[test]
+fn the_usage_of_a_section_that_boot_gives_up_is_not_looked_at() {
+    explore(|| {
+        let _ledger = Ledger::open();
+        let model = Arc::new(RootedBlocks::<Patient>::model());
+        let shared = Arc::clone(&model);
+        let reader = thread::spawn(move || {
+            let nr = SectionNr::new(0);
+            let state = shared.section(nr);
+            assert!(state.subsections.is_empty() && state.online.is_empty(), "{state:?}");
+            assert_eq!(shared.next_valid(frames(0, SECTION)), None);
+            assert!(!shared.is_valid(Pfn::new(0)));
+        });
+        let range = MemoryRange { frames: frames(0, SECTION), node: NodeId::new(0) };
+        let mut events = Vec::new();
+        let mut writer = model.write().unwrap();
+        let up = writer
+            .boot(&mut NoMemmaps(Memory), core::iter::once(range), &mut |event| events.push(event))
+            .unwrap();
+        assert_eq!((up.sections, up.lost), (0, 1));
+        let [BootEvent::SectionLost { why: SectionLoss::Memmap(_), .. }] = *events else {
+            panic!("{events:?}");
+        };
+        reader.join().unwrap();
+        assert_eq!(model.section(SectionNr::new(0)), SectionState::ABSENT);
     });
 }
 

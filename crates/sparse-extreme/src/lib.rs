@@ -16,11 +16,9 @@
 #![forbid(unsafe_code)]
 
 use sparsemem_section::{Encoded, RootedTable, SparseModel};
-use sparsemem_usage_map::SectionUsage;
 
 /// The model for geometry `G`, descriptor `P` and readers of domain `R`; `N` is the geometry's
 /// [`NR_ROOTS_LEN`](sparsemem_core::SectionShape::NR_ROOTS_LEN).
 ///
 /// Source: Linux `SPARSEMEM_EXTREME`.
-pub type SparseExtreme<G, P, R, const N: usize> =
-    SparseModel<RootedTable<G, P, SectionUsage<G>, N>, Encoded, R>;
+pub type SparseExtreme<G, P, R, const N: usize> = SparseModel<RootedTable<G, P, N>, Encoded, R>;

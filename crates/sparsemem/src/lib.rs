@@ -14,8 +14,7 @@
 //! its own memmap, with any of them.
 //!
 //! ```
-//! use core::sync::atomic::AtomicBool;
-//! use sparsemem::{Config, MemoryModel, NeverReclaim, Page, Pfn, presets::X86_64};
+//! use sparsemem::{Config, MemoryModel, NeverReclaim, Page, Pfn, PlaceClaim, presets::X86_64};
 //!
 //! struct Kernel;
 //!
@@ -29,13 +28,13 @@
 //! /// Where vmemmap keeps its array. The other models do not ask: `sparsemem::NoArray` will do for them.
 //! struct Array;
 //!
-//! // SAFETY: nothing else of this program uses these addresses.
+//! // SAFETY: nothing else of this program uses these addresses, nor any in the blocks of 512 GiB around them.
 //! unsafe impl sparsemem::ArrayPlace for Array {
 //!     const START: u64 = 0xffff_ea00_0000_0000;
 //!     const BYTES: u64 = 1 << 40;
 //!
-//!     fn claim() -> &'static AtomicBool {
-//!         static CLAIM: AtomicBool = AtomicBool::new(false);
+//!     fn claim() -> &'static PlaceClaim {
+//!         static CLAIM: PlaceClaim = PlaceClaim::new();
 //!         &CLAIM
 //!     }
 //! }

@@ -10,7 +10,7 @@
 //! 2. A failed call changes no bit.
 //! 3. The bits of one pageblock never straddle a word, so a block is read and written in one atomic step.
 #![no_std]
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)

@@ -177,6 +177,27 @@ mod tests {
     }
 
     #[test]
+    fn every_type_replaces_every_other() {
+        use MigrateType::{Cma, HighAtomic, Movable, Reclaimable, Unmovable};
+        let blocks = Pageblocks::<X86_64>::new();
+        // A block in the middle of a word, between isolated ones: no bit of another block may change.
+        for block in [2, 4] {
+            blocks.set_isolation(block, Isolation::Isolated).unwrap();
+        }
+        for from in [Unmovable, Movable, Reclaimable, HighAtomic, Cma] {
+            for to in [Unmovable, Movable, Reclaimable, HighAtomic, Cma] {
+                blocks.set_migrate_type(3, from).unwrap();
+                blocks.set_migrate_type(3, to).unwrap();
+                assert_eq!((blocks.migrate_type(3), blocks.isolation(3)), (Ok(to), Ok(Isolation::Open)));
+            }
+        }
+        for block in [2, 4] {
+            let bits = (blocks.migrate_type(block), blocks.isolation(block));
+            assert_eq!(bits, (Ok(Unmovable), Ok(Isolation::Isolated)));
+        }
+    }
+
+    #[test]
     fn blocks_beyond_the_section_are_errors() {
         let one = Pageblocks::<Arm64Page64K>::new();
         assert!(one.migrate_type(0).is_ok());

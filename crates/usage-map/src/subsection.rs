@@ -7,7 +7,7 @@
 
 use core::fmt;
 
-use sparsemem_core::primitive::Ordering;
+use sparsemem_core::primitive::{AtomicU64, Ordering};
 use sparsemem_core::{BitWords, Geometry, PfnRange, SectionShape, SpanError, SubsectionBits, SubsectionIdx};
 
 /// Why subsections could not be marked as populated. Nothing has changed.
@@ -64,6 +64,32 @@ impl<G: Geometry> SubsectionMap<G> {
             .words()
             .get(index.get() as usize / 64)
             .is_some_and(|word| word.load(Ordering::Acquire) >> (index.get() % 64) & 1 == 1)
+    }
+
+    /// Whether every one of `bits` is set.
+    #[inline]
+    pub(crate) fn contains_all(&self, bits: &SubsectionBits) -> bool {
+        // Acquire: as in `contains`.
+        self.with(bits).all(|(word, bits)| word.load(Ordering::Acquire) & bits == *bits)
+    }
+
+    /// Whether any of `bits` is set.
+    #[inline]
+    pub(crate) fn contains_any(&self, bits: &SubsectionBits) -> bool {
+        // Acquire: as in `contains`.
+        self.with(bits).any(|(word, bits)| word.load(Ordering::Acquire) & bits != 0)
+    }
+
+    /// Whether a bit other than `bits` is set.
+    #[inline]
+    pub(crate) fn contains_others(&self, bits: &SubsectionBits) -> bool {
+        // Acquire: as in `contains`.
+        self.with(bits).any(|(word, bits)| word.load(Ordering::Acquire) & !bits != 0)
+    }
+
+    /// The words of the map, each with those of a set.
+    fn with<'m>(&'m self, bits: &'m SubsectionBits) -> impl Iterator<Item = (&'m AtomicU64, &'m u64)> {
+        self.words.words().iter().zip(bits.words())
     }
 
     /// A copy of the map; its words are read one after the other.

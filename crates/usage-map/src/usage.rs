@@ -5,9 +5,7 @@
 //! 1. `origin` never changes: the memory of a usage goes back to where it came from.
 
 use sparsemem_core::primitive::{AtomicU8, Ordering};
-use sparsemem_core::{
-    BitWords, Geometry, Origin, PfnRange, SectionShape, SubsectionBits, SubsectionIdx, Usage,
-};
+use sparsemem_core::{BitWords, Geometry, Origin, PfnRange, SectionShape, SubsectionBits, SubsectionIdx};
 
 use crate::pageblock::{Isolation, MigrateType, PageblockError, Pageblocks};
 use crate::subsection::{ClearError, FillError, SubsectionMap};
@@ -20,7 +18,7 @@ use crate::subsection::{ClearError, FillError, SubsectionMap};
 ///
 /// ```
 /// use sparsemem_core::presets::X86_64;
-/// use sparsemem_core::{Origin, PageCount, Pfn, PfnRange, Usage};
+/// use sparsemem_core::{Origin, PageCount, Pfn, PfnRange};
 /// use sparsemem_usage_map::SectionUsage;
 ///
 /// let usage = SectionUsage::<X86_64>::new(Origin::Boot);
@@ -113,13 +111,11 @@ impl<G: Geometry> SectionUsage<G> {
     }
 }
 
-// SAFETY: the maps are arrays of atomic words (`BitWords` is sealed) that change only in `insert` and `remove`, and the
-// origins are fields that only `new` and `set_memmap_origin` write.
-#[allow(unsafe_code, reason = "a promise about what the methods return, without an unsafe operation")]
-unsafe impl<G: Geometry> Usage for SectionUsage<G> {
-    type Geometry = G;
-
-    fn new(origin: Origin) -> Self {
+/// What a section table keeps and asks. Methods take `&self`, because readers look while the one writer works.
+impl<G: Geometry> SectionUsage<G> {
+    /// A usage without any populated subsection, living in memory from `origin`.
+    #[must_use]
+    pub fn new(origin: Origin) -> Self {
         const { G::CHECK }
         Self {
             subsections: SubsectionMap::new(),
@@ -130,51 +126,108 @@ unsafe impl<G: Geometry> Usage for SectionUsage<G> {
         }
     }
 
-    fn origin(&self) -> Origin {
+    /// Where the memory of this usage goes back to.
+    #[must_use]
+    pub const fn origin(&self) -> Origin {
         self.origin
     }
 
-    fn memmap_origin(&self) -> Origin {
+    /// Where the section's memmap goes back to, for models that allocate it as one block.
+    #[must_use]
+    pub fn memmap_origin(&self) -> Origin {
         // Relaxed: only the writer reads and writes it.
         Origin::from_code(self.memmap_origin.load(Ordering::Relaxed)).unwrap_or(self.origin)
     }
 
-    fn set_memmap_origin(&self, origin: Origin) {
+    /// Writes down where the section's memmap came from.
+    pub fn set_memmap_origin(&self, origin: Origin) {
         // Relaxed: as above.
         self.memmap_origin.store(origin.code(), Ordering::Relaxed);
     }
 
+    /// Whether a subsection is populated. On the path of checked lookups.
+    ///
+    /// # Cost
+    ///
+    /// One load.
     #[inline]
-    fn contains(&self, index: SubsectionIdx) -> bool {
+    #[must_use]
+    pub fn contains(&self, index: SubsectionIdx) -> bool {
         self.subsections.contains(index)
     }
 
-    fn insert(&self, bits: SubsectionBits) {
+    /// Whether all of these subsections are populated.
+    #[inline]
+    #[must_use]
+    pub fn contains_all(&self, bits: &SubsectionBits) -> bool {
+        self.subsections.contains_all(bits)
+    }
+
+    /// Whether any of these subsections is populated.
+    #[inline]
+    #[must_use]
+    pub fn contains_any(&self, bits: &SubsectionBits) -> bool {
+        self.subsections.contains_any(bits)
+    }
+
+    /// Whether any subsection but these is populated.
+    #[inline]
+    #[must_use]
+    pub fn contains_others(&self, bits: &SubsectionBits) -> bool {
+        self.subsections.contains_others(bits)
+    }
+
+    /// Whether any of these subsections is online.
+    #[inline]
+    #[must_use]
+    pub fn is_any_online(&self, bits: &SubsectionBits) -> bool {
+        self.online.contains_any(bits)
+    }
+
+    /// Adds populated subsections, which may be there already.
+    ///
+    /// # Concurrency
+    ///
+    /// Release: whoever sees a bit also sees what was written before it was inserted.
+    pub fn insert(&self, bits: SubsectionBits) {
         self.subsections.insert(bits);
     }
 
-    fn remove(&self, bits: SubsectionBits) {
+    /// Takes populated subsections out, which may be absent already.
+    pub fn remove(&self, bits: SubsectionBits) {
         self.subsections.remove(bits);
     }
 
+    /// Whether a subsection is online: populated, and its frames in the hands of the page allocator.
+    ///
+    /// # Cost
+    ///
+    /// One load.
     #[inline]
-    fn is_online(&self, index: SubsectionIdx) -> bool {
+    #[must_use]
+    pub fn is_online(&self, index: SubsectionIdx) -> bool {
         self.online.contains(index)
     }
 
-    fn insert_online(&self, bits: SubsectionBits) {
+    /// Marks subsections as online.
+    pub fn insert_online(&self, bits: SubsectionBits) {
         self.online.insert(bits);
     }
 
-    fn remove_online(&self, bits: SubsectionBits) {
+    /// Marks subsections as offline.
+    pub fn remove_online(&self, bits: SubsectionBits) {
         self.online.remove(bits);
     }
 
-    fn online(&self) -> SubsectionBits {
+    /// The online subsections, as a value.
+    #[must_use]
+    pub fn online(&self) -> SubsectionBits {
         self.online.snapshot()
     }
 
-    fn snapshot(&self) -> SubsectionBits {
+    /// The populated subsections, as a value.
+    #[must_use]
+    pub fn snapshot(&self) -> SubsectionBits {
         self.subsections.snapshot()
     }
 }
@@ -182,6 +235,7 @@ unsafe impl<G: Geometry> Usage for SectionUsage<G> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sparsemem_core::Pfn;
     use sparsemem_core::presets::{Arm64Page16K, Arm64Page64K, Ppc64Page64K, S390x, Sparc64, X86_64};
 
     #[test]
@@ -195,6 +249,76 @@ mod tests {
         assert_eq!(SectionUsage::<Sparc64>::map_bytes(), 208 - 16);
         // A word of online bits, and two bytes of origins, rounded up.
         assert_eq!(size_of::<SectionUsage<X86_64>>(), SectionUsage::<X86_64>::map_bytes() + 16);
+    }
+
+    #[test]
+    fn questions_about_sets_are_those_about_their_members() {
+        let usage = SectionUsage::<Sparc64>::new(Origin::Boot);
+        let set = |members: &[u64]| {
+            SubsectionBits::from_words((0..8).map(|word| {
+                members.iter().filter(|bit| *bit / 64 == word).fold(0, |all, bit| all | 1 << (bit % 64))
+            }))
+        };
+        usage.insert(set(&[1, 64, 511]));
+        usage.insert_online(set(&[64]));
+        for (bits, all, any, others) in [
+            (set(&[1, 64, 511]), true, true, false),
+            (set(&[1, 64, 510, 511]), false, true, false),
+            (set(&[1, 511]), true, true, true),
+            (set(&[2, 65]), false, false, true),
+            (set(&[]), true, false, true),
+        ] {
+            let answers =
+                (usage.contains_all(&bits), usage.contains_any(&bits), usage.contains_others(&bits));
+            assert_eq!(answers, (all, any, others), "{bits:?}");
+        }
+        assert!(usage.is_any_online(&set(&[1, 64])) && !usage.is_any_online(&set(&[1, 511])));
+    }
+
+    #[test]
+    fn bits_are_what_was_put_in_and_not_taken_out() {
+        let usage = SectionUsage::<X86_64>::new(Origin::Boot);
+        let (all, part) = (SubsectionBits::full::<X86_64>(), SubsectionBits::from_words([0b110]));
+        let (first, second) = (SubsectionIdx::new(0), SubsectionIdx::new(1));
+        assert!(usage.is_empty() && !usage.contains(second) && !usage.is_online(second));
+        usage.insert(all);
+        usage.insert_online(all);
+        assert!(!usage.is_empty() && usage.contains(second) && usage.is_online(second));
+        usage.remove_online(part);
+        assert!(usage.contains(second) && !usage.is_online(second) && usage.is_online(first));
+        assert_eq!((usage.online(), usage.snapshot()), (all.difference(part), all));
+        usage.remove(part);
+        assert!(!usage.contains(second) && usage.contains(first));
+        assert_eq!(usage.snapshot(), all.difference(part));
+    }
+
+    #[test]
+    fn ranges_are_filled_and_cleared_once() {
+        let usage = SectionUsage::<X86_64>::new(Origin::Boot);
+        let range = PfnRange::new(Pfn::new(0x8200), Pfn::new(0x8600)).unwrap();
+        assert!(usage.clear(range).is_err());
+        usage.fill(range).unwrap();
+        assert_eq!(usage.snapshot(), SubsectionBits::from_words([0b110]));
+        usage.clear(range).unwrap();
+        assert!(usage.is_empty());
+    }
+
+    #[test]
+    fn pageblocks_are_those_of_the_section() {
+        let usage = SectionUsage::<X86_64>::new(Origin::Boot);
+        let block = SectionUsage::<X86_64>::pageblock_of(Pfn::new(0x8000 + 0x400));
+        assert_eq!(block, 2);
+        usage.set_migrate_type(block, MigrateType::Movable).unwrap();
+        assert_eq!(usage.migrate_type(block), Ok(MigrateType::Movable));
+        assert_eq!(usage.migrate_type(0), Ok(MigrateType::Unmovable));
+    }
+
+    #[test]
+    fn what_is_printed_names_what_is_there() {
+        let usage = SectionUsage::<X86_64>::new(Origin::Boot);
+        usage.insert(SubsectionBits::from_words([0b1]));
+        let text = std::format!("{usage:?}");
+        assert!(text.contains("of 64") && text.contains("64 pageblocks"), "{text}");
     }
 
     #[test]

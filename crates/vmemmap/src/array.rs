@@ -7,29 +7,76 @@
 
 use core::ptr::NonNull;
 
-use sparsemem_core::{ByteLen, Pfn, PfnRange, VirtAddr, VirtRange, ZeroIsNew};
-use sparsemem_section::{ConstNew, Placement, SectionTable, SectionWord};
+use sparsemem_core::primitive::{AtomicU64, Ordering};
+use sparsemem_core::{ByteLen, Footprint, LeafSize, Pfn, PfnRange, PhysAddr, VirtAddr, VirtRange, ZeroIsNew};
+use sparsemem_page_table::{Populated, Unmapped};
+#[cfg(not(sparsemem_loom))]
+use sparsemem_section::ConstNew;
+use sparsemem_section::{Placement, SectionTable, SectionWord};
 
 use crate::ArrayBase;
 
 /// Finds descriptors by their place in a virtual array that begins at `B`.
 #[derive(Debug, Default)]
-#[repr(transparent)]
+#[repr(C)]
 pub struct VirtualArray<B> {
     base: B,
+    /// The top-level table that leads to the place, with bit 0 set, since the writer has looked around it; or 0.
+    root: AtomicU64,
+    /// Bytes that leaves map, and table pages that were made for them: what statistics tell without a walk, which would
+    /// meet tables that the writer is freeing.
+    leaf_bytes: AtomicU64,
+    table_pages: AtomicU64,
 }
 
+#[cfg(not(sparsemem_loom))]
 impl<B: ConstNew> ConstNew for VirtualArray<B> {
-    const NEW: Self = Self { base: B::NEW };
+    const NEW: Self = Self {
+        base: B::NEW,
+        root: AtomicU64::new(0),
+        leaf_bytes: AtomicU64::new(0),
+        table_pages: AtomicU64::new(0),
+    };
 }
 
-// SAFETY: as its only field.
+// SAFETY: as its base; zeros are zero bytes.
 unsafe impl<B: ZeroIsNew> ZeroIsNew for VirtualArray<B> {}
 
 impl<B> VirtualArray<B> {
     /// Where the array begins.
     pub const fn base(&self) -> &B {
         &self.base
+    }
+
+    /// The top-level table that leads to the place, once it is known.
+    pub(crate) fn root(&self) -> Option<PhysAddr> {
+        // Relaxed: only the writer asks and stores.
+        let root = self.root.load(Ordering::Relaxed);
+        (root != 0).then(|| PhysAddr::new(root & !1))
+    }
+
+    /// Remembers it: a table's address, so bit 0 is free.
+    pub(crate) fn set_root(&self, root: PhysAddr) {
+        // Relaxed: as above.
+        self.root.store(root.get() | 1, Ordering::Relaxed);
+    }
+
+    /// Counts what a populate made.
+    pub(crate) fn add(&self, made: &Populated) {
+        // Relaxed, both: counts publish nothing.
+        self.leaf_bytes.fetch_add(made.leaves().bytes(), Ordering::Relaxed);
+        self.table_pages.fetch_add(made.nr_tables(), Ordering::Relaxed);
+    }
+
+    /// Counts what an unmap took away: at most what there is, for it may take tables along that were there before.
+    pub(crate) fn subtract(&self, gone: &Unmapped) {
+        for (count, less) in
+            [(&self.leaf_bytes, gone.dropped().bytes()), (&self.table_pages, gone.nr_tables())]
+        {
+            // Relaxed, both: only the writer stores, and counts publish nothing.
+            let now = count.load(Ordering::Relaxed);
+            count.store(now.saturating_sub(less), Ordering::Relaxed);
+        }
     }
 }
 
@@ -92,5 +139,18 @@ unsafe impl<T: SectionTable, B: ArrayBase> Placement<T> for VirtualArray<B> {
     unsafe fn frame(&self, _table: &T, page: NonNull<T::Page>) -> Pfn {
         let bytes = page.addr().get().wrapping_sub(self.base.start().addr());
         Pfn::new((bytes / size_of::<T::Page>()) as u64)
+    }
+
+    fn footprint(&self, _sections: u64) -> Footprint {
+        // Relaxed, both: a look at two counts of which the writer may be changing one.
+        let (memmap_bytes, pages) =
+            (self.leaf_bytes.load(Ordering::Relaxed), self.table_pages.load(Ordering::Relaxed));
+        let page_table_bytes = pages.saturating_mul(LeafSize::Size4KiB.bytes());
+        Footprint { memmap_bytes, page_table_bytes, ..Footprint::default() }
+    }
+
+    fn torn_down(&mut self) {
+        self.root = AtomicU64::new(0);
+        self.base.give_up();
     }
 }

@@ -22,7 +22,7 @@ use sparsemem_section::ConstNew;
 ///
 /// Once a model with this base is up, [`ArrayBase::start`] and [`ArrayBase::len_bytes`] never change; both are multiples
 /// of 2 MiB, the former is not null, and their sum does not wrap. From when [`ArrayBase::claim`] answered [`Claim::Own`]
-/// on, [`ArrayBase::is_own`] holds, and the range is virtual addresses that only the model maps.
+/// until [`ArrayBase::give_up`], the range is the model's, as [`ArrayPlace`] says of a place.
 pub unsafe trait ArrayBase: Send + Sync + 'static {
     /// The address of the descriptor of frame 0.
     fn start(&self) -> *mut u8;
@@ -34,8 +34,9 @@ pub unsafe trait ArrayBase: Send + Sync + 'static {
     /// its mappings.
     fn claim(&self) -> Claim;
 
-    /// Whether the place was taken for this model, without taking it; the model asks before it looks at its mappings.
-    fn is_own(&self) -> bool;
+    /// Gives the place up, if it is the model's: the model was torn down, and has nothing in it any more. Does nothing by
+    /// default: the model keeps its place.
+    fn give_up(&mut self) {}
 }
 
 /// Whose a place is.
@@ -64,7 +65,10 @@ impl<A: ArrayPlace> ConstBase<A> {
         );
         assert!(A::START != 0, "the array does not begin at the null address");
         assert!(A::START.checked_add(A::BYTES).is_some(), "the array ends within the address space");
-        assert!(A::START <= usize::MAX as u64, "the array begins within the target's addresses");
+        assert!(
+            A::BYTES == 0 || A::START + (A::BYTES - 1) <= usize::MAX as u64,
+            "the array ends within the target's addresses"
+        );
     };
 }
 
@@ -82,21 +86,24 @@ unsafe impl<A: ArrayPlace> ArrayBase for ConstBase<A> {
     }
 
     fn claim(&self) -> Claim {
-        if self.is_own() {
+        // Relaxed: only the model's writer asks and stores, and the place's claim alone decides between models.
+        if self.own.load(Ordering::Relaxed) {
             return Claim::Own;
         }
-        // Relaxed: the place's flag alone decides between models.
-        if A::claim().swap(true, Ordering::Relaxed) {
+        if !A::claim().take() {
             return Claim::Taken;
         }
-        // Relaxed: said once and for all, by the one who took it.
+        // Relaxed: as above.
         self.own.store(true, Ordering::Relaxed);
         Claim::Own
     }
 
-    fn is_own(&self) -> bool {
-        // Relaxed: as in `claim`.
-        self.own.load(Ordering::Relaxed)
+    fn give_up(&mut self) {
+        let own = core::mem::replace(&mut self.own, AtomicBool::new(false));
+        if own.into_inner() {
+            // SAFETY: this base took the claim, and the model has nothing there any more.
+            unsafe { A::claim().give_back() };
+        }
     }
 }
 
@@ -136,8 +143,9 @@ impl DynamicBase {
     ///
     /// # Safety
     ///
-    /// The range must be reserved for this model from now on, begin and end on 2 MiB borders, and end within the address
-    /// space. Called once, before the model is booted and before anything else uses it: another processor that uses the
+    /// The range must be reserved for this model from now on, as [`ArrayPlace`] says of a place: alone in the blocks of 512 GiB
+    /// that it touches, unless models with places there share a writer slot. It begins and ends on 2 MiB borders, and ends
+    /// within the address space. Called once, before the model is booted and before anything else uses it: another processor that uses the
     /// model has to be handed it, in a way that orders memory, after this call.
     pub unsafe fn reserve(&self, start: NonNull<u8>, len_bytes: u64) {
         // SAFETY: the caller promises that nobody else uses the model yet.
@@ -171,11 +179,7 @@ unsafe impl ArrayBase for DynamicBase {
 
     fn claim(&self) -> Claim {
         // The caller of `reserve` reserved it for one model.
-        if self.is_own() { Claim::Own } else { Claim::Taken }
-    }
-
-    fn is_own(&self) -> bool {
-        !self.start().is_null()
+        if self.start().is_null() { Claim::Taken } else { Claim::Own }
     }
 }
 

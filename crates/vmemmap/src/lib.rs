@@ -6,21 +6,20 @@
 //! The section table stays, to know which frames are valid.
 //!
 //! ```
-//! use core::sync::atomic::AtomicBool;
 //! use sparsemem_core::presets::X86_64;
-//! use sparsemem_core::{ArrayPlace, MemoryModel, NeverReclaim, Page, Pfn, SectionShape};
+//! use sparsemem_core::{ArrayPlace, MemoryModel, NeverReclaim, Page, Pfn, PlaceClaim, SectionShape};
 //! use sparsemem_vmemmap::{ConstBase, Vmemmap};
 //!
 //! /// Where Linux keeps the array with 4-level tables.
 //! struct Place;
 //!
-//! // SAFETY: nothing else of this program uses these addresses.
+//! // SAFETY: nothing else of this program uses these addresses, nor any in the 512 GiB around them.
 //! unsafe impl ArrayPlace for Place {
 //!     const START: u64 = 0xffff_ea00_0000_0000;
 //!     const BYTES: u64 = 1 << 40;
 //!
-//!     fn claim() -> &'static AtomicBool {
-//!         static CLAIM: AtomicBool = AtomicBool::new(false);
+//!     fn claim() -> &'static PlaceClaim {
+//!         static CLAIM: PlaceClaim = PlaceClaim::new();
 //!         &CLAIM
 //!     }
 //! }
@@ -40,33 +39,35 @@
 //!    are shared: a leaf goes with its last valid frame.
 //! 3. **The entry knows the origin**: two software bits of every page-table entry say which provider the leaf, or the
 //!    table below, goes back to.
-//! 4. **Clear, flush, free**: memory is given back only after no processor can reach it.
+//! 4. **The processor's own entries**: a target without an entry format does not compile.
+//! 5. **Clear, flush, free**: memory is given back only after no processor can reach it.
 #![no_std]
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!(
+    "sparsemem-vmemmap writes page tables, and has no entry format for this target: choose classic-sparse or sparse-extreme"
+);
+
 mod array;
 mod base;
 #[cfg(doctest)]
 mod impossible;
-mod neighbours;
 mod populate;
 
 pub use array::VirtualArray;
 pub use base::{ArrayBase, Claim, ConstBase, DynamicBase};
 
 use sparsemem_section::{FlatTable, RootedTable, SparseModel};
-use sparsemem_usage_map::SectionUsage;
 
 /// The model for geometry `G`, descriptor `P`, readers of domain `R` and the array's place `B`, over the two-level
 /// table, as Linux builds it; `N` is the geometry's [`NR_ROOTS_LEN`](sparsemem_core::SectionShape::NR_ROOTS_LEN).
 ///
 /// Source: Linux `SPARSEMEM_VMEMMAP` with `SPARSEMEM_EXTREME`.
-pub type Vmemmap<G, P, R, B, const N: usize> =
-    SparseModel<RootedTable<G, P, SectionUsage<G>, N>, VirtualArray<B>, R>;
+pub type Vmemmap<G, P, R, B, const N: usize> = SparseModel<RootedTable<G, P, N>, VirtualArray<B>, R>;
 
 /// The same over the flat table; `N` is [`NR_SECTIONS_LEN`](sparsemem_core::SectionShape::NR_SECTIONS_LEN).
-pub type FlatVmemmap<G, P, R, B, const N: usize> =
-    SparseModel<FlatTable<G, P, SectionUsage<G>, N>, VirtualArray<B>, R>;
+pub type FlatVmemmap<G, P, R, B, const N: usize> = SparseModel<FlatTable<G, P, N>, VirtualArray<B>, R>;

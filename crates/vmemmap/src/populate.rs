@@ -5,14 +5,13 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, Footprint, ForeignBlock, LeafSize, LinkRefused, LostBlocks, MetadataMemory, Origin,
-    PfnRange, SectionLoss, SectionShape, VirtRange,
+    AddressSpace, LeafSize, LinkRefused, LostBlocks, MetadataMemory, Origin, OtherAddressSpace, PfnRange,
+    PhysRange, SectionLoss, SectionShape, VirtAddr, VirtRange,
 };
-use sparsemem_page_table::{Choice, Fate, Mapping, PageTable, PopulateError};
-use sparsemem_section::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable};
+use sparsemem_page_table::{Choice, Fate, Mapping, PageTable, PopulateError, Walk};
+use sparsemem_section::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Sharing, Writing};
 use sparsemem_x86_64_page_table::X86_64;
 
-use crate::neighbours::any_valid;
 use crate::{ArrayBase, Claim, VirtualArray};
 
 /// Which leaves a request may use.
@@ -76,23 +75,76 @@ fn loss(error: PopulateError) -> SectionLoss {
     }
 }
 
-/// Tells of every block that did not go back; the first stands for the others. The page tables are in order by now: who
-/// is told may do anything.
-fn tell(lost: &LostBlocks, refused: &mut dyn FnMut(ForeignBlock)) {
-    let Some(first) = lost.first() else { return };
-    (0..lost.count()).for_each(|_| refused(first));
-}
+/// How much of the address space belongs to an array alone around its place: what an entry above the tables of 1 GiB leaves
+/// stands for (see [`ArrayPlace`](sparsemem_core::ArrayPlace)).
+const EXCLUSIVE_BYTES: u64 = 1 << 39;
 
-/// Whether all of `bytes` is going to be new memory.
-fn content<E: AddressSpace>(tables: &PageTable<X86_64>, env: &E, bytes: VirtRange) -> Content {
-    match tables.mappings(env, bytes).next() {
-        None => Content::Zero,
-        Some(_) => Content::MaybeOld,
+impl<B: ArrayBase> VirtualArray<B> {
+    /// Takes the place of the array for the page tables of `env`, and looks around it when it is new: a mapping of others
+    /// between the tables that this model makes and frees would lose them.
+    fn settle<E: AddressSpace>(
+        &self,
+        tables: &PageTable<X86_64>,
+        env: &E,
+        sharing: Sharing,
+    ) -> Result<(), SectionLoss> {
+        if self.base().claim() == Claim::Taken {
+            return Err(SectionLoss::PlaceTaken);
+        }
+        self.same_root(env).map_err(SectionLoss::OtherAddressSpace)?;
+        if self.root().is_some() {
+            return Ok(());
+        }
+        if sharing == Sharing::Alone {
+            let window = self.window().ok_or(SectionLoss::OutsideRange)?;
+            let around = rounded(window, EXCLUSIVE_BYTES).ok_or(SectionLoss::OutsideRange)?;
+            if let Some(leaf) = tables.mappings(env, around).find(|leaf| !window.contains_range(leaf.range)) {
+                return Err(SectionLoss::PlaceShared { at: leaf.range.start() });
+            }
+        }
+        self.set_root(env.root());
+        Ok(())
+    }
+
+    /// Refuses an environment with other page tables than those that were settled in.
+    fn same_root<E: AddressSpace>(&self, env: &E) -> Result<(), OtherAddressSpace> {
+        match self.root() {
+            Some(own) if own != env.root() => Err(OtherAddressSpace { own, given: env.root() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the mappings of `bytes` away, except leaves that hold descriptors of valid frames.
+    fn unmap<T, E>(writing: &Writing<'_, T, Self>, env: &mut E, frames: PfnRange, lost: &mut LostBlocks)
+    where
+        T: SectionTable,
+        E: MetadataMemory + AddressSpace,
+    {
+        let array = writing.placement();
+        let Some(bytes) = array.bytes_of::<T::Page>(frames) else { return };
+        let tables = page_table(env);
+        let keep = |leaf: &Mapping| match writing.first_valid(array.frames_in::<T::Page>(leaf.range)) {
+            Some(_) => Fate::Keep,
+            None => Fate::Drop,
+        };
+        match tables.unmap(env, bytes, keep, lost) {
+            Ok(unmapped) => array.subtract(&unmapped),
+            Err(error) => {
+                debug_assert!(false, "the array's range was canonical when it was populated: {error}");
+            }
+        }
     }
 }
 
+/// A range, up to the borders of blocks of `bytes`, a power of two, and at most to the end of the address space.
+fn rounded(range: VirtRange, bytes: u64) -> Option<VirtRange> {
+    let start = range.start().get() & !(bytes - 1);
+    let end = range.end().get().checked_next_multiple_of(bytes).unwrap_or(u64::MAX);
+    VirtRange::new(VirtAddr::new(start), VirtAddr::new(end)).ok()
+}
+
 // SAFETY: `populate` returns success only if every byte of the requested descriptors is mapped to zeroed, exclusively
-// owned memory, which stays until `depopulate` finds no valid frame in its leaf.
+// owned memory, which stays until `unmap` finds no valid frame in its leaf.
 unsafe impl<T, B, E> Populate<T, E> for VirtualArray<B>
 where
     T: SectionTable,
@@ -100,70 +152,75 @@ where
     E: MetadataMemory + AddressSpace,
 {
     fn populate(
-        &self,
-        _table: &T,
+        writing: &mut Writing<'_, T, Self>,
         env: &mut E,
         request: &PopulateRequest,
-        refused: &mut dyn FnMut(ForeignBlock),
+        lost: &mut LostBlocks,
     ) -> Result<SectionMemmap<T::Page>, SectionLoss> {
-        if self.base().claim() == Claim::Taken {
-            return Err(SectionLoss::PlaceTaken);
+        const {
+            assert!(
+                align_of::<T::Page>() as u64 <= LeafSize::Size2MiB.bytes(),
+                "the array begins on a 2 MiB border, so its descriptors are not aligned to more"
+            );
         }
-        let bytes = self.bytes_of::<T::Page>(request.frames).ok_or(SectionLoss::OutsideRange)?;
-        let section = request.section.first_pfn::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
-        let policy = self.policy::<T>(env.largest_leaf(), request, bytes);
+        let array = writing.placement();
         let tables = page_table(env);
-        let content = content(&tables, env, bytes);
-        let (choose, mut lost) = (|slot, size| policy.choose(slot, size), LostBlocks::default());
-        let populated = tables.populate(env, request.node, bytes, choose, &mut lost);
-        tell(&lost, refused);
-        let _counts = populated.map_err(loss)?;
-        let first = NonNull::new(self.element(section)).ok_or(SectionLoss::OutsideRange)?;
-        Ok(SectionMemmap { first, origin: Origin::Boot, content })
+        array.settle(&tables, env, writing.sharing())?;
+        let bytes = array.bytes_of::<T::Page>(request.frames).ok_or(SectionLoss::OutsideRange)?;
+        let section = request.section.first_pfn::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
+        let first = NonNull::new(array.element(section)).ok_or(SectionLoss::OutsideRange)?;
+        let policy = array.policy::<T>(env.largest_leaf(), request, bytes);
+        let choose = |slot, size| policy.choose(slot, size);
+        let populated = tables.populate(env, request.node, bytes, choose, lost).map_err(loss)?;
+        array.add(&populated);
+        let content = if populated.is_all_new() { Content::Zero } else { Content::MaybeOld };
+        // Every leaf knows its own; of the section it is said whether any is in an altmap.
+        let origin = if populated.has_leaf_from(Origin::Altmap) { Origin::Altmap } else { Origin::Boot };
+        Ok(SectionMemmap { first, origin, content })
     }
 
     unsafe fn depopulate(
-        &self,
-        table: &T,
+        writing: &mut Writing<'_, T, Self>,
         env: &mut E,
         frames: PfnRange,
         _memmap: SectionMemmap<T::Page>,
-        refused: &mut dyn FnMut(ForeignBlock),
+        lost: &mut LostBlocks,
     ) {
-        // SAFETY: the caller's promise covers it: no frame of the section is valid.
-        unsafe { <Self as Populate<T, E>>::shrink(self, table, env, frames, refused) };
+        Self::unmap(writing, env, frames, lost);
     }
 
-    unsafe fn shrink(&self, table: &T, env: &mut E, frames: PfnRange, refused: &mut dyn FnMut(ForeignBlock)) {
-        let Some(bytes) = self.bytes_of::<T::Page>(frames) else { return };
-        let (tables, mut lost) = (page_table(env), LostBlocks::default());
-        let keep = |leaf: &Mapping| {
-            // SAFETY: the caller is the model's writer.
-            if unsafe { any_valid(table, self.frames_in::<T::Page>(leaf.range)) } {
-                Fate::Keep
-            } else {
-                Fate::Drop
-            }
-        };
-        let unmapped = tables.unmap(env, bytes, keep, &mut lost);
-        tell(&lost, refused);
-        debug_assert!(unmapped.is_ok(), "the array's range was canonical when it was populated");
+    unsafe fn shrink(
+        writing: &mut Writing<'_, T, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        lost: &mut LostBlocks,
+    ) {
+        Self::unmap(writing, env, frames, lost);
     }
 
-    unsafe fn footprint(&self, _table: &T, env: &E) -> Footprint {
-        if !self.base().is_own() {
-            // What is mapped there is another model's, whose writer may be changing it.
-            return Footprint::default();
-        }
-        let Some(window) = self.window() else { return Footprint::default() };
+    fn check_environment(writing: &Writing<'_, T, Self>, env: &E) -> Result<(), OtherAddressSpace> {
+        writing.placement().same_root(env)
+    }
+
+    fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange> {
+        let array = writing.placement();
+        let bytes = array.bytes_of::<T::Page>(frames)?;
+        let last = VirtAddr::new(bytes.end().get().checked_sub(1)?);
+        // Leaves in the middle hold descriptors of `frames` only.
         let tables = page_table(env);
-        let pages = tables.table_pages(env, window);
-        // The root is the kernel's, whatever the model.
-        let nr_tables = pages.total() - pages.of(tables.root_level());
-        Footprint {
-            memmap_bytes: tables.mappings(env, window).map(|leaf| leaf.size.bytes()).sum(),
-            page_table_bytes: nr_tables * LeafSize::Size4KiB.bytes(),
-            ..Footprint::default()
-        }
+        [bytes.start(), last].into_iter().find_map(|at| {
+            let Walk::Leaf(leaf) = tables.walk(env, at) else { return None };
+            if leaf.origin != Origin::Altmap || bytes.contains_range(leaf.range) {
+                return None;
+            }
+            let inside =
+                PhysRange::new(frames.start().phys::<T::Geometry>()?, frames.end().phys::<T::Geometry>()?);
+            let holds = array.frames_in::<T::Page>(leaf.range);
+            let (before, after) = (holds.split_at(frames.start()).0, holds.split_at(frames.end()).1);
+            inside
+                .ok()?
+                .contains(leaf.phys)
+                .then(|| writing.first_valid(before).or(writing.first_valid(after)))?
+        })
     }
 }

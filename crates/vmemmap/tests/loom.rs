@@ -31,7 +31,6 @@ use bench::Subject;
 use bench::ledger;
 use bench::mapping;
 use bench::memory::{Descriptor, Memory};
-use bench::usage::CheckedUsage;
 
 /// Bytes of the array: one large leaf, of which only the first pages are ever mapped.
 const ARRAY: usize = 2 << 20;
@@ -76,10 +75,6 @@ unsafe impl ArrayBase for Place {
 
     fn claim(&self) -> Claim {
         Claim::Own
-    }
-
-    fn is_own(&self) -> bool {
-        true
     }
 }
 
@@ -152,10 +147,8 @@ fn has_entry(at: usize) -> bool {
     true
 }
 
-type Flat<const BYTES: usize> =
-    FlatTable<Minute, Descriptor<BYTES>, CheckedUsage, { Minute::NR_SECTIONS_LEN }>;
-type Rooted<const BYTES: usize> =
-    RootedTable<Minute, Descriptor<BYTES>, CheckedUsage, { Minute::NR_ROOTS_LEN }>;
+type Flat<const BYTES: usize> = FlatTable<Minute, Descriptor<BYTES>, { Minute::NR_SECTIONS_LEN }>;
+type Rooted<const BYTES: usize> = RootedTable<Minute, Descriptor<BYTES>, { Minute::NR_ROOTS_LEN }>;
 
 /// Declares a subject: a table.
 macro_rules! subject {

@@ -1,9 +1,13 @@
 //! One Rust file, with the lines of its tests marked.
 //!
-//! Test code is what only a test build sees: files in `tests/` and `benches/`, items under `#[cfg(test)]`, and the
-//! files of modules declared so.
+//! Test code is what only a test build sees: files in `tests/` and `benches/`, items under `#[cfg(test)]` or for a model
+//! checker (`#[cfg(sparsemem_loom)]`), and the files of modules declared so.
 
 use super::scan::{Line, scan};
+
+/// How the attribute of an item begins that only a test build sees.
+const GATES: [&str; 4] =
+    ["#[cfg(test)]", "#[cfg(all(test", "#[cfg(any(test,sparsemem_loom))]", "#[cfg(sparsemem_loom)]"];
 
 /// A Rust source file.
 #[derive(Debug, Clone)]
@@ -70,7 +74,7 @@ impl Source {
             if code.contains("#![cfg(test)]") {
                 return self.mark_all();
             }
-            let gated = code.contains("#[cfg(test)]") || code.contains("#[cfg(all(test");
+            let gated = GATES.iter().any(|gate| code.contains(gate));
             at = if gated { self.mark_item(at) } else { at + 1 };
         }
     }

@@ -24,7 +24,7 @@ const _: () = assert!(size_of::<Descriptor>() as u64 == DESCRIPTOR_BYTES);
 
 // SAFETY: every field is an atomic integer: zero bytes are valid, and there is nothing to drop.
 unsafe impl PageDescriptor for Descriptor {
-    fn initialise(&self, _pfn: Pfn, section: SectionNr) {
+    unsafe fn initialise(&self, _pfn: Pfn, section: SectionNr) {
         // Relaxed: one thread.
         self.section.store(section.get(), Ordering::Relaxed);
     }

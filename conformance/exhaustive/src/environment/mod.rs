@@ -37,8 +37,10 @@ use region::Region;
 const RAM: u64 = 0x10_0000;
 /// Bytes of the arena: several times what the largest of the tiny machines needs.
 const ARENA: usize = 256 << 10;
-/// Bytes of the virtual array: descriptors of 32 frames, the most that a tiny machine has.
+/// Bytes of the virtual array that can be used: descriptors of 32 frames, the most that a tiny machine has.
 const WINDOW: usize = 48 << 10;
+/// Bytes of the place that the array is told: what `ArrayBase` wants the least of.
+const PLACE: usize = 2 << 20;
 /// Bytes of a page of the page tables.
 const PAGE: usize = 4096;
 /// What unmapped and freed memory looks like.
@@ -73,8 +75,8 @@ impl Environment {
     /// Fresh surroundings, in the time of boot.
     pub(crate) fn new() -> Self {
         let pages = |len| Layout::from_size_align(len, PAGE).unwrap_or(Layout::new::<u64>());
-        // The array begins on a 2 MiB border, as `ArrayBase` wants it.
-        let window = Layout::from_size_align(WINDOW, 2 << 20).unwrap_or(Layout::new::<u64>());
+        // The array begins and ends on a 2 MiB border, as `ArrayBase` wants it.
+        let window = Layout::from_size_align(PLACE, PLACE).unwrap_or(Layout::new::<u64>());
         let mut environment = Self {
             arena: Region::new(pages(ARENA)),
             window: Region::new(window),
@@ -103,8 +105,9 @@ impl Environment {
 
     /// Tells a virtual array where it lies.
     pub(crate) fn place(&self, base: &DynamicBase) {
-        // SAFETY: (1) the window is a block of its own that begins on a 2 MiB border, and lives as long as the
-        // environment, which outlives the model; (2) one model is made for one environment, and it is not booted yet.
+        // SAFETY: (1) the window is a block of its own that begins and ends on 2 MiB borders, lives as long as the environment,
+        // which outlives the model, and is all that the environment's page tables lead to; (2) one model is made for one
+        // environment, and it is not booted yet.
         unsafe { base.reserve(self.window.start(), self.window.len() as u64) };
     }
 
@@ -112,6 +115,13 @@ impl Environment {
     pub(crate) fn begin(&mut self) {
         self.origin = Origin::Runtime;
         self.begun_at = Some(domain::graces());
+    }
+
+    /// The operation has ended: it waited for readers once, if it did at all.
+    pub(crate) fn end(&mut self) {
+        if self.begun_at.is_some_and(|graces| domain::graces() > graces + 1) {
+            self.complaints += 1;
+        }
     }
 
     /// Teardown begins: blocks may come back at any time.
@@ -147,7 +157,7 @@ impl Environment {
     }
 
     /// Follows the page tables, independently of the crate that wrote them, to the last table on the way to the array,
-    /// which it has for itself: it begins on a 2 MiB border and is smaller than that.
+    /// which it has for itself: it begins on a 2 MiB border and ends on the next.
     fn last_table(&self) -> Translation {
         let address = self.window.start().addr().get();
         let mut table = self.root;

@@ -23,6 +23,17 @@ fn memory_that_goes_before_a_grace_period_is_noticed() {
 }
 
 #[test]
+fn an_operation_that_waits_twice_is_noticed() {
+    let mut environment = Environment::new();
+    for waits in 0..3 {
+        environment.begin();
+        (0..waits).for_each(|_| OneThread::synchronize());
+        environment.end();
+        assert_eq!(environment.view().complaints, u32::from(waits > 1));
+    }
+}
+
+#[test]
 fn blocks_of_another_origin_are_refused() {
     let mut environment = Environment::new();
     let block = taken(&mut environment);

@@ -2,7 +2,7 @@
 
 use sparsemem_core::{MemoryModel, PfnRange, PhysRange, SectionShape};
 use sparsemem_hotplug::{
-    AddDeviceError, AddMemoryError, BlockError, OfflineError, OnlineError, PlanError, RemovalError,
+    AddDeviceError, AddMemoryError, BlockError, OfflineError, OnlineError, PlanError, RemoveError,
     ResourceError,
 };
 
@@ -84,12 +84,12 @@ impl About {
         }
     }
 
-    pub(super) fn removal(self, error: RemovalError) -> Answer {
+    pub(super) fn removal(self, error: RemoveError) -> Answer {
         match error {
-            RemovalError::Plan(error) => self.plan(error),
-            RemovalError::Resource(error) => self.resource(error),
-            RemovalError::Block(error) => Self::block(error),
-            RemovalError::NotTheDevice { frames, device } if frames == self.frames => {
+            RemoveError::Plan(error) => self.plan(error),
+            RemoveError::Resource(error) => self.resource(error),
+            RemoveError::Block(error) => Self::block(error),
+            RemoveError::NotTheDevice { frames, device } if frames == self.frames => {
                 let (start, end) = self.frames_of(device.range);
                 Answer::NotTheDevice(start, end)
             }

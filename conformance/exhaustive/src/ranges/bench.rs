@@ -1,7 +1,7 @@
 //! A booted model with all that hotplug keeps beside it, driven by ranges.
 
-use sparsemem_core::{PfnRange, PhysRange};
-use sparsemem_hotplug::{BlockSize, BlockState, Hotplug, Limits, Ram, Removed, ResourceKind, Storage};
+use sparsemem_core::{PfnRange, PhysRange, Retired};
+use sparsemem_hotplug::{BlockSize, BlockState, Hotplug, Limits, Ram, ResourceKind, Storage};
 
 use crate::engine::{Act, Bench, Layout, Stage};
 use crate::environment::Environment;
@@ -115,6 +115,7 @@ impl<M: Model> Bench<RangeRules> for RangeBench<'_, M> {
         let digest = self.environment.digest();
         self.environment.begin();
         let answer = self.run(op);
+        self.environment.end();
         let is_done = matches!(answer, Answer::Done { .. } | Answer::Removed { .. });
         if !is_done && self.environment.digest() != digest {
             self.environment.complain();
@@ -127,7 +128,6 @@ impl<M: Model> Bench<RangeRules> for RangeBench<'_, M> {
             model: View::of(self.hotplug.model(), self.environment, &self.shape, self.probes),
             usable: self.allocator.usable,
             isolated: self.allocator.isolated,
-            is_unfinished: self.hotplug.unfinished().is_some(),
             ..RangeView::default()
         };
         self.look_at_blocks(&mut view);
@@ -137,8 +137,9 @@ impl<M: Model> Bench<RangeRules> for RangeBench<'_, M> {
 }
 
 /// Lost blocks are nothing that a removal may have.
-fn removed_answer(removed: Removed) -> Answer {
-    if removed.refused == 0 { Answer::Removed { sections: removed.sections } } else { Answer::Misreported }
+fn removed_answer(removed: Retired) -> Answer {
+    let Retired { sections, gone, lost } = removed;
+    if lost.is_empty() { Answer::Removed { sections, gone } } else { Answer::Misreported }
 }
 
 const fn state(of: BlockState) -> Block {

@@ -48,9 +48,10 @@ pub(crate) enum Answer {
     Done {
         fresh: u32,
     },
-    /// Done; so many sections lost a part or all.
+    /// Done; so many sections lost a part or all, and so many of them are absent now.
     Removed {
         sections: u64,
+        gone: u64,
     },
     Empty,
     Unaligned,
@@ -105,19 +106,16 @@ pub(crate) struct RangeView {
     pub(crate) usable: u32,
     /// Frames that the allocator has and may not hand out.
     pub(crate) isolated: u32,
-    pub(crate) is_unfinished: bool,
 }
 
 impl Lines for RangeView {
     fn lines(&self) -> Vec<String> {
-        let Self { model, blocks, other_blocks, resources, more_resources, usable, isolated, is_unfinished } =
-            self;
+        let Self { model, blocks, other_blocks, resources, more_resources, usable, isolated } = self;
         let mut lines = model.lines();
         lines.push(format!("blocks {blocks:?} and {other_blocks} others"));
         let listed: Vec<_> = resources.iter().flatten().collect();
         lines.push(format!("resources {listed:?} and {more_resources} more"));
         lines.push(format!("allocator: usable {usable:#018b}, isolated {isolated:#018b}"));
-        lines.push(format!("unfinished: {is_unfinished}"));
         lines
     }
 }

@@ -133,7 +133,9 @@ impl RangeRules {
         world.cells[span.first..span.end].fill(Has::Nobody);
         world.facts.cells[span.first..span.end].fill(Cell::Absent);
         world.facts.forget_empty(&self.shape);
-        Answer::Removed { sections: self.sections(span).len() as u64 }
+        let sections = self.sections(span);
+        let gone = sections.clone().filter(|section| !world.facts.is_present(&self.shape, *section)).count();
+        Answer::Removed { sections: sections.len() as u64, gone: gone as u64 }
     }
 
     fn remove_memory(&self, world: &mut World, span: Span) -> Answer {

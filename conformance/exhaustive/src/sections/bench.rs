@@ -1,7 +1,7 @@
-//! A booted model, driven one section at a time.
+//! A booted model, driven below hotplug.
 
 use sparsemem_core::{
-    FramesError, InstallError, Left, MarkError, PfnRange, RetireError, SectionNr, SubsectionBits,
+    FramesError, InstallError, MarkError, PfnRange, RetireError, Retired, SectionNr, SubsectionBits,
 };
 
 use crate::engine::{Act, Bench, Layout, Stage};
@@ -10,7 +10,7 @@ use crate::sections::{Answer, Op, SectionRules, Verb};
 use crate::stand::{Model, NODE, Stand, frames};
 use crate::view::{View, low_bits, settle};
 
-/// A stand, played one section at a time.
+/// A stand, played below hotplug.
 pub(crate) struct SectionStage<M>(pub(crate) Stand<M>);
 
 impl<M: Model> Stage<SectionRules> for SectionStage<M> {
@@ -29,11 +29,16 @@ impl<M: Model> Bench<SectionRules> for SectionBench<'_, M> {
         let Stand { model, environment, shape, .. } = self.0;
         let digest = environment.digest();
         environment.begin();
-        match run(&**model, environment, op) {
-            Ok(Left::Nothing) => Answer::LastIsGone,
-            Ok(Left::Partial) => Answer::Done { fresh: settle(&**model, shape) },
-            Err(answer) => {
-                if environment.digest() != digest {
+        let done = run(&**model, environment, op);
+        environment.end();
+        match (done, settle(&**model, shape)) {
+            (Ok(None), fresh) => Answer::Done { fresh },
+            (Ok(Some(Retired { sections, gone, lost })), 0) if lost.is_empty() => {
+                Answer::Retired { sections, gone }
+            }
+            (Ok(Some(_)), _) => Answer::Misreported,
+            (Err(answer), fresh) => {
+                if environment.digest() != digest || fresh != 0 {
                     environment.complain();
                 }
                 answer
@@ -46,21 +51,21 @@ impl<M: Model> Bench<SectionRules> for SectionBench<'_, M> {
     }
 }
 
-/// Does an operation. What is not removed is left in part.
-fn run<M: Model>(model: &M, environment: &mut Environment, op: Op) -> Result<Left, Answer> {
+/// Does an operation, and says what a retirement did.
+fn run<M: Model>(model: &M, environment: &mut Environment, op: Op) -> Result<Option<Retired>, Answer> {
     let asked = frames(op.start, op.end);
     let about = About::new::<M>(asked);
+    let mut writer = model.write().ok_or(Answer::Misreported)?;
     match op.verb {
-        Verb::Install => model.install(environment, asked, NODE).map_err(|error| about.install(error))?,
-        Verb::SetOnline => model.set_online(asked).map_err(|error| about.mark(error))?,
-        Verb::SetOffline => model.set_offline(asked).map_err(|error| about.mark(error))?,
-        Verb::Taint => model.taint(asked).map_err(|error| about.mark(error))?,
+        Verb::Install => writer.install(environment, asked, NODE).map_err(|error| about.install(error))?,
+        Verb::SetOnline => writer.set_online(asked).map_err(|error| about.mark(error))?,
+        Verb::SetOffline => writer.set_offline(asked).map_err(|error| about.mark(error))?,
+        Verb::Taint => writer.taint(asked).map_err(|error| about.mark(error))?,
         Verb::Retire => {
-            let retired = model.retire(environment, asked).map_err(|error| about.retire(error))?;
-            return if retired.refused == 0 { Ok(retired.left) } else { Err(Answer::Misreported) };
+            return writer.retire(environment, asked).map(Some).map_err(|error| about.retire(error));
         }
     }
-    Ok(Left::Partial)
+    Ok(None)
 }
 
 /// What errors have to speak of.
@@ -68,16 +73,26 @@ fn run<M: Model>(model: &M, environment: &mut Environment, op: Op) -> Result<Lef
 struct About {
     frames: PfnRange,
     section: SectionNr,
+    /// The frames of a section.
+    frames_of: fn(SectionNr) -> Option<PfnRange>,
 }
 
 impl About {
     fn new<M: Model>(frames: PfnRange) -> Self {
-        Self { frames, section: frames.start().section::<M::Geometry>() }
+        let section = frames.start().section::<M::Geometry>();
+        Self { frames, section, frames_of: SectionNr::frames::<M::Geometry> }
     }
 
-    /// An answer with a set, if the error names range and section.
-    fn set(self, named: (PfnRange, SectionNr), bits: SubsectionBits, answer: fn(u16) -> Answer) -> Answer {
-        if named == (self.frames, self.section) { answer(low_bits(&bits)) } else { Answer::Misreported }
+    /// An answer with a set, if the error names a section and the part of the range in it.
+    fn set(
+        self,
+        named: (PfnRange, SectionNr),
+        bits: SubsectionBits,
+        answer: fn(u64, u16) -> Answer,
+    ) -> Answer {
+        let (part, section) = named;
+        let own = (self.frames_of)(section).map(|frames| frames.intersection(self.frames));
+        if own == Some(part) { answer(section.get(), low_bits(&bits)) } else { Answer::Misreported }
     }
 
     fn frames(self, error: FramesError) -> Answer {

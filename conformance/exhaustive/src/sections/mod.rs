@@ -1,4 +1,4 @@
-//! Walks below hotplug: subsections of one section at a time are installed, retired and marked.
+//! Walks below hotplug: subsections are installed one section at a time, and retired and marked over any number of them.
 //!
 //! A cell has three states, a section two marks besides: every reachable combination is visited.
 

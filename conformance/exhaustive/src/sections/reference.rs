@@ -1,4 +1,4 @@
-//! The reference for operations on one section: arrays and questions, in the order in which the contracts ask them.
+//! The reference for operations below hotplug: arrays and questions, in the order in which the contracts ask them.
 
 use crate::engine::{Layout, Rules};
 use crate::facts::{Build, Cell, Facts};
@@ -15,9 +15,16 @@ pub(crate) struct SectionRules {
     ops: Vec<Op>,
 }
 
-/// Successive cells of one section.
+/// Successive cells.
 #[derive(Clone, Copy)]
 struct Span {
+    first: usize,
+    end: usize,
+}
+
+/// Successive cells of one section.
+#[derive(Clone, Copy)]
+struct Part {
     section: usize,
     first: usize,
     end: usize,
@@ -39,73 +46,87 @@ impl SectionRules {
         if op.end > self.shape.max_frame {
             return Err(Answer::BeyondMaximum);
         }
-        let (first, end) = (self.shape.cell_of(op.start), self.shape.cell_of(op.end));
-        let section = first / self.shape.per_section;
-        if section != (end - 1) / self.shape.per_section {
-            return Err(Answer::CrossesSection);
-        }
-        Ok(Span { section, first, end })
+        Ok(Span { first: self.shape.cell_of(op.start), end: self.shape.cell_of(op.end) })
     }
 
-    /// The cells of a span that are as asked, a bit each from the section's first.
-    fn those(&self, world: &Facts, span: Span, wanted: impl Fn(Cell) -> bool) -> u16 {
+    /// The parts of a span by section, lowest first.
+    fn parts(&self, span: Span) -> Vec<Part> {
+        let per_section = self.shape.per_section;
+        let sections = span.first / per_section..span.end.div_ceil(per_section);
+        let part = |section: usize| Part {
+            section,
+            first: span.first.max(section * per_section),
+            end: span.end.min((section + 1) * per_section),
+        };
+        sections.map(part).collect()
+    }
+
+    /// The cells of a part that are as asked, a bit each from the section's first; `Err` with them if there are any.
+    fn none_is(
+        &self,
+        world: &Facts,
+        part: Part,
+        wanted: impl Fn(Cell) -> bool,
+        answer: fn(u64, u16) -> Answer,
+    ) -> Result<(), Answer> {
         let mut bits = 0;
-        for cell in span.first..span.end {
+        for cell in part.first..part.end {
             if wanted(world.cells[cell]) {
-                bits |= 1 << (cell - span.section * self.shape.per_section);
+                bits |= 1 << (cell - part.section * self.shape.per_section);
             }
         }
-        bits
+        if bits == 0 { Ok(()) } else { Err(answer(self.shape.first_section + part.section as u64, bits)) }
     }
 
-    fn install(&self, world: &mut Facts, span: Span) -> Answer {
-        let populated = self.those(world, span, |cell| cell != Cell::Absent);
-        if populated != 0 {
-            return Answer::Populated(populated);
-        }
+    /// Installs cells, which have to lie in one section.
+    fn install(&self, world: &mut Facts, span: Span) -> Result<Answer, Answer> {
+        let [part] = self.parts(span)[..] else { return Err(Answer::CrossesSection) };
+        self.none_is(world, part, |cell| cell != Cell::Absent, Answer::Populated)?;
         let before = world.valid_frames(&self.shape);
         world.cells[span.first..span.end].fill(Cell::Offline);
-        Answer::Done { fresh: world.valid_frames(&self.shape) & !before }
+        Ok(Answer::Done { fresh: world.valid_frames(&self.shape) & !before })
     }
 
-    fn retire(&self, world: &mut Facts, span: Span) -> Answer {
-        let absent = self.those(world, span, |cell| cell == Cell::Absent);
-        if absent != 0 {
-            return Answer::Absent(absent);
-        }
-        let online = self.those(world, span, |cell| cell == Cell::Online);
-        if online != 0 {
-            return Answer::Online(online);
+    fn retire(&self, world: &mut Facts, span: Span) -> Result<Answer, Answer> {
+        let parts = self.parts(span);
+        for part in &parts {
+            self.none_is(world, *part, |cell| cell == Cell::Absent, Answer::Absent)?;
+            self.none_is(world, *part, |cell| cell == Cell::Online, Answer::Online)?;
         }
         world.cells[span.first..span.end].fill(Cell::Absent);
         world.forget_empty(&self.shape);
-        if world.is_present(&self.shape, span.section) {
-            return Answer::Done { fresh: 0 };
-        }
-        Answer::LastIsGone
+        let gone = parts.iter().filter(|part| !world.is_present(&self.shape, part.section)).count();
+        Ok(Answer::Retired { sections: parts.len() as u64, gone: gone as u64 })
     }
 
-    fn mark(&self, world: &mut Facts, span: Span, verb: Verb) -> Answer {
-        let absent = self.those(world, span, |cell| cell == Cell::Absent);
-        if absent != 0 {
-            return Answer::Absent(absent);
-        }
-        let goal = if verb == Verb::SetOnline { Cell::Online } else { Cell::Offline };
-        let already = self.those(world, span, |cell| cell == goal);
-        if already != 0 {
-            return Answer::Already(already);
+    fn mark(&self, world: &mut Facts, span: Span, goal: Cell) -> Result<Answer, Answer> {
+        for part in self.parts(span) {
+            self.none_is(world, part, |cell| cell == Cell::Absent, Answer::Absent)?;
+            self.none_is(world, part, |cell| cell == goal, Answer::Already)?;
         }
         world.cells[span.first..span.end].fill(goal);
-        Answer::Done { fresh: 0 }
+        Ok(Answer::Done { fresh: 0 })
     }
 
-    fn taint(&self, world: &mut Facts, span: Span) -> Answer {
-        let absent = self.those(world, span, |cell| cell == Cell::Absent);
-        if absent != 0 {
-            return Answer::Absent(absent);
+    fn taint(&self, world: &mut Facts, span: Span) -> Result<Answer, Answer> {
+        let parts = self.parts(span);
+        for part in &parts {
+            self.none_is(world, *part, |cell| cell == Cell::Absent, Answer::Absent)?;
         }
-        world.tainted[span.section] = true;
-        Answer::Done { fresh: 0 }
+        parts.iter().for_each(|part| world.tainted[part.section] = true);
+        Ok(Answer::Done { fresh: 0 })
+    }
+
+    /// What an operation answers, refused or not.
+    fn outcome(&self, world: &mut Facts, op: Op) -> Result<Answer, Answer> {
+        let span = self.span(op)?;
+        match op.verb {
+            Verb::Install => self.install(world, span),
+            Verb::Retire => self.retire(world, span),
+            Verb::SetOnline => self.mark(world, span, Cell::Online),
+            Verb::SetOffline => self.mark(world, span, Cell::Offline),
+            Verb::Taint => self.taint(world, span),
+        }
     }
 }
 
@@ -124,20 +145,11 @@ impl Rules for SectionRules {
     }
 
     fn apply(&self, world: &mut Facts, op: Op) -> Answer {
-        let span = match self.span(op) {
-            Ok(span) => span,
-            Err(answer) => return answer,
-        };
-        match op.verb {
-            Verb::Install => self.install(world, span),
-            Verb::Retire => self.retire(world, span),
-            Verb::SetOnline | Verb::SetOffline => self.mark(world, span, op.verb),
-            Verb::Taint => self.taint(world, span),
-        }
+        self.outcome(world, op).unwrap_or_else(|refusal| refusal)
     }
 
     fn is_accepted(&self, answer: Answer) -> bool {
-        matches!(answer, Answer::Done { .. } | Answer::LastIsGone)
+        matches!(answer, Answer::Done { .. } | Answer::Retired { .. })
     }
 
     fn inverse(&self, op: Op) -> Option<Op> {

@@ -1,8 +1,6 @@
 //! The kernel's parts, and its model.
 
-use core::sync::atomic::AtomicBool;
-
-use sparsemem::{ArrayPlace, Config, Page, presets::X86_64};
+use sparsemem::{ArrayPlace, Config, Page, PlaceClaim, presets::X86_64};
 
 use super::OneProcessor;
 
@@ -19,14 +17,15 @@ impl Config for Kernel {
 /// Where vmemmap keeps its array: Linux' place with four levels of page tables.
 pub(crate) struct Array;
 
-// SAFETY: between the direct map and the image nothing else of this kernel is mapped, and the flag is a static of this
-// function alone.
+// SAFETY: (1) between the direct map and the image this kernel maps nothing but the two arrays, (2) which begin and end on
+// borders of 512 GiB and are apart; (3) with five levels the image is always mapped below the same entry of the top-level
+// table; (4) the claim is a static of this function alone.
 unsafe impl ArrayPlace for Array {
     const START: u64 = 0xffff_ea00_0000_0000;
     const BYTES: u64 = 1 << 40;
 
-    fn claim() -> &'static AtomicBool {
-        static CLAIM: AtomicBool = AtomicBool::new(false);
+    fn claim() -> &'static PlaceClaim {
+        static CLAIM: PlaceClaim = PlaceClaim::new();
         &CLAIM
     }
 }

@@ -3,8 +3,10 @@
 use alloc::vec;
 
 use sparsemem::altmap::{Altmap, AltmapSpec, FramePool, MemmapRule, WithAltmap, room_needed};
-use sparsemem::{MemoryModel, NodeId, PageCount, Pfn, PfnRange, PhysRange, SectionShape, VirtAddr};
-use sparsemem_hotplug::{AddError, AddMemoryError, Ram};
+use sparsemem::{
+    LostBlocks, MemoryModel, NodeId, PageCount, Pfn, PfnRange, PhysRange, SectionShape, VirtAddr,
+};
+use sparsemem_hotplug::{AddMemoryError, Ram};
 use sparsemem_scenarios::Complete;
 
 use super::host::Wish;
@@ -42,7 +44,7 @@ where
     let before = site.exact_snapshot();
     let added = site.hotplug.add_memory(site.kernel.env_mut(), frames, dimm.node, Ram::default());
     let no_memory = |error: &AddMemoryError| match error {
-        AddMemoryError::Add(AddError::Refused { why, .. }) => {
+        AddMemoryError::Install { why, .. } => {
             matches!(why, sparsemem::InstallError::NoMetadata { why, .. } if why.out_of_memory().is_some())
         }
         _ => false,
@@ -90,7 +92,7 @@ where
     // SAFETY: as above.
     let mut env = unsafe { WithAltmap::new(site.kernel.env_mut(), &mut altmap) };
     let removed = site.hotplug.remove_device(&mut env, frames)?;
-    same("metadata blocks that nobody took back", &0, &removed.refused)?;
+    same("metadata blocks that nobody took back", &LostBlocks::default(), &removed.lost)?;
     altmap.release().map_err(|rejected| rejected.error)?;
     checked?;
     // Usages and page tables are still the kernel's: for each section, and for each 2 MiB of a memmap in base pages.

@@ -5,10 +5,9 @@
 
 use alloc::vec;
 
-use sparsemem::{Geometry, MemoryModel, PfnRange, SectionShape, initialise};
+use sparsemem::{Geometry, LostBlocks, MemoryModel, PfnRange, SectionShape, initialise};
 use sparsemem_hotplug::{
     AddMemoryError, AllocatorHooks, Granule, Kind, Merge, Plan, PlanError, Ram, Resource, ResourceKind, add,
-    remove,
 };
 use sparsemem_scenarios::Complete;
 
@@ -97,12 +96,11 @@ where
     let resource = Resource { range: dimm.range, kind, name, merge: Merge::Separate };
     site.hotplug.resources_mut().request(resource)?;
     site.reach(dimm)?;
-    add(site.model, site.kernel.env_mut(), &plan)?;
+    let mut writer = site.writer()?;
+    add(&mut writer, site.kernel.env_mut(), &plan)?;
     initialise(site.model, frames);
     site.kernel.allocator().give(frames)?;
-    for part in plan.parts() {
-        site.model.set_online(part.frames)?;
-    }
+    writer.set_online(frames)?;
     site.kernel.allocator().release(frames);
     say!("  online in subsections: {frames}");
     Ok(())
@@ -115,15 +113,14 @@ where
     M: Complete<K::Env> + MemoryModel,
 {
     let change = site.want(id, dimm)?;
-    let plan = plan(site, dimm, frames)?;
+    let mut writer = site.writer()?;
     site.kernel.allocator().isolate(frames)?;
     site.kernel.allocator().evacuate(frames)?;
-    for part in plan.parts() {
-        site.model.set_offline(part.frames)?;
-    }
+    writer.set_offline(frames)?;
     site.kernel.allocator().take(frames);
-    let removed = remove(site.model, site.kernel.env_mut(), &plan)?;
-    same("metadata blocks that nobody took back", &0, &removed.refused)?;
+    let removed = writer.retire(site.kernel.env_mut(), frames)?;
+    drop(writer);
+    same("metadata blocks that nobody took back", &LostBlocks::default(), &removed.lost)?;
     site.hotplug.resources_mut().release(dimm.range, ResourceKind::SystemRam)?;
     site.slots.acknowledge(&change);
     site.eject(id, dimm, frames)

@@ -5,7 +5,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use sparsemem::{
-    Geometry, MemoryModel, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr, SectionShape,
+    Geometry, LostBlocks, MemoryModel, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr,
+    SectionShape,
 };
 use sparsemem_bootmem_registration::{
     PieceSlot, PlanSlot, Registry, Removal, SectionMetadata, SectionSlot, Storage, Tag, TagStore,
@@ -42,10 +43,10 @@ where
     against_the_plan(site, a_frames)?;
     for nr in before {
         let frames = nr.frames::<M::Geometry>().unwrap_or_default();
-        same("metadata blocks that nobody took back", &0, &remove(site, frames)?)?;
+        same("metadata blocks that nobody took back", &LostBlocks::default(), &remove(site, frames)?)?;
     }
     for (_, rest) in b_frames.by_section::<M::Geometry>().filter(|(nr, _)| !before.contains(nr)) {
-        same("metadata blocks that nobody took back", &0, &remove(site, rest)?)?;
+        same("metadata blocks that nobody took back", &LostBlocks::default(), &remove(site, rest)?)?;
     }
     let change = site.want("b", &b)?;
     site.slots.acknowledge(&change);
@@ -150,13 +151,13 @@ where
     Ok(())
 }
 
-/// Removes offline memory, and tells how many metadata blocks nobody took back.
-fn remove<M, K>(site: &mut Site<'_, M, K>, frames: PfnRange) -> Result<u64, Trouble>
+/// Removes offline memory, and tells which metadata blocks nobody took back.
+fn remove<M, K>(site: &mut Site<'_, M, K>, frames: PfnRange) -> Result<LostBlocks, Trouble>
 where
     K: Kernel,
     M: Complete<K::Env> + MemoryModel,
 {
-    Ok(site.hotplug.remove_memory(site.kernel.env_mut(), frames)?.refused)
+    Ok(site.hotplug.remove_memory(site.kernel.env_mut(), frames)?.lost)
 }
 
 /// Numbers, with commas between; of many only the first and the last.

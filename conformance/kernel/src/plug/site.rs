@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use sparsemem::{MemoryModel, NodeId, Pfn, PfnRange, PhysRange, SectionShape, VirtRange};
+use sparsemem::{LostBlocks, MemoryModel, NodeId, Pfn, PfnRange, PhysRange, SectionShape, VirtRange, Writer};
 use sparsemem_hotplug::{AllocatorHooks, Hotplug, Ram, frames_of_bytes};
 use sparsemem_scenarios::{Balance, Complete, Surroundings};
 
@@ -106,6 +106,11 @@ where
         Self { model, kernel, hotplug, slots, persistent }
     }
 
+    /// The right to change the model, for what stories do below hotplug.
+    pub(super) fn writer(&self) -> Result<Writer<'s, M>, Trouble> {
+        self.model.write().ok_or_else(|| Trouble::new(format_args!("somebody else writes to the model")))
+    }
+
     /// The same, and exactly which memory is free: while the direct map does not grow.
     pub(super) fn exact_snapshot(&self) -> Snapshot {
         Snapshot { fingerprint: Some(self.kernel.fingerprint()), ..self.snapshot() }
@@ -177,7 +182,7 @@ where
         let frames = Self::frames(dimm)?;
         self.hotplug.offline(self.kernel.allocator(), frames)?;
         let removed = self.hotplug.remove_memory(self.kernel.env_mut(), frames)?;
-        same("metadata blocks that nobody took back", &0, &removed.refused)?;
+        same("metadata blocks that nobody took back", &LostBlocks::default(), &removed.lost)?;
         self.slots.acknowledge(&change);
         self.eject(id, dimm, frames)
     }

@@ -1,9 +1,9 @@
 //! Every scenario of the suite, on a model of its own beside the live one.
 
-use core::sync::atomic::AtomicBool;
-
 use alloc::string::ToString;
-use sparsemem::{ArrayPlace, Config, MemoryRange, Page, Selected, VirtAddr, presets::X86_64, selected_len};
+use sparsemem::{
+    ArrayPlace, Config, MemoryRange, Page, PlaceClaim, Selected, VirtAddr, presets::X86_64, selected_len,
+};
 use sparsemem_scenarios::{ALL, ArrayFacts, Build, Ended, Pair, Scenario, TableKind, run};
 use spin::Mutex;
 
@@ -24,13 +24,15 @@ impl Config for Trial {
 /// The place of its array, if it has one.
 struct Place;
 
-// SAFETY: nothing else of this kernel is mapped there, and the flag is a static of this function alone.
+// SAFETY: (1) nothing else of this kernel is mapped there, (2) nor in the same blocks of 512 GiB, whose borders the place
+// begins and ends on; (3) with five levels the image is always mapped below the same entry of the top-level table; (4) the
+// claim is a static of this function alone.
 unsafe impl ArrayPlace for Place {
     const START: u64 = 0xffff_d000_0000_0000;
     const BYTES: u64 = 1 << 40;
 
-    fn claim() -> &'static AtomicBool {
-        static CLAIM: AtomicBool = AtomicBool::new(false);
+    fn claim() -> &'static PlaceClaim {
+        static CLAIM: PlaceClaim = PlaceClaim::new();
         &CLAIM
     }
 }

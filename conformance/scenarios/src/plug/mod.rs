@@ -5,11 +5,6 @@
 //! machine where something can be plugged ([`site`]), and all that can be seen of both ([`snapshot`]). The scenarios are
 //! in the modules [`life`], [`altmap`], [`refusals`] and [`failures`].
 
-#![expect(
-    clippy::result_large_err,
-    reason = "the errors are those of hotplug, which names what it can without a heap"
-)]
-
 pub(crate) mod altmap;
 pub(crate) mod failures;
 pub(crate) mod life;

@@ -11,9 +11,9 @@ use alloc::vec::Vec;
 use sparsemem_altmap::{AltmapSpec, FramePool, MemmapRule, room_needed};
 use sparsemem_core::{
     InstallModel, MarkModel, MemoryModel, MemoryRange, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange,
-    RetireModel, SectionNr,
+    RetireModel, Retired, SectionNr,
 };
-use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram, RemovalError, Removed, Resource, Storage};
+use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram, RemoveError, Resource, Storage};
 
 use super::people::{Allocator, Listener, Obstacle};
 use super::{Memmap, Plug, PlugError, Snapshot, Step};
@@ -100,12 +100,12 @@ where
     fn remove(&mut self, frames: PfnRange, memmap: Memmap, what: Added) -> Result<(), PlugError> {
         let Self { world, hotplug, altmap, .. } = self;
         let env = world.env_mut();
-        let removed = match (memmap, altmap) {
+        let Retired { lost, .. } = match (memmap, altmap) {
             (Memmap::Ram, _) => what.remove(hotplug, env, frames)?,
             (Memmap::Altmap, None) => return Err(PlugError::NoDevice),
             (Memmap::Altmap, Some(altmap)) => what.remove(hotplug, &mut altmap.before(env), frames)?,
         };
-        if removed.refused == 0 { Ok(()) } else { Err(PlugError::Lost { blocks: removed.refused }) }
+        if lost.is_empty() { Ok(()) } else { Err(PlugError::Lost(lost)) }
     }
 }
 
@@ -139,7 +139,7 @@ impl Added {
         hotplug: &mut Hotplug<'_, M>,
         env: &mut E,
         frames: PfnRange,
-    ) -> Result<Removed, RemovalError>
+    ) -> Result<Retired, RemoveError>
     where
         M: RetireModel<E>,
     {
@@ -242,7 +242,7 @@ where
     fn obstruct(&mut self, obstacle: Option<Obstacle>) {
         self.allocator.obstacle = obstacle;
         for (nr, listener) in self.listeners.iter().enumerate() {
-            listener.refuses.set(obstacle == Some(Obstacle::Notifier(nr)));
+            listener.refuse(obstacle == Some(Obstacle::Notifier(nr)));
         }
     }
 
@@ -261,7 +261,6 @@ where
             frames: self.allocator.ranges(),
             waiting,
             heard,
-            unfinished: self.hotplug.unfinished(),
             altmap: self.altmap_in_use(),
             surprise: self.surprise(),
         }
@@ -279,7 +278,7 @@ where
 impl<M: MemoryModel, W> Plugged<'_, M, W> {
     /// What allocator or notifiers found strange first.
     fn surprise(&self) -> Option<alloc::string::String> {
-        let heard = self.listeners.iter().find_map(|listener| listener.surprise.borrow().clone());
+        let heard = self.listeners.iter().find_map(Listener::surprise);
         self.allocator.surprise.clone().or(heard)
     }
 }

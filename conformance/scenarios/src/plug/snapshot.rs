@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use sparsemem_core::{PageCount, PfnRange, SectionState};
-use sparsemem_hotplug::{MemoryBlock, Resource, Unfinished};
+use sparsemem_hotplug::{MemoryBlock, Resource};
 
 use super::people::Hands;
 use crate::failure::{Place, expect_eq};
@@ -31,8 +31,6 @@ pub struct Snapshot {
     pub waiting: Vec<bool>,
     /// How many changes each notifier heard the end of.
     pub heard: Vec<u64>,
-    /// What is unfinished.
-    pub unfinished: Option<Unfinished>,
     /// Frames of the altmap that blocks lie in.
     pub altmap: PageCount,
     /// What somebody found strange.
@@ -68,7 +66,6 @@ impl Snapshot {
             frames: "frames of the page allocator",
             waiting: "notifiers that wait for an end",
             heard: "ends that notifiers heard of",
-            unfinished: "unfinished operation",
             altmap: "frames of the altmap in use",
             fingerprint: "state of the allocators",
         }

@@ -1,8 +1,8 @@
 //! What can be done to a plugged model, and how it can fail.
 
 use sparsemem_altmap::AltmapError;
-use sparsemem_core::PfnRange;
-use sparsemem_hotplug::{AddDeviceError, AddMemoryError, OfflineError, OnlineError, RemovalError};
+use sparsemem_core::{LostBlocks, PfnRange};
+use sparsemem_hotplug::{AddDeviceError, AddMemoryError, OfflineError, OnlineError, RemoveError};
 
 /// Where the memmap of what is added comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub enum PlugError {
     AddDevice(#[from] AddDeviceError),
     /// Memory did not go.
     #[error(transparent)]
-    Removal(#[from] RemovalError),
+    Removal(#[from] RemoveError),
     /// RAM did not go online.
     #[error(transparent)]
     Online(#[from] OnlineError),
@@ -76,9 +76,6 @@ pub enum PlugError {
     #[error("there is no device to take an altmap from")]
     NoDevice,
     /// It happened, but the environment did not take metadata back.
-    #[error("{blocks} blocks of metadata were refused and are lost")]
-    Lost {
-        /// How many blocks.
-        blocks: u64,
-    },
+    #[error("it went{0}")]
+    Lost(LostBlocks),
 }

@@ -31,7 +31,7 @@ pub(crate) struct Wide<const WORDS: usize> {
 
 // SAFETY: integers; zero is valid, nothing to drop.
 unsafe impl<const WORDS: usize> PageDescriptor for Wide<WORDS> {
-    fn initialise(&self, _pfn: Pfn, section: SectionNr) {
+    unsafe fn initialise(&self, _pfn: Pfn, section: SectionNr) {
         self.section.store(section.get(), Ordering::Relaxed);
     }
 }
@@ -70,7 +70,9 @@ where
             MemoryRange { frames: span.frames::<M::Geometry>(), node: NodeId::new(0) }
         });
         let memory: Vec<_> = memory.collect();
-        model.boot(&mut machine, memory.iter().copied(), &mut |event| panic!("{event:?}")).unwrap();
+        let mut writer = model.write().unwrap();
+        writer.boot(&mut machine, memory.iter().copied(), &mut |event| panic!("{event:?}")).unwrap();
+        drop(writer);
         machine.finish_boot();
         Self { model, machine, oracle }
     }
@@ -92,7 +94,9 @@ where
 
     fn install(&mut self, span: Span) {
         let before = self.machine.state_digest();
-        match self.model.install(&mut self.machine, span.frames::<M::Geometry>(), NodeId::new(0)) {
+        let (frames, node) = (span.frames::<M::Geometry>(), NodeId::new(0));
+        let installed = self.model.write().unwrap().install(&mut self.machine, frames, node);
+        match installed {
             Ok(()) => {
                 assert!(self.oracle.has(span).is_empty());
                 self.oracle.install(span);
@@ -105,7 +109,8 @@ where
                 );
                 assert_eq!(self.machine.state_digest(), before);
             }
-            Err(InstallError::NoMetadata { refused: None, .. }) => {
+            Err(InstallError::NoMetadata { lost, .. }) => {
+                assert!(lost.is_empty(), "{lost}");
                 assert_eq!(
                     self.machine.state_digest(),
                     before,
@@ -133,11 +138,13 @@ where
 
     fn retire(&mut self, span: Span) {
         let before = self.machine.state_digest();
-        match self.model.retire(&mut self.machine, span.frames::<M::Geometry>()) {
+        let retired = self.model.write().unwrap().retire(&mut self.machine, span.frames::<M::Geometry>());
+        match retired {
             Ok(retired) => {
                 assert_eq!(self.oracle.has(span), span.indices());
                 assert!(self.oracle.online_in(span).is_empty());
-                assert_eq!(retired.refused, 0);
+                let gone = self.oracle.has(span).len() == self.oracle.populated[&span.section].len();
+                assert_eq!((retired.sections, retired.gone, retired.lost.count()), (1, u64::from(gone), 0));
                 self.oracle.retire(span);
             }
             Err(RetireError::Absent { absent, .. }) => {
@@ -156,7 +163,7 @@ where
     fn set_online(&mut self, span: Span) {
         let all_there = self.oracle.has(span) == span.indices();
         let ready = all_there && self.oracle.online_in(span).is_empty();
-        assert_eq!(self.model.set_online(span.frames::<M::Geometry>()).is_ok(), ready);
+        assert_eq!(self.model.write().unwrap().set_online(span.frames::<M::Geometry>()).is_ok(), ready);
         if ready {
             self.oracle.set_online(span);
         }
@@ -164,7 +171,7 @@ where
 
     fn set_offline(&mut self, span: Span) {
         let ready = self.oracle.online_in(span) == span.indices();
-        assert_eq!(self.model.set_offline(span.frames::<M::Geometry>()).is_ok(), ready);
+        assert_eq!(self.model.write().unwrap().set_offline(span.frames::<M::Geometry>()).is_ok(), ready);
         if ready {
             self.oracle.set_offline(span);
         }

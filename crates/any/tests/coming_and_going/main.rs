@@ -18,7 +18,6 @@ use sparsemem_core::{
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
 use sparsemem_section::{FlatTable, RootedTable, SectionTable, SparseModel};
 use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_usage_map::SectionUsage;
 use sparsemem_vmemmap::{DynamicBase, VirtualArray};
 
 use bench::{Bench, Marked, Wide};
@@ -61,8 +60,8 @@ fn run_arrays<G: Geometry, P: Marked, const NR_SECTIONS: usize, const NR_ROOTS: 
     early: &[Span],
     steps: &[Step],
 ) {
-    play(array::<RootedTable<G, P, SectionUsage<G>, NR_ROOTS>>(LeafSize::Size2MiB, early), steps);
-    play(array::<FlatTable<G, P, SectionUsage<G>, NR_SECTIONS>>(LeafSize::Size2MiB, early), steps);
+    play(array::<RootedTable<G, P, NR_ROOTS>>(LeafSize::Size2MiB, early), steps);
+    play(array::<FlatTable<G, P, NR_SECTIONS>>(LeafSize::Size2MiB, early), steps);
 }
 
 /// Runs one sequence on every model.
@@ -143,4 +142,4 @@ proptest! {
 }
 
 /// A table of descriptors of 256 KiB.
-type GiantTable = RootedTable<Row, Wide<{ (256 << 10) / 8 - 2 }>, SectionUsage<Row>, { Row::NR_ROOTS_LEN }>;
+type GiantTable = RootedTable<Row, Wide<{ (256 << 10) / 8 - 2 }>, { Row::NR_ROOTS_LEN }>;

@@ -39,7 +39,7 @@ pub(crate) fn is_marked(page: &Page, pfn: Pfn) -> bool {
 
 /// Adds frames that are absent, and begins to use them: marks the first of each subsection.
 pub(crate) fn install<M: Model>(model: &M, machine: &mut Machine, frames: PfnRange) {
-    model.install(machine, frames, NODE).unwrap();
+    model.write().unwrap().install(machine, frames, NODE).unwrap();
     let reader = model.read();
     for pfn in subsections(frames).map(PfnRange::start) {
         let old = reader.page(pfn).unwrap().private.swap(mark(pfn), Ordering::Relaxed);
@@ -49,11 +49,12 @@ pub(crate) fn install<M: Model>(model: &M, machine: &mut Machine, frames: PfnRan
 
 /// Removes valid frames, online or not.
 pub(crate) fn remove<M: Model>(model: &M, machine: &mut Machine, frames: PfnRange) {
+    let mut writer = model.write().unwrap();
     for part in subsections(frames) {
         // What is not online stays so.
-        let _ = model.set_offline(part);
+        let _ = writer.set_offline(part);
     }
-    assert_eq!(model.retire(machine, frames).unwrap().refused, 0);
+    assert!(writer.retire(machine, frames).unwrap().lost.is_empty());
 }
 
 /// Removes all that is left: no metadata may remain, and nobody may hold a page.

@@ -67,7 +67,7 @@ fn harm<M: Model>(mut bench: Bench<M>, writer: impl FnOnce(&M, &mut Machine) + S
 }
 
 fn retire<M: Model>(model: &M, machine: &mut Machine) {
-    let _ = model.retire(machine, frames(0, 0, 64)).unwrap();
+    let _ = model.write().unwrap().retire(machine, frames(0, 0, 64)).unwrap();
 }
 
 /// Does nothing unless it is told to by the environment.

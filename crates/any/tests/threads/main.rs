@@ -168,7 +168,7 @@ fn write<M: Model>(model: &M, machine: &mut Machine, random: &mut Random) {
         // Some of them may be online already.
         Some(run) if random.below(3) == 0 => {
             subsections(run).take(4).for_each(|part| {
-                let _ = model.set_online(part);
+                let _ = model.write().unwrap().set_online(part);
             });
         }
         Some(run) => remove(model, machine, run),

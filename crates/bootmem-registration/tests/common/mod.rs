@@ -9,7 +9,6 @@ use sparsemem_core::presets::X86_64;
 use sparsemem_core::{Block, ByteLen, MetadataMemory, NodeId, OutOfMemory, Page, PhysRange, SectionShape};
 use sparsemem_machine::{HostRcu, Machine, place};
 use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_usage_map::SectionUsage;
 use sparsemem_vmemmap::{DynamicBase, Vmemmap};
 
 pub struct Readers;
@@ -67,7 +66,8 @@ impl Notes {
         node: NodeId,
     ) -> Result<Block, OutOfMemory> {
         let block = machine.alloc_zeroed(layout, node)?;
-        let usage = layout == Layout::new::<SectionUsage<X86_64>>();
+        // Roots of tables and page tables are whole pages.
+        let usage = (layout.size() as u64) < X86_64::PAGE_SIZE;
         let notes = if usage { &mut self.usages } else { &mut self.tables };
         notes.push(bytes_of_block(&block));
         Ok(block)

@@ -1,7 +1,6 @@
 //! Hotplug that asks the registry, on all three models: memory does not go from under a memmap, and a memmap does not
 //! get into the page allocator's hands.
 
-#![expect(clippy::result_large_err, reason = "the errors are hotplug's own, and compared as they are")]
 #![allow(unreachable_pub, reason = "the machine is a module of its own")]
 
 #[path = "../common/mod.rs"]

@@ -143,7 +143,9 @@ impl<M: Model> Bench<M> {
         let (freed, given_back) = (vec![], vec![]);
         let mut world = World { machine, registry: None, notes: Notes::default(), freed, given_back };
         let memory = [0, 1].map(|nr| MemoryRange { frames: section(nr), node: NODE });
-        model.boot(&mut world, memory.into_iter(), &mut |event| panic!("{event:?}")).unwrap();
+        let mut writer = model.write().unwrap();
+        writer.boot(&mut world, memory.into_iter(), &mut |event| panic!("{event:?}")).unwrap();
+        drop(writer);
         world.machine.finish_boot();
         world.register(model);
 
@@ -200,7 +202,8 @@ impl<M: Model> Bench<M> {
     /// allocator: what does not leave itself. Answers with how many pages that were.
     pub fn remove(&mut self, frames: PfnRange, order: &[u64]) -> usize {
         let Self { hotplug, allocator, world, .. } = self;
-        assert_eq!(hotplug.remove_memory(world, frames).unwrap().refused, 0);
+        let retired = hotplug.remove_memory(world, frames).unwrap();
+        assert!(retired.lost.is_empty(), "{retired:?}");
         let World { registry, freed, .. } = world;
         let registry = registry.as_mut().unwrap();
         for nr in order {

@@ -40,7 +40,7 @@ fn what_is_dropped_on_its_way_goes_back() {
     blocks.vacancy(span(0, 2), NODE).unwrap().commit();
     drop(blocks.begin(span(0, 2), Direction::Online).unwrap());
     assert_eq!(blocks.get(BlockNr::new(1)).unwrap().state, BlockState::Offline);
-    blocks.begin(span(0, 2), Direction::Online).unwrap().finish();
+    blocks.begin(span(0, 2), Direction::Online).unwrap().arrived();
     assert_eq!(blocks.get(BlockNr::new(1)).unwrap().state, BlockState::Online);
     assert!(matches!(blocks.begin(span(0, 2), Direction::Online).err(), Some(BlockError::Illegal(_))));
     assert!(matches!(blocks.removal(span(0, 1)).err(), Some(BlockError::NotOffline { .. })));
@@ -53,7 +53,7 @@ fn one_block_in_the_wrong_state_stops_them_all() {
     let mut memory = [None; 2];
     let mut blocks = Blocks::new(&mut memory);
     blocks.vacancy(span(0, 2), NODE).unwrap().commit();
-    blocks.begin(span(1, 1), Direction::Online).unwrap().finish();
+    blocks.begin(span(1, 1), Direction::Online).unwrap().arrived();
     assert!(blocks.begin(span(0, 2), Direction::Online).is_err());
     assert_eq!(blocks.get(BlockNr::new(0)).unwrap().state, BlockState::Offline);
     assert!(blocks.node_is_online(NODE, span(0, 1)) && !blocks.node_is_online(NODE, span(1, 1)));

@@ -2,23 +2,26 @@
 
 use super::*;
 use sparsemem_core::Pfn;
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
+use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 use std::{format, vec};
 
-type Log = Rc<RefCell<Vec<String>>>;
+type Log = Arc<Mutex<Vec<String>>>;
 
 struct Member {
     name: &'static str,
     answer: Result<(), Reason>,
+    /// What it panics at.
+    panics: Option<&'static str>,
     log: Log,
 }
 
 impl Member {
     fn note(&self, what: &str) {
-        self.log.borrow_mut().push(format!("{what} {}", self.name));
+        self.log.lock().unwrap().push(format!("{what} {}", self.name));
+        assert_ne!(self.panics, Some(what));
     }
 }
 
@@ -56,7 +59,8 @@ fn members(answers: [Result<(), Reason>; 4]) -> ([Member; 4], Log) {
     let members = ["a", "b", "c", "d"].map(|name| Member {
         name,
         answer: answers.next().unwrap(),
-        log: Rc::clone(&log),
+        panics: None,
+        log: Arc::clone(&log),
     });
     (members, log)
 }
@@ -71,9 +75,9 @@ fn order_is_by_priority_then_registration() {
     }
     let announced = chain.announce(change());
     assert_eq!(announced.verdict(), Ok(()));
-    announced.done();
+    drop(announced.happened());
     let expected = ["going d", "going b", "going a", "going c", "done d", "done b", "done a", "done c"];
-    assert_eq!(*log.borrow(), expected);
+    assert_eq!(*log.lock().unwrap(), expected);
 }
 
 #[test]
@@ -89,8 +93,35 @@ fn only_those_who_agreed_hear_the_cancellation() {
     let announced = chain.announce(change());
     assert_eq!(announced.verdict(), Err(refused));
     drop(announced);
-    assert_eq!(*log.borrow(), vec!["going a", "going b", "cancelled a"]);
+    assert_eq!(*log.lock().unwrap(), vec!["going a", "going b", "cancelled a"]);
     assert_eq!(format!("{refused}"), "notifier b (priority 0) refuses: pinned");
+}
+
+/// Announces a change to three members, and lets it happen if all agree. The second one panics at `panics`. Answers with
+/// what they heard.
+fn with_a_panic_at(panics: &'static str, third: Result<(), Reason>) -> Vec<String> {
+    let (mut members, log) = members([Ok(()), Ok(()), third, Ok(())]);
+    members[1].panics = Some(panics);
+    let mut slots = [None; 3];
+    let mut chain = Chain::new(&mut slots);
+    members[..3].iter().for_each(|member| chain.register(0, member).unwrap());
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let announced = chain.announce(change());
+        if announced.verdict().is_ok() {
+            drop(announced.happened());
+        }
+    }));
+    assert!(unwound.is_err(), "the panic goes on to the caller");
+    std::mem::take(&mut *log.lock().unwrap())
+}
+
+#[test]
+fn who_unwinds_keeps_nobody_from_hearing_the_end() {
+    let agreed = ["going a", "going b", "going c"];
+    assert_eq!(with_a_panic_at("going", Ok(())), ["going a", "going b", "cancelled a"]);
+    assert_eq!(with_a_panic_at("done", Ok(())), [agreed, ["done a", "done b", "done c"]].concat());
+    let refused = with_a_panic_at("cancelled", Err(Reason::InUse));
+    assert_eq!(refused, [agreed.as_slice(), &["cancelled a", "cancelled b"]].concat());
 }
 
 #[test]

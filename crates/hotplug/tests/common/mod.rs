@@ -2,22 +2,22 @@
 
 #![allow(dead_code, unreachable_pub, reason = "shared by tests, each of which uses what it needs")]
 
-pub mod flaky;
 pub mod greedy;
 pub mod people;
+pub mod refusing;
 
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::{
     BootModel, Geometry, InstallModel, MarkModel, MemoryModel, MemoryRange, NodeId, Page, PageCount, Pfn,
-    PfnRange, PhysAddr, PhysRange, RetireModel, SectionNr, SectionShape, SectionState,
+    PfnRange, PhysAddr, PhysRange, RetireModel, Retired, SectionNr, SectionShape, SectionState,
 };
-use sparsemem_hotplug::{Hotplug, Limits, MemoryBlock, Ram, Resource, Storage, Unfinished};
+use sparsemem_hotplug::{Hotplug, Limits, MemoryBlock, Ram, Resource, Storage};
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, StateDigest, place};
 use sparsemem_sparse_extreme::SparseExtreme;
 use sparsemem_vmemmap::{DynamicBase, Vmemmap};
 
-use flaky::Flaky;
 use people::{FrameState, Recorder, TestAllocator};
+use refusing::Refusing;
 
 pub const NODE: NodeId = NodeId::new(0);
 /// Sections that the tests use.
@@ -92,7 +92,6 @@ pub struct Snapshot {
     pub frames: Vec<(u64, FrameState)>,
     pub pending: Vec<bool>,
     pub done: Vec<usize>,
-    pub unfinished: Option<Unfinished>,
 }
 
 impl Snapshot {
@@ -105,9 +104,9 @@ impl Snapshot {
 
 /// A model with all that belongs to it.
 pub struct Bench<M: Model> {
-    pub model: &'static Flaky<M>,
+    pub model: &'static Refusing<M>,
     pub machine: Machine,
-    pub hotplug: Hotplug<'static, Flaky<M>>,
+    pub hotplug: Hotplug<'static, Refusing<M>>,
     pub allocator: TestAllocator,
     pub notifiers: Vec<&'static Recorder>,
 }
@@ -117,9 +116,9 @@ impl<M: Model> Bench<M> {
     pub fn boot(start: Start<M>, limits: Limits<M::Geometry>, early: &[PfnRange]) -> Self {
         let Start { model, mut machine } = start;
         let memory = early.iter().map(|frames| MemoryRange { frames: *frames, node: NODE });
-        model.boot(&mut machine, memory, &mut |event| panic!("{event:?}")).unwrap();
+        model.write().unwrap().boot(&mut machine, memory, &mut |event| panic!("{event:?}")).unwrap();
         machine.finish_boot();
-        let model = Box::leak(Box::new(Flaky::new(Box::leak(model))));
+        let model = Box::leak(Box::new(Refusing::new(Box::leak(model))));
         let storage = Storage {
             blocks: Box::leak(vec![None; 16].into()),
             notifiers: Box::leak(vec![None; 3].into()),
@@ -151,7 +150,6 @@ impl<M: Model> Bench<M> {
             frames: self.allocator.frames(),
             pending: self.notifiers.iter().map(|notifier| notifier.is_pending()).collect(),
             done: self.notifiers.iter().map(|notifier| notifier.done_count()).collect(),
-            unfinished: self.hotplug.unfinished(),
         }
     }
 
@@ -186,8 +184,8 @@ impl<M: Model> Bench<M> {
     }
 }
 
-fn no_loss<E: core::fmt::Display>(result: Result<sparsemem_hotplug::Removed, E>) -> Result<(), String> {
-    result.map(|removed| assert_eq!(removed.refused, 0)).map_err(|error| error.to_string())
+fn no_loss<E: core::fmt::Display>(result: Result<Retired, E>) -> Result<(), String> {
+    result.map(|retired| assert!(retired.lost.is_empty(), "{retired:?}")).map_err(|error| error.to_string())
 }
 
 /// One operation.

@@ -1,9 +1,9 @@
 //! Those who may refuse: a page allocator and notifiers, both of which check that they are called as promised, and a log
 //! that they share.
 
-use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use sparsemem_core::{Pfn, PfnRange};
 use sparsemem_hotplug::{AllocatorHooks, FramesRefused, MemoryChange, Notifier, Reason};
@@ -62,31 +62,32 @@ pub enum Look {
 
 /// What happens to an allocator and to notifiers, in one order, and how the frames look at that moment.
 pub struct Log {
-    events: RefCell<Vec<(Event, Look)>>,
-    look: Box<dyn Fn() -> Look>,
+    events: Mutex<Vec<(Event, Look)>>,
+    look: Box<dyn Fn() -> Look + Send + Sync>,
 }
 
 impl Log {
     /// A log that all of them write from now on.
     pub fn shared(
-        look: impl Fn() -> Look + 'static,
+        look: impl Fn() -> Look + Send + Sync + 'static,
         allocator: &mut TestAllocator,
         notifiers: &[&Recorder],
-    ) -> Rc<Self> {
-        let log = Rc::new(Self { events: RefCell::default(), look: Box::new(look) });
-        allocator.log = Some(Rc::clone(&log));
-        notifiers.iter().for_each(|notifier| *notifier.log.borrow_mut() = Some(Rc::clone(&log)));
+    ) -> Arc<Self> {
+        let log = Arc::new(Self { events: Mutex::default(), look: Box::new(look) });
+        allocator.log = Some(Arc::clone(&log));
+        notifiers.iter().for_each(|notifier| *notifier.log.lock().unwrap() = Some(Arc::clone(&log)));
         log
     }
 
     /// What happened since the last call of this.
     pub fn take(&self) -> Vec<(Event, Look)> {
-        self.events.take()
+        std::mem::take(&mut *self.events.lock().unwrap())
     }
 
-    fn note(log: Option<&Rc<Self>>, event: Event) {
+    fn note(log: Option<&Arc<Self>>, event: Event) {
         if let Some(log) = log {
-            log.events.borrow_mut().push((event, (log.look)()));
+            let look = (log.look)();
+            log.events.lock().unwrap().push((event, look));
         }
     }
 }
@@ -101,7 +102,7 @@ pub struct TestAllocator {
     pub refuse: Option<Call>,
     /// How many of those calls are granted before.
     pub granted: u64,
-    log: Option<Rc<Log>>,
+    log: Option<Arc<Log>>,
 }
 
 impl TestAllocator {
@@ -209,43 +210,48 @@ impl AllocatorHooks for TestAllocator {
 /// A notifier that writes down what it hears, and checks that every beginning has one end.
 pub struct Recorder {
     name: &'static str,
-    pending: Cell<Option<MemoryChange>>,
-    done: RefCell<Vec<MemoryChange>>,
-    cancelled: Cell<usize>,
-    log: RefCell<Option<Rc<Log>>>,
-    pub refuse: Cell<bool>,
+    pending: Mutex<Option<MemoryChange>>,
+    done: Mutex<Vec<MemoryChange>>,
+    cancelled: AtomicUsize,
+    log: Mutex<Option<Arc<Log>>>,
+    refuse: AtomicBool,
 }
 
 impl Recorder {
     pub fn leaked(name: &'static str) -> &'static Self {
         Box::leak(Box::new(Self {
             name,
-            pending: Cell::new(None),
-            done: RefCell::default(),
-            cancelled: Cell::new(0),
-            log: RefCell::default(),
-            refuse: Cell::new(false),
+            pending: Mutex::default(),
+            done: Mutex::default(),
+            cancelled: AtomicUsize::new(0),
+            log: Mutex::default(),
+            refuse: AtomicBool::new(false),
         }))
     }
 
+    /// Whether it refuses changes from now on.
+    pub fn refuse(&self, refuse: bool) {
+        self.refuse.store(refuse, Ordering::Relaxed);
+    }
+
     pub fn is_pending(&self) -> bool {
-        self.pending.get().is_some()
+        self.pending.lock().unwrap().is_some()
     }
 
     pub fn done_count(&self) -> usize {
-        self.done.borrow().len()
+        self.done.lock().unwrap().len()
     }
 
     pub fn cancelled_count(&self) -> usize {
-        self.cancelled.get()
+        self.cancelled.load(Ordering::Relaxed)
     }
 
     fn hears(&self, word: Word) {
-        Log::note(self.log.borrow().as_ref(), Event::Hears(self.name, word));
+        Log::note(self.log.lock().unwrap().as_ref(), Event::Hears(self.name, word));
     }
 
     pub fn last(&self) -> Option<MemoryChange> {
-        self.done.borrow().last().copied()
+        self.done.lock().unwrap().last().copied()
     }
 }
 
@@ -256,24 +262,26 @@ impl Notifier for Recorder {
 
     fn going(&self, change: &MemoryChange) -> Result<(), Reason> {
         assert!(!self.is_pending(), "{} hears of two changes at once", self.name);
-        if self.refuse.get() {
+        if self.refuse.load(Ordering::Relaxed) {
             self.hears(Word::Refused);
             return Err(Reason::Policy("not now"));
         }
         self.hears(Word::Going);
-        self.pending.set(Some(*change));
+        *self.pending.lock().unwrap() = Some(*change);
         Ok(())
     }
 
     fn done(&self, change: &MemoryChange) {
         self.hears(Word::Done);
-        assert_eq!(self.pending.take(), Some(*change), "{}", self.name);
-        self.done.borrow_mut().push(*change);
+        let begun = self.pending.lock().unwrap().take();
+        assert_eq!(begun, Some(*change), "{}", self.name);
+        self.done.lock().unwrap().push(*change);
     }
 
     fn cancelled(&self, change: &MemoryChange) {
         self.hears(Word::Cancelled);
-        assert_eq!(self.pending.take(), Some(*change), "{}", self.name);
-        self.cancelled.set(self.cancelled.get() + 1);
+        let begun = self.pending.lock().unwrap().take();
+        assert_eq!(begun, Some(*change), "{}", self.name);
+        self.cancelled.fetch_add(1, Ordering::Relaxed);
     }
 }

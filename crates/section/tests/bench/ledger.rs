@@ -3,7 +3,8 @@
 //!
 //! Every block has a shadow: a cell of the model checker that is written when the block is given out and when it comes
 //! back, and read by whoever looks at the block. So the checker also finds readers who touch the right memory but are
-//! not ordered after its making, or before its end: a missing Release, Acquire or grace period.
+//! not ordered after its making, or before its end: a missing Release, Acquire or grace period. Descriptors are looked at by
+//! the tests, usages by the tables, which tell of it ([`LOOKED_AT`]).
 
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
@@ -12,6 +13,7 @@ use std::rc::Rc;
 
 use loom::cell::UnsafeCell;
 use loom::thread::ThreadId;
+use sparsemem_core::primitive::LOOKED_AT;
 
 use super::mapping;
 
@@ -42,8 +44,9 @@ thread_local! {
 pub(crate) struct Ledger(());
 
 impl Ledger {
-    /// Begins an execution.
+    /// Begins an execution. From the first one on, tables ask the ledger about every usage that they look at.
     pub(crate) fn open() -> Self {
+        LOOKED_AT.get_or_init(|| assert_live);
         free_all();
         WRITER.set(Some(Rc::new(UnsafeCell::new(()))));
         Self(())

@@ -22,7 +22,7 @@ pub(crate) union Descriptor<const BYTES: usize> {
 
 // SAFETY: bytes; zero is valid, nothing to drop.
 unsafe impl<const BYTES: usize> PageDescriptor for Descriptor<BYTES> {
-    fn initialise(&self, _pfn: Pfn, section: SectionNr) {
+    unsafe fn initialise(&self, _pfn: Pfn, section: SectionNr) {
         // SAFETY: any bytes are an integer.
         unsafe { &self.section }.store(section.get(), Ordering::Relaxed);
     }

@@ -9,7 +9,6 @@ pub(crate) mod mapping;
 pub(crate) mod memory;
 pub(crate) mod race;
 pub(crate) mod scenarios;
-pub(crate) mod usage;
 
 use sparsemem_core::presets::Minute;
 use sparsemem_core::{BootModel, GracePeriod, InstallModel, MarkModel, MemoryModel, RetireModel};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use loom::thread;
-use sparsemem_core::{InstallModel, MemoryModel, NodeId, PageCount, Pfn, PfnRange, Reclaim, RetireModel};
+use sparsemem_core::{MemoryModel, NodeId, PageCount, Pfn, PfnRange, Reclaim};
 
 use super::ledger::{self, Ledger};
 use super::{DomainOf, Subject};
@@ -88,12 +88,12 @@ pub(crate) fn nothing<S: Subject>() -> impl Fn(&S::Model, &mut S::Env) {
 }
 
 pub(crate) fn install<S: Subject>(start: u64, count: u64) -> impl Fn(&S::Model, &mut S::Env) {
-    move |model, env| model.install(env, frames(start, count), NodeId::new(0)).unwrap()
+    move |model, env| model.write().unwrap().install(env, frames(start, count), NodeId::new(0)).unwrap()
 }
 
 pub(crate) fn retire<S: Subject>(start: u64, count: u64) -> impl Fn(&S::Model, &mut S::Env) {
     move |model, env| {
-        let retired = model.retire(env, frames(start, count)).unwrap();
-        assert_eq!(retired.refused, 0);
+        let retired = model.write().unwrap().retire(env, frames(start, count)).unwrap();
+        assert!(retired.lost.is_empty(), "{retired:?}");
     }
 }

@@ -7,10 +7,10 @@ use std::sync::Mutex;
 
 use sparsemem_core::presets::Minute;
 use sparsemem_core::{
-    Footprint, ForeignBlock, MetadataMemory, Origin, PageDescriptor, Pfn, PfnRange, SectionLoss, SectionShape,
+    Footprint, LostBlocks, MetadataMemory, Origin, PageDescriptor, Pfn, PfnRange, SectionLoss, SectionShape,
 };
 use sparsemem_section::{
-    Content, Placement, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord,
+    Content, Placement, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord, Writing,
 };
 
 use crate::bench::ledger;
@@ -59,18 +59,21 @@ unsafe impl<T: SectionTable<Geometry = Minute>> Placement<T> for Piecewise {
     unsafe fn frame(&self, _table: &T, _page: NonNull<T::Page>) -> Pfn {
         unreachable!("no test goes back from descriptor to frame")
     }
+
+    fn footprint(&self, _sections: u64) -> Footprint {
+        Footprint::default()
+    }
 }
 
 // SAFETY: pieces are allocated in `populate` and written off in `shrink`.
 unsafe impl<T: SectionTable<Geometry = Minute>> Populate<T, Memory> for Piecewise {
     fn populate(
-        &self,
-        _table: &T,
+        writing: &mut Writing<'_, T, Self>,
         env: &mut Memory,
         request: &PopulateRequest,
-        _refused: &mut dyn FnMut(ForeignBlock),
+        _lost: &mut LostBlocks,
     ) -> Result<SectionMemmap<T::Page>, SectionLoss> {
-        let mut pieces = self.pieces.lock().unwrap();
+        let mut pieces = writing.placement().pieces.lock().unwrap();
         for piece in request.frames.start().get() / PIECE..request.frames.end().get() / PIECE {
             let block = env.alloc_memmap(layout::<T::Page>(), request.node).map_err(SectionLoss::Memmap)?;
             pieces[piece as usize] = block.start().as_ptr().expose_provenance();
@@ -80,31 +83,25 @@ unsafe impl<T: SectionTable<Geometry = Minute>> Populate<T, Memory> for Piecewis
     }
 
     unsafe fn depopulate(
-        &self,
-        table: &T,
+        writing: &mut Writing<'_, T, Self>,
         env: &mut Memory,
         frames: PfnRange,
         _memmap: SectionMemmap<T::Page>,
-        refused: &mut dyn FnMut(ForeignBlock),
+        lost: &mut LostBlocks,
     ) {
         // SAFETY: the caller's promise covers it.
-        unsafe { <Self as Populate<T, Memory>>::shrink(self, table, env, frames, refused) };
+        unsafe { <Self as Populate<T, Memory>>::shrink(writing, env, frames, lost) };
     }
 
     unsafe fn shrink(
-        &self,
-        _table: &T,
+        writing: &mut Writing<'_, T, Self>,
         _env: &mut Memory,
         frames: PfnRange,
-        _refused: &mut dyn FnMut(ForeignBlock),
+        _lost: &mut LostBlocks,
     ) {
-        let pieces = self.pieces.lock().unwrap();
+        let pieces = writing.placement().pieces.lock().unwrap();
         for piece in frames.start().get() / PIECE..frames.end().get() / PIECE {
             ledger::write_off(pieces[piece as usize]);
         }
-    }
-
-    unsafe fn footprint(&self, _table: &T, _env: &Memory) -> Footprint {
-        Footprint::default()
     }
 }

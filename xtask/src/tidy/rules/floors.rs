@@ -92,17 +92,17 @@ mod tests {
     #[test]
     fn same_floor_and_upwards_are_violations() {
         let found = workspace()
-            .package("sparsemem-usage-map", &[])
+            .package("sparsemem-x86_64-page-table", &[])
             .package("sparsemem-machine", &[])
             .package("sparsemem-section", &[])
-            .depends("sparsemem-usage-map", true, &[])
+            .depends("sparsemem-x86_64-page-table", true, &[])
             .depends("sparsemem-machine", true, &[])
             .build();
         assert_eq!(
             short(&check(&found)),
             [
-                "1: `sparsemem-section` (floor 1) depends on `sparsemem-usage-map` (floor 1)",
-                "1: `sparsemem-section` (floor 1) depends on `sparsemem-machine` (host floor 5)"
+                "1: `sparsemem-section` (floor 2) depends on `sparsemem-x86_64-page-table` (floor 2)",
+                "1: `sparsemem-section` (floor 2) depends on `sparsemem-machine` (host floor 6)"
             ]
         );
     }

@@ -1,0 +1,107 @@
+//! Statistics change nothing and keep nobody out: while one thread asks for them, no operation of another is refused.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{Footprint, InstallModel, MemoryModel, Page, RetireModel, SectionNr, SectionShape};
+use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram, Storage};
+use sparsemem_machine::Machine;
+
+use common::{Bench, NODE, SUBSECTION, frames};
+
+/// What the tests need of a model.
+trait Model: InstallModel<Machine> + MemoryModel<Geometry = X86_64, Page = Page> + RetireModel<Machine> {}
+
+impl<M> Model for M where
+    M: InstallModel<Machine> + MemoryModel<Geometry = X86_64, Page = Page> + RetireModel<Machine>
+{
+}
+
+on_every_model!(no_operation_is_refused_while_somebody_asks);
+
+/// Sections that come and go together.
+const SECTIONS: u64 = 4;
+/// Rounds, at least; and so many answers are to be had meanwhile, some of them with memory and some without.
+const ROUNDS: u32 = 50;
+const ANSWERS: u64 = 1000;
+
+/// Answers, by whether there was memory.
+#[derive(Debug, Default)]
+struct Answers {
+    without: AtomicU64,
+    with: AtomicU64,
+}
+
+impl Answers {
+    fn enough(&self) -> bool {
+        let [without, with] = [&self.without, &self.with].map(|count| count.load(Ordering::Relaxed));
+        without > 0 && with > 0 && without + with >= ANSWERS
+    }
+}
+
+/// Asks for everything that tools show, and checks that it can be.
+fn ask<M: Model>(model: &M, answers: &Answers, full: Footprint) {
+    let footprint = model.footprint();
+    let fields = |it: Footprint| [it.table_bytes, it.usage_bytes, it.memmap_bytes, it.page_table_bytes];
+    let too_much = fields(footprint).into_iter().zip(fields(full)).any(|(now, most)| now > most);
+    assert!(!too_much, "{footprint:?} of at most {full:?}");
+    for nr in (0..=SECTIONS).map(SectionNr::new) {
+        let state = model.section(nr);
+        let count = u64::from(state.subsections.count());
+        assert!(count <= X86_64::PAGES_PER_SECTION / SUBSECTION && state.online.is_empty(), "{state:?}");
+        assert!(nr.get() < SECTIONS || count == 0, "{state:?}");
+    }
+    assert!(model.present_sections().all(|nr| nr.get() < SECTIONS));
+    let count = if footprint.memmap_bytes > 0 { &answers.with } else { &answers.without };
+    count.fetch_add(1, Ordering::Relaxed);
+}
+
+fn no_operation_is_refused_while_somebody_asks<M: Model>(bench: Bench<M>) {
+    let Bench { model, mut machine } = bench;
+    let model = &*model;
+    machine.finish_boot();
+    let (mut blocks, mut resources) = ([None; 8], [None; 8]);
+    let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
+    let mut hotplug = Hotplug::new(model, Limits::new(BlockSize::SECTION), storage);
+    let ram = frames(0, 0, SECTIONS * X86_64::PAGES_PER_SECTION / SUBSECTION);
+    let empty = model.footprint();
+    let mut round = || {
+        hotplug.add_memory(&mut machine, ram, NODE, Ram::default()).unwrap();
+        let full = model.footprint();
+        let retired = hotplug.remove_memory(&mut machine, ram).unwrap();
+        assert_eq!((retired.gone, retired.lost.count()), (SECTIONS, 0));
+        full
+    };
+    let full = round();
+    let memmap = ram.count().get() * size_of::<Page>() as u64;
+    assert_eq!((full.memmap_bytes, empty.memmap_bytes), (memmap, 0));
+    let (stop, answers) = (AtomicBool::new(false), Answers::default());
+    thread::scope(|scope| {
+        let asker = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                ask(model, &answers, full);
+            }
+        });
+        let _stop = OnDrop(&stop);
+        let mut rounds = 0;
+        // A check that fails over there fails the test, and does not keep this thread waiting.
+        while rounds < ROUNDS || !answers.enough() && !asker.is_finished() {
+            assert_eq!(round(), full);
+            rounds += 1;
+        }
+    });
+    println!("{}: {answers:?}", model.name());
+    assert_eq!(model.footprint(), empty);
+}
+
+/// Ends the thread that asks, also when an operation fails.
+struct OnDrop<'s>(&'s AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,227 @@
+//! The writer of a model: proof, as a value, that nobody else changes the model meanwhile.
+//!
+//! # Invariants
+//!
+//! 1. At most one owning [`Writer`] of a slot exists at a time. A projection borrows it, so it cannot be used beside it.
+
+use core::fmt;
+
+use crate::primitive::{AtomicBool, Ordering};
+use crate::{
+    BootError, BootEvent, BootModel, BootSummary, InstallError, InstallModel, MarkError, MarkModel,
+    MemoryModel, MemoryRange, NodeId, PfnRange, RetireError, RetireModel, Retired, const_fn,
+};
+
+/// Whether somebody changes a model. Only [`MemoryModel::write`] takes it, and only the [`Writer`] gives it back.
+///
+/// A model has one as a field, or shares the one of another model ([`MemoryModel::writer_slot`]).
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct WriterSlot {
+    taken: AtomicBool,
+}
+
+impl WriterSlot {
+    const_fn! {
+        /// A slot that nobody has taken; all zero bytes.
+        #[must_use]
+        pub const fn new() -> Self {
+            Self { taken: AtomicBool::new(false) }
+        }
+    }
+
+    /// Takes the slot if it is free.
+    fn take(&self) -> Option<Owned<'_>> {
+        // Acquire: pairs with the Release in `Owned::drop`, so that this writer sees what the last one did.
+        let free = self.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        // Lazily: an `Owned` that is made and dropped would give the other writer's slot back.
+        free.then(|| Owned { slot: self })
+    }
+}
+
+impl Default for WriterSlot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A slot that was taken; free again when dropped.
+struct Owned<'m> {
+    slot: &'m WriterSlot,
+}
+
+impl Drop for Owned<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `WriterSlot::take`.
+        self.slot.taken.store(false, Ordering::Release);
+    }
+}
+
+/// The right to change a model, and the only way to do so while it is shared.
+///
+/// [`MemoryModel::write`] gives one if nobody else has one; dropping it ends writing. Operations of several steps hold
+/// one writer for all of them, so no step, and no undoing, can find the model busy.
+///
+/// ```
+/// use sparsemem_core::{InstallError, InstallModel, MemoryModel, NodeId, PfnRange};
+///
+/// fn plug<M: InstallModel<E>, E>(model: &M, env: &mut E, frames: PfnRange) -> Result<(), InstallError> {
+///     let mut writer = model.write().expect("this kernel's own lock keeps other writers out");
+///     assert!(model.write().is_none(), "one writer at a time");
+///     writer.install(env, frames, NodeId::new(0))
+/// }
+/// ```
+///
+/// Without a writer a model that is shared cannot be changed:
+///
+/// ```compile_fail
+/// use sparsemem_core::{InstallModel, NodeId, PfnRange};
+///
+/// fn plug<M: InstallModel<E>, E>(model: &M, env: &mut E, frames: PfnRange) {
+///     let _ = M::install(model, env, frames, NodeId::new(0));
+/// }
+/// ```
+///
+/// A writer cannot be copied, so there are never two:
+///
+/// ```compile_fail
+/// use sparsemem_core::{MemoryModel, Writer};
+///
+/// fn twice<'m, M: MemoryModel>(writer: Writer<'m, M>) -> (Writer<'m, M>, Writer<'m, M>) {
+///     (writer.clone(), writer)
+/// }
+/// ```
+#[must_use = "the model is free for the next writer as soon as this is dropped"]
+pub struct Writer<'m, M: MemoryModel> {
+    model: &'m M,
+    /// `None` in a projection: the writer that it was made from holds the slot.
+    owned: Option<Owned<'m>>,
+}
+
+impl<'m, M: MemoryModel> Writer<'m, M> {
+    /// Takes the model's slot, or `None` if another writer has it.
+    pub(crate) fn new(model: &'m M) -> Option<Self> {
+        let owned = Some(model.writer_slot().take()?);
+        Some(Self { model, owned })
+    }
+
+    /// The model.
+    #[must_use]
+    pub const fn model(&self) -> &'m M {
+        self.model
+    }
+
+    /// The writer of a model that shares this one's slot, for as long as this writer is lent: of the model inside a
+    /// wrapping such as `&M` or a run-time choice, or of a second model over the same page tables.
+    ///
+    /// # Panics
+    ///
+    /// If `inner` has another slot: holding this writer says nothing about who changes `inner`.
+    pub fn project<'w, N: MemoryModel>(&'w mut self, inner: &'w N) -> Writer<'w, N> {
+        let same = core::ptr::eq(inner.writer_slot(), self.model.writer_slot());
+        assert!(same, "the models {} and {} do not share a writer slot", self.model.name(), inner.name());
+        Writer { model: inner, owned: None }
+    }
+
+    /// [`BootModel::boot`].
+    ///
+    /// # Errors
+    ///
+    /// [`BootError`]; nothing has changed then.
+    pub fn boot<E, I>(
+        &mut self,
+        env: &mut E,
+        memory: I,
+        on_event: &mut dyn FnMut(BootEvent),
+    ) -> Result<BootSummary, BootError>
+    where
+        M: BootModel<E>,
+        I: Iterator<Item = MemoryRange> + Clone,
+    {
+        M::boot(self, env, memory, on_event)
+    }
+
+    /// [`InstallModel::install`].
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError`], naming frames, section and cause; the model is as it was.
+    #[inline]
+    pub fn install<E>(&mut self, env: &mut E, frames: PfnRange, node: NodeId) -> Result<(), InstallError>
+    where
+        M: InstallModel<E>,
+    {
+        M::install(self, env, frames, node)
+    }
+
+    /// [`RetireModel::retire`].
+    ///
+    /// # Errors
+    ///
+    /// [`RetireError`], naming frames, section and cause; the model is as it was.
+    #[inline]
+    pub fn retire<E>(&mut self, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError>
+    where
+        M: RetireModel<E>,
+    {
+        M::retire(self, env, frames)
+    }
+
+    /// [`MarkModel::set_online`].
+    ///
+    /// # Errors
+    ///
+    /// [`MarkError`], naming frames, section and cause; no mark has changed.
+    pub fn set_online(&mut self, frames: PfnRange) -> Result<(), MarkError>
+    where
+        M: MarkModel,
+    {
+        M::set_online(self, frames)
+    }
+
+    /// [`MarkModel::set_offline`].
+    ///
+    /// # Errors
+    ///
+    /// [`MarkError`], naming frames, section and cause; no mark has changed.
+    pub fn set_offline(&mut self, frames: PfnRange) -> Result<(), MarkError>
+    where
+        M: MarkModel,
+    {
+        M::set_offline(self, frames)
+    }
+
+    /// [`MarkModel::taint`].
+    ///
+    /// # Errors
+    ///
+    /// [`MarkError`], naming frames, section and cause; no mark has changed.
+    pub fn taint(&mut self, frames: PfnRange) -> Result<(), MarkError>
+    where
+        M: MarkModel,
+    {
+        M::taint(self, frames)
+    }
+}
+
+impl<M: MemoryModel> fmt::Debug for Writer<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lent = self.owned.is_none();
+        f.debug_struct("Writer").field("model", &self.model.name()).field("lent", &lent).finish()
+    }
+}
+
+#[cfg(all(test, not(sparsemem_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_turned_away_takes_nothing_and_gives_nothing_back() {
+        let slot = WriterSlot::new();
+        let first = slot.take().unwrap();
+        assert!(slot.take().is_none());
+        assert!(slot.take().is_none(), "the one who was turned away gave the slot back");
+        drop(first);
+        assert!(slot.take().is_some());
+    }
+}

@@ -1,0 +1,158 @@
+//! Notifiers and an allocator that call back in while an operation goes on: readers and statistics work, writers and a
+//! second operation are refused, and the operation goes on to its end.
+
+mod common;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::people::TestAllocator;
+use common::refusing::Refusing;
+use common::{Bench, Model, NODE, Op, Scenario, Start, on_every_model, sections};
+use sparsemem_core::presets::{Tiny, X86_64};
+use sparsemem_core::{Footprint, MemoryModel, PfnRange, SectionShape};
+use sparsemem_hotplug::{
+    AddMemoryError, AllocatorHooks, BlockSize, FramesRefused, Hotplug, Limits, MemoryChange, Notifier,
+    OfflineError, OnlineError, Ram, Reason, RemoveError, Storage,
+};
+use sparsemem_machine::{Machine, MachineConfig};
+
+/// Who calls a model from inside of an operation, and what he should see.
+struct Caller<M: Model> {
+    model: &'static Refusing<M>,
+    /// The blocks that are being switched.
+    frames: PfnRange,
+    footprint: Footprint,
+    /// How often it called from each of its methods.
+    calls: [AtomicU64; 3],
+}
+
+impl<M: Model> Caller<M> {
+    fn call(&self, method: usize) {
+        self.calls[method].fetch_add(1, Ordering::Relaxed);
+        assert!(self.model.write().is_none(), "two writers at once");
+        assert_eq!(self.model.footprint(), self.footprint);
+        let reader = self.model.read();
+        let sections = self.frames.by_section::<M::Geometry>();
+        for (nr, frames) in sections {
+            assert!(reader.page(frames.start()).is_some(), "frame {}", frames.start());
+            assert!(!self.model.section(nr).subsections.is_empty(), "section {nr}");
+        }
+        assert!(reader.page(self.frames.end()).is_none(), "nothing is behind them");
+        drop(reader);
+        self.second_operation();
+    }
+
+    /// Another table of the same model: each of its operations is refused.
+    fn second_operation(&self) {
+        let (mut blocks, mut resources, frames) = ([None; 4], [None; 4], self.frames);
+        let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
+        let mut other = Hotplug::new(self.model, Limits::new(BlockSize::SECTION), storage);
+        let mut machine = Machine::new(&MachineConfig::new()).unwrap();
+        let mut allocator = TestAllocator::new(M::Geometry::PAGES_PER_SUBSECTION);
+        let added = other.add_memory(&mut machine, frames, NODE, Ram::default());
+        assert_eq!(added, Err(AddMemoryError::Busy { frames }));
+        assert_eq!(other.online(&mut allocator, frames), Err(OnlineError::Busy { frames }));
+        assert_eq!(other.offline(&mut allocator, frames), Err(OfflineError::Busy { frames }));
+        let busy = RemoveError::Busy { frames };
+        assert_eq!(other.remove_memory(&mut machine, frames).unwrap_err(), busy);
+        assert_eq!(other.remove_device(&mut machine, frames).unwrap_err(), busy);
+    }
+
+    fn calls(&self) -> [u64; 3] {
+        self.calls.each_ref().map(|calls| calls.swap(0, Ordering::Relaxed))
+    }
+}
+
+impl<M: Model> Notifier for Caller<M> {
+    fn name(&self) -> &'static str {
+        "caller"
+    }
+
+    fn going(&self, _change: &MemoryChange) -> Result<(), Reason> {
+        self.call(0);
+        Ok(())
+    }
+
+    fn done(&self, _change: &MemoryChange) {
+        self.call(1);
+    }
+
+    fn cancelled(&self, _change: &MemoryChange) {
+        self.call(2);
+    }
+}
+
+/// An allocator that calls a model at each of its calls.
+struct CallingHooks<'h, M: Model> {
+    inner: &'h mut TestAllocator,
+    caller: &'h Caller<M>,
+}
+
+impl<M: Model> AllocatorHooks for CallingHooks<'_, M> {
+    fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        self.caller.call(0);
+        self.inner.give(frames)
+    }
+
+    fn release(&mut self, frames: PfnRange) {
+        self.caller.call(1);
+        self.inner.release(frames);
+    }
+
+    fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        self.caller.call(0);
+        self.inner.isolate(frames)
+    }
+
+    fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        self.caller.call(2);
+        self.inner.evacuate(frames)
+    }
+
+    fn take(&mut self, frames: PfnRange) {
+        self.caller.call(1);
+        self.inner.take(frames);
+    }
+}
+
+fn caller<M: Model>(bench: &Bench<M>, frames: PfnRange) -> Caller<M> {
+    let calls = [0; 3].map(AtomicU64::new);
+    Caller { model: bench.model, frames, footprint: bench.model.footprint(), calls }
+}
+
+struct CallsBack;
+
+impl Scenario for CallsBack {
+    fn run<M: Model>(&self, start: Start<M>) {
+        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[sections::<M::Geometry>(0, 1)]);
+        let ram = sections::<M::Geometry>(4, 2);
+        bench.apply(Op::AddMemory(ram)).unwrap();
+        let notifier: &'static Caller<M> = Box::leak(Box::new(caller(&bench, ram)));
+        bench.hotplug.unregister_notifier("first").unwrap();
+        // Before the last of those that are left, so that it agrees before that one refuses.
+        bench.hotplug.register_notifier(0, notifier).unwrap();
+        let hooks = caller(&bench, ram);
+        let Bench { hotplug, allocator, notifiers, .. } = &mut bench;
+        let mut allocator = CallingHooks { inner: allocator, caller: &hooks };
+        notifiers[2].refuse(true);
+        hotplug.online(&mut allocator, ram).unwrap_err();
+        assert_eq!((notifier.calls(), hooks.calls()), ([1, 0, 1], [0, 0, 0]));
+        notifiers[2].refuse(false);
+        hotplug.online(&mut allocator, ram).unwrap();
+        assert_eq!((notifier.calls(), hooks.calls()), ([1, 1, 0], [1, 1, 0]));
+        notifiers[2].refuse(true);
+        hotplug.offline(&mut allocator, ram).unwrap_err();
+        assert_eq!((notifier.calls(), hooks.calls()), ([1, 0, 1], [1, 1, 0]));
+        notifiers[2].refuse(false);
+        hotplug.offline(&mut allocator, ram).unwrap();
+        assert_eq!((notifier.calls(), hooks.calls()), ([1, 1, 0], [1, 1, 1]));
+        assert!(bench.model.write().is_some(), "writing ends with the operation");
+        bench.apply(Op::RemoveMemory(ram)).unwrap();
+    }
+}
+
+#[test]
+fn who_calls_back_in_finds_the_model_readable_and_busy() {
+    on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&CallsBack);
+    on_every_model::<X86_64, { X86_64::NR_SECTIONS_LEN }, { X86_64::NR_ROOTS_LEN }>(&CallsBack);
+}

@@ -1,0 +1,338 @@
+//! Notifiers, an allocator, and whoever knows of reserved frames panic, each at each of their calls, while several blocks
+//! go online and offline, and while that is undone.
+//!
+//! If the frames were not marked when the panic began, everything is as before. If they were, everything is done, for
+//! everybody. The outsiders of the tests do what their contracts say of unwinding: a call that may refuse has done
+//! nothing, and one that may not has done what it is called for.
+
+mod common;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use common::people::{Call, FrameState, Recorder};
+use common::{Bench, Model, NODE, Op, Scenario, Snapshot, Start, on_every_model, sections, subsections};
+use sparsemem_core::presets::Tiny;
+use sparsemem_core::{MemoryModel, PageCount, PfnRange, SectionShape, SubsectionBits};
+use sparsemem_hotplug::{
+    AllocatorHooks, BlockSize, BlockState, FramesRefused, Limits, MemoryChange, Notifier, Ram, Reason,
+    Reserved, WithReserved,
+};
+
+/// A call that may panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Point {
+    Going,
+    Done,
+    Cancelled,
+    Hook(Call),
+    /// The question for reserved frames.
+    NextReserved,
+}
+
+const POINTS: [Point; 9] = [
+    Point::Going,
+    Point::Done,
+    Point::Cancelled,
+    Point::Hook(Call::Give),
+    Point::Hook(Call::Release),
+    Point::Hook(Call::Isolate),
+    Point::Hook(Call::Evacuate),
+    Point::Hook(Call::Take),
+    Point::NextReserved,
+];
+
+/// What goes wrong besides.
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    None,
+    /// The notifier of this number refuses.
+    Notifier(usize),
+    /// The allocator refuses this call, after so many.
+    Allocator(Call, u64),
+    /// The model refuses the mark.
+    Mark,
+}
+
+/// What unwinds.
+struct Panic;
+
+/// When to panic, and what was seen then.
+struct PanicPlan {
+    plan: Mutex<Option<(Point, u64)>>,
+    is_online: Box<dyn Fn() -> bool + Send + Sync>,
+    happened: AtomicBool,
+    was_online: AtomicBool,
+}
+
+impl PanicPlan {
+    /// Panics at the call of this number from now on, counted from zero.
+    fn set(&self, point: Point, nth: u64) {
+        *self.plan.lock().unwrap() = Some((point, nth));
+        self.happened.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether there was a panic since `set`, and if so, whether the frames were online then.
+    fn stop(&self) -> Option<bool> {
+        *self.plan.lock().unwrap() = None;
+        self.happened.load(Ordering::Relaxed).then(|| self.was_online.load(Ordering::Relaxed))
+    }
+
+    /// A call: panics if it is the one.
+    fn at(&self, point: Point) {
+        {
+            let mut plan = self.plan.lock().unwrap();
+            let Some((_, left)) = plan.as_mut().filter(|(wanted, _)| *wanted == point) else { return };
+            if *left > 0 {
+                *left -= 1;
+                return;
+            }
+            *plan = None;
+        }
+        self.was_online.store((self.is_online)(), Ordering::Relaxed);
+        self.happened.store(true, Ordering::Relaxed);
+        // As a panic, without its message.
+        resume_unwind(Box::new(Panic));
+    }
+}
+
+/// A notifier that panics when it is told to.
+struct PanickingNotifier {
+    inner: &'static Recorder,
+    panics: Arc<PanicPlan>,
+}
+
+impl Notifier for PanickingNotifier {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn going(&self, change: &MemoryChange) -> Result<(), Reason> {
+        self.panics.at(Point::Going);
+        self.inner.going(change)
+    }
+
+    fn done(&self, change: &MemoryChange) {
+        self.inner.done(change);
+        self.panics.at(Point::Done);
+    }
+
+    fn cancelled(&self, change: &MemoryChange) {
+        self.inner.cancelled(change);
+        self.panics.at(Point::Cancelled);
+    }
+}
+
+/// An allocator that panics when it is told to.
+struct PanickingHooks<'h, H> {
+    inner: &'h mut H,
+    panics: &'h PanicPlan,
+}
+
+impl<H: AllocatorHooks> AllocatorHooks for PanickingHooks<'_, H> {
+    fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        self.panics.at(Point::Hook(Call::Give));
+        self.inner.give(frames)
+    }
+
+    fn release(&mut self, frames: PfnRange) {
+        self.inner.release(frames);
+        self.panics.at(Point::Hook(Call::Release));
+    }
+
+    fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        self.panics.at(Point::Hook(Call::Isolate));
+        self.inner.isolate(frames)
+    }
+
+    fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        self.panics.at(Point::Hook(Call::Evacuate));
+        self.inner.evacuate(frames)
+    }
+
+    fn take(&mut self, frames: PfnRange) {
+        self.inner.take(frames);
+        self.panics.at(Point::Hook(Call::Take));
+    }
+}
+
+/// A reserved run; the question for it panics when it is told to.
+struct Middle<'h> {
+    run: PfnRange,
+    panics: &'h PanicPlan,
+}
+
+impl Reserved for Middle<'_> {
+    fn pinned(&self, _frames: PfnRange) -> Option<PfnRange> {
+        None
+    }
+
+    fn next_reserved(&self, frames: PfnRange) -> Option<PfnRange> {
+        self.panics.at(Point::NextReserved);
+        self.run.overlaps(frames).then_some(self.run)
+    }
+}
+
+/// Three blocks, of which the first and the last host their memmap, with a reserved run in the second: the allocator
+/// gets three runs in two calls of hotplug.
+struct Trial<M: Model> {
+    bench: Bench<M>,
+    panics: Arc<PanicPlan>,
+    frames: PfnRange,
+    reserved: PfnRange,
+}
+
+impl<M: Model> Trial<M> {
+    fn new(start: Start<M>) -> Self {
+        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[sections::<M::Geometry>(0, 1)]);
+        let memmap = PageCount::new(M::Geometry::PAGES_PER_SUBSECTION);
+        for (nr, memmap) in [(4, memmap), (5, PageCount::new(0)), (6, memmap)] {
+            let (frames, ram) = (sections::<M::Geometry>(nr, 1), Ram::default().hosting(memmap));
+            bench.hotplug.add_memory(&mut bench.machine, frames, NODE, ram).unwrap();
+        }
+        let (frames, model) = (sections::<M::Geometry>(4, 3), bench.model);
+        let panics = Arc::new(PanicPlan {
+            plan: Mutex::new(None),
+            is_online: Box::new(move || model.read().online_page(frames.start()).is_some()),
+            happened: AtomicBool::new(false),
+            was_online: AtomicBool::new(false),
+        });
+        for (inner, priority) in bench.notifiers.iter().zip([7, 7, -1]) {
+            bench.hotplug.unregister_notifier(inner.name()).unwrap();
+            let notifier = Box::leak(Box::new(PanickingNotifier { inner, panics: Arc::clone(&panics) }));
+            bench.hotplug.register_notifier(priority, notifier).unwrap();
+        }
+        Self { bench, panics, frames, reserved: subsections::<M::Geometry>(5, 1, 1) }
+    }
+
+    /// Switches the blocks, or says why not.
+    fn apply(&mut self, op: Op) -> Result<(), String> {
+        let Self { bench, panics, reserved, .. } = self;
+        let Bench { hotplug, allocator, .. } = bench;
+        let hooks = PanickingHooks { inner: allocator, panics };
+        let mut hooks = WithReserved::new(hooks, Middle { run: *reserved, panics });
+        match op {
+            Op::Online(frames) => hotplug.online(&mut hooks, frames).map_err(|error| error.to_string()),
+            Op::Offline(frames) => hotplug.offline(&mut hooks, frames).map_err(|error| error.to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn make(&mut self, trouble: Trouble) {
+        match trouble {
+            Trouble::None => {}
+            Trouble::Notifier(nr) => self.bench.notifiers[nr].refuse(true),
+            Trouble::Allocator(call, after) => {
+                (self.bench.allocator.refuse, self.bench.allocator.granted) = (Some(call), after);
+            }
+            Trouble::Mark => self.bench.model.refuse_mark_after(0),
+        }
+    }
+
+    fn end_trouble(&mut self) {
+        self.bench.notifiers.iter().for_each(|notifier| notifier.refuse(false));
+        self.bench.allocator.refuse = None;
+        self.bench.model.heal();
+    }
+
+    /// Panics at each call of `point` while `op` goes on with some trouble. The blocks are as before `op` afterwards.
+    fn sweep(&mut self, op: Op, trouble: Trouble, point: Point, counts: &Counts) {
+        for nth in 0.. {
+            let before = self.bench.snapshot();
+            self.make(trouble);
+            self.panics.set(point, nth);
+            let result = catch_unwind(AssertUnwindSafe(|| self.apply(op)));
+            let was_online = self.panics.stop();
+            self.end_trouble();
+            let context = format!("{op:?} with {trouble:?}, a panic at {point:?} number {nth}");
+            assert!(self.bench.model.write().is_some(), "{context}: the writer is still there");
+            let Some(was_online) = was_online else {
+                let result = result.unwrap_or_else(|_| panic!("{context}: a panic that nobody began"));
+                assert_eq!(result.is_ok(), matches!(trouble, Trouble::None), "{context}: {result:?}");
+                if result.is_ok() {
+                    self.apply(op.inverse()).unwrap();
+                }
+                return;
+            };
+            let payload = result.expect_err("the panic goes on to the caller");
+            assert!(payload.is::<Panic>(), "{context}: another panic");
+            if was_online == matches!(op, Op::Online(_)) {
+                self.is_done(&before, op, &context);
+                self.apply(op.inverse()).unwrap();
+                counts.after.fetch_add(1, Ordering::Relaxed);
+            } else {
+                assert_eq!(self.bench.snapshot(), before, "{context}: something stayed");
+                counts.before.fetch_add(1, Ordering::Relaxed);
+            }
+            let before = self.bench.snapshot();
+            self.apply(op).unwrap();
+            self.is_done(&before, op, &context);
+            self.apply(op.inverse()).unwrap();
+        }
+    }
+
+    /// The blocks have arrived, the frames are marked, the allocator has them or not, and everybody heard so once.
+    fn is_done(&self, before: &Snapshot, op: Op, context: &str) {
+        let now = self.bench.snapshot();
+        let online = matches!(op, Op::Online(_));
+        let state = if online { BlockState::Online } else { BlockState::Offline };
+        for nr in [4, 5, 6] {
+            let block = now.blocks.iter().find(|block| block.nr.get() == nr).unwrap();
+            assert_eq!(block.state, state, "{context}: block {nr}");
+            let section = self.bench.section(nr);
+            let marked = if online { section.subsections } else { SubsectionBits::EMPTY };
+            assert_eq!(section.online, marked, "{context}: section {nr}");
+        }
+        assert!(now.pending.iter().all(|pending| !pending), "{context}: somebody hears no end");
+        let heard: Vec<_> = before.done.iter().map(|done| done + 1).collect();
+        assert_eq!(now.done, heard, "{context}: who heard that it is done");
+        let granule = M::Geometry::PAGES_PER_SUBSECTION;
+        for start in (self.frames.start().get()..self.frames.end().get()).step_by(granule.try_into().unwrap())
+        {
+            let head = [4, 6].iter().any(|nr| sections::<M::Geometry>(*nr, 1).start().get() == start);
+            let gets = !head && self.reserved.start().get() != start;
+            let state = now.frames.iter().find(|(frame, _)| *frame == start).map(|(_, state)| *state);
+            let wanted = (online && gets).then_some(FrameState::Usable);
+            assert_eq!(state, wanted, "{context}: frame {start:#x} of the allocator");
+        }
+    }
+}
+
+/// How many panics there were, by when.
+#[derive(Default)]
+struct Counts {
+    before: AtomicU64,
+    after: AtomicU64,
+}
+
+struct EveryPanic;
+
+impl Scenario for EveryPanic {
+    fn run<M: Model>(&self, start: Start<M>) {
+        let mut trial = Trial::new(start);
+        let refused = [Trouble::Notifier(0), Trouble::Notifier(2), Trouble::Mark];
+        let give = [0, 1, 2].map(|nth| Trouble::Allocator(Call::Give, nth));
+        let leave =
+            [(Call::Isolate, 2), (Call::Evacuate, 1)].map(|(call, nth)| Trouble::Allocator(call, nth));
+        for (op, special) in [(Op::Online(trial.frames), &give[..]), (Op::Offline(trial.frames), &leave[..])]
+        {
+            let counts = Counts::default();
+            for point in POINTS {
+                for trouble in [Trouble::None].iter().chain(&refused).chain(special) {
+                    trial.sweep(op, *trouble, point, &counts);
+                }
+            }
+            // Three runs and three notifiers, asked before; the same told after.
+            let [before, after] = [&counts.before, &counts.after].map(|count| count.load(Ordering::Relaxed));
+            assert!(before > 30 && after >= 6, "{op:?}: {before} panics before the mark, {after} after it");
+            println!("{op:?}: {before} panics before the mark, {after} after it");
+            trial.apply(op).unwrap();
+        }
+    }
+}
+
+#[test]
+fn whoever_panics_leaves_all_or_nothing() {
+    on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&EveryPanic);
+}

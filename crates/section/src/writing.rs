@@ -1,0 +1,240 @@
+//! The writer's token as tables and placements see it.
+//!
+//! A [`Writer`] is of a whole model; what lies below the model knows a table and a placement. [`Writing`] is made of the
+//! one or of `&mut` of the model, and nothing else, so it proves three things: table and placement belong to one model,
+//! nobody else changes them, and what the table's entries point to stays until its holder takes it out.
+//!
+//! # Invariants
+//!
+//! 1. A `Writing` exists only while the model's writer, or `&mut` of the model, is borrowed for it.
+//! 2. Entries are lent with `&self`, and roots are taken out with `&mut self`: no entry outlives its root.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use sparsemem_core::{
+    Block, ForeignBlock, LostBlocks, MetadataMemory, NodeId, Origin, PfnRange, Reclaim, SectionFlags,
+    SectionLoss, SectionNr, Writer,
+};
+use sparsemem_usage_map::SectionUsage;
+
+use crate::entry::UsageBlock;
+use crate::table::{Entry, FreshRoot, Occupied};
+use crate::{Content, Placement, SectionMemmap, SectionTable, SectionWord, SparseModel};
+
+/// The right to change a table `T` and a placement `S` of one model, lent by the model's [`Writer`].
+///
+/// Nothing outside of this crate can make one, so a [`Populate`](crate::Populate) can be used by a model's operations
+/// only. A placement around another one lends it on by [`Writing::project`].
+pub struct Writing<'w, T, S> {
+    table: &'w T,
+    placement: &'w S,
+    sharing: Sharing,
+}
+
+/// Whether other models write under the same writer slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// The slot is the model's own.
+    Alone,
+    /// Other models have it too: what they have in common is changed by one of them at a time.
+    WithOthers,
+}
+
+/// The usage block of a table.
+pub(crate) type Usage<T> = UsageBlock<<T as SectionTable>::Page, <T as SectionTable>::Geometry>;
+
+impl<'w, T: SectionTable, S> Writing<'w, T, S> {
+    /// The token of a model's writer.
+    pub(crate) fn of<R: Reclaim>(writer: &'w mut Writer<'_, SparseModel<T, S, R>>) -> Self
+    where
+        S: Placement<T>,
+    {
+        let model = writer.model();
+        Self { table: &model.table, placement: &model.placement, sharing: model.sharing() }
+    }
+
+    /// The token of somebody who has the model for themselves.
+    pub(crate) const fn exclusive<R>(model: &'w mut SparseModel<T, S, R>) -> Self {
+        Self { table: &model.table, placement: &model.placement, sharing: model.sharing() }
+    }
+
+    /// The token for a placement inside the placement.
+    ///
+    /// # Safety
+    ///
+    /// `part` gives a placement that belongs to this one and is used by nothing else: not, for instance, a `static` that
+    /// other models use as well.
+    pub unsafe fn project<P: 'w>(&mut self, part: impl FnOnce(&'w S) -> &'w P) -> Writing<'_, T, P> {
+        Writing { table: self.table, placement: part(self.placement), sharing: self.sharing }
+    }
+
+    /// Whether other models write under the same writer slot.
+    #[must_use]
+    pub const fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
+    /// The placement.
+    #[must_use]
+    pub const fn placement(&self) -> &'w S {
+        self.placement
+    }
+
+    /// The memmap of a section that has one.
+    #[must_use]
+    pub fn memmap_of(&self, nr: SectionNr) -> Option<SectionMemmap<T::Page>> {
+        let entry = self.entry(nr).filter(|entry| entry.word().has_memmap())?;
+        let first = NonNull::new(entry.word().descriptor(nr.first_pfn::<T::Geometry>()?))?;
+        Some(SectionMemmap { first, origin: self.usage(entry)?.memmap_origin(), content: Content::MaybeOld })
+    }
+
+    /// The first run of valid frames among `frames`, ending at the latest with its section.
+    ///
+    /// This is how a placement finds out whether memory is still needed. Linux marks unused parts of a large leaf with a
+    /// byte pattern and remembers one unfinished tail in a global; with small mappings it does not look at all (V-30 to
+    /// V-38, T-18). The table knows every valid frame, and there is no count that could go wrong.
+    #[must_use]
+    pub fn first_valid(&self, frames: PfnRange) -> Option<PfnRange> {
+        let mut rest = frames;
+        while !rest.is_empty() {
+            let nr = self.next_known(rest.start().section::<T::Geometry>())?;
+            let section = nr.frames::<T::Geometry>()?;
+            let found = self.first_valid_in(nr, rest.intersection(section));
+            if found.is_some() {
+                return found;
+            }
+            rest = rest.split_at(section.end()).1;
+        }
+        None
+    }
+
+    /// The first run of valid frames in `part`, which lies in section `nr`.
+    fn first_valid_in(&self, nr: SectionNr, part: PfnRange) -> Option<PfnRange> {
+        let entry = self.entry(nr)?;
+        let word = entry.word();
+        if part.is_empty() || !word.has_memmap() {
+            return None;
+        }
+        if word.flags().contains(SectionFlags::EARLY) {
+            return Some(part);
+        }
+        self.usage(entry)?.snapshot().first_run_in::<T::Geometry>(nr, part)
+    }
+
+    /// The entry of a section.
+    pub(crate) fn entry(&self, nr: SectionNr) -> Option<&Entry<T>> {
+        // SAFETY: only the holder of this token takes roots out (invariants 1 and 2).
+        unsafe { self.table.entry(nr) }
+    }
+
+    /// The usage of an entry, to be changed.
+    pub(crate) fn usage<'e>(&'e self, entry: &'e Entry<T>) -> Option<&'e SectionUsage<T::Geometry>> {
+        // SAFETY: a usage in an entry is live, and only the holder of this token takes it out (invariant 1).
+        entry.usage().map(|block| unsafe { block.as_ref() }.usage())
+    }
+
+    /// The first section at or after `from` whose word is not zero.
+    pub(crate) fn next_known(&self, from: SectionNr) -> Option<SectionNr> {
+        // SAFETY: roots stay meanwhile (invariants 1 and 2).
+        unsafe { self.table.next_known(from) }
+    }
+
+    /// A root for the entry of a section, if there is none.
+    pub(crate) fn prepare<E: MetadataMemory>(
+        &self,
+        nr: SectionNr,
+        node: NodeId,
+        env: &mut E,
+    ) -> Result<Option<FreshRoot>, SectionLoss> {
+        // SAFETY: the holder of this token is the only one that changes the table (invariant 1).
+        unsafe { self.table.prepare(nr, node, env) }.map_err(SectionLoss::Root)
+    }
+
+    /// Makes what was prepared for a section visible.
+    pub(crate) fn commit(&self, nr: SectionNr, fresh: Option<FreshRoot>) {
+        // SAFETY: as in `prepare`, and a root is made for this section's place only.
+        unsafe { self.table.commit(nr, fresh) };
+    }
+
+    /// Stores usage and word of a section that becomes known, in this order.
+    pub(crate) fn publish(
+        &self,
+        nr: SectionNr,
+        entry: &Entry<T>,
+        usage: NonNull<Usage<T>>,
+        word: SectionWord<T::Page>,
+    ) {
+        self.note(nr, Occupied::Yes);
+        entry.set_usage(Some(usage));
+        entry.set_word(word);
+    }
+
+    /// Takes word and usage of a section out of readers' sight.
+    pub(crate) fn unpublish(&self, nr: SectionNr, entry: &Entry<T>) {
+        entry.set_word(SectionWord::ABSENT);
+        entry.set_usage(None);
+        self.note(nr, Occupied::No);
+    }
+
+    fn note(&self, nr: SectionNr, occupied: Occupied) {
+        // SAFETY: as in `prepare`.
+        unsafe { self.table.note(nr, occupied) };
+    }
+
+    /// Takes the root of a section out of the table, if no section of it is known any more.
+    pub(crate) fn unlink_empty_root(&mut self, nr: SectionNr) -> Option<FreshRoot> {
+        // SAFETY: as in `prepare`, and no entry is lent (invariant 2). A `FreshRoot` is given back by `unsafe` only.
+        unsafe { self.table.unlink_empty_root(nr) }
+    }
+}
+
+/// A usage without populated subsections, in memory of its own.
+pub(crate) fn new_usage<T: SectionTable, E: MetadataMemory>(
+    env: &mut E,
+    node: NodeId,
+) -> Result<NonNull<Usage<T>>, SectionLoss> {
+    let block = env.alloc_zeroed(Layout::new::<Usage<T>>(), node).map_err(SectionLoss::Usage)?;
+    let usage = block.start().cast::<Usage<T>>();
+    // SAFETY: the block is exclusively owned, and large and aligned enough for a usage.
+    unsafe { usage.write(UsageBlock::new(block.origin())) };
+    Ok(usage)
+}
+
+/// Gives the memory of a usage back.
+///
+/// # Safety
+///
+/// `usage` is from [`new_usage`], is in no entry, and no reader holds it.
+pub(crate) unsafe fn free_usage<T: SectionTable, E: MetadataMemory>(
+    env: &mut E,
+    usage: NonNull<Usage<T>>,
+    lost: &mut LostBlocks,
+) {
+    // SAFETY: the caller owns the usage.
+    let origin = unsafe { usage.as_ref() }.usage().origin();
+    // SAFETY: the block is one of its own, with the origin that was written into it.
+    unsafe { give_back(env, usage.cast(), Layout::new::<Usage<T>>(), origin, lost) };
+}
+
+/// Makes a block of its parts again and gives it back to its provider.
+///
+/// # Safety
+///
+/// `start`, `layout` and `origin` are those of a block that was taken apart and of which nobody else knows.
+pub(crate) unsafe fn give_back<E: MetadataMemory>(
+    env: &mut E,
+    start: NonNull<u8>,
+    layout: Layout,
+    origin: Origin,
+    lost: &mut LostBlocks,
+) {
+    let Some(phys) = env.virt_to_phys(start) else {
+        return lost.note(ForeignBlock::new(start, layout, origin));
+    };
+    // SAFETY: the caller's promise, and `phys` is what the provider's own map says of `start`.
+    let block = unsafe { Block::from_parts(start, phys, layout, origin) };
+    if let Err(rejected) = env.free(block) {
+        lost.note(rejected.error);
+    }
+}
