@@ -130,11 +130,41 @@ mod tests {
         let slots = BTreeSet::from([0, 1, 63, 64, 4095, 4096, 20_000, Occupancy::SLOTS - 1]);
         slots.iter().for_each(|slot| occupancy.set(*slot));
         assert_eq!(all(&occupancy), slots.iter().copied().collect::<Vec<_>>());
+        let mut left = slots.clone();
         for slot in slots {
             occupancy.clear(slot);
-            assert!(!all(&occupancy).contains(&slot));
+            left.remove(&slot);
+            assert_eq!(all(&occupancy), left.iter().copied().collect::<Vec<_>>());
         }
         assert_eq!(occupancy.next(0), None);
+    }
+
+    #[test]
+    fn neighbours_of_what_is_cleared_are_found_from_far_away() {
+        let occupancy = Occupancy::new();
+        let (word, far) = (4096 + 128, 3 * 4096);
+        [word, word + 1, word + 63, far].iter().for_each(|slot| occupancy.set(*slot));
+        for (cleared, next) in [(word, word + 1), (word + 63, word + 1), (word + 1, far)] {
+            occupancy.clear(cleared);
+            // Twice, for a slot may be noted as empty again.
+            occupancy.clear(cleared);
+            assert_eq!(occupancy.next(0), Some(next));
+            assert_eq!(occupancy.next(far + 1), None);
+        }
+    }
+
+    /// What a walk costs: after the last slot has gone it does not look at words any more.
+    #[test]
+    fn nothing_is_left_of_what_was_cleared() {
+        let occupancy = Occupancy::new();
+        let bits =
+            |words: &[AtomicU64]| words.iter().map(|word| word.load(Ordering::Relaxed).count_ones()).sum();
+        let set = || -> (u32, u32) { (bits(&occupancy.tops), bits(&occupancy.words)) };
+        let slots = [5, 6, 64, 4095, 4096, Occupancy::SLOTS - 1];
+        slots.iter().for_each(|slot| occupancy.set(*slot));
+        assert_eq!(set(), (5, 6));
+        slots.iter().for_each(|slot| occupancy.clear(*slot));
+        assert_eq!(set(), (0, 0));
     }
 
     #[test]

@@ -242,6 +242,7 @@ mod tests {
                 assert_eq!(word.descriptor(pfn).addr(), 0x7000_0000 + bytes, "{} bytes", size_of::<P>());
                 assert_eq!(word.frame(word.descriptor(pfn)), pfn);
             }
+            assert_eq!(word.flags(), flags | SectionFlags::HAS_MEM_MAP);
         }
     }
 
@@ -305,5 +306,23 @@ mod tests {
         assert!(
             SectionWord::<Page>::ABSENT.is_absent() && SectionWord::<Page>::ABSENT.early_node().is_none()
         );
+    }
+
+    #[test]
+    fn words_differ_by_flags_and_by_pointer() {
+        let word = |address, flags| SectionWord::mapped(at(address), first(0), flags).unwrap();
+        let plain = word(0x40_0000, SectionFlags::PRESENT);
+        assert_eq!(plain, word(0x40_0000, SectionFlags::PRESENT));
+        assert_ne!(plain, word(0x40_0000, SectionFlags::PRESENT | SectionFlags::ONLINE));
+        assert_ne!(plain, word(0x80_0000, SectionFlags::PRESENT));
+        assert!(plain != SectionWord::ABSENT && !plain.is_absent());
+    }
+
+    #[test]
+    fn words_print_what_they_hold() {
+        let marked = SectionWord::<Page>::marked(NodeId::new(5), SectionFlags::PRESENT).unwrap();
+        let mapped = SectionWord::mapped(at(0x40_0000), first(0), SectionFlags::PRESENT).unwrap();
+        assert!(std::format!("{marked:?}").contains("node 5"), "{marked:?}");
+        assert!(std::format!("{mapped:?}").contains("0x400000"), "{mapped:?}");
     }
 }

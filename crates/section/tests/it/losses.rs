@@ -1,0 +1,73 @@
+//! Blocks that the environment does not take back are told of, with the first section that had one; and sections that boot
+//! cannot mark.
+
+use sparsemem_core::{BootEvent, SectionLoss, SectionNr, TearDownError};
+use sparsemem_machine::{Demand, Verdict, place};
+
+use crate::env::Env;
+use crate::tables::{
+    HALF, Model, NODE, ROOT, SECTION, boot, boot_telling, frames, on_both_tables, present, sections,
+};
+
+/// Tears a model of three sections down whose environment takes some blocks back and then no more.
+fn tear_down_after<M: Model>(takes_back: u64) -> (Env, Result<(), TearDownError>) {
+    let mut env = Env::new();
+    let mut model = place::<M>();
+    boot(&*model, &mut env, &[sections(3, 1), sections(5, 1), sections(ROOT, 1)]);
+    env.takes_back = takes_back;
+    let result = model.tear_down(&mut env);
+    assert_eq!(present(&*model), [0; 0], "it is down in any case");
+    (env, result)
+}
+
+fn a_teardown_tells_of_what_it_lost<M: Model>() {
+    let (env, result) = tear_down_after::<M>(u64::MAX);
+    assert_eq!(result, Ok(()));
+    let blocks = u64::MAX - env.takes_back;
+    assert!(env.is_whole() && blocks >= 6, "a memmap and a usage for each of the sections: {blocks}");
+    // A memmap and a usage of each section, in order, and roots at the end, if there are any.
+    for (takes_back, first) in [(0, 3), (1, 3), (2, 5), (3, 5), (4, ROOT), (5, ROOT)] {
+        let (env, result) = tear_down_after::<M>(takes_back);
+        let Err(TearDownError::Lost { lost, section }) = result else { panic!("{result:?}") };
+        assert_eq!((lost.count(), section.get()), (blocks - takes_back, first));
+        assert_eq!(env.refused, blocks - takes_back);
+    }
+}
+
+fn a_retirement_tells_of_what_it_lost<M: Model>() {
+    let mut env = Env::new();
+    let model = place::<M>();
+    let mut writer = model.write().unwrap();
+    writer.install(&mut env, sections(2, 1), NODE).unwrap();
+    env.takes_back = 0;
+    let retired = writer.retire(&mut env, sections(2, 1)).unwrap();
+    assert_eq!((retired.sections, retired.gone), (1, 1));
+    assert!(env.refused >= 2 && retired.lost.count() == env.refused && retired.lost.first().is_some());
+    assert_eq!(present(&*model), [0; 0]);
+}
+
+/// It would come up without the memory of the range that failed.
+fn a_section_that_cannot_be_marked_is_not_tried_again<M: Model>() {
+    let mut env = Env::new();
+    let model = place::<M>();
+    let mut usages = 0;
+    env.machine.faults().fail_if(move |request| {
+        let Demand::Block { layout, .. } = request.demand else { return Verdict::Grant };
+        usages += u32::from(layout.size() < 4096);
+        if usages == 2 && layout.size() < 4096 { Verdict::Refuse } else { Verdict::Grant }
+    });
+    let memory = [sections(0, 1), frames(SECTION, SECTION + HALF), frames(SECTION + HALF, 3 * SECTION)];
+    let mut lost = Vec::new();
+    let up = boot_telling(&*model, &mut env, &memory, &mut |event| match event {
+        BootEvent::SectionLost { section, why: SectionLoss::Usage(_) } => lost.push(section),
+        event => panic!("{event:?}"),
+    });
+    assert_eq!((up.sections, up.lost, lost), (2, 1, vec![SectionNr::new(1)]));
+    assert_eq!(present(&*model), [0, 2]);
+}
+
+on_both_tables!(
+    a_teardown_tells_of_what_it_lost,
+    a_retirement_tells_of_what_it_lost,
+    a_section_that_cannot_be_marked_is_not_tried_again,
+);

@@ -1,0 +1,12 @@
+//! What a user of a model is promised of its operations, over both tables: one after the other, without other threads.
+#![cfg(not(sparsemem_loom))]
+
+mod env;
+mod tables;
+
+mod altmap;
+mod footprint;
+mod lookups;
+mod losses;
+mod marks;
+mod retiring;
