@@ -116,3 +116,19 @@ impl UnmapError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_was_wanted() {
+        let (at, phys) = (VirtAddr::new(0x1000), PhysAddr::new(0x800));
+        let message = |what| PopulateError::Misaligned { at, phys, what }.to_string();
+        assert!(message(Wanted::Table(Level::PMD)).contains("for a PMD table"));
+        let leaf = message(Wanted::Leaf(LeafSize::Size2MiB));
+        assert!(leaf.contains(&std::format!("for a {} leaf", LeafSize::Size2MiB)), "{leaf}");
+    }
+}

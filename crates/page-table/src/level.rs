@@ -91,4 +91,15 @@ mod tests {
         }
         assert_eq!((level, level.entry_pages::<Toy>()), (Level::PTE, 1));
     }
+
+    #[test]
+    fn levels_have_the_names_of_linux() {
+        let levels = [Level::PTE, Level::PMD, Level::PUD, Level::P4D, Level::PGD];
+        assert_eq!(levels.map(Level::number), [1, 2, 3, 4, 5]);
+        let names = levels.map(|level| std::format!("{level} {level:?}"));
+        assert_eq!(
+            names,
+            ["PTE Level(PTE)", "PMD Level(PMD)", "PUD Level(PUD)", "P4D Level(P4D)", "PGD Level(PGD)"]
+        );
+    }
 }

@@ -126,3 +126,19 @@ impl TablePages {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_pages_are_counted_by_level() {
+        let levels = [Level::PTE, Level::PMD, Level::PUD, Level::P4D, Level::PGD];
+        let mut pages = TablePages::default();
+        for (count, level) in (1..).zip(levels) {
+            (0..count).for_each(|_| pages.add(level));
+        }
+        assert_eq!(levels.map(|level| pages.of(level)), [1, 2, 3, 4, 5]);
+        assert_eq!(pages.total(), 15);
+    }
+}

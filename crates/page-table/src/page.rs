@@ -188,4 +188,13 @@ mod tests {
         assert_eq!(pages(1, 3).intersection(pages(3, 5)), None);
         assert_eq!(pages(1, 4).intersection(pages(3, 5)), Some(pages(3, 4)));
     }
+
+    #[test]
+    fn nothing_is_left_at_the_end() {
+        let (pages, page) = (|first, end| Pages { first: Page(first), end: Page(end) }, Page);
+        assert_eq!(pages(1, 3).starting_at(page(2)), Some(pages(2, 3)));
+        assert_eq!(pages(1, 3).starting_at(page(0)), Some(pages(1, 3)));
+        assert_eq!(pages(1, 3).starting_at(page(3)), None);
+        assert_eq!(pages(1, 3).starting_at(page(7)), None);
+    }
 }

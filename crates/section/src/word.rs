@@ -242,7 +242,6 @@ mod tests {
                 assert_eq!(word.descriptor(pfn).addr(), 0x7000_0000 + bytes, "{} bytes", size_of::<P>());
                 assert_eq!(word.frame(word.descriptor(pfn)), pfn);
             }
-            assert_eq!(word.flags(), flags | SectionFlags::HAS_MEM_MAP);
         }
     }
 
@@ -306,6 +305,15 @@ mod tests {
         assert!(
             SectionWord::<Page>::ABSENT.is_absent() && SectionWord::<Page>::ABSENT.early_node().is_none()
         );
+    }
+
+    #[test]
+    fn a_mapped_word_has_the_flags_that_were_given() {
+        for flags in [SectionFlags::empty(), SectionFlags::HAS_MEM_MAP, SectionFlags::all()] {
+            let word = SectionWord::mapped(at(0x40_0000), first(0), flags).unwrap();
+            assert_eq!(word.flags(), flags | SectionFlags::HAS_MEM_MAP);
+            assert_eq!(word.with_flags(flags).flags(), flags);
+        }
     }
 
     #[test]

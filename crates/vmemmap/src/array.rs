@@ -154,3 +154,76 @@ unsafe impl<T: SectionTable, B: ArrayBase> Placement<T> for VirtualArray<B> {
         self.base.give_up();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Claim;
+
+    const START: u64 = 0x4000_0000;
+    const BYTES: u64 = 4 << 20;
+
+    /// A place that nobody goes to.
+    struct Nowhere;
+
+    // SAFETY: constants, multiples of 2 MiB; nothing is mapped there.
+    unsafe impl ArrayBase for Nowhere {
+        fn start(&self) -> *mut u8 {
+            core::ptr::without_provenance_mut(usize::try_from(START).unwrap())
+        }
+
+        fn len_bytes(&self) -> u64 {
+            BYTES
+        }
+
+        fn claim(&self) -> Claim {
+            Claim::Taken
+        }
+    }
+
+    fn array() -> VirtualArray<Nowhere> {
+        let zero = || AtomicU64::new(0);
+        VirtualArray { base: Nowhere, root: zero(), leaf_bytes: zero(), table_pages: zero() }
+    }
+
+    fn frames(start: u64, end: u64) -> PfnRange {
+        PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap()
+    }
+
+    fn bytes(start: u64, end: u64) -> VirtRange {
+        VirtRange::new(VirtAddr::new(START + start), VirtAddr::new(START + end)).unwrap()
+    }
+
+    #[test]
+    fn the_bytes_of_frames_end_with_the_array() {
+        let array = array();
+        assert_eq!(array.window(), Some(bytes(0, BYTES)));
+        assert_eq!(array.bytes_of::<[u8; 64]>(frames(3, 5)), Some(bytes(192, 320)));
+        let last = BYTES / 64;
+        assert_eq!(array.bytes_of::<[u8; 64]>(frames(0, last)), array.window());
+        assert_eq!(array.bytes_of::<[u8; 64]>(frames(last - 1, last)), Some(bytes(BYTES - 64, BYTES)));
+        assert_eq!(array.bytes_of::<[u8; 64]>(frames(last - 1, last + 1)), None);
+        assert_eq!(array.bytes_of::<[u8; 64]>(frames(0, u64::MAX)), None);
+        assert_eq!(array.element::<[u8; 64]>(Pfn::new(3)).addr() as u64, START + 192);
+    }
+
+    /// A leaf goes when none of the frames is valid that have a byte of their descriptor in it.
+    #[test]
+    fn every_frame_with_a_byte_in_a_leaf_is_found() {
+        let array = array();
+        assert_eq!(array.frames_in::<[u8; 64]>(bytes(4096, 8192)), frames(64, 128));
+        // Descriptors of 24 bytes do not fill pages: the first and the last lie in two.
+        assert_eq!(array.frames_in::<[u8; 24]>(bytes(0, 4096)), frames(0, 171));
+        assert_eq!(array.frames_in::<[u8; 24]>(bytes(4096, 8192)), frames(170, 342));
+    }
+
+    #[test]
+    fn a_root_is_known_once_it_was_told() {
+        for root in [0, 0x1000, 0xffff_f000] {
+            let array = array();
+            assert_eq!(array.root(), None);
+            array.set_root(PhysAddr::new(root));
+            assert_eq!(array.root(), Some(PhysAddr::new(root)));
+        }
+    }
+}

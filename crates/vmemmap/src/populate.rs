@@ -224,3 +224,96 @@ where
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sparsemem_core::presets::X86_64 as Geometry;
+    use sparsemem_core::{NodeId, OutOfMemory, Page, PageCount, Pfn, PhysAddr, SectionNr};
+    use sparsemem_page_table::Wanted;
+    use sparsemem_section::{ConstNew as _, FlatTable};
+
+    use super::*;
+    use crate::DynamicBase;
+
+    type Table = FlatTable<Geometry, Page, { Geometry::NR_SECTIONS_LEN }>;
+
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
+
+    fn range(start: u64, end: u64) -> VirtRange {
+        VirtRange::new(VirtAddr::new(start), VirtAddr::new(end)).unwrap()
+    }
+
+    #[test]
+    fn ranges_are_rounded_outwards() {
+        let rounded = |start, end| rounded(range(start, end), 0x1000);
+        assert_eq!(rounded(0x1234, 0x5678), Some(range(0x1000, 0x6000)));
+        assert_eq!(rounded(0x1000, 0x2000), Some(range(0x1000, 0x2000)));
+        assert_eq!(rounded(0x7fff, 0x8001), Some(range(0x7000, 0x9000)));
+        assert_eq!(rounded(u64::MAX - 1, u64::MAX), Some(range(u64::MAX - 0xfff, u64::MAX)));
+    }
+
+    #[test]
+    fn a_large_leaf_is_placed_where_all_of_it_is_needed_or_most() {
+        let (small, medium, large) = (LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB);
+        let slots = [range(GIB, GIB + 4 * KIB), range(GIB, GIB + 2 * MIB), range(GIB, 2 * GIB)];
+        let placed = |largest, neighbourhood, prefers_large| {
+            let policy = Policy { largest, neighbourhood, prefers_large };
+            [(slots[0], small), (slots[1], medium), (slots[2], large)]
+                .map(|(slot, size)| policy.choose(slot, size) == Choice::Place)
+        };
+        let (nothing, most) = (range(0, 0), range(GIB, 2 * GIB - 4 * KIB));
+        let all = range(GIB - MIB, 3 * GIB);
+        for prefers_large in [false, true] {
+            assert_eq!(placed(small, all, prefers_large), [true, false, false]);
+            assert_eq!(placed(medium, all, prefers_large), [true, true, false]);
+            assert_eq!(placed(large, all, prefers_large), [true, true, true]);
+            assert_eq!(placed(large, most, prefers_large), [true, true, false]);
+            assert_eq!(placed(large, nothing, prefers_large), [true, prefers_large, false]);
+            assert_eq!(placed(small, nothing, prefers_large), [true, false, false]);
+        }
+    }
+
+    /// Parts of a section get small leaves, also between others: they may go alone.
+    #[test]
+    fn whole_sections_get_large_leaves_if_they_fill_more_than_half() {
+        let array = VirtualArray::<DynamicBase>::NEW;
+        let start = NonNull::new(core::ptr::without_provenance_mut(1 << 30)).unwrap();
+        // SAFETY: nothing is populated there; the array belongs to no model.
+        unsafe { array.base().reserve(start, GIB) };
+        let frames = |count| PfnRange::from_start_count(Pfn::new(0), PageCount::new(count)).unwrap();
+        let policy = |count, bytes| {
+            let (section, node) = (SectionNr::new(0), NodeId::new(0));
+            let neighbourhood = frames(3 * Geometry::PAGES_PER_SECTION);
+            let request = PopulateRequest { section, frames: frames(count), neighbourhood, node };
+            array.policy::<Table>(LeafSize::Size2MiB, &request, range(GIB, GIB + bytes))
+        };
+        let whole = Geometry::PAGES_PER_SECTION;
+        for (bytes, large) in [(2 * MIB, true), (MIB + 4 * KIB, true), (MIB, false), (512 * KIB, false)] {
+            let policy = policy(whole, bytes);
+            assert_eq!((policy.prefers_large, policy.largest), (large, LeafSize::Size2MiB));
+            assert_eq!(policy.neighbourhood, range(GIB, GIB + 6 * MIB));
+        }
+        let part = policy(whole / 2, 2 * MIB);
+        assert!(!part.prefers_large && part.neighbourhood.is_empty());
+    }
+
+    #[test]
+    fn a_loss_names_what_stands_in_the_way() {
+        let (at, phys) = (VirtAddr::new(0x1000), PhysAddr::new(1 << 52));
+        let (what, refused) = (Wanted::Leaf(LeafSize::Size4KiB), LinkRefused { at });
+        let error = OutOfMemory { size: 4096, align: 4096, node: NodeId::new(1) };
+        let range = range(0x5000, 0x6000);
+        for (error, why) in [
+            (PopulateError::OutOfMemory { at, what, error }, SectionLoss::Memmap(error)),
+            (PopulateError::LinkRefused { size: LeafSize::Size4KiB, refused }, SectionLoss::Mapping(refused)),
+            (PopulateError::Misaligned { at, phys, what }, SectionLoss::Mapping(refused)),
+            (PopulateError::OutOfReach { at, phys, what }, SectionLoss::Mapping(refused)),
+            (PopulateError::NonCanonical { range }, SectionLoss::Unmappable { at: range.start() }),
+            (PopulateError::Empty { range }, SectionLoss::OutsideRange),
+        ] {
+            assert_eq!(loss(error), why);
+        }
+    }
+}

@@ -384,3 +384,33 @@ fn a_model_keeps_to_the_page_tables_that_it_came_up_with() {
     model.tear_down(&mut other).unwrap();
     assert!(other.0.balance().is_zero());
 }
+
+/// Every byte that the machine gave is in the footprint, under its own name.
+#[test]
+fn what_an_array_takes_is_counted() {
+    let mut env = on_paper();
+    let mut model = upper_array(UPPER);
+    let fresh = model.footprint();
+    let half =
+        PfnRange::from_start_count(Pfn::new(0), PageCount::new(X86_64::PAGES_PER_SECTION / 2)).unwrap();
+    // A large leaf takes the tables above it; small leaves take one more.
+    for (frames, memmap, tables) in [(section(1), 2 * MIB, 2), (half, 3 * MIB, 3)] {
+        model.write().unwrap().install(&mut env, frames, NODE).unwrap();
+        let now = model.footprint();
+        assert_eq!((now.memmap_bytes, now.page_table_bytes), (memmap, tables * 4096));
+        let of_table = now.table_bytes - fresh.table_bytes;
+        let counted = of_table + now.usage_bytes + now.memmap_bytes + now.page_table_bytes;
+        assert_eq!(counted, env.0.balance().total().bytes);
+    }
+    assert!(model.write().unwrap().retire(&mut env, section(1)).unwrap().lost.is_empty());
+    let now = model.footprint();
+    assert_eq!((now.memmap_bytes, now.page_table_bytes), (MIB, 3 * 4096));
+    model.tear_down(&mut env).unwrap();
+    assert_eq!(model.footprint(), fresh);
+}
+
+#[test]
+fn a_dynamic_base_prints_its_place() {
+    let text = format!("{:?}", upper_array(UPPER).placement().base());
+    assert!(text.contains("0xffffeb0000000000") && text.contains(&(GIB / 2).to_string()), "{text}");
+}

@@ -42,6 +42,8 @@ pub(crate) struct Heap {
     pub(crate) left: usize,
     /// Added to the address of every leaf.
     pub(crate) leaves_from: u64,
+    /// Where the memory of the next leaves comes from.
+    pub(crate) leaf_origin: Origin,
 }
 
 const ROOT: PhysAddr = PhysAddr::new(0x1000);
@@ -60,6 +62,7 @@ impl Heap {
             roots_changed: Vec::new(),
             left: usize::MAX,
             leaves_from: 0,
+            leaf_origin: Origin::Altmap,
         }
     }
 
@@ -110,9 +113,9 @@ unsafe impl MetadataMemory for Heap {
 
     fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         let phys = PhysAddr::new(self.leaves_from + self.take(layout, node)?.get());
-        self.leaves.insert(phys, (layout, Origin::Altmap));
+        self.leaves.insert(phys, (layout, self.leaf_origin));
         // SAFETY: nobody follows the pointer.
-        Ok(unsafe { Block::from_parts(NonNull::dangling(), phys, layout, Origin::Altmap) })
+        Ok(unsafe { Block::from_parts(NonNull::dangling(), phys, layout, self.leaf_origin) })
     }
 
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {

@@ -2,6 +2,7 @@
 //! zero, there are three or four levels, 1 GiB leaves do not exist, and FRESH is two bits.
 
 mod heap;
+mod populated;
 mod walker;
 
 use std::cell::Cell;

@@ -1,0 +1,85 @@
+//! What a populate says that it made: whether the memory is new, where it came from, and how much there is of it.
+
+use sparsemem_core::{ByteLen, LeafSize, LostBlocks, NodeId, Origin, PagingDepth, VirtAddr, VirtRange};
+
+use super::{Heap, Toy};
+use crate::{Choice, EntryFormat, Fate, Populated};
+
+const ORIGINS: [Origin; 3] = [Origin::Boot, Origin::Runtime, Origin::Altmap];
+const DEPTH: PagingDepth = PagingDepth::Four;
+
+/// Pages of 4 KiB from the start of the upper half.
+fn pages(first: u64, count: u64) -> VirtRange {
+    let start = u64::MAX << (Toy::address_bits(DEPTH) - 1);
+    VirtRange::from_start_count(VirtAddr::new(start + first * 4096), ByteLen::new(count * 4096)).unwrap()
+}
+
+/// Populates with the smallest leaves.
+fn populate(heap: &mut Heap, range: VirtRange) -> Populated {
+    let tree = heap.tree();
+    let small = |_, _| Choice::Smaller;
+    tree.populate(heap, NodeId::new(0), range, small, &mut LostBlocks::default()).unwrap()
+}
+
+/// The caller zeroes what may have been used before, and nothing else.
+#[test]
+fn memory_is_new_where_no_leaf_was_there_before() {
+    let mut heap = Heap::new(DEPTH);
+    assert!(populate(&mut heap, pages(0, 4)).is_all_new());
+    assert!(populate(&mut heap, pages(4, 2)).is_all_new(), "tables may be old");
+    for (first, count) in [(5, 2), (0, 1), (6, 2), (0, 9)] {
+        assert!(!populate(&mut heap, pages(first, count)).is_all_new(), "{count} pages from {first}");
+    }
+    assert!(populate(&mut heap, pages(9, 1)).is_all_new());
+}
+
+/// Whoever takes the memory of an altmap away has to know what lies in it.
+#[test]
+fn a_populate_tells_where_the_memory_of_its_leaves_came_from() {
+    for origin in ORIGINS {
+        let mut heap = Heap::new(DEPTH);
+        heap.leaf_origin = origin;
+        let made = populate(&mut heap, pages(0, 3));
+        // Tables come from elsewhere, and do not count.
+        assert_eq!(ORIGINS.map(|other| made.has_leaf_from(other)), ORIGINS.map(|other| other == origin));
+        let again = populate(&mut heap, pages(0, 3));
+        assert!(again.is_nothing() && !ORIGINS.iter().any(|&origin| again.has_leaf_from(origin)));
+    }
+}
+
+#[test]
+fn a_populate_tells_of_every_origin() {
+    let mut heap = Heap::new(DEPTH);
+    let (tree, mut asked) = (heap.tree(), 0);
+    heap.leaf_origin = Origin::Runtime;
+    let _ = populate(&mut heap, pages(0, 1));
+    heap.leaf_origin = Origin::Boot;
+    // A large leaf, and small ones where one is there already.
+    let policy = |_, _| {
+        asked += 1;
+        Choice::Place
+    };
+    let made = tree.populate(&mut heap, NodeId::new(0), pages(0, 1024), policy, &mut LostBlocks::default());
+    let made = made.unwrap();
+    assert_eq!((asked, made.leaves().of(LeafSize::Size2MiB), made.leaves().total()), (1, 1, 512));
+    assert_eq!(ORIGINS.map(|origin| made.has_leaf_from(origin)), [true, false, false]);
+    assert!(!made.is_all_new() && !made.is_nothing());
+}
+
+#[test]
+fn what_was_made_is_what_an_unmap_takes() {
+    let mut heap = Heap::new(DEPTH);
+    let made = populate(&mut heap, pages(510, 4));
+    assert_eq!((made.leaves().of(LeafSize::Size4KiB), made.leaves().bytes()), (4, 4 * 4096));
+    assert_eq!((made.nr_tables(), made.is_nothing()), (3, false));
+    let (tree, mut lost) = (heap.tree(), LostBlocks::default());
+    let keep_first = |leaf: &crate::Mapping| match leaf.range == pages(510, 1) {
+        true => Fate::Keep,
+        false => Fate::Drop,
+    };
+    let gone = tree.unmap(&mut heap, pages(0, 1024), keep_first, &mut lost).unwrap();
+    assert_eq!((gone.dropped().total(), gone.kept().total(), gone.nr_tables()), (3, 1, 1));
+    let gone = tree.unmap(&mut heap, pages(510, 1), |_| Fate::Drop, &mut lost).unwrap();
+    assert_eq!((gone.dropped().total(), gone.kept().total(), gone.nr_tables()), (1, 0, 2));
+    assert_eq!((heap.out(), lost.count()), ((1, 0), 0));
+}
