@@ -162,6 +162,18 @@ mod tests {
         }
     }
 
+    /// As a reader may see it while the writer clears a slot: the word is empty already, the bit above it is still set.
+    #[test]
+    fn a_stale_bit_hides_nothing() {
+        let occupancy = Occupancy::new();
+        occupancy.set(700);
+        for word in [0, 2, 5, 20] {
+            occupancy.tops[0].fetch_or(1 << word, Ordering::Relaxed);
+        }
+        assert_eq!([0, 150, 700].map(|from| occupancy.next(from)), [Some(700); 3]);
+        assert_eq!([701, 1280, 1281].map(|from| occupancy.next(from)), [None; 3]);
+    }
+
     /// What a walk costs: after the last slot has gone it does not look at words any more.
     #[test]
     fn nothing_is_left_of_what_was_cleared() {
