@@ -156,3 +156,46 @@ where
 {
     const NEW: Self = Self::new();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::boxed::Box;
+
+    use sparsemem_core::presets::X86_64;
+    use sparsemem_core::{Page, SectionFlags};
+    use sparsemem_machine::place;
+
+    use super::*;
+    use crate::SectionWord;
+
+    /// Sixteen sections share a summary bit.
+    type Table = FlatTable<X86_64, Page, { X86_64::NR_SECTIONS_LEN }>;
+
+    fn put(table: &Table, nr: u64, word: SectionWord<Page>, occupied: Occupied) {
+        let nr = SectionNr::new(nr);
+        table.get(nr).unwrap().set_word(word);
+        // SAFETY: the table is this test's own.
+        unsafe { table.note(nr, occupied) };
+    }
+
+    /// A bit that stayed would cost every later walk a look at sixteen entries.
+    #[test]
+    fn a_summary_bit_goes_with_the_last_of_its_sections() {
+        let table: Box<Table> = place();
+        let word = SectionWord::marked(NodeId::new(1), SectionFlags::PRESENT).unwrap();
+        let bits = || [0, 1, 2, 32_767].map(|slot| table.occupancy.next(slot) == Some(slot));
+        let sections = [0, 15, 16, 31, X86_64::NR_SECTIONS - 1];
+        sections.iter().for_each(|&nr| put(&table, nr, word, Occupied::Yes));
+        assert_eq!(bits(), [true, true, false, true]);
+        for (nr, left) in sections.into_iter().zip([
+            [true, true, false, true],
+            [false, true, false, true],
+            [false, true, false, true],
+            [false, false, false, true],
+            [false; 4],
+        ]) {
+            put(&table, nr, SectionWord::ABSENT, Occupied::No);
+            assert_eq!(bits(), left, "after section {nr}");
+        }
+    }
+}

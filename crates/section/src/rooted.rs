@@ -292,3 +292,58 @@ where
 {
     const NEW: Self = Self::new();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    use sparsemem_core::presets::X86_64La57;
+    use sparsemem_core::{LostBlocks, Page, PhysAddr, PhysRange};
+    use sparsemem_machine::{Machine, MachineConfig, place};
+
+    use super::*;
+
+    /// Four roots share a summary bit.
+    type Wide = RootedTable<X86_64La57, Page, { X86_64La57::NR_ROOTS_LEN }>;
+
+    fn bits(table: &Wide) -> Vec<u64> {
+        let mut from = Some(0);
+        core::iter::from_fn(|| {
+            let found = table.occupancy.next(from?);
+            from = found.map(|slot| slot + 1);
+            found
+        })
+        .collect()
+    }
+
+    /// A bit that stayed would cost every later walk a look at four roots.
+    #[test]
+    fn a_summary_bit_goes_with_the_last_of_its_roots() {
+        let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(64 << 20)).unwrap();
+        let mut machine = Machine::new(&MachineConfig::new().memory(memory, NodeId::new(0))).unwrap();
+        let table: Box<Wide> = place();
+        let section = |root| SectionNr::new(root * X86_64La57::SECTIONS_PER_ROOT);
+        let roots = [0, 1, 2, 3, 4, 7, 131_071];
+        for root in roots {
+            // SAFETY: the table is this test's own, and the section exists.
+            let fresh = unsafe { table.prepare(section(root), NodeId::new(0), &mut machine) }.unwrap();
+            assert!(fresh.is_some());
+            // SAFETY: as above; it was made for this section.
+            unsafe { table.commit(section(root), fresh) };
+        }
+        assert_eq!(bits(&table), [0, 1, 32_767]);
+        let left: [&[u64]; 7] =
+            [&[0, 1, 32_767], &[0, 1, 32_767], &[0, 1, 32_767], &[1, 32_767], &[1, 32_767], &[32_767], &[]];
+        for (root, left) in roots.into_iter().zip(left) {
+            // SAFETY: as above, and no entry is held.
+            let gone = unsafe { table.unlink_empty_root(section(root)) }.unwrap();
+            assert_eq!(bits(&table), left, "after root {root}");
+            let mut lost = LostBlocks::default();
+            // SAFETY: nobody reads the table.
+            unsafe { gone.give_back(&mut machine, &mut lost) };
+            assert!(lost.is_empty());
+        }
+        assert!(machine.balance().is_zero());
+    }
+}

@@ -157,7 +157,16 @@ fn models_have_the_names_of_linux() {
     assert!(format!("{flat:?}").starts_with("classic-sparse"), "not the whole table: {flat:?}");
 }
 
+fn a_model_has_one_writer_at_a_time<M: Model>() {
+    let model = place::<M>();
+    let writer = model.write().unwrap();
+    assert!(model.write().is_none());
+    drop(writer);
+    assert!(model.write().is_some());
+}
+
 on_both_tables!(
+    a_model_has_one_writer_at_a_time,
     a_frame_is_found_where_memory_was_added,
     a_frame_that_is_not_found_has_a_reason,
     a_marked_section_has_a_node_and_no_descriptors,
