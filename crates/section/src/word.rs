@@ -254,6 +254,14 @@ mod tests {
         finds_descriptors_of::<[u64; 10]>();
     }
 
+    /// Sizes that are multiples of a number beside 32: their descriptors do touch the flags.
+    #[test]
+    fn flags_are_no_part_of_the_address_beside_multiples_of_32() {
+        finds_descriptors_of::<[u64; 15]>();
+        finds_descriptors_of::<[u64; 31]>();
+        finds_descriptors_of::<[u64; 33]>();
+    }
+
     #[test]
     fn a_virtual_memmap_encodes_to_its_base() {
         // T-04
