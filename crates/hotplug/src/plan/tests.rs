@@ -76,6 +76,12 @@ fn the_machine_may_address_less_than_the_geometry() {
 fn bytes_become_frames_or_an_error() {
     let frames = |start, len| frames_of_bytes::<X86_64>(PhysAddr::new(start), ByteLen::new(len));
     assert_eq!(frames(1 << 32, 1 << 27).unwrap().count().get(), 0x8000);
+    // Odd frames are whole frames too, and so are none.
+    assert_eq!(frames(0x1000, 0x1000), Ok(self::frames(1, 2)));
+    assert_eq!(frames(0x3000, 0x4000), Ok(self::frames(3, 7)));
+    assert_eq!(frames(0x5000, 0), Ok(self::frames(5, 5)));
+    // The start and the end may lie inside a frame at the same offset.
+    assert!(matches!(frames(0x1800, 0x1000), Err(PlanError::PartialFrame { .. })));
     assert!(matches!(frames(u64::MAX - 0xfff, 0x2000), Err(PlanError::Wraps { .. })));
     assert!(matches!(frames(0x1001, 0x1000), Err(PlanError::PartialFrame { .. })));
     assert!(matches!(frames(0x1000, 0x1001), Err(PlanError::PartialFrame { .. })));
