@@ -5,8 +5,8 @@ mod common;
 use common::people::{Call, FrameState};
 use common::{Bench, Model, NODE, Op, Scenario, Start, on_every_model, sections};
 use sparsemem_core::presets::X86_64;
-use sparsemem_core::{MemoryModel, PageCount, PfnRange, SectionShape};
-use sparsemem_hotplug::{AddMemoryError, BlockSize, Limits, Ram};
+use sparsemem_core::{MemoryModel, PageCount, Pfn, PfnRange, SectionShape};
+use sparsemem_hotplug::{AddMemoryError, AllocatorHooks, BlockSize, FramesRefused, Limits, Ram};
 
 /// Frames that hold the memmap of a block: 2 MiB of 128 MiB.
 const MEMMAP: PageCount = PageCount::new(512);
@@ -25,6 +25,7 @@ impl Scenario for Hosting {
             add(&mut bench, block(nr), Ram::default().hosting(MEMMAP)).unwrap();
         }
         add(&mut bench, block(6), Ram::default()).unwrap();
+        as_few_runs_as_can_be(&mut bench);
         online_in_runs(&mut bench);
         bench.apply(Op::Offline(sections::<X86_64>(4, 3))).unwrap();
         bench.refuses(Op::RemoveMemory(sections::<X86_64>(4, 2)), "memory block 4 hosts its own memmap");
@@ -49,6 +50,42 @@ fn refused<M: Model>(bench: &mut Bench<M>) {
     let error = add(bench, block(4), Ram::default().hosting(all)).unwrap_err();
     assert_eq!(error, AddMemoryError::NothingLeft { frames: block(4), memmap: all });
     assert_eq!(bench.snapshot(), before);
+}
+
+/// Takes everything, and writes down what it was given.
+#[derive(Default)]
+struct Given(Vec<PfnRange>);
+
+impl AllocatorHooks for Given {
+    fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        self.0.push(frames);
+        Ok(())
+    }
+
+    fn release(&mut self, _: PfnRange) {}
+
+    fn isolate(&mut self, _: PfnRange) -> Result<(), FramesRefused> {
+        Ok(())
+    }
+
+    fn evacuate(&mut self, _: PfnRange) -> Result<(), FramesRefused> {
+        Ok(())
+    }
+
+    fn take(&mut self, _: PfnRange) {}
+}
+
+/// Memmaps are the only thing that splits a range: a block that hosts none is in one run with what lies before it.
+fn as_few_runs_as_can_be<M: Model>(bench: &mut Bench<M>) {
+    let behind = |nr| Pfn::new(block(nr).start().get() + MEMMAP.get());
+    let runs = [(behind(4), block(4).end()), (behind(5), block(6).end())];
+    let runs = runs.map(|(start, end)| PfnRange::new(start, end).unwrap());
+    for (frames, expected) in [(sections::<X86_64>(4, 3), runs.as_slice()), (block(6), &[block(6)])] {
+        let mut given = Given::default();
+        bench.hotplug.online(&mut given, frames).unwrap();
+        assert_eq!(given.0, expected);
+        bench.hotplug.offline(&mut given, frames).unwrap();
+    }
 }
 
 /// Three blocks, two of which host: the allocator gets two runs, all or nothing.

@@ -5,7 +5,8 @@ use sparsemem_core::{PhysAddr, PhysRange};
 use sparsemem_hotplug::{Merge, Resource, ResourceError, ResourceKind, Resources};
 
 /// Addresses that the tests use.
-const END: u64 = 24;
+const LEN: usize = 24;
+const END: u64 = LEN as u64;
 
 fn range(start: u64, end: u64) -> PhysRange {
     PhysRange::new(PhysAddr::new(start), PhysAddr::new(end)).unwrap()
@@ -198,7 +199,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 }
 
 /// The owner of each address.
-type Owners = [Option<(ResourceKind, Merge)>; END as usize];
+type Owners = [Option<(ResourceKind, Merge)>; LEN];
 
 fn slice(owners: &mut Owners, range: PhysRange) -> &mut [Option<(ResourceKind, Merge)>] {
     let index = |address: PhysAddr| usize::try_from(address.get()).unwrap();
@@ -209,9 +210,9 @@ proptest! {
     /// Against a table with an entry per address.
     #[test]
     fn every_address_has_the_owner_that_asked_for_it(ops in ops()) {
-        let mut slots = [None; END as usize];
+        let mut slots = [None; LEN];
         let mut tree = Resources::new(&mut slots);
-        let mut owners: Owners = [None; END as usize];
+        let mut owners: Owners = [None; LEN];
         for op in ops {
             match op {
                 Op::Request(resource) => {

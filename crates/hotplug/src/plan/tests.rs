@@ -54,6 +54,9 @@ fn impossible_ranges_are_named_with_the_rule() {
     assert_eq!(plan(8, 8, Kind::Ram).unwrap_err(), PlanError::Empty { frames: empty });
     assert!(matches!(plan(8, 11, Kind::Device), Err(PlanError::Unaligned { .. })));
     assert!(matches!(plan(9, 10, Kind::Device), Err(PlanError::Unaligned { .. })));
+    // A whole number of subsections, but not whole ones.
+    assert!(matches!(plan(9, 11, Kind::Device), Err(PlanError::Unaligned { .. })));
+    assert!(matches!(plan(12, 20, Kind::Ram), Err(PlanError::Unaligned { .. })));
     let (range, last) = (frames(56, 66), Pfn::new(63));
     assert_eq!(plan(56, 66, Kind::Device).unwrap_err(), PlanError::BeyondMaximum { frames: range, last });
     let top = (u64::MAX - 7) & !7;
