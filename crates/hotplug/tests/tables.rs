@@ -6,8 +6,8 @@ use common::{Bench, Model, NODE, Op, Scenario, Start, bytes, on_every_model, sec
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{ByteLen, NodeId, PageCount, Pfn, PfnRange, SectionShape};
 use sparsemem_hotplug::{
-    BadName, BlockNr, BlockSize, BlockSpan, BlockState, ChainError, Limits, Merge, Ram, RemoveError,
-    Resource, ResourceKind,
+    BadName, BlockNr, BlockSize, BlockSpan, BlockState, ChainError, Limits, Merge, Ram, Registration,
+    RemoveError, Resource, ResourceKind,
 };
 
 fn on_all(scenario: &impl Scenario) {
@@ -200,7 +200,7 @@ impl Scenario for ComesBack {
         bench.apply(Op::Online(ram)).unwrap();
         let done: Vec<_> = bench.notifiers.iter().map(|it| it.done_count()).collect();
         assert_eq!(done, [2, 1, 2]);
-        let order: Vec<_> = bench.hotplug.notifiers().iter().map(|it| it.name()).collect();
+        let order: Vec<_> = bench.hotplug.notifiers().iter().map(Registration::name).collect();
         assert_eq!(order, ["second", "first", "third"]);
     }
 }
