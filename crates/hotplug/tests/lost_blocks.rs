@@ -67,6 +67,23 @@ fn an_addition_that_fails_counts_what_its_undoing_loses() {
     });
 }
 
+/// The last of three sections is there already. With a provider that takes nothing back, undoing the two before it would
+/// be a loss.
+#[test]
+fn what_is_there_already_is_found_before_anything_is_asked_for() {
+    with_greedy(|hotplug, env| {
+        let there = sections::<Tiny>(4, 1);
+        let plan = Plan::new(sections::<Tiny>(2, 3), NODE, Kind::Ram, hotplug.limits()).unwrap();
+        let mut writer = hotplug.model().write().unwrap();
+        writer.install(env, there, NODE).unwrap();
+        let before = env.0.balance();
+        let error = add(&mut writer, env, &plan).unwrap_err();
+        let InstallError::Populated { frames, section, .. } = error else { panic!("{error}") };
+        assert_eq!((frames, section.get()), (there, 4));
+        assert_eq!(env.0.balance().of(Origin::Runtime), before.of(Origin::Runtime));
+    });
+}
+
 #[test]
 fn ram_that_does_not_come_counts_what_was_lost() {
     with_greedy(|hotplug, env| {
