@@ -158,6 +158,11 @@ pub enum TearDownError {
         /// The section of the first.
         section: SectionNr,
     },
+    /// A model with the same writer slot is being changed; this one is as it was.
+    #[error(
+        "the model is as it was: a model that shares its writer slot is being changed; try again when that has ended"
+    )]
+    SharedSlotTaken,
     /// The environment has other page tables than the model, which is as it was.
     #[error("the model is as it was: {0}")]
     OtherAddressSpace(#[from] OtherAddressSpace),
@@ -216,11 +221,12 @@ pub trait BootModel<E>: MemoryModel {
         Self: Sized,
         I: Iterator<Item = MemoryRange> + Clone;
 
-    /// Gives back everything that [`BootModel::boot`] took. `&mut self` proves that no reader and no writer is left.
+    /// Gives back everything that [`BootModel::boot`] took. `&mut self` proves that no reader and no writer of
+    /// this model is left; a slot that others have too is taken meanwhile.
     ///
     /// # Errors
     ///
     /// [`TearDownError::Lost`] if the environment refused blocks; everything else is given back all the same.
-    /// [`TearDownError::OtherAddressSpace`]; nothing has changed then.
+    /// [`TearDownError::OtherAddressSpace`], [`TearDownError::SharedSlotTaken`]; nothing has changed then.
     fn tear_down(&mut self, env: &mut E) -> Result<(), TearDownError>;
 }

@@ -73,7 +73,8 @@ pub enum RetireError {
         /// Those of their subsections that are online.
         online: SubsectionBits,
     },
-    /// The memory of the frames holds descriptors of others, which stay: theirs would be gone.
+    /// The memory of the frames holds descriptors of others, which stay: theirs would be gone. Found where the frames have
+    /// descriptors in an altmap, as their neighbours then may.
     #[error(
         "{frames} holds the descriptors of {needed_by}, which stays; remove that first, or both together"
     )]
@@ -299,6 +300,25 @@ pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
     fn retire(writer: &mut Writer<'_, Self>, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError>
     where
         Self: Sized;
+
+    /// Retires frames that were installed under this writer: the undoing of an operation that fails later.
+    ///
+    /// Whose descriptors lie in the memory of the frames does not matter: they lay there before, too. The default is
+    /// [`RetireModel::retire`], for models that never refuse for that reason.
+    ///
+    /// # Errors
+    ///
+    /// As [`RetireModel::retire`], but not [`RetireError::HoldsMemmap`].
+    fn undo_install(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+    ) -> Result<Retired, RetireError>
+    where
+        Self: Sized,
+    {
+        Self::retire(writer, env, frames)
+    }
 }
 
 impl SectionLoss {

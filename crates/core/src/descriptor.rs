@@ -26,7 +26,8 @@ use crate::{MemoryModel, PageCount, Pfn, PfnRange, SectionNr};
 /// All-zero bytes must be a valid value, and dropping a value must not be necessary: memmaps are allocated as zeroed
 /// bytes and given back as bytes. What [`PageDescriptor::initialised`] returns must be what
 /// [`PageDescriptor::initialise`] makes of zero bytes, and any number of copies of its bytes must be values as good as
-/// it: they are made, and none of them is dropped.
+/// it: they are made, and none of them is dropped. No method unwinds, and all of them may be called at any time and by several
+/// processors at once: what callers are asked for beyond their `# Safety` section is for the data's sake.
 pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
     /// Prepares the descriptor of `pfn`, whose bytes were zero when it was made. Does nothing by default.
     ///

@@ -87,4 +87,4 @@ pub use reader::{GracePeriod, NeverReclaim, Reader, Reclaim, Unpublished};
 pub use state::{SECTION_FLAG_BITS, SectionFlags, SectionState};
 pub use subsections::{SpanError, SubsectionBits};
 pub use walk::{PresentSections, ValidRanges};
-pub use writer::{Writer, WriterSlot};
+pub use writer::{HeldSlot, Writer, WriterSlot};

@@ -80,7 +80,7 @@ pub struct OtherAddressSpace {
 ///
 /// 1. [`AddressSpace::root`] is the physical address of a live top-level page table of [`AddressSpace::depth`] levels, in
 ///    the format of the processor, which uses what is written there. The table, and every table that it leads to, is
-///    reached through this environment's [`PhysMap`].
+///    reached through this environment's [`PhysMap`]. Every call gives the same root and depth.
 /// 2. Nobody else changes entries of the memmap's range. What is found there when a model is booted is an empty,
 ///    well-formed tree, whose tables may be given back as [`Origin::Boot`](crate::Origin::Boot); the bits that the
 ///    format keeps notes in are clear in its entries (x86_64: 9, 10 and 58).
@@ -189,10 +189,11 @@ impl Default for PlaceClaim {
 ///    place maps or uses.
 /// 2. The place is alone in the blocks of 512 GiB, aligned to their size, that it touches: the tables for them are the
 ///    model's, who makes and frees them without asking anybody. Only models that share a writer slot may have places in one
-///    block. (The first populate looks for mappings of others there, and refuses the place if it finds one.)
-/// 3. Where others have mappings below the same entry of the top-level table, they keep one there while the model lives: a
-///    table that is empty is given back.
-/// 4. Every call of [`ArrayPlace::claim`] returns the same claim.
+///    block, or, with five levels, below one entry of the top-level table. (The first populate looks for mappings of others
+///    in the blocks, and refuses the place if it finds one.)
+/// 3. What else the kernel maps below the same entry of the top-level table was mapped before the model was first populated,
+///    and some of it stays while the model lives: a table that is empty is given back.
+/// 4. Every call of [`ArrayPlace::claim`] returns the same claim, and none unwinds.
 pub unsafe trait ArrayPlace: Send + Sync + 'static {
     /// Virtual address of the descriptor of frame 0; a multiple of 2 MiB.
     const START: u64;

@@ -30,12 +30,13 @@ impl WriterSlot {
         }
     }
 
-    /// Takes the slot if it is free.
-    fn take(&self) -> Option<Owned<'_>> {
-        // Acquire: pairs with the Release in `Owned::drop`, so that this writer sees what the last one did.
+    /// Takes the slot if it is free, without a model: nobody writes to a model with this slot until it is dropped.
+    #[must_use]
+    pub fn hold(&self) -> Option<HeldSlot<'_>> {
+        // Acquire: pairs with the Release in `HeldSlot::drop`, so that this writer sees what the last one did.
         let free = self.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        // Lazily: an `Owned` that is made and dropped would give the other writer's slot back.
-        free.then(|| Owned { slot: self })
+        // Lazily: a `HeldSlot` that is made and dropped would give the other writer's slot back.
+        free.then(|| HeldSlot { slot: self })
     }
 }
 
@@ -46,13 +47,15 @@ impl Default for WriterSlot {
 }
 
 /// A slot that was taken; free again when dropped.
-struct Owned<'m> {
+#[derive(Debug)]
+#[must_use = "the slot is free again as soon as this is dropped"]
+pub struct HeldSlot<'m> {
     slot: &'m WriterSlot,
 }
 
-impl Drop for Owned<'_> {
+impl Drop for HeldSlot<'_> {
     fn drop(&mut self) {
-        // Release: pairs with the Acquire in `WriterSlot::take`.
+        // Release: pairs with the Acquire in `WriterSlot::hold`.
         self.slot.taken.store(false, Ordering::Release);
     }
 }
@@ -95,13 +98,13 @@ impl Drop for Owned<'_> {
 pub struct Writer<'m, M: MemoryModel> {
     model: &'m M,
     /// `None` in a projection: the writer that it was made from holds the slot.
-    owned: Option<Owned<'m>>,
+    owned: Option<HeldSlot<'m>>,
 }
 
 impl<'m, M: MemoryModel> Writer<'m, M> {
     /// Takes the model's slot, or `None` if another writer has it.
     pub(crate) fn new(model: &'m M) -> Option<Self> {
-        let owned = Some(model.writer_slot().take()?);
+        let owned = Some(model.writer_slot().hold()?);
         Some(Self { model, owned })
     }
 
@@ -167,6 +170,18 @@ impl<'m, M: MemoryModel> Writer<'m, M> {
         M::retire(self, env, frames)
     }
 
+    /// [`RetireModel::undo_install`].
+    ///
+    /// # Errors
+    ///
+    /// [`RetireError`], naming frames, section and cause; the model is as it was.
+    pub fn undo_install<E>(&mut self, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError>
+    where
+        M: RetireModel<E>,
+    {
+        M::undo_install(self, env, frames)
+    }
+
     /// [`MarkModel::set_online`].
     ///
     /// # Errors
@@ -218,10 +233,10 @@ mod tests {
     #[test]
     fn who_is_turned_away_takes_nothing_and_gives_nothing_back() {
         let slot = WriterSlot::new();
-        let first = slot.take().unwrap();
-        assert!(slot.take().is_none());
-        assert!(slot.take().is_none(), "the one who was turned away gave the slot back");
+        let first = slot.hold().unwrap();
+        assert!(slot.hold().is_none());
+        assert!(slot.hold().is_none(), "the one who was turned away gave the slot back");
         drop(first);
-        assert!(slot.take().is_some());
+        assert!(slot.hold().is_some());
     }
 }

@@ -46,7 +46,7 @@ where
     if installed.is_empty() {
         return LostBlocks::default();
     }
-    let retired = writer.retire(env, installed);
+    let retired = writer.undo_install(env, installed);
     debug_assert!(
         retired.is_ok(),
         "frames that were installed under this writer are there and offline: {retired:?}"

@@ -301,8 +301,11 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Drop for Boot<'_, T,
             Phase::Done => {}
             Phase::BringingUp => self.bring_up(),
             Phase::Marking => {
-                while let Some(nr) = self.writing.next_known(SectionNr::new(0)) {
+                let mut from = SectionNr::new(0);
+                while let Some(nr) = self.writing.next_known(from) {
                     self.unmark(nr);
+                    // Not from the start again: empty roots stay, and would be searched every time.
+                    from = nr.next();
                 }
                 if !self.lost.is_empty() {
                     trace_event!(WARN, "a boot was given up{}", self.lost);

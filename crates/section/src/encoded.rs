@@ -12,8 +12,8 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    ByteLen, Footprint, Geometry, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, Pfn, PfnRange,
-    PhysRange, SECTION_FLAG_BITS, SectionLoss, SectionNr, SectionShape, SectionStamp, ZeroIsNew,
+    ByteLen, Footprint, Geometry, LostBlocks, MetadataMemory, NodeId, OutOfMemory, Pfn, PfnRange, PhysRange,
+    SECTION_FLAG_BITS, SectionLoss, SectionShape, SectionStamp, ZeroIsNew,
 };
 
 use crate::writing::give_back;
@@ -141,32 +141,18 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
     }
 
     fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange> {
-        // Sections in the middle lie in `frames` as a whole.
-        let first = frames.start().section::<T::Geometry>();
-        let last = Pfn::new(frames.end().get().saturating_sub(1)).section::<T::Geometry>();
-        needed_by_rest(writing, env, first, frames)
-            .or_else(|| if last == first { None } else { needed_by_rest(writing, env, last, frames) })
+        let inside = bytes_of::<T>(frames)?;
+        writing.sections_in_altmaps().find_map(|(nr, memmap)| {
+            let block = block_of::<T, E>(env, memmap.first)?;
+            let section = nr.frames::<T::Geometry>().filter(|_| block.overlaps(inside))?;
+            writing.first_valid_outside(section, frames)
+        })
     }
 }
 
-/// Valid frames of section `nr` outside of `frames`, if the section's memmap lies in the memory of `frames`.
-fn needed_by_rest<T, E>(
-    writing: &Writing<'_, T, Encoded>,
-    env: &E,
-    nr: SectionNr,
-    frames: PfnRange,
-) -> Option<PfnRange>
-where
-    T: SectionTable<Page: SectionStamp>,
-    E: MetadataMemory,
-{
-    let memmap = writing.memmap_of(nr).filter(|memmap| memmap.origin == Origin::Altmap)?;
-    let block = block_of::<T, E>(env, memmap.first)?;
-    let inside =
-        PhysRange::new(frames.start().phys::<T::Geometry>()?, frames.end().phys::<T::Geometry>()?).ok()?;
-    let section = nr.frames::<T::Geometry>().filter(|_| block.overlaps(inside))?;
-    let (before, after) = (section.split_at(frames.start()).0, section.split_at(frames.end()).1);
-    writing.first_valid(before).or_else(|| writing.first_valid(after))
+/// The bytes of frames.
+fn bytes_of<T: SectionTable>(frames: PfnRange) -> Option<PhysRange> {
+    PhysRange::new(frames.start().phys::<T::Geometry>()?, frames.end().phys::<T::Geometry>()?).ok()
 }
 
 /// Where the block of a memmap lies.

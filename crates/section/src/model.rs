@@ -58,7 +58,8 @@ impl<T, S, R> SparseModel<T, S, R> {
     const_fn! {
         /// The same model with a writer slot that other models have too: whoever writes one keeps writers of all out.
         ///
-        /// For virtual arrays whose places share page tables below the top level.
+        /// For virtual arrays whose places share page tables below the top level. The slot is a `static` of its own, not that of
+        /// one of the models, which would not know that it is shared.
         #[must_use]
         pub const fn with_shared_writer(table: T, placement: S, writer: &'static WriterSlot) -> Self {
             Self { table, placement, writer: WriterSlot::new(), shared: Some(writer), reclaim: PhantomData }
@@ -74,6 +75,11 @@ impl<T, S, R> SparseModel<T, S, R> {
     /// Frees the model's own slot of a writer that was forgotten: with `&mut` of the model there is none any more.
     pub(crate) fn free_writer_slot(&mut self) {
         self.writer = WriterSlot::new();
+    }
+
+    /// The slot that other models have too, if there is one.
+    pub(crate) const fn shared_slot(&self) -> Option<&'static WriterSlot> {
+        self.shared
     }
 
     /// Whether other models have the writer slot too.

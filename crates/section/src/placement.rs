@@ -12,8 +12,9 @@ use crate::{SectionTable, SectionWord, Writing};
 ///
 /// # Safety
 ///
-/// For a valid frame all three methods speak of the one descriptor that [`Populate::populate`] made for the frame, and
-/// pointers to descriptors of a subsection's frames lie one after the other and may be used for each other.
+/// For a valid frame all three methods speak of the one descriptor that [`Populate::populate`] made for the frame, aligned
+/// and no other frame's; descriptors of a subsection's frames lie one after the other, and pointers to them may be used for
+/// each other. No method unwinds.
 pub unsafe trait Placement<T: SectionTable>: Send + Sync {
     /// The name of the model over table `T`.
     const NAME: &'static str;
@@ -96,8 +97,9 @@ pub enum Content {
 ///
 /// # Safety
 ///
-/// After a successful [`Populate::populate`], the descriptors of the requested frames are readable and writable, and
-/// zero if it said so, until [`Populate::depopulate`] or [`Populate::shrink`] of the frames.
+/// After a successful [`Populate::populate`], the descriptors of the requested frames are readable and writable, used by
+/// nothing else, and zero if it said so, until [`Populate::depopulate`] or [`Populate::shrink`] of the frames. No method
+/// unwinds.
 pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     /// Makes the descriptors of `request.frames` exist. What exists already is left alone.
     ///
@@ -163,8 +165,8 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     }
 
     /// Valid frames outside of `frames` whose descriptors lie in the memory of `frames`: an altmap that holds the memmap
-    /// of neighbours too. As long as they are valid, `frames` cannot be retired. Asked if a section at one end of `frames` has a
-    /// memmap in an altmap. A placement that never takes memory for several ranges at once leaves the default.
+    /// of neighbours too. As long as they are valid, `frames` cannot be retired. Asked if a section of `frames` has a memmap in an
+    /// altmap. A placement that never takes memory for several ranges at once leaves the default.
     fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange>
     where
         Self: Sized,

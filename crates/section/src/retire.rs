@@ -24,36 +24,78 @@ where
     E: MetadataMemory,
 {
     fn retire(writer: &mut Writer<'_, Self>, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError> {
-        FramesError::check_subsections::<T::Geometry>(frames)?;
         let mut writing = Writing::of(writer);
-        let (first, rest) = SectionPart::first_of::<T::Geometry>(frames);
-        let mut in_altmap = check_part(&writing, first)? == Origin::Altmap;
-        for part in SectionPart::of::<T::Geometry>(rest) {
-            in_altmap |= check_part(&writing, part)? == Origin::Altmap;
-        }
-        S::check_environment(&writing, env).map_err(|why| RetireError::OtherAddressSpace { frames, why })?;
-        if in_altmap && let Some(needed_by) = S::needed_by(&writing, env, frames) {
+        let origins = check(&writing, env, frames)?;
+        if origins.altmap
+            && let Some(needed_by) = S::needed_by(&writing, env, frames)
+        {
             return Err(RetireError::HoldsMemmap { frames, needed_by });
         }
-        trace_event!(DEBUG, "retiring {frames}");
-        let mut retired = Retired::default();
-        let mut out = OutOfSight { sections: RetiredSections::none(), parts: [None; 2] };
-        take_out(&mut writing, first, &mut out, &mut retired);
-        for part in SectionPart::of::<T::Geometry>(rest) {
-            take_out(&mut writing, part, &mut out, &mut retired);
-        }
-        if retired.gone == 0 && out.parts == [None; 2] {
-            return Ok(retired);
-        }
-        let out = Unpublished::<R, _>::new(out).after_grace();
-        // SAFETY: a grace period has passed since the sections were unpublished.
-        unsafe { out.sections.give_back(&mut writing, env, &mut retired.lost) };
-        for part in out.parts.into_iter().flatten() {
-            // SAFETY: the part's bits are gone, and a grace period has passed: nobody holds a descriptor of the frames.
-            unsafe { S::shrink(&mut writing, env, part, &mut retired.lost) };
-        }
-        Ok(retired)
+        Ok(retire_checked::<T, S, R, E>(&mut writing, env, frames))
     }
+
+    fn undo_install(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+    ) -> Result<Retired, RetireError> {
+        let mut writing = Writing::of(writer);
+        check(&writing, env, frames)?;
+        Ok(retire_checked::<T, S, R, E>(&mut writing, env, frames))
+    }
+}
+
+/// Where the memmaps of some sections came from.
+struct Origins {
+    /// Whether any is in an altmap.
+    altmap: bool,
+}
+
+/// Refuses frames of which some are absent or online, and another address space.
+#[inline]
+fn check<T, S, E>(writing: &Writing<'_, T, S>, env: &E, frames: PfnRange) -> Result<Origins, RetireError>
+where
+    T: SectionTable,
+    S: Populate<T, E>,
+{
+    FramesError::check_subsections::<T::Geometry>(frames)?;
+    let (first, rest) = SectionPart::first_of::<T::Geometry>(frames);
+    let mut altmap = check_part(writing, first)? == Origin::Altmap;
+    for part in SectionPart::of::<T::Geometry>(rest) {
+        altmap |= check_part(writing, part)? == Origin::Altmap;
+    }
+    S::check_environment(writing, env).map_err(|why| RetireError::OtherAddressSpace { frames, why })?;
+    Ok(Origins { altmap })
+}
+
+/// Retires subsections that are all populated and offline.
+#[inline]
+fn retire_checked<T, S, R, E>(writing: &mut Writing<'_, T, S>, env: &mut E, frames: PfnRange) -> Retired
+where
+    T: SectionTable,
+    S: Populate<T, E>,
+    R: GracePeriod,
+    E: MetadataMemory,
+{
+    trace_event!(DEBUG, "retiring {frames}");
+    let mut retired = Retired::default();
+    let mut out = OutOfSight { sections: RetiredSections::none(), parts: [None; 2] };
+    let (first, rest) = SectionPart::first_of::<T::Geometry>(frames);
+    take_out(writing, first, &mut out, &mut retired);
+    for part in SectionPart::of::<T::Geometry>(rest) {
+        take_out(writing, part, &mut out, &mut retired);
+    }
+    if retired.gone == 0 && out.parts == [None; 2] {
+        return retired;
+    }
+    let out = Unpublished::<R, _>::new(out).after_grace();
+    // SAFETY: a grace period has passed since the sections were unpublished.
+    unsafe { out.sections.give_back(writing, env, &mut retired.lost) };
+    for part in out.parts.into_iter().flatten() {
+        // SAFETY: the part's bits are gone, and a grace period has passed: nobody holds a descriptor of the frames.
+        unsafe { S::shrink(writing, env, part, &mut retired.lost) };
+    }
+    retired
 }
 
 /// Refuses a part that is not all there, or not all offline, and says where the section's memmap came from.
@@ -108,6 +150,9 @@ where
     E: MetadataMemory,
 {
     let mut losses = Losses::default();
+    // `&mut` of this model says nothing about others that change the same page tables.
+    let held = model.shared_slot().map(|slot| slot.hold().ok_or(TearDownError::SharedSlotTaken));
+    let _held = held.transpose()?;
     let mut writing = Writing::exclusive(model);
     S::check_environment(&writing, env)?;
     let mut from = SectionNr::new(0);

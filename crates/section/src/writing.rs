@@ -109,6 +109,21 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
         None
     }
 
+    /// The first run of valid frames among `frames` that are not among `except`.
+    #[must_use]
+    pub fn first_valid_outside(&self, frames: PfnRange, except: PfnRange) -> Option<PfnRange> {
+        let before = frames.split_at(except.start()).0;
+        self.first_valid(before).or_else(|| self.first_valid(frames.split_at(except.end()).1))
+    }
+
+    /// The sections whose memmap is in an altmap, at least in part, lowest first.
+    pub fn sections_in_altmaps(&self) -> impl Iterator<Item = (SectionNr, SectionMemmap<T::Page>)> {
+        let known =
+            core::iter::successors(self.next_known(SectionNr::new(0)), |nr| self.next_known(nr.next()));
+        let memmaps = known.filter_map(|nr| Some((nr, self.memmap_of(nr)?)));
+        memmaps.filter(|(_, memmap)| memmap.origin == Origin::Altmap)
+    }
+
     /// The first run of valid frames in `part`, which lies in section `nr`.
     fn first_valid_in(&self, nr: SectionNr, part: PfnRange) -> Option<PfnRange> {
         let entry = self.entry(nr)?;

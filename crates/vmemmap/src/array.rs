@@ -61,6 +61,21 @@ impl<B> VirtualArray<B> {
         self.root.store(root.get() | 1, Ordering::Relaxed);
     }
 
+    /// Forgets the table and gives the place up.
+    ///
+    /// # Safety
+    ///
+    /// For the writer of the model, which has nothing in the place any more.
+    pub(crate) unsafe fn unsettle(&self)
+    where
+        B: ArrayBase,
+    {
+        // Relaxed: as above.
+        self.root.store(0, Ordering::Relaxed);
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.base.give_up() };
+    }
+
     /// Counts what a populate made.
     pub(crate) fn add(&self, made: &Populated) {
         // Relaxed, both: counts publish nothing.
@@ -150,8 +165,8 @@ unsafe impl<T: SectionTable, B: ArrayBase> Placement<T> for VirtualArray<B> {
     }
 
     fn torn_down(&mut self) {
-        self.root = AtomicU64::new(0);
-        self.base.give_up();
+        // SAFETY: `&mut`: nobody writes, and the model was torn down.
+        unsafe { self.unsettle() };
     }
 }
 
@@ -176,7 +191,7 @@ mod tests {
             BYTES
         }
 
-        fn claim(&self) -> Claim {
+        unsafe fn claim(&self) -> Claim {
             Claim::Taken
         }
     }

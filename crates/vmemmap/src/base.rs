@@ -22,7 +22,7 @@ use sparsemem_section::ConstNew;
 ///
 /// Once a model with this base is up, [`ArrayBase::start`] and [`ArrayBase::len_bytes`] never change; both are multiples
 /// of 2 MiB, the former is not null, and their sum does not wrap. From when [`ArrayBase::claim`] answered [`Claim::Own`]
-/// until [`ArrayBase::give_up`], the range is the model's, as [`ArrayPlace`] says of a place.
+/// until [`ArrayBase::give_up`], the range is the model's, as [`ArrayPlace`] says of a place. No method unwinds.
 pub unsafe trait ArrayBase: Send + Sync + 'static {
     /// The address of the descriptor of frame 0.
     fn start(&self) -> *mut u8;
@@ -32,11 +32,18 @@ pub unsafe trait ArrayBase: Send + Sync + 'static {
 
     /// Takes the place for the model that this base is in, or says that it is taken; the model asks before it changes
     /// its mappings.
-    fn claim(&self) -> Claim;
+    ///
+    /// # Safety
+    ///
+    /// For the writer of the model.
+    unsafe fn claim(&self) -> Claim;
 
-    /// Gives the place up, if it is the model's: the model was torn down, and has nothing in it any more. Does nothing by
-    /// default: the model keeps its place.
-    fn give_up(&mut self) {}
+    /// Gives the place up, if it is the model's. Does nothing by default: the model keeps its place.
+    ///
+    /// # Safety
+    ///
+    /// For the writer of the model, which has nothing in the place any more.
+    unsafe fn give_up(&self) {}
 }
 
 /// Whose a place is.
@@ -85,7 +92,7 @@ unsafe impl<A: ArrayPlace> ArrayBase for ConstBase<A> {
         A::BYTES
     }
 
-    fn claim(&self) -> Claim {
+    unsafe fn claim(&self) -> Claim {
         // Relaxed: only the model's writer asks and stores, and the place's claim alone decides between models.
         if self.own.load(Ordering::Relaxed) {
             return Claim::Own;
@@ -98,10 +105,10 @@ unsafe impl<A: ArrayPlace> ArrayBase for ConstBase<A> {
         Claim::Own
     }
 
-    fn give_up(&mut self) {
-        let own = core::mem::replace(&mut self.own, AtomicBool::new(false));
-        if own.into_inner() {
-            // SAFETY: this base took the claim, and the model has nothing there any more.
+    unsafe fn give_up(&self) {
+        // Relaxed: as in `claim`.
+        if self.own.swap(false, Ordering::Relaxed) {
+            // SAFETY: this base took the claim, and the caller says that the model has nothing there any more.
             unsafe { A::claim().give_back() };
         }
     }
@@ -177,7 +184,7 @@ unsafe impl ArrayBase for DynamicBase {
         self.reserved().len_bytes
     }
 
-    fn claim(&self) -> Claim {
+    unsafe fn claim(&self) -> Claim {
         // The caller of `reserve` reserved it for one model.
         if self.start().is_null() { Claim::Taken } else { Claim::Own }
     }

@@ -73,7 +73,7 @@ unsafe impl ArrayBase for Place {
         ARRAY as u64
     }
 
-    fn claim(&self) -> Claim {
+    unsafe fn claim(&self) -> Claim {
         Claim::Own
     }
 }

@@ -13,7 +13,7 @@ use sparsemem_core::{
     OutOfMemory, Page, PageCount, PagingDepth, Pfn, PfnRange, PhysAddr, PhysRange, PlaceClaim, Rejected,
     RetireError, SectionLoss, SectionShape, TearDownError, VirtAddr, VirtRange, WriterSlot, forward_to_field,
 };
-use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, place, probe};
+use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, Which, place, probe};
 use sparsemem_page_table::{Choice, Fate, PageTable};
 use sparsemem_section::{ConstNew, RootedTable, SparseModel};
 use sparsemem_vmemmap::{ConstBase, DynamicBase, VirtualArray, Vmemmap};
@@ -53,6 +53,8 @@ macro_rules! far {
 
 far!(Far: 0xffff_ea00_0000_0000);
 far!(Farther: 0xffff_c000_0000_0000);
+far!(Failing: 0xffff_d000_0000_0000);
+far!(Occupied: 0xffff_e000_0000_0000);
 
 /// The machine's memory, with page tables that no processor uses.
 struct OnPaper(Machine);
@@ -413,4 +415,76 @@ fn what_an_array_takes_is_counted() {
 fn a_dynamic_base_prints_its_place() {
     let text = format!("{:?}", upper_array(UPPER).placement().base());
     assert!(text.contains("0xffffeb0000000000") && text.contains(&(GIB / 2).to_string()), "{text}");
+}
+
+/// `&mut` of one model says nothing about the other that changes the same tables.
+#[test]
+fn a_teardown_keeps_off_tables_that_another_model_writes_to() {
+    static SLOT: WriterSlot = WriterSlot::new();
+    let mut machine = machine(256 * MIB);
+    let untouched = machine.state_digest();
+    let (mut first, mut second) = (half(&machine, 0, &SLOT), half(&machine, 1, &SLOT));
+    first.write().unwrap().install(&mut machine, section(0), NODE).unwrap();
+    let up = machine.state_digest();
+    let mut writer = second.write().unwrap();
+    assert_eq!(first.tear_down(&mut machine), Err(TearDownError::SharedSlotTaken));
+    assert_eq!(machine.state_digest(), up, "the refused teardown changed something");
+    assert!(first.is_valid(Pfn::new(0)));
+    writer.install(&mut machine, section(1), NODE).unwrap();
+    drop(writer);
+    first.tear_down(&mut machine).unwrap();
+    assert!(second.write().is_some(), "the teardown kept the slot");
+    second.tear_down(&mut machine).unwrap();
+    assert_eq!(machine.state_digest(), untouched);
+}
+
+/// Whichever request for memory fails, the place is free again.
+#[test]
+fn a_first_installation_that_fails_gives_the_place_up() {
+    let mut env = on_paper();
+    let untouched = env.0.state_digest();
+    let mut model = place::<At<Failing>>();
+    let mut refused = 0;
+    loop {
+        env.0.faults().fail_nth(Which::All, refused);
+        let installed = model.write().unwrap().install(&mut env, section(0), NODE);
+        env.0.faults().heal();
+        if installed.is_ok() {
+            break;
+        }
+        refused += 1;
+        assert!(Failing::claim().take(), "the place is kept after {installed:?}");
+        // SAFETY: it was taken a line above, and nothing is there.
+        unsafe { Failing::claim().give_back() };
+    }
+    assert!(refused > 3, "{refused} requests were refused");
+    assert!(!Failing::claim().take());
+    model.tear_down(&mut env).unwrap();
+    assert_eq!(env.0.state_digest(), untouched);
+}
+
+/// A leaf of others in the array's own addresses would be used, and zeroed, as descriptors.
+#[test]
+fn a_place_that_others_have_mapped_is_refused_and_not_kept() {
+    let mut env = on_paper();
+    // SAFETY: the machine's own tables, which nobody else changes.
+    let tables = unsafe { PageTable::<Entries>::new(env.root(), env.depth()) };
+    let page = VirtRange::from_start_count(VirtAddr::new(Occupied::START + GIB), ByteLen::new(4096)).unwrap();
+    let mut lost = LostBlocks::default();
+    let _ = tables.populate(&mut env, NODE, page, |_, _| Choice::Smaller, &mut lost).unwrap();
+    let model = place::<At<Occupied>>();
+    let refused = model.write().unwrap().install(&mut env, section(0), NODE);
+    assert_eq!(why(refused), SectionLoss::PlaceShared { at: page.start() });
+    assert!(Occupied::claim().take(), "a place that was refused is kept");
+}
+
+/// Whoever has `&mut` of a model knows that there is no writer, also if one was forgotten.
+#[test]
+fn a_forgotten_writer_ends_with_the_model() {
+    let mut env = on_paper();
+    let mut model = upper_array(UPPER);
+    core::mem::forget(model.write());
+    assert!(model.write().is_none());
+    model.tear_down(&mut env).unwrap();
+    assert!(model.write().is_some());
 }
