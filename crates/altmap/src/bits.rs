@@ -101,6 +101,18 @@ mod tests {
     }
 
     #[test]
+    fn setting_twice_is_setting_once_and_clearing_twice_is_clearing_once() {
+        let mut words = [0; 2];
+        let mut bits = Bits::cleared(&mut words);
+        bits.insert(60, 70);
+        bits.insert(64, 80);
+        assert_eq!((bits.first_clear_in(60, 128), bits.last_in(0, 128)), (Some(80), Some(79)));
+        bits.remove(0, 62);
+        bits.remove(61, 65);
+        assert_eq!((bits.last_in(0, 65), bits.first_clear_in(65, 128)), (None, Some(80)));
+    }
+
+    #[test]
     fn bits_beyond_the_last_word_stay_zero() {
         let mut words = [0; 1];
         let mut bits = Bits::cleared(&mut words);

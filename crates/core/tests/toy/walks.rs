@@ -15,7 +15,7 @@ fn runs(model: &Toy, within: PfnRange) -> Vec<PfnRange> {
 
 #[test]
 fn present_sections_come_in_order_up_to_the_last() {
-    let sections = |model: &Toy| model.present_sections().map(SectionNr::get).collect::<Vec<_>>();
+    let sections = |model: &Toy| model.present_sections().map(SectionNr::get).take(9).collect::<Vec<_>>();
     assert_eq!(sections(&model()), [0, 1, 2, 7]);
     assert_eq!(sections(&Toy::new("empty")), []);
 }
