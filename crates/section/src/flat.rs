@@ -184,13 +184,14 @@ mod tests {
         let table: Box<Table> = place();
         let word = SectionWord::marked(NodeId::new(1), SectionFlags::PRESENT).unwrap();
         let bits = || [0, 1, 2, 32_767].map(|slot| table.occupancy.next(slot) == Some(slot));
-        let sections = [0, 15, 16, 31, X86_64::NR_SECTIONS - 1];
+        let sections = [0, 15, 16, 31, 40, X86_64::NR_SECTIONS - 1];
         sections.iter().for_each(|&nr| put(&table, nr, word, Occupied::Yes));
-        assert_eq!(bits(), [true, true, false, true]);
+        assert_eq!(bits(), [true; 4]);
         for (nr, left) in sections.into_iter().zip([
-            [true, true, false, true],
-            [false, true, false, true],
-            [false, true, false, true],
+            [true; 4],
+            [false, true, true, true],
+            [false, true, true, true],
+            [false, false, true, true],
             [false, false, false, true],
             [false; 4],
         ]) {
