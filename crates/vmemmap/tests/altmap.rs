@@ -1,0 +1,118 @@
+//! Descriptors of a section in the memory that is being added: one large leaf holds them all, so the memory that it lies in
+//! cannot go while a frame stays whose descriptor is in it.
+
+use core::alloc::Layout;
+
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{
+    Block, ForeignBlock, LostBlocks, MemoryModel, MetadataMemory, NodeId, Origin, OutOfMemory, Page, Pfn,
+    PfnRange, PhysAddr, PhysMap, PhysRange, Rejected, RetireError, Retired, SectionShape, forward_to_field,
+};
+use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
+use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+
+const NODE: NodeId = NodeId::new(0);
+const SECTION: u64 = X86_64::PAGES_PER_SECTION;
+const HALF: u64 = SECTION / 2;
+/// Bytes of memory that the machine does not allocate from.
+const RESERVED: u64 = 512 << 20;
+
+struct Readers;
+type Model = Vmemmap<X86_64, Page, HostRcu<Readers>, DynamicBase, { X86_64::NR_ROOTS_LEN }>;
+
+/// The machine, with leaves in reserved memory if they are to lie there.
+struct Env {
+    machine: Machine,
+    leaves: Option<PhysAddr>,
+    /// Leaves in reserved memory that are out.
+    out: u64,
+}
+
+// SAFETY: the machine stays in its place.
+forward_to_field!(unsafe impl [] PhysMap for Env => machine);
+// SAFETY: as above.
+forward_to_field!(unsafe impl [] AddressSpace for Env => machine);
+
+// SAFETY: the machine's own blocks, and pieces of reserved memory, each of which is out once.
+unsafe impl MetadataMemory for Env {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        self.machine.alloc_zeroed(layout, node)
+    }
+
+    fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        let Some(phys) = self.leaves else { return self.machine.alloc_memmap(layout, node) };
+        self.leaves = Some(PhysAddr::new(phys.get() + layout.size() as u64));
+        self.out += 1;
+        let start = self.machine.phys_to_virt(phys);
+        // SAFETY: memory that the machine has and does not allocate from; nobody else was given this piece.
+        unsafe { start.write_bytes(0, layout.size()) };
+        // SAFETY: as above.
+        Ok(unsafe { Block::from_parts(start, phys, layout, Origin::Altmap) })
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        if block.origin() != Origin::Altmap {
+            return self.machine.free(block);
+        }
+        self.out -= 1;
+        Ok(())
+    }
+}
+
+fn up() -> (Env, Box<Model>) {
+    let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(RESERVED + (256 << 20))).unwrap();
+    let config = MachineConfig::new().memory(memory, NODE).reserved_low_bytes(RESERVED);
+    let machine = Machine::new(&config.vmemmap_bytes(1 << 30)).unwrap();
+    let model = place::<Model>();
+    // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
+    unsafe { model.placement().base().reserve(machine.window_ptr(), machine.window().count().get()) };
+    (Env { machine, leaves: None, out: 0 }, model)
+}
+
+fn frames(start: u64, end: u64) -> PfnRange {
+    PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap()
+}
+
+fn retired(sections: u64, gone: u64) -> Result<Retired, RetireError> {
+    Ok(Retired { sections, gone, lost: LostBlocks::default() })
+}
+
+#[test]
+fn memory_that_holds_the_leaf_of_a_section_goes_last() {
+    let (lower, upper) = (frames(SECTION, SECTION + HALF), frames(SECTION + HALF, 2 * SECTION));
+    for (holder, other) in [(lower, upper), (upper, lower)] {
+        let (mut env, model) = up();
+        let mut writer = model.write().unwrap();
+        env.leaves = holder.start().phys::<X86_64>();
+        writer.install(&mut env, frames(SECTION, 2 * SECTION), NODE).unwrap();
+        assert_eq!(env.out, 1, "one large leaf");
+        let refused = RetireError::HoldsMemmap { frames: holder, needed_by: other };
+        assert_eq!(writer.retire(&mut env, holder), Err(refused));
+        assert!(model.is_valid(holder.start()) && model.is_valid(other.start()));
+        assert_eq!(writer.retire(&mut env, other), retired(1, 0));
+        assert_eq!((env.out, writer.retire(&mut env, holder)), (1, retired(1, 1)));
+        assert!(env.out == 0 && env.machine.balance().is_zero());
+    }
+}
+
+/// The leaf at either end of a range may hold descriptors of frames beside it.
+#[test]
+fn the_leaves_at_both_ends_of_a_range_are_looked_at() {
+    // The range that goes, the section whose leaf lies in it, and what stays of that section.
+    for (range, section, stays) in [
+        (frames(HALF, 2 * SECTION), 0, frames(0, HALF)),
+        (frames(0, SECTION + HALF), 1, frames(SECTION + HALF, 2 * SECTION)),
+    ] {
+        let (mut env, model) = up();
+        let mut writer = model.write().unwrap();
+        let whole = |nr: u64| frames(nr * SECTION, (nr + 1) * SECTION);
+        writer.install(&mut env, whole(1 - section), NODE).unwrap();
+        env.leaves = range.start().phys::<X86_64>();
+        writer.install(&mut env, whole(section), NODE).unwrap();
+        let refused = RetireError::HoldsMemmap { frames: range, needed_by: stays };
+        assert_eq!(writer.retire(&mut env, range), Err(refused));
+        // All that needs it may go at once.
+        assert_eq!(writer.retire(&mut env, frames(0, 2 * SECTION)), retired(2, 2));
+        assert!(env.out == 0 && env.machine.balance().is_zero());
+    }
+}
