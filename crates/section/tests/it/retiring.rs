@@ -98,6 +98,11 @@ fn a_refused_retirement_changes_nothing<M: Model>() {
     assert!(matches!(writer.retire(&mut env, frames(1, 2)), Err(RetireError::Frames(_))));
     assert_eq!((states(), env.bytes_out(), nr_waits()), (before, out, 0));
     writer.set_offline(half).unwrap();
+    // Absent parts stand in the way also where nothing is online.
+    let before = states();
+    assert_eq!(writer.retire(&mut env, whole), Err(absent));
+    assert_eq!(writer.retire(&mut env, sections(5, 2)), Err(absent));
+    assert_eq!((states(), env.bytes_out(), nr_waits()), (before, out, 0));
     assert_eq!(writer.retire(&mut env, both), Ok(retired(2, 2)));
     assert!(env.is_whole());
 }
