@@ -130,3 +130,25 @@ fn descriptors_in_used_memory_are_zeroed_at_boot_and_later() {
     writer.install(&mut machine, half.1, NodeId::new(0)).unwrap();
     assert!(zero(half.1), "more of it");
 }
+
+#[test]
+fn descriptors_of_neighbours_are_left_alone() {
+    let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(256 << 20)).unwrap();
+    let mut machine = Machine::new(&MachineConfig::new().memory(memory, NodeId::new(0))).unwrap();
+    let model = place::<Model>();
+    let part = |nr: u64| {
+        let count = PageCount::new(X86_64::PAGES_PER_SUBSECTION);
+        PfnRange::from_start_count(Pfn::new(nr * count.get()), count).unwrap()
+    };
+    let mut writer = model.write().unwrap();
+    writer.install(&mut machine, part(0), NodeId::new(0)).unwrap();
+    writer.install(&mut machine, part(2), NodeId::new(0)).unwrap();
+    let neighbours = [Pfn::new(part(1).start().get() - 1), part(1).end()];
+    for pfn in neighbours {
+        model.read().page(pfn).unwrap().private.store(pfn.get(), Ordering::Relaxed);
+    }
+    writer.install(&mut machine, part(1), NodeId::new(0)).unwrap();
+    for pfn in neighbours {
+        assert_eq!(model.read().page(pfn).unwrap().private.load(Ordering::Relaxed), pfn.get());
+    }
+}

@@ -185,6 +185,18 @@ mod tests {
         assert_eq!(X86_64::flags(fresh), LEAF | PageTableFlags::HUGE_PAGE);
     }
 
+    /// Bit 7 of a small leaf is no size: it would choose another memory type (PAT).
+    #[test]
+    fn only_large_leaves_have_the_bit_of_large_leaves() {
+        for origin in ORIGINS {
+            assert_eq!(X86_64::flags(X86_64::leaf(AT, LeafSize::Size4KiB, origin)), LEAF);
+            for size in [LeafSize::Size2MiB, LeafSize::Size1GiB] {
+                assert_eq!(X86_64::flags(X86_64::leaf(AT, size, origin)), LEAF | PageTableFlags::HUGE_PAGE);
+            }
+            assert_eq!(X86_64::flags(X86_64::table(AT, origin)), TABLE);
+        }
+    }
+
     #[test]
     fn bits_below_a_large_frame_are_not_address() {
         let pat = X86_64::leaf(AT, LeafSize::Size2MiB, Origin::Runtime) | 1 << 12;

@@ -51,8 +51,7 @@ fn a_part_of_an_early_section_keeps_its_descriptors<M: Model>() {
     let (upper, pfn) = (frames(SECTION + HALF, 2 * SECTION), Pfn::new(SECTION + HALF + 9));
     let mut writer = model.write().unwrap();
     writer.set_offline(sections(1, 1)).unwrap();
-    let private = || &model.read().page(pfn).unwrap().private as *const _ as usize;
-    let place_before = private();
+    let place_before = model.lookup(pfn);
     model.read().page(pfn).unwrap().private.store(77, Ordering::Relaxed);
     let _ = nr_waits();
     assert_eq!(writer.retire(&mut env, upper), Ok(retired(1, 0)));
@@ -62,7 +61,7 @@ fn a_part_of_an_early_section_keeps_its_descriptors<M: Model>() {
     writer.install(&mut env, upper, NODE).unwrap();
     assert_eq!(model.section(SectionNr::new(1)).subsections, SubsectionBits::full::<X86_64>());
     assert_eq!(model.read().page(pfn).unwrap().private.load(Ordering::Relaxed), 77);
-    assert_eq!(private(), place_before);
+    assert_eq!(model.lookup(pfn), place_before);
     // As a whole it goes like any other.
     assert_eq!(writer.retire(&mut env, sections(1, 1)), Ok(retired(1, 1)));
     assert_eq!((nr_waits(), present(&*model)), (1, vec![0]));
