@@ -8,9 +8,9 @@ use crate::tidy::violation::Violation;
 use crate::tidy::workspace::{TextFile, Workspace};
 
 /// What comes with cargo or is installed by everybody who needs it.
-const CARGO: [&str; 14] = [
-    "add", "bench", "build", "check", "clippy", "doc", "fetch", "fmt", "install", "metadata", "new", "run",
-    "test", "tree",
+const CARGO: [&str; 15] = [
+    "add", "bench", "build", "check", "clippy", "doc", "fetch", "fmt", "install", "metadata", "mutants",
+    "new", "run", "test", "tree",
 ];
 
 pub(super) fn check(workspace: &Workspace) -> Vec<Violation> {
