@@ -96,7 +96,8 @@ fn a_marked_section_has_a_node_and_no_descriptors<M: Model>() {
     let model = place::<M>();
     let mut told = 0;
     let up = boot_telling(&*model, &mut env, &[frames(0, HALF), frames(MAX, MAX + SUB)], &mut |event| {
-        assert!(matches!(event, BootEvent::BeyondMaximum { .. }), "{event:?}");
+        let beyond = BootEvent::BeyondMaximum { frames: frames(MAX, MAX + SUB), last: Pfn::new(MAX - 1) };
+        assert_eq!(event, beyond);
         told += 1;
         let (pfn, section) = (Pfn::new(5), SectionNr::new(0));
         assert_eq!(found(&*model, 5), Err(LookupError::NoMemmap { pfn, section }));
@@ -106,7 +107,7 @@ fn a_marked_section_has_a_node_and_no_descriptors<M: Model>() {
         let state = model.section(section);
         assert_eq!((state.early_node, state.subsections), (Some(NODE), SubsectionBits::EMPTY));
     });
-    assert_eq!((told, up.sections), (1, 1));
+    assert_eq!((told, up.sections, up.beyond_maximum.get()), (1, 1, SUB));
     assert_eq!(model.section(SectionNr::new(0)).early_node, None);
     assert!(found(&*model, 5).is_ok());
 }

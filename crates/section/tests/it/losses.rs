@@ -1,7 +1,7 @@
-//! Blocks that the environment does not take back are told of, with the first section that had one; and sections that boot
-//! cannot mark.
+//! What an operation tells at its end: blocks that the environment did not take back, with the first section that had one,
+//! sections that boot could not mark, and what it brought up.
 
-use sparsemem_core::{BootEvent, SectionLoss, SectionNr, TearDownError};
+use sparsemem_core::{BootEvent, MemoryRange, NodeId, SectionLoss, SectionNr, TearDownError};
 use sparsemem_machine::{Demand, Verdict, place};
 
 use crate::env::Env;
@@ -46,6 +46,17 @@ fn a_retirement_tells_of_what_it_lost<M: Model>() {
     assert_eq!(present(&*model), [0; 0]);
 }
 
+/// Neighbours of one node are brought up together: a gap or another node ends a run.
+fn boot_counts_runs_and_sections<M: Model>() {
+    let mut env = Env::new();
+    let model = place::<M>();
+    let memory = [(sections(0, 2), 0), (sections(3, 1), 0), (sections(4, 3), 1), (sections(ROOT, 1), 1)];
+    let memory = memory.map(|(frames, node)| MemoryRange { frames, node: NodeId::new(node) });
+    let mut writer = model.write().unwrap();
+    let up = writer.boot(&mut env, memory.into_iter(), &mut |event| panic!("{event:?}")).unwrap();
+    assert_eq!((up.runs, up.sections, up.lost), (4, 7, 0));
+}
+
 /// It would come up without the memory of the range that failed.
 fn a_section_that_cannot_be_marked_is_not_tried_again<M: Model>() {
     let mut env = Env::new();
@@ -70,4 +81,5 @@ on_both_tables!(
     a_teardown_tells_of_what_it_lost,
     a_retirement_tells_of_what_it_lost,
     a_section_that_cannot_be_marked_is_not_tried_again,
+    boot_counts_runs_and_sections,
 );
