@@ -1,12 +1,14 @@
 //! What an operation tells at its end: blocks that the environment did not take back, with the first section that had one,
 //! sections that boot could not mark, and what it brought up.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use sparsemem_core::{BootEvent, MemoryRange, NodeId, SectionLoss, SectionNr, TearDownError};
 use sparsemem_machine::{Demand, Verdict, place};
 
 use crate::env::Env;
 use crate::tables::{
-    HALF, Model, NODE, ROOT, SECTION, boot, boot_telling, frames, on_both_tables, present, sections,
+    HALF, MEMMAP, Model, NODE, ROOT, SECTION, boot, boot_telling, frames, on_both_tables, present, sections,
 };
 
 /// Tears a model of three sections down whose environment takes some blocks back and then no more.
@@ -50,11 +52,33 @@ fn a_retirement_tells_of_what_it_lost<M: Model>() {
 fn boot_counts_runs_and_sections<M: Model>() {
     let mut env = Env::new();
     let model = place::<M>();
-    let memory = [(sections(0, 2), 0), (sections(3, 1), 0), (sections(4, 3), 1), (sections(ROOT, 1), 1)];
+    let memory = [(sections(0, 3), 0), (sections(3, 2), 1), (sections(6, 1), 1), (sections(ROOT, 1), 1)];
     let memory = memory.map(|(frames, node)| MemoryRange { frames, node: NodeId::new(node) });
     let mut writer = model.write().unwrap();
     let up = writer.boot(&mut env, memory.into_iter(), &mut |event| panic!("{event:?}")).unwrap();
     assert_eq!((up.runs, up.sections, up.lost), (4, 7, 0));
+}
+
+/// Whoever hears that the last section of a run is lost may unwind: the runs after the gap come up all the same.
+fn boot_goes_on_after_a_gap<M: Model>() {
+    let mut env = Env::new();
+    let model = place::<M>();
+    let mut memmaps = 0;
+    env.machine.faults().fail_if(move |request| {
+        let Demand::Block { layout, .. } = request.demand else { return Verdict::Grant };
+        memmaps += u32::from(layout.size() as u64 == MEMMAP);
+        if memmaps == 2 && layout.size() as u64 == MEMMAP { Verdict::Refuse } else { Verdict::Grant }
+    });
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let memory = [sections(0, 2), sections(5, 1), sections(ROOT, 2)];
+        boot_telling(&*model, &mut env, &memory, &mut |event| {
+            assert!(matches!(event, BootEvent::SectionLost { section, .. } if section.get() == 1));
+            resume_unwind(Box::new(()));
+        });
+    }));
+    assert!(unwound.is_err_and(|payload| payload.is::<()>()));
+    assert_eq!(present(&*model), [0, 5, ROOT, ROOT + 1]);
+    assert_eq!(model.footprint().memmap_bytes, 4 * MEMMAP);
 }
 
 /// It would come up without the memory of the range that failed.
@@ -82,4 +106,5 @@ on_both_tables!(
     a_retirement_tells_of_what_it_lost,
     a_section_that_cannot_be_marked_is_not_tried_again,
     boot_counts_runs_and_sections,
+    boot_goes_on_after_a_gap,
 );
