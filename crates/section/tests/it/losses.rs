@@ -78,7 +78,7 @@ fn boot_goes_on_after_a_gap<M: Model>() {
     }));
     assert!(unwound.is_err_and(|payload| payload.is::<()>()));
     assert_eq!(present(&*model), [0, 5, ROOT, ROOT + 1]);
-    assert_eq!(model.footprint().memmap_bytes, 4 * MEMMAP);
+    assert!([0, 5, ROOT, ROOT + 1].iter().all(|nr| model.is_valid(sections(*nr, 1).start())));
 }
 
 /// It would come up without the memory of the range that failed.
