@@ -252,3 +252,25 @@ fn an_altmap_may_end_at_the_maximum() {
     let frames = frames(TinyWide::MAX_PFN - 64, 65);
     assert_eq!(check(65), Err(AltmapError::BeyondMaximum { frames, last }));
 }
+
+/// What a driver reads back is what it asked for: its own frames first, then those of the memmap, then its users'.
+#[test]
+fn a_spec_splits_the_device_in_three() {
+    let device = frames(0x100, 64);
+    let spec = AltmapSpec::new(device.start(), PageCount::new(3), PageCount::new(5)).unwrap();
+    assert_eq!((spec.base(), spec.reserve()), (device.start(), PageCount::new(3)));
+    assert_eq!((spec.free(), spec.offset()), (PageCount::new(5), PageCount::new(8)));
+    assert_eq!((spec.frames(), spec.free_frames()), (frames(0x100, 8), frames(0x103, 5)));
+    assert_eq!(spec.usable(device), frames(0x108, 56));
+}
+
+#[test]
+fn a_spec_belongs_to_the_request_that_it_begins_and_fits() {
+    let spec = AltmapSpec::new(Pfn::new(0x100), PageCount::new(3), PageCount::new(5)).unwrap();
+    assert_eq!((spec.validate(frames(0x100, 8)), spec.validate(frames(0x100, 9))), (Ok(()), Ok(())));
+    let (short, behind) = (frames(0x100, 7), frames(0x101, 64));
+    let offset = PageCount::new(8);
+    assert_eq!(spec.validate(short), Err(AltmapError::BeyondRequest { offset, request: short }));
+    let wrong = AltmapError::WrongBase { base: Pfn::new(0x100), first: behind.start() };
+    assert_eq!(spec.validate(behind), Err(wrong));
+}
