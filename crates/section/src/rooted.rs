@@ -296,6 +296,7 @@ where
 #[cfg(test)]
 mod tests {
     use std::boxed::Box;
+    use std::collections::BTreeSet;
     use std::vec::Vec;
 
     use sparsemem_core::presets::X86_64La57;
@@ -324,26 +325,28 @@ mod tests {
         let mut machine = Machine::new(&MachineConfig::new().memory(memory, NodeId::new(0))).unwrap();
         let table: Box<Wide> = place();
         let section = |root| SectionNr::new(root * X86_64La57::SECTIONS_PER_ROOT);
-        let roots = [0, 1, 2, 3, 4, 7, 131_071];
-        for root in roots {
-            // SAFETY: the table is this test's own, and the section exists.
-            let fresh = unsafe { table.prepare(section(root), NodeId::new(0), &mut machine) }.unwrap();
-            assert!(fresh.is_some());
-            // SAFETY: as above; it was made for this section.
-            unsafe { table.commit(section(root), fresh) };
+        let upwards = [0, 1, 2, 3, 4, 7, 131_071];
+        let downwards = [131_071, 7, 4, 3, 2, 1, 0];
+        for order in [upwards, downwards] {
+            for root in order {
+                // SAFETY: the table is this test's own, and the section exists.
+                let fresh = unsafe { table.prepare(section(root), NodeId::new(0), &mut machine) }.unwrap();
+                assert!(fresh.is_some());
+                // SAFETY: as above; it was made for this section.
+                unsafe { table.commit(section(root), fresh) };
+            }
+            assert_eq!(bits(&table), [0, 1, 32_767]);
+            for (index, root) in order.into_iter().enumerate() {
+                // SAFETY: as above, and no entry is held.
+                let gone = unsafe { table.unlink_empty_root(section(root)) }.unwrap();
+                let left: BTreeSet<_> = order[index + 1..].iter().map(|root| root / 4).collect();
+                assert!(bits(&table).into_iter().eq(left), "after root {root}");
+                let mut lost = LostBlocks::default();
+                // SAFETY: nobody reads the table.
+                unsafe { gone.give_back(&mut machine, &mut lost) };
+                assert!(lost.is_empty());
+            }
+            assert!(machine.balance().is_zero());
         }
-        assert_eq!(bits(&table), [0, 1, 32_767]);
-        let left: [&[u64]; 7] =
-            [&[0, 1, 32_767], &[0, 1, 32_767], &[0, 1, 32_767], &[1, 32_767], &[1, 32_767], &[32_767], &[]];
-        for (root, left) in roots.into_iter().zip(left) {
-            // SAFETY: as above, and no entry is held.
-            let gone = unsafe { table.unlink_empty_root(section(root)) }.unwrap();
-            assert_eq!(bits(&table), left, "after root {root}");
-            let mut lost = LostBlocks::default();
-            // SAFETY: nobody reads the table.
-            unsafe { gone.give_back(&mut machine, &mut lost) };
-            assert!(lost.is_empty());
-        }
-        assert!(machine.balance().is_zero());
     }
 }
