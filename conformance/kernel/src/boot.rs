@@ -9,7 +9,7 @@ use sparsemem::{
     VirtAddr, VirtRange, presets::X86_64,
 };
 use sparsemem_hotplug::{AdoptError, BlockSize, Hotplug, Limits, Storage};
-use sparsemem_scenarios::{Surroundings, World};
+use sparsemem_suite::{Surroundings, World};
 
 use crate::command_line::CommandLine;
 use crate::dimm::Slots;

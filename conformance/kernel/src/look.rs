@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use sparsemem::{BootSummary, MemoryModel, NodeId, Pfn, PfnRange, PhysRange, SectionShape, presets::X86_64};
-use sparsemem_scenarios::World;
+use sparsemem_suite::World;
 
 use crate::glue::MODEL;
 use crate::trial::Ground;

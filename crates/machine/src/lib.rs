@@ -43,6 +43,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("the simulated machine needs a 64-bit Linux host");
 
+mod addresses;
 mod alloc;
 mod balance;
 mod config;
@@ -62,6 +63,7 @@ mod rcu;
 mod walker;
 mod window;
 
+pub use addresses::Addresses;
 pub use balance::{Balance, Count, StateDigest};
 pub use config::MachineConfig;
 pub use error::{HostCall, MachineError};

@@ -7,7 +7,7 @@ use sparsemem::{
     LostBlocks, MemoryModel, NodeId, PageCount, Pfn, PfnRange, PhysRange, SectionShape, VirtAddr,
 };
 use sparsemem_hotplug::{AddMemoryError, Ram};
-use sparsemem_scenarios::Complete;
+use sparsemem_suite::Complete;
 
 use super::host::Wish;
 use super::trouble::{holds, refusal, same};

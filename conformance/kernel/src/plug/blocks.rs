@@ -8,7 +8,7 @@ use sparsemem::{
     Block, MemoryModel, MetadataMemory, NodeId, Origin, Pfn, PfnRange, PhysAddr, PhysMap, Rejected,
     SectionShape,
 };
-use sparsemem_scenarios::Complete;
+use sparsemem_suite::Complete;
 
 use super::trouble::{holds, same};
 use super::{Kernel, Site, Told, Trouble};

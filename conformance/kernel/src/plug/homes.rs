@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use sparsemem::{MemoryModel, NodeId, PfnRange, SectionNr, SectionShape};
 use sparsemem_hotplug::BlockNr;
-use sparsemem_scenarios::Complete;
+use sparsemem_suite::Complete;
 
 use super::altmap::home_of;
 use super::host::Wish;

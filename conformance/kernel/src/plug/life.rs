@@ -2,7 +2,7 @@
 
 use sparsemem::{MemoryModel, SectionShape};
 use sparsemem_hotplug::{OfflineError, Reason};
-use sparsemem_scenarios::Complete;
+use sparsemem_suite::Complete;
 
 use super::host::{self, Wish};
 use super::trouble::{holds, refusal, same};

@@ -4,7 +4,7 @@ use core::hint::black_box;
 
 use sparsemem::{MemoryModel, Pfn, PfnRange, SectionNr, SectionShape};
 use sparsemem_hotplug::{AddMemoryError, PlanError, Ram};
-use sparsemem_scenarios::Complete;
+use sparsemem_suite::Complete;
 
 use super::host::Wish;
 use super::trouble::{holds, refusal};

@@ -25,7 +25,7 @@ pub(crate) use site::{Kernel, Site};
 pub(crate) use trouble::Trouble;
 
 use sparsemem::MemoryModel;
-use sparsemem_scenarios::Complete;
+use sparsemem_suite::Complete;
 
 /// How a story that did not fail ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! DIMMs of several nodes.
 
 use sparsemem::{MemoryModel, NodeId, SectionShape};
-use sparsemem_scenarios::Complete;
+use sparsemem_suite::Complete;
 
 use super::host::Wish;
 use super::trouble::{holds, same};

@@ -9,7 +9,7 @@ use sparsemem::{Geometry, LostBlocks, MemoryModel, PfnRange, SectionShape, initi
 use sparsemem_hotplug::{
     AddMemoryError, AllocatorHooks, Granule, Kind, Merge, Plan, PlanError, Ram, Resource, ResourceKind, add,
 };
-use sparsemem_scenarios::Complete;
+use sparsemem_suite::Complete;
 
 use super::host::{self, Wish};
 use super::trouble::{holds, refusal, same};

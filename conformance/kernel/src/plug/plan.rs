@@ -13,7 +13,7 @@ use sparsemem_bootmem_registration::{
     TagStoreError,
 };
 use sparsemem_hotplug::{OfflineError, Ram, Reason};
-use sparsemem_scenarios::Complete;
+use sparsemem_suite::Complete;
 
 use super::altmap::home_of;
 use super::host::Wish;

@@ -1,7 +1,7 @@
 //! A reader that is held while what it reads goes.
 
 use sparsemem::{MemoryModel, SectionShape};
-use sparsemem_scenarios::Complete;
+use sparsemem_suite::Complete;
 
 use super::host::Wish;
 use super::trouble::holds;

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use sparsemem::{LostBlocks, MemoryModel, NodeId, Pfn, PfnRange, PhysRange, SectionShape, VirtRange, Writer};
 use sparsemem_hotplug::{AllocatorHooks, Hotplug, Ram, frames_of_bytes};
-use sparsemem_scenarios::{Balance, Complete, Surroundings};
+use sparsemem_suite::{Balance, Complete, Surroundings};
 
 use super::Trouble;
 use super::host::{self, Wish};

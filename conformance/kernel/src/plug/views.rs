@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use sparsemem::{LeafSize, MemoryModel, PagingDepth, SectionShape, VirtAddr, VirtRange};
-use sparsemem_scenarios::{Complete, Leaf};
+use sparsemem_suite::{Complete, Leaf};
 
 use super::host::{self, Wish};
 use super::trouble::{holds, same};

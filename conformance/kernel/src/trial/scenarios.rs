@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use sparsemem::{
     ArrayPlace, Config, MemoryRange, Page, PlaceClaim, Selected, VirtAddr, presets::X86_64, selected_len,
 };
-use sparsemem_scenarios::{ALL, ArrayFacts, Build, Ended, Pair, Scenario, TableKind, run};
+use sparsemem_suite::{ALL, ArrayFacts, Build, Ended, Pair, Scenario, TableKind, run};
 use spin::Mutex;
 
 use super::Ground;

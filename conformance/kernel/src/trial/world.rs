@@ -10,7 +10,7 @@ use sparsemem::{
     PagingDepth, Pfn, PfnRange, PhysAddr, PhysRange, Rejected, VirtAddr, VirtRange, forward_to_field,
     presets::X86_64,
 };
-use sparsemem_scenarios::{Balance, Fault, Held, Leaf, Spare, Surroundings, World};
+use sparsemem_suite::{Balance, Fault, Held, Leaf, Spare, Surroundings, World};
 
 use crate::cpu::{direct_map, paging, trap};
 use crate::glue::Provider;

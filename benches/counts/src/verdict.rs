@@ -1,0 +1,137 @@
+//! Whether the generated code is good enough.
+
+use std::collections::BTreeMap;
+
+use sparsemem_disassembly::Listing;
+
+use super::blessed::Comparison;
+use super::budgets::{BUDGETS, Budget, twin};
+use super::build::OF_SELECTED;
+use super::operations::OperationRow;
+use crate::codegen::Generated;
+
+/// The counts of one function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Instructions.
+    pub(crate) instructions: usize,
+    /// Loads, without the stack's.
+    pub(crate) loads: usize,
+    /// Calls of other functions.
+    pub(crate) calls: usize,
+}
+
+/// A probe, its twin, and what is wrong.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// What it may cost.
+    pub(crate) budget: &'static Budget,
+    /// What it costs.
+    pub(crate) rust: Counts,
+    /// What its twin costs.
+    pub(crate) c: Counts,
+    /// What is wrong with it.
+    pub(crate) faults: Vec<String>,
+}
+
+/// Everything that was looked at.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// The Rust compiler.
+    pub(crate) rustc: String,
+    /// The C compiler.
+    pub(crate) cc: String,
+    /// The probes.
+    pub(crate) rows: Vec<Row>,
+    /// Models whose `Selected` is not the model itself.
+    pub(crate) selected_faults: Vec<String>,
+    /// The blessed files.
+    pub(crate) files: Vec<Comparison>,
+    /// The operations, if they were counted.
+    pub(crate) operations: Option<Vec<OperationRow>>,
+}
+
+impl Judged {
+    /// Whether nothing is wrong.
+    pub(crate) fn passed(&self) -> bool {
+        let differs = |file: &Comparison| matches!(file, Comparison::Different { .. });
+        self.rows.iter().all(|row| row.faults.is_empty())
+            && self.selected_faults.is_empty()
+            && !self.files.iter().any(differs)
+            && !self.operations.iter().flatten().any(OperationRow::is_wrong)
+    }
+}
+
+/// Judges what was generated.
+pub(super) fn judge(
+    generated: &Generated,
+    files: Vec<Comparison>,
+    operations: Option<Vec<OperationRow>>,
+) -> Judged {
+    let rows = BUDGETS.iter().filter_map(|budget| row(budget, &generated.listings)).collect();
+    let (rustc, cc) = (generated.rustc.clone(), generated.cc.clone());
+    Judged { rustc, cc, rows, selected_faults: selected_faults(generated), files, operations }
+}
+
+fn row(budget: &'static Budget, listings: &BTreeMap<String, Listing>) -> Option<Row> {
+    let rust = counts(listings.get(budget.probe)?);
+    let c = counts(listings.get(&twin(budget.probe))?);
+    Some(Row { budget, rust, c, faults: faults(budget, rust, c) })
+}
+
+fn counts(listing: &Listing) -> Counts {
+    Counts { instructions: listing.instructions(), loads: listing.loads(), calls: listing.calls() }
+}
+
+fn faults(budget: &Budget, rust: Counts, c: Counts) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut limit = |what: &str, is: usize, allowed: usize| {
+        if is > allowed {
+            faults.push(format!("{is} {what}, allowed are {allowed}"));
+        }
+    };
+    limit("instructions", rust.instructions, budget.instructions);
+    limit("loads", rust.loads, budget.loads);
+    limit("calls", rust.calls, 0);
+    limit("instructions beside those of C", rust.instructions, c.instructions);
+    limit("loads beside those of C", rust.loads, c.loads);
+    faults
+}
+
+/// `Selected` is an alias: its listings have to be those of the model, but for the names.
+fn selected_faults(generated: &Generated) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (model, selected) in &generated.selected {
+        for probe in OF_SELECTED {
+            let own = generated.listings.get(&probe.replace("selected", model));
+            let own = own.map(|listing| listing.to_string().replace(&model.to_uppercase(), "SELECTED"));
+            let chosen = selected.get(probe).map(|listing| listing.to_string().replace("selected", model));
+            if own.is_none() || own != chosen {
+                faults.push(format!("{probe} with {model} is not the code of the model itself"));
+            }
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::budgets::Budget;
+    use super::{Counts, faults};
+
+    const BUDGET: Budget = Budget { probe: "a_unchecked", instructions: 8, loads: 1 };
+
+    const fn counts(instructions: usize, loads: usize, calls: usize) -> Counts {
+        Counts { instructions, loads, calls }
+    }
+
+    #[test]
+    fn budgets_are_limits_and_so_is_c() {
+        assert!(faults(&BUDGET, counts(8, 1, 0), counts(8, 1, 0)).is_empty());
+        assert_eq!(faults(&BUDGET, counts(9, 1, 0), counts(9, 1, 0)), ["9 instructions, allowed are 8"]);
+        assert_eq!(faults(&BUDGET, counts(8, 2, 0), counts(8, 2, 0)), ["2 loads, allowed are 1"]);
+        assert_eq!(faults(&BUDGET, counts(8, 1, 1), counts(8, 1, 1)), ["1 calls, allowed are 0"]);
+        let slower = faults(&BUDGET, counts(8, 1, 0), counts(7, 0, 0));
+        assert_eq!(slower.len(), 2, "{slower:?}");
+    }
+}

@@ -1,0 +1,117 @@
+//! The failed cells: what went wrong in each, and the command that runs only that one.
+
+use std::fmt::Write;
+
+use sparsemem_machine_files::GeometryName;
+use sparsemem_report::{CellResult, Report, World};
+
+use sparsemem_terminal::{Colour, Screen};
+
+/// Failed cells that are shown before the rest is only counted.
+const SHOWN: usize = 30;
+
+/// What the names of scenarios begin with that replay a recording.
+const RECORDINGS: &str = "linux/";
+
+/// What a command to run one cell again needs besides the cell.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rerun {
+    /// The geometry of the whole run, if one was asked for.
+    pub(super) geometry: Option<GeometryName>,
+}
+
+/// The failed cells; nothing if nothing failed.
+pub(super) fn text(report: &Report, rerun: Rerun, screen: &Screen) -> String {
+    let mut text = String::new();
+    for result in report.failures().take(SHOWN) {
+        let title = format!("{} on {}, {}", result.scenario, result.backend, result.machine);
+        let _ = writeln!(text, "{} {title}", screen.paint("FAILED", Colour::Red));
+        for line in result.detail.lines() {
+            let _ = writeln!(text, "    {line}");
+        }
+        let _ = writeln!(text, "    run it alone: {}\n", rerun.command(result));
+    }
+    let more = report.summary.failed.saturating_sub(SHOWN);
+    if more > 0 {
+        let _ = writeln!(text, "{more} more cells failed; `--format json` has all of them.\n");
+    }
+    text
+}
+
+impl Rerun {
+    /// The command that runs only the cell of `result`.
+    fn command(self, result: &CellResult) -> String {
+        let mut words = vec!["--scenario", &result.scenario, "--backend", result.backend.name()];
+        // A recording is machine and scenario in one, and is asked for by its own option.
+        let is_recording = result.scenario.starts_with(RECORDINGS);
+        words.extend([if is_recording { "--recording" } else { "--machine" }, &result.machine]);
+        if result.world == World::Qemu {
+            words.extend(["--world", "qemu"]);
+            return command_of(words);
+        }
+        words.extend(self.geometry.iter().flat_map(|geometry| ["--geometry", geometry.name()]));
+        command_of(words)
+    }
+}
+
+/// The command with these words.
+fn command_of(words: Vec<&str>) -> String {
+    let words: Vec<String> = words.into_iter().map(quoted).collect();
+    format!("cargo xtask conformance {}", words.join(" "))
+}
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=+,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sparsemem_machine_files::GeometryName;
+    use sparsemem_report::{CellResult, Report, World};
+
+    use super::super::sample::{failed, passed};
+    use super::{Rerun, quoted, text};
+    use sparsemem_terminal::Screen;
+
+    #[test]
+    fn a_failure_has_its_reason_and_its_command() {
+        let report =
+            Report::new(vec![passed("boot/words", "a"), failed("boot/words", "b.dmesg", "no word\nat 3")]);
+        let expected = "FAILED boot/words on vmemmap, b.dmesg\n    no word\n    at 3\n    run it alone: cargo xtask \
+                        conformance --scenario boot/words --backend vmemmap --machine b.dmesg\n\n";
+        assert_eq!(text(&report, Rerun::default(), &Screen::plain(80)), expected);
+    }
+
+    #[test]
+    fn the_command_keeps_the_geometry_and_quotes_names() {
+        let rerun = Rerun { geometry: Some(GeometryName::Riscv64) };
+        let command = rerun.command(&failed("boot/words", "my logs/b.dmesg", ""));
+        assert!(command.ends_with("--machine 'my logs/b.dmesg' --geometry riscv64"), "{command}");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn a_recording_has_its_own_option() {
+        let command = Rerun::default().command(&failed("linux/dimm-1g", "dimm-1g.json", ""));
+        assert!(command.ends_with("--backend vmemmap --recording dimm-1g.json"), "{command}");
+    }
+
+    #[test]
+    fn a_kernel_is_booted_again() {
+        let failed = CellResult { world: World::Qemu, ..failed("dimm/refused", "qemu-q35-dimms", "") };
+        let command = Rerun { geometry: Some(GeometryName::Riscv64) }.command(&failed);
+        assert!(command.ends_with("--machine qemu-q35-dimms --world qemu"), "{command}");
+    }
+
+    #[test]
+    fn many_failures_are_cut() {
+        let report = Report::new((0..40).map(|_| failed("boot/words", "a", "why")).collect());
+        assert!(text(&report, Rerun::default(), &Screen::plain(80)).contains("10 more cells failed;"));
+    }
+}

@@ -1,0 +1,148 @@
+//! The matrix scenario x backend.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use comfy_table::{Cell, Table};
+use sparsemem_any::Backend;
+use sparsemem_report::{CellResult, Outcome, Report, World};
+
+use sparsemem_terminal::{Colour, Screen};
+
+/// How the cells of one scenario on one backend ended, over all machines.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Tally {
+    fn of<'a>(results: impl Iterator<Item = &'a CellResult>) -> Self {
+        let mut tally = Self::default();
+        for result in results {
+            match result.outcome {
+                Outcome::Passed => tally.passed += 1,
+                Outcome::Failed => tally.failed += 1,
+                Outcome::Skipped => tally.skipped += 1,
+            }
+        }
+        tally
+    }
+
+    /// The worst first, and what there is none of not at all.
+    fn text(self) -> String {
+        let parts = [(self.failed, "FAILED"), (self.passed, "ok"), (self.skipped, "skipped")];
+        let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+        parts.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+    }
+
+    fn cell(self) -> Cell {
+        let colour = match self {
+            Self { failed: 1.., .. } => Colour::Red,
+            Self { passed: 1.., .. } => Colour::Green,
+            _ => Colour::Grey,
+        };
+        colour.cell(&self.text())
+    }
+}
+
+/// The table, scenarios and backends in the order of the report.
+pub(super) fn table(report: &Report, screen: &Screen) -> Table {
+    let failed: BTreeSet<&str> = report.failures().map(|result| result.scenario.as_str()).collect();
+    let backends: Vec<Backend> = in_order(report.results.iter().map(|result| result.backend));
+    let names = backends.iter().map(|backend| backend.name());
+    let mut table = screen.table(&std::iter::once("scenario").chain(names).collect::<Vec<_>>());
+    let mut rows: BTreeMap<String, Vec<&CellResult>> = BTreeMap::new();
+    for result in &report.results {
+        rows.entry(label(result, &failed)).or_default().push(result);
+    }
+    for label in in_order(report.results.iter().map(|result| label(result, &failed))) {
+        let results = &rows[&label];
+        let cells = backends.iter().map(|backend| {
+            let on_it = results.iter().copied().filter(|result| result.backend == *backend);
+            Tally::of(on_it).cell()
+        });
+        table.add_row(std::iter::once(Cell::new(&label)).chain(cells));
+    }
+    table
+}
+
+/// The row of a result: variants of one scenario share a row, as `name@*`, unless they failed; QEMU has rows of its own.
+fn label(result: &CellResult, failed: &BTreeSet<&str>) -> String {
+    let scenario = result.scenario.as_str();
+    match (result.world, scenario.split_once('@')) {
+        (World::Qemu, _) => format!("{scenario} (qemu)"),
+        (World::Host, Some((name, _))) if !failed.contains(scenario) => format!("{name}@*"),
+        (World::Host, _) => scenario.to_owned(),
+    }
+}
+
+/// Each of `items` once, where it came first.
+fn in_order<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for item in items {
+        if !seen.contains(&item) {
+            seen.push(item);
+        }
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use sparsemem_any::Backend;
+    use sparsemem_report::{CellResult, Report, World};
+
+    use super::super::sample::{failed, on, passed, skipped};
+    use super::{Tally, table};
+    use sparsemem_terminal::Screen;
+
+    #[test]
+    fn tallies_say_the_worst_first() {
+        let tally = |passed, failed, skipped| Tally { passed, failed, skipped }.text();
+        assert_eq!(tally(85, 0, 0), "85 ok");
+        assert_eq!(tally(82, 3, 0), "3 FAILED, 82 ok");
+        assert_eq!(tally(0, 0, 12), "12 skipped");
+        assert_eq!(tally(1, 1, 1), "1 FAILED, 1 ok, 1 skipped");
+    }
+
+    #[test]
+    fn a_row_per_scenario_and_a_column_per_backend() {
+        let classic = |result| on(Backend::ClassicSparse, result);
+        let report = Report::new(vec![
+            classic(passed("boot/words", "a")),
+            passed("boot/words", "a"),
+            classic(skipped("memmap/leaves", "a", "no mappings")),
+            failed("memmap/leaves", "a", "why"),
+        ]);
+        let text = table(&report, &Screen::plain(80)).trim_fmt();
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert!(rows.contains(&vec!["scenario", "classic-sparse", "vmemmap"]), "{text}");
+        assert!(rows.contains(&vec!["boot/words", "1", "ok", "1", "ok"]), "{text}");
+        assert!(rows.contains(&vec!["memmap/leaves", "1", "skipped", "1", "FAILED"]), "{text}");
+    }
+
+    #[test]
+    fn kernels_have_rows_of_their_own() {
+        let in_qemu = CellResult { world: World::Qemu, ..passed("boot/words", "q") };
+        let text =
+            table(&Report::new(vec![passed("boot/words", "a"), in_qemu]), &Screen::plain(80)).trim_fmt();
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows[2..4], [vec!["boot/words", "1", "ok"], vec!["boot/words", "(qemu)", "1", "ok"]]);
+    }
+
+    #[test]
+    fn variants_share_a_row_unless_they_fail() {
+        let report = Report::new(vec![
+            passed("boot/words", "a"),
+            passed("boot/words@56-byte", "a"),
+            passed("boot/words@16-byte", "a"),
+            failed("boot/words@5-level", "a", "why"),
+        ]);
+        let text = table(&report, &Screen::plain(80)).trim_fmt();
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows[2], ["boot/words", "1", "ok"]);
+        assert_eq!(rows[3], ["boot/words@*", "2", "ok"]);
+        assert_eq!(rows[4], ["boot/words@5-level", "1", "FAILED"]);
+    }
+}

@@ -1,0 +1,104 @@
+//! Where cells are run: on the simulated machine of the host, and in kernels that QEMU boots.
+
+use clap::ValueEnum;
+use sparsemem_conformance::Cell;
+use sparsemem_report::{CellResult, Report};
+use sparsemem_terminal::Failure;
+
+use super::progress::Progress;
+use super::qemu::{InQemu, split};
+use super::{Args, select};
+
+/// The worlds of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Worlds {
+    /// The simulated machine, in this process.
+    #[default]
+    Host,
+    /// Kernels on machines that QEMU emulates.
+    Qemu,
+    /// Both, in one report.
+    All,
+}
+
+/// Everything that is to be run.
+pub(super) struct Run {
+    /// Cells of the host.
+    pub(super) host: Vec<Cell>,
+    qemu: Option<InQemu>,
+}
+
+impl Run {
+    /// What the arguments pick: at least one cell.
+    pub(super) fn new(args: &Args) -> Result<Self, Failure> {
+        let qemu = |args: &Args| InQemu::new(args).map(Some);
+        let (host, qemu) = match args.world {
+            Worlds::Host => (select::cells(args)?, None),
+            Worlds::Qemu => (Vec::new(), qemu(args)?),
+            Worlds::All => {
+                let (of_host, of_qemu) = split(args);
+                (
+                    of_host.map_or(Ok(Vec::new()), |args| select::cells(&args))?,
+                    of_qemu.map_or(Ok(None), |args| qemu(&args))?,
+                )
+            }
+        };
+        Ok(Self { host, qemu })
+    }
+
+    /// How many cells there are.
+    pub(super) fn cells(&self) -> usize {
+        self.host.len() + self.qemu.as_ref().map_or(0, InQemu::cells)
+    }
+
+    /// Runs them, world after world.
+    pub(super) fn play(&self, threads: usize, progress: &Progress) -> Result<Report, Failure> {
+        let on_done = |result: &CellResult| progress.done(result);
+        if self.qemu.is_some() {
+            // What the host takes its time for would be lost.
+            InQemu::check_tools()?;
+        }
+        let mut results = sparsemem_conformance::run(&self.host, threads, &on_done).results;
+        if let Some(qemu) = &self.qemu {
+            results.extend(qemu.play(threads, progress, &on_done)?);
+        }
+        Ok(Report::new(results))
+    }
+}
+
+#[cfg(all(test, feature = "qemu"))]
+mod tests {
+    use super::{Args, Run, Worlds};
+    use sparsemem_terminal::Failure;
+
+    fn args(world: Worlds, scenario: &[&str], machine: &[&str]) -> Args {
+        let scenarios = scenario.iter().map(ToString::to_string).collect();
+        Args { world, scenarios, machines: machine.iter().map(Into::into).collect(), ..Args::default() }
+    }
+
+    fn refusal(args: &Args) -> String {
+        match Run::new(args) {
+            Err(Failure::Usage(text)) => text,
+            _ => panic!("should have been refused"),
+        }
+    }
+
+    #[test]
+    fn one_scenario_in_qemu_is_a_cell_per_backend_and_machine() {
+        let run = Run::new(&args(Worlds::Qemu, &["boot/words"], &["qemu-q35-256m"])).unwrap();
+        assert_eq!((run.host.len(), run.cells()), (0, 3));
+    }
+
+    #[test]
+    fn what_nobody_knows_is_refused() {
+        assert!(refusal(&args(Worlds::All, &["no-such/*"], &[])).contains("`no-such/*`"));
+        assert!(refusal(&args(Worlds::Qemu, &["golden/*"], &[])).contains("`golden/*`"));
+        assert!(refusal(&args(Worlds::Qemu, &[], &["x.dmesg"])).contains("`x.dmesg`"));
+        assert!(
+            refusal(&args(Worlds::Qemu, &["dimm/refused"], &["qemu-q35-256m"])).contains("none of these")
+        );
+        let recordings = vec!["dimm-1g.json".into()];
+        let both = Args { recordings, world: Worlds::Qemu, ..Args::default() };
+        assert!(refusal(&both).contains("--world qemu"));
+    }
+}

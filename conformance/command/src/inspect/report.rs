@@ -1,0 +1,86 @@
+//! The whole text: title, picture, partial sections, events, ranges, costs, sentences.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use sparsemem_conformance::Inspection;
+
+use super::extents::extents;
+use super::{costs, partial, picture, ranges, verdict};
+use sparsemem_terminal::{Colour, Screen, units::bytes};
+
+/// Events that are shown before the rest is only counted.
+const SHOWN: usize = 10;
+
+/// The text.
+pub(super) fn render(inspection: &Inspection, screen: &Screen) -> String {
+    let extents = extents(inspection);
+    let picture =
+        if extents.is_empty() { String::new() } else { picture::draw(inspection, &extents, screen) };
+    let costs = costs::table(inspection, screen);
+    let parts = [
+        title(inspection),
+        picture,
+        partial::draw(inspection, screen),
+        events(inspection, screen),
+        ranges::text(inspection, screen),
+        format!("What each backend costs here:\n\n{costs}"),
+        verdict::text(inspection),
+    ];
+    let parts: Vec<&str> = parts.iter().map(|part| part.trim_end()).filter(|part| !part.is_empty()).collect();
+    format!("{}\n", parts.join("\n\n"))
+}
+
+fn title(inspection: &Inspection) -> String {
+    let ram = bytes(inspection.ram_bytes);
+    format!("{}: {ram} of RAM, with the geometry of {}", inspection.machine, inspection.geometry)
+}
+
+/// What boot told, once for all backends that told the same.
+fn events(inspection: &Inspection, screen: &Screen) -> String {
+    let told = inspection.backends.values().flat_map(|backend| &backend.events);
+    let mut known = BTreeSet::new();
+    let seen: Vec<&String> = told.filter(|event| known.insert(*event)).collect();
+    let mut text = String::new();
+    for event in seen.iter().take(SHOWN) {
+        let _ = writeln!(text, "{} {event}", screen.paint("boot:", Colour::Yellow));
+    }
+    if let Some(more) = seen.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(text, "boot: .. and {more} more");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{machine, range, section, with_vmemmap};
+    use super::render;
+    use sparsemem_terminal::Screen;
+
+    #[test]
+    fn events_are_told_once() {
+        let mut inspection = machine(vec![range(0, 128 << 20, "ram", None)], vec![section(0, !0)]);
+        let backend = inspection.backends.get_mut("classic-sparse").unwrap();
+        backend.events = vec!["section 0 is shared".to_owned()];
+        let text = render(&with_vmemmap(inspection), &Screen::plain(80));
+        assert_eq!(text.matches("boot: section 0 is shared").count(), 1, "{text}");
+        assert!(
+            text.starts_with("made-up.dmesg: 128 MiB of RAM, with the geometry of x86_64\n\nOne character")
+        );
+        assert!(!text.contains("\n\n\n"), "{text}");
+    }
+
+    #[test]
+    fn a_machine_without_anything_has_no_picture() {
+        let text = render(&machine(vec![], vec![]), &Screen::plain(80));
+        assert!(!text.contains("One character"), "{text}");
+        assert!(text.ends_with("this geometry can hold.\n"), "{text}");
+    }
+
+    #[test]
+    fn plain_screens_get_no_escapes() {
+        let inspection = machine(vec![range(0, 128 << 20, "ram", Some(0))], vec![section(0, !0)]);
+        assert!(!render(&inspection, &Screen::plain(80)).contains('\u{1b}'));
+        assert!(render(&inspection, &Screen::coloured(80)).contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,158 @@
+//! Machine files: what this folder holds, and what people bring.
+#![forbid(unsafe_code)]
+
+mod geometry;
+mod remarks;
+
+use std::path::{Path, PathBuf};
+
+use sparsemem_core::{NodeId, PhysRange};
+use sparsemem_firmware_map::{Layout, Mode, ParseErrors, Parsed, parse_bytes};
+
+pub use geometry::{GeometryName, UnknownGeometry};
+
+/// Ends of the names of files that are machines; other files of the folders are facts about them.
+const EXTENSIONS: [&str; 3] = ["dmesg", "iomem", "memblocks"];
+
+/// A machine, read from a file.
+#[derive(Clone, Debug)]
+pub struct MachineFile {
+    /// Name in reports: the file's name, or the path as it was given for files outside the folder.
+    pub name: String,
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// The geometry that it is booted with.
+    pub geometry: GeometryName,
+    /// Everything that the file says.
+    pub layout: Layout,
+    /// RAM, as a kernel registers it, with its node.
+    pub memory: Vec<(PhysRange, NodeId)>,
+    /// Memory lines that could not be read, and notes; worth showing.
+    pub warnings: Vec<String>,
+}
+
+/// Why a machine file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MachineError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file has no memory map that can be understood.
+    #[error("{}: {source}", path.display())]
+    NoMap {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ParseErrors,
+    },
+}
+
+impl MachineFile {
+    /// The folders with the machines that the default run uses: real ones, and made-up ones.
+    #[must_use]
+    pub fn folders() -> [PathBuf; 2] {
+        let machines = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        [machines.clone(), machines.join("synthetic")]
+    }
+
+    /// All machines of the folders, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`] of the first file that cannot be used: the project's own files have to be right.
+    pub fn all() -> Result<Vec<Self>, MachineError> {
+        let mut paths = Vec::new();
+        for folder in Self::folders() {
+            paths.extend(files(&folder).map_err(|source| MachineError::Unreadable { path: folder, source })?);
+        }
+        paths.retain(|path| is_machine(path));
+        paths.sort_by(|one, other| one.file_name().cmp(&other.file_name()));
+        paths.iter().map(|path| Self::read(path, None, Mode::Strict)).collect()
+    }
+
+    /// The machine of a path, or of a name in the folders, with its ending or without; lines that cannot be read become
+    /// warnings.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError`], naming the file.
+    pub fn open(path: &Path, geometry: Option<GeometryName>) -> Result<Self, MachineError> {
+        Self::read(&found(path, &Self::folders(), &EXTENSIONS), geometry, Mode::Lenient)
+    }
+
+    /// Reads a file.
+    fn read(path: &Path, geometry: Option<GeometryName>, mode: Mode) -> Result<Self, MachineError> {
+        let bytes = std::fs::read(path)
+            .map_err(|source| MachineError::Unreadable { path: path.to_owned(), source })?;
+        let parsed = parse_bytes(&bytes, mode)
+            .map_err(|source| MachineError::NoMap { path: path.to_owned(), source })?;
+        Ok(Self::new(path, geometry, parsed))
+    }
+
+    /// A machine from what its file says.
+    fn new(path: &Path, geometry: Option<GeometryName>, parsed: Parsed) -> Self {
+        let memory: Vec<_> = parsed.layout.memory_ranges().collect();
+        let end = memory.iter().map(|(range, _)| range.end().get()).max().unwrap_or(0);
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let geometry = geometry.unwrap_or_else(|| GeometryName::of_machine(&file_name, end));
+        let is_known = Self::folders().iter().any(|folder| path.parent() == Some(folder));
+        let name = if is_known { file_name } else { path.display().to_string() };
+        let warnings = parsed.warnings.iter().map(ToString::to_string);
+        let warnings = warnings.chain(parsed.notes.iter().map(ToString::to_string)).collect();
+        Self { name, path: path.to_owned(), geometry, layout: parsed.layout, memory, warnings }
+    }
+
+    /// The kernel log's own facts beside this file, if there are some.
+    #[must_use]
+    pub fn golden_path(&self) -> Option<PathBuf> {
+        let golden = self.path.with_extension("golden");
+        golden.exists().then_some(golden)
+    }
+}
+
+/// Where a file is that somebody named: a path, or a name of one of the folders, with its ending or without.
+#[must_use]
+pub fn found(path: &Path, folders: &[PathBuf], endings: &[&str]) -> PathBuf {
+    if path.exists() {
+        return path.to_owned();
+    }
+    let endings = endings.iter().map(|ending| format!(".{ending}"));
+    let names = std::iter::once(String::new()).chain(endings).map(|ending| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        name
+    });
+    let known = names.flat_map(|name| folders.iter().map(move |folder| folder.join(&name)));
+    known.into_iter().find(|known| known.is_file()).unwrap_or_else(|| path.to_owned())
+}
+
+/// The files of a folder.
+fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
+}
+
+/// Whether a file of the folders is a machine.
+fn is_machine(path: &Path) -> bool {
+    path.extension().is_some_and(|end| EXTENSIONS.iter().any(|known| end == *known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MachineFile;
+    use std::path::Path;
+
+    #[test]
+    fn names_may_leave_out_their_ending() {
+        let open = |name: &str| MachineFile::open(Path::new(name), None);
+        let (short, whole) =
+            (open("x86-thinkpad-x1c6-8g").unwrap(), open("x86-thinkpad-x1c6-8g.dmesg").unwrap());
+        assert_eq!((short.name, short.memory), (whole.name, whole.memory));
+        assert!(open("x86-thinkpad").is_err() && open("").is_err());
+    }
+}

@@ -1,0 +1,198 @@
+//! QEMU's monitor, over its JSON protocol (QMP).
+//!
+//! A client of our own, of this one file: the crate `qapi` is bound to the schema of one QEMU version, so that an event
+//! which it does not know ends the conversation, and its blocking form has no deadlines; `qmp` needs an async runtime.
+//! Here half a dozen commands are needed, on whatever QEMU is installed, and none may wait for ever.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::lines::{Heard, Lines};
+
+/// How long QEMU may take for a command.
+const COMMAND_LIMIT: Duration = Duration::from_secs(20);
+
+/// Why QEMU did not do what it was told.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MonitorError {
+    /// It refused.
+    #[error("QEMU refuses `{command}`: {why}")]
+    Refused {
+        /// The command.
+        command: String,
+        /// QEMU's reason.
+        why: String,
+    },
+    /// It did not answer in time.
+    #[error("QEMU did not answer `{command}` within {} s", limit.as_secs())]
+    Silent {
+        /// The command.
+        command: String,
+        /// How long it had.
+        limit: Duration,
+    },
+    /// It has gone.
+    #[error("QEMU went away before it answered `{command}`")]
+    Gone {
+        /// The command.
+        command: String,
+    },
+    /// What it said is not its protocol.
+    #[error("QEMU's monitor said what is no JSON: {line}")]
+    Garbled {
+        /// What it said.
+        line: String,
+    },
+    /// The connection broke.
+    #[error("the connection to QEMU's monitor broke: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A connection to the monitor.
+#[derive(Debug)]
+pub(super) struct Monitor {
+    lines: Lines,
+    events: Vec<Value>,
+}
+
+impl Monitor {
+    /// Greets a monitor.
+    pub(super) fn new(lines: Lines) -> Result<Self, MonitorError> {
+        let mut monitor = Self { lines, events: Vec::new() };
+        // QEMU's greeting is no event and no reply, and waits in front of the first one.
+        monitor.execute("qmp_capabilities", &json!({}))?;
+        Ok(monitor)
+    }
+
+    /// Executes a command and returns what it gives.
+    pub(super) fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value, MonitorError> {
+        self.lines.say(&json!({ "execute": command, "arguments": arguments }).to_string())?;
+        let deadline = Instant::now() + COMMAND_LIMIT;
+        loop {
+            let message = match self.hear(deadline)? {
+                Said::Message(message) => message,
+                Said::Nothing => {
+                    return Err(MonitorError::Silent { command: command.to_owned(), limit: COMMAND_LIMIT });
+                }
+                Said::Closed => return Err(MonitorError::Gone { command: command.to_owned() }),
+            };
+            if let Some(given) = message.get("return") {
+                return Ok(given.clone());
+            }
+            if let Some(error) = message.get("error") {
+                let why = error["desc"].as_str().unwrap_or("without a reason").to_owned();
+                return Err(MonitorError::Refused { command: command.to_owned(), why });
+            }
+        }
+    }
+
+    /// Executes a command of the monitor for people, and returns what it prints.
+    pub(super) fn human(&mut self, line: &str) -> Result<String, MonitorError> {
+        let given = self.execute("human-monitor-command", &json!({ "command-line": line }))?;
+        Ok(given.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Waits until an event that `is_it` has happened, whether before now or until `deadline`.
+    pub(super) fn wait_for(
+        &mut self,
+        is_it: impl Fn(&Value) -> bool,
+        deadline: Instant,
+    ) -> Result<bool, MonitorError> {
+        while !self.events.iter().any(&is_it) {
+            if !matches!(self.hear(deadline)?, Said::Message(_)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Everything that has happened so far, first to last. What is on its way is waited for until `deadline` or QEMU's
+    /// end.
+    pub(super) fn history(&mut self, deadline: Instant) -> &[Value] {
+        while let Ok(Said::Message(_)) = self.hear(deadline) {}
+        &self.events
+    }
+
+    /// The next message; events are also noted.
+    fn hear(&mut self, deadline: Instant) -> Result<Said, MonitorError> {
+        let line = match self.lines.next(deadline)? {
+            Heard::Line(line) => line,
+            Heard::Nothing => return Ok(Said::Nothing),
+            Heard::Closed => return Ok(Said::Closed),
+        };
+        let message: Value = serde_json::from_str(&line).map_err(|_| MonitorError::Garbled { line })?;
+        if message.get("event").is_some() {
+            self.events.push(message.clone());
+        }
+        Ok(Said::Message(message))
+    }
+}
+
+/// What the monitor said.
+#[derive(Debug)]
+enum Said {
+    /// A greeting, a reply or an event.
+    Message(Value),
+    /// The deadline passed.
+    Nothing,
+    /// QEMU has gone.
+    Closed,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::UnixStream;
+    use std::time::{Duration, Instant};
+
+    use serde_json::{Value, json};
+
+    use super::{Monitor, MonitorError};
+    use crate::lines::Lines;
+
+    /// A monitor that says `replies`, one after each line it is told, and then goes away.
+    fn monitor(replies: &'static [&'static str]) -> Monitor {
+        let (mut there, here) = UnixStream::pair().unwrap();
+        std::thread::spawn(move || {
+            there.write_all(b"{\"QMP\": {}}\n").unwrap();
+            let mut told = BufReader::new(there.try_clone().unwrap()).lines();
+            for reply in std::iter::once(&"{\"return\": {}}").chain(replies) {
+                if told.next().is_none() || there.write_all(format!("{reply}\n").as_bytes()).is_err() {
+                    return;
+                }
+            }
+        });
+        Monitor::new(Lines::new(here).unwrap()).unwrap()
+    }
+
+    fn is_deleted(event: &Value) -> bool {
+        event["event"] == "DEVICE_DELETED"
+    }
+
+    #[test]
+    fn events_before_a_reply_are_kept() {
+        let mut monitor = monitor(&["{\"event\": \"DEVICE_DELETED\"}\n{\"return\": 7}"]);
+        assert_eq!(monitor.execute("x", &json!({})).unwrap(), 7);
+        assert!(monitor.wait_for(is_deleted, Instant::now()).unwrap());
+        assert!(!monitor.wait_for(|event| event["event"] == "OTHER", Instant::now()).unwrap());
+        assert_eq!(monitor.history(Instant::now() + Duration::from_secs(5)).len(), 1);
+    }
+
+    #[test]
+    fn a_refusal_has_its_reason() {
+        let mut monitor = monitor(&["{\"error\": {\"class\": \"GenericError\", \"desc\": \"no slot\"}}"]);
+        let error = monitor.execute("device_add", &json!({})).unwrap_err();
+        assert_eq!(error.to_string(), "QEMU refuses `device_add`: no slot");
+    }
+
+    #[test]
+    fn a_monitor_that_goes_or_babbles_is_an_error() {
+        let error = monitor(&[]).execute("x", &json!({})).unwrap_err();
+        assert!(matches!(error, MonitorError::Gone { .. } | MonitorError::Io(_)), "{error}");
+        let error = monitor(&["what?"]).execute("x", &json!({})).unwrap_err();
+        assert!(matches!(error, MonitorError::Garbled { line } if line == "what?"));
+    }
+}

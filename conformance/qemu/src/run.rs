@@ -1,0 +1,258 @@
+//! What is run in QEMU, and running it.
+//!
+//! # Invariants
+//!
+//! 1. Every cell gets a result, also when its kernel does not come up or does not end.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::conversation::{News, Patience, Told, Transcript, talk};
+use super::guest::CommandLine;
+use super::image::Images;
+use super::machine::{MACHINES, QemuMachine};
+use super::stories::{STORIES, Story};
+use super::{QemuError, lookups, tool, verdict};
+use sparsemem_any::Backend;
+use sparsemem_report::{CellResult, Report, ScenarioInfo, Verdict, World, scenario_matches};
+
+/// The scenario that is the boot itself.
+const BOOTS: &str = "start/comes-up";
+/// The scenario that is the image, whatever it is booted on.
+const LOOKUPS: &str = "start/lookups";
+
+/// What to run in QEMU. Everything by default.
+#[derive(Clone, Debug, Default)]
+pub struct QemuFilter {
+    /// Backends; all of them if empty.
+    pub backends: Vec<Backend>,
+    /// Names of machines; all of them if empty.
+    pub machines: Vec<String>,
+    /// Scenario names with `*` and `?`; all of them if empty.
+    pub scenarios: Vec<String>,
+}
+
+/// Kernels to boot, and what each is to show.
+#[derive(Debug)]
+pub struct QemuRun {
+    boots: Vec<Boot>,
+}
+
+/// One kernel on one machine.
+#[derive(Debug)]
+struct Boot {
+    backend: Backend,
+    machine: &'static QemuMachine,
+    task: Task,
+}
+
+#[derive(Debug)]
+enum Task {
+    /// The scenarios of these names.
+    Scenarios(Vec<&'static str>),
+    /// One story.
+    Story(&'static Story),
+    /// Nothing but a look at the image.
+    Lookups,
+}
+
+/// Everything that is run in QEMU, in the order of reports.
+#[must_use]
+pub fn qemu_catalogue() -> Vec<ScenarioInfo> {
+    let info = |name: &str, about: &str, facts| ScenarioInfo {
+        name: name.to_owned(),
+        about: about.to_owned(),
+        facts,
+    };
+    let boots =
+        info(BOOTS, "the kernel comes up on the model, runs everything, and ends as it says", Vec::new());
+    let lookups =
+        info(LOOKUPS, "the kernel's lookups are the intended instructions, and call nothing", Vec::new());
+    let scenarios = sparsemem_suite::ALL.iter().map(|it| info(it.name, it.about, it.facts.to_vec()));
+    let stories = STORIES.iter().map(|it| info(it.name, it.about, Vec::new()));
+    [boots, lookups].into_iter().chain(scenarios).chain(stories).collect()
+}
+
+/// The names of the machines that QEMU can be, with what they are there for; each once.
+#[must_use]
+pub fn qemu_machines() -> Vec<(&'static str, &'static str)> {
+    let all = MACHINES.iter().chain(STORIES.iter().map(|story| story.machine));
+    let mut named: Vec<(&str, &str)> = Vec::new();
+    for machine in all {
+        if named.iter().all(|(name, _)| *name != machine.name) {
+            named.push((machine.name, machine.about));
+        }
+    }
+    named
+}
+
+impl QemuRun {
+    /// What a filter picks; empty if it picks nothing.
+    #[must_use]
+    pub fn new(filter: &QemuFilter) -> Self {
+        let backends = if filter.backends.is_empty() { &Backend::ALL[..] } else { &filter.backends };
+        let boots = backends.iter().flat_map(|backend| boots(*backend, filter)).collect();
+        Self { boots }
+    }
+
+    /// How many cells there are.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        self.boots.iter().map(Boot::cells).sum()
+    }
+
+    /// Makes sure that QEMU can be run, before anything else is done.
+    ///
+    /// # Errors
+    ///
+    /// [`QemuError::NoQemu`], which says what to install.
+    pub fn check_tools() -> Result<(), QemuError> {
+        tool::check()
+    }
+
+    /// Builds the kernels, boots them, a few at a time, and tells of each result as it comes; `on_step` is told what is
+    /// done before there are any.
+    ///
+    /// # Errors
+    ///
+    /// [`QemuError`] if QEMU is not there or a kernel cannot be built. Everything else is a failed cell.
+    pub fn run(
+        &self,
+        threads: usize,
+        on_step: &dyn Fn(&str),
+        on_done: &(dyn Fn(&CellResult) + Sync),
+    ) -> Result<Report, QemuError> {
+        tool::check()?;
+        let images = Images::new()?;
+        for backend in Backend::ALL {
+            if self.boots.iter().any(|boot| boot.backend == backend) {
+                on_step(&format!("building the kernel on {backend}"));
+                images.build(backend)?;
+            }
+        }
+        let done = Mutex::new(Vec::new());
+        let next = AtomicUsize::new(0);
+        let work = || {
+            // Relaxed: only the number counts; results are handed over by a lock.
+            while let Some((nr, boot)) = self.nth(next.fetch_add(1, Ordering::Relaxed)) {
+                let results = boot.play(&images.of(boot.backend), on_done);
+                done.lock().unwrap_or_else(PoisonError::into_inner).push((nr, results));
+            }
+        };
+        std::thread::scope(|scope| (0..threads.max(1)).for_each(|_| drop(scope.spawn(work))));
+        let mut results = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_by_key(|(nr, _)| *nr);
+        Ok(Report::new(results.into_iter().flat_map(|(_, results)| results).collect()))
+    }
+
+    fn nth(&self, nr: usize) -> Option<(usize, &Boot)> {
+        self.boots.get(nr).map(|boot| (nr, boot))
+    }
+}
+
+/// The boots of a backend that a filter picks. Those that take long come first.
+fn boots(backend: Backend, filter: &QemuFilter) -> Vec<Boot> {
+    let is_wanted = |name: &str| {
+        filter.scenarios.is_empty() || filter.scenarios.iter().any(|it| scenario_matches(it, name))
+    };
+    let is_there = |machine: &QemuMachine| {
+        filter.machines.is_empty() || filter.machines.iter().any(|name| name == machine.name)
+    };
+    let scenarios = std::iter::once(BOOTS).chain(sparsemem_suite::ALL.iter().map(|it| it.name));
+    let scenarios: Vec<&str> = scenarios.filter(|name| is_wanted(name)).collect();
+    let machines = MACHINES.iter().filter(|machine| !scenarios.is_empty() && is_there(machine));
+    let on_machines =
+        machines.map(|machine| Boot { backend, machine, task: Task::Scenarios(scenarios.clone()) });
+    let stories = STORIES.iter().filter(|story| is_wanted(story.name) && is_there(story.machine));
+    let stories = stories.map(|story| Boot { backend, machine: story.machine, task: Task::Story(story) });
+    let images = MACHINES.iter().take(1).filter(|machine| is_wanted(LOOKUPS) && is_there(machine));
+    let images = images.map(|machine| Boot { backend, machine, task: Task::Lookups });
+    on_machines.chain(stories).chain(images).collect()
+}
+
+impl Boot {
+    fn cells(&self) -> usize {
+        match &self.task {
+            Task::Scenarios(names) => names.len(),
+            Task::Story(_) | Task::Lookups => 1,
+        }
+    }
+
+    /// Boots the kernel, if that is asked for, and gives the results of all cells. Of scenarios is told as the kernel tells of them, of the rest
+    /// at the end.
+    fn play(&self, image: &Path, on_done: &dyn Fn(&CellResult)) -> Vec<CellResult> {
+        let line = CommandLine::run(match &self.task {
+            Task::Scenarios(_) => "scenarios",
+            Task::Story(story) => story.name,
+            Task::Lookups => {
+                let result = self.result(LOOKUPS, lookups::verdict(image, self.backend), None);
+                on_done(&result);
+                return vec![result];
+            }
+        });
+        let mut told = HashSet::new();
+        let start = Instant::now();
+        let talked = talk(image, self.machine, &line, Patience::SUITE, &mut |news| {
+            if let News::Cell(cell) = news
+                && self.is_final(&cell.scenario)
+                && told.insert(cell.scenario.clone())
+            {
+                on_done(&self.result(&cell.scenario, (cell.outcome, cell.detail.clone()), Some(cell)));
+            }
+        });
+        let transcript = talked
+            .unwrap_or_else(|error| Transcript { trouble: Some(error.to_string()), ..Transcript::default() });
+        let results = self.results(&transcript, start.elapsed());
+        results.iter().filter(|result| !told.contains(&result.scenario)).for_each(on_done);
+        results
+    }
+
+    /// Whether what the kernel tells of a scenario is its result: of stories the host has the last word.
+    fn is_final(&self, scenario: &str) -> bool {
+        matches!(&self.task, Task::Scenarios(names) if names.contains(&scenario))
+    }
+
+    /// The results that a transcript stands for.
+    fn results(&self, transcript: &Transcript, took: Duration) -> Vec<CellResult> {
+        match &self.task {
+            Task::Story(story) => {
+                let verdict = verdict::of_story(transcript, story, self.backend);
+                vec![CellResult { duration_ms: milliseconds(took), ..self.result(story.name, verdict, None) }]
+            }
+            Task::Scenarios(names) => {
+                names.iter().map(|name| self.scenario(transcript, name, took)).collect()
+            }
+            Task::Lookups => Vec::new(),
+        }
+    }
+
+    /// The result of one scenario; the boot's own takes as long as all of it.
+    fn scenario(&self, transcript: &Transcript, name: &str, whole: Duration) -> CellResult {
+        if name == BOOTS {
+            let result = self.result(name, verdict::of_boot(transcript, self.backend), None);
+            return CellResult { duration_ms: milliseconds(whole), ..result };
+        }
+        self.result(name, verdict::of_scenario(transcript, name), transcript.told(name))
+    }
+
+    fn result(&self, scenario: &str, verdict: Verdict, told: Option<&Told>) -> CellResult {
+        let (outcome, detail) = verdict;
+        CellResult {
+            scenario: scenario.to_owned(),
+            world: World::Qemu,
+            backend: self.backend,
+            machine: self.machine.name.to_owned(),
+            outcome,
+            detail,
+            failure_points: told.map_or(0, |told| told.failure_points),
+            duration_ms: told.map_or(0.0, |told| milliseconds(told.took)),
+        }
+    }
+}
+
+fn milliseconds(took: Duration) -> f64 {
+    took.as_secs_f64() * 1000.0
+}

@@ -1,0 +1,192 @@
+//! From what was said to results: every cell of a boot gets one.
+
+use super::conversation::Transcript;
+use super::stories::{Ending, Story};
+use sparsemem_any::Backend;
+use sparsemem_report::{Outcome, Verdict};
+
+/// Statuses that the kernel ends QEMU with.
+const ALL_WELL: i32 = 33;
+const SOME_FAILED: i32 = 35;
+const PANICKED: i32 = 37;
+
+/// Last lines of a kernel that are shown with a failure.
+const SHOWN: usize = 12;
+
+/// Whether the kernel came up with the right model, told everything, and ended as it said it would.
+pub(super) fn of_boot(transcript: &Transcript, backend: Backend) -> Verdict {
+    match complaint(transcript, backend) {
+        None => (Outcome::Passed, String::new()),
+        Some(what) => failed(transcript, &what),
+    }
+}
+
+/// How a scenario ended, or why it did not.
+pub(super) fn of_scenario(transcript: &Transcript, name: &str) -> Verdict {
+    match transcript.told(name) {
+        Some(told) => (told.outcome, told.detail.clone()),
+        None => failed(transcript, &format!("it was not run: {}", before_end(transcript))),
+    }
+}
+
+/// How a story ended.
+pub(super) fn of_story(transcript: &Transcript, story: &Story, backend: Backend) -> Verdict {
+    match story.ending {
+        Ending::Well(check) => match of_scenario(transcript, story.name) {
+            (Outcome::Passed, _) => {
+                match complaint(transcript, backend).map_or_else(|| check(transcript), Err) {
+                    Ok(()) => (Outcome::Passed, String::new()),
+                    Err(what) => failed(transcript, &what),
+                }
+            }
+            (Outcome::Failed, why) => failed(transcript, &why),
+            skipped => skipped,
+        },
+        Ending::Message(words) => match of_message(transcript, words) {
+            Ok(()) => (Outcome::Passed, String::new()),
+            Err(what) => failed(transcript, &what),
+        },
+    }
+}
+
+/// Whether the kernel gave up with a message that has all of these words.
+fn of_message(transcript: &Transcript, words: &[&str]) -> Result<(), String> {
+    let Some(message) = &transcript.panic else {
+        return Err(format!("it should have given up, and did not: {}", before_end(transcript)));
+    };
+    if let Some(missing) = words.iter().find(|word| !message.contains(**word)) {
+        return Err(format!("its message says nothing of {missing}: {message}"));
+    }
+    if transcript.status != Some(PANICKED) {
+        return Err(format!("QEMU ended with {}, not {PANICKED}", status(transcript)));
+    }
+    Ok(())
+}
+
+/// What is wrong with the conversation as a whole.
+fn complaint(transcript: &Transcript, backend: Backend) -> Option<String> {
+    match &transcript.backend {
+        Some(said) if said == backend.name() => {}
+        Some(said) => return Some(format!("the image of {backend} says that it is {said}")),
+        None => return Some(format!("the kernel did not come up: {}", before_end(transcript))),
+    }
+    let Some(failed) = transcript.failed else { return Some(before_end(transcript)) };
+    let counted = transcript.cells.iter().filter(|told| told.outcome == Outcome::Failed).count();
+    if failed != counted as u64 {
+        return Some(format!("it told {counted} failures, and counted {failed}"));
+    }
+    let expected = if failed == 0 { ALL_WELL } else { SOME_FAILED };
+    (transcript.status != Some(expected))
+        .then(|| format!("QEMU ended with {}, not {expected}", status(transcript)))
+}
+
+/// Why nothing more came.
+fn before_end(transcript: &Transcript) -> String {
+    match (&transcript.trouble, &transcript.panic) {
+        (Some(trouble), _) => trouble.clone(),
+        (None, Some(message)) => format!("the kernel gave up: {message}"),
+        (None, None) if transcript.failed.is_some() => "the kernel ended without it".to_owned(),
+        (None, None) => format!("QEMU ended in the middle, with {}", status(transcript)),
+    }
+}
+
+fn status(transcript: &Transcript) -> String {
+    transcript.status.map_or_else(|| "no status".to_owned(), |status| format!("status {status}"))
+}
+
+/// A failure, with the last lines of the kernel.
+fn failed(transcript: &Transcript, what: &str) -> Verdict {
+    let lines = &transcript.lines;
+    let last = lines.get(lines.len().saturating_sub(SHOWN)..).unwrap_or_default();
+    let mut detail = what.to_owned();
+    if !last.is_empty() {
+        detail.push_str("\nthe last lines of the kernel:");
+    }
+    for line in last {
+        detail.push_str("\n  ");
+        detail.push_str(line);
+    }
+    (Outcome::Failed, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::conversation::{Told, Transcript};
+    use super::super::machine;
+    use super::super::stories::{Ending, Story};
+    use super::{of_boot, of_scenario, of_story};
+    use sparsemem_any::Backend;
+    use sparsemem_report::Outcome;
+
+    const BACKEND: Backend = Backend::Vmemmap;
+
+    fn story(ending: Ending) -> Story {
+        Story { name: "a/b", about: "", machine: &machine::DIMMS, ending }
+    }
+
+    /// A kernel that ran one cell and ended well.
+    fn well() -> Transcript {
+        let (outcome, took) = (Outcome::Passed, Duration::ZERO);
+        let (scenario, detail) = ("a/b".to_owned(), String::new());
+        let told = Told { scenario, outcome, detail, failure_points: 0, took };
+        let backend = Some(BACKEND.name().to_owned());
+        Transcript { backend, cells: vec![told], failed: Some(0), status: Some(33), ..Transcript::default() }
+    }
+
+    #[test]
+    fn a_kernel_that_ends_well_passes() {
+        assert_eq!(of_boot(&well(), BACKEND), (Outcome::Passed, String::new()));
+        assert_eq!(of_scenario(&well(), "a/b").0, Outcome::Passed);
+        assert_eq!(of_story(&well(), &story(Ending::Well(|_| Ok(()))), BACKEND).0, Outcome::Passed);
+    }
+
+    #[test]
+    fn the_host_has_the_last_word() {
+        let verdict = of_story(&well(), &story(Ending::Well(|_| Err("nothing went".to_owned()))), BACKEND);
+        assert_eq!(verdict, (Outcome::Failed, "nothing went".to_owned()));
+    }
+
+    #[test]
+    fn every_lie_of_the_kernel_is_seen() {
+        let named = |name: &str| Some(name.to_owned());
+        let lies = [
+            ("says that it is classic-sparse", Transcript { backend: named("classic-sparse"), ..well() }),
+            ("did not come up", Transcript { backend: None, ..well() }),
+            ("counted 3", Transcript { failed: Some(3), ..well() }),
+            ("status 35, not 33", Transcript { status: Some(35), ..well() }),
+            ("ended in the middle, with status 1", Transcript { failed: None, status: Some(1), ..well() }),
+        ];
+        for (expected, transcript) in lies {
+            let (outcome, detail) = of_boot(&transcript, BACKEND);
+            assert_eq!(outcome, Outcome::Failed, "{expected}");
+            assert!(detail.contains(expected), "{detail}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_run_failed_and_says_why() {
+        let trouble = Some("it said nothing for 45 s".to_owned());
+        let lines = (0..20).map(|nr| format!("line {nr}")).collect();
+        let silent = Transcript { trouble, lines, ..Transcript::default() };
+        let (outcome, detail) = of_scenario(&silent, "a/b");
+        assert_eq!(outcome, Outcome::Failed);
+        assert!(detail.starts_with("it was not run: it said nothing for 45 s\n"), "{detail}");
+        assert!(detail.ends_with("line 19") && !detail.contains("line 7\n"), "{detail}");
+    }
+
+    #[test]
+    fn a_message_has_to_say_what_it_is_about() {
+        let ending = Ending::Message(&["SRAT"]);
+        let said = |message: &str, status| {
+            let panic = Some(message.to_owned());
+            let transcript = Transcript { panic, status: Some(status), ..Transcript::default() };
+            of_story(&transcript, &story(ending), BACKEND).0
+        };
+        assert_eq!(said("the SRAT is broken", 37), Outcome::Passed);
+        assert_eq!(said("something is broken", 37), Outcome::Failed);
+        assert_eq!(said("the SRAT is broken", 33), Outcome::Failed);
+        assert_eq!(of_story(&well(), &story(ending), BACKEND).0, Outcome::Failed);
+    }
+}

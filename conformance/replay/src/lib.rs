@@ -1,0 +1,214 @@
+//! Recordings of what a running Linux kernel did to its section table, replayed on every backend.
+//!
+//! A [`Recording`] is a boot and a list of steps: memory is added, switched online and offline, removed; devices come,
+//! with or without an altmap, and go. After each step the kernel's own memory was read. [`replay`] does the same through
+//! [`Hotplug`](sparsemem_hotplug::Hotplug) and compares: words and subsection maps of all sections, roots, usages, the
+//! mappings of a virtual array, where descriptors lie that a device holds itself, RAM and devices of the resource tree,
+//! and the tags of boot metadata. Where this project differs on purpose, a list beside the recordings says so.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `raw`, `lines`, `check`, `script` | the JSON, and what is made of it |
+//! | `model`, `stage`, `altmaps`, `bootmem`, `hooks` | the operations, on a model and its machine |
+//! | `recorded`, `look`, `words`, `facts` | what was recorded, what is there, and both compared |
+//! | `run`, `replay`, `expectations` | the whole replay, and its verdict |
+//!
+//! # Invariants
+//!
+//! 1. What the recorded kernel left to its allocator is not compared: where a memmap or a usage lies.
+
+#![deny(unsafe_code)]
+
+mod altmaps;
+mod bootmem;
+mod check;
+mod error;
+mod expectations;
+mod facts;
+mod hooks;
+mod lines;
+mod look;
+mod model;
+mod raw;
+mod recorded;
+mod replay;
+mod run;
+mod script;
+mod spans;
+mod stage;
+mod words;
+
+use std::path::{Path, PathBuf};
+
+use sparsemem_core::{NodeId, PhysRange};
+use sparsemem_firmware_map::{Mode, parse_bytes};
+
+pub use error::RecordingError;
+pub use replay::{Difference, ReplayError, Replayed, replay};
+
+use expectations::{Expectation, Expectations};
+use script::Script;
+use sparsemem_any::Backend;
+use sparsemem_machine_files::{GeometryName, MachineFile, found};
+use sparsemem_report::{Outcome, Verdict};
+
+/// What the names of recordings' scenarios begin with.
+pub const PREFIX: &str = "linux/";
+
+/// A recording, checked.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// As reports call it.
+    name: String,
+    /// As the list of differences calls it.
+    file: String,
+    path: PathBuf,
+    script: Script,
+    expectations: Expectations,
+}
+
+impl Recording {
+    /// The folder with the recordings that the default run uses.
+    #[must_use]
+    pub fn folder() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../linux")
+    }
+
+    /// All recordings of the folder, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError`] of the first that cannot be used.
+    pub fn all() -> Result<Vec<Self>, RecordingError> {
+        let folder = Self::folder();
+        let files = std::fs::read_dir(&folder)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>());
+        let mut paths = files.map_err(|source| RecordingError::Unreadable { path: folder, source })?;
+        paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
+        paths.sort();
+        paths.iter().map(|path| Self::read(path)).collect()
+    }
+
+    /// The recording of a path, or of a name in the folder, with its ending or without. The list of differences lies beside it, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError`], naming the file and the place in it.
+    pub fn open(path: &Path) -> Result<Self, RecordingError> {
+        Self::read(&found(path, &[Self::folder()], &["json"]))
+    }
+
+    /// The recording in a text, with the text of a list of differences; errors call it `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError`], naming the place.
+    pub fn parse(name: &str, json: &str, expectations: &str) -> Result<Self, RecordingError> {
+        let expectations = Expectations::parse(expectations, Path::new(expectations::FILE))?;
+        Ok(Self {
+            name: name.to_owned(),
+            file: name.to_owned(),
+            path: PathBuf::from(name),
+            script: script(name, json)?,
+            expectations,
+        })
+    }
+
+    /// Reads a file and the list beside it.
+    fn read(path: &Path) -> Result<Self, RecordingError> {
+        let json = std::fs::read_to_string(path)
+            .map_err(|source| RecordingError::Unreadable { path: path.to_owned(), source })?;
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_known = path.parent() == Some(&Self::folder());
+        let name = if is_known { file.clone() } else { path.display().to_string() };
+        let script = script(&name, &json)?;
+        let expectations = Expectations::beside(path)?;
+        Ok(Self { name, file, path: path.to_owned(), script, expectations })
+    }
+
+    /// Name in reports: the file's name, or the path as it was given for files outside the folder.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The scenario that replays it: `linux/` and its case.
+    #[must_use]
+    pub fn scenario(&self) -> String {
+        format!("{PREFIX}{}", self.script.case)
+    }
+
+    /// What it shows, in words.
+    #[must_use]
+    pub fn about(&self) -> &str {
+        &self.script.about
+    }
+
+    /// How many steps it has.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.script.steps.len()
+    }
+
+    /// What the kernel registered at boot.
+    #[must_use]
+    pub fn memory(&self) -> &[(PhysRange, NodeId)] {
+        &self.script.memory
+    }
+
+    /// The machine that a cell names for it.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError::Nonsense`] if its memory makes no machine.
+    pub fn machine(&self) -> Result<MachineFile, RecordingError> {
+        let line = |range: &PhysRange| {
+            format!("{:08x}-{:08x} : System RAM\n", range.start().get(), range.end().get().saturating_sub(1))
+        };
+        let listing: String = self.memory().iter().map(|(range, _)| line(range)).collect();
+        let parsed = parse_bytes(listing.as_bytes(), Mode::Lenient);
+        let nonsense = |what: String| RecordingError::Nonsense {
+            file: self.name.clone(),
+            place: "memblock_memory".to_owned(),
+            what,
+        };
+        Ok(MachineFile {
+            name: self.name.clone(),
+            path: self.path.clone(),
+            geometry: GeometryName::X86_64,
+            layout: parsed.map_err(|error| nonsense(error.to_string()))?.layout,
+            memory: self.memory().to_vec(),
+            warnings: Vec::new(),
+        })
+    }
+
+    /// What is replayed.
+    const fn script(&self) -> &Script {
+        &self.script
+    }
+
+    /// The differences on a backend that are meant.
+    fn expectations(&self, backend: Backend) -> impl Iterator<Item = &Expectation> {
+        self.expectations.of(&self.file, backend)
+    }
+}
+
+/// The script in a text; errors call it `name`.
+fn script(name: &str, json: &str) -> Result<Script, RecordingError> {
+    let raw = serde_json::from_str(json)
+        .map_err(|source| RecordingError::Shape { file: name.to_owned(), source })?;
+    check::check(&raw).map_err(|wrong| wrong.of(name))
+}
+
+/// Plays the cell of a recording, whose file the machine names.
+#[must_use]
+pub fn play(machine: &MachineFile, backend: Backend) -> Verdict {
+    let recording = match Recording::open(&machine.path) {
+        Ok(recording) => recording,
+        Err(error) => return (Outcome::Failed, error.to_string()),
+    };
+    match replay(&recording, backend) {
+        Ok(_) => (Outcome::Passed, String::new()),
+        Err(error) => (Outcome::Failed, error.to_string()),
+    }
+}

@@ -1,0 +1,141 @@
+//! The facts that a recording states, as far as a backend can have them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sparsemem_core::{PfnRange, SectionFlags, SectionNr, SectionShape};
+
+use super::facts::{Aspect, Facts, What};
+use super::script::{Geo, ResourceRow, Script, SectionRow, Step};
+use super::spans;
+use super::words;
+use sparsemem_any::Backend;
+
+/// Tag of a page of a section's memmap.
+const SECTION_INFO: u8 = 12;
+
+/// Which facts both sides can have at a step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scope {
+    /// The recorded kernel had subsection maps.
+    pub(super) subsections: bool,
+    /// Both have a virtual array: words lead into it, and its mappings are recorded.
+    pub(super) array: bool,
+    /// Both have a two-level table.
+    pub(super) roots: bool,
+    /// The resource tree was recorded.
+    pub(super) resources: bool,
+    /// Tags were recorded, after this step.
+    pub(super) tags: bool,
+}
+
+impl Scope {
+    /// What can be compared after a step.
+    pub(super) fn new(script: &Script, index: usize, backend: Backend) -> Self {
+        let step = script.steps.get(index);
+        let fits = script.sections_per_root.is_some_and(|own| (1..=Geo::SECTIONS_PER_ROOT).contains(&own));
+        Self {
+            subsections: script.has_array,
+            array: script.has_array && backend == Backend::Vmemmap,
+            roots: fits && backend != Backend::ClassicSparse && step.is_some_and(|it| it.roots.is_some()),
+            resources: step.is_some_and(|it| it.resources.is_some()),
+            tags: script.tags.is_some() && index + 1 == script.steps.len(),
+        }
+    }
+}
+
+/// What was recorded after a step.
+pub(super) fn facts(script: &Script, step: &Step, scope: Scope) -> Facts {
+    let mut facts = Facts::default();
+    step.sections.iter().for_each(|row| section(&mut facts, *row, step, scope));
+    facts.note(What::Usages, step.sections.iter().filter(|row| row.has_usage).count());
+    if scope.roots {
+        facts.note(What::Roots, words::numbers(roots(script, step)));
+    }
+    if scope.array {
+        for (start, end, size) in words::mapping_runs(&step.mapped) {
+            facts.note(What::Mapping(start), words::mapping(end, size));
+        }
+    }
+    if let Some(rows) = step.resources.as_deref().filter(|_| scope.resources) {
+        resources(&mut facts, rows);
+    }
+    if scope.tags {
+        tags(&mut facts, script);
+    }
+    facts
+}
+
+/// A section row.
+fn section(facts: &mut Facts, row: SectionRow, step: &Step, scope: Scope) {
+    let mut note = |aspect, value: String| facts.note(What::Section(row.nr, aspect), value);
+    if !row.flags.is_empty() {
+        note(Aspect::Flags, words::flags(row.flags));
+    }
+    if row.has_usage {
+        note(Aspect::Usage, words::THERE.to_owned());
+    }
+    if let Some(memmap) = memmap(row, scope) {
+        note(Aspect::Memmap, memmap);
+    }
+    let Some(subsections) = row.subsections else { return };
+    note(Aspect::Subsections, subsections.hex::<Geo>().to_string());
+    if let Some(where_to) = words::altmap(row.nr, subsections, &step.altmaps, |at| backing(step, at)) {
+        note(Aspect::Altmap, where_to);
+    }
+}
+
+/// Where a section's memmap is, or that it is there.
+fn memmap(row: SectionRow, scope: Scope) -> Option<String> {
+    if scope.array {
+        return row.memmap.filter(|_| row.flags.contains(SectionFlags::HAS_MEM_MAP)).map(words::offset);
+    }
+    let is_there = match row.subsections {
+        Some(_) => row.flags.contains(SectionFlags::HAS_MEM_MAP),
+        None => row.memmap.is_some(),
+    };
+    is_there.then(|| words::THERE.to_owned())
+}
+
+/// Where the byte at an offset of the array lies.
+fn backing(step: &Step, offset: u64) -> Option<u64> {
+    let piece = step.backing.iter().find(|(start, end, _)| (*start..*end).contains(&offset));
+    piece.map(|(start, _, phys)| phys + (offset - start))
+}
+
+/// The roots, by this project's geometry.
+fn roots(script: &Script, step: &Step) -> BTreeSet<u64> {
+    let per_root = script.sections_per_root.unwrap_or(Geo::SECTIONS_PER_ROOT);
+    let first = |root: &u64| SectionNr::new(root.saturating_mul(per_root));
+    step.roots.iter().flatten().map(|root| words::root_of(first(root))).collect()
+}
+
+/// RAM, where it is without a gap as one run, and devices, each by itself.
+pub(super) fn resources(facts: &mut Facts, rows: &[ResourceRow]) {
+    let of = |is_device| rows.iter().filter(move |row| row.is_device == is_device).map(|row| row.frames);
+    for (start, end) in spans::joined(of(false).map(words::bytes)) {
+        facts.note(What::Ram(start), words::end(end));
+    }
+    for (start, end) in of(true).map(words::bytes) {
+        facts.note(What::Device(start), words::end(end));
+    }
+}
+
+/// How many pages carry the tag of each section's memmap, and which types of tags there are.
+fn tags(facts: &mut Facts, script: &Script) {
+    let runs = script.tags.iter().flatten();
+    note_tags(facts, runs.map(|run| (run.kind, run.id, run.pages)));
+}
+
+/// The same from kinds, sections or nodes, and pages.
+pub(super) fn note_tags(facts: &mut Facts, runs: impl Iterator<Item = (u8, u64, PfnRange)>) {
+    let mut kinds = BTreeSet::new();
+    let mut pages = BTreeMap::<u64, u64>::new();
+    for (kind, id, run) in runs {
+        kinds.insert(u64::from(kind));
+        if kind == SECTION_INFO {
+            *pages.entry(id).or_default() += run.count().get();
+        }
+    }
+    pages.into_iter().for_each(|(nr, count)| facts.note(What::SectionInfo(nr), count));
+    facts.note(What::TagTypes, words::numbers(kinds));
+}

@@ -1,0 +1,135 @@
+//! A fresh model on a fresh machine for a recording, and the replay on it, step by step.
+//!
+//! # Invariants
+//!
+//! 1. A replay that went well leaves nothing behind: the machine has everything back.
+
+#![allow(unsafe_code, reason = "a virtual array is told its place by a promise")]
+
+use sparsemem_altmap::MemmapRule;
+use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_core::{BootModel, Page, SectionShape};
+use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
+use sparsemem_sparse_extreme::SparseExtreme;
+use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+
+use super::facts::Disagreement;
+use super::model::Model;
+use super::recorded::{self, Scope};
+use super::script::{Geo, Script};
+use super::stage::{Rooms, Stage};
+use super::words::DESCRIPTOR;
+use sparsemem_any::Backend;
+use sparsemem_machine::Addresses;
+
+/// The domain of the readers of all replays.
+enum Readers {}
+
+type Rcu = HostRcu<Readers>;
+type Classic = ClassicSparse<Geo, Page, Rcu, { Geo::NR_SECTIONS_LEN }>;
+type Extreme = SparseExtreme<Geo, Page, Rcu, { Geo::NR_ROOTS_LEN }>;
+type Virtual = Vmemmap<Geo, Page, Rcu, DynamicBase, { Geo::NR_ROOTS_LEN }>;
+
+/// Why a replay did not come to its end.
+pub(super) struct Halt {
+    /// The step, if it was one.
+    pub(super) step: Option<usize>,
+    /// What was done.
+    pub(super) doing: String,
+    /// What went wrong.
+    pub(super) why: String,
+}
+
+impl Halt {
+    fn new(step: Option<usize>, doing: &dyn ToString, why: &dyn ToString) -> Self {
+        Self { step, doing: doing.to_string(), why: why.to_string() }
+    }
+}
+
+/// Replays a recording on a backend, and tells `judge` after each step what is not as recorded.
+pub(super) fn run(
+    script: &Script,
+    backend: Backend,
+    judge: &mut dyn FnMut(usize, Vec<Disagreement>),
+) -> Result<(), Halt> {
+    let window = if backend == Backend::Vmemmap { window_bytes(script) } else { 0 };
+    let _addresses = Addresses::take(end_of(script).saturating_add(window));
+    let machine = machine(script, window).map_err(|error| Halt::new(None, &"making a machine", &error))?;
+    let play = Play { script, backend, judge };
+    match backend {
+        Backend::ClassicSparse => play.on(&mut *place::<Classic>(), machine),
+        Backend::SparseExtreme => play.on(&mut *place::<Extreme>(), machine),
+        Backend::Vmemmap => play.on(&mut *virtual_array(&machine), machine),
+    }
+}
+
+/// A machine with the memory of boot, and with what comes later as memory that its allocators do not have.
+fn machine(script: &Script, window: u64) -> Result<Machine, sparsemem_machine::MachineError> {
+    let mut config = MachineConfig::new().vmemmap_bytes(window);
+    config.memory.clone_from(&script.memory);
+    config.unmanaged.clone_from(&script.later);
+    Machine::new(&config)
+}
+
+/// A virtual array on the window of a machine.
+fn virtual_array(machine: &Machine) -> Box<Virtual> {
+    let model = place::<Virtual>();
+    let len_bytes = machine.window().count().get();
+    // SAFETY: (1) the window of a fresh machine is set aside for the one model on it, begins and ends on 1 GiB borders, and is
+    // all that the machine's page tables lead to; (2) the model was just made and is not booted yet.
+    unsafe { model.placement().base().reserve(machine.window_ptr(), len_bytes) };
+    model
+}
+
+/// The first address behind all memory, now or later.
+fn end_of(script: &Script) -> u64 {
+    let ranges = script.memory.iter().map(|(range, _)| range).chain(&script.later);
+    ranges.map(|range| range.end().get()).max().unwrap_or(0)
+}
+
+/// Bytes of the array up to the end of all memory, in whole sections.
+fn window_bytes(script: &Script) -> u64 {
+    end_of(script).next_multiple_of(Geo::SECTION_SIZE) / Geo::PAGE_SIZE * DESCRIPTOR
+}
+
+/// A recording on its way to a model.
+struct Play<'p> {
+    script: &'p Script,
+    backend: Backend,
+    judge: &'p mut dyn FnMut(usize, Vec<Disagreement>),
+}
+
+impl Play<'_> {
+    /// Replays, and takes everything down again.
+    fn on<M: Model>(self, model: &mut M, mut machine: Machine) -> Result<(), Halt> {
+        self.steps(model, &mut machine)?;
+        let lost = BootModel::<Machine>::tear_down(model, &mut machine);
+        lost.map_err(|error| Halt::new(None, &"tearing the model down", &error))?;
+        if machine.balance().is_zero() {
+            return Ok(());
+        }
+        let left = format!("{:?} are still out", machine.balance().total());
+        Err(Halt::new(None, &"tearing the model down", &left))
+    }
+
+    /// Replays all steps.
+    fn steps<M: Model>(self, model: &M, machine: &mut Machine) -> Result<(), Halt> {
+        let Self { script, backend, judge } = self;
+        let rule = match backend {
+            Backend::Vmemmap => MemmapRule::ArrayLeaves,
+            Backend::ClassicSparse | Backend::SparseExtreme => MemmapRule::SectionBlocks,
+        };
+        let mut rooms = Rooms::new(script);
+        let mut stage = Stage::new(model, machine, script, rule, &mut rooms);
+        for (index, step) in script.steps.iter().enumerate() {
+            for op in &step.ops {
+                stage.apply(*op).map_err(|why| Halt::new(Some(index), op, &why))?;
+            }
+            let scope = Scope::new(script, index, backend);
+            let recorded = recorded::facts(script, step, scope);
+            let found = stage.look(step, scope).map_err(|why| Halt::new(Some(index), &"looking", &why))?;
+            judge(index, recorded.disagreements(&found));
+        }
+        stage.leave().map_err(|why| Halt::new(None, &"removing what is left", &why))
+    }
+}

@@ -1,0 +1,129 @@
+//! Results of cells, and the report that is printed as JSON.
+#![forbid(unsafe_code)]
+
+mod glob;
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+use sparsemem_any::Backend;
+
+pub use glob::matches as scenario_matches;
+
+/// Where a cell was run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum World {
+    /// On the simulated machine, in a process of the host.
+    #[default]
+    Host,
+    /// In a kernel on a machine that QEMU emulates.
+    Qemu,
+}
+
+/// How a cell ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// What the scenario expects is what happened.
+    Passed,
+    /// It is not; the detail says what was expected, what was found, and where.
+    Failed,
+    /// The scenario does not suit the machine or the backend; the detail says why.
+    Skipped,
+}
+
+impl Outcome {
+    /// The word that reports use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// How a cell ended, and why it failed or was skipped.
+pub type Verdict = (Outcome, String);
+
+/// A scenario, as `--list` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScenarioInfo {
+    /// Its name.
+    pub name: String,
+    /// What it checks, in one sentence.
+    pub about: String,
+    /// The numbers of the facts about Linux that it stands for.
+    pub facts: Vec<&'static str>,
+}
+
+/// The result of one scenario on one backend and one machine.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CellResult {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Where it was run.
+    pub world: World,
+    /// The backend.
+    pub backend: Backend,
+    /// Name of the machine file, or of the machine that QEMU is.
+    pub machine: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it failed or was skipped; empty if it passed.
+    pub detail: String,
+    /// How many times an allocation, a mapping, a notifier or the page allocator was made to refuse.
+    pub failure_points: u64,
+    /// Wall time in milliseconds.
+    pub duration_ms: f64,
+}
+
+/// How many cells ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Cells that passed.
+    pub passed: usize,
+    /// Cells that failed.
+    pub failed: usize,
+    /// Cells that were skipped.
+    pub skipped: usize,
+    /// How many times something was made to refuse, in all cells.
+    pub failure_points: u64,
+}
+
+/// All results, in the order of the cells.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// Totals.
+    pub summary: Summary,
+    /// One result per cell.
+    pub results: Vec<CellResult>,
+}
+
+impl Report {
+    /// Counts the results.
+    #[must_use]
+    pub fn new(results: Vec<CellResult>) -> Self {
+        let count = |outcome| results.iter().filter(|result| result.outcome == outcome).count();
+        let summary = Summary {
+            passed: count(Outcome::Passed),
+            failed: count(Outcome::Failed),
+            skipped: count(Outcome::Skipped),
+            failure_points: results.iter().map(|result| result.failure_points).sum(),
+        };
+        Self { summary, results }
+    }
+
+    /// The cells that failed.
+    pub fn failures(&self) -> impl Iterator<Item = &CellResult> {
+        self.results.iter().filter(|result| result.outcome == Outcome::Failed)
+    }
+}

@@ -1,0 +1,109 @@
+//! Two backends on one machine: whatever can be seen has to be the same.
+
+use sparsemem_core::{
+    BootEvent, BootSummary, LookupError, MemoryRange, Pfn, PfnRange, PhysRange, SectionNr, SectionState,
+};
+use sparsemem_machine::MachineError as HostError;
+use sparsemem_suite::{Oracle, Subject, range, sample_frames, spread, suits};
+
+use crate::subjects::with_subject;
+use crate::variant::Variant;
+use sparsemem_any::Backend;
+use sparsemem_machine_files::MachineFile;
+use sparsemem_report::Outcome;
+use sparsemem_report::Verdict;
+
+/// Everything that can be seen of a model after boot, except addresses.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    summary: Option<BootSummary>,
+    events: Vec<BootEvent>,
+    sections: Vec<(SectionNr, SectionState)>,
+    valid: Vec<PfnRange>,
+    lookups: Vec<(Pfn, Option<LookupError>)>,
+}
+
+/// Most sections whose states are compared.
+const SECTIONS: usize = 20_000;
+
+/// Boots a backend and the next one from the same machine and compares what is seen.
+pub(crate) fn same_answers(machine: &MachineFile, backend: Backend) -> Verdict {
+    if machine.memory.is_empty() {
+        return (Outcome::Skipped, "the machine has no usable memory".to_owned());
+    }
+    let sections = sections(machine);
+    if sections > suits::MANY_SECTIONS {
+        return (Outcome::Skipped, format!("{sections} sections: nothing that smaller machines do not show"));
+    }
+    let other = next(backend);
+    match (seen(machine, backend), seen(machine, other)) {
+        (Ok(mine), Ok(theirs)) => match difference(&mine, &theirs) {
+            None => (Outcome::Passed, String::new()),
+            Some(what) => (Outcome::Failed, format!("{backend} and {other} differ: {what}")),
+        },
+        (Err(error), _) | (_, Err(error)) => (Outcome::Failed, format!("no machine: {error}")),
+    }
+}
+
+/// Sections that a machine's memory lies in, roughly: two ranges in one of them count twice.
+fn sections(machine: &MachineFile) -> u64 {
+    let bits = machine.geometry.shape().section_bits;
+    let of = |range: &PhysRange| (range.end().get() >> bits) - (range.start().get() >> bits) + 1;
+    machine.memory.iter().map(|(range, _)| of(range)).sum()
+}
+
+/// The backend behind this one, the first behind the last.
+fn next(backend: Backend) -> Backend {
+    let behind = Backend::ALL.into_iter().skip_while(|known| *known != backend).nth(1);
+    behind.unwrap_or(Backend::ClassicSparse)
+}
+
+/// Boots a backend and looks at everything.
+fn seen(machine: &MachineFile, backend: Backend) -> Result<Seen, HostError> {
+    let mut seen = None;
+    with_subject(machine, backend, Variant::Usual, &mut |subject, _, memory| {
+        seen = Some(look(subject, memory));
+    })?;
+    Ok(seen.unwrap_or_else(|| unreachable!("a subject that is made is lent")))
+}
+
+/// Boots, looks, takes down.
+fn look(subject: &mut dyn Subject, memory: &[MemoryRange]) -> Seen {
+    let mut events = Vec::new();
+    let summary = subject.boot(memory, &mut |event| events.push(event)).ok();
+    let oracle = Oracle::new(subject.shape(), memory);
+    let sections = spread(&subject.present_sections(), SECTIONS);
+    let frames = sample_frames(&oracle, memory).into_iter().map(Pfn::new);
+    let seen = Seen {
+        summary,
+        events,
+        sections: sections.into_iter().map(|nr| (nr, subject.section(nr))).collect(),
+        valid: spread(&subject.valid_ranges(range(0, u64::MAX)), SECTIONS),
+        lookups: frames.map(|pfn| (pfn, subject.explain(pfn).err())).collect(),
+    };
+    // What does not go back is the matter of other scenarios.
+    let _ = subject.tear_down();
+    seen
+}
+
+/// The first thing that differs, in words.
+fn difference(mine: &Seen, theirs: &Seen) -> Option<String> {
+    if mine == theirs {
+        return None;
+    }
+    let first = |what: &str, mine: &dyn std::fmt::Debug, theirs: &dyn std::fmt::Debug| {
+        format!("{what}: {mine:?} and {theirs:?}")
+    };
+    if mine.summary != theirs.summary {
+        return Some(first("summaries", &mine.summary, &theirs.summary));
+    }
+    if mine.events != theirs.events {
+        return Some(first("events", &mine.events, &theirs.events));
+    }
+    let sections = mine.sections.iter().zip(&theirs.sections).find(|(one, other)| one != other);
+    let lookups = mine.lookups.iter().zip(&theirs.lookups).find(|(one, other)| one != other);
+    sections
+        .map(|(one, other)| first("sections", one, other))
+        .or_else(|| lookups.map(|(one, other)| first("lookups", one, other)))
+        .or_else(|| Some("valid ranges, or the number of sections".to_owned()))
+}

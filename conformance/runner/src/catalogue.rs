@@ -1,0 +1,97 @@
+//! Everything that can be run, by name.
+
+use sparsemem_any::Backend;
+use sparsemem_machine_files::MachineFile;
+use sparsemem_report::{ScenarioInfo, Verdict};
+use sparsemem_suite::{ALL, Scenario};
+
+use crate::variant::Variant;
+use crate::{across, golden};
+
+/// A scenario that needs more than one model, or files: it runs on a host only.
+#[derive(Clone, Copy)]
+pub(crate) struct HostScenario {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What has to happen, in one sentence.
+    pub(crate) about: &'static str,
+    /// Its function.
+    pub(crate) play: fn(&MachineFile, Backend) -> Verdict,
+}
+
+/// Every scenario of the host.
+const HOST: &[HostScenario] = &[
+    HostScenario {
+        name: "across/same-answers",
+        about: "this backend and the next one give the same sections, events and lookups",
+        play: across::same_answers,
+    },
+    HostScenario {
+        name: "golden/present-sections",
+        about: "the present sections are those of the node ranges that the machine's own kernel printed",
+        play: golden::present_sections,
+    },
+    HostScenario {
+        name: "golden/unavailable-pages",
+        about: "as many frames of present sections are no memory as the machine's own kernel counted",
+        play: golden::unavailable_pages,
+    },
+    HostScenario {
+        name: "golden/vmemmap-blocks",
+        about: "as many 2 MiB blocks back the virtual memmap of each node as the machine's own kernel printed",
+        play: golden::vmemmap_blocks,
+    },
+];
+
+/// The scenario of every recording: the machine of its cell names the file.
+const RECORDING: HostScenario = HostScenario {
+    name: sparsemem_replay::PREFIX,
+    about: "after every step, sections, maps, mappings and tags are those of a running Linux kernel",
+    play: sparsemem_replay::play,
+};
+
+/// Something that can be run.
+pub(crate) enum Entry {
+    /// A scenario of the registry, in a variant.
+    Portable(&'static Scenario, Variant),
+    /// A scenario of the host.
+    Host(HostScenario),
+}
+
+/// The entry of this name.
+pub(crate) fn find(name: &str) -> Option<Entry> {
+    if let Some(scenario) = HOST.iter().find(|scenario| scenario.name == name) {
+        return Some(Entry::Host(*scenario));
+    }
+    if name.starts_with(sparsemem_replay::PREFIX) {
+        return Some(Entry::Host(RECORDING));
+    }
+    let (plain, variant) = Variant::split(name);
+    let known = variant == Variant::Usual || Variant::of(plain).contains(&variant);
+    sparsemem_suite::find(plain).filter(|_| known).map(|scenario| Entry::Portable(scenario, variant))
+}
+
+/// Every scenario that runs on any machine, in the order of reports: those that run anywhere, their variants, those of
+/// the host. Recordings are scenarios of their own machines: see [`recordings`](crate::recordings).
+#[must_use]
+pub fn catalogue() -> Vec<ScenarioInfo> {
+    let usual = ALL.iter().map(|scenario| info(scenario, Variant::Usual));
+    let varied = ALL
+        .iter()
+        .flat_map(|scenario| Variant::of(scenario.name).iter().map(|variant| info(scenario, *variant)));
+    let host = HOST.iter().map(|scenario| ScenarioInfo {
+        name: scenario.name.to_owned(),
+        about: scenario.about.to_owned(),
+        facts: Vec::new(),
+    });
+    usual.chain(varied).chain(host).collect()
+}
+
+/// A scenario in a variant.
+fn info(scenario: &Scenario, variant: Variant) -> ScenarioInfo {
+    ScenarioInfo {
+        name: format!("{}{}", scenario.name, variant.suffix()),
+        about: format!("{}{}", scenario.about, variant.about()),
+        facts: scenario.facts.to_vec(),
+    }
+}

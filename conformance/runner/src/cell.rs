@@ -1,0 +1,132 @@
+//! Cells: scenario x backend x machine, and the filter that picks them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::catalogue;
+use sparsemem_any::Backend;
+use sparsemem_machine_files::{GeometryName, MachineError, MachineFile};
+use sparsemem_replay::{Recording, RecordingError};
+use sparsemem_report::scenario_matches;
+
+/// What to run. Everything by default.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Backends; all of them if empty.
+    pub backends: Vec<Backend>,
+    /// Machine files, as paths or as names in the folders; all of the folders if empty, and all recordings.
+    pub machines: Vec<PathBuf>,
+    /// Recordings, as paths or as names in their folder; if there are some, nothing else is run.
+    pub recordings: Vec<PathBuf>,
+    /// Scenario names with `*` and `?`; all of them if empty.
+    pub scenarios: Vec<String>,
+    /// The geometry to boot machines with, instead of the one their names stand for.
+    pub geometry: Option<GeometryName>,
+}
+
+/// One scenario on one backend and one machine.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// The backend.
+    pub backend: Backend,
+    /// The machine.
+    pub machine: Arc<MachineFile>,
+}
+
+/// Why there are no cells to run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FilterError {
+    /// A machine cannot be used.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// A recording cannot be used.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
+    /// A pattern that no scenario's name matches.
+    #[error("no scenario is named `{pattern}`; `--list` shows them all")]
+    NoSuchScenario {
+        /// The pattern.
+        pattern: String,
+    },
+}
+
+/// The cells that a filter picks: by machine, then scenario, then backend; then the recordings.
+///
+/// # Errors
+///
+/// [`FilterError`], naming the machine file, the recording or the pattern.
+pub fn cells(filter: &Filter) -> Result<Vec<Cell>, FilterError> {
+    let recordings = recordings(filter)?;
+    let names = scenarios(&filter.scenarios, &recordings)?;
+    let mut cells = Vec::new();
+    for machine in if filter.recordings.is_empty() { machines(filter)? } else { Vec::new() } {
+        names.iter().for_each(|scenario| cells.extend(on_backends(filter, scenario, &machine)));
+    }
+    for recording in recordings.iter().filter(|recording| is_wanted(&filter.scenarios, &recording.scenario()))
+    {
+        cells.extend(on_backends(filter, &recording.scenario(), &Arc::new(recording.machine()?)));
+    }
+    Ok(cells)
+}
+
+/// A scenario on a machine, on every backend of a filter.
+fn on_backends(filter: &Filter, scenario: &str, machine: &Arc<MachineFile>) -> Vec<Cell> {
+    let backends = if filter.backends.is_empty() { &Backend::ALL[..] } else { &filter.backends };
+    let cell = |backend: &Backend| Cell {
+        scenario: scenario.to_owned(),
+        backend: *backend,
+        machine: Arc::clone(machine),
+    };
+    backends.iter().map(cell).collect()
+}
+
+/// The recordings that a filter picks: those it names, or else all of the folder, unless it names machines.
+///
+/// # Errors
+///
+/// [`RecordingError`], naming the file and the place in it.
+pub fn recordings(filter: &Filter) -> Result<Vec<Recording>, RecordingError> {
+    match (&filter.recordings[..], &filter.machines[..]) {
+        ([], []) => Recording::all(),
+        (named, _) => named.iter().map(|path| Recording::open(path)).collect(),
+    }
+}
+
+/// The machines that a filter picks.
+///
+/// # Errors
+///
+/// [`MachineError`], naming the file.
+pub fn machines(filter: &Filter) -> Result<Vec<Arc<MachineFile>>, MachineError> {
+    let found = if filter.machines.is_empty() {
+        MachineFile::all()?
+    } else {
+        let open = |path: &PathBuf| MachineFile::open(path, filter.geometry);
+        filter.machines.iter().map(open).collect::<Result<_, _>>()?
+    };
+    let override_geometry = |mut machine: MachineFile| {
+        machine.geometry = filter.geometry.unwrap_or(machine.geometry);
+        Arc::new(machine)
+    };
+    Ok(found.into_iter().map(override_geometry).collect())
+}
+
+/// The scenarios that match one of the patterns. Each pattern has to match one of them, or a recording.
+fn scenarios(patterns: &[String], recordings: &[Recording]) -> Result<Vec<String>, FilterError> {
+    let all: Vec<String> = catalogue().into_iter().map(|entry| entry.name).collect();
+    let recorded: Vec<String> = recordings.iter().map(Recording::scenario).collect();
+    let is_matched =
+        |pattern: &&String| all.iter().chain(&recorded).any(|name| scenario_matches(pattern, name));
+    if let Some(pattern) = patterns.iter().find(|pattern| !is_matched(pattern)) {
+        return Err(FilterError::NoSuchScenario { pattern: pattern.clone() });
+    }
+    Ok(all.into_iter().filter(|name| is_wanted(patterns, name)).collect())
+}
+
+/// Whether one of the patterns matches, or there is none.
+fn is_wanted(patterns: &[String], name: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| scenario_matches(pattern, name))
+}

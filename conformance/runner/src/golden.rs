@@ -1,0 +1,241 @@
+//! What a machine's own kernel derived from its map, compared with a model that is booted from the same map.
+//!
+//! The file `expectations.toml` beside the machines explains each difference. One that is not explained fails, and so
+//! does an explanation of something that does not differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Deserialize;
+use sparsemem_core::{LeafSize, NodeId, VirtAddr, VirtRange};
+use sparsemem_firmware_map::golden::{Golden, parse};
+use sparsemem_suite::{ArrayFacts, Leaf, Oracle, Subject, numbers};
+
+use crate::subjects::with_subject;
+use crate::variant::Variant;
+use sparsemem_any::Backend;
+use sparsemem_machine_files::MachineFile;
+use sparsemem_report::Outcome;
+use sparsemem_report::Verdict;
+
+/// Bytes of a section on the machines whose kernels print facts about sections.
+const SECTION_BYTES: u64 = 128 << 20;
+
+/// An explained difference; its reason is for people.
+#[derive(Clone, Debug, Deserialize)]
+struct Difference {
+    file: String,
+    fact: String,
+    expected: toml::Value,
+    actual: toml::Value,
+}
+
+/// The explained differences.
+#[derive(Clone, Debug, Deserialize)]
+struct Expectations {
+    difference: Vec<Difference>,
+}
+
+/// What is known of a map.
+#[derive(Clone, Debug, Deserialize)]
+struct Known {
+    file: String,
+    descriptor_bytes: Option<u64>,
+}
+
+/// What is known of all maps.
+#[derive(Clone, Debug, Deserialize)]
+struct Index {
+    map: Vec<Known>,
+}
+
+/// Why nothing was compared, or what went wrong.
+enum Stop {
+    Skip(String),
+    Fail(String),
+}
+
+/// A comparison's result.
+type Compared = Result<(), Stop>;
+
+/// A comparison as a verdict.
+fn verdict(compared: Compared) -> Verdict {
+    match compared {
+        Ok(()) => (Outcome::Passed, String::new()),
+        Err(Stop::Skip(why)) => (Outcome::Skipped, why),
+        Err(Stop::Fail(why)) => (Outcome::Failed, why),
+    }
+}
+
+/// Skips with a reason.
+fn skip<T>(why: &str) -> Result<T, Stop> {
+    Err(Stop::Skip(why.to_owned()))
+}
+
+/// Compares present sections.
+pub(crate) fn present_sections(machine: &MachineFile, backend: Backend) -> Verdict {
+    verdict(facts(machine).and_then(|golden| compare_sections(machine, backend, &golden)))
+}
+
+/// Compares the frames of present sections that are no memory.
+pub(crate) fn unavailable_pages(machine: &MachineFile, backend: Backend) -> Verdict {
+    verdict(facts(machine).and_then(|golden| compare_unavailable(machine, backend, &golden)))
+}
+
+/// Compares the blocks behind the virtual memmap.
+pub(crate) fn vmemmap_blocks(machine: &MachineFile, backend: Backend) -> Verdict {
+    verdict(facts(machine).and_then(|golden| compare_blocks(machine, backend, &golden)))
+}
+
+/// The facts of a machine's kernel.
+fn facts(machine: &MachineFile) -> Result<Golden, Stop> {
+    let Some(path) = machine.golden_path() else { return skip("nothing of its kernel is recorded") };
+    let text =
+        std::fs::read_to_string(&path).map_err(|error| Stop::Fail(format!("{}: {error}", path.display())))?;
+    parse(&text).map_err(|error| Stop::Fail(format!("{}: {error}", path.display())))
+}
+
+/// Boots a machine and looks.
+fn booted<T>(
+    machine: &MachineFile,
+    backend: Backend,
+    variant: Variant,
+    look: impl Fn(&dyn Subject, Option<ArrayFacts>, &Oracle) -> T,
+) -> Result<T, Stop> {
+    let mut seen = None;
+    let made = with_subject(machine, backend, variant, &mut |subject, build, memory| {
+        if subject.boot(memory, &mut |_| ()).is_ok() {
+            seen = Some(look(&*subject, build.array, &Oracle::new(subject.shape(), memory)));
+        }
+        // What does not go back is the matter of other scenarios.
+        let _ = subject.tear_down();
+    });
+    made.map_err(|error| Stop::Fail(format!("no machine: {error}")))?;
+    seen.ok_or_else(|| Stop::Fail("the model did not boot".to_owned()))
+}
+
+fn compare_sections(machine: &MachineFile, backend: Backend, golden: &Golden) -> Compared {
+    if golden.early_node_ranges.is_empty() {
+        return skip("its kernel did not print node ranges");
+    }
+    let bytes =
+        1u64 << booted(machine, backend, Variant::Usual, |subject, _, _| subject.shape().section_bits)?;
+    let touched = |start: u64, end: u64| (start / bytes)..end.div_ceil(bytes);
+    let ranges = golden.early_node_ranges.iter().map(|(range, _)| (range.start().get(), range.end().get()));
+    let expected: BTreeSet<u64> = ranges.flat_map(|(start, end)| touched(start, end)).collect();
+    let found = booted(machine, backend, Variant::Usual, |subject, _, _| {
+        numbers(subject.present_sections()).into_iter().collect::<BTreeSet<u64>>()
+    })?;
+    let only: Vec<_> = expected.symmetric_difference(&found).collect();
+    if only.is_empty() || explains_ranges(machine)? {
+        return Ok(());
+    }
+    Err(Stop::Fail(format!("sections of the kernel or of the model, but not of both: {only:?}")))
+}
+
+fn compare_unavailable(machine: &MachineFile, backend: Backend, golden: &Golden) -> Compared {
+    let Some(unavailable) = &golden.unavailable else { return skip("its kernel did not count them") };
+    let found = booted(machine, backend, Variant::Usual, |subject, _, oracle| {
+        let section_frames = subject.shape().section_frames();
+        let present = subject.present_sections().len() as u64 * section_frames;
+        (subject.shape().section_bytes() == SECTION_BYTES).then(|| present - memory_frames(oracle))
+    })?;
+    let Some(found) = found else { return skip("the geometry has sections of another size") };
+    explained(machine, "unavailable-pages", unavailable.total().get(), found)
+}
+
+/// Frames of memory.
+fn memory_frames(oracle: &Oracle) -> u64 {
+    oracle.count() * oracle.shape().section_frames() - oracle.unavailable_frames()
+}
+
+fn compare_blocks(machine: &MachineFile, backend: Backend, golden: &Golden) -> Compared {
+    if golden.vmemmap_runs.is_empty() {
+        return skip("its kernel did not print what it populated");
+    }
+    if backend != Backend::Vmemmap {
+        return skip("the model has no virtual array");
+    }
+    let variant = match descriptor_bytes(machine)? {
+        Some(64) => Variant::Usual,
+        Some(56) => Variant::OddPage,
+        _ => return skip("the size of its kernel's descriptors is not known"),
+    };
+    let found = booted(machine, backend, variant, |subject, array, oracle| blocks(subject, array, oracle))?;
+    let mut expected: BTreeMap<NodeId, u64> = BTreeMap::new();
+    for run in &golden.vmemmap_runs {
+        *expected.entry(run.node).or_default() += run.blocks();
+    }
+    let nodes: BTreeSet<_> = expected.keys().chain(found.keys()).copied().collect();
+    nodes.into_iter().try_for_each(|node| {
+        let count = |blocks: &BTreeMap<NodeId, u64>| blocks.get(&node).copied().unwrap_or(0);
+        explained(machine, &format!("vmemmap-blocks.{node}"), count(&expected), count(&found))
+    })
+}
+
+/// Blocks that are really mapped, by the node of the lowest section that has a descriptor in them.
+fn blocks(subject: &dyn Subject, array: Option<ArrayFacts>, oracle: &Oracle) -> BTreeMap<NodeId, u64> {
+    let mut blocks = BTreeMap::new();
+    let Some(array) = array else { return blocks };
+    let section_bytes = subject.shape().section_frames() * subject.descriptor_bytes();
+    let end = VirtAddr::new(array.start.get() + array.len_bytes);
+    let mut count = |leaf: Leaf| {
+        let first = oracle.next_present((leaf.at.get() - array.start.get()) / section_bytes);
+        if let (LeafSize::Size2MiB, Some(node)) = (leaf.size, first.and_then(|nr| oracle.node(nr))) {
+            *blocks.entry(node).or_default() += 1;
+        }
+    };
+    if let Ok(window) = VirtRange::new(array.start, end) {
+        subject.world().leaves(window, &mut count);
+    }
+    blocks
+}
+
+/// Fails if two numbers differ and that is not explained, or if an explanation is stale.
+fn explained(machine: &MachineFile, fact: &str, expected: u64, found: u64) -> Compared {
+    let entries = expectations()?;
+    let entry = entries.difference.iter().find(|entry| entry.file == machine.name && entry.fact == fact);
+    let is = |value: &toml::Value, number: u64| {
+        value.as_integer().is_some_and(|own| own.cast_unsigned() == number)
+    };
+    match entry {
+        None if expected == found => Ok(()),
+        None => {
+            Err(Stop::Fail(format!("{fact}: its kernel says {expected}, the model {found}, unexplained")))
+        }
+        Some(entry) if expected != found && is(&entry.expected, expected) && is(&entry.actual, found) => {
+            Ok(())
+        }
+        Some(_) => Err(Stop::Fail(format!(
+            "{fact}: its kernel says {expected}, the model {found}; the entry in expectations.toml is stale"
+        ))),
+    }
+}
+
+/// Whether a difference of the machine's node ranges is explained.
+fn explains_ranges(machine: &MachineFile) -> Result<bool, Stop> {
+    let is_of_ranges = |entry: &Difference| entry.file == machine.name && entry.fact == "early-node-ranges";
+    Ok(expectations()?.difference.iter().any(is_of_ranges))
+}
+
+/// The size of the descriptors of a machine's kernel.
+fn descriptor_bytes(machine: &MachineFile) -> Result<Option<u64>, Stop> {
+    let index: Index = table("index.toml")?;
+    Ok(index
+        .map
+        .into_iter()
+        .find(|known| known.file == machine.name)
+        .and_then(|known| known.descriptor_bytes))
+}
+
+/// The explained differences.
+fn expectations() -> Result<Expectations, Stop> {
+    table("expectations.toml")
+}
+
+/// A file beside the machines.
+fn table<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, Stop> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../machines").join(name);
+    let text = std::fs::read_to_string(&path).map_err(|error| Stop::Fail(format!("{name}: {error}")))?;
+    toml::from_str(&text).map_err(|error| Stop::Fail(format!("{name}: {error}")))
+}

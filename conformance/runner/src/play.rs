@@ -1,0 +1,169 @@
+//! Running cells.
+//!
+//! # Invariants
+//!
+//! 1. A panic of whatever is under test is a failed cell, not the end of the run.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use sparsemem_core::{LeafSize, MemoryRange};
+use sparsemem_suite::{Build, Ended, Scenario, Subject, Tally, touched_sections};
+
+use crate::Cell;
+use crate::catalogue::{Entry, find};
+use crate::subjects::{exists, is_alone, with_subject};
+use crate::variant::Variant;
+use sparsemem_any::Backend;
+use sparsemem_report::{CellResult, Outcome, Report, Verdict, World};
+
+/// Runs one cell; a panic is a failure.
+#[must_use]
+pub fn run_cell(cell: &Cell) -> CellResult {
+    let start = Instant::now();
+    let mut tally = Tally::default();
+    let caught = catch_unwind(AssertUnwindSafe(|| verdict(cell, &mut tally)));
+    let (outcome, detail) = caught.unwrap_or_else(|panic| (Outcome::Failed, message(&*panic)));
+    CellResult {
+        scenario: cell.scenario.clone(),
+        world: World::Host,
+        backend: cell.backend,
+        machine: cell.machine.name.clone(),
+        outcome,
+        detail,
+        failure_points: tally.failure_points,
+        duration_ms: start.elapsed().as_secs_f64() * 1000.0,
+    }
+}
+
+/// Runs cells on `threads` threads, and tells of each result as it comes.
+pub fn run(cells: &[Cell], threads: usize, on_done: &(dyn Fn(&CellResult) + Sync)) -> Report {
+    let queues = Queues::new(cells);
+    let done = Mutex::new(Vec::with_capacity(cells.len()));
+    let work = |order: [&Queue; 2]| {
+        for index in order.into_iter().flatten() {
+            let Some(cell) = cells.get(index) else { continue };
+            let result = run_cell(cell);
+            on_done(&result);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.clamp(1, cells.len().max(1)) {
+            scope.spawn(|| work([&queues.usual, &queues.huge]));
+        }
+        work([&queues.huge, &queues.usual]);
+    });
+    let mut results = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(index, _)| *index);
+    Report::new(results.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Indices of cells that wait for a thread.
+#[derive(Default)]
+struct Queue {
+    indices: Vec<usize>,
+    next: AtomicUsize,
+}
+
+impl Iterator for &Queue {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        // Relaxed: only the number counts; results are handed over by a lock.
+        self.indices.get(self.next.fetch_add(1, Ordering::Relaxed)).copied()
+    }
+}
+
+/// Machines so large that the process has addresses for one at a time, and the others. One thread begins with the
+/// large ones and the others end with them, so that none has to wait for addresses.
+struct Queues {
+    huge: Queue,
+    usual: Queue,
+}
+
+impl Queues {
+    fn new(cells: &[Cell]) -> Self {
+        let is_huge = |index: &usize| cells.get(*index).is_some_and(|cell| is_alone(&cell.machine));
+        let (huge, usual) = (0..cells.len()).partition(is_huge);
+        let queue = |indices| Queue { indices, ..Queue::default() };
+        Self { huge: queue(huge), usual: queue(usual) }
+    }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("panicked: {}", text.unwrap_or("without a message"))
+}
+
+/// Runs whatever the cell's name stands for.
+fn verdict(cell: &Cell, tally: &mut Tally) -> Verdict {
+    match find(&cell.scenario) {
+        Some(Entry::Portable(scenario, variant)) => portable(cell, scenario, variant, tally),
+        Some(Entry::Host(scenario)) => (scenario.play)(&cell.machine, cell.backend),
+        None => (Outcome::Failed, format!("there is no scenario `{}`", cell.scenario)),
+    }
+}
+
+/// Runs a scenario of the registry.
+fn portable(cell: &Cell, scenario: &Scenario, variant: Variant, tally: &mut Tally) -> Verdict {
+    if variant.is_about_mappings() && cell.backend != Backend::Vmemmap {
+        return (Outcome::Skipped, "the model has no mappings of its own".to_owned());
+    }
+    if !exists(cell.machine.geometry, variant) {
+        return (Outcome::Skipped, "descriptors of this size are compiled for x86_64 only".to_owned());
+    }
+    let mut verdict = (Outcome::Failed, "nothing was run".to_owned());
+    let made = with_subject(&cell.machine, cell.backend, variant, &mut |subject, build, memory| {
+        verdict = match too_large(subject, memory, variant) {
+            Some(why) => (Outcome::Skipped, why),
+            None => play(scenario, subject, build, memory, tally),
+        };
+    });
+    made.map_or_else(|error| (Outcome::Failed, format!("no machine: {error}")), |()| verdict)
+}
+
+/// Runs a scenario on a subject.
+fn play(
+    scenario: &Scenario,
+    subject: &mut dyn Subject,
+    build: Build,
+    memory: &[MemoryRange],
+    tally: &mut Tally,
+) -> Verdict {
+    match sparsemem_suite::run(scenario, subject, build, memory) {
+        Ok(Ended::Passed(done)) => {
+            *tally = done;
+            (Outcome::Passed, String::new())
+        }
+        Ok(Ended::Skipped(reason)) => (Outcome::Skipped, reason.to_string()),
+        Err(failure) => (Outcome::Failed, failure.to_string()),
+    }
+}
+
+/// Mappings that one machine may take: a process of the host gets some 65 000, and a few machines run at a time.
+const MAPPINGS: u64 = 10_000;
+
+/// Most sections of a machine that variants are run on.
+const VARIED_SECTIONS: u64 = 600;
+
+/// Why a machine is too large for a variant, if it is: small leaves are not joined by the host.
+fn too_large(subject: &dyn Subject, memory: &[MemoryRange], variant: Variant) -> Option<String> {
+    if variant == Variant::Usual {
+        return None;
+    }
+    let sections = touched_sections(&subject.shape(), memory);
+    let memmap = subject.shape().section_frames() * subject.descriptor_bytes();
+    let leaves = sections * memmap.div_ceil(LeafSize::Size4KiB.bytes());
+    if sections > VARIED_SECTIONS {
+        return Some(format!("{sections} sections: variants are run on smaller machines"));
+    }
+    let is_small = matches!(variant, Variant::SmallLeaves | Variant::SmallPage);
+    (is_small && leaves > MAPPINGS)
+        .then(|| format!("{leaves} small mappings: a process of the host cannot have as many"))
+}

@@ -1,0 +1,215 @@
+//! Subjects: every backend with every geometry and variant, on a machine made for it.
+//!
+//! # Invariants
+//!
+//! 1. A subject has a machine and a model of its own, both fresh.
+
+#![allow(unsafe_code, reason = "a virtual array is told its place by a promise")]
+
+use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_core::{
+    Geometry, MemoryRange, Page, PageDescriptor, PhysAddr, PhysRange, SectionShape, SectionStamp, VirtAddr,
+    presets,
+};
+use sparsemem_machine::{HostRcu, Machine, MachineConfig, MachineError as HostError, place};
+use sparsemem_sparse_extreme::SparseExtreme;
+use sparsemem_suite::{
+    ArrayFacts, Build, Complete, OddPage, Pair, Scratch, Shape, SmallPage, Spare, Subject, TableKind,
+};
+use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+
+use crate::host_world::HostWorld;
+use crate::variant::Variant;
+use sparsemem_any::Backend;
+use sparsemem_machine::Addresses;
+use sparsemem_machine_files::{GeometryName, MachineFile};
+
+/// The domain of the readers of all subjects.
+pub(crate) enum Readers {}
+
+/// What is done with a subject, its build, and the machine's memory.
+pub type Play<'p> = &'p mut dyn FnMut(&mut dyn Subject, Build, &[MemoryRange]);
+
+/// Where a subject comes from.
+#[derive(Clone, Copy)]
+struct Setting<'m> {
+    machine: &'m MachineFile,
+    backend: Backend,
+    variant: Variant,
+}
+
+/// Boots nothing, but makes a fresh model of a backend on a machine, and lends it to `play`: for tools and tests that
+/// look for themselves.
+///
+/// # Errors
+///
+/// The host's refusal to make the machine.
+pub fn lend(machine: &MachineFile, backend: Backend, play: Play<'_>) -> Result<(), HostError> {
+    with_subject(machine, backend, Variant::Usual, play)
+}
+
+/// Makes a fresh subject and lends it.
+///
+/// # Errors
+///
+/// The host's refusal to make the machine.
+pub(crate) fn with_subject(
+    machine: &MachineFile,
+    backend: Backend,
+    variant: Variant,
+    play: Play<'_>,
+) -> Result<(), HostError> {
+    let setting = Setting { machine, backend, variant };
+    macro_rules! by_geometry {
+        ($($variant:ident => $preset:ident),+) => {
+            match machine.geometry {
+                GeometryName::X86_64 => by_page(setting, play),
+                $(GeometryName::$variant => {
+                    use presets::$preset as G;
+                    by_backend::<G, Page, { G::NR_SECTIONS_LEN }, { G::NR_ROOTS_LEN }>(setting, play)
+                })+
+            }
+        };
+    }
+    by_geometry!(
+        X86_64La57 => X86_64La57, Arm64Page4K => Arm64Page4K, Arm64Page16K => Arm64Page16K,
+        Riscv64 => Riscv64, Ppc64Page64K => Ppc64Page64K
+    )
+}
+
+/// Whether there is a subject of a variant. Other descriptors are there for x86_64 alone: each is a whole set of models
+/// to compile.
+pub(crate) fn exists(geometry: GeometryName, variant: Variant) -> bool {
+    variant.is_about_mappings() || variant == Variant::Usual || geometry == GeometryName::X86_64
+}
+
+/// Chooses the descriptor.
+fn by_page(setting: Setting<'_>, play: Play<'_>) -> Result<(), HostError> {
+    const S: usize = presets::X86_64::NR_SECTIONS_LEN;
+    const R: usize = presets::X86_64::NR_ROOTS_LEN;
+    match setting.variant {
+        Variant::OddPage => by_backend::<presets::X86_64, OddPage, S, R>(setting, play),
+        Variant::SmallPage => by_backend::<presets::X86_64, SmallPage, S, R>(setting, play),
+        _ => by_backend::<presets::X86_64, Page, S, R>(setting, play),
+    }
+}
+
+/// Chooses the model.
+fn by_backend<G, P, const S: usize, const R: usize>(
+    setting: Setting<'_>,
+    play: Play<'_>,
+) -> Result<(), HostError>
+where
+    G: Geometry,
+    P: PageDescriptor + SectionStamp + Scratch,
+{
+    match setting.backend {
+        Backend::ClassicSparse => {
+            let mut model = place::<ClassicSparse<G, P, HostRcu<Readers>, S>>();
+            let stand = Stand::new::<G, P>(setting, Build { table: TableKind::Flat, array: None })?;
+            stand.play(&mut *model, play);
+        }
+        Backend::SparseExtreme => {
+            let mut model = place::<SparseExtreme<G, P, HostRcu<Readers>, R>>();
+            let stand = Stand::new::<G, P>(setting, Build { table: TableKind::Rooted, array: None })?;
+            stand.play(&mut *model, play);
+        }
+        Backend::Vmemmap => {
+            let mut model = place::<Vmemmap<G, P, HostRcu<Readers>, DynamicBase, R>>();
+            let mut stand = Stand::new::<G, P>(setting, Build { table: TableKind::Rooted, array: None })?;
+            stand.place_array(model.placement().base());
+            stand.play(&mut *model, play);
+        }
+    }
+    Ok(())
+}
+
+/// Everything around a model.
+struct Stand {
+    machine: Machine,
+    spare: Option<Spare>,
+    build: Build,
+    memory: Vec<MemoryRange>,
+    _addresses: Addresses,
+}
+
+impl Stand {
+    /// A machine for a model.
+    fn new<G: Geometry, P>(setting: Setting<'_>, build: Build) -> Result<Self, HostError> {
+        let window = match setting.backend {
+            Backend::Vmemmap => window_bytes(&Shape::of::<G>(), size_of::<P>() as u64, setting.machine),
+            _ => 0,
+        };
+        let spare = spare_range(&Shape::of::<G>(), setting.machine);
+        let end = spare.map_or(end_of(setting.machine), |range| range.end().get());
+        let addresses = Addresses::take(end.saturating_add(window));
+        let mut config = MachineConfig::new()
+            .depth(setting.variant.depth())
+            .largest_leaf(setting.variant.largest_leaf())
+            .vmemmap_bytes(window);
+        config.memory.clone_from(&setting.machine.memory);
+        let config = spare.into_iter().fold(config, MachineConfig::unmanaged);
+        let machine = Machine::new(&config)?;
+        // SAFETY: the machine has this memory and never gives it out; its direct map is one mapping of all its memory, aligned
+        // as that is.
+        let spare = spare.map(|range| unsafe { Spare::new(range) });
+        let memory = setting.machine.memory.iter();
+        let memory = memory.map(|(range, node)| MemoryRange::from_bytes::<G>(*range, *node)).collect();
+        Ok(Self { machine, spare, build, memory, _addresses: addresses })
+    }
+
+    /// Tells a virtual array its place.
+    fn place_array(&mut self, base: &DynamicBase) {
+        let start = self.machine.window_ptr();
+        let len_bytes = self.machine.window().count().get();
+        // SAFETY: (1) the window of a fresh machine is reserved for the one model on it, begins and ends on 1 GiB borders, and
+        // is all that the machine's page tables lead to; (2) the model was just made and is not booted yet.
+        unsafe { base.reserve(start, len_bytes) };
+        self.build.array = Some(ArrayFacts { start: VirtAddr::new(start.addr().get() as u64), len_bytes });
+    }
+
+    /// Lends the model on its machine.
+    fn play<M>(self, model: &mut M, play: Play<'_>)
+    where
+        M: Complete<Machine, Page: Scratch>,
+    {
+        let mut world = HostWorld::new(self.machine, self.spare);
+        play(&mut Pair::new(model, &mut world), self.build, &self.memory);
+    }
+}
+
+/// Whether a machine takes more than half of the addresses that there are for all machines.
+pub(crate) fn is_alone(machine: &MachineFile) -> bool {
+    end_of(machine) > Addresses::LIMIT / 2
+}
+
+/// The first address behind all memory.
+fn end_of(machine: &MachineFile) -> u64 {
+    machine.memory.iter().map(|(range, _)| range.end().get()).max().unwrap_or(0)
+}
+
+/// Sections between the end of memory and the device that can be plugged: room to plug RAM into.
+const GAP_SECTIONS: u64 = 8;
+/// Sections of the device.
+const DEVICE_SECTIONS: u64 = 4;
+
+/// Where a device can be plugged: some sections behind the end of memory, if the geometry has addresses there.
+fn spare_range(shape: &Shape, machine: &MachineFile) -> Option<PhysRange> {
+    let section = shape.section_bytes();
+    let start = end_of(machine).checked_next_multiple_of(section)?.checked_add(GAP_SECTIONS * section)?;
+    let end = start.checked_add(DEVICE_SECTIONS * section).filter(|end| end >> shape.physical_bits == 0)?;
+    PhysRange::new(PhysAddr::new(start), PhysAddr::new(end)).ok()
+}
+
+/// The least size of a window that can be had, so that walks over long distances are possible.
+const LEAST_WINDOW: u64 = 1 << 40;
+/// Sections behind the end of memory that have a place in the window.
+const SPARE_SECTIONS: u64 = 64;
+
+/// Bytes for a virtual array: of the geometry's maximum, or less where a process has not as many addresses.
+fn window_bytes(shape: &Shape, descriptor_bytes: u64, machine: &MachineFile) -> u64 {
+    let whole = shape.frames().saturating_mul(descriptor_bytes);
+    let spare = SPARE_SECTIONS * shape.section_frames();
+    let frames = (end_of(machine) >> shape.page_bits).next_multiple_of(shape.section_frames()) + spare;
+    whole.min((frames * descriptor_bytes).max(LEAST_WINDOW))
+}

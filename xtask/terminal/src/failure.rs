@@ -1,0 +1,40 @@
+//! How a command ends: passed, failed, or not run at all.
+
+use std::process::ExitCode;
+
+/// The end of a command that did its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Everything is as it should be.
+    Passed,
+    /// Something that was looked at is wrong; the report says what.
+    Failed,
+}
+
+/// Why a command could not do its work.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// What was asked for does not exist or cannot be read; the text names it and says what would do.
+    Usage(String),
+    /// The surroundings are broken.
+    Broken(String),
+    /// Whoever read the output has gone.
+    NobodyListens,
+}
+
+/// Says what went wrong and picks the exit status: 0 passed, 1 failed, 2 wrong usage.
+pub fn finish(result: Result<Status, Failure>) -> ExitCode {
+    match result {
+        Ok(Status::Passed) => ExitCode::SUCCESS,
+        Ok(Status::Failed) => ExitCode::FAILURE,
+        Err(Failure::Usage(text)) => {
+            eprintln!("error: {text}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Broken(text)) => {
+            eprintln!("error: {text}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::NobodyListens) => ExitCode::FAILURE,
+    }
+}
