@@ -82,6 +82,33 @@ fn levels_without_leaves_are_not_asked_about() {
 }
 
 #[test]
+fn mappings_are_listed_on_both_sides_of_the_addresses_that_do_not_exist() {
+    let depth = PagingDepth::Four;
+    let mut heap = Heap::new(depth);
+    let hole = range(base(depth).wrapping_neg(), base(depth) - base(depth).wrapping_neg());
+    let (below, above) = (range(hole.start().get() - MIB2, MIB2), range(hole.end().get(), MIB2));
+    for side in [below, above] {
+        let _ = populate(&mut heap, side).unwrap();
+    }
+    let listed =
+        |within| heap.tree().mappings(&heap, within).map(|it| it.range).collect::<std::vec::Vec<_>>();
+    let around = range(below.start().get(), above.end().get() - below.start().get());
+    assert_eq!(listed(around), [below, above]);
+    assert_eq!(listed(hole), [], "it ends where a mapping begins");
+}
+
+#[test]
+fn every_table_on_the_way_is_counted_once() {
+    let depth = PagingDepth::Four;
+    let mut heap = Heap::new(depth);
+    let small = |_, _| Choice::Smaller;
+    let two_tables = range(base(depth) + MIB2 - 0x2000, 0x4000);
+    let made = heap.tree().populate(&mut heap, NodeId::new(0), two_tables, small, &mut LostBlocks::default());
+    let count = heap.tree().table_pages(&heap, two_tables);
+    assert_eq!((count.of(Level::PTE), count.total()), (2, made.unwrap().nr_tables() + 1));
+}
+
+#[test]
 fn addresses_that_the_format_does_not_translate_are_refused() {
     for depth in DEPTHS {
         let mut heap = Heap::new(depth);
