@@ -23,6 +23,8 @@ use x86_64::structures::paging::PageTableFlags;
 /// Where the lower bit of the origin is.
 const ORIGIN_SHIFT: u32 = 9;
 const ORIGIN_MASK: u64 = 0b11 << ORIGIN_SHIFT;
+/// The bits of an entry that are no flags of the processor.
+const NOT_FLAGS: u64 = ADDRESS | ORIGIN_MASK | FRESH;
 /// The bits of an entry that hold the address of a 4 KiB frame.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const FRESH: u64 = PageTableFlags::BIT_58.bits();
@@ -131,7 +133,7 @@ impl X86_64 {
     #[inline]
     #[must_use]
     pub const fn flags(entry: u64) -> PageTableFlags {
-        PageTableFlags::from_bits_truncate(entry & !(ADDRESS | ORIGIN_MASK | FRESH))
+        PageTableFlags::from_bits_truncate(entry & !NOT_FLAGS)
     }
 }
 
@@ -140,7 +142,8 @@ impl X86_64 {
 const fn pack(at: PhysAddr, origin: Origin, flags: PageTableFlags) -> u64 {
     // The cast widens.
     let origin = (origin.code() as u64) << ORIGIN_SHIFT;
-    (at.get() & ADDRESS) | origin | FRESH | flags.bits()
+    let flags = flags.union(PageTableFlags::from_bits_retain(at.get() & ADDRESS));
+    flags.union(PageTableFlags::from_bits_retain(origin)).union(PageTableFlags::from_bits_retain(FRESH)).bits()
 }
 
 /// The origin that an entry says; the fourth code, which no entry of ours has, stands for the kernel's boot.
