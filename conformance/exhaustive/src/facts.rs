@@ -5,6 +5,8 @@
 //! 1. Nothing here calls the crates under test; their constants are written out again.
 //! 2. A section is present exactly while one of its cells is populated; without, it is neither early nor tainted.
 
+use sparsemem_any::Backend;
+
 use crate::environment::{DESCRIPTOR_BYTES, MemoryView};
 use crate::shape::{CELLS, FRAMES, SECTIONS, Shape};
 use crate::view::{FrameView, SectionView, View};
@@ -24,17 +26,6 @@ pub(crate) struct Facts {
     pub(crate) cells: [Cell; CELLS],
     pub(crate) early: [bool; SECTIONS],
     pub(crate) tainted: [bool; SECTIONS],
-}
-
-/// What a backend keeps besides usages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Build {
-    /// A flat table, a memmap per section.
-    FlatTable,
-    /// Roots, a memmap per section.
-    Roots,
-    /// Roots, and pages of one array behind page tables.
-    Array,
 }
 
 impl Facts {
@@ -82,7 +73,7 @@ impl Facts {
     }
 
     /// Everything that can be seen.
-    pub(crate) fn view(&self, shape: &Shape, build: Build, probes: &[u64]) -> View {
+    pub(crate) fn view(&self, shape: &Shape, backend: Backend, probes: &[u64]) -> View {
         let mut view = View::default();
         for section in 0..shape.sections {
             view.sections[section] = self.section(shape, section);
@@ -92,7 +83,7 @@ impl Facts {
             *to = self.frame(shape, *probe);
         }
         view.runs = self.valid_frames(shape);
-        view.memory = self.memory(shape, build);
+        view.memory = self.memory(shape, backend);
         view
     }
 
@@ -137,19 +128,19 @@ impl Facts {
     }
 
     /// The blocks of metadata that there have to be, and the pages of the array that hold a descriptor of a valid frame.
-    fn memory(&self, shape: &Shape, build: Build) -> MemoryView {
+    fn memory(&self, shape: &Shape, backend: Backend) -> MemoryView {
         let mut view = MemoryView::default();
         let mut last_root = None;
         for section in (0..shape.sections).filter(|section| self.is_present(shape, *section)) {
             view.memmap_blocks += 1;
             view.other_blocks += 1;
             let root = (shape.first_section + section as u64) / shape.per_root;
-            if build != Build::FlatTable && last_root != Some(root) {
+            if backend.has_roots() && last_root != Some(root) {
                 view.other_blocks += 1;
             }
             last_root = Some(root);
         }
-        if build == Build::Array {
+        if backend.has_array() {
             view.mapped = self.needed_pages(shape);
             view.memmap_blocks = u16::try_from(view.mapped.count_ones()).unwrap_or(0);
             // Three tables lead to them.

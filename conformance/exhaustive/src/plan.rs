@@ -1,13 +1,13 @@
 //! Which machines are walked, and how: the parts of a small and of a full walk.
 
-use sparsemem_core::SectionShape;
+use sparsemem_any::any_model;
 
 use crate::engine::{Finding, Rules, Stage, Tally, Walk};
-use crate::facts::Build;
+use crate::environment::{Descriptor, OneThread};
 use crate::ranges::{RangeRules, RangeStage};
 use crate::sections::{SectionRules, SectionStage};
 use crate::shape::{Pair, Quad, Shape, Triple};
-use crate::stand::{Model, OnStand, Stand, on_stand};
+use crate::stand::{Model, Stand};
 use crate::{Backend, Size};
 
 /// The machine of a part.
@@ -76,40 +76,43 @@ impl Part {
         tally: &mut Tally,
         on_state: &mut dyn FnMut(&Tally),
     ) -> Result<(), Finding> {
-        macro_rules! on {
-            ($geometry:ident, $first:literal, $sections:literal) => {{
-                let shape = Shape::of::<$geometry>($first, $sections);
-                let walk = OnPart { part: self, shape, tally, on_state };
-                on_stand::<$geometry, { $geometry::NR_SECTIONS_LEN }, { $geometry::NR_ROOTS_LEN }, _>(
-                    backend, shape, walk,
-                )
-            }};
-        }
         match self.machine {
-            Machine::Pair => on!(Pair, 3, 2),
-            Machine::Triple => on!(Triple, 1, 3),
-            Machine::Quad => on!(Quad, 0, 2),
+            Machine::Pair => {
+                self.on::<any_model!(Pair, Descriptor, OneThread)>(3, 2, backend, tally, on_state)
+            }
+            Machine::Triple => {
+                self.on::<any_model!(Triple, Descriptor, OneThread)>(1, 3, backend, tally, on_state)
+            }
+            Machine::Quad => {
+                self.on::<any_model!(Quad, Descriptor, OneThread)>(0, 2, backend, tally, on_state)
+            }
+        }
+    }
+
+    /// Walks on machines of `sections` sections from section `first` on.
+    fn on<M: Model>(
+        self,
+        first: u64,
+        sections: usize,
+        backend: Backend,
+        tally: &mut Tally,
+        on_state: &mut dyn FnMut(&Tally),
+    ) -> Result<(), Finding> {
+        let shape = Shape::of::<M::Geometry>(first, sections);
+        let (part, stand) = (OnPart { part: self, shape, tally, on_state }, Stand::<M>::new(shape, backend));
+        match self.level {
+            Level::Sections => part.explore(&SectionRules::new(shape, backend), &mut SectionStage(stand)),
+            Level::Ranges => part.explore(&RangeRules::new(shape, backend), &mut RangeStage(stand)),
         }
     }
 }
 
-/// A part that waits for its stand.
+/// A part on its machines.
 struct OnPart<'w> {
     part: Part,
     shape: Shape,
     tally: &'w mut Tally,
     on_state: &'w mut dyn FnMut(&Tally),
-}
-
-impl OnStand for OnPart<'_> {
-    type Output = Result<(), Finding>;
-
-    fn run<M: Model>(self, stand: Stand<M>, build: Build) -> Self::Output {
-        match self.part.level {
-            Level::Sections => self.explore(&SectionRules::new(stand.shape, build), &mut SectionStage(stand)),
-            Level::Ranges => self.explore(&RangeRules::new(stand.shape, build), &mut RangeStage(stand)),
-        }
-    }
 }
 
 impl OnPart<'_> {

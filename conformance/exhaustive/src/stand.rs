@@ -4,57 +4,50 @@
 //!
 //! 1. Between plays the model has no sections and the memory has no blocks.
 
-use sparsemem_classic_sparse::ClassicSparse;
-use sparsemem_core::{
-    BootModel, Geometry, InstallModel, MarkModel, MemoryModel, MemoryRange, NodeId, Pfn, PfnRange,
-    RetireModel,
-};
-use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+use sparsemem_any::{AnyModel, Backend};
+use sparsemem_core::{CompleteModel, Geometry, MemoryRange, NodeId, Pfn, PfnRange};
 
-use crate::Backend;
 use crate::engine::Layout;
 use crate::environment::{Descriptor, Environment, MemoryView, OneThread};
-use crate::facts::Build;
 use crate::shape::Shape;
 use crate::view::settle;
 
 /// The node of all memory.
 pub(crate) const NODE: NodeId = NodeId::new(0);
 
-/// What all three models can do.
-pub(crate) trait Model:
-    BootModel<Environment>
-    + InstallModel<Environment>
-    + MarkModel
-    + RetireModel<Environment>
-    + MemoryModel<Page = Descriptor>
-{
+/// What is walked: any of the models on the memory of this crate.
+pub(crate) trait Model: CompleteModel<Environment, Page = Descriptor> + Sized {
+    /// A fresh model of a backend, told where its array lies if it has one.
+    fn fresh(backend: Backend, environment: &Environment) -> Self;
 }
 
-impl<M> Model for M where
-    M: BootModel<Environment>
-        + InstallModel<Environment>
-        + MarkModel
-        + RetireModel<Environment>
-        + MemoryModel<Page = Descriptor>
+impl<G: Geometry, const SECTIONS: usize, const ROOTS: usize> Model
+    for AnyModel<G, Descriptor, OneThread, SECTIONS, ROOTS>
 {
+    fn fresh(backend: Backend, environment: &Environment) -> Self {
+        let model = Self::new(backend);
+        if let Some(base) = model.array_base() {
+            environment.place(base);
+        }
+        model
+    }
 }
 
 /// A model and what is around it.
 pub(crate) struct Stand<M> {
-    pub(crate) model: Box<M>,
+    pub(crate) model: M,
+    backend: Backend,
     pub(crate) environment: Environment,
     pub(crate) shape: Shape,
     pub(crate) probes: Vec<u64>,
-    make: fn(&Environment) -> Box<M>,
 }
 
 impl<M: Model> Stand<M> {
-    /// A stand for the models that `make` makes.
-    pub(crate) fn new(shape: Shape, make: fn(&Environment) -> Box<M>) -> Self {
+    /// A stand for a model of a backend.
+    pub(crate) fn new(shape: Shape, backend: Backend) -> Self {
         let environment = Environment::new();
-        Self { model: make(&environment), environment, shape, probes: shape.probes(), make }
+        let model = M::fresh(backend, &environment);
+        Self { model, backend, environment, shape, probes: shape.probes() }
     }
 
     /// Boots with the memory of a layout. What boot has to complain of counts as a complaint of the memory.
@@ -69,7 +62,7 @@ impl<M: Model> Stand<M> {
         if !matches!(booted, Some(Ok(_))) || events > 0 {
             self.environment.complain();
         }
-        settle(&*self.model, &self.shape);
+        settle(&self.model, &self.shape);
     }
 
     /// Tears down, and says in words what was left.
@@ -83,7 +76,7 @@ impl<M: Model> Stand<M> {
             return Ok(());
         }
         self.environment = Environment::new();
-        self.model = (self.make)(&self.environment);
+        self.model = M::fresh(self.backend, &self.environment);
         Err(format!("{torn_down:?}, {present} sections, {left:?}"))
     }
 }
@@ -104,43 +97,4 @@ pub(crate) fn runs_of(shape: &Shape, layout: Layout) -> Vec<(u64, u64)> {
         }
     }
     runs
-}
-
-/// Something to do with a stand of any model.
-pub(crate) trait OnStand {
-    /// What it results in.
-    type Output;
-
-    /// Does it.
-    fn run<M: Model>(self, stand: Stand<M>, build: Build) -> Self::Output;
-}
-
-/// Does something with a stand of a backend.
-pub(crate) fn on_stand<G, const SECTIONS: usize, const ROOTS: usize, F>(
-    backend: Backend,
-    shape: Shape,
-    act: F,
-) -> F::Output
-where
-    G: Geometry,
-    F: OnStand,
-{
-    match backend {
-        Backend::ClassicSparse => {
-            let make = |_: &Environment| Box::new(ClassicSparse::<G, Descriptor, OneThread, SECTIONS>::new());
-            act.run(Stand::new(shape, make), Build::FlatTable)
-        }
-        Backend::SparseExtreme => {
-            let make = |_: &Environment| Box::new(SparseExtreme::<G, Descriptor, OneThread, ROOTS>::new());
-            act.run(Stand::new(shape, make), Build::Roots)
-        }
-        Backend::Vmemmap => {
-            let make = |environment: &Environment| {
-                let model = Box::new(Vmemmap::<G, Descriptor, OneThread, DynamicBase, ROOTS>::new());
-                environment.place(model.placement().base());
-                model
-            };
-            act.run(Stand::new(shape, make), Build::Array)
-        }
-    }
 }

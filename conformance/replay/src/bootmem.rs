@@ -13,7 +13,7 @@ use sparsemem_bootmem_registration::{
     DescriptorTags, Piece, PieceSlot, Registry, SectionMetadata, SectionSlot, Storage,
 };
 use sparsemem_core::{
-    Block, MetadataMemory, NodeId, PageCount, Pfn, PfnRange, PhysRange, SectionFlags, SectionNr,
+    Block, MemoryModel, MetadataMemory, NodeId, PageCount, Pfn, PfnRange, PhysRange, SectionFlags, SectionNr,
 };
 use sparsemem_machine::Machine;
 
@@ -57,15 +57,15 @@ pub(super) fn node_data(script: &Script, machine: &mut Machine) -> Result<NodeDa
 }
 
 /// What was registered at boot.
-pub(super) struct Bootmem<'r, 'm, M> {
-    registry: Registry<'r, Geo, DescriptorTags<'m, M>>,
-    model: &'m M,
+pub(super) struct Bootmem<'r, 'm> {
+    registry: Registry<'r, Geo, DescriptorTags<'m, Model>>,
+    model: &'m Model,
 }
 
-impl<'r, 'm, M: Model> Bootmem<'r, 'm, M> {
+impl<'r, 'm> Bootmem<'r, 'm> {
     /// Registers all sections and nodes; `usages` are those of the sections of `nodes`, in the same order.
     pub(super) fn register(
-        model: &'m M,
+        model: &'m Model,
         machine: &Machine,
         records: &'r mut Records,
         nodes: &[(SectionNr, NodeId)],

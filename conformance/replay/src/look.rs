@@ -5,8 +5,8 @@ use std::ptr::NonNull;
 
 use sparsemem_altmap::AltmapSpec;
 use sparsemem_core::{
-    ByteLen, Page, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, SectionFlags, SectionNr, SectionShape,
-    SectionState, SubsectionIdx, VirtAddr,
+    ByteLen, MemoryModel, Page, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, SectionFlags, SectionNr,
+    SectionShape, SectionState, SubsectionIdx, VirtAddr,
 };
 use sparsemem_hotplug::{Resource, ResourceKind, Resources};
 use sparsemem_machine::Machine;
@@ -18,9 +18,9 @@ use super::script::{Geo, ResourceRow};
 use super::words;
 
 /// A model on its machine, at one moment.
-pub(super) struct View<'v, M> {
+pub(super) struct View<'v> {
     /// The model.
-    pub(super) model: &'v M,
+    pub(super) model: &'v Model,
     /// Its machine.
     pub(super) machine: &'v Machine,
     /// The altmaps that the recording has at this moment.
@@ -31,7 +31,7 @@ pub(super) struct View<'v, M> {
     pub(super) scope: Scope,
 }
 
-impl<M: Model> View<'_, M> {
+impl View<'_> {
     /// Everything in scope, but tags and resources.
     pub(super) fn facts(&self) -> Facts {
         let mut facts = Facts::default();
@@ -109,7 +109,7 @@ impl<M: Model> View<'_, M> {
 }
 
 /// Bytes of the block that a section's usage lies in, if there is a section.
-pub(super) fn usage_bytes<M: Model>(model: &M) -> Option<ByteLen> {
+pub(super) fn usage_bytes(model: &Model) -> Option<ByteLen> {
     let sections = model.present_sections().count() as u64;
     model.footprint().usage_bytes.checked_div(sections).map(ByteLen::new)
 }
@@ -125,7 +125,7 @@ pub(super) fn resources(facts: &mut Facts, resources: &Resources<'_>) {
 }
 
 /// The physical memory of a section's descriptors, piece by piece.
-pub(super) fn memmap_bytes<M: Model>(model: &M, machine: &Machine, nr: SectionNr) -> Vec<PhysRange> {
+pub(super) fn memmap_bytes(model: &Model, machine: &Machine, nr: SectionNr) -> Vec<PhysRange> {
     let first = nr.frames::<Geo>().and_then(|frames| model.lookup(frames.start()));
     let Some(first) = first else { return Vec::new() };
     let bytes = ByteLen::new(Geo::PAGES_PER_SECTION * words::DESCRIPTOR);

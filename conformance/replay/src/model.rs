@@ -1,4 +1,4 @@
-//! What a replay needs of a model, and the environments that it is given.
+//! The model of a replay, and the environments that it is given.
 //!
 //! # Invariants
 //!
@@ -9,41 +9,24 @@
 use std::alloc::Layout;
 
 use sparsemem_altmap::WithAltmap;
+use sparsemem_any::any_model;
 use sparsemem_core::{
-    Block, BootModel, ByteLen, ForeignBlock, InstallModel, MarkModel, MemoryModel, MetadataMemory, NodeId,
-    OutOfMemory, Page, PhysRange, Rejected, RetireModel, forward_to_field,
+    Block, ByteLen, ForeignBlock, MetadataMemory, NodeId, OutOfMemory, Page, PhysRange, Rejected,
+    forward_to_field,
 };
-use sparsemem_machine::Machine;
+use sparsemem_machine::{HostRcu, Machine};
 
 use super::script::Geo;
 
 /// The machine with an altmap before it.
 pub(super) type Env<'a, 'w> = WithAltmap<'a, 'w, Geo, Machine>;
 
-/// What every backend can do.
-pub(super) trait Model:
-    BootModel<Machine>
-    + for<'e> BootModel<Notes<'e>>
-    + MarkModel
-    + MemoryModel<Geometry = Geo, Page = Page>
-    + InstallModel<Machine>
-    + RetireModel<Machine>
-    + for<'a, 'w> InstallModel<Env<'a, 'w>>
-    + for<'a, 'w> RetireModel<Env<'a, 'w>>
-{
-}
+/// The domain of the readers of all replays.
+#[derive(Debug)]
+pub(super) enum Readers {}
 
-impl<M> Model for M where
-    M: BootModel<Machine>
-        + for<'e> BootModel<Notes<'e>>
-        + MarkModel
-        + MemoryModel<Geometry = Geo, Page = Page>
-        + InstallModel<Machine>
-        + RetireModel<Machine>
-        + for<'a, 'w> InstallModel<Env<'a, 'w>>
-        + for<'a, 'w> RetireModel<Env<'a, 'w>>
-{
-}
+/// The model that a replay changes.
+pub(super) type Model = any_model!(Geo, Page, HostRcu<Readers>);
 
 /// The machine during boot, with a note of where each block lies: models ask for usages in the order in which the ranges of
 /// memory touch sections.

@@ -35,8 +35,8 @@ impl Scope {
         let fits = script.sections_per_root.is_some_and(|own| (1..=Geo::SECTIONS_PER_ROOT).contains(&own));
         Self {
             subsections: script.has_array,
-            array: script.has_array && backend == Backend::Vmemmap,
-            roots: fits && backend != Backend::ClassicSparse && step.is_some_and(|it| it.roots.is_some()),
+            array: script.has_array && backend.has_array(),
+            roots: fits && backend.has_roots() && step.is_some_and(|it| it.roots.is_some()),
             resources: step.is_some_and(|it| it.resources.is_some()),
             tags: script.tags.is_some() && index + 1 == script.steps.len(),
         }

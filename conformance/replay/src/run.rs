@@ -7,11 +7,8 @@
 #![allow(unsafe_code, reason = "a virtual array is told its place by a promise")]
 
 use sparsemem_altmap::MemmapRule;
-use sparsemem_classic_sparse::ClassicSparse;
-use sparsemem_core::{BootModel, Page, SectionShape};
-use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
-use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+use sparsemem_core::{BootModel, SectionShape};
+use sparsemem_machine::{Machine, MachineConfig};
 
 use super::facts::Disagreement;
 use super::model::Model;
@@ -21,14 +18,6 @@ use super::stage::{Rooms, Stage};
 use super::words::DESCRIPTOR;
 use sparsemem_any::Backend;
 use sparsemem_machine::Addresses;
-
-/// The domain of the readers of all replays.
-enum Readers {}
-
-type Rcu = HostRcu<Readers>;
-type Classic = ClassicSparse<Geo, Page, Rcu, { Geo::NR_SECTIONS_LEN }>;
-type Extreme = SparseExtreme<Geo, Page, Rcu, { Geo::NR_ROOTS_LEN }>;
-type Virtual = Vmemmap<Geo, Page, Rcu, DynamicBase, { Geo::NR_ROOTS_LEN }>;
 
 /// Why a replay did not come to its end.
 pub(super) struct Halt {
@@ -52,15 +41,17 @@ pub(super) fn run(
     backend: Backend,
     judge: &mut dyn FnMut(usize, Vec<Disagreement>),
 ) -> Result<(), Halt> {
-    let window = if backend == Backend::Vmemmap { window_bytes(script) } else { 0 };
+    let window = if backend.has_array() { window_bytes(script) } else { 0 };
     let _addresses = Addresses::take(end_of(script).saturating_add(window));
     let machine = machine(script, window).map_err(|error| Halt::new(None, &"making a machine", &error))?;
-    let play = Play { script, backend, judge };
-    match backend {
-        Backend::ClassicSparse => play.on(&mut *place::<Classic>(), machine),
-        Backend::SparseExtreme => play.on(&mut *place::<Extreme>(), machine),
-        Backend::Vmemmap => play.on(&mut *virtual_array(&machine), machine),
+    let mut model = Model::new(backend);
+    if let Some(base) = model.array_base() {
+        let len_bytes = machine.window().count().get();
+        // SAFETY: (1) the window of a fresh machine is set aside for the one model on it, begins and ends on 1 GiB borders, and
+        // is all that the machine's page tables lead to; (2) the model was just made and is not booted yet.
+        unsafe { base.reserve(machine.window_ptr(), len_bytes) };
     }
+    Play { script, backend, judge }.on(&mut model, machine)
 }
 
 /// A machine with the memory of boot, and with what comes later as memory that its allocators do not have.
@@ -69,16 +60,6 @@ fn machine(script: &Script, window: u64) -> Result<Machine, sparsemem_machine::M
     config.memory.clone_from(&script.memory);
     config.unmanaged.clone_from(&script.later);
     Machine::new(&config)
-}
-
-/// A virtual array on the window of a machine.
-fn virtual_array(machine: &Machine) -> Box<Virtual> {
-    let model = place::<Virtual>();
-    let len_bytes = machine.window().count().get();
-    // SAFETY: (1) the window of a fresh machine is set aside for the one model on it, begins and ends on 1 GiB borders, and is
-    // all that the machine's page tables lead to; (2) the model was just made and is not booted yet.
-    unsafe { model.placement().base().reserve(machine.window_ptr(), len_bytes) };
-    model
 }
 
 /// The first address behind all memory, now or later.
@@ -101,7 +82,7 @@ struct Play<'p> {
 
 impl Play<'_> {
     /// Replays, and takes everything down again.
-    fn on<M: Model>(self, model: &mut M, mut machine: Machine) -> Result<(), Halt> {
+    fn on(self, model: &mut Model, mut machine: Machine) -> Result<(), Halt> {
         self.steps(model, &mut machine)?;
         let lost = BootModel::<Machine>::tear_down(model, &mut machine);
         lost.map_err(|error| Halt::new(None, &"tearing the model down", &error))?;
@@ -113,12 +94,9 @@ impl Play<'_> {
     }
 
     /// Replays all steps.
-    fn steps<M: Model>(self, model: &M, machine: &mut Machine) -> Result<(), Halt> {
+    fn steps(self, model: &Model, machine: &mut Machine) -> Result<(), Halt> {
         let Self { script, backend, judge } = self;
-        let rule = match backend {
-            Backend::Vmemmap => MemmapRule::ArrayLeaves,
-            Backend::ClassicSparse | Backend::SparseExtreme => MemmapRule::SectionBlocks,
-        };
+        let rule = if backend.has_array() { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
         let mut rooms = Rooms::new(script);
         let mut stage = Stage::new(model, machine, script, rule, &mut rooms);
         for (index, step) in script.steps.iter().enumerate() {

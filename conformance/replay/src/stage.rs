@@ -5,7 +5,9 @@
 //! 1. After the boot nothing changes the model but [`Hotplug`].
 
 use sparsemem_altmap::{AltmapSpec, MemmapRule};
-use sparsemem_core::{BootEvent, MemoryRange, MetadataMemory, NodeId, PfnRange, Retired, SectionNr};
+use sparsemem_core::{
+    BootEvent, MemoryModel, MemoryRange, MetadataMemory, NodeId, PfnRange, Retired, SectionNr,
+};
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Resource, Storage};
 use sparsemem_machine::Machine;
 
@@ -49,23 +51,23 @@ impl Rooms {
 }
 
 /// A model, its machine, and everything that knows of memory.
-pub(super) struct Stage<'m, M: Model> {
-    model: &'m M,
+pub(super) struct Stage<'m> {
+    model: &'m Model,
     machine: &'m mut Machine,
     script: &'m Script,
-    hotplug: Hotplug<'m, M>,
+    hotplug: Hotplug<'m, Model>,
     altmaps: Altmaps<'m>,
     rule: MemmapRule,
     empty_table: u64,
     records: Option<&'m mut Records>,
-    bootmem: Option<Bootmem<'m, 'm, M>>,
+    bootmem: Option<Bootmem<'m, 'm>>,
     data: NodeData,
 }
 
-impl<'m, M: Model> Stage<'m, M> {
+impl<'m> Stage<'m> {
     /// Nothing has happened yet.
     pub(super) fn new(
-        model: &'m M,
+        model: &'m Model,
         machine: &'m mut Machine,
         script: &'m Script,
         rule: MemmapRule,

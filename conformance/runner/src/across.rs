@@ -55,7 +55,7 @@ fn sections(machine: &MachineFile) -> u64 {
 /// The backend behind this one, the first behind the last.
 fn next(backend: Backend) -> Backend {
     let behind = Backend::ALL.into_iter().skip_while(|known| *known != backend).nth(1);
-    behind.unwrap_or(Backend::ClassicSparse)
+    behind.unwrap_or(Backend::ALL[0])
 }
 
 /// Boots a backend and looks at everything.

@@ -153,7 +153,7 @@ fn compare_blocks(machine: &MachineFile, backend: Backend, golden: &Golden) -> C
     if golden.vmemmap_runs.is_empty() {
         return skip("its kernel did not print what it populated");
     }
-    if backend != Backend::Vmemmap {
+    if !backend.has_array() {
         return skip("the model has no virtual array");
     }
     let variant = match descriptor_bytes(machine)? {

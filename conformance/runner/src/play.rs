@@ -17,7 +17,6 @@ use crate::Cell;
 use crate::catalogue::{Entry, find};
 use crate::subjects::{exists, is_alone, with_subject};
 use crate::variant::Variant;
-use sparsemem_any::Backend;
 use sparsemem_report::{CellResult, Outcome, Report, Verdict, World};
 
 /// Runs one cell; a panic is a failure.
@@ -112,7 +111,7 @@ fn verdict(cell: &Cell, tally: &mut Tally) -> Verdict {
 
 /// Runs a scenario of the registry.
 fn portable(cell: &Cell, scenario: &Scenario, variant: Variant, tally: &mut Tally) -> Verdict {
-    if variant.is_about_mappings() && cell.backend != Backend::Vmemmap {
+    if variant.is_about_mappings() && !cell.backend.has_array() {
         return (Outcome::Skipped, "the model has no mappings of its own".to_owned());
     }
     if !exists(cell.machine.geometry, variant) {

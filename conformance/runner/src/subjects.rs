@@ -6,21 +6,19 @@
 
 #![allow(unsafe_code, reason = "a virtual array is told its place by a promise")]
 
-use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::{
     Geometry, MemoryRange, Page, PageDescriptor, PhysAddr, PhysRange, SectionShape, SectionStamp, VirtAddr,
     presets,
 };
-use sparsemem_machine::{HostRcu, Machine, MachineConfig, MachineError as HostError, place};
-use sparsemem_sparse_extreme::SparseExtreme;
+use sparsemem_machine::{HostRcu, Machine, MachineConfig, MachineError as HostError};
 use sparsemem_suite::{
-    ArrayFacts, Build, Complete, OddPage, Pair, Scratch, Shape, SmallPage, Spare, Subject, TableKind,
+    ArrayFacts, Build, OddPage, Pair, Scratch, Shape, SmallPage, Spare, Subject, TableKind,
 };
-use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+use sparsemem_vmemmap::DynamicBase;
 
 use crate::host_world::HostWorld;
 use crate::variant::Variant;
-use sparsemem_any::Backend;
+use sparsemem_any::{AnyModel, Backend};
 use sparsemem_machine::Addresses;
 use sparsemem_machine_files::{GeometryName, MachineFile};
 
@@ -66,7 +64,7 @@ pub(crate) fn with_subject(
                 GeometryName::X86_64 => by_page(setting, play),
                 $(GeometryName::$variant => {
                     use presets::$preset as G;
-                    by_backend::<G, Page, { G::NR_SECTIONS_LEN }, { G::NR_ROOTS_LEN }>(setting, play)
+                    Stand::lend::<G, Page, { G::NR_SECTIONS_LEN }, { G::NR_ROOTS_LEN }>(setting, play)
                 })+
             }
         };
@@ -88,40 +86,10 @@ fn by_page(setting: Setting<'_>, play: Play<'_>) -> Result<(), HostError> {
     const S: usize = presets::X86_64::NR_SECTIONS_LEN;
     const R: usize = presets::X86_64::NR_ROOTS_LEN;
     match setting.variant {
-        Variant::OddPage => by_backend::<presets::X86_64, OddPage, S, R>(setting, play),
-        Variant::SmallPage => by_backend::<presets::X86_64, SmallPage, S, R>(setting, play),
-        _ => by_backend::<presets::X86_64, Page, S, R>(setting, play),
+        Variant::OddPage => Stand::lend::<presets::X86_64, OddPage, S, R>(setting, play),
+        Variant::SmallPage => Stand::lend::<presets::X86_64, SmallPage, S, R>(setting, play),
+        _ => Stand::lend::<presets::X86_64, Page, S, R>(setting, play),
     }
-}
-
-/// Chooses the model.
-fn by_backend<G, P, const S: usize, const R: usize>(
-    setting: Setting<'_>,
-    play: Play<'_>,
-) -> Result<(), HostError>
-where
-    G: Geometry,
-    P: PageDescriptor + SectionStamp + Scratch,
-{
-    match setting.backend {
-        Backend::ClassicSparse => {
-            let mut model = place::<ClassicSparse<G, P, HostRcu<Readers>, S>>();
-            let stand = Stand::new::<G, P>(setting, Build { table: TableKind::Flat, array: None })?;
-            stand.play(&mut *model, play);
-        }
-        Backend::SparseExtreme => {
-            let mut model = place::<SparseExtreme<G, P, HostRcu<Readers>, R>>();
-            let stand = Stand::new::<G, P>(setting, Build { table: TableKind::Rooted, array: None })?;
-            stand.play(&mut *model, play);
-        }
-        Backend::Vmemmap => {
-            let mut model = place::<Vmemmap<G, P, HostRcu<Readers>, DynamicBase, R>>();
-            let mut stand = Stand::new::<G, P>(setting, Build { table: TableKind::Rooted, array: None })?;
-            stand.place_array(model.placement().base());
-            stand.play(&mut *model, play);
-        }
-    }
-    Ok(())
 }
 
 /// Everything around a model.
@@ -134,28 +102,47 @@ struct Stand {
 }
 
 impl Stand {
+    /// Makes a fresh model on a fresh machine, and lends it.
+    fn lend<G, P, const S: usize, const R: usize>(
+        setting: Setting<'_>,
+        play: Play<'_>,
+    ) -> Result<(), HostError>
+    where
+        G: Geometry,
+        P: PageDescriptor + SectionStamp + Scratch,
+    {
+        let mut model = AnyModel::<G, P, HostRcu<Readers>, S, R>::new(setting.backend);
+        let mut stand = Self::new::<G, P>(setting)?;
+        if let Some(base) = model.array_base() {
+            stand.place_array(base);
+        }
+        let mut world = HostWorld::new(stand.machine, stand.spare);
+        play(&mut Pair::new(&mut model, &mut world), stand.build, &stand.memory);
+        Ok(())
+    }
+
     /// A machine for a model.
-    fn new<G: Geometry, P>(setting: Setting<'_>, build: Build) -> Result<Self, HostError> {
-        let window = match setting.backend {
-            Backend::Vmemmap => window_bytes(&Shape::of::<G>(), size_of::<P>() as u64, setting.machine),
-            _ => 0,
-        };
-        let spare = spare_range(&Shape::of::<G>(), setting.machine);
-        let end = spare.map_or(end_of(setting.machine), |range| range.end().get());
+    fn new<G: Geometry, P>(setting: Setting<'_>) -> Result<Self, HostError> {
+        let Setting { machine: file, backend, variant } = setting;
+        let shape = Shape::of::<G>();
+        let window = if backend.has_array() { window_bytes(&shape, size_of::<P>() as u64, file) } else { 0 };
+        let spare = spare_range(&shape, file);
+        let end = spare.map_or(end_of(file), |range| range.end().get());
         let addresses = Addresses::take(end.saturating_add(window));
         let mut config = MachineConfig::new()
-            .depth(setting.variant.depth())
-            .largest_leaf(setting.variant.largest_leaf())
+            .depth(variant.depth())
+            .largest_leaf(variant.largest_leaf())
             .vmemmap_bytes(window);
-        config.memory.clone_from(&setting.machine.memory);
+        config.memory.clone_from(&file.memory);
         let config = spare.into_iter().fold(config, MachineConfig::unmanaged);
         let machine = Machine::new(&config)?;
         // SAFETY: the machine has this memory and never gives it out; its direct map is one mapping of all its memory, aligned
         // as that is.
         let spare = spare.map(|range| unsafe { Spare::new(range) });
-        let memory = setting.machine.memory.iter();
+        let memory = file.memory.iter();
         let memory = memory.map(|(range, node)| MemoryRange::from_bytes::<G>(*range, *node)).collect();
-        Ok(Self { machine, spare, build, memory, _addresses: addresses })
+        let table = if backend.has_roots() { TableKind::Rooted } else { TableKind::Flat };
+        Ok(Self { machine, spare, build: Build { table, array: None }, memory, _addresses: addresses })
     }
 
     /// Tells a virtual array its place.
@@ -166,15 +153,6 @@ impl Stand {
         // is all that the machine's page tables lead to; (2) the model was just made and is not booted yet.
         unsafe { base.reserve(start, len_bytes) };
         self.build.array = Some(ArrayFacts { start: VirtAddr::new(start.addr().get() as u64), len_bytes });
-    }
-
-    /// Lends the model on its machine.
-    fn play<M>(self, model: &mut M, play: Play<'_>)
-    where
-        M: Complete<Machine, Page: Scratch>,
-    {
-        let mut world = HostWorld::new(self.machine, self.spare);
-        play(&mut Pair::new(model, &mut world), self.build, &self.memory);
     }
 }
 

@@ -7,11 +7,8 @@
 //!
 //! 1. Every method of the model's traits is called by the method of the same name.
 
-use sparsemem_altmap::{MemmapRule, WithAltmap};
-use sparsemem_core::{
-    BootError, BootEvent, BootModel, BootSummary, InstallModel, MarkModel, MemoryModel, MemoryRange,
-    RetireModel, TearDownError,
-};
+use sparsemem_altmap::{AltmapModel, MemmapRule};
+use sparsemem_core::{BootError, BootEvent, BootModel, BootSummary, MemoryRange, TearDownError};
 
 use crate::plug::{Plug, Plugged};
 use crate::view::Parts;
@@ -65,27 +62,6 @@ pub trait Subject: View {
     ) -> Result<(), Failure>;
 }
 
-/// Everything that a model can do with an environment `E`, also behind an altmap.
-pub trait Complete<E>:
-    BootModel<E>
-    + InstallModel<E>
-    + RetireModel<E>
-    + MarkModel
-    + for<'a, 'w> InstallModel<WithAltmap<'a, 'w, <Self as MemoryModel>::Geometry, E>>
-    + for<'a, 'w> RetireModel<WithAltmap<'a, 'w, <Self as MemoryModel>::Geometry, E>>
-{
-}
-
-impl<M, E> Complete<E> for M where
-    M: BootModel<E>
-        + InstallModel<E>
-        + RetireModel<E>
-        + MarkModel
-        + for<'a, 'w> InstallModel<WithAltmap<'a, 'w, <M as MemoryModel>::Geometry, E>>
-        + for<'a, 'w> RetireModel<WithAltmap<'a, 'w, <M as MemoryModel>::Geometry, E>>
-{
-}
-
 /// Any model in any surroundings, as a [`Subject`].
 #[derive(Debug)]
 pub struct Pair<'a, M, W> {
@@ -120,7 +96,7 @@ where
 impl<M, W> Subject for Pair<'_, M, W>
 where
     W: Surroundings,
-    M: Complete<W::Env, Page: Scratch>,
+    M: AltmapModel<W::Env, Page: Scratch>,
 {
     fn boot(
         &mut self,

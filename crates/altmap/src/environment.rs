@@ -10,8 +10,9 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, Block, ForeignBlock, Geometry, MetadataMemory, NodeId, Origin, OutOfMemory, PageCount,
-    PfnRange, PhysAddr, Rejected, SectionShape, forward_to_field,
+    AddressSpace, Block, CompleteModel, ForeignBlock, Geometry, InstallModel, MemoryModel, MetadataMemory,
+    NodeId, Origin, OutOfMemory, PageCount, PfnRange, PhysAddr, Rejected, RetireModel, SectionShape,
+    forward_to_field,
 };
 
 use crate::device::Altmap;
@@ -145,3 +146,18 @@ unsafe impl<G: Geometry, E: MetadataMemory> MetadataMemory for WithAltmap<'_, '_
 forward_to_field!(
     unsafe impl ['w, 'e, G: Geometry, E: MetadataMemory + AddressSpace] AddressSpace for WithAltmap<'w, 'e, G, E> => env
 );
+
+/// A model that is changed with an environment `E`, and with an altmap before it: all that generic code has to ask of it.
+pub trait AltmapModel<E>:
+    CompleteModel<E>
+    + for<'a, 'w> InstallModel<WithAltmap<'a, 'w, <Self as MemoryModel>::Geometry, E>>
+    + for<'a, 'w> RetireModel<WithAltmap<'a, 'w, <Self as MemoryModel>::Geometry, E>>
+{
+}
+
+impl<M, E> AltmapModel<E> for M where
+    M: CompleteModel<E>
+        + for<'a, 'w> InstallModel<WithAltmap<'a, 'w, <M as MemoryModel>::Geometry, E>>
+        + for<'a, 'w> RetireModel<WithAltmap<'a, 'w, <M as MemoryModel>::Geometry, E>>
+{
+}

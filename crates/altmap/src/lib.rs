@@ -41,7 +41,7 @@ mod room;
 mod spec;
 
 pub use device::{Altmap, StillInUse};
-pub use environment::WithAltmap;
+pub use environment::{AltmapModel, WithAltmap};
 pub use pool::{FramePool, GiveBackError, TakeError, TooFewWords};
 pub use room::{MemmapRule, room_needed};
 pub use spec::{AltmapError, AltmapSpec};

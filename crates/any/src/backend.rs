@@ -35,6 +35,18 @@ impl Backend {
             Self::Vmemmap => "vmemmap",
         }
     }
+
+    /// Whether its section table has two levels, with roots allocated on demand.
+    #[must_use]
+    pub const fn has_roots(self) -> bool {
+        !matches!(self, Self::ClassicSparse)
+    }
+
+    /// Whether its descriptors lie in one virtual array.
+    #[must_use]
+    pub const fn has_array(self) -> bool {
+        matches!(self, Self::Vmemmap)
+    }
 }
 
 #[cfg(feature = "serde")]

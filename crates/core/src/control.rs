@@ -11,8 +11,8 @@
 //!    memory. So whoever holds the writer can retire what it installed, and mark back what it marked.
 
 use crate::{
-    FramesError, GracePeriod, LinkRefused, LostBlocks, MemoryModel, NodeId, OtherAddressSpace, OutOfMemory,
-    PfnRange, SectionLoss, SectionNr, SectionPart, SubsectionBits, Writer,
+    BootModel, FramesError, GracePeriod, LinkRefused, LostBlocks, MemoryModel, NodeId, OtherAddressSpace,
+    OutOfMemory, PfnRange, SectionLoss, SectionNr, SectionPart, SubsectionBits, Writer,
 };
 
 /// Why subsections could not be installed. The model is as it was.
@@ -320,6 +320,11 @@ pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
         Self::retire(writer, env, frames)
     }
 }
+
+/// Everything that a model does with an environment `E`, in one bound; every model that does it has this trait.
+pub trait CompleteModel<E>: BootModel<E> + InstallModel<E> + RetireModel<E> + MarkModel {}
+
+impl<M, E> CompleteModel<E> for M where M: BootModel<E> + InstallModel<E> + RetireModel<E> + MarkModel {}
 
 impl SectionLoss {
     /// The memory that was missing, if that is the cause.

@@ -68,7 +68,7 @@ pub use boot::{
     BootError, BootEvent, BootModel, BootSummary, Footprint, MemoryRange, SectionLoss, TearDownError,
 };
 pub use control::{
-    InstallError, InstallModel, Mark, MarkError, MarkModel, RetireError, RetireModel, Retired,
+    CompleteModel, InstallError, InstallModel, Mark, MarkError, MarkModel, RetireError, RetireModel, Retired,
 };
 pub use descriptor::{Page, PageDescriptor, SectionStamp, initialise, reset};
 pub use frames::{FramesError, SectionPart};

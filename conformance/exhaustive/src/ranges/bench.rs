@@ -21,7 +21,7 @@ impl<M: Model> Stage<RangeRules> for RangeStage<M> {
         let (mut blocks, mut resources) = ([None; SECTIONS + 1], [None; CELLS + 2]);
         let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
         let Stand { model, environment, shape, probes, .. } = &mut self.0;
-        let hotplug = Hotplug::new(&**model, Limits::new(BlockSize::SECTION), storage);
+        let hotplug = Hotplug::new(&*model, Limits::new(BlockSize::SECTION), storage);
         let allocator = Frames::new(shape.first_frame(0));
         let mut bench = RangeBench { hotplug, environment, allocator, shape: *shape, probes };
         bench.adopt(layout);

@@ -3,7 +3,9 @@
 //! A memory block is one section. Adjacent RAM of hotplug is one resource; RAM of boot stays as it was reported.
 
 use crate::engine::{Layout, Rules};
-use crate::facts::{Build, Cell, Facts};
+use sparsemem_any::Backend;
+
+use crate::facts::{Cell, Facts};
 use crate::ranges::{Answer, Block, Op, Owner, RangeView, Resource, Verb};
 use crate::shape::{CELLS, SECTIONS, Shape};
 use crate::stand::runs_of;
@@ -30,7 +32,7 @@ pub(crate) struct World {
 /// The rules of one machine.
 pub(crate) struct RangeRules {
     shape: Shape,
-    build: Build,
+    backend: Backend,
     probes: Vec<u64>,
     ops: Vec<Op>,
 }
@@ -43,8 +45,8 @@ struct Span {
 }
 
 impl RangeRules {
-    pub(crate) fn new(shape: Shape, build: Build) -> Self {
-        Self { shape, build, probes: shape.probes(), ops: Op::all(&shape.ranges()) }
+    pub(crate) fn new(shape: Shape, backend: Backend) -> Self {
+        Self { shape, backend, probes: shape.probes(), ops: Op::all(&shape.ranges()) }
     }
 
     /// The cells of a range, or why there are none.
@@ -250,7 +252,7 @@ impl Rules for RangeRules {
 
     fn view(&self, world: &World) -> RangeView {
         let mut view = RangeView {
-            model: world.facts.view(&self.shape, self.build, &self.probes),
+            model: world.facts.view(&self.shape, self.backend, &self.probes),
             blocks: world.blocks,
             usable: self.usable(world),
             ..RangeView::default()

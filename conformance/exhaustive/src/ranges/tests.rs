@@ -1,23 +1,22 @@
 //! That the walk through hotplug finds what is wrong.
 
-use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_any::{Backend, any_model};
 
 use super::*;
 use crate::engine::Rules;
 use crate::engine::faults::{Changed, Faulty, For, explore};
 use crate::environment::{Descriptor, OneThread};
-use crate::facts::Build;
 use crate::shape::{Pair, Shape};
 use crate::stand::Stand;
 
-type Model = ClassicSparse<Pair, Descriptor, OneThread, 8>;
+type Model = any_model!(Pair, Descriptor, OneThread);
 
 fn rules() -> RangeRules {
-    RangeRules::new(Shape::of::<Pair>(3, 2), Build::FlatTable)
+    RangeRules::new(Shape::of::<Pair>(3, 2), Backend::ClassicSparse)
 }
 
 fn stage() -> RangeStage<Model> {
-    RangeStage(Stand::new(Shape::of::<Pair>(3, 2), |_| Box::new(Model::new())))
+    RangeStage(Stand::new(Shape::of::<Pair>(3, 2), Backend::ClassicSparse))
 }
 
 #[test]

@@ -29,9 +29,9 @@ impl<M: Model> Bench<SectionRules> for SectionBench<'_, M> {
         let Stand { model, environment, shape, .. } = self.0;
         let digest = environment.digest();
         environment.begin();
-        let done = run(&**model, environment, op);
+        let done = run(model, environment, op);
         environment.end();
-        match (done, settle(&**model, shape)) {
+        match (done, settle(model, shape)) {
             (Ok(None), fresh) => Answer::Done { fresh },
             (Ok(Some(Retired { sections, gone, lost })), 0) if lost.is_empty() => {
                 Answer::Retired { sections, gone }
@@ -47,7 +47,7 @@ impl<M: Model> Bench<SectionRules> for SectionBench<'_, M> {
     }
 
     fn observe(&mut self) -> View {
-        View::of(&*self.0.model, &self.0.environment, &self.0.shape, &self.0.probes)
+        View::of(&self.0.model, &self.0.environment, &self.0.shape, &self.0.probes)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The reference for operations below hotplug: arrays and questions, in the order in which the contracts ask them.
 
 use crate::engine::{Layout, Rules};
-use crate::facts::{Build, Cell, Facts};
+use sparsemem_any::Backend;
+
+use crate::facts::{Cell, Facts};
 use crate::sections::{Answer, Op, Verb};
 use crate::shape::Shape;
 use crate::stand::runs_of;
@@ -10,7 +12,7 @@ use crate::view::View;
 /// The rules of one machine.
 pub(crate) struct SectionRules {
     shape: Shape,
-    build: Build,
+    backend: Backend,
     probes: Vec<u64>,
     ops: Vec<Op>,
 }
@@ -31,8 +33,8 @@ struct Part {
 }
 
 impl SectionRules {
-    pub(crate) fn new(shape: Shape, build: Build) -> Self {
-        Self { shape, build, probes: shape.probes(), ops: Op::all(&shape.ranges()) }
+    pub(crate) fn new(shape: Shape, backend: Backend) -> Self {
+        Self { shape, backend, probes: shape.probes(), ops: Op::all(&shape.ranges()) }
     }
 
     /// The cells of a range, or why there are none.
@@ -164,7 +166,7 @@ impl Rules for SectionRules {
     }
 
     fn view(&self, world: &Facts) -> View {
-        world.view(&self.shape, self.build, &self.probes)
+        world.view(&self.shape, self.backend, &self.probes)
     }
 
     fn describe(&self, layout: Layout) -> String {

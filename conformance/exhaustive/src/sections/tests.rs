@@ -2,29 +2,28 @@
 
 use std::alloc::Layout as MemoryLayout;
 
-use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_any::{Backend, any_model};
 use sparsemem_core::MetadataMemory;
 
 use super::*;
 use crate::engine::faults::{Changed, Fault, Faulty, For, explore};
 use crate::engine::{Act, Finding, Layout, Rules, Stage};
 use crate::environment::{Descriptor, OneThread};
-use crate::facts::Build;
 use crate::shape::{Pair, Shape};
 use crate::stand::{NODE, Stand};
 
-type Model = ClassicSparse<Pair, Descriptor, OneThread, 8>;
+type Model = any_model!(Pair, Descriptor, OneThread);
 
 fn shape() -> Shape {
     Shape::of::<Pair>(3, 2)
 }
 
 fn rules() -> SectionRules {
-    SectionRules::new(shape(), Build::FlatTable)
+    SectionRules::new(shape(), Backend::ClassicSparse)
 }
 
 fn stage() -> SectionStage<Model> {
-    SectionStage(Stand::new(shape(), |_| Box::new(Model::new())))
+    SectionStage(Stand::new(shape(), Backend::ClassicSparse))
 }
 
 /// What a walk says of machines with a fault.

@@ -8,7 +8,7 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use sparsemem_altmap::{AltmapSpec, FramePool, MemmapRule, room_needed};
+use sparsemem_altmap::{AltmapModel, AltmapSpec, FramePool, MemmapRule, room_needed};
 use sparsemem_core::{
     InstallModel, MarkModel, MemoryModel, MemoryRange, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange,
     RetireModel, Retired, SectionNr,
@@ -19,7 +19,6 @@ use super::people::{Allocator, Listener, Obstacle};
 use super::{Memmap, Plug, PlugError, Snapshot, Step};
 use crate::failure::Place;
 use crate::spare::DeviceAltmap;
-use crate::subject::Complete;
 use crate::view::Parts;
 use crate::{Failure, Scratch, Spare, Surroundings, View, World, range, unchecked};
 
@@ -49,7 +48,7 @@ pub(crate) struct Plugged<'a, M: MemoryModel, W> {
 impl<M, W> Plugged<'_, M, W>
 where
     W: Surroundings,
-    M: Complete<W::Env, Page: Scratch>,
+    M: AltmapModel<W::Env, Page: Scratch>,
 {
     /// Ties a model that is up from `memory` to everything else and lends it.
     pub(crate) fn lend(
@@ -197,7 +196,7 @@ fn words_of(spec: AltmapSpec) -> usize {
 impl<M, W> Parts for Plugged<'_, M, W>
 where
     W: Surroundings,
-    M: Complete<W::Env, Page: Scratch>,
+    M: AltmapModel<W::Env, Page: Scratch>,
 {
     type Model = M;
     type World = W;
@@ -214,7 +213,7 @@ where
 impl<M, W> Plug for Plugged<'_, M, W>
 where
     W: Surroundings,
-    M: Complete<W::Env, Page: Scratch>,
+    M: AltmapModel<W::Env, Page: Scratch>,
 {
     fn view(&self) -> &dyn View {
         self

@@ -1,0 +1,282 @@
+//! A model whose backend is chosen at run time.
+//!
+//! # Invariants
+//!
+//! 1. Every method of a trait is the same method of the model inside, with the same arguments.
+
+use alloc::boxed::Box;
+use core::ptr::NonNull;
+
+use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_core::{
+    BootError, BootEvent, BootModel, BootSummary, Footprint, Geometry, GracePeriod, InstallError,
+    InstallModel, LookupError, MarkError, MarkModel, MemoryModel, MemoryRange, NodeId, Pfn, PfnRange,
+    Reclaim, RetireError, RetireModel, Retired, SectionNr, SectionStamp, SectionState, TearDownError, Writer,
+    WriterSlot, ZeroIsNew,
+};
+use sparsemem_sparse_extreme::SparseExtreme;
+use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+
+use crate::Backend;
+
+/// One of the three models. [`any_model!`](crate::any_model) writes the type for a geometry.
+///
+/// It is a model itself: hotplug, registration and the conformance suite take it as they take the model inside. The
+/// models lie on the heap, because a flat table of 8 MiB by value would be in every variant.
+///
+/// `SECTIONS` and `ROOTS` are the geometry's
+/// [`NR_SECTIONS_LEN`](sparsemem_core::SectionShape::NR_SECTIONS_LEN) and
+/// [`NR_ROOTS_LEN`](sparsemem_core::SectionShape::NR_ROOTS_LEN).
+#[derive(Debug)]
+pub enum AnyModel<G, P, R, const SECTIONS: usize, const ROOTS: usize>
+where
+    G: Geometry,
+    P: SectionStamp,
+    R: Reclaim,
+{
+    /// [`ClassicSparse`].
+    ClassicSparse(Box<ClassicSparse<G, P, R, SECTIONS>>),
+    /// [`SparseExtreme`].
+    SparseExtreme(Box<SparseExtreme<G, P, R, ROOTS>>),
+    /// [`Vmemmap`] at a place found out at run time.
+    Vmemmap(Box<Vmemmap<G, P, R, DynamicBase, ROOTS>>),
+}
+
+/// The type of an [`AnyModel`] for a geometry, a descriptor and a domain of readers.
+///
+/// ```
+/// use sparsemem_any::{Backend, any_model};
+/// use sparsemem_core::presets::Tiny;
+/// use sparsemem_core::{MemoryModel, NeverReclaim, Page, Pfn};
+///
+/// type Model = any_model!(Tiny, Page, NeverReclaim);
+///
+/// for backend in Backend::ALL {
+///     let model = Model::new(backend);
+///     assert_eq!(model.backend(), backend);
+///     assert!(model.lookup(Pfn::new(3)).is_none());
+/// }
+/// ```
+#[macro_export]
+macro_rules! any_model {
+    ($geometry:ty, $page:ty, $reclaim:ty) => {
+        $crate::AnyModel<
+            $geometry,
+            $page,
+            $reclaim,
+            { <$geometry as $crate::SectionShape>::NR_SECTIONS_LEN },
+            { <$geometry as $crate::SectionShape>::NR_ROOTS_LEN },
+        >
+    };
+}
+
+/// An expression over the model inside, whichever it is.
+macro_rules! inside {
+    ($any:expr, $model:ident => $value:expr) => {
+        match $any {
+            AnyModel::ClassicSparse($model) => $value,
+            AnyModel::SparseExtreme($model) => $value,
+            AnyModel::Vmemmap($model) => $value,
+        }
+    };
+}
+
+impl<G, P, R, const SECTIONS: usize, const ROOTS: usize> AnyModel<G, P, R, SECTIONS, ROOTS>
+where
+    G: Geometry,
+    P: SectionStamp,
+    R: Reclaim,
+{
+    /// A fresh model of a backend; an array still has to be told its place ([`AnyModel::array_base`]).
+    ///
+    /// # Cost
+    ///
+    /// One allocation of zeroed memory; what is not used of a table costs no memory where the allocator gets zeroed pages
+    /// from a host.
+    #[must_use]
+    pub fn new(backend: Backend) -> Self {
+        match backend {
+            Backend::ClassicSparse => Self::ClassicSparse(fresh()),
+            Backend::SparseExtreme => Self::SparseExtreme(fresh()),
+            Backend::Vmemmap => Self::Vmemmap(fresh()),
+        }
+    }
+
+    /// Which of them it is.
+    #[must_use]
+    pub const fn backend(&self) -> Backend {
+        match self {
+            Self::ClassicSparse(_) => Backend::ClassicSparse,
+            Self::SparseExtreme(_) => Backend::SparseExtreme,
+            Self::Vmemmap(_) => Backend::Vmemmap,
+        }
+    }
+
+    /// Who has to be told where the virtual array is, before boot; `None` if the model has no array.
+    #[must_use]
+    pub fn array_base(&self) -> Option<&DynamicBase> {
+        match self {
+            Self::Vmemmap(model) => Some(model.placement().base()),
+            Self::ClassicSparse(_) | Self::SparseExtreme(_) => None,
+        }
+    }
+}
+
+/// A fresh value that was never on a stack: a flat table is larger than most of them.
+fn fresh<T: ZeroIsNew>() -> Box<T> {
+    // SAFETY: `ZeroIsNew` promises that zero bytes are a valid value.
+    unsafe { Box::<T>::new_zeroed().assume_init() }
+}
+
+// SAFETY: every method is that of the model inside, which is the same one for as long as this is borrowed (invariant 1); its
+// implementor made the promise.
+unsafe impl<G, P, R, const SECTIONS: usize, const ROOTS: usize> MemoryModel
+    for AnyModel<G, P, R, SECTIONS, ROOTS>
+where
+    G: Geometry,
+    P: SectionStamp,
+    R: Reclaim,
+{
+    type Geometry = G;
+    type Page = P;
+    type Reclaim = R;
+
+    fn name(&self) -> &'static str {
+        inside!(self, model => model.name())
+    }
+
+    #[inline]
+    fn lookup_with(&self, pfn: Pfn, guard: &R::Guard) -> Option<NonNull<P>> {
+        inside!(self, model => model.lookup_with(pfn, guard))
+    }
+
+    #[inline]
+    fn lookup_online_with(&self, pfn: Pfn, guard: &R::Guard) -> Option<NonNull<P>> {
+        inside!(self, model => model.lookup_online_with(pfn, guard))
+    }
+
+    #[inline]
+    unsafe fn lookup_unchecked(&self, pfn: Pfn) -> NonNull<P> {
+        // SAFETY: the caller's promise is the same.
+        inside!(self, model => unsafe { model.lookup_unchecked(pfn) })
+    }
+
+    #[inline]
+    unsafe fn pfn_of(&self, page: NonNull<P>) -> Pfn {
+        // SAFETY: the caller's promise is the same.
+        inside!(self, model => unsafe { model.pfn_of(page) })
+    }
+
+    fn explain(&self, pfn: Pfn, guard: &R::Guard) -> Result<NonNull<P>, LookupError> {
+        inside!(self, model => model.explain(pfn, guard))
+    }
+
+    fn section(&self, nr: SectionNr) -> SectionState {
+        inside!(self, model => model.section(nr))
+    }
+
+    fn next_present(&self, from: SectionNr) -> Option<SectionNr> {
+        inside!(self, model => model.next_present(from))
+    }
+
+    fn next_valid(&self, within: PfnRange) -> Option<PfnRange> {
+        inside!(self, model => model.next_valid(within))
+    }
+
+    fn writer_slot(&self) -> &WriterSlot {
+        inside!(self, model => model.writer_slot())
+    }
+
+    fn footprint(&self) -> Footprint {
+        inside!(self, model => model.footprint())
+    }
+}
+
+impl<E, G, P, R, const SECTIONS: usize, const ROOTS: usize> BootModel<E>
+    for AnyModel<G, P, R, SECTIONS, ROOTS>
+where
+    G: Geometry,
+    P: SectionStamp,
+    R: Reclaim,
+    ClassicSparse<G, P, R, SECTIONS>: BootModel<E>,
+    SparseExtreme<G, P, R, ROOTS>: BootModel<E>,
+    Vmemmap<G, P, R, DynamicBase, ROOTS>: BootModel<E>,
+{
+    fn boot<I>(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        memory: I,
+        on_event: &mut dyn FnMut(BootEvent),
+    ) -> Result<BootSummary, BootError>
+    where
+        I: Iterator<Item = MemoryRange> + Clone,
+    {
+        inside!(writer.model(), model => writer.project(&**model).boot(env, memory, on_event))
+    }
+
+    fn tear_down(&mut self, env: &mut E) -> Result<(), TearDownError> {
+        inside!(self, model => model.tear_down(env))
+    }
+}
+
+impl<E, G, P, R, const SECTIONS: usize, const ROOTS: usize> InstallModel<E>
+    for AnyModel<G, P, R, SECTIONS, ROOTS>
+where
+    G: Geometry,
+    P: SectionStamp,
+    R: Reclaim,
+    ClassicSparse<G, P, R, SECTIONS>: InstallModel<E>,
+    SparseExtreme<G, P, R, ROOTS>: InstallModel<E>,
+    Vmemmap<G, P, R, DynamicBase, ROOTS>: InstallModel<E>,
+{
+    fn install(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+    ) -> Result<(), InstallError> {
+        inside!(writer.model(), model => writer.project(&**model).install(env, frames, node))
+    }
+}
+
+impl<E, G, P, R, const SECTIONS: usize, const ROOTS: usize> RetireModel<E>
+    for AnyModel<G, P, R, SECTIONS, ROOTS>
+where
+    G: Geometry,
+    P: SectionStamp,
+    R: GracePeriod,
+    ClassicSparse<G, P, R, SECTIONS>: RetireModel<E>,
+    SparseExtreme<G, P, R, ROOTS>: RetireModel<E>,
+    Vmemmap<G, P, R, DynamicBase, ROOTS>: RetireModel<E>,
+{
+    fn retire(writer: &mut Writer<'_, Self>, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError> {
+        inside!(writer.model(), model => writer.project(&**model).retire(env, frames))
+    }
+
+    fn undo_install(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+    ) -> Result<Retired, RetireError> {
+        inside!(writer.model(), model => writer.project(&**model).undo_install(env, frames))
+    }
+}
+
+impl<G, P, R, const SECTIONS: usize, const ROOTS: usize> MarkModel for AnyModel<G, P, R, SECTIONS, ROOTS>
+where
+    G: Geometry,
+    P: SectionStamp,
+    R: Reclaim,
+{
+    fn set_online(writer: &mut Writer<'_, Self>, frames: PfnRange) -> Result<(), MarkError> {
+        inside!(writer.model(), model => writer.project(&**model).set_online(frames))
+    }
+
+    fn set_offline(writer: &mut Writer<'_, Self>, frames: PfnRange) -> Result<(), MarkError> {
+        inside!(writer.model(), model => writer.project(&**model).set_offline(frames))
+    }
+
+    fn taint(writer: &mut Writer<'_, Self>, frames: PfnRange) -> Result<(), MarkError> {
+        inside!(writer.model(), model => writer.project(&**model).taint(frames))
+    }
+}
