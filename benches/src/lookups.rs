@@ -1,8 +1,7 @@
 //! The lookups on one machine: all models, baselines and twins, pattern by pattern.
 
-use sparsemem_any::AnyLookup;
 use sparsemem_core::presets::{X86_64, X86_64La57};
-use sparsemem_core::{MemoryRange, NeverReclaim, Page};
+use sparsemem_core::{MemoryModel, MemoryRange, NeverReclaim};
 
 use crate::frames::{Pattern, TOUCH_LIMIT};
 use crate::ground::Pages;
@@ -14,7 +13,7 @@ use crate::models::{
 };
 use crate::result::{Measured, Ratio, Results};
 use crate::subjects::{
-    Any, Baselines, CHECKED_LATER, Geometry46, Geometry52, INLINE, InlineBits, Subject, TwinTables,
+    Any, Baselines, CHECKED_LATER, Geometry46, Geometry52, INLINE, InlineBits, Object, Subject, TwinTables,
     baselines, empty_loop, hot_added, hot_added_twin, selected, twins, ways, ways_chosen_at_run_time,
 };
 
@@ -68,7 +67,9 @@ pub fn on_machine(map: &Map, effort: Effort, say: &dyn Fn(&str), results: &mut R
         let why = "all descriptors would not fit the measuring machine: only the way back reads some, and they are on 4 KiB pages";
         skip(results, &map.name, vec![why.to_owned()]);
     }
-    let any = [Any::from(&*classic.model), Any::from(&*extreme.model), Any::from(&*placed.model)];
+    let any = [Any::Flat(&classic.model), Any::Rooted(&extreme.model), Any::Array(&placed.model)];
+    let (flat, rooted) = (|pfn| classic.model.lookup(pfn), |pfn| extreme.model.lookup(pfn));
+    let array = |pfn| placed.model.lookup(pfn);
     let mut subjects = vec![empty_loop()];
     subjects.extend(ways(&*classic.model, MODELS[0]));
     subjects.extend(twins(&flat_twin, &*classic.model, MODELS[0]));
@@ -78,7 +79,7 @@ pub fn on_machine(map: &Map, effort: Effort, say: &dyn Fn(&str), results: &mut R
     subjects.extend(twins(&array_twin, &*vmemmap.model, MODELS[2]));
     subjects.extend(baselines(&others));
     subjects.extend(selected(&classic.model, &extreme.model, &vmemmap.model));
-    let objects: [&dyn AnyLookup<Page>; 3] = [&*classic.model, &*extreme.model, &*placed.model];
+    let objects: [Object<'_>; 3] = [&flat, &rooted, &array];
     subjects.extend(ways_chosen_at_run_time(&any, &placed.model, objects));
     for pattern in WARM {
         measure(&subjects, pattern, map, effort, say, results);

@@ -22,7 +22,7 @@ pub use arenas::Arenas;
 pub use baselines::{Baselines, baselines};
 pub use compressed::Compressed;
 pub use inline_bits::{INLINE, InlineBits};
-pub use models::{Any, CHECKED_LATER, PLACED, hot_added, ways, ways_chosen_at_run_time};
+pub use models::{Any, CHECKED_LATER, Object, PLACED, hot_added, ways, ways_chosen_at_run_time};
 pub use selected::selected;
 pub use twins::{Geometry46, Geometry52, TwinLoops, TwinTables, hot_added_twin, twins};
 

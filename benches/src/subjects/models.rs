@@ -2,12 +2,10 @@
 
 use core::ptr::NonNull;
 
-use sparsemem_any::{AnyLookup, AnyModel};
-use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MemoryModel, NeverReclaim, Page, Pfn};
 
 use super::{Subject, address};
-use crate::models::{FreePlaced, ROOTS, SECTIONS};
+use crate::models::{FreeClassic, FreeExtreme, FreePlaced};
 
 /// The bench of checked lookups where sections came later.
 pub const CHECKED_LATER: &str = "checked, hot-added";
@@ -15,8 +13,31 @@ pub const CHECKED_LATER: &str = "checked, hot-added";
 /// vmemmap at a place that it is told at boot, as with address-space randomisation.
 pub const PLACED: &str = "vmemmap placed at boot";
 
-/// Any of the models, by a tag.
-pub type Any<'m> = AnyModel<'m, X86_64, Page, NeverReclaim, SECTIONS, ROOTS>;
+/// Any of the models, by a tag: what a choice at run time costs without the model being moved to the heap.
+#[derive(Clone, Copy, Debug)]
+pub enum Any<'m> {
+    /// A flat table.
+    Flat(&'m FreeClassic),
+    /// A table of roots.
+    Rooted(&'m FreeExtreme),
+    /// An array.
+    Array(&'m FreePlaced),
+}
+
+impl Any<'_> {
+    /// The checked lookup of the model inside.
+    #[inline]
+    pub fn find(&self, pfn: Pfn) -> Option<NonNull<Page>> {
+        match self {
+            Self::Flat(model) => model.lookup(pfn),
+            Self::Rooted(model) => model.lookup(pfn),
+            Self::Array(model) => model.lookup(pfn),
+        }
+    }
+}
+
+/// A checked lookup through a pointer to it.
+pub type Object<'m> = &'m dyn Fn(Pfn) -> Option<NonNull<Page>>;
 
 /// Unchecked, checked, through a reader, validity and the way back.
 pub fn ways<'m, M>(model: &'m M, name: &str) -> Vec<Subject<'m>>
@@ -61,13 +82,13 @@ where
 pub fn ways_chosen_at_run_time<'m>(
     models: &'m [Any<'m>; 3],
     placed: &'m FreePlaced,
-    objects: [&'m dyn AnyLookup<Page>; 3],
+    objects: [Object<'m>; 3],
 ) -> Vec<Subject<'m>> {
     let mut subjects = ways(placed, PLACED);
     let names = ["classic-sparse", "sparse-extreme", PLACED];
     for ((name, any), object) in names.into_iter().zip(models).zip(objects) {
         subjects.push(Subject::page("any", name, name, move |pfn| any.find(pfn)));
-        subjects.push(Subject::page("dyn", name, name, move |pfn| object.find(pfn)));
+        subjects.push(Subject::page("dyn", name, name, move |pfn| object(pfn)));
     }
     subjects
 }

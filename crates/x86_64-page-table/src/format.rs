@@ -143,7 +143,10 @@ const fn pack(at: PhysAddr, origin: Origin, flags: PageTableFlags) -> u64 {
     // The cast widens.
     let origin = (origin.code() as u64) << ORIGIN_SHIFT;
     let flags = flags.union(PageTableFlags::from_bits_retain(at.get() & ADDRESS));
-    flags.union(PageTableFlags::from_bits_retain(origin)).union(PageTableFlags::from_bits_retain(FRESH)).bits()
+    flags
+        .union(PageTableFlags::from_bits_retain(origin))
+        .union(PageTableFlags::from_bits_retain(FRESH))
+        .bits()
 }
 
 /// The origin that an entry says; the fourth code, which no entry of ours has, stands for the kernel's boot.

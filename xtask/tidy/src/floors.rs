@@ -71,7 +71,7 @@ pub(crate) const HOMES: &[Home] = &[
     safe(4, "sparsemem-bootmem-registration"),
     safe(4, "sparsemem-hotplug"),
     safe(5, "sparsemem"),
-    safe(5, "sparsemem-any"),
+    may_be_unsafe(5, "sparsemem-any", "forwards the unchecked lookups of the model inside"),
     safe(HOST, "sparsemem-firmware-map"),
     may_be_unsafe(HOST, "sparsemem-machine", "maps memory and is the processor's memory manager"),
     safe(HOST, "sparsemem-disassembly"),
