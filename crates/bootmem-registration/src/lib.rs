@@ -123,7 +123,6 @@
 mod error;
 mod offline;
 mod piece;
-mod pinned;
 mod plan;
 mod registry;
 mod release;
@@ -132,9 +131,8 @@ mod store;
 mod tag;
 
 pub use error::{PlanError, RegisterError, ReleaseError};
-pub use offline::PageUse;
+pub use offline::{PageUse, Pinned};
 pub use piece::{Piece, PieceSlot, Purpose, SectionSlot, User};
-pub use pinned::Pinned;
 pub use plan::{PlanSlot, Removal};
 pub use registry::{Registry, SectionMetadata, Storage};
 pub use release::{Disposition, Fate, PageRun, Released};

@@ -1,10 +1,93 @@
-//! What offlining asks: is this page in use, or is it the section's own metadata?
+//! What hotplug asks of the registry: before frames leave the page allocator, and when they come back to it.
 //!
-//! Point 4 of the 2008 patch. Linux' isolation finds a reserved page and gives up, because it cannot tell (B-14).
+//! Boot laid metadata into frames that the allocator never had. If somebody else needs it, the memory block that holds
+//! it cannot go: [`Registry::first_pinned`]. If only the block itself needs it, the block can go offline and come back,
+//! and then the allocator must not get those frames: [`Registry::next_metadata`]. Hotplug's `Reserved` asks both. Whoever
+//! offlines page by page asks [`Registry::page_use`]: point 4 of the 2008 patch. Linux' isolation finds a reserved page and
+//! gives up, because it cannot tell (B-14).
 
-use sparsemem_core::{Geometry, Pfn, SectionNr};
+use crate::piece::bytes_of;
+use sparsemem_core::{Geometry, PageCount, Pfn, PfnRange, SectionNr, SectionShape};
 
 use crate::{Piece, Purpose, Registry, TagStore, User};
+
+/// Pages that cannot leave now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// The pages.
+    pub pages: PfnRange,
+    /// Who needs what lies there, and has to go first.
+    pub user: User,
+}
+
+impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
+    /// The lowest pages of `frames` that hold metadata which somebody needs when their memory block is gone.
+    ///
+    /// `block` is the size of a memory block; less than a section counts as a section. Blocks go one by one, so
+    /// metadata of a section in its own block is no reason to stay, and metadata of a section in another block is one,
+    /// also if that block is in `frames`: it could stay when this one is removed. Node data is needed as long as its
+    /// node has a section outside the block, and always if its node has none at all.
+    ///
+    /// A node can get a section while a block with its data is offline. Whoever adds memory to a node between a block's
+    /// offlining and its removal asks again before the removal.
+    ///
+    /// Source: points 3 and 4 of the 2008 patch; Linux refuses to isolate any reserved page (B-14).
+    ///
+    /// # Cost
+    ///
+    /// A binary search and the pieces in `frames`; for node data a pass over the sections as well.
+    #[must_use]
+    pub fn first_pinned(&self, frames: PfnRange, block: PageCount) -> Option<Pinned> {
+        self.pieces_in(bytes_of::<G>(frames)).find_map(|piece| {
+            let mut parts = by_block::<G>(piece.pages::<G>().intersection(frames), block);
+            let (_, pages) = parts.find(|(host, _)| self.outlives_frames(piece, *host))?;
+            Some(Pinned { pages, user: piece.user() })
+        })
+    }
+
+    /// The lowest run of `frames` that holds metadata, whoever needs it: what the page allocator must not get.
+    ///
+    /// # Cost
+    ///
+    /// A binary search and the pieces of the run.
+    #[must_use]
+    pub fn next_metadata(&self, frames: PfnRange) -> Option<PfnRange> {
+        let mut pieces = self.pieces_in(bytes_of::<G>(frames)).map(Piece::pages::<G>);
+        let mut run = pieces.next()?;
+        for pages in pieces {
+            if pages.start() > run.end() {
+                break;
+            }
+            run = PfnRange::new(run.start(), run.end().max(pages.end())).unwrap_or(run);
+        }
+        Some(run.intersection(frames)).filter(|run| !run.is_empty())
+    }
+
+    /// Whether somebody needs a piece when the memory in `gone` is gone.
+    fn outlives_frames(&self, piece: &Piece, gone: PfnRange) -> bool {
+        let goes = |nr: SectionNr| nr.frames::<G>().is_some_and(|frames| gone.contains_range(frames));
+        match piece.user() {
+            User::Section(nr) => !goes(nr),
+            User::Node(node) => {
+                let mut sections = self.sections().filter(|(_, of)| *of == node).peekable();
+                sections.peek().is_none() || sections.any(|(nr, _)| !goes(nr))
+            }
+        }
+    }
+}
+
+/// The memory blocks that a range touches, each with the part of the range that lies in it.
+fn by_block<G: Geometry>(frames: PfnRange, block: PageCount) -> impl Iterator<Item = (PfnRange, PfnRange)> {
+    let block = block.max(PageCount::new(G::PAGES_PER_SECTION));
+    let mut rest = frames;
+    core::iter::from_fn(move || {
+        let start = Pfn::new(rest.start().get() / block.get() * block.get());
+        let host = PfnRange::new(start, start.saturating_add(block)).unwrap_or_default();
+        let (part, behind) = rest.split_at(host.end());
+        rest = behind;
+        (!part.is_empty()).then_some((host, part))
+    })
+}
 
 /// What a page is, for the one who offlines its section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

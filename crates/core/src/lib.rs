@@ -38,7 +38,7 @@
 #[cfg(any(test, sparsemem_loom))]
 extern crate std;
 
-mod addr;
+mod answers;
 mod boot;
 mod control;
 mod descriptor;
@@ -46,24 +46,21 @@ mod forward;
 mod frames;
 mod fresh;
 mod geometry;
-mod ids;
-mod lookup;
 mod lost;
 mod memory;
 mod model;
 mod newtype;
+mod numbers;
 mod paging;
 pub mod primitive;
 mod range;
 mod reader;
-mod state;
 mod stream;
 mod subsections;
 pub mod trace;
-mod walk;
 mod writer;
 
-pub use addr::{ByteLen, PhysAddr, VirtAddr};
+pub use answers::{LookupError, PresentSections, SECTION_FLAG_BITS, SectionFlags, SectionState, ValidRanges};
 pub use boot::{
     BootError, BootEvent, BootModel, BootSummary, Footprint, MemoryRange, SectionLoss, TearDownError,
 };
@@ -74,17 +71,14 @@ pub use descriptor::{Page, PageDescriptor, SectionStamp, initialise, reset};
 pub use frames::{FramesError, SectionPart};
 pub use fresh::{initialise_fresh, initialise_fresh_together};
 pub use geometry::{BitWords, Geometry, SectionShape, presets};
-pub use ids::{NodeId, PageCount, Pfn, RootNr, SectionNr, SubsectionIdx};
-pub use lookup::LookupError;
 pub use lost::LostBlocks;
 pub use memory::{Block, ForeignBlock, MetadataMemory, Origin, OutOfMemory, PhysMap, Rejected, ZeroIsNew};
 pub use model::MemoryModel;
+pub use numbers::{ByteLen, NodeId, PageCount, Pfn, PhysAddr, RootNr, SectionNr, SubsectionIdx, VirtAddr};
 pub use paging::{
     AddressSpace, ArrayPlace, LeafSize, LinkRefused, NoArray, OtherAddressSpace, PagingDepth, PlaceClaim,
 };
 pub use range::{PfnRange, PhysRange, ReversedRange, VirtRange};
 pub use reader::{GracePeriod, NeverReclaim, Reader, Reclaim, Unpublished};
-pub use state::{SECTION_FLAG_BITS, SectionFlags, SectionState};
 pub use subsections::{SpanError, SubsectionBits};
-pub use walk::{PresentSections, ValidRanges};
 pub use writer::{HeldSlot, Writer, WriterSlot};

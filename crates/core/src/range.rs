@@ -4,7 +4,7 @@
 //!
 //! 1. `start <= end`, always: the constructors refuse anything else.
 
-use crate::addr::ByteLen;
+use crate::ByteLen;
 use crate::{Geometry, PageCount, Pfn, PhysAddr, SectionNr, SectionShape, VirtAddr};
 
 /// A range whose end lies before its start.

@@ -10,8 +10,8 @@ use core::fmt;
 
 use sparsemem_core::{NodeId, PfnRange};
 
+use crate::callbacks::for_every;
 use crate::slots::Slots;
-use crate::unwind::for_every;
 use crate::{Direction, Full, Reason};
 
 /// What a change means for its node.

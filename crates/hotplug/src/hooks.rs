@@ -8,7 +8,7 @@
 use sparsemem_core::PfnRange;
 
 use crate::FramesRefused;
-use crate::unwind::for_every;
+use crate::callbacks::for_every;
 
 /// The page allocator, as hotplug sees it.
 ///

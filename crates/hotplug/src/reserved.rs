@@ -7,9 +7,8 @@
 
 use sparsemem_core::PfnRange;
 
+use crate::callbacks::for_every;
 use crate::hooks::each;
-use crate::runs::{Without, clipped};
-use crate::unwind::for_every;
 use crate::{AllocatorHooks, FramesRefused, Reason};
 
 /// Who knows of frames in RAM that are not the page allocator's: metadata of boot, firmware.
@@ -121,6 +120,42 @@ impl<H: AllocatorHooks, R: Reserved> AllocatorHooks for WithReserved<H, R> {
     fn take(&mut self, frames: PfnRange) {
         let (hooks, runs) = self.parts(frames);
         for_every(runs, |run| hooks.take(run));
+    }
+}
+
+/// The part of an answer that lies in the frames that were asked about.
+pub(crate) fn clipped(answer: Option<PfnRange>, frames: PfnRange) -> Option<PfnRange> {
+    answer.map(|run| run.intersection(frames)).filter(|run| !run.is_empty())
+}
+
+/// The runs of a range without those that `next` answers with: of a rest of the range, the lowest to be left out.
+#[derive(Clone)]
+pub(crate) struct Without<F> {
+    rest: PfnRange,
+    next: F,
+}
+
+impl<F: Fn(PfnRange) -> Option<PfnRange>> Without<F> {
+    /// What is left of `frames`.
+    pub(crate) const fn new(frames: PfnRange, next: F) -> Self {
+        Self { rest: frames, next }
+    }
+}
+
+impl<F: Fn(PfnRange) -> Option<PfnRange>> Iterator for Without<F> {
+    type Item = PfnRange;
+
+    fn next(&mut self) -> Option<PfnRange> {
+        while !self.rest.is_empty() {
+            let none = PfnRange::empty_at(self.rest.end());
+            let left_out = clipped((self.next)(self.rest), self.rest).unwrap_or(none);
+            let (run, _) = self.rest.split_at(left_out.start());
+            (_, self.rest) = self.rest.split_at(left_out.end());
+            if !run.is_empty() {
+                return Some(run);
+            }
+        }
+        None
     }
 }
 

@@ -10,7 +10,7 @@
 use sparsemem_core::{Mark, MarkError, MarkModel, MemoryModel, PfnRange, PhysRange, initialise, reset};
 
 use crate::hooks::{Given, Isolated};
-use crate::runs::Without;
+use crate::reserved::Without;
 use crate::{
     AllocatorHooks, BlockError, Direction, FramesRefused, Hotplug, NotifierRefused, PlanError, ResourceKind,
 };

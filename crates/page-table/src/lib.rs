@@ -31,12 +31,10 @@
 #[cfg(test)]
 extern crate std;
 
-mod counts;
 mod descent;
 mod error;
 mod format;
 mod halves;
-mod layout;
 mod level;
 mod mappings;
 mod page;
@@ -49,10 +47,9 @@ mod toy;
 mod unmap;
 mod walk;
 
-pub use counts::LeafCounts;
 pub use error::{PopulateError, UnmapError, Wanted};
 pub use format::{EntryFormat, Target};
-pub use level::Level;
+pub use level::{LeafCounts, Level};
 pub use mappings::{Mappings, TablePages};
 pub use populate::{Choice, Populated};
 pub use sweep::Fate;

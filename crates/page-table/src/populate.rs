@@ -20,8 +20,8 @@ use sparsemem_core::{
 use crate::descent::Step;
 use crate::page::{Page, Pages};
 use crate::sweep::{Fate, Found};
-use crate::table::Table;
-use crate::{EntryFormat, LeafCounts, PageTable, PopulateError, Wanted, layout};
+use crate::table::{Table, leaf_block, table_block};
+use crate::{EntryFormat, LeafCounts, PageTable, PopulateError, Wanted};
 
 /// Whether a large leaf may be put in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -187,14 +187,14 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
     }
 
     fn smallest_leaf(&mut self, step: &Step<F>, size: LeafSize) -> Result<Attempt, PopulateError> {
-        match self.env.alloc_memmap(layout::leaf(size), self.node) {
+        match self.env.alloc_memmap(leaf_block(size), self.node) {
             Ok(block) => self.link_leaf(step, size, block),
             Err(error) => Err(self.out_of_memory(Wanted::Leaf(size), error)),
         }
     }
 
     fn large_leaf(&mut self, step: &Step<F>, size: LeafSize) -> Result<Attempt, PopulateError> {
-        match self.env.alloc_memmap(layout::leaf(size), self.node) {
+        match self.env.alloc_memmap(leaf_block(size), self.node) {
             Ok(block) => self.link_leaf(step, size, block),
             Err(_) => Ok(Attempt::Smaller),
         }
@@ -216,7 +216,7 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
     /// Puts an empty table into the slot of `step`.
     fn grow(&mut self, step: &Step<F>) -> Result<(), PopulateError> {
         let what = Wanted::Table(step.level().below().unwrap_or(step.level()));
-        let block = self.env.alloc_zeroed(layout::table::<F>(), self.node);
+        let block = self.env.alloc_zeroed(table_block::<F>(), self.node);
         let block = block.map_err(|error| self.out_of_memory(what, error))?;
         let block = self.checked(block, what)?;
         // SAFETY: it is a page of the smallest size, as aligned as it is large, that nobody else knows of.

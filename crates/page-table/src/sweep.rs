@@ -16,7 +16,8 @@ use sparsemem_core::{AddressSpace, LostBlocks, MetadataMemory};
 use crate::descent::{Step, Stop};
 use crate::page::{Page, Pages};
 use crate::receipt::{Loose, Unlinked};
-use crate::{EntryFormat, Mapping, PageTable, Target, Unmapped, layout};
+use crate::table::{leaf_block, table_block};
+use crate::{EntryFormat, Mapping, PageTable, Target, Unmapped};
 
 /// What becomes of something that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,7 +101,7 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Sweep<'_, F, E> 
             Fate::Drop => {
                 self.done.dropped.add(mapping.size);
                 let Mapping { phys, origin, size, .. } = *mapping;
-                self.unlink(step, Loose { stale: step.slot(), phys, layout: layout::leaf(size), origin });
+                self.unlink(step, Loose { stale: step.slot(), phys, layout: leaf_block(size), origin });
             }
         }
     }
@@ -122,7 +123,7 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Sweep<'_, F, E> 
             // The processor finds what it cached about a table by any address in the table's slot. So the part of
             // the slot in the swept range will do, and the flush does not reach into addresses of others.
             let stale = parent.slot().intersection(self.pages).unwrap_or(parent.slot());
-            self.unlink(parent, Loose { stale, phys: at, layout: layout::table::<F>(), origin });
+            self.unlink(parent, Loose { stale, phys: at, layout: table_block::<F>(), origin });
         }
         fate
     }

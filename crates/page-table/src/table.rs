@@ -5,11 +5,15 @@
 //! 1. Entries are atomics: a table is only ever used through shared references, and the only one who writes to it is
 //!    the call that holds the environment exclusively.
 //! 2. An [`Index`] is below the number of entries in a table.
+//! 3. The block of a table or of a leaf is as aligned as it is large.
 
+use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::slice;
 use core::sync::atomic::{AtomicU64, Ordering};
+
+use sparsemem_core::LeafSize;
 
 use crate::page::Page;
 use crate::{EntryFormat, Level};
@@ -106,6 +110,29 @@ impl<'m, F: EntryFormat> Table<'m, F> {
     }
 }
 
+/// The block of a table.
+pub(crate) const fn table_block<F: EntryFormat>() -> Layout {
+    const { naturally_aligned(1 << F::BASE_SHIFT) }
+}
+
+/// The block of a leaf of `size`.
+#[inline]
+pub(crate) const fn leaf_block(size: LeafSize) -> Layout {
+    match size {
+        LeafSize::Size4KiB => const { naturally_aligned(1 << 12) },
+        LeafSize::Size2MiB => const { naturally_aligned(1 << 21) },
+        LeafSize::Size1GiB => const { naturally_aligned(1 << 30) },
+    }
+}
+
+/// A block of `bytes`, which has to be a power of two: anything else does not compile.
+const fn naturally_aligned(bytes: usize) -> Layout {
+    match Layout::from_size_align(bytes, bytes) {
+        Ok(layout) => layout,
+        Err(_) => unreachable!(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use sparsemem_core::{Origin, PhysAddr, VirtAddr};
@@ -140,5 +167,14 @@ mod tests {
         assert_eq!(table.load(Index(511)), entry & !Toy::FRESH);
         table.clear(Index(511));
         assert!(table.is_empty());
+    }
+
+    #[test]
+    fn blocks_are_what_entries_translate() {
+        for size in [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB] {
+            let layout = leaf_block(size);
+            assert_eq!((layout.size() as u64, layout.align() as u64), (size.bytes(), size.bytes()));
+        }
+        assert_eq!(table_block::<Toy>(), leaf_block(LeafSize::Size4KiB));
     }
 }

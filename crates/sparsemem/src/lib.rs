@@ -49,10 +49,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod config;
 mod selected;
 
-pub use config::Config;
 #[allow(unused_imports, unreachable_pub, reason = "with no feature, or several, there is nothing in it")]
 pub use selected::*;
 pub use sparsemem_core::*;
@@ -65,6 +63,18 @@ pub use sparsemem_classic_sparse as classic_sparse;
 pub use sparsemem_sparse_extreme as sparse_extreme;
 #[cfg(feature = "vmemmap")]
 pub use sparsemem_vmemmap as vmemmap;
+
+/// The parts of a memory model that are the kernel's.
+pub trait Config: 'static {
+    /// Sizes of pages, subsections and sections: one of the [`presets`](sparsemem_core::presets) or the kernel's own.
+    type Geometry: Geometry;
+    /// The page descriptor: [`Page`](sparsemem_core::Page) or the kernel's own.
+    type Page: SectionStamp;
+    /// How readers are protected from removal; [`NeverReclaim`](sparsemem_core::NeverReclaim) if nothing ever is.
+    type Reclaim: Reclaim;
+    /// Where vmemmap keeps its array. Only vmemmap asks.
+    type Array: ArrayPlace;
+}
 
 /// Runs the example of the README, so that it stays true.
 #[cfg(doctest)]

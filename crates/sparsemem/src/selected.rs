@@ -1,62 +1,23 @@
 //! The one place where features choose: `Selected` is an alias, and nothing else depends on the choice.
 
-cfg_if::cfg_if! {
-    if #[cfg(all(feature = "classic-sparse", not(feature = "sparse-extreme"), not(feature = "vmemmap")))] {
-        use sparsemem_core::SectionShape;
-        use crate::Config;
+use cfg_if::cfg_if;
 
-        /// The model that the features choose: classic-sparse. `N` is [`selected_len`].
-        pub type Selected<C, const N: usize> = sparsemem_classic_sparse::ClassicSparse<
-            <C as Config>::Geometry,
-            <C as Config>::Page,
-            <C as Config>::Reclaim,
-            N,
-        >;
+/// Names the model that the features choose, and which of the geometry's lengths is that of its table.
+#[allow(unused_macros, reason = "with no feature, or several, nothing is chosen")]
+macro_rules! select {
+    ($about:literal, $model:ty, $len:ident) => {
+        #[doc = concat!("The model that the features choose: ", $about, ". `N` is [`selected_len`].")]
+        pub type Selected<C, const N: usize> = $model;
 
         /// The length of the table of [`Selected`].
         #[must_use]
-        pub const fn selected_len<C: Config>() -> usize {
-            C::Geometry::NR_SECTIONS_LEN
+        pub const fn selected_len<C: $crate::Config>() -> usize {
+            <C::Geometry as sparsemem_core::SectionShape>::$len
         }
-    } else if #[cfg(all(feature = "sparse-extreme", not(feature = "classic-sparse"), not(feature = "vmemmap")))] {
-        use sparsemem_core::SectionShape;
-        use crate::Config;
-
-        /// The model that the features choose: sparse-extreme. `N` is [`selected_len`].
-        pub type Selected<C, const N: usize> = sparsemem_sparse_extreme::SparseExtreme<
-            <C as Config>::Geometry,
-            <C as Config>::Page,
-            <C as Config>::Reclaim,
-            N,
-        >;
-
-        /// The length of the table of [`Selected`].
-        #[must_use]
-        pub const fn selected_len<C: Config>() -> usize {
-            C::Geometry::NR_ROOTS_LEN
-        }
-    } else if #[cfg(all(feature = "vmemmap", not(feature = "classic-sparse"), not(feature = "sparse-extreme")))] {
-        use sparsemem_core::SectionShape;
-        use crate::Config;
-
-        /// The model that the features choose: vmemmap. `N` is [`selected_len`].
-        pub type Selected<C, const N: usize> = sparsemem_vmemmap::Vmemmap<
-            <C as Config>::Geometry,
-            <C as Config>::Page,
-            <C as Config>::Reclaim,
-            sparsemem_vmemmap::ConstBase<<C as Config>::Array>,
-            N,
-        >;
-
-        /// The length of the table of [`Selected`].
-        #[must_use]
-        pub const fn selected_len<C: Config>() -> usize {
-            C::Geometry::NR_ROOTS_LEN
-        }
-    }
+    };
 }
 
-cfg_if::cfg_if! {
+cfg_if! {
     if #[cfg(any(
         all(feature = "classic-sparse", feature = "sparse-extreme"),
         all(feature = "classic-sparse", feature = "vmemmap"),
@@ -84,6 +45,21 @@ cfg_if::cfg_if! {
                 $vis static $name: $crate::Selected<$config, { $crate::selected_len::<$config>() }> =
                     $crate::Selected::<$config, { $crate::selected_len::<$config>() }>::new();
             };
+        }
+
+        use crate::Config;
+
+        cfg_if! {
+            if #[cfg(feature = "classic-sparse")] {
+                use sparsemem_classic_sparse::ClassicSparse;
+                select!("classic-sparse", ClassicSparse<<C as Config>::Geometry, <C as Config>::Page, <C as Config>::Reclaim, N>, NR_SECTIONS_LEN);
+            } else if #[cfg(feature = "sparse-extreme")] {
+                use sparsemem_sparse_extreme::SparseExtreme;
+                select!("sparse-extreme", SparseExtreme<<C as Config>::Geometry, <C as Config>::Page, <C as Config>::Reclaim, N>, NR_ROOTS_LEN);
+            } else {
+                use sparsemem_vmemmap::{ConstBase, Vmemmap};
+                select!("vmemmap", Vmemmap<<C as Config>::Geometry, <C as Config>::Page, <C as Config>::Reclaim, ConstBase<<C as Config>::Array>, N>, NR_ROOTS_LEN);
+            }
         }
     }
 }

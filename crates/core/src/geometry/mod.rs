@@ -5,12 +5,11 @@
 //! 1. A [`Geometry`] states only what cannot be derived; all else is in [`SectionShape`], which nobody can override.
 //! 2. Whatever uses a geometry evaluates [`SectionShape::CHECK`] first, so an impossible one does not compile.
 
-mod bits;
 #[cfg(doctest)]
 mod impossible;
 pub mod presets;
 
-pub use bits::BitWords;
+use crate::primitive::AtomicU64;
 
 /// Page, subsection and section sizes of an architecture, and how much physical memory it can have.
 ///
@@ -161,5 +160,39 @@ const fn array_len(count: u64) -> usize {
     #[expect(clippy::cast_possible_truncation, reason = "compared with usize::MAX one line above")]
     {
         count as usize
+    }
+}
+
+/// `[AtomicU64; N]`: the storage of a bitmap whose size a [`Geometry`](crate::Geometry) fixes.
+///
+/// Sealed: lookups believe what they read from it, so nobody else may decide what that is.
+pub trait BitWords: sealed::Sealed + Send + Sync + 'static {
+    /// Number of 64-bit words.
+    const LEN: usize;
+
+    /// An array of zero words.
+    fn zeroed() -> Self;
+
+    /// The words, lowest bits first.
+    fn words(&self) -> &[AtomicU64];
+}
+
+mod sealed {
+    /// Keeps [`BitWords`](super::BitWords) to arrays.
+    pub trait Sealed {}
+
+    impl<const N: usize> Sealed for [crate::primitive::AtomicU64; N] {}
+}
+
+impl<const N: usize> BitWords for [AtomicU64; N] {
+    const LEN: usize = N;
+
+    fn zeroed() -> Self {
+        core::array::from_fn(|_| AtomicU64::new(0))
+    }
+
+    #[inline]
+    fn words(&self) -> &[AtomicU64] {
+        self
     }
 }

@@ -1,0 +1,149 @@
+//! What a model answers: the state of a section, walks over what it has, and why a frame has no descriptor.
+//!
+//! # Invariants
+//!
+//! 1. The positions of the flags are those of Linux 5.12 and later, so that a recorded word can be compared bit for bit.
+//! 2. Together they fill the lowest [`SECTION_FLAG_BITS`] bits and no other.
+//! 3. A walk asks the model anew at every step, so it ends and stays in order whatever is added or removed meanwhile.
+
+use crate::{MemoryModel, NodeId, PageCount, Pfn, PfnRange, SectionNr, SubsectionBits, SubsectionIdx};
+
+/// Number of flag bits in a section word; an encoded memmap pointer leaves them free.
+pub const SECTION_FLAG_BITS: u32 = 5;
+
+bitflags::bitflags! {
+    /// What is known of a section.
+    ///
+    /// Source: Linux `SECTION_*` bits of `section_mem_map`, 6.1 and 6.12.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct SectionFlags: u8 {
+        /// Memory was reported here at boot, or hot-added since.
+        const PRESENT = 1 << 0;
+        /// The rest of the word is a memmap pointer: lookups succeed.
+        const HAS_MEM_MAP = 1 << 1;
+        /// The section belongs to an online memory block; at boot this is set before there is a memmap.
+        const ONLINE = 1 << 2;
+        /// The memmap was made at boot and covers the section as a whole, holes included.
+        const EARLY = 1 << 3;
+        /// A device range shares the section with something else, so `ONLINE` alone does not tell RAM.
+        const TAINT_ZONE_DEVICE = 1 << 4;
+    }
+}
+
+const _: () = assert!(SectionFlags::all().bits() == (1 << SECTION_FLAG_BITS) - 1);
+
+/// A copy of a section's observable state: equal on every model that went through the same operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SectionState {
+    /// The flag bits of the section word.
+    pub flags: SectionFlags,
+    /// The node, known only from `memory_present` until the section has its memmap (W-32).
+    pub early_node: Option<NodeId>,
+    /// The populated subsections; empty while there is no usage.
+    pub subsections: SubsectionBits,
+    /// Those of them that are online.
+    pub online: SubsectionBits,
+}
+
+impl SectionState {
+    /// The state of a section of which nothing is known.
+    pub const ABSENT: Self = Self {
+        flags: SectionFlags::empty(),
+        early_node: None,
+        subsections: SubsectionBits::EMPTY,
+        online: SubsectionBits::EMPTY,
+    };
+}
+
+/// The present sections of a model, lowest first.
+#[derive(Clone, Debug)]
+pub struct PresentSections<'m, M> {
+    model: &'m M,
+    next: Option<SectionNr>,
+}
+
+impl<'m, M: MemoryModel> PresentSections<'m, M> {
+    pub(crate) fn new(model: &'m M) -> Self {
+        Self { model, next: Some(SectionNr::new(0)) }
+    }
+}
+
+impl<M: MemoryModel> Iterator for PresentSections<'_, M> {
+    type Item = SectionNr;
+
+    fn next(&mut self) -> Option<SectionNr> {
+        let found = self.model.next_present(self.next?);
+        self.next = found.map(SectionNr::next);
+        found
+    }
+}
+
+/// The runs of valid frames in a range, lowest first.
+#[derive(Clone, Debug)]
+pub struct ValidRanges<'m, M> {
+    model: &'m M,
+    rest: PfnRange,
+}
+
+impl<'m, M: MemoryModel> ValidRanges<'m, M> {
+    pub(crate) fn new(model: &'m M, within: PfnRange) -> Self {
+        Self { model, rest: within }
+    }
+
+    /// The valid frames themselves instead of their runs.
+    pub fn frames(self) -> impl Iterator<Item = Pfn> {
+        self.flat_map(|run| {
+            (0..run.count().get()).map(move |offset| run.start().saturating_add(PageCount::new(offset)))
+        })
+    }
+}
+
+impl<M: MemoryModel> Iterator for ValidRanges<'_, M> {
+    type Item = PfnRange;
+
+    fn next(&mut self) -> Option<PfnRange> {
+        let found = self.model.next_valid(self.rest)?;
+        self.rest = self.rest.split_at(found.end()).1;
+        Some(found)
+    }
+}
+
+/// The reason for which a lookup found nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookupError {
+    /// The frame lies beyond the last section of the geometry; also every number with garbage in its high bits.
+    #[error("frame {pfn} is beyond the last possible frame {last}")]
+    BeyondMaximum {
+        /// The frame that was looked up.
+        pfn: Pfn,
+        /// The highest frame that the geometry has.
+        last: Pfn,
+    },
+    /// Nothing is present in the frame's section.
+    #[error("frame {pfn} lies in section {section}, which is absent")]
+    AbsentSection {
+        /// The frame that was looked up.
+        pfn: Pfn,
+        /// Its section.
+        section: SectionNr,
+    },
+    /// The section was reported at boot but has no memmap yet.
+    #[error("frame {pfn} lies in section {section}, which has no memmap yet")]
+    NoMemmap {
+        /// The frame that was looked up.
+        pfn: Pfn,
+        /// Its section.
+        section: SectionNr,
+    },
+    /// The section has a memmap, but this part of it was never added.
+    #[error("frame {pfn} lies in subsection {subsection} of section {section}, which is absent")]
+    AbsentSubsection {
+        /// The frame that was looked up.
+        pfn: Pfn,
+        /// Its section.
+        section: SectionNr,
+        /// Its subsection.
+        subsection: SubsectionIdx,
+    },
+}
