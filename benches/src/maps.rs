@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{Geometry, MemoryRange, NodeId, PageCount, Pfn, PfnRange, SectionShape};
-use sparsemem_firmware_map::{Mode, parse_bytes};
+use sparsemem_log_reader::{Mode, parse_bytes};
 
 /// A memory map to measure on.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ mod remarks;
 use std::path::{Path, PathBuf};
 
 use sparsemem_core::{NodeId, PhysRange};
-use sparsemem_firmware_map::{Layout, Mode, ParseErrors, Parsed, parse_bytes};
+use sparsemem_log_reader::{Layout, Mode, ParseErrors, Parsed, parse_bytes};
 
 pub use geometry::{GeometryName, UnknownGeometry};
 

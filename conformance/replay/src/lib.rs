@@ -41,7 +41,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 use sparsemem_core::{NodeId, PhysRange};
-use sparsemem_firmware_map::{Mode, parse_bytes};
+use sparsemem_log_reader::{Mode, parse_bytes};
 
 pub use error::RecordingError;
 pub use replay::{Difference, ReplayError, Replayed, replay};

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use sparsemem_core::{LeafSize, NodeId, VirtAddr, VirtRange};
-use sparsemem_firmware_map::golden::{Golden, parse};
+use sparsemem_log_reader::golden::{Golden, parse};
 use sparsemem_suite::{ArrayFacts, Leaf, Oracle, Subject, numbers};
 
 use crate::subjects::with_subject;

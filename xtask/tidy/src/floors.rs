@@ -72,7 +72,7 @@ pub(crate) const HOMES: &[Home] = &[
     safe(4, "sparsemem-hotplug"),
     safe(5, "sparsemem"),
     may_be_unsafe(5, "sparsemem-any", "forwards the unchecked lookups of the model inside"),
-    safe(HOST, "sparsemem-firmware-map"),
+    safe(HOST, "sparsemem-log-reader"),
     may_be_unsafe(HOST, "sparsemem-machine", "maps memory and is the processor's memory manager"),
     safe(HOST, "sparsemem-disassembly"),
     safe(HOST, "sparsemem-terminal"),
@@ -102,12 +102,12 @@ const HEAP_ONLY: &[&str] = &["sparsemem-suite"];
 pub(crate) const NEVER: &[(&str, &[&str], &str)] = &[
     ("sparsemem-hotplug", BACKENDS, "works on any model through the traits of the core"),
     ("sparsemem-bootmem-registration", BACKENDS, "works on any model through the traits of the core"),
-    ("sparsemem-firmware-map", &["sparsemem-any", "sparsemem"], "knows layouts, not models"),
+    ("sparsemem-log-reader", &["sparsemem-any", "sparsemem"], "knows layouts, not models"),
     ("sparsemem-machine", &["sparsemem-any", "sparsemem"], "is hardware, and knows no models"),
     ("sparsemem-suite", BACKENDS, "works on any model through the traits of the core"),
     (
         "sparsemem-suite",
-        &["sparsemem-any", "sparsemem-machine", "sparsemem-firmware-map"],
+        &["sparsemem-any", "sparsemem-machine", "sparsemem-log-reader"],
         "also runs inside a kernel",
     ),
 ];

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sparsemem_core::{PhysAddr, PhysRange};
-use sparsemem_firmware_map::{Kind, LayoutRange, Mode, golden, parse, parse_bytes};
+use sparsemem_log_reader::{Kind, LayoutRange, Mode, golden, parse, parse_bytes};
 
 /// Kinds that an e820 table can have, with their names, by the number of their type.
 const KINDS: [(Kind, &str); 9] = [

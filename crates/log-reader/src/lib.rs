@@ -5,7 +5,7 @@
 //! register on which node. The notation is found out by itself ([`Format`] lists them and says which wins).
 //!
 //! ```
-//! use sparsemem_firmware_map::{Kind, Mode, parse};
+//! use sparsemem_log_reader::{Kind, Mode, parse};
 //!
 //! let log = "\
 //! [    0.000000] Linux version 6.8.0
@@ -18,7 +18,7 @@
 //! assert_eq!(parsed.layout.ranges()[0].kind, Kind::Ram);
 //! let memory: Vec<_> = parsed.layout.memory_ranges().map(|(range, _)| range.to_string()).collect();
 //! assert_eq!(memory, ["[0x1000, 0x9f000)", "[0x100000, 0x20000000)"]);
-//! # Ok::<(), sparsemem_firmware_map::ParseErrors>(())
+//! # Ok::<(), sparsemem_log_reader::ParseErrors>(())
 //! ```
 //!
 //! # Invariants

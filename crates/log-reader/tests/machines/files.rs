@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use sparsemem_firmware_map::golden::{self, Golden};
-use sparsemem_firmware_map::{Mode, Parsed, parse};
+use sparsemem_log_reader::golden::{self, Golden};
+use sparsemem_log_reader::{Mode, Parsed, parse};
 
 /// Endings of files that are maps.
 const MAPS: [&str; 3] = [".dmesg", ".iomem", ".memblocks"];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{NodeId, PhysRange};
-use sparsemem_firmware_map::golden::Golden;
+use sparsemem_log_reader::golden::Golden;
 
 use crate::expectations::Difference;
 use crate::files::Map;

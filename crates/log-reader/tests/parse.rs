@@ -1,7 +1,7 @@
 //! What comes out of `parse`: which map wins, what is an error, and what the two views of a layout have.
 
 use sparsemem_core::{NodeId, PhysAddr, PhysRange};
-use sparsemem_firmware_map::{
+use sparsemem_log_reader::{
     Format, Kind, Layout, Mode, Note, ParseErrors, Parsed, Reason, parse, parse_bytes,
 };
 
@@ -10,7 +10,7 @@ fn strict(text: &str) -> Parsed {
 }
 
 fn ranges(layout: &Layout) -> Vec<(u64, u64, Kind)> {
-    let of = |entry: &sparsemem_firmware_map::LayoutRange| {
+    let of = |entry: &sparsemem_log_reader::LayoutRange| {
         (entry.range.start().get(), entry.range.end().get(), entry.kind)
     };
     layout.ranges().iter().map(of).collect()

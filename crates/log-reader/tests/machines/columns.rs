@@ -1,7 +1,7 @@
 //! `index.toml`: what is known about each map from reading it by hand.
 
 use serde::Deserialize;
-use sparsemem_firmware_map::{Entry, Kind};
+use sparsemem_log_reader::{Entry, Kind};
 
 use crate::expectations::Difference;
 use crate::files::{Map, folder};
