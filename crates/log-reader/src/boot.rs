@@ -13,9 +13,8 @@ use std::collections::BTreeSet;
 use sparsemem_core::{NodeId, PhysRange};
 
 use crate::claims::{Claim, Class, overlap};
-use crate::iomem::{Row, flattened, is_hidden};
-use crate::memblocks::Blocks;
-use crate::scan::Item;
+use crate::notations::iomem::{flattened, is_hidden};
+use crate::statement::{IomemRow, NodeBlocks, Statement};
 use crate::{Edit, Entry, Format, Kind, LineError, Note, Reason, Table};
 
 /// Something with the number and the text of its line.
@@ -42,34 +41,34 @@ pub(crate) struct Boot {
     /// Last line that says the e820 table was taken over.
     taken: Option<usize>,
     closed: bool,
-    rows: Vec<Placed<Row>>,
+    rows: Vec<Placed<IomemRow>>,
     doubtful_rows: Vec<Placed<Reason>>,
     block_size: Option<u64>,
-    blocks: Vec<Placed<Blocks>>,
+    blocks: Vec<Placed<NodeBlocks>>,
     /// First and last line that says something about nodes.
     claim_lines: (usize, usize),
 }
 
 impl Boot {
     /// Files what the line of that number says.
-    pub(crate) fn add(&mut self, line: usize, text: &str, item: Item) {
+    pub(crate) fn add(&mut self, line: usize, text: &str, item: Statement) {
         match item {
-            Item::BootStart | Item::Nothing => {}
-            Item::TableStart => self.closed = true,
-            Item::Entry(format, entry) => self.entry(line, format, entry),
-            Item::Edit(edit) => self.edits.push((line, edit)),
-            Item::MapTaken => self.taken = Some(line),
-            Item::Claim(claim) => self.claim(line, claim),
-            Item::Rejected => self.rejected = self.claims.len(),
-            Item::Faked(claim) => {
+            Statement::BootStart | Statement::Nothing => {}
+            Statement::TableStart => self.closed = true,
+            Statement::Entry(format, entry) => self.entry(line, format, entry),
+            Statement::Edit(edit) => self.edits.push((line, edit)),
+            Statement::MapTaken => self.taken = Some(line),
+            Statement::Claim(claim) => self.claim(line, claim),
+            Statement::Rejected => self.rejected = self.claims.len(),
+            Statement::Faked(claim) => {
                 self.rejected = self.claims.len();
                 self.claim(line, claim);
             }
-            Item::Reserved(range) => self.reserved.push(range),
-            Item::Row(item) => self.rows.push(placed(line, text, item)),
-            Item::DoubtfulRow(item) => self.doubtful_rows.push(placed(line, text, item)),
-            Item::BlockSize(bytes) => self.block_size = Some(bytes),
-            Item::Blocks(item) => self.blocks.push(placed(line, text, item)),
+            Statement::Reserved(range) => self.reserved.push(range),
+            Statement::Row(item) => self.rows.push(placed(line, text, item)),
+            Statement::DoubtfulRow(item) => self.doubtful_rows.push(placed(line, text, item)),
+            Statement::BlockSize(bytes) => self.block_size = Some(bytes),
+            Statement::Blocks(item) => self.blocks.push(placed(line, text, item)),
         }
     }
 
@@ -106,7 +105,7 @@ impl Boot {
 
     /// The iomem listing, if there is one.
     fn finish_rows(&mut self, errors: &mut Vec<LineError>) {
-        let rows: Vec<Row> = self.rows.iter().map(|placed| placed.item.clone()).collect();
+        let rows: Vec<IomemRow> = self.rows.iter().map(|placed| placed.item.clone()).collect();
         let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return };
         errors.extend(self.doubtful_rows.drain(..).map(Placed::into_error));
         if is_hidden(&rows) {

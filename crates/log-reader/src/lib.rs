@@ -36,24 +36,19 @@
 
 mod boot;
 mod claims;
-mod device_tree;
-mod e820;
-mod efi;
 mod error;
 mod format;
 pub mod golden;
-mod iomem;
 mod kind;
 mod layout;
 mod line;
-mod memblocks;
-mod nodes;
+mod notations;
 mod number;
 mod parsed;
 mod resolve;
 mod scan;
 mod span;
-mod srat;
+mod statement;
 mod sweep;
 mod table;
 

@@ -13,7 +13,7 @@ use sparsemem_core::{NodeId, PhysRange};
 
 use crate::boot::Boot;
 use crate::claims::{Class, NodeMap};
-use crate::nodes::FRAME_BYTES;
+use crate::notations::registered::FRAME_BYTES;
 use crate::sweep::{greatest, push};
 use crate::{Edit, Kind, Layout, Table, span};
 

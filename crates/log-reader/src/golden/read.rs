@@ -10,9 +10,10 @@ use sparsemem_core::{ByteLen, NodeId, PageCount, PhysRange, VirtAddr, VirtRange}
 use super::{Golden, NodeData, Unavailable, UnavailableInZone, VmemmapRun, Zone};
 use crate::error::shortened;
 use crate::line::Line;
+use crate::notations::registered;
 use crate::number::{decimal, decimal32};
-use crate::scan::Item;
-use crate::{Reason, nodes, span};
+use crate::statement::{self, Statement};
+use crate::{Reason, span};
 
 /// What the lines so far said, and where in the log they are.
 #[derive(Default)]
@@ -61,11 +62,11 @@ impl Reader {
             self.block = Block::None;
             return None;
         }
-        if nodes::heads_bare_ranges(line) {
+        if registered::heads_bare_ranges(line) {
             self.block = Block::BareRanges;
             return None;
         }
-        let answer = self.in_block(line).or_else(|| self.early_range(nodes::early_range(line)));
+        let answer = self.in_block(line).or_else(|| self.early_range(registered::early_range(line)));
         answer.or_else(|| FACTS.iter().find_map(|fact| fact(self, message)))
     }
 
@@ -74,14 +75,14 @@ impl Reader {
         match self.block {
             Block::None => None,
             Block::Zones => self.zone(line.message),
-            Block::BareRanges => self.early_range(nodes::bare_early_range(line)),
+            Block::BareRanges => self.early_range(registered::bare_early_range(line)),
         }
     }
 
     /// An early node range.
-    fn early_range(&mut self, answer: Option<Result<Item, Reason>>) -> Answer {
+    fn early_range(&mut self, answer: statement::Answer) -> Answer {
         Some(answer?.map(|item| {
-            if let Item::Entry(_, entry) = item {
+            if let Statement::Entry(_, entry) = item {
                 self.golden.early_node_ranges.extend(entry.node.map(|node| (entry.range, node)));
             }
         }))
@@ -94,7 +95,7 @@ impl Reader {
         let range = match text {
             "empty" => Ok(None),
             _ if text.starts_with("[mem") => span::mem(text).map(|(range, _)| Some(range)),
-            _ if text.contains("->") => nodes::frames(text).map(Some),
+            _ if text.contains("->") => registered::frames(text).map(Some),
             _ => return None,
         };
         let name = name.to_owned();

@@ -10,7 +10,7 @@
 use crate::error::shortened;
 use crate::line::Line;
 use crate::number::decimal;
-use crate::scan::Item;
+use crate::statement::{Answer, Statement};
 use crate::{Edit, Entry, Format, Kind, Reason, span};
 
 /// The type that Linux gives special-purpose memory.
@@ -28,12 +28,12 @@ const TAGS: [(&str, Format, bool); 7] = [
 ];
 
 /// Reads a line of a table.
-pub(crate) fn entry(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn entry(line: &Line<'_>) -> Answer {
     let (format, text) = tagged(line)?;
     if text.trim_start().starts_with("[gap ") {
-        return Some(Ok(Item::Nothing));
+        return Some(Ok(Statement::Nothing));
     }
-    Some(entry_of(text).map(|entry| Item::Entry(format, entry)))
+    Some(entry_of(text).map(|entry| Statement::Entry(format, entry)))
 }
 
 /// The table of a line and what follows its tag.
@@ -106,7 +106,7 @@ fn kind_of_number(number: u32) -> Kind {
 }
 
 /// Reads a line about an edit: `e820: update [mem ..] usable ==> reserved`, `e820 remove range: A - B (usable)`.
-pub(crate) fn edit(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn edit(line: &Line<'_>) -> Answer {
     let text = line.message.strip_prefix("e820")?;
     let verb = |new: &str, old: &str| text.strip_prefix(new).or_else(|| text.strip_prefix(old));
     if let Some(text) = verb(": update [mem", " update range:") {
@@ -123,29 +123,29 @@ fn from_range<'a>(message: &'a str, rest: &'a str) -> &'a str {
 }
 
 /// `RANGE old ==> new`.
-fn update(text: &str) -> Result<Item, Reason> {
+fn update(text: &str) -> Result<Statement, Reason> {
     let (range, change) = span::of_table(text)?;
     let (from, to) = change.split_once("==>").ok_or(Reason::NoType)?;
-    Ok(Item::Edit(Edit::Update { range, from: kind_of(from)?, to: kind_of(to)? }))
+    Ok(Statement::Edit(Edit::Update { range, from: kind_of(from)?, to: kind_of(to)? }))
 }
 
 /// `RANGE old`, or a range alone.
-fn remove(text: &str) -> Result<Item, Reason> {
+fn remove(text: &str) -> Result<Statement, Reason> {
     let (range, kind) = span::of_table(text)?;
     let kind = if kind.trim().is_empty() { None } else { Some(kind_of(kind)?) };
-    Ok(Item::Edit(Edit::Remove { range, kind }))
+    Ok(Statement::Edit(Edit::Remove { range, kind }))
 }
 
 /// Reads the lines around the tables: a header begins a new one, `last_pfn` says that the table goes to the boot
 /// allocator now.
-pub(crate) fn frame(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn frame(line: &Line<'_>) -> Answer {
     let message = line.message.strip_prefix("e820: ").unwrap_or(line.message);
     let item = match message {
-        "BIOS-provided physical RAM map:" => Item::BootStart,
-        "Xen-e820 RAM map:" | "Initial Xen-e820 RAM map:" => Item::BootStart,
-        _ if message.starts_with("Linux version ") => Item::BootStart,
-        _ if message.ends_with("physical RAM map:") => Item::TableStart,
-        _ if message.starts_with("last_pfn = ") => Item::MapTaken,
+        "BIOS-provided physical RAM map:" => Statement::BootStart,
+        "Xen-e820 RAM map:" | "Initial Xen-e820 RAM map:" => Statement::BootStart,
+        _ if message.starts_with("Linux version ") => Statement::BootStart,
+        _ if message.ends_with("physical RAM map:") => Statement::TableStart,
+        _ if message.starts_with("last_pfn = ") => Statement::MapTaken,
         _ => return None,
     };
     Some(Ok(item))
@@ -157,7 +157,7 @@ mod tests {
 
     fn kind_in(text: &str) -> Result<Kind, Reason> {
         match entry(&Line::new(text)).expect("a memory line")? {
-            Item::Entry(_, entry) => Ok(entry.kind),
+            Statement::Entry(_, entry) => Ok(entry.kind),
             _ => panic!("no entry"),
         }
     }
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn gaps_are_passed_over() {
-        assert!(matches!(entry(&Line::new("BIOS-e820: [gap 0x0-0xfff]")), Some(Ok(Item::Nothing))));
+        assert!(matches!(entry(&Line::new("BIOS-e820: [gap 0x0-0xfff]")), Some(Ok(Statement::Nothing))));
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
             "e820 update range: 0000000000000000 - 0000000000010000 (usable) ==> (reserved)",
         ] {
             assert!(
-                matches!(edit(&Line::new(text)), Some(Ok(Item::Edit(edit))) if edit == expected),
+                matches!(edit(&Line::new(text)), Some(Ok(Statement::Edit(edit))) if edit == expected),
                 "{text}"
             );
         }
@@ -221,7 +221,10 @@ mod tests {
             "e820: remove [mem 0x000a0000-0x000fffff] usable",
             "e820 remove range: 00000000000a0000 - 0000000000100000 (usable)",
         ] {
-            assert!(matches!(edit(&Line::new(text)), Some(Ok(Item::Edit(edit))) if edit == gone), "{text}");
+            assert!(
+                matches!(edit(&Line::new(text)), Some(Ok(Statement::Edit(edit))) if edit == gone),
+                "{text}"
+            );
         }
         assert!(edit(&Line::new("e820: [mem 0xa0000000-0xffffffff] available for PCI devices")).is_none());
         assert!(edit(&Line::new("e820: reserve RAM buffer [mem 0x0009fc00-0x0009ffff]")).is_none());

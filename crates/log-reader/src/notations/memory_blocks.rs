@@ -12,20 +12,17 @@ use crate::claims::{Claim, Class};
 use crate::error::shortened;
 use crate::line::Line;
 use crate::number::{decimal, decimal32};
-use crate::scan::Item;
+use crate::statement::{Answer, NodeBlocks, Statement};
 use crate::{Entry, Kind, Reason, span};
 
-/// The blocks of one node: first and last number of each run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Blocks {
-    node: NodeId,
-    runs: Vec<(u64, u64)>,
-}
-
 /// Reads `# block size 128 MiB (..)`.
-pub(crate) fn block_size(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn block_size(line: &Line<'_>) -> Answer {
     let text = line.message.strip_prefix("# block size ")?;
-    Some(bytes_of(text).map(Item::BlockSize).ok_or_else(|| Reason::BadBlockSize { text: shortened(text) }))
+    Some(
+        bytes_of(text)
+            .map(Statement::BlockSize)
+            .ok_or_else(|| Reason::BadBlockSize { text: shortened(text) }),
+    )
 }
 
 /// The bytes of `128 MiB`, at least one.
@@ -41,16 +38,16 @@ fn bytes_of(text: &str) -> Option<u64> {
 }
 
 /// Reads the blocks of a node.
-pub(crate) fn of_node(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn of_node(line: &Line<'_>) -> Answer {
     let (head, runs) = line.message.split_once("memory blocks:")?;
     let node = head.strip_prefix("node")?.split_whitespace().next()?;
-    Some(blocks(node, runs).map(Item::Blocks))
+    Some(blocks(node, runs).map(Statement::Blocks))
 }
 
 /// A node and its runs.
-fn blocks(node: &str, runs: &str) -> Result<Blocks, Reason> {
+fn blocks(node: &str, runs: &str) -> Result<NodeBlocks, Reason> {
     let runs = runs.split_whitespace().map(run).collect::<Result<_, _>>()?;
-    Ok(Blocks { node: NodeId::new(decimal32(node)?), runs })
+    Ok(NodeBlocks { node: NodeId::new(decimal32(node)?), runs })
 }
 
 /// `0-15` or `7`.
@@ -60,7 +57,7 @@ fn run(text: &str) -> Result<(u64, u64), Reason> {
     if end < start { Err(Reason::Reversed { start, end }) } else { Ok((start, end)) }
 }
 
-impl Blocks {
+impl NodeBlocks {
     /// The RAM of these blocks, and the claims of their node, given their size.
     pub(crate) fn sized(&self, bytes: u64) -> Result<Vec<(Entry, Claim)>, Reason> {
         self.runs.iter().map(|&(first, last)| self.sized_run(first, last, bytes)).collect()
@@ -81,7 +78,8 @@ mod tests {
 
     #[test]
     fn runs_become_ranges() {
-        let Some(Ok(Item::Blocks(blocks))) = of_node(&Line::new("node1 MemTotal 5 kB memory blocks: 0-1 4"))
+        let Some(Ok(Statement::Blocks(blocks))) =
+            of_node(&Line::new("node1 MemTotal 5 kB memory blocks: 0-1 4"))
         else {
             panic!("no blocks");
         };
@@ -93,7 +91,7 @@ mod tests {
     #[test]
     fn sizes_have_a_unit_and_are_not_zero() {
         let size = |text: &str| block_size(&Line::new(text)).expect("a size");
-        assert!(matches!(size("# block size 2048 MiB (inferred)"), Ok(Item::BlockSize(0x8000_0000))));
+        assert!(matches!(size("# block size 2048 MiB (inferred)"), Ok(Statement::BlockSize(0x8000_0000))));
         for text in ["# block size 0 MiB", "# block size 12", "# block size 99999999999999 GiB"] {
             assert!(size(text).is_err(), "{text}");
         }

@@ -8,7 +8,7 @@
 use crate::error::shortened;
 use crate::line::Line;
 use crate::number::{decimal, hex};
-use crate::scan::Item;
+use crate::statement::{Answer, Statement};
 use crate::{Entry, Format, Kind, Reason, span};
 
 /// Write-back is allowed.
@@ -37,7 +37,7 @@ const NAMES: [&str; 16] = [
 ];
 
 /// Reads a line of the map.
-pub(crate) fn entry(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn entry(line: &Line<'_>) -> Answer {
     let text = line.message.strip_prefix("efi:").or_else(|| line.message.strip_prefix("EFI:"))?.trim_start();
     let entry = match text.strip_prefix("mem") {
         Some(text) => {
@@ -47,7 +47,7 @@ pub(crate) fn entry(line: &Line<'_>) -> Option<Result<Item, Reason>> {
         }
         None => arm(text)?,
     };
-    Some(entry.map(|entry| Item::Entry(Format::Efi, entry)))
+    Some(entry.map(|entry| Statement::Entry(Format::Efi, entry)))
 }
 
 /// `type=7, attr=0xf, range=[0x..-0x..)` or `[Name|..|WB|..] range=[0x..-0x..]`.
@@ -130,7 +130,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Entry, Reason> {
         match entry(&Line::new(text)).expect("a memory line")? {
-            Item::Entry(Format::Efi, entry) => Ok(entry),
+            Statement::Entry(Format::Efi, entry) => Ok(entry),
             _ => panic!("no entry"),
         }
     }

@@ -13,14 +13,14 @@ use sparsemem_core::NodeId;
 use crate::claims::{Claim, Class};
 use crate::line::Line;
 use crate::number::decimal32;
-use crate::scan::Item;
+use crate::statement::{Answer, Statement};
 use crate::{Reason, span};
 
 /// Reads `SRAT: Node 0 PXM 0 [mem ..] hotplug`.
-pub(crate) fn affinity(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn affinity(line: &Line<'_>) -> Answer {
     let (_, text) = line.message.split_once("SRAT: Node ")?;
     let (node, text) = text.split_once(" PXM ")?;
-    Some(affinity_claim(node, text).map(Item::Claim))
+    Some(affinity_claim(node, text).map(Statement::Claim))
 }
 
 /// The claim of a node and `0 [mem ..] hotplug`.
@@ -59,24 +59,24 @@ fn bare(text: &str) -> Result<(sparsemem_core::PhysRange, &str), Reason> {
 ///
 /// Source: Linux `numa_cleanup_meminfo`, `numa_meminfo_cover_memory` and its successor
 /// `memblock_validate_numa_coverage`, `dummy_numa_init`.
-pub(crate) fn rejection(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn rejection(line: &Line<'_>) -> Answer {
     let message = ["NUMA: ", "SRAT: "].into_iter().find_map(|tag| line.message.strip_prefix(tag));
     let message = message.unwrap_or(line.message);
     let starts = |words: &[&str]| words.iter().any(|word| message.starts_with(word));
     let rejects = starts(&["no nodes coverage for ", "No NUMA configuration found"])
         || starts(&["nodes only cover ", "PXMs only cover "]) && message.ends_with("Not used.")
         || starts(&["node ", "Node "]) && message.contains("] overlaps with node ");
-    rejects.then_some(Ok(Item::Rejected))
+    rejects.then_some(Ok(Statement::Rejected))
 }
 
 /// Reads `NUMA: Node 0 [mem a] + [mem b] -> [mem c]`; what counts is the last range, which covers the others and the
 /// hole between them.
-pub(crate) fn merged(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn merged(line: &Line<'_>) -> Answer {
     let text = line.message.strip_prefix("NUMA: Node ")?;
     let (node, ranges) = text.split_once(" [")?;
     let last = ranges.rsplit("-> ").next().unwrap_or(ranges);
     let last = if last.starts_with('[') { last.to_owned() } else { format!("[{last}") };
-    Some(merged_claim(node, &last).map(Item::Claim))
+    Some(merged_claim(node, &last).map(Statement::Claim))
 }
 
 /// The claim of a node and `[mem c]` or `[a,b)`.
@@ -90,13 +90,13 @@ fn merged_claim(node: &str, range: &str) -> Result<Claim, Reason> {
 }
 
 /// Reads `Faking a node at [mem ..]` and `NUMA: Adding memblock [a - b] on node 1`.
-pub(crate) fn without_firmware(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn without_firmware(line: &Line<'_>) -> Answer {
     let message = line.message.strip_prefix("NUMA: ").unwrap_or(line.message);
     if let Some(text) = message.strip_prefix("Faking a node at ") {
-        return Some(faked(text).map(Item::Faked));
+        return Some(faked(text).map(Statement::Faked));
     }
     let text = message.strip_prefix("Adding memblock [")?;
-    Some(added(text).map(Item::Claim))
+    Some(added(text).map(Statement::Claim))
 }
 
 /// The one node of a machine without NUMA, or whose NUMA the kernel rejected.
@@ -116,9 +116,9 @@ fn added(text: &str) -> Result<Claim, Reason> {
 mod tests {
     use super::*;
 
-    fn claim(answer: Option<Result<Item, Reason>>) -> Result<Claim, Reason> {
+    fn claim(answer: Answer) -> Result<Claim, Reason> {
         match answer.expect("a memory line")? {
-            Item::Claim(claim) | Item::Faked(claim) => Ok(claim),
+            Statement::Claim(claim) | Statement::Faked(claim) => Ok(claim),
             _ => panic!("no claim"),
         }
     }
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn rejections_of_all_decades_are_known() {
-        let rejects = |text: &str| matches!(rejection(&Line::new(text)), Some(Ok(Item::Rejected)));
+        let rejects = |text: &str| matches!(rejection(&Line::new(text)), Some(Ok(Statement::Rejected)));
         for text in [
             "SRAT: PXMs only cover 1023MB of your 2047MB e820 RAM. Not used.",
             "NUMA: nodes only cover 6144MB of your 8185MB e820 RAM. Not used.",

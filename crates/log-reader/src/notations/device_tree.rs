@@ -8,16 +8,16 @@ use sparsemem_core::PhysRange;
 
 use crate::line::Line;
 use crate::number::{decimal, hex};
-use crate::scan::Item;
+use crate::statement::{Answer, Statement};
 use crate::{Reason, span};
 
 /// Reads `OF: reserved mem: 0xA..0xB (64 KiB) nomap non-reusable name`, `Reserved memory: created DMA memory pool at
 /// 0xA, size 8 MiB` and `OF: fdt: Ignoring memory range 0xA - 0xB`.
-pub(crate) fn reservation(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn reservation(line: &Line<'_>) -> Answer {
     let message = line.message.strip_prefix("OF: ").unwrap_or(line.message);
     let range = if let Some(text) = message.strip_prefix("reserved mem: 0x") {
         if !text.contains(" non-reusable ") {
-            return Some(Ok(Item::Nothing));
+            return Some(Ok(Statement::Nothing));
         }
         dotted(text)
     } else if let Some(text) = message.strip_prefix("Reserved memory: created DMA memory pool at ") {
@@ -26,7 +26,7 @@ pub(crate) fn reservation(line: &Line<'_>) -> Option<Result<Item, Reason>> {
         let text = message.strip_prefix("fdt: Ignoring memory ")?;
         ignored(text.strip_prefix("range ").or_else(|| text.strip_prefix("block "))?)
     };
-    Some(range.map(Item::Reserved))
+    Some(range.map(Statement::Reserved))
 }
 
 /// `A..0xB (64 KiB) ..`
@@ -56,7 +56,7 @@ mod tests {
 
     fn read(text: &str) -> Option<PhysRange> {
         match reservation(&Line::new(text)).expect("a memory line").expect("well-formed") {
-            Item::Reserved(range) => Some(range),
+            Statement::Reserved(range) => Some(range),
             _ => None,
         }
     }

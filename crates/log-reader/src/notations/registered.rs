@@ -8,14 +8,14 @@ use sparsemem_core::{NodeId, PhysRange};
 
 use crate::line::Line;
 use crate::number::{decimal, decimal32};
-use crate::scan::Item;
+use crate::statement::{Answer, Statement};
 use crate::{Entry, Format, Kind, Reason, span};
 
 /// Bytes of a frame where a log counts in frames.
 pub(crate) const FRAME_BYTES: u64 = 0x1000;
 
 /// Reads `node 0: [mem 0x..-0x..]` and the older `node 0: 0x10 -> 0x9f`.
-pub(crate) fn early_range(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn early_range(line: &Line<'_>) -> Answer {
     let (node, text) = line.message.strip_prefix("node ")?.split_once(':')?;
     let text = text.trim_start();
     if text.starts_with("[mem") {
@@ -25,7 +25,7 @@ pub(crate) fn early_range(line: &Line<'_>) -> Option<Result<Item, Reason>> {
 }
 
 /// Reads `0: 0x10 -> 0x9f`, the form before 3.1, which has no word of its own and comes under a header.
-pub(crate) fn bare_early_range(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn bare_early_range(line: &Line<'_>) -> Answer {
     let (node, text) = line.message.split_once(':')?;
     decimal(node).ok()?;
     text.contains("->").then(|| registered(node, frames(text)))
@@ -44,21 +44,24 @@ pub(crate) fn frames(text: &str) -> Result<PhysRange, Reason> {
 }
 
 /// RAM of a node.
-fn registered(node: &str, range: Result<PhysRange, Reason>) -> Result<Item, Reason> {
+fn registered(node: &str, range: Result<PhysRange, Reason>) -> Result<Statement, Reason> {
     let node = Some(NodeId::new(decimal32(node)?));
-    Ok(Item::Entry(Format::EarlyNodeRanges, Entry { range: range?, kind: Kind::Ram, e820_type: None, node }))
+    Ok(Statement::Entry(
+        Format::EarlyNodeRanges,
+        Entry { range: range?, kind: Kind::Ram, e820_type: None, node },
+    ))
 }
 
 /// Reads `memory[0x0] [0x..-0x..], 0x.. bytes on node 0 flags: 0x0`, and the listing in debugfs, `0: 0x....0x..`.
-pub(crate) fn allocator_range(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn allocator_range(line: &Line<'_>) -> Answer {
     if line.message == "MEMBLOCK configuration:" {
-        return Some(Ok(Item::TableStart));
+        return Some(Ok(Statement::TableStart));
     }
     let entry = match line.message.strip_prefix("memory[0x") {
         Some(text) => dumped(text),
         None => listed(line.message)?,
     };
-    Some(entry.map(|entry| Item::Entry(Format::Memblock, entry)))
+    Some(entry.map(|entry| Statement::Entry(Format::Memblock, entry)))
 }
 
 /// `0] [0x..-0x..], 0x.. bytes on node 0 flags: 0x0`.
@@ -86,9 +89,9 @@ fn listed(message: &str) -> Option<Result<Entry, Reason>> {
 mod tests {
     use super::*;
 
-    fn read(answer: Option<Result<Item, Reason>>) -> Result<Entry, Reason> {
+    fn read(answer: Answer) -> Result<Entry, Reason> {
         match answer.expect("a memory line")? {
-            Item::Entry(_, entry) => Ok(entry),
+            Statement::Entry(_, entry) => Ok(entry),
             _ => panic!("no entry"),
         }
     }

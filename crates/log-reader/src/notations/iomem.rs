@@ -9,25 +9,12 @@
 //! 4. Addresses have at least 8 digits in the kernel's listing. Rows with fewer count only if their name is one of the
 //!    memory names, so that the listing of I/O ports and other `a-b : c` lines are not taken for memory.
 
-use sparsemem_core::PhysRange;
-
 use crate::line::Line;
-use crate::scan::Item;
-use crate::{Entry, Kind, Reason, span};
-
-/// A row of the listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
-    /// How many blanks stand before it.
-    indent: usize,
-    range: PhysRange,
-    name: String,
-    /// Whether both addresses are zero, as for users without privilege.
-    zero: bool,
-}
+use crate::statement::{Answer, IomemRow, Statement};
+use crate::{Entry, Kind, span};
 
 /// Reads a row.
-pub(crate) fn row(line: &Line<'_>) -> Option<Result<Item, Reason>> {
+pub(crate) fn row(line: &Line<'_>) -> Answer {
     let text = unquoted(line.raw.trim_end());
     let (range, name) = text.split_once(" : ")?;
     let (indent, range) = (range.len() - range.trim_start().len(), range.trim());
@@ -43,12 +30,12 @@ pub(crate) fn row(line: &Line<'_>) -> Option<Result<Item, Reason>> {
     }
     let row = span::pair(range, "-").and_then(|(start, end)| {
         let zero = start == 0 && end == 0;
-        Ok(Row { indent, range: span::inclusive(start, end)?, name: name.to_owned(), zero })
+        Ok(IomemRow { indent, range: span::inclusive(start, end)?, name: name.to_owned(), zero })
     });
     Some(match row {
-        Ok(row) => Ok(Item::Row(row)),
+        Ok(row) => Ok(Statement::Row(row)),
         Err(reason) if sure => Err(reason),
-        Err(reason) => Ok(Item::DoubtfulRow(reason)),
+        Err(reason) => Ok(Statement::DoubtfulRow(reason)),
     })
 }
 
@@ -61,7 +48,7 @@ fn unquoted(mut text: &str) -> &str {
 }
 
 /// Whether the listing shows no addresses.
-pub(crate) fn is_hidden(rows: &[Row]) -> bool {
+pub(crate) fn is_hidden(rows: &[IomemRow]) -> bool {
     rows.iter().all(|row| row.zero)
 }
 
@@ -103,7 +90,7 @@ fn kind_under(parent: Option<Kind>, name: &str) -> Kind {
 }
 
 /// The ranges that the nesting comes to: where rows of different kinds overlap, the deepest decides.
-pub(crate) fn flattened(rows: &[Row]) -> Vec<Entry> {
+pub(crate) fn flattened(rows: &[IomemRow]) -> Vec<Entry> {
     let mut open: Vec<(usize, Kind)> = Vec::new();
     let mut paints = Vec::with_capacity(rows.len());
     for row in rows {
@@ -129,7 +116,7 @@ mod tests {
         let rows: Vec<_> = text
             .lines()
             .map(|line| match row(&Line::new(line)) {
-                Some(Ok(Item::Row(row))) => row,
+                Some(Ok(Statement::Row(row))) => row,
                 _ => panic!("{line}"),
             })
             .collect();
@@ -182,6 +169,6 @@ mod tests {
             assert!(row(&Line::new(text)).is_none(), "{text}");
         }
         assert!(matches!(row(&Line::new("001g0000-001fffff : System RAM")), Some(Err(_))));
-        assert!(matches!(row(&Line::new("001g0000-001fffff : e1000")), Some(Ok(Item::DoubtfulRow(_)))));
+        assert!(matches!(row(&Line::new("001g0000-001fffff : e1000")), Some(Ok(Statement::DoubtfulRow(_)))));
     }
 }

@@ -1,0 +1,68 @@
+//! What a line says, as the notations report it and a boot files it.
+//!
+//! # Invariants
+//!
+//! 1. Nothing here depends on a notation, so the notations do not depend on each other or on what is made of their lines.
+
+use sparsemem_core::{NodeId, PhysRange};
+
+use crate::claims::Claim;
+use crate::line::Line;
+use crate::{Edit, Entry, Format, Reason};
+
+/// What a line says.
+#[derive(Clone, Debug)]
+pub(crate) enum Statement {
+    /// A kernel or hypervisor starts here.
+    BootStart,
+    /// The next entry begins a new table.
+    TableStart,
+    /// A line of a table.
+    Entry(Format, Entry),
+    /// A change to the e820 table.
+    Edit(Edit),
+    /// The e820 table goes to the boot allocator here.
+    MapTaken,
+    /// A range belongs to a node.
+    Claim(Claim),
+    /// The kernel rejects what the lines before this one said about nodes.
+    Rejected,
+    /// The kernel rejects all of it and takes one node for everything.
+    Faked(Claim),
+    /// The device tree keeps a range back.
+    Reserved(PhysRange),
+    /// A row of an iomem listing.
+    Row(IomemRow),
+    /// A row of an iomem listing that cannot be read, if the text has such a listing.
+    DoubtfulRow(Reason),
+    /// How large a memory block is.
+    BlockSize(u64),
+    /// The memory blocks of a node.
+    Blocks(NodeBlocks),
+    /// The line is known and says nothing that counts.
+    Nothing,
+}
+
+/// A row of an iomem listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IomemRow {
+    /// How many blanks stand before it.
+    pub(crate) indent: usize,
+    pub(crate) range: PhysRange,
+    pub(crate) name: String,
+    /// Both addresses are zero, as the kernel shows them to users without privilege.
+    pub(crate) zero: bool,
+}
+
+/// The memory blocks of one node: first and last number of each run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NodeBlocks {
+    pub(crate) node: NodeId,
+    pub(crate) runs: Vec<(u64, u64)>,
+}
+
+/// What a reader says about a line: nothing if the line is not of its notation.
+pub(crate) type Answer = Option<Result<Statement, Reason>>;
+
+/// Reads a line of one notation.
+pub(crate) type Reader = fn(&Line<'_>) -> Answer;
