@@ -14,8 +14,9 @@ use sparsemem_core::{NodeId, PhysRange};
 
 use crate::claims::{Claim, Class, overlap};
 use crate::notations::iomem::{flattened, is_hidden};
+use crate::notations::preference;
 use crate::statement::{IomemRow, NodeBlocks, Statement};
-use crate::{Edit, Entry, Format, Kind, LineError, Note, Reason, Table};
+use crate::{Edit, Entry, Kind, LineError, Notation, Note, Reason, Table};
 
 /// Something with the number and the text of its line.
 struct Placed<T> {
@@ -55,7 +56,7 @@ impl Boot {
         match item {
             Statement::BootStart | Statement::Nothing => {}
             Statement::TableStart => self.closed = true,
-            Statement::Entry(format, entry) => self.entry(line, format, entry),
+            Statement::Entry(notation, entry) => self.entry(line, notation, entry),
             Statement::Edit(edit) => self.edits.push((line, edit)),
             Statement::MapTaken => self.taken = Some(line),
             Statement::Claim(claim) => self.claim(line, claim),
@@ -73,17 +74,19 @@ impl Boot {
     }
 
     /// A line of a table.
-    fn entry(&mut self, line: usize, format: Format, entry: Entry) {
+    fn entry(&mut self, line: usize, notation: Notation, entry: Entry) {
         if let Some(node) = entry.node {
             self.registered.push(Claim::new(entry.range, node, Class::Registered));
         }
         let closed = std::mem::take(&mut self.closed);
         match self.tables.last_mut() {
-            Some(table) if table.format == format && !closed => {
+            Some(table) if table.notation == notation && !closed => {
                 table.entries.push(entry);
                 table.last_line = line;
             }
-            _ => self.tables.push(Table { format, entries: vec![entry], first_line: line, last_line: line }),
+            _ => {
+                self.tables.push(Table { notation, entries: vec![entry], first_line: line, last_line: line })
+            }
         }
     }
 
@@ -113,7 +116,12 @@ impl Boot {
             return;
         }
         let (first_line, last_line) = (first.line, last.line);
-        self.tables.push(Table { format: Format::Iomem, entries: flattened(&rows), first_line, last_line });
+        self.tables.push(Table {
+            notation: Notation::IOMEM,
+            entries: flattened(&rows),
+            first_line,
+            last_line,
+        });
     }
 
     /// The list of memory blocks, if there is one.
@@ -132,7 +140,7 @@ impl Boot {
             }
         }
         if let Some((first_line, last_line)) = lines {
-            self.tables.push(Table { format: Format::MemoryBlocks, entries, first_line, last_line });
+            self.tables.push(Table { notation: Notation::MEMORY_BLOCKS, entries, first_line, last_line });
         }
     }
 
@@ -151,19 +159,19 @@ impl Boot {
         let entries: Vec<Entry> = self.claims.iter().filter_map(entry).collect();
         if !entries.is_empty() {
             let (first_line, last_line) = self.claim_lines;
-            self.tables.push(Table { format: Format::Srat, entries, first_line, last_line });
+            self.tables.push(Table { notation: Notation::SRAT, entries, first_line, last_line });
         }
     }
 
-    /// The table that gives the layout (see [`Format`]).
+    /// The table that gives the layout (see [`Notation`]).
     pub(crate) fn chosen(&self) -> Option<&Table> {
-        self.tables.iter().max_by_key(|table| (table.format.weight(), table.first_line))
+        self.tables.iter().max_by_key(|table| (preference(table.notation), table.first_line))
     }
 
     /// The edits that happened to the table between its last line and the moment it was taken over. Later ones are
     /// about pieces that the kernel then allocated; earlier ones are in the table already.
     pub(crate) fn edits_of(&self, table: &Table) -> Vec<Edit> {
-        if !table.format.is_e820_style() {
+        if !table.notation.is_e820_style() {
             return Vec::new();
         }
         let end = self.taken.filter(|taken| *taken > table.last_line).unwrap_or(usize::MAX);

@@ -2,7 +2,7 @@
 //!
 //! A kernel log (`dmesg > my.log`, with thousands of other lines), `/proc/iomem`, a Xen log or a list of memory blocks
 //! goes in; sorted ranges of one kind and node come out, and [`Layout::memory_ranges`] says which RAM a kernel would
-//! register on which node. The notation is found out by itself ([`Format`] lists them and says which wins).
+//! register on which node. The notation is found out by itself ([`Notation`] lists them and says which wins).
 //!
 //! ```
 //! use sparsemem_log_reader::{Kind, Mode, parse};
@@ -28,6 +28,23 @@
 //!    ([`LineError`]) or, in lenient mode, a warning: never nothing.
 //! 3. The order of overlapping entries does not matter: [`Kind`] says which wins, in e820-style tables the number of the
 //!    type, for nodes what the kernel registered and then the most specific claim.
+//!
+//! # Adding a notation
+//!
+//! A notation is one file in `src/notations`, say `multiboot.rs`, and one line in the table `SOURCES` of
+//! `src/notations/mod.rs` (beside the `mod` line that Rust asks for). The file has:
+//!
+//! 1. a constant of [`Notation`] with its name (`impl Notation { pub const MULTIBOOT: Self = Self::other("multiboot"); }`);
+//! 2. a reader for each form of a line, which answers `None` for a line of another notation, and otherwise what the line
+//!    says or why it cannot be read; most lines are a `Statement::Entry`;
+//! 3. a `Source` of these two.
+//!
+//! The place in `SOURCES` says which notations it is preferred to, and a comment there says why. Lines that only mean
+//! something together, as the rows of an iomem listing do, also need a variant of `Statement` and code in `boot.rs` that
+//! makes a table of them.
+//!
+//! Then a map goes to `conformance/machines`, with a line in `index.toml`: the tests read it, and check that no line is
+//! known to two notations.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -37,7 +54,6 @@
 mod boot;
 mod claims;
 mod error;
-mod format;
 pub mod golden;
 mod kind;
 mod layout;
@@ -56,11 +72,10 @@ use boot::Boot;
 use scan::Scan;
 
 pub use error::{LineError, ParseErrors, Reason};
-pub use format::Format;
 pub use kind::Kind;
 pub use layout::{Layout, LayoutRange};
 pub use parsed::{Mode, Note, Parsed};
-pub use table::{Edit, Entry, Table};
+pub use table::{Edit, Entry, Notation, Table};
 
 /// Reads a text in any of the notations.
 ///
@@ -114,8 +129,8 @@ fn nothing(hidden: usize, lines: usize, malformed: Vec<LineError>) -> ParseError
 /// The result for the boot that counts; nothing if it has no table.
 fn of_boot(boot: Boot, warnings: Vec<LineError>) -> Option<Parsed> {
     let table = boot.chosen()?;
-    let (format, edits) = (table.format, boot.edits_of(table));
+    let (notation, edits) = (table.notation, boot.edits_of(table));
     let layout = resolve::layout(&boot, table, &edits);
     let notes = boot.notes().collect();
-    Some(Parsed { layout, format, tables: boot.tables, edits, warnings, notes })
+    Some(Parsed { layout, notation, tables: boot.tables, edits, warnings, notes })
 }

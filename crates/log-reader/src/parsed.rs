@@ -2,7 +2,7 @@
 
 use sparsemem_core::{NodeId, PhysRange};
 
-use crate::{Edit, Format, Layout, LineError, Table};
+use crate::{Edit, Layout, LineError, Notation, Table};
 
 /// What happens to memory lines that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,7 +75,7 @@ pub struct Parsed {
     /// The physical layout.
     pub layout: Layout,
     /// The notation that gave it.
-    pub format: Format,
+    pub notation: Notation,
     /// Every table of that boot, as printed; exactly one of them gave the layout.
     pub tables: Vec<Table>,
     /// The edits that are in [`Layout::kernel_view`], in order, without those that Linux always makes.

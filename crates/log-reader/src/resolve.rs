@@ -36,7 +36,7 @@ pub(crate) fn layout(boot: &Boot, table: &Table, edits: &[Edit]) -> Layout {
     let nodes = NodeMap::new(&boot.valid_claims());
     let firmware = pieces(&paints(boot, table, Layer::OverTable));
     let mut kernel = pieces(&paints(boot, table, Layer::UnderTable));
-    if table.format.is_edited_by_linux() {
+    if table.notation.is_edited_by_linux() {
         for edit in always() {
             kernel = edited(&kernel, edit);
         }

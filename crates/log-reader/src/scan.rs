@@ -38,8 +38,7 @@ impl Scan {
     /// Reads one line.
     fn line(&mut self, raw: &str) {
         let line = Line::new(raw);
-        let answer =
-            self.contextual(&line).or_else(|| notations::READERS.iter().find_map(|read| read(&line)));
+        let answer = self.contextual(&line).or_else(|| notations::read(&line));
         match answer {
             Some(Ok(item)) => self.item(raw, item),
             Some(Err(reason)) => self.errors.push(LineError::new(self.lines, raw, reason)),

@@ -8,7 +8,7 @@ use sparsemem_core::{NodeId, PhysRange};
 
 use crate::claims::Claim;
 use crate::line::Line;
-use crate::{Edit, Entry, Format, Reason};
+use crate::{Edit, Entry, Notation, Reason};
 
 /// What a line says.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub(crate) enum Statement {
     /// The next entry begins a new table.
     TableStart,
     /// A line of a table.
-    Entry(Format, Entry),
+    Entry(Notation, Entry),
     /// A change to the e820 table.
     Edit(Edit),
     /// The e820 table goes to the boot allocator here.
@@ -66,3 +66,19 @@ pub(crate) type Answer = Option<Result<Statement, Reason>>;
 
 /// Reads a line of one notation.
 pub(crate) type Reader = fn(&Line<'_>) -> Answer;
+
+/// Lines that belong together, and the notations of the tables that they make.
+pub(crate) struct Source {
+    /// Notations that are equally preferred: of their tables the one that begins last counts. Empty if the lines make no
+    /// table.
+    pub(crate) notations: &'static [Notation],
+    /// One reader per form of a line.
+    pub(crate) readers: &'static [Reader],
+}
+
+impl Source {
+    /// Offers a line to each reader.
+    pub(crate) fn read(&self, line: &Line<'_>) -> Answer {
+        self.readers.iter().find_map(|read| read(line))
+    }
+}

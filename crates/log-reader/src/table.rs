@@ -1,8 +1,98 @@
-//! Tables as they stand in the text, before anything is resolved.
+//! Tables as they stand in the text, and their notations.
+//!
+//! # Invariants
+//!
+//! 1. A [`Notation`] says how its tables are treated and nothing about other notations. Which of two is preferred, the
+//!    table in `notations/mod.rs` says.
 
 use sparsemem_core::{NodeId, PhysRange};
 
-use crate::{Format, Kind};
+use crate::Kind;
+
+/// A notation of a memory map.
+///
+/// A kernel log often has maps in several notations. One table gives the layout, of the first notation that is there:
+///
+/// 1. e820-style tables of any origin, of which the one that begins **last** counts: Linux prints the firmware's table,
+///    then the one with the loader's data marked, then the user's, then the modified one, each made from those before it;
+/// 2. the EFI memory map;
+/// 3. the early node ranges, which are what a kernel without an e820 registered;
+/// 4. a dump of the boot allocator;
+/// 5. `/proc/iomem`;
+/// 6. the memory blocks of sysfs;
+/// 7. the ACPI affinity table alone (ranges without `hotplug` are RAM then).
+///
+/// ```
+/// use sparsemem_log_reader::{Mode, Notation, parse};
+///
+/// let text = "\
+/// BIOS-e820: [mem 0x0000000000100000-0x000000003fffffff] usable
+/// user: [mem 0x0000000000100000-0x000000001fffffff] usable
+/// 00100000-3fffffff : System RAM
+/// ";
+/// let parsed = parse(text, Mode::Strict)?;
+/// assert_eq!(parsed.notation, Notation::USER_E820);
+/// assert_eq!(parsed.tables.len(), 3);
+/// # Ok::<(), sparsemem_log_reader::ParseErrors>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Notation {
+    name: &'static str,
+    edits: KernelEdits,
+}
+
+/// What Linux does to a table before it registers the memory in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum KernelEdits {
+    /// Nothing.
+    None,
+    /// Linux makes the edits that its log shows.
+    Logged,
+    /// Linux makes these, and on a PC two more that no log has to show.
+    LoggedAndUsual,
+}
+
+impl Notation {
+    /// A notation whose tables are no e820.
+    pub(crate) const fn other(name: &'static str) -> Self {
+        Self { name, edits: KernelEdits::None }
+    }
+
+    /// The e820 of a PC.
+    pub(crate) const fn e820_of_pc(name: &'static str) -> Self {
+        Self { name, edits: KernelEdits::LoggedAndUsual }
+    }
+
+    /// The e820 of a machine under Xen, which has no BIOS area to protect.
+    pub(crate) const fn e820_of_xen(name: &'static str) -> Self {
+        Self { name, edits: KernelEdits::Logged }
+    }
+
+    /// The name that reports use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// True for an e820-style table.
+    #[must_use]
+    pub const fn is_e820_style(self) -> bool {
+        !matches!(self.edits, KernelEdits::None)
+    }
+
+    /// True if Linux on a PC takes the table through its own early edits (see [`Edit`]). Under Xen there is no BIOS area to
+    /// protect.
+    #[must_use]
+    pub const fn is_edited_by_linux(self) -> bool {
+        matches!(self.edits, KernelEdits::LoggedAndUsual)
+    }
+}
+
+impl std::fmt::Display for Notation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// One line of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +112,8 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
     /// The notation.
-    pub format: Format,
-    /// Its lines; of an iomem listing the ranges that its nesting comes to.
+    pub notation: Notation,
+    /// Its lines; of an iomem listing, the disjoint ranges that follow from its nesting.
     pub entries: Vec<Entry>,
     /// Number of the first line, counted from 1.
     pub first_line: usize,

@@ -2,7 +2,7 @@
 
 use sparsemem_core::{NodeId, PhysAddr, PhysRange};
 use sparsemem_log_reader::{
-    Format, Kind, Layout, Mode, Note, ParseErrors, Parsed, Reason, parse, parse_bytes,
+    Kind, Layout, Mode, Notation, Note, ParseErrors, Parsed, Reason, parse, parse_bytes,
 };
 
 fn strict(text: &str) -> Parsed {
@@ -51,19 +51,22 @@ fn the_last_e820_table_wins_over_all_others() {
          Early memory node ranges\n  node   0: [mem 0x0000000000100000-0x000000003fffffff]\n"
     );
     let parsed = strict(&text);
-    assert_eq!(parsed.format, Format::UserE820);
+    assert_eq!(parsed.notation, Notation::USER_E820);
     assert_eq!(memory(&parsed.layout), [(0x10_0000, 0x1000_0000, 0)]);
-    let formats: Vec<_> = parsed.tables.iter().map(|table| table.format).collect();
-    assert_eq!(formats, [Format::BiosE820, Format::Efi, Format::UserE820, Format::EarlyNodeRanges]);
+    let formats: Vec<_> = parsed.tables.iter().map(|table| table.notation).collect();
+    assert_eq!(
+        formats,
+        [Notation::BIOS_E820, Notation::EFI, Notation::USER_E820, Notation::EARLY_NODE_RANGES]
+    );
 }
 
 #[test]
 fn efi_and_early_ranges_give_the_map_where_nothing_better_is() {
     let early = "Early memory node ranges\n  node   3: [mem 0x100000-0x3fffff]\n";
-    assert_eq!(strict(early).format, Format::EarlyNodeRanges);
+    assert_eq!(strict(early).notation, Notation::EARLY_NODE_RANGES);
     assert_eq!(memory(&strict(early).layout), [(0x10_0000, 0x40_0000, 3)]);
     let efi = format!("efi: mem00: type=7, attr=0xf, range=[0x100000-0x200000) (1MB)\n{early}");
-    assert_eq!(strict(&efi).format, Format::Efi);
+    assert_eq!(strict(&efi).notation, Notation::EFI);
 }
 
 #[test]
@@ -174,7 +177,7 @@ fn what_is_said_of_nodes_after_a_rejection_counts() {
 #[test]
 fn the_affinity_table_alone_gives_the_map_also_if_its_nodes_are_rejected() {
     let parsed = strict(&format!("{AFFINITY}Faking a node at [mem 0x0-0x13fffffff]\n"));
-    assert_eq!(parsed.format, Format::Srat);
+    assert_eq!(parsed.notation, Notation::SRAT);
     assert_eq!(memory(&parsed.layout), [(0, 0xc000_0000, 0), (0x1_0000_0000, 0x1_4000_0000, 0)]);
 }
 
@@ -249,7 +252,7 @@ ACPI: SRAT: Node 2 PXM 2 [mem 0x00000000-0xffffffffffffffff] hotplug
 ACPI: SRAT: Node 3 PXM 3 [mem 0x00000000-0xffffffffffffffff]
 ";
     let parsed = strict(text);
-    assert_eq!(parsed.format, Format::Srat);
+    assert_eq!(parsed.notation, Notation::SRAT);
     assert_eq!(ranges(&parsed.layout), [(0, u64::MAX, Kind::HotplugWindow)]);
     assert_eq!(parsed.layout.memory_ranges().count(), 0);
     assert_eq!(parsed.layout.nodes().count(), 2);

@@ -8,12 +8,15 @@ use sparsemem_core::PhysRange;
 
 use crate::line::Line;
 use crate::number::{decimal, hex};
-use crate::statement::{Answer, Statement};
+use crate::statement::{Answer, Source, Statement};
 use crate::{Reason, span};
+
+/// The reservations.
+pub(super) const SOURCE: Source = Source { notations: &[], readers: &[reservation] };
 
 /// Reads `OF: reserved mem: 0xA..0xB (64 KiB) nomap non-reusable name`, `Reserved memory: created DMA memory pool at
 /// 0xA, size 8 MiB` and `OF: fdt: Ignoring memory range 0xA - 0xB`.
-pub(crate) fn reservation(line: &Line<'_>) -> Answer {
+fn reservation(line: &Line<'_>) -> Answer {
     let message = line.message.strip_prefix("OF: ").unwrap_or(line.message);
     let range = if let Some(text) = message.strip_prefix("reserved mem: 0x") {
         if !text.contains(" non-reusable ") {

@@ -10,49 +10,80 @@
 use crate::error::shortened;
 use crate::line::Line;
 use crate::number::decimal;
-use crate::statement::{Answer, Statement};
-use crate::{Edit, Entry, Format, Kind, Reason, span};
+use crate::statement::{Answer, Source, Statement};
+use crate::{Edit, Entry, Kind, Notation, Reason, span};
+
+impl Notation {
+    /// `(XEN) [start, end] (type)` or `(XEN) start - end (type)`: the hypervisor's own log.
+    pub const XEN_HYPERVISOR: Self = Self::e820_of_xen("xen-hypervisor");
+    /// `Xen: ..`: Linux as a guest of Xen.
+    pub const LINUX_ON_XEN: Self = Self::e820_of_xen("linux-on-xen");
+    /// `BIOS-e801: ..` or `BIOS-88: ..`: the predecessors of e820.
+    pub const BIOS_E801: Self = Self::e820_of_pc("bios-e801");
+    /// `BIOS-e820: ..`.
+    pub const BIOS_E820: Self = Self::e820_of_pc("bios-e820");
+    /// `reserve setup_data: ..`: the firmware's map with the loader's data marked.
+    pub const EXTENDED_E820: Self = Self::e820_of_pc("extended-e820");
+    /// `user: ..`: the map as the command line changed it.
+    pub const USER_E820: Self = Self::e820_of_pc("user-e820");
+    /// `modified: ..`: the map as the kernel changed it.
+    pub const MODIFIED_E820: Self = Self::e820_of_pc("modified-e820");
+}
+
+/// Tables and edits. All tables are equally preferred, because each is made from those before it.
+pub(super) const SOURCE: Source = Source {
+    notations: &[
+        Notation::XEN_HYPERVISOR,
+        Notation::LINUX_ON_XEN,
+        Notation::BIOS_E801,
+        Notation::BIOS_E820,
+        Notation::EXTENDED_E820,
+        Notation::USER_E820,
+        Notation::MODIFIED_E820,
+    ],
+    readers: &[frame, entry, edit],
+};
 
 /// The type that Linux gives special-purpose memory.
 const SOFT_RESERVED: u32 = 0xefff_ffff;
 
 /// Tags, their table, and whether the tag alone makes it a memory line.
-const TAGS: [(&str, Format, bool); 7] = [
-    ("BIOS-e820:", Format::BiosE820, true),
-    ("BIOS-e801:", Format::BiosE801, true),
-    ("BIOS-88:", Format::BiosE801, true),
-    ("reserve setup_data:", Format::ExtendedE820, true),
-    ("user:", Format::UserE820, false),
-    ("modified:", Format::ModifiedE820, false),
-    ("Xen:", Format::LinuxOnXen, false),
+const TAGS: [(&str, Notation, bool); 7] = [
+    ("BIOS-e820:", Notation::BIOS_E820, true),
+    ("BIOS-e801:", Notation::BIOS_E801, true),
+    ("BIOS-88:", Notation::BIOS_E801, true),
+    ("reserve setup_data:", Notation::EXTENDED_E820, true),
+    ("user:", Notation::USER_E820, false),
+    ("modified:", Notation::MODIFIED_E820, false),
+    ("Xen:", Notation::LINUX_ON_XEN, false),
 ];
 
 /// Reads a line of a table.
-pub(crate) fn entry(line: &Line<'_>) -> Answer {
-    let (format, text) = tagged(line)?;
+fn entry(line: &Line<'_>) -> Answer {
+    let (notation, text) = tagged(line)?;
     if text.trim_start().starts_with("[gap ") {
         return Some(Ok(Statement::Nothing));
     }
-    Some(entry_of(text).map(|entry| Statement::Entry(format, entry)))
+    Some(entry_of(text).map(|entry| Statement::Entry(notation, entry)))
 }
 
 /// The table of a line and what follows its tag.
-fn tagged<'a>(line: &Line<'a>) -> Option<(Format, &'a str)> {
+fn tagged<'a>(line: &Line<'a>) -> Option<(Notation, &'a str)> {
     if line.by_xen {
-        return span::looks_like_one(line.message).then_some((Format::XenHypervisor, line.message));
+        return span::looks_like_one(line.message).then_some((Notation::XEN_HYPERVISOR, line.message));
     }
-    let at_start = TAGS.iter().find_map(|&(tag, format, sure)| {
+    let at_start = TAGS.iter().find_map(|&(tag, notation, sure)| {
         let text = line.message.strip_prefix(tag)?;
-        (sure || span::looks_like_one(text)).then_some((format, text))
+        (sure || span::looks_like_one(text)).then_some((notation, text))
     });
     at_start.or_else(|| anywhere(line.message))
 }
 
 /// An unmistakable tag behind a prefix that is not known.
-fn anywhere(message: &str) -> Option<(Format, &str)> {
-    TAGS.iter().filter(|(_, _, sure)| *sure).find_map(|&(tag, format, _)| {
+fn anywhere(message: &str) -> Option<(Notation, &str)> {
+    TAGS.iter().filter(|(_, _, sure)| *sure).find_map(|&(tag, notation, _)| {
         let (_, text) = message.split_once(tag)?;
-        span::looks_like_one(text).then_some((format, text))
+        span::looks_like_one(text).then_some((notation, text))
     })
 }
 
@@ -106,7 +137,7 @@ fn kind_of_number(number: u32) -> Kind {
 }
 
 /// Reads a line about an edit: `e820: update [mem ..] usable ==> reserved`, `e820 remove range: A - B (usable)`.
-pub(crate) fn edit(line: &Line<'_>) -> Answer {
+fn edit(line: &Line<'_>) -> Answer {
     let text = line.message.strip_prefix("e820")?;
     let verb = |new: &str, old: &str| text.strip_prefix(new).or_else(|| text.strip_prefix(old));
     if let Some(text) = verb(": update [mem", " update range:") {
@@ -138,7 +169,7 @@ fn remove(text: &str) -> Result<Statement, Reason> {
 
 /// Reads the lines around the tables: a header begins a new one, `last_pfn` says that the table goes to the boot
 /// allocator now.
-pub(crate) fn frame(line: &Line<'_>) -> Answer {
+fn frame(line: &Line<'_>) -> Answer {
     let message = line.message.strip_prefix("e820: ").unwrap_or(line.message);
     let item = match message {
         "BIOS-provided physical RAM map:" => Statement::BootStart,

@@ -8,8 +8,16 @@
 use crate::error::shortened;
 use crate::line::Line;
 use crate::number::{decimal, hex};
-use crate::statement::{Answer, Statement};
-use crate::{Entry, Format, Kind, Reason, span};
+use crate::statement::{Answer, Source, Statement};
+use crate::{Entry, Kind, Notation, Reason, span};
+
+impl Notation {
+    /// `efi: mem00: ..`.
+    pub const EFI: Self = Self::other("efi");
+}
+
+/// The map.
+pub(super) const SOURCE: Source = Source { notations: &[Notation::EFI], readers: &[entry] };
 
 /// Write-back is allowed.
 const WRITE_BACK: u64 = 0x8;
@@ -37,7 +45,7 @@ const NAMES: [&str; 16] = [
 ];
 
 /// Reads a line of the map.
-pub(crate) fn entry(line: &Line<'_>) -> Answer {
+fn entry(line: &Line<'_>) -> Answer {
     let text = line.message.strip_prefix("efi:").or_else(|| line.message.strip_prefix("EFI:"))?.trim_start();
     let entry = match text.strip_prefix("mem") {
         Some(text) => {
@@ -47,7 +55,7 @@ pub(crate) fn entry(line: &Line<'_>) -> Answer {
         }
         None => arm(text)?,
     };
-    Some(entry.map(|entry| Statement::Entry(Format::Efi, entry)))
+    Some(entry.map(|entry| Statement::Entry(Notation::EFI, entry)))
 }
 
 /// `type=7, attr=0xf, range=[0x..-0x..)` or `[Name|..|WB|..] range=[0x..-0x..]`.
@@ -130,7 +138,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Entry, Reason> {
         match entry(&Line::new(text)).expect("a memory line")? {
-            Statement::Entry(Format::Efi, entry) => Ok(entry),
+            Statement::Entry(Notation::EFI, entry) => Ok(entry),
             _ => panic!("no entry"),
         }
     }

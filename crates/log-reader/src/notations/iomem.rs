@@ -10,11 +10,19 @@
 //!    memory names, so that the listing of I/O ports and other `a-b : c` lines are not taken for memory.
 
 use crate::line::Line;
-use crate::statement::{Answer, IomemRow, Statement};
-use crate::{Entry, Kind, span};
+use crate::statement::{Answer, IomemRow, Source, Statement};
+use crate::{Entry, Kind, Notation, span};
+
+impl Notation {
+    /// `/proc/iomem`.
+    pub const IOMEM: Self = Self::other("iomem");
+}
+
+/// The listing.
+pub(super) const SOURCE: Source = Source { notations: &[Notation::IOMEM], readers: &[row] };
 
 /// Reads a row.
-pub(crate) fn row(line: &Line<'_>) -> Answer {
+fn row(line: &Line<'_>) -> Answer {
     let text = unquoted(line.raw.trim_end());
     let (range, name) = text.split_once(" : ")?;
     let (indent, range) = (range.len() - range.trim_start().len(), range.trim());

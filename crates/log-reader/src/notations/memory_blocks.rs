@@ -12,11 +12,20 @@ use crate::claims::{Claim, Class};
 use crate::error::shortened;
 use crate::line::Line;
 use crate::number::{decimal, decimal32};
-use crate::statement::{Answer, NodeBlocks, Statement};
-use crate::{Entry, Kind, Reason, span};
+use crate::statement::{Answer, NodeBlocks, Source, Statement};
+use crate::{Entry, Kind, Notation, Reason, span};
+
+impl Notation {
+    /// `node0 MemTotal .. kB memory blocks: 0-15 32-143`.
+    pub const MEMORY_BLOCKS: Self = Self::other("memory-blocks");
+}
+
+/// The blocks of every node, and their size.
+pub(super) const SOURCE: Source =
+    Source { notations: &[Notation::MEMORY_BLOCKS], readers: &[block_size, of_node] };
 
 /// Reads `# block size 128 MiB (..)`.
-pub(crate) fn block_size(line: &Line<'_>) -> Answer {
+fn block_size(line: &Line<'_>) -> Answer {
     let text = line.message.strip_prefix("# block size ")?;
     Some(
         bytes_of(text)
@@ -38,7 +47,7 @@ fn bytes_of(text: &str) -> Option<u64> {
 }
 
 /// Reads the blocks of a node.
-pub(crate) fn of_node(line: &Line<'_>) -> Answer {
+fn of_node(line: &Line<'_>) -> Answer {
     let (head, runs) = line.message.split_once("memory blocks:")?;
     let node = head.strip_prefix("node")?.split_whitespace().next()?;
     Some(blocks(node, runs).map(Statement::Blocks))

@@ -1,4 +1,9 @@
-//! The notations, and the order in which a line is offered to them.
+//! The notations, and which of them is preferred.
+//!
+//! # Invariants
+//!
+//! 1. A line belongs to the first source in [`SOURCES`] that knows it. No line of a real log is known to two, so the order
+//!    decides only which notation gives the map.
 
 mod device_tree;
 mod e820;
@@ -8,22 +13,83 @@ mod memory_blocks;
 pub(crate) mod registered;
 mod srat;
 
-use crate::statement::Reader;
+use std::cmp::Reverse;
 
-/// The readers, in the order in which a line is offered to them.
-pub(crate) const READERS: [Reader; 14] = [
-    e820::frame,
-    e820::entry,
-    e820::edit,
-    srat::affinity,
-    srat::rejection,
-    srat::merged,
-    srat::without_firmware,
-    efi::entry,
-    registered::early_range,
-    device_tree::reservation,
-    memory_blocks::block_size,
-    memory_blocks::of_node,
-    iomem::row,
-    registered::allocator_range,
+use crate::Notation;
+use crate::line::Line;
+use crate::statement::{Answer, Source};
+
+/// Every source, the preferred one first. A text often has maps in several notations, and one of them gives the layout.
+const SOURCES: [Source; 8] = [
+    // The map that the kernel worked with, after what the loader, the user and the kernel itself changed in it.
+    e820::SOURCE,
+    // The firmware's own map, which an e820 is made from: whole, and without the later changes.
+    efi::SOURCE,
+    // The memory that the kernel registered. What is not memory is not in it.
+    registered::EARLY_NODE_RANGES,
+    // The same memory, printed at any later moment, when the kernel may have given some of it away.
+    registered::BOOT_ALLOCATOR,
+    // The resources of the running system, to which hotplug may have added memory, and of which people paste parts.
+    iomem::SOURCE,
+    // Memory in whole blocks, so that neither the borders nor the holes are exact.
+    memory_blocks::SOURCE,
+    // Which node an address has if there is memory. Ranges without a flag are likely to be memory.
+    srat::SOURCE,
+    // No map: it keeps ranges of another map back.
+    device_tree::SOURCE,
 ];
+
+/// Offers a line to every source.
+pub(crate) fn read(line: &Line<'_>) -> Answer {
+    SOURCES.iter().find_map(|source| source.read(line))
+}
+
+/// How much a notation is preferred; the greater counts.
+pub(crate) fn preference(notation: Notation) -> Reverse<usize> {
+    let place = SOURCES.iter().position(|source| source.notations.contains(&notation));
+    Reverse(place.unwrap_or(SOURCES.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text of every map in `conformance/machines`.
+    fn maps() -> impl Iterator<Item = String> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/machines");
+        let paths =
+            std::fs::read_dir(folder).expect("conformance/machines").map(|entry| entry.unwrap().path());
+        let is_map = |path: &std::path::PathBuf| {
+            path.extension().is_some_and(|end| end == "dmesg" || end == "iomem" || end == "memblocks")
+        };
+        paths.filter(is_map).map(|path| std::fs::read_to_string(path).unwrap())
+    }
+
+    #[test]
+    fn no_line_of_a_real_log_is_known_to_two_sources() {
+        let mut known_lines = 0;
+        for text in maps() {
+            for raw in text.lines() {
+                let line = Line::new(raw);
+                let known = SOURCES.iter().filter(|source| source.read(&line).is_some()).count();
+                assert!(known <= 1, "{raw}");
+                known_lines += known;
+            }
+        }
+        assert!(known_lines > 1000, "{known_lines}");
+    }
+
+    #[test]
+    fn each_notation_has_one_place_and_a_name_of_its_own() {
+        let notations: Vec<Notation> = SOURCES.iter().flat_map(|source| source.notations).copied().collect();
+        let names: std::collections::BTreeSet<_> = notations.iter().map(|notation| notation.name()).collect();
+        assert_eq!(names.len(), notations.len());
+        assert!(names.iter().all(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')));
+    }
+
+    #[test]
+    fn the_preferred_notation_is_the_earlier_one() {
+        assert!(preference(Notation::EFI) > preference(Notation::IOMEM));
+        assert_eq!(preference(Notation::BIOS_E820), preference(Notation::LINUX_ON_XEN));
+    }
+}

@@ -8,8 +8,23 @@ use sparsemem_core::{NodeId, PhysRange};
 
 use crate::line::Line;
 use crate::number::{decimal, decimal32};
-use crate::statement::{Answer, Statement};
-use crate::{Entry, Format, Kind, Reason, span};
+use crate::statement::{Answer, Source, Statement};
+use crate::{Entry, Kind, Notation, Reason, span};
+
+impl Notation {
+    /// `node 0: [mem 0x..-0x..]`, and its older form in frame numbers.
+    pub const EARLY_NODE_RANGES: Self = Self::other("early-node-ranges");
+    /// `memory[0x0] [0x..-0x..]`, or the boot allocator's listing in debugfs.
+    pub const MEMBLOCK: Self = Self::other("memblock");
+}
+
+/// The early node ranges, without those that only their header makes known ([`bare_early_range`]).
+pub(super) const EARLY_NODE_RANGES: Source =
+    Source { notations: &[Notation::EARLY_NODE_RANGES], readers: &[early_range] };
+
+/// The listings of the boot allocator.
+pub(super) const BOOT_ALLOCATOR: Source =
+    Source { notations: &[Notation::MEMBLOCK], readers: &[allocator_range] };
 
 /// Bytes of a frame where a log counts in frames.
 pub(crate) const FRAME_BYTES: u64 = 0x1000;
@@ -47,13 +62,13 @@ pub(crate) fn frames(text: &str) -> Result<PhysRange, Reason> {
 fn registered(node: &str, range: Result<PhysRange, Reason>) -> Result<Statement, Reason> {
     let node = Some(NodeId::new(decimal32(node)?));
     Ok(Statement::Entry(
-        Format::EarlyNodeRanges,
+        Notation::EARLY_NODE_RANGES,
         Entry { range: range?, kind: Kind::Ram, e820_type: None, node },
     ))
 }
 
 /// Reads `memory[0x0] [0x..-0x..], 0x.. bytes on node 0 flags: 0x0`, and the listing in debugfs, `0: 0x....0x..`.
-pub(crate) fn allocator_range(line: &Line<'_>) -> Answer {
+fn allocator_range(line: &Line<'_>) -> Answer {
     if line.message == "MEMBLOCK configuration:" {
         return Some(Ok(Statement::TableStart));
     }
@@ -61,7 +76,7 @@ pub(crate) fn allocator_range(line: &Line<'_>) -> Answer {
         Some(text) => dumped(text),
         None => listed(line.message)?,
     };
-    Some(entry.map(|entry| Statement::Entry(Format::Memblock, entry)))
+    Some(entry.map(|entry| Statement::Entry(Notation::MEMBLOCK, entry)))
 }
 
 /// `0] [0x..-0x..], 0x.. bytes on node 0 flags: 0x0`.

@@ -13,11 +13,20 @@ use sparsemem_core::NodeId;
 use crate::claims::{Claim, Class};
 use crate::line::Line;
 use crate::number::decimal32;
-use crate::statement::{Answer, Statement};
-use crate::{Reason, span};
+use crate::statement::{Answer, Source, Statement};
+use crate::{Notation, Reason, span};
+
+impl Notation {
+    /// `SRAT: Node 0 PXM 0 [mem ..]`, where nothing else says what is memory.
+    pub const SRAT: Self = Self::other("srat");
+}
+
+/// The affinity table and what the kernel made of it.
+pub(super) const SOURCE: Source =
+    Source { notations: &[Notation::SRAT], readers: &[affinity, rejection, merged, without_firmware] };
 
 /// Reads `SRAT: Node 0 PXM 0 [mem ..] hotplug`.
-pub(crate) fn affinity(line: &Line<'_>) -> Answer {
+fn affinity(line: &Line<'_>) -> Answer {
     let (_, text) = line.message.split_once("SRAT: Node ")?;
     let (node, text) = text.split_once(" PXM ")?;
     Some(affinity_claim(node, text).map(Statement::Claim))
@@ -59,7 +68,7 @@ fn bare(text: &str) -> Result<(sparsemem_core::PhysRange, &str), Reason> {
 ///
 /// Source: Linux `numa_cleanup_meminfo`, `numa_meminfo_cover_memory` and its successor
 /// `memblock_validate_numa_coverage`, `dummy_numa_init`.
-pub(crate) fn rejection(line: &Line<'_>) -> Answer {
+fn rejection(line: &Line<'_>) -> Answer {
     let message = ["NUMA: ", "SRAT: "].into_iter().find_map(|tag| line.message.strip_prefix(tag));
     let message = message.unwrap_or(line.message);
     let starts = |words: &[&str]| words.iter().any(|word| message.starts_with(word));
@@ -71,7 +80,7 @@ pub(crate) fn rejection(line: &Line<'_>) -> Answer {
 
 /// Reads `NUMA: Node 0 [mem a] + [mem b] -> [mem c]`; what counts is the last range, which covers the others and the
 /// hole between them.
-pub(crate) fn merged(line: &Line<'_>) -> Answer {
+fn merged(line: &Line<'_>) -> Answer {
     let text = line.message.strip_prefix("NUMA: Node ")?;
     let (node, ranges) = text.split_once(" [")?;
     let last = ranges.rsplit("-> ").next().unwrap_or(ranges);
@@ -90,7 +99,7 @@ fn merged_claim(node: &str, range: &str) -> Result<Claim, Reason> {
 }
 
 /// Reads `Faking a node at [mem ..]` and `NUMA: Adding memblock [a - b] on node 1`.
-pub(crate) fn without_firmware(line: &Line<'_>) -> Answer {
+fn without_firmware(line: &Line<'_>) -> Answer {
     let message = line.message.strip_prefix("NUMA: ").unwrap_or(line.message);
     if let Some(text) = message.strip_prefix("Faking a node at ") {
         return Some(faked(text).map(Statement::Faked));
