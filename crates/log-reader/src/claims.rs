@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use sparsemem_core::{NodeId, PhysRange};
 
 use crate::sweep::{greatest, push};
-use crate::{Kind, LayoutRange, span};
+use crate::{Kind, LayoutRange, addresses};
 
 /// How firm a claim is, most firm first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +82,7 @@ impl NodeMap {
         for (range, Reverse((.., node))) in greatest(&keyed) {
             let hole = nodes.last().filter(|(_, last)| *last == node).map(|(last, _)| last.end());
             let start = hole.unwrap_or(range.start());
-            push(&mut nodes, span::between(start.get(), range.end().get()), node);
+            push(&mut nodes, addresses::between(start.get(), range.end().get()), node);
         }
         Self(nodes)
     }
@@ -108,11 +108,11 @@ impl NodeMap {
             self.0.iter().skip(first).take_while(|(claimed, _)| claimed.start() < range.end())
         {
             let part = claimed.intersection(range);
-            push(pieces, span::between(from, part.start().get()), (kind, None));
+            push(pieces, addresses::between(from, part.start().get()), (kind, None));
             push(pieces, part, (kind, Some(*node)));
             from = part.end().get();
         }
-        push(pieces, span::between(from, range.end().get()), (kind, None));
+        push(pieces, addresses::between(from, range.end().get()), (kind, None));
     }
 }
 
@@ -121,11 +121,11 @@ mod tests {
     use super::*;
 
     fn claim(start: u64, end: u64, node: u32, class: Class) -> Claim {
-        Claim::new(span::between(start, end), NodeId::new(node), class)
+        Claim::new(addresses::between(start, end), NodeId::new(node), class)
     }
 
     fn nodes(claims: &[Claim], start: u64, end: u64) -> Vec<(u64, u64, Option<u32>)> {
-        let pieces = NodeMap::new(claims).split(&[(span::between(start, end), Kind::Ram)]);
+        let pieces = NodeMap::new(claims).split(&[(addresses::between(start, end), Kind::Ram)]);
         let of = |piece: LayoutRange| {
             (piece.range.start().get(), piece.range.end().get(), piece.node.map(NodeId::get))
         };
@@ -161,7 +161,7 @@ mod tests {
         let long = claim(0, 100, 3, Class::Fixed);
         let inner = claim(10, 20, 3, Class::Fixed);
         let late = claim(40, 120, 1, Class::Fixed);
-        assert_eq!(found(&[late, inner, long]), Some((span::between(40, 100), [1, 3])));
+        assert_eq!(found(&[late, inner, long]), Some((addresses::between(40, 100), [1, 3])));
         let behind = claim(100, 120, 1, Class::Fixed);
         let empty = claim(50, 50, 1, Class::Fixed);
         let window = claim(0, 120, 1, Class::Window);

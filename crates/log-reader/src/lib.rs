@@ -51,86 +51,23 @@
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod addresses;
 mod boot;
 mod claims;
 mod error;
 pub mod golden;
-mod kind;
 mod layout;
 mod line;
 mod notations;
-mod number;
+mod parse;
 mod parsed;
 mod resolve;
-mod scan;
-mod span;
 mod statement;
 mod sweep;
 mod table;
 
-use boot::Boot;
-use scan::Scan;
-
 pub use error::{LineError, ParseErrors, Reason};
-pub use kind::Kind;
-pub use layout::{Layout, LayoutRange};
+pub use layout::{Kind, Layout, LayoutRange};
+pub use parse::{parse, parse_bytes};
 pub use parsed::{Mode, Note, Parsed};
 pub use table::{Edit, Entry, Notation, Table};
-
-/// Reads a text in any of the notations.
-///
-/// # Errors
-///
-/// [`ParseErrors::Malformed`] with every unreadable memory line (strict mode only),
-/// [`ParseErrors::HiddenAddresses`] for an iomem listing read without privilege,
-/// [`ParseErrors::NoMemoryInformation`] if nothing says where memory is.
-pub fn parse(text: &str, mode: Mode) -> Result<Parsed, ParseErrors> {
-    let Scan { boots, errors, lines, .. } = Scan::new(text);
-    if mode == Mode::Strict && !errors.is_empty() {
-        return Err(ParseErrors::Malformed(errors));
-    }
-    let hidden: usize = boots.iter().map(|boot| boot.hidden_rows).sum();
-    let mut boots: Vec<Boot> = boots.into_iter().filter(|boot| !boot.tables.is_empty()).collect();
-    let Some(boot) = boots.pop() else {
-        return Err(nothing(hidden, lines, errors));
-    };
-    let mut parsed = of_boot(boot, errors).ok_or_else(|| nothing(hidden, lines, Vec::new()))?;
-    if !boots.is_empty() {
-        parsed.notes.push(Note::EarlierBoots { count: boots.len() });
-    }
-    if hidden > 0 {
-        parsed.notes.push(Note::HiddenAddresses { lines: hidden });
-    }
-    Ok(parsed)
-}
-
-/// Reads a text that may have bytes which are no UTF-8, as kernel logs do: they become replacement characters, and a
-/// [`Note`] names each line that has some. A memory line with such bytes in it is malformed.
-///
-/// # Errors
-///
-/// As [`parse`].
-pub fn parse_bytes(bytes: &[u8], mode: Mode) -> Result<Parsed, ParseErrors> {
-    let mut parsed = parse(&String::from_utf8_lossy(bytes), mode)?;
-    let lines = bytes.split(|byte| *byte == b'\n').zip(1..);
-    let broken = lines.filter(|(line, _)| std::str::from_utf8(line).is_err());
-    parsed.notes.extend(broken.map(|(_, line)| Note::InvalidUtf8 { line }));
-    Ok(parsed)
-}
-
-/// The error for a text without a map.
-fn nothing(hidden: usize, lines: usize, malformed: Vec<LineError>) -> ParseErrors {
-    if hidden > 0 {
-        return ParseErrors::HiddenAddresses { lines: hidden };
-    }
-    ParseErrors::NoMemoryInformation { lines, malformed }
-}
-
-/// The result for the boot that counts; nothing if it has no table.
-fn of_boot(boot: Boot, warnings: Vec<LineError>) -> Option<Parsed> {
-    let table = boot.chosen()?;
-    let (notation, edits) = (table.notation, boot.edits_of(table));
-    let layout = resolve::layout(&boot, table, &edits);
-    let notes = boot.notes().collect();
-    Some(Parsed { layout, notation, tables: boot.tables, edits, warnings, notes })
-}

@@ -15,7 +15,7 @@ use crate::boot::Boot;
 use crate::claims::{Class, NodeMap};
 use crate::notations::registered::FRAME_BYTES;
 use crate::sweep::{greatest, push};
-use crate::{Edit, Kind, Layout, Table, span};
+use crate::{Edit, Kind, Layout, Table, addresses};
 
 /// Which of two overlapping statements counts, before their kinds are compared.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,8 +84,8 @@ fn pieces(paints: &[Paint]) -> Vec<Piece> {
 /// 640 KiB to 1 MiB is RAM, whatever the firmware says.
 fn always() -> [Edit; 2] {
     [
-        Edit::Update { range: span::between(0, FRAME_BYTES), from: Kind::Ram, to: Kind::Reserved },
-        Edit::Remove { range: span::between(0xa_0000, 0x10_0000), kind: Some(Kind::Ram) },
+        Edit::Update { range: addresses::between(0, FRAME_BYTES), from: Kind::Ram, to: Kind::Reserved },
+        Edit::Remove { range: addresses::between(0xa_0000, 0x10_0000), kind: Some(Kind::Ram) },
     ]
 }
 
@@ -102,11 +102,11 @@ fn edited(pieces: &[Piece], edit: Edit) -> Vec<Piece> {
             continue;
         }
         let hit = piece.intersection(range);
-        push(&mut result, span::between(piece.start().get(), hit.start().get()), kind);
+        push(&mut result, addresses::between(piece.start().get(), hit.start().get()), kind);
         if let Edit::Update { to, .. } = edit {
             push(&mut result, hit, to);
         }
-        push(&mut result, span::between(hit.end().get(), piece.end().get()), kind);
+        push(&mut result, addresses::between(hit.end().get(), piece.end().get()), kind);
     }
     result
 }
@@ -115,7 +115,7 @@ fn edited(pieces: &[Piece], edit: Edit) -> Vec<Piece> {
 fn whole_frames(pieces: &[Piece]) -> Vec<Piece> {
     let cut = |range: PhysRange| {
         let (start, end) = (range.start().get().div_ceil(FRAME_BYTES), range.end().get() / FRAME_BYTES);
-        span::between(start.saturating_mul(FRAME_BYTES), end * FRAME_BYTES)
+        addresses::between(start.saturating_mul(FRAME_BYTES), end * FRAME_BYTES)
     };
     let cut = |&(range, kind): &Piece| (if kind == Kind::Ram { cut(range) } else { range }, kind);
     pieces.iter().map(cut).filter(|(range, _)| !range.is_empty()).collect()
@@ -124,10 +124,7 @@ fn whole_frames(pieces: &[Piece]) -> Vec<Piece> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn range(start: u64, end: u64) -> PhysRange {
-        span::between(start, end)
-    }
+    use crate::addresses::between as range;
 
     #[test]
     fn edits_change_only_the_kind_they_name() {

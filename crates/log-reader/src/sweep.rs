@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use sparsemem_core::PhysRange;
 
-use crate::span;
+use crate::addresses;
 
 /// The disjoint pieces of `items`, each with the greatest key of the ranges that cover it. Neighbours with equal keys
 /// are one piece.
@@ -19,7 +19,7 @@ pub(crate) fn greatest<K: Ord + Copy>(items: &[(PhysRange, K)]) -> Vec<(PhysRang
     let mut from = 0;
     for (at, change, key) in borders(items) {
         if let Some((&top, _)) = active.last_key_value() {
-            push(&mut pieces, span::between(from, at), top);
+            push(&mut pieces, addresses::between(from, at), top);
         }
         from = at;
         match change {
@@ -65,7 +65,7 @@ pub(crate) fn push<K: PartialEq>(pieces: &mut Vec<(PhysRange, K)>, range: PhysRa
     }
     match pieces.last_mut() {
         Some((last, last_key)) if last.end() == range.start() && *last_key == key => {
-            *last = span::between(last.start().get(), range.end().get());
+            *last = addresses::between(last.start().get(), range.end().get());
         }
         _ => pieces.push((range, key)),
     }
@@ -74,10 +74,7 @@ pub(crate) fn push<K: PartialEq>(pieces: &mut Vec<(PhysRange, K)>, range: PhysRa
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn range(start: u64, end: u64) -> PhysRange {
-        span::between(start, end)
-    }
+    use crate::addresses::between as range;
 
     #[test]
     fn the_greater_key_cuts_the_lesser_one() {

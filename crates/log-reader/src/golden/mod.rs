@@ -134,7 +134,7 @@ pub fn parse(text: &str) -> Result<Golden, ParseErrors> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::span::between;
+    use crate::addresses::between;
 
     #[test]
     fn facts_of_a_new_kernel() {

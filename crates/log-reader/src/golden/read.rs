@@ -8,12 +8,12 @@
 use sparsemem_core::{ByteLen, NodeId, PageCount, PhysRange, VirtAddr, VirtRange};
 
 use super::{Golden, NodeData, Unavailable, UnavailableInZone, VmemmapRun, Zone};
+use crate::Reason;
+use crate::addresses::{self, decimal, decimal32};
 use crate::error::shortened;
 use crate::line::Line;
 use crate::notations::registered;
-use crate::number::{decimal, decimal32};
 use crate::statement::{self, Statement};
-use crate::{Reason, span};
 
 /// What the lines so far said, and where in the log they are.
 #[derive(Default)]
@@ -94,7 +94,7 @@ impl Reader {
         let text = text.trim_start();
         let range = match text {
             "empty" => Ok(None),
-            _ if text.starts_with("[mem") => span::mem(text).map(|(range, _)| Some(range)),
+            _ if text.starts_with("[mem") => addresses::mem(text).map(|(range, _)| Some(range)),
             _ if text.contains("->") => registered::frames(text).map(Some),
             _ => return None,
         };
@@ -162,7 +162,9 @@ impl Reader {
         let span = match text {
             "as memoryless" | "[mem 0x0000000000000000-0x0000000000000000]" => Ok(None),
             _ if text.starts_with('[') => bracketed(text).map(Some),
-            _ => span::pair(text, "-").and_then(|(start, end)| span::exclusive(start, end)).map(Some),
+            _ => {
+                addresses::pair(text, "-").and_then(|(start, end)| addresses::exclusive(start, end)).map(Some)
+            }
         };
         Some(node_of(node).and_then(|node| {
             self.setup = Some(node);
@@ -189,14 +191,14 @@ impl Reader {
         if !matches!((words.next(), words.next()), (Some(_), Some("online"))) {
             return None;
         }
-        let range = span::pair(range, "-").and_then(|(start, end)| span::inclusive(start, end));
+        let range = addresses::pair(range, "-").and_then(|(start, end)| addresses::inclusive(start, end));
         Some(range.map(|range| self.golden.online.push(range)))
     }
 
     /// `Top of RAM: 0x.., Total RAM: 0x..`.
     fn total_ram(&mut self, message: &str) -> Answer {
         let (_, total) = message.strip_prefix("Top of RAM:")?.split_once("Total RAM:")?;
-        let total = crate::number::hex(total);
+        let total = crate::addresses::hex(total);
         Some(total.map(|bytes| self.golden.total_ram_bytes = Some(ByteLen::new(bytes))))
     }
 }
@@ -225,8 +227,8 @@ fn run_of(descriptors: &str, text: &str) -> Result<VmemmapRun, Reason> {
 
 /// A range of virtual addresses with its end included.
 fn virt(text: &str) -> Result<VirtRange, Reason> {
-    let (start, end) = span::pair(text, "-")?;
-    let range = span::inclusive(start, end)?;
+    let (start, end) = addresses::pair(text, "-")?;
+    let range = addresses::inclusive(start, end)?;
     let (start, end) = (VirtAddr::new(range.start().get()), VirtAddr::new(range.end().get()));
     VirtRange::new(start, end).map_err(|_| Reason::Reversed { start: start.get(), end: end.get() })
 }
@@ -234,11 +236,11 @@ fn virt(text: &str) -> Result<VirtRange, Reason> {
 /// `[mem a-b]` or `[a - b]`, the end included.
 fn bracketed(text: &str) -> Result<PhysRange, Reason> {
     if text.starts_with("[mem") {
-        return span::mem(text).map(|(range, _)| range);
+        return addresses::mem(text).map(|(range, _)| range);
     }
     let (inner, _) = text.strip_prefix('[').and_then(|text| text.split_once(']')).ok_or(Reason::NoRange)?;
-    let (start, end) = span::pair(inner, "-")?;
-    span::inclusive(start, end)
+    let (start, end) = addresses::pair(inner, "-")?;
+    addresses::inclusive(start, end)
 }
 
 /// The bytes of `128MB`, `1G`, `2096K`, `452k`.

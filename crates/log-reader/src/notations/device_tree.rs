@@ -6,10 +6,10 @@
 
 use sparsemem_core::PhysRange;
 
+use crate::Reason;
+use crate::addresses::{self, decimal, hex};
 use crate::line::Line;
-use crate::number::{decimal, hex};
 use crate::statement::{Answer, Source, Statement};
-use crate::{Reason, span};
 
 /// The reservations.
 pub(super) const SOURCE: Source = Source { notations: &[], readers: &[reservation] };
@@ -34,8 +34,8 @@ fn reservation(line: &Line<'_>) -> Answer {
 
 /// `A..0xB (64 KiB) ..`
 fn dotted(text: &str) -> Result<PhysRange, Reason> {
-    let (start, end) = span::pair(text.split_whitespace().next().unwrap_or_default(), "..")?;
-    span::inclusive(start, end)
+    let (start, end) = addresses::pair(text.split_whitespace().next().unwrap_or_default(), "..")?;
+    addresses::inclusive(start, end)
 }
 
 /// `0xA, size 8 MiB`
@@ -44,13 +44,13 @@ fn pool(text: &str) -> Result<PhysRange, Reason> {
     let mebibytes = decimal(size.trim().strip_suffix("MiB").ok_or(Reason::NoNumber)?)?;
     let start = hex(start)?;
     let bytes = mebibytes.checked_mul(1 << 20).ok_or(Reason::Overflow { start, count: mebibytes })?;
-    span::units(start, bytes, 1)
+    addresses::units(start, bytes, 1)
 }
 
 /// `0xA - 0xB`
 fn ignored(text: &str) -> Result<PhysRange, Reason> {
-    let (start, end) = span::pair(text, "-")?;
-    span::up_to(start, end)
+    let (start, end) = addresses::pair(text, "-")?;
+    addresses::up_to(start, end)
 }
 
 #[cfg(test)]
@@ -68,7 +68,7 @@ mod tests {
     fn reusable_areas_stay_ram() {
         let kept =
             "OF: reserved mem: 0x0000000043000000..0x000000004304ffff (320 KiB) nomap non-reusable secmon";
-        assert_eq!(read(kept), Some(span::between(0x4300_0000, 0x4305_0000)));
+        assert_eq!(read(kept), Some(addresses::between(0x4300_0000, 0x4305_0000)));
         let lent =
             "OF: reserved mem: 0x0000000034000000..0x0000000037ffffff (65536 KiB) map reusable linux,cma";
         assert_eq!(read(lent), None);
@@ -77,9 +77,9 @@ mod tests {
     #[test]
     fn other_reservations() {
         let ignored = "OF: fdt: Ignoring memory range 0x40000000 - 0x40200000";
-        assert_eq!(read(ignored), Some(span::between(0x4000_0000, 0x4020_0000)));
+        assert_eq!(read(ignored), Some(addresses::between(0x4000_0000, 0x4020_0000)));
         let pool = "Reserved memory: created DMA memory pool at 0x000000002ff40000, size 2 MiB";
-        assert_eq!(read(pool), Some(span::between(0x2ff4_0000, 0x3014_0000)));
+        assert_eq!(read(pool), Some(addresses::between(0x2ff4_0000, 0x3014_0000)));
         assert!(
             reservation(&Line::new("OF: reserved mem: failed to allocate memory for node 'rmtfs'")).is_none()
         );

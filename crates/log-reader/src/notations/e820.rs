@@ -7,11 +7,11 @@
 //! 2. A type is a name from the list here or `type N`; anything else is an error. Every type keeps its number, because
 //!    Linux lets the higher number win where ranges overlap, also among types that have no name here.
 
+use crate::addresses::{self, decimal};
 use crate::error::shortened;
 use crate::line::Line;
-use crate::number::decimal;
 use crate::statement::{Answer, Source, Statement};
-use crate::{Edit, Entry, Kind, Notation, Reason, span};
+use crate::{Edit, Entry, Kind, Notation, Reason};
 
 impl Notation {
     /// `(XEN) [start, end] (type)` or `(XEN) start - end (type)`: the hypervisor's own log.
@@ -70,11 +70,11 @@ fn entry(line: &Line<'_>) -> Answer {
 /// The table of a line and what follows its tag.
 fn tagged<'a>(line: &Line<'a>) -> Option<(Notation, &'a str)> {
     if line.by_xen {
-        return span::looks_like_one(line.message).then_some((Notation::XEN_HYPERVISOR, line.message));
+        return addresses::looks_like_one(line.message).then_some((Notation::XEN_HYPERVISOR, line.message));
     }
     let at_start = TAGS.iter().find_map(|&(tag, notation, sure)| {
         let text = line.message.strip_prefix(tag)?;
-        (sure || span::looks_like_one(text)).then_some((notation, text))
+        (sure || addresses::looks_like_one(text)).then_some((notation, text))
     });
     at_start.or_else(|| anywhere(line.message))
 }
@@ -83,13 +83,13 @@ fn tagged<'a>(line: &Line<'a>) -> Option<(Notation, &'a str)> {
 fn anywhere(message: &str) -> Option<(Notation, &str)> {
     TAGS.iter().filter(|(_, _, sure)| *sure).find_map(|&(tag, notation, _)| {
         let (_, text) = message.split_once(tag)?;
-        span::looks_like_one(text).then_some((notation, text))
+        addresses::looks_like_one(text).then_some((notation, text))
     })
 }
 
 /// The entry of a range and a type.
 fn entry_of(text: &str) -> Result<Entry, Reason> {
-    let (range, name) = span::of_table(text)?;
+    let (range, name) = addresses::of_table(text)?;
     let number = number_of(name)?;
     Ok(Entry { range, kind: kind_of_number(number), e820_type: Some(number), node: None })
 }
@@ -155,14 +155,14 @@ fn from_range<'a>(message: &'a str, rest: &'a str) -> &'a str {
 
 /// `RANGE old ==> new`.
 fn update(text: &str) -> Result<Statement, Reason> {
-    let (range, change) = span::of_table(text)?;
+    let (range, change) = addresses::of_table(text)?;
     let (from, to) = change.split_once("==>").ok_or(Reason::NoType)?;
     Ok(Statement::Edit(Edit::Update { range, from: kind_of(from)?, to: kind_of(to)? }))
 }
 
 /// `RANGE old`, or a range alone.
 fn remove(text: &str) -> Result<Statement, Reason> {
-    let (range, kind) = span::of_table(text)?;
+    let (range, kind) = addresses::of_table(text)?;
     let kind = if kind.trim().is_empty() { None } else { Some(kind_of(kind)?) };
     Ok(Statement::Edit(Edit::Remove { range, kind }))
 }
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn edits_are_read_in_both_notations() {
         let expected =
-            Edit::Update { range: span::between(0, 0x1_0000), from: Kind::Ram, to: Kind::Reserved };
+            Edit::Update { range: addresses::between(0, 0x1_0000), from: Kind::Ram, to: Kind::Reserved };
         for text in [
             "e820: update [mem 0x00000000-0x0000ffff] usable ==> reserved",
             "e820 update range: 0000000000000000 - 0000000000010000 (usable) ==> (reserved)",
@@ -247,7 +247,7 @@ mod tests {
                 "{text}"
             );
         }
-        let gone = Edit::Remove { range: span::between(0xa_0000, 0x10_0000), kind: Some(Kind::Ram) };
+        let gone = Edit::Remove { range: addresses::between(0xa_0000, 0x10_0000), kind: Some(Kind::Ram) };
         for text in [
             "e820: remove [mem 0x000a0000-0x000fffff] usable",
             "e820 remove range: 00000000000a0000 - 0000000000100000 (usable)",

@@ -5,11 +5,11 @@
 //! 1. The kinds follow what Linux puts into its own table: loader, boot services and conventional memory are RAM if
 //!    the processor may cache it with write-back, soft reserved if marked special-purpose, otherwise reserved.
 
+use crate::addresses::{self, decimal, hex};
 use crate::error::shortened;
 use crate::line::Line;
-use crate::number::{decimal, hex};
 use crate::statement::{Answer, Source, Statement};
-use crate::{Entry, Kind, Notation, Reason, span};
+use crate::{Entry, Kind, Notation, Reason};
 
 impl Notation {
     /// `efi: mem00: ..`.
@@ -62,8 +62,9 @@ fn entry(line: &Line<'_>) -> Answer {
 fn x86(text: &str) -> Result<Entry, Reason> {
     let (description, range) = text.split_once("range=[").ok_or(Reason::NoRange)?;
     let close = range.find([')', ']']).ok_or(Reason::NoRange)?;
-    let (start, end) = span::pair(&range[..close], "-")?;
-    let range = if range[close..].starts_with(')') { span::up_to } else { span::inclusive }(start, end)?;
+    let (start, end) = addresses::pair(&range[..close], "-")?;
+    let range =
+        if range[close..].starts_with(')') { addresses::up_to } else { addresses::inclusive }(start, end)?;
     Ok(Entry { range, kind: described(description)?, e820_type: None, node: None })
 }
 
@@ -74,7 +75,7 @@ fn arm(text: &str) -> Option<Result<Entry, Reason>> {
     if !range.starts_with("0x") || !range.contains('-') {
         return None;
     }
-    let range = span::pair(range, "-").and_then(|(start, end)| span::inclusive(start, end));
+    let range = addresses::pair(range, "-").and_then(|(start, end)| addresses::inclusive(start, end));
     Some(range.and_then(|range| Ok(Entry { range, kind: named(description)?, e820_type: None, node: None })))
 }
 
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn all_notations_agree() {
-        let range = span::between(0x1000, 0x9f000);
+        let range = addresses::between(0x1000, 0x9f000);
         let expected = Entry { range, kind: Kind::Ram, e820_type: None, node: None };
         for text in [
             "efi: mem00: type=7, attr=0xf, range=[0x0000000000001000-0x000000000009f000) (0MB)",
@@ -160,7 +161,7 @@ mod tests {
     #[test]
     fn an_end_that_wrapped_is_the_end_of_the_address_space() {
         let top = read("efi: mem01: type=0, attr=0x1, range=[0xfffffffffffff000-0x0000000000000000) (0MB)");
-        assert_eq!(top.map(|entry| entry.range), Ok(span::between(0xffff_ffff_ffff_f000, u64::MAX)));
+        assert_eq!(top.map(|entry| entry.range), Ok(addresses::between(0xffff_ffff_ffff_f000, u64::MAX)));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 
 use crate::line::Line;
 use crate::statement::{Answer, IomemRow, Source, Statement};
-use crate::{Entry, Kind, Notation, span};
+use crate::{Entry, Kind, Notation, addresses};
 
 impl Notation {
     /// `/proc/iomem`.
@@ -36,9 +36,9 @@ fn row(line: &Line<'_>) -> Answer {
     if !(sure || long(start) && long(end)) {
         return None;
     }
-    let row = span::pair(range, "-").and_then(|(start, end)| {
+    let row = addresses::pair(range, "-").and_then(|(start, end)| {
         let zero = start == 0 && end == 0;
-        Ok(IomemRow { indent, range: span::inclusive(start, end)?, name: name.to_owned(), zero })
+        Ok(IomemRow { indent, range: addresses::inclusive(start, end)?, name: name.to_owned(), zero })
     });
     Some(match row {
         Ok(row) => Ok(Statement::Row(row)),

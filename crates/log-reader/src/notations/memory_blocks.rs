@@ -8,12 +8,12 @@
 
 use sparsemem_core::NodeId;
 
+use crate::addresses::{self, decimal, decimal32};
 use crate::claims::{Claim, Class};
 use crate::error::shortened;
 use crate::line::Line;
-use crate::number::{decimal, decimal32};
 use crate::statement::{Answer, NodeBlocks, Source, Statement};
-use crate::{Entry, Kind, Notation, Reason, span};
+use crate::{Entry, Kind, Notation, Reason};
 
 impl Notation {
     /// `node0 MemTotal .. kB memory blocks: 0-15 32-143`.
@@ -75,7 +75,7 @@ impl NodeBlocks {
     /// The same for one run.
     fn sized_run(&self, first: u64, last: u64, bytes: u64) -> Result<(Entry, Claim), Reason> {
         let count = last.saturating_sub(first).saturating_add(1);
-        let range = span::units(first, count, bytes)?;
+        let range = addresses::units(first, count, bytes)?;
         let claim = Claim { grain: bytes, ..Claim::new(range, self.node, Class::Fixed) };
         Ok((Entry { range, kind: Kind::Ram, e820_type: None, node: Some(self.node) }, claim))
     }
@@ -93,7 +93,7 @@ mod tests {
             panic!("no blocks");
         };
         let ranges: Vec<_> = blocks.sized(0x1000).unwrap().iter().map(|(entry, _)| entry.range).collect();
-        assert_eq!(ranges, [span::between(0, 0x2000), span::between(0x4000, 0x5000)]);
+        assert_eq!(ranges, [addresses::between(0, 0x2000), addresses::between(0x4000, 0x5000)]);
         assert!(blocks.sized(u64::MAX / 2).is_err());
     }
 

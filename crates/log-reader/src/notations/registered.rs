@@ -6,10 +6,10 @@
 
 use sparsemem_core::{NodeId, PhysRange};
 
+use crate::addresses::{self, decimal, decimal32};
 use crate::line::Line;
-use crate::number::{decimal, decimal32};
 use crate::statement::{Answer, Source, Statement};
-use crate::{Entry, Kind, Notation, Reason, span};
+use crate::{Entry, Kind, Notation, Reason};
 
 impl Notation {
     /// `node 0: [mem 0x..-0x..]`, and its older form in frame numbers.
@@ -34,7 +34,7 @@ pub(crate) fn early_range(line: &Line<'_>) -> Answer {
     let (node, text) = line.message.strip_prefix("node ")?.split_once(':')?;
     let text = text.trim_start();
     if text.starts_with("[mem") {
-        return Some(registered(node, span::mem(text).map(|(range, _)| range)));
+        return Some(registered(node, addresses::mem(text).map(|(range, _)| range)));
     }
     text.contains(" -> ").then(|| registered(node, frames(text)))
 }
@@ -53,9 +53,9 @@ pub(crate) fn heads_bare_ranges(line: &Line<'_>) -> bool {
 
 /// `0x10 -> 0x9f`, in frames.
 pub(crate) fn frames(text: &str) -> Result<PhysRange, Reason> {
-    let (first, end) = span::pair(text, "->")?;
+    let (first, end) = addresses::pair(text, "->")?;
     let count = end.checked_sub(first).ok_or(Reason::Reversed { start: first, end })?;
-    span::units(first, count, FRAME_BYTES)
+    addresses::units(first, count, FRAME_BYTES)
 }
 
 /// RAM of a node.
@@ -83,10 +83,10 @@ fn allocator_range(line: &Line<'_>) -> Answer {
 fn dumped(text: &str) -> Result<Entry, Reason> {
     let (_, text) = text.split_once('[').ok_or(Reason::NoRange)?;
     let (range, text) = text.split_once(']').ok_or(Reason::NoRange)?;
-    let (start, end) = span::pair(range, "-")?;
+    let (start, end) = addresses::pair(range, "-")?;
     let node = text.split_once(" on node ").and_then(|(_, node)| node.split_whitespace().next());
     let node = node.map(decimal32).transpose()?.map(NodeId::new);
-    Ok(Entry { range: span::inclusive(start, end)?, kind: Kind::Ram, e820_type: None, node })
+    Ok(Entry { range: addresses::inclusive(start, end)?, kind: Kind::Ram, e820_type: None, node })
 }
 
 /// `0: 0x0000000000001000..0x000000000009efff    0 NONE`.
@@ -96,7 +96,7 @@ fn listed(message: &str) -> Option<Result<Entry, Reason>> {
     let mut words = text.split_whitespace();
     let range = words.next().filter(|word| word.starts_with("0x") && word.contains(".."))?;
     let node = words.next().and_then(|word| decimal32(word).ok()).map(NodeId::new);
-    let range = span::pair(range, "..").and_then(|(start, end)| span::inclusive(start, end));
+    let range = addresses::pair(range, "..").and_then(|(start, end)| addresses::inclusive(start, end));
     Some(range.map(|range| Entry { range, kind: Kind::Ram, e820_type: None, node }))
 }
 
@@ -113,7 +113,7 @@ mod tests {
 
     fn ram(start: u64, end: u64, node: Option<u32>) -> Result<Entry, Reason> {
         Ok(Entry {
-            range: span::between(start, end),
+            range: addresses::between(start, end),
             kind: Kind::Ram,
             e820_type: None,
             node: node.map(NodeId::new),

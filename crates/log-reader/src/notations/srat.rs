@@ -10,11 +10,11 @@
 
 use sparsemem_core::NodeId;
 
+use crate::addresses::{self, decimal32};
 use crate::claims::{Claim, Class};
 use crate::line::Line;
-use crate::number::decimal32;
 use crate::statement::{Answer, Source, Statement};
-use crate::{Notation, Reason, span};
+use crate::{Notation, Reason};
 
 impl Notation {
     /// `SRAT: Node 0 PXM 0 [mem ..]`, where nothing else says what is memory.
@@ -37,9 +37,9 @@ fn affinity_claim(node: &str, text: &str) -> Result<Claim, Reason> {
     let node = NodeId::new(decimal32(node)?);
     let (domain, text) = text.split_once(' ').ok_or(Reason::NoRange)?;
     decimal32(domain)?;
-    let (range, flags) = if text.contains("[mem") { span::mem(text)? } else { bare(text)? };
+    let (range, flags) = if text.contains("[mem") { addresses::mem(text)? } else { bare(text)? };
     let class = class_of(flags)?;
-    let class = if span::is_everything(range) { Class::Window } else { class };
+    let class = if addresses::is_everything(range) { Class::Window } else { class };
     Ok(Claim::new(range, node, class))
 }
 
@@ -58,8 +58,8 @@ fn class_of(flags: &str) -> Result<Class, Reason> {
 fn bare(text: &str) -> Result<(sparsemem_core::PhysRange, &str), Reason> {
     let text = text.trim_start();
     let cut = text.find(char::is_whitespace).unwrap_or(text.len());
-    let (start, end) = span::pair(&text[..cut], "-")?;
-    let range = if end & 0xfff == 0xfff { span::inclusive } else { span::up_to }(start, end)?;
+    let (start, end) = addresses::pair(&text[..cut], "-")?;
+    let range = if end & 0xfff == 0xfff { addresses::inclusive } else { addresses::up_to }(start, end)?;
     Ok((range, &text[cut..]))
 }
 
@@ -92,8 +92,10 @@ fn merged(line: &Line<'_>) -> Answer {
 fn merged_claim(node: &str, range: &str) -> Result<Claim, Reason> {
     let node = NodeId::new(decimal32(node)?);
     let range = match range.strip_prefix('[').and_then(|range| range.split_once(')')) {
-        Some((inner, _)) => span::pair(inner, ",").and_then(|(start, end)| span::up_to(start, end))?,
-        None => span::mem(range)?.0,
+        Some((inner, _)) => {
+            addresses::pair(inner, ",").and_then(|(start, end)| addresses::up_to(start, end))?
+        }
+        None => addresses::mem(range)?.0,
     };
     Ok(Claim::new(range, node, Class::Hull))
 }
@@ -110,15 +112,15 @@ fn without_firmware(line: &Line<'_>) -> Answer {
 
 /// The one node of a machine without NUMA, or whose NUMA the kernel rejected.
 fn faked(text: &str) -> Result<Claim, Reason> {
-    let range = if text.starts_with("[mem") { span::mem(text)?.0 } else { bare(text)?.0 };
+    let range = if text.starts_with("[mem") { addresses::mem(text)?.0 } else { bare(text)?.0 };
     Ok(Claim::new(range, NodeId::new(0), Class::Hull))
 }
 
 /// `a - b] on node 1`.
 fn added(text: &str) -> Result<Claim, Reason> {
     let (range, node) = text.split_once("] on node ").ok_or(Reason::NoNode)?;
-    let (start, end) = span::pair(range, "-")?;
-    Ok(Claim::new(span::inclusive(start, end)?, NodeId::new(decimal32(node)?), Class::Fixed))
+    let (start, end) = addresses::pair(range, "-")?;
+    Ok(Claim::new(addresses::inclusive(start, end)?, NodeId::new(decimal32(node)?), Class::Fixed))
 }
 
 #[cfg(test)]
@@ -133,7 +135,7 @@ mod tests {
     }
 
     fn expected(start: u64, end: u64, node: u32, class: Class) -> Result<Claim, Reason> {
-        Ok(Claim::new(span::between(start, end), NodeId::new(node), class))
+        Ok(Claim::new(addresses::between(start, end), NodeId::new(node), class))
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Address ranges in all their notations.
+//! Numbers and address ranges, in every form that logs print.
 //!
 //! | notation | end |
 //! |---|---|
@@ -13,11 +13,12 @@
 //! 1. A half-open range cannot hold the last byte of a 64-bit address space. A range that includes it ends one byte
 //!    earlier instead: no arithmetic wraps to zero. An end that is not included and was printed as zero had wrapped.
 //! 2. An included end one below the start is how a kernel prints a length of zero: it gives an empty range.
+//! 3. A number is digits and nothing else (no sign, no separators), and one that does not fit is an error.
 
 use sparsemem_core::{PhysAddr, PhysRange};
 
 use crate::Reason;
-use crate::number::hex;
+use crate::error::shortened;
 
 /// The range whose last byte is at `end`.
 pub(crate) fn inclusive(start: u64, end: u64) -> Result<PhysRange, Reason> {
@@ -123,6 +124,33 @@ fn is_like_address(word: &str) -> bool {
     digits.len() >= 8 && (starts || digits.chars().all(|c| c.is_ascii_hexdigit()))
 }
 
+/// A hexadecimal number, with or without `0x`.
+pub(crate) fn hex(text: &str) -> Result<u64, Reason> {
+    let text = text.trim();
+    digits(text, text.strip_prefix("0x").unwrap_or(text), 16)
+}
+
+/// A decimal number.
+pub(crate) fn decimal(text: &str) -> Result<u64, Reason> {
+    digits(text.trim(), text.trim(), 10)
+}
+
+/// A decimal number of 32 bits, for nodes.
+pub(crate) fn decimal32(text: &str) -> Result<u32, Reason> {
+    u32::try_from(decimal(text)?).map_err(|_| Reason::NumberTooLarge { digits: shortened(text) })
+}
+
+/// The number of those digits; `shown` is what an error repeats.
+fn digits(shown: &str, digits: &str, radix: u32) -> Result<u64, Reason> {
+    if digits.is_empty() {
+        return Err(Reason::NoNumber);
+    }
+    if !digits.chars().all(|c| c.is_digit(radix)) {
+        return Err(Reason::BadNumber { digits: shortened(shown) });
+    }
+    u64::from_str_radix(digits, radix).map_err(|_| Reason::NumberTooLarge { digits: shortened(shown) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,5 +200,19 @@ mod tests {
         for text in ["using vcpuop timer interface", "ACPI - tables", "Decoding - done", "[AMD-Vi, x]"] {
             assert!(!looks_like_one(text), "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_are_digits_and_nothing_else() {
+        assert_eq!(hex(" 0x0009fbff "), Ok(0x9fbff));
+        assert_eq!(hex("ffffffffffffffff"), Ok(u64::MAX));
+        assert_eq!(hex("0x"), Err(Reason::NoNumber));
+        assert_eq!(hex("+10"), Err(Reason::BadNumber { digits: "+10".into() }));
+        assert_eq!(
+            hex("10000000000000000"),
+            Err(Reason::NumberTooLarge { digits: "10000000000000000".into() })
+        );
+        assert_eq!(decimal("12a"), Err(Reason::BadNumber { digits: "12a".into() }));
+        assert_eq!(decimal32("4294967296"), Err(Reason::NumberTooLarge { digits: "4294967296".into() }));
     }
 }
