@@ -16,7 +16,7 @@ use crate::claims::{Claim, Class, overlap};
 use crate::notations::iomem::{flattened, is_hidden};
 use crate::notations::preference;
 use crate::statement::{IomemRow, NodeBlocks, Statement};
-use crate::{Edit, Entry, Kind, LineError, Notation, Note, Reason, Table};
+use crate::{E820Edit, LineError, MapEntry, MapTable, Notation, Note, RangeKind, Reason};
 
 /// Something with the number and the text of its line.
 struct Placed<T> {
@@ -28,7 +28,7 @@ struct Placed<T> {
 /// What one boot says.
 #[derive(Default)]
 pub(crate) struct Boot {
-    pub(crate) tables: Vec<Table>,
+    pub(crate) tables: Vec<MapTable>,
     /// What the firmware says about nodes, and what the kernel made of it, rejected or not.
     pub(crate) claims: Vec<Claim>,
     /// How many of these, from the first on, the kernel rejected.
@@ -38,7 +38,7 @@ pub(crate) struct Boot {
     pub(crate) reserved: Vec<PhysRange>,
     /// How many rows of iomem show no address, if none does.
     pub(crate) hidden_rows: usize,
-    edits: Vec<(usize, Edit)>,
+    edits: Vec<(usize, E820Edit)>,
     /// Last line that says the e820 table was taken over.
     taken: Option<usize>,
     closed: bool,
@@ -74,7 +74,7 @@ impl Boot {
     }
 
     /// A line of a table.
-    fn entry(&mut self, line: usize, notation: Notation, entry: Entry) {
+    fn entry(&mut self, line: usize, notation: Notation, entry: MapEntry) {
         if let Some(node) = entry.node {
             self.registered.push(Claim::new(entry.range, node, Class::Registered));
         }
@@ -84,9 +84,12 @@ impl Boot {
                 table.entries.push(entry);
                 table.last_line = line;
             }
-            _ => {
-                self.tables.push(Table { notation, entries: vec![entry], first_line: line, last_line: line })
-            }
+            _ => self.tables.push(MapTable {
+                notation,
+                entries: vec![entry],
+                first_line: line,
+                last_line: line,
+            }),
         }
     }
 
@@ -116,7 +119,7 @@ impl Boot {
             return;
         }
         let (first_line, last_line) = (first.line, last.line);
-        self.tables.push(Table {
+        self.tables.push(MapTable {
             notation: Notation::IOMEM,
             entries: flattened(&rows),
             first_line,
@@ -140,37 +143,37 @@ impl Boot {
             }
         }
         if let Some((first_line, last_line)) = lines {
-            self.tables.push(Table { notation: Notation::MEMORY_BLOCKS, entries, first_line, last_line });
+            self.tables.push(MapTable { notation: Notation::MEMORY_BLOCKS, entries, first_line, last_line });
         }
     }
 
     /// The affinity table, where nothing else says what is memory.
     fn finish_claims(&mut self) {
         let kind = |class| match class {
-            Class::Registered | Class::Fixed => Some(Kind::Ram),
+            Class::Registered | Class::Fixed => Some(RangeKind::Ram),
             Class::Hull => None,
-            Class::NonVolatile => Some(Kind::Persistent),
-            Class::Window => Some(Kind::HotplugWindow),
+            Class::NonVolatile => Some(RangeKind::Persistent),
+            Class::Window => Some(RangeKind::HotplugWindow),
         };
         let entry = |claim: &Claim| {
             let (range, node) = (claim.range, Some(claim.node));
-            kind(claim.class).map(|kind| Entry { range, kind, e820_type: None, node })
+            kind(claim.class).map(|kind| MapEntry { range, kind, e820_type: None, node })
         };
-        let entries: Vec<Entry> = self.claims.iter().filter_map(entry).collect();
+        let entries: Vec<MapEntry> = self.claims.iter().filter_map(entry).collect();
         if !entries.is_empty() {
             let (first_line, last_line) = self.claim_lines;
-            self.tables.push(Table { notation: Notation::SRAT, entries, first_line, last_line });
+            self.tables.push(MapTable { notation: Notation::SRAT, entries, first_line, last_line });
         }
     }
 
     /// The table that gives the layout (see [`Notation`]).
-    pub(crate) fn chosen(&self) -> Option<&Table> {
+    pub(crate) fn chosen(&self) -> Option<&MapTable> {
         self.tables.iter().max_by_key(|table| (preference(table.notation), table.first_line))
     }
 
     /// The edits that happened to the table between its last line and the moment it was taken over. Later ones are
     /// about pieces that the kernel then allocated; earlier ones are in the table already.
-    pub(crate) fn edits_of(&self, table: &Table) -> Vec<Edit> {
+    pub(crate) fn edits_of(&self, table: &MapTable) -> Vec<E820Edit> {
         if !table.notation.is_e820_style() {
             return Vec::new();
         }

@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use sparsemem_core::{NodeId, PhysRange};
 
 use crate::sweep::{greatest, push};
-use crate::{Kind, LayoutRange, addresses};
+use crate::{LayoutRange, RangeKind, addresses};
 
 /// How firm a claim is, most firm first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,7 +88,7 @@ impl NodeMap {
     }
 
     /// Cuts ranges at node borders and gives each piece its node.
-    pub(crate) fn split(&self, ranges: &[(PhysRange, Kind)]) -> Vec<LayoutRange> {
+    pub(crate) fn split(&self, ranges: &[(PhysRange, RangeKind)]) -> Vec<LayoutRange> {
         let mut pieces = Vec::with_capacity(ranges.len());
         for &(range, kind) in ranges {
             if kind.has_node() {
@@ -101,7 +101,12 @@ impl NodeMap {
     }
 
     /// The same for one range.
-    fn split_one(&self, range: PhysRange, kind: Kind, pieces: &mut Vec<(PhysRange, (Kind, Option<NodeId>))>) {
+    fn split_one(
+        &self,
+        range: PhysRange,
+        kind: RangeKind,
+        pieces: &mut Vec<(PhysRange, (RangeKind, Option<NodeId>))>,
+    ) {
         let first = self.0.partition_point(|(claimed, _)| claimed.end() <= range.start());
         let mut from = range.start().get();
         for (claimed, node) in
@@ -125,7 +130,7 @@ mod tests {
     }
 
     fn nodes(claims: &[Claim], start: u64, end: u64) -> Vec<(u64, u64, Option<u32>)> {
-        let pieces = NodeMap::new(claims).split(&[(addresses::between(start, end), Kind::Ram)]);
+        let pieces = NodeMap::new(claims).split(&[(addresses::between(start, end), RangeKind::Ram)]);
         let of = |piece: LayoutRange| {
             (piece.range.start().get(), piece.range.end().get(), piece.node.map(NodeId::get))
         };

@@ -3,12 +3,12 @@
 //! # Invariants
 //!
 //! 1. Ranges are sorted, do not overlap, are not empty, and neighbours differ in kind or node.
-//! 2. Only kinds that a node can own ([`Kind::has_node`]) carry one.
+//! 2. Only kinds that a node can own ([`RangeKind::has_node`]) carry one.
 //! 3. A layout has two views. [`Layout::ranges`] is the map as the firmware (or whoever edited it last) gave it.
 //!    [`Layout::kernel_view`] is what a kernel makes of it; [`Layout::memory_ranges`] always uses that one.
-//! 4. The order of the variants of [`Kind`] is the precedence: where ranges overlap, the greater kind wins. It follows
+//! 4. The order of the variants of [`RangeKind`] is the precedence: where ranges overlap, the greater kind wins. It follows
 //!    Linux, which lets the higher e820 type win, with the kinds that e820 does not know put where they do no harm. In
-//!    e820-style tables the types themselves decide ([`Entry::e820_type`](crate::Entry::e820_type)), so that a type without
+//!    e820-style tables the types themselves decide ([`MapEntry::e820_type`](crate::MapEntry::e820_type)), so that a type without
 //!    a name has the precedence of its number.
 //! 5. A window is the least of all, so that it never hides what fills it.
 
@@ -22,7 +22,7 @@ pub struct LayoutRange {
     /// Where it is.
     pub range: PhysRange,
     /// What it is.
-    pub kind: Kind,
+    pub kind: RangeKind,
     /// The node it belongs to, if one was named.
     pub node: Option<NodeId>,
 }
@@ -63,7 +63,7 @@ impl Layout {
     pub fn memory_ranges(&self) -> impl Iterator<Item = (PhysRange, NodeId)> + Clone + '_ {
         self.kernel
             .iter()
-            .filter(|entry| entry.kind == Kind::Ram)
+            .filter(|entry| entry.kind == RangeKind::Ram)
             .map(|entry| (entry.range, entry.node.unwrap_or_default()))
     }
 
@@ -75,7 +75,7 @@ impl Layout {
 
     /// How many bytes of [`ranges`](Self::ranges) are of this kind.
     #[must_use]
-    pub fn bytes_of(&self, kind: Kind) -> ByteLen {
+    pub fn bytes_of(&self, kind: RangeKind) -> ByteLen {
         let ranges = self.firmware.iter().filter(|entry| entry.kind == kind);
         ByteLen::new(ranges.fold(0u64, |sum, entry| sum.saturating_add(entry.range.count().get())))
     }
@@ -104,7 +104,7 @@ impl Layout {
 /// | [`Persistent`](Self::Persistent) | `persistent` | 7, 12 | NVDIMMs, `memmap=..!..` |
 /// | [`SoftReserved`](Self::SoftReserved) | `soft-reserved` | 0xefffffff | special-purpose memory |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum RangeKind {
     /// An address range where memory may be plugged and none is now.
     HotplugWindow,
     /// Ordinary memory.
@@ -127,7 +127,7 @@ pub enum Kind {
     SoftReserved,
 }
 
-impl Kind {
+impl RangeKind {
     /// Every kind, weakest first.
     pub const PRECEDENCE: [Self; 10] = [
         Self::HotplugWindow,
@@ -166,7 +166,7 @@ impl Kind {
     }
 }
 
-impl std::fmt::Display for Kind {
+impl std::fmt::Display for RangeKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
@@ -178,14 +178,15 @@ mod tests {
 
     #[test]
     fn the_precedence_table_is_the_order_of_the_variants() {
-        assert!(Kind::PRECEDENCE.is_sorted_by(|weak, strong| weak < strong));
-        assert_eq!(Kind::PRECEDENCE.len(), 10);
+        assert!(RangeKind::PRECEDENCE.is_sorted_by(|weak, strong| weak < strong));
+        assert_eq!(RangeKind::PRECEDENCE.len(), 10);
     }
 
     #[test]
     fn names_are_kebab_case_and_differ() {
-        let names: std::collections::BTreeSet<_> = Kind::PRECEDENCE.iter().map(|kind| kind.name()).collect();
-        assert_eq!(names.len(), Kind::PRECEDENCE.len());
+        let names: std::collections::BTreeSet<_> =
+            RangeKind::PRECEDENCE.iter().map(|kind| kind.name()).collect();
+        assert_eq!(names.len(), RangeKind::PRECEDENCE.len());
         assert!(names.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '-')));
     }
 }

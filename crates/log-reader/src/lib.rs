@@ -5,7 +5,7 @@
 //! register on which node. The notation is found out by itself ([`Notation`] lists them and says which wins).
 //!
 //! ```
-//! use sparsemem_log_reader::{Kind, Mode, parse};
+//! use sparsemem_log_reader::{RangeKind, Mode, parse};
 //!
 //! let log = "\
 //! [    0.000000] Linux version 6.8.0
@@ -15,7 +15,7 @@
 //! ";
 //! let parsed = parse(log, Mode::Strict)?;
 //! assert_eq!(parsed.layout.ranges().len(), 3);
-//! assert_eq!(parsed.layout.ranges()[0].kind, Kind::Ram);
+//! assert_eq!(parsed.layout.ranges()[0].kind, RangeKind::Ram);
 //! let memory: Vec<_> = parsed.layout.memory_ranges().map(|(range, _)| range.to_string()).collect();
 //! assert_eq!(memory, ["[0x1000, 0x9f000)", "[0x100000, 0x20000000)"]);
 //! # Ok::<(), sparsemem_log_reader::ParseErrors>(())
@@ -26,7 +26,7 @@
 //! 1. No input makes it panic, and no arithmetic wraps.
 //! 2. Lines that say nothing about memory are passed over. A line that does and cannot be read is an error
 //!    ([`LineError`]) or, in lenient mode, a warning: never nothing.
-//! 3. The order of overlapping entries does not matter: [`Kind`] says which wins, in e820-style tables the number of the
+//! 3. The order of overlapping entries does not matter: [`RangeKind`] says which wins, in e820-style tables the number of the
 //!    type, for nodes what the kernel registered and then the most specific claim.
 //!
 //! # Adding a notation
@@ -67,7 +67,7 @@ mod sweep;
 mod table;
 
 pub use error::{LineError, ParseErrors, Reason};
-pub use layout::{Kind, Layout, LayoutRange};
+pub use layout::{Layout, LayoutRange, RangeKind};
 pub use parse::{parse, parse_bytes};
 pub use parsed::{Mode, Note, Parsed};
-pub use table::{Edit, Entry, Notation, Table};
+pub use table::{E820Edit, MapEntry, MapTable, Notation};

@@ -2,7 +2,7 @@
 
 use sparsemem_core::{NodeId, PhysRange};
 
-use crate::{Edit, Layout, LineError, Notation, Table};
+use crate::{E820Edit, Layout, LineError, MapTable, Notation};
 
 /// What happens to memory lines that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,9 +77,9 @@ pub struct Parsed {
     /// The notation that gave it.
     pub notation: Notation,
     /// Every table of that boot, as printed; exactly one of them gave the layout.
-    pub tables: Vec<Table>,
+    pub tables: Vec<MapTable>,
     /// The edits that are in [`Layout::kernel_view`], in order, without those that Linux always makes.
-    pub edits: Vec<Edit>,
+    pub edits: Vec<E820Edit>,
     /// Memory lines that were left out; only [`Mode::Lenient`] has any.
     pub warnings: Vec<LineError>,
     /// What else is worth telling.

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. In both views a kind hides a lesser kind (see [`Kind`]), and in an e820-style table a higher type a lower one, also
+//! 1. In both views a kind hides a lesser kind (see [`RangeKind`]), and in an e820-style table a higher type a lower one, also
 //!    where they have one kind. Windows and persistent ranges of the affinity table lie below everything that the table
 //!    itself says.
 //! 2. Reservations of the device tree lie above the table in the firmware's view and below it in the kernel's.
@@ -15,7 +15,7 @@ use crate::boot::Boot;
 use crate::claims::{Class, NodeMap};
 use crate::notations::registered::FRAME_BYTES;
 use crate::sweep::{greatest, push};
-use crate::{Edit, Kind, Layout, Table, addresses};
+use crate::{E820Edit, Layout, MapTable, RangeKind, addresses};
 
 /// Which of two overlapping statements counts, before their kinds are compared.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,12 +27,12 @@ enum Layer {
 }
 
 /// A range, and how much its kind weighs there.
-type Paint = (PhysRange, (Layer, u32, Kind));
+type Paint = (PhysRange, (Layer, u32, RangeKind));
 /// A range of one kind.
-type Piece = (PhysRange, Kind);
+type Piece = (PhysRange, RangeKind);
 
 /// The layout that `table` gives.
-pub(crate) fn layout(boot: &Boot, table: &Table, edits: &[Edit]) -> Layout {
+pub(crate) fn layout(boot: &Boot, table: &MapTable, edits: &[E820Edit]) -> Layout {
     let nodes = NodeMap::new(&boot.valid_claims());
     let firmware = pieces(&paints(boot, table, Layer::OverTable));
     let mut kernel = pieces(&paints(boot, table, Layer::UnderTable));
@@ -57,16 +57,16 @@ fn named(boot: &Boot) -> BTreeSet<NodeId> {
 }
 
 /// Everything that says what a range is; `reserved` is where the device tree's reservations go.
-fn paints(boot: &Boot, table: &Table, reserved: Layer) -> Vec<Paint> {
+fn paints(boot: &Boot, table: &MapTable, reserved: Layer) -> Vec<Paint> {
     let table = table.entries.iter().map(|entry| {
         // All entries of a table have a type, or none has.
         (entry.range, (Layer::Table, entry.e820_type.unwrap_or(0), entry.kind))
     });
-    let reserved = boot.reserved.iter().map(|range| (*range, (reserved, 0, Kind::Reserved)));
+    let reserved = boot.reserved.iter().map(|range| (*range, (reserved, 0, RangeKind::Reserved)));
     let affinity = boot.claims.iter().filter_map(|claim| match claim.class {
         Class::Registered | Class::Fixed | Class::Hull => None,
-        Class::NonVolatile => Some((claim.range, (Layer::Affinity, 0, Kind::Persistent))),
-        Class::Window => Some((claim.range, (Layer::Affinity, 0, Kind::HotplugWindow))),
+        Class::NonVolatile => Some((claim.range, (Layer::Affinity, 0, RangeKind::Persistent))),
+        Class::Window => Some((claim.range, (Layer::Affinity, 0, RangeKind::HotplugWindow))),
     });
     table.chain(reserved).chain(affinity).collect()
 }
@@ -82,18 +82,22 @@ fn pieces(paints: &[Paint]) -> Vec<Piece> {
 
 /// What Linux does to every PC's table, whether the log shows it or not: page 0 belongs to the BIOS, and nothing from
 /// 640 KiB to 1 MiB is RAM, whatever the firmware says.
-fn always() -> [Edit; 2] {
+fn always() -> [E820Edit; 2] {
     [
-        Edit::Update { range: addresses::between(0, FRAME_BYTES), from: Kind::Ram, to: Kind::Reserved },
-        Edit::Remove { range: addresses::between(0xa_0000, 0x10_0000), kind: Some(Kind::Ram) },
+        E820Edit::Update {
+            range: addresses::between(0, FRAME_BYTES),
+            from: RangeKind::Ram,
+            to: RangeKind::Reserved,
+        },
+        E820Edit::Remove { range: addresses::between(0xa_0000, 0x10_0000), kind: Some(RangeKind::Ram) },
     ]
 }
 
 /// The pieces after an edit.
-fn edited(pieces: &[Piece], edit: Edit) -> Vec<Piece> {
+fn edited(pieces: &[Piece], edit: E820Edit) -> Vec<Piece> {
     let (range, from) = match edit {
-        Edit::Update { range, from, .. } => (range, Some(from)),
-        Edit::Remove { range, kind } => (range, kind),
+        E820Edit::Update { range, from, .. } => (range, Some(from)),
+        E820Edit::Remove { range, kind } => (range, kind),
     };
     let mut result = Vec::with_capacity(pieces.len() + 2);
     for &(piece, kind) in pieces {
@@ -103,7 +107,7 @@ fn edited(pieces: &[Piece], edit: Edit) -> Vec<Piece> {
         }
         let hit = piece.intersection(range);
         push(&mut result, addresses::between(piece.start().get(), hit.start().get()), kind);
-        if let Edit::Update { to, .. } = edit {
+        if let E820Edit::Update { to, .. } = edit {
             push(&mut result, hit, to);
         }
         push(&mut result, addresses::between(hit.end().get(), piece.end().get()), kind);
@@ -117,7 +121,7 @@ fn whole_frames(pieces: &[Piece]) -> Vec<Piece> {
         let (start, end) = (range.start().get().div_ceil(FRAME_BYTES), range.end().get() / FRAME_BYTES);
         addresses::between(start.saturating_mul(FRAME_BYTES), end * FRAME_BYTES)
     };
-    let cut = |&(range, kind): &Piece| (if kind == Kind::Ram { cut(range) } else { range }, kind);
+    let cut = |&(range, kind): &Piece| (if kind == RangeKind::Ram { cut(range) } else { range }, kind);
     pieces.iter().map(cut).filter(|(range, _)| !range.is_empty()).collect()
 }
 
@@ -128,32 +132,39 @@ mod tests {
 
     #[test]
     fn edits_change_only_the_kind_they_name() {
-        let pieces = [(range(0, 10), Kind::Ram), (range(10, 20), Kind::Reserved)];
-        let update = Edit::Update { range: range(5, 15), from: Kind::Ram, to: Kind::Persistent };
-        let expected =
-            [(range(0, 5), Kind::Ram), (range(5, 10), Kind::Persistent), (range(10, 20), Kind::Reserved)];
+        let pieces = [(range(0, 10), RangeKind::Ram), (range(10, 20), RangeKind::Reserved)];
+        let update =
+            E820Edit::Update { range: range(5, 15), from: RangeKind::Ram, to: RangeKind::Persistent };
+        let expected = [
+            (range(0, 5), RangeKind::Ram),
+            (range(5, 10), RangeKind::Persistent),
+            (range(10, 20), RangeKind::Reserved),
+        ];
         assert_eq!(edited(&pieces, update), expected);
-        let remove = Edit::Remove { range: range(5, 15), kind: None };
-        assert_eq!(edited(&pieces, remove), [(range(0, 5), Kind::Ram), (range(15, 20), Kind::Reserved)]);
+        let remove = E820Edit::Remove { range: range(5, 15), kind: None };
+        assert_eq!(
+            edited(&pieces, remove),
+            [(range(0, 5), RangeKind::Ram), (range(15, 20), RangeKind::Reserved)]
+        );
     }
 
     #[test]
     fn an_update_joins_equal_neighbours() {
-        let pieces = [(range(0, 10), Kind::Ram), (range(10, 20), Kind::Reserved)];
-        let update = Edit::Update { range: range(0, 20), from: Kind::Ram, to: Kind::Reserved };
-        assert_eq!(edited(&pieces, update), [(range(0, 20), Kind::Reserved)]);
+        let pieces = [(range(0, 10), RangeKind::Ram), (range(10, 20), RangeKind::Reserved)];
+        let update = E820Edit::Update { range: range(0, 20), from: RangeKind::Ram, to: RangeKind::Reserved };
+        assert_eq!(edited(&pieces, update), [(range(0, 20), RangeKind::Reserved)]);
     }
 
     #[test]
     fn partial_frames_are_no_ram() {
         let pieces = [
-            (range(0x10, 0x2fff), Kind::Ram),
-            (range(0x3001, 0x3fff), Kind::Ram),
-            (range(0x4001, 0x4002), Kind::Reserved),
+            (range(0x10, 0x2fff), RangeKind::Ram),
+            (range(0x3001, 0x3fff), RangeKind::Ram),
+            (range(0x4001, 0x4002), RangeKind::Reserved),
         ];
         assert_eq!(
             whole_frames(&pieces),
-            [(range(0x1000, 0x2000), Kind::Ram), (range(0x4001, 0x4002), Kind::Reserved)]
+            [(range(0x1000, 0x2000), RangeKind::Ram), (range(0x4001, 0x4002), RangeKind::Reserved)]
         );
     }
 }

@@ -8,7 +8,7 @@ use sparsemem_core::{NodeId, PhysRange};
 
 use crate::claims::Claim;
 use crate::line::Line;
-use crate::{Edit, Entry, Notation, Reason};
+use crate::{E820Edit, MapEntry, Notation, Reason};
 
 /// What a line says.
 #[derive(Clone, Debug)]
@@ -18,9 +18,9 @@ pub(crate) enum Statement {
     /// The next entry begins a new table.
     TableStart,
     /// A line of a table.
-    Entry(Notation, Entry),
+    Entry(Notation, MapEntry),
     /// A change to the e820 table.
-    Edit(Edit),
+    Edit(E820Edit),
     /// The e820 table goes to the boot allocator here.
     MapTaken,
     /// A range belongs to a node.

@@ -7,7 +7,7 @@
 
 use sparsemem_core::{NodeId, PhysRange};
 
-use crate::Kind;
+use crate::RangeKind;
 
 /// A notation of a memory map.
 ///
@@ -80,7 +80,7 @@ impl Notation {
         !matches!(self.edits, KernelEdits::None)
     }
 
-    /// True if Linux on a PC takes the table through its own early edits (see [`Edit`]). Under Xen there is no BIOS area to
+    /// True if Linux on a PC takes the table through its own early edits (see [`E820Edit`]). Under Xen there is no BIOS area to
     /// protect.
     #[must_use]
     pub const fn is_edited_by_linux(self) -> bool {
@@ -96,11 +96,11 @@ impl std::fmt::Display for Notation {
 
 /// One line of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct MapEntry {
     /// Where it is. May be empty, and may overlap others.
     pub range: PhysRange,
     /// What it is.
-    pub kind: Kind,
+    pub kind: RangeKind,
     /// The number of its e820 type: in e820-style tables always, elsewhere never. Where ranges overlap, the higher one
     /// counts.
     pub e820_type: Option<u32>,
@@ -110,11 +110,11 @@ pub struct Entry {
 
 /// A memory map of one notation, in the order of its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
+pub struct MapTable {
     /// The notation.
     pub notation: Notation,
     /// Its lines; of an iomem listing, the disjoint ranges that follow from its nesting.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<MapEntry>,
     /// Number of the first line, counted from 1.
     pub first_line: usize,
     /// Number of the last line, counted from 1.
@@ -123,21 +123,21 @@ pub struct Table {
 
 /// A change that a kernel made to its e820 table, as the log shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edit {
+pub enum E820Edit {
     /// `e820: update [mem ..] from ==> to`.
     Update {
         /// Where.
         range: PhysRange,
         /// Which kind changes.
-        from: Kind,
+        from: RangeKind,
         /// What it becomes.
-        to: Kind,
+        to: RangeKind,
     },
     /// `e820: remove [mem ..] kind`.
     Remove {
         /// Where.
         range: PhysRange,
         /// Which kind goes; `None` for every kind.
-        kind: Option<Kind>,
+        kind: Option<RangeKind>,
     },
 }

@@ -2,14 +2,14 @@
 
 use sparsemem_core::{NodeId, PhysAddr, PhysRange};
 use sparsemem_log_reader::{
-    Kind, Layout, Mode, Notation, Note, ParseErrors, Parsed, Reason, parse, parse_bytes,
+    Layout, Mode, Notation, Note, ParseErrors, Parsed, RangeKind, Reason, parse, parse_bytes,
 };
 
 fn strict(text: &str) -> Parsed {
     parse(text, Mode::Strict).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn ranges(layout: &Layout) -> Vec<(u64, u64, Kind)> {
+fn ranges(layout: &Layout) -> Vec<(u64, u64, RangeKind)> {
     let of = |entry: &sparsemem_log_reader::LayoutRange| {
         (entry.range.start().get(), entry.range.end().get(), entry.kind)
     };
@@ -32,10 +32,10 @@ BIOS-e820: [mem 0x0000000100000000-0x000000013fffffff] usable
 #[test]
 fn the_two_views_differ_by_the_edits_and_by_partial_frames() {
     let layout = strict(TABLE).layout;
-    assert_eq!(ranges(&layout)[0], (0, 0x9_fc00, Kind::Ram));
+    assert_eq!(ranges(&layout)[0], (0, 0x9_fc00, RangeKind::Ram));
     assert_eq!(
         ranges(&layout.kernel_view())[..2],
-        [(0, 0x1000, Kind::Reserved), (0x1000, 0x9_f000, Kind::Ram)]
+        [(0, 0x1000, RangeKind::Reserved), (0x1000, 0x9_f000, RangeKind::Ram)]
     );
     assert_eq!(memory(&layout), memory(&layout.kernel_view()));
     assert_eq!(layout.kernel_view(), layout.kernel_view().kernel_view());
@@ -104,7 +104,7 @@ fn nodes_come_from_the_affinity_table_and_windows_hide_nothing() {
     let layout = strict(&text).layout;
     assert_eq!(memory(&layout)[2..], [(0x1_0000_0000, 0x1_2000_0000, 1), (0x1_2000_0000, 0x1_4000_0000, 2)]);
     let window = layout.ranges().last().unwrap();
-    assert_eq!((window.kind, window.range.start().get()), (Kind::HotplugWindow, 0x1_4000_0000));
+    assert_eq!((window.kind, window.range.start().get()), (RangeKind::HotplugWindow, 0x1_4000_0000));
     assert_eq!(layout.nodes().map(NodeId::get).collect::<Vec<_>>(), [0, 1, 2, 3]);
 }
 
@@ -146,7 +146,7 @@ fn nodes_that_the_kernel_rejected_are_not_used() {
             let window = parsed.layout.ranges().last().unwrap();
             assert_eq!(
                 (window.kind, window.range.end().get(), window.node),
-                (Kind::HotplugWindow, 2 << 32, None)
+                (RangeKind::HotplugWindow, 2 << 32, None)
             );
         }
     }
@@ -218,20 +218,20 @@ fn the_higher_type_wins_also_without_a_name() {
         first.into_iter().map(|(.., kind)| kind).collect::<Vec<_>>()
     };
     for (weak, strong, kind) in [
-        ("persistent (type 7)", "type 20", Kind::Other),
-        ("persistent (type 12)", "type 13", Kind::Other),
-        ("type 9", "persistent (type 12)", Kind::Persistent),
-        ("type 6", "persistent (type 7)", Kind::Persistent),
-        ("type 0", "usable", Kind::Ram),
-        ("reserved", "type 128", Kind::Ram),
-        ("type 4026531839", "soft reserved", Kind::SoftReserved),
-        ("soft reserved", "type 4294967295", Kind::Other),
+        ("persistent (type 7)", "type 20", RangeKind::Other),
+        ("persistent (type 12)", "type 13", RangeKind::Other),
+        ("type 9", "persistent (type 12)", RangeKind::Persistent),
+        ("type 6", "persistent (type 7)", RangeKind::Persistent),
+        ("type 0", "usable", RangeKind::Ram),
+        ("reserved", "type 128", RangeKind::Ram),
+        ("type 4026531839", "soft reserved", RangeKind::SoftReserved),
+        ("soft reserved", "type 4294967295", RangeKind::Other),
     ] {
         assert_eq!(kinds(weak, strong), [kind], "{weak}, {strong}");
     }
     let entry =
         strict("BIOS-e820: [mem 0x0000000000100000-0x00000000001fffff] type 20\n").tables[0].entries[0];
-    assert_eq!((entry.kind, entry.e820_type), (Kind::Other, Some(20)));
+    assert_eq!((entry.kind, entry.e820_type), (RangeKind::Other, Some(20)));
 }
 
 #[test]
@@ -240,8 +240,10 @@ fn a_range_up_to_the_end_of_the_address_space_is_read_in_the_old_notation() {
 BIOS-e820: 00000000fffc0000 - 0000000100000000 (reserved)
 BIOS-e820: fffffffffffff000 - 0000000000000000 (reserved)
 ";
-    let expected =
-        [(0xfffc_0000, 0x1_0000_0000, Kind::Reserved), (0xffff_ffff_ffff_f000, u64::MAX, Kind::Reserved)];
+    let expected = [
+        (0xfffc_0000, 0x1_0000_0000, RangeKind::Reserved),
+        (0xffff_ffff_ffff_f000, u64::MAX, RangeKind::Reserved),
+    ];
     assert_eq!(ranges(&strict(text).layout), expected);
 }
 
@@ -253,7 +255,7 @@ ACPI: SRAT: Node 3 PXM 3 [mem 0x00000000-0xffffffffffffffff]
 ";
     let parsed = strict(text);
     assert_eq!(parsed.notation, Notation::SRAT);
-    assert_eq!(ranges(&parsed.layout), [(0, u64::MAX, Kind::HotplugWindow)]);
+    assert_eq!(ranges(&parsed.layout), [(0, u64::MAX, RangeKind::HotplugWindow)]);
     assert_eq!(parsed.layout.memory_ranges().count(), 0);
     assert_eq!(parsed.layout.nodes().count(), 2);
 }
@@ -281,7 +283,7 @@ OF: reserved mem: 0x0000000000200000..0x00000000002fffff (1024 KiB) nomap non-re
   node   0: [mem 0x100000-0x3fffff]
 ";
     let layout = strict(text).layout;
-    assert_eq!(layout.bytes_of(Kind::Reserved).get(), 0x10_0000);
+    assert_eq!(layout.bytes_of(RangeKind::Reserved).get(), 0x10_0000);
     assert_eq!(memory(&layout), [(0x10_0000, 0x40_0000, 0)]);
 }
 

@@ -2,19 +2,19 @@
 
 use proptest::prelude::*;
 use sparsemem_core::{PhysAddr, PhysRange};
-use sparsemem_log_reader::{Kind, LayoutRange, Mode, golden, parse, parse_bytes};
+use sparsemem_log_reader::{LayoutRange, Mode, RangeKind, golden, parse, parse_bytes};
 
 /// Kinds that an e820 table can have, with their names, by the number of their type.
-const KINDS: [(Kind, &str); 9] = [
-    (Kind::Ram, "usable"),
-    (Kind::Reserved, "reserved"),
-    (Kind::AcpiTables, "ACPI data"),
-    (Kind::AcpiNvs, "ACPI NVS"),
-    (Kind::Unusable, "unusable"),
-    (Kind::Other, "type 9"),
-    (Kind::Persistent, "persistent (type 12)"),
-    (Kind::Other, "type 20"),
-    (Kind::SoftReserved, "soft reserved"),
+const KINDS: [(RangeKind, &str); 9] = [
+    (RangeKind::Ram, "usable"),
+    (RangeKind::Reserved, "reserved"),
+    (RangeKind::AcpiTables, "ACPI data"),
+    (RangeKind::AcpiNvs, "ACPI NVS"),
+    (RangeKind::Unusable, "unusable"),
+    (RangeKind::Other, "type 9"),
+    (RangeKind::Persistent, "persistent (type 12)"),
+    (RangeKind::Other, "type 20"),
+    (RangeKind::SoftReserved, "soft reserved"),
 ];
 
 /// Notations of a line: prefix and form.
@@ -42,7 +42,7 @@ fn tables() -> impl Strategy<Value = Vec<(u64, u64, usize)>> {
     })
 }
 
-fn entry(start: u64, end: u64, kind: Kind) -> LayoutRange {
+fn entry(start: u64, end: u64, kind: RangeKind) -> LayoutRange {
     LayoutRange { range: PhysRange::new(PhysAddr::new(start), PhysAddr::new(end)).unwrap(), kind, node: None }
 }
 

@@ -19,13 +19,13 @@ use crate::statement::{self, Statement};
 #[derive(Default)]
 pub(super) struct Reader {
     pub(super) golden: Golden,
-    block: Block,
+    header: Header,
     setup: Option<NodeId>,
 }
 
 /// The header that counts now.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Block {
+enum Header {
     #[default]
     None,
     Zones,
@@ -33,9 +33,9 @@ enum Block {
 }
 
 /// Whether the line had a fact, and whether it could be read.
-type Answer = Option<Result<(), Reason>>;
+type FactAnswer = Option<Result<(), Reason>>;
 /// Reads a line into the facts.
-type Fact = fn(&mut Reader, &str) -> Answer;
+type Fact = fn(&mut Reader, &str) -> FactAnswer;
 
 /// Every kind of line by itself.
 const FACTS: [Fact; 9] = [
@@ -52,35 +52,35 @@ const FACTS: [Fact; 9] = [
 
 impl Reader {
     /// Reads one line.
-    pub(super) fn line(&mut self, line: &Line<'_>) -> Answer {
+    pub(super) fn line(&mut self, line: &Line<'_>) -> FactAnswer {
         let message = line.message;
         if message == "Zone ranges:" || message == "Zone PFN ranges:" {
-            self.block = Block::Zones;
+            self.header = Header::Zones;
             return None;
         }
         if message.starts_with("Movable zone start") {
-            self.block = Block::None;
+            self.header = Header::None;
             return None;
         }
         if registered::heads_bare_ranges(line) {
-            self.block = Block::BareRanges;
+            self.header = Header::BareRanges;
             return None;
         }
-        let answer = self.in_block(line).or_else(|| self.early_range(registered::early_range(line)));
+        let answer = self.under_header(line).or_else(|| self.early_range(registered::early_range(line)));
         answer.or_else(|| FACTS.iter().find_map(|fact| fact(self, message)))
     }
 
     /// A line that only means something under a header.
-    fn in_block(&mut self, line: &Line<'_>) -> Answer {
-        match self.block {
-            Block::None => None,
-            Block::Zones => self.zone(line.message),
-            Block::BareRanges => self.early_range(registered::bare_early_range(line)),
+    fn under_header(&mut self, line: &Line<'_>) -> FactAnswer {
+        match self.header {
+            Header::None => None,
+            Header::Zones => self.zone(line.message),
+            Header::BareRanges => self.early_range(registered::bare_early_range(line)),
         }
     }
 
     /// An early node range.
-    fn early_range(&mut self, answer: statement::Answer) -> Answer {
+    fn early_range(&mut self, answer: statement::Answer) -> FactAnswer {
         Some(answer?.map(|item| {
             if let Statement::Entry(_, entry) = item {
                 self.golden.early_node_ranges.extend(entry.node.map(|node| (entry.range, node)));
@@ -89,7 +89,7 @@ impl Reader {
     }
 
     /// `DMA [mem ..]`, `DMA 0x10 -> 0x1000`, `Normal empty`.
-    fn zone(&mut self, message: &str) -> Answer {
+    fn zone(&mut self, message: &str) -> FactAnswer {
         let (name, text) = message.split_once(char::is_whitespace)?;
         let text = text.trim_start();
         let range = match text {
@@ -103,7 +103,7 @@ impl Reader {
     }
 
     /// `On node 0 totalpages: 5`.
-    fn total_pages(&mut self, message: &str) -> Answer {
+    fn total_pages(&mut self, message: &str) -> FactAnswer {
         let (node, pages) = message.strip_prefix("On node ")?.split_once(" totalpages:")?;
         Some(node_of(node).and_then(|node| {
             self.golden.total_pages.insert(node, PageCount::new(decimal(pages)?));
@@ -112,7 +112,7 @@ impl Reader {
     }
 
     /// The three forms of the unavailable pages.
-    fn unavailable(&mut self, message: &str) -> Answer {
+    fn unavailable(&mut self, message: &str) -> FactAnswer {
         if let Some(text) = message.strip_prefix("Zeroed struct page in unavailable ranges:") {
             let pages = decimal(text.trim().trim_end_matches(" pages"));
             return Some(pages.map(|pages| {
@@ -127,20 +127,20 @@ impl Reader {
     }
 
     /// `[ffffea..-ffffea..] PMD -> [ffff88..-ffff88..] on node 0`.
-    fn vmemmap_run(&mut self, message: &str) -> Answer {
+    fn vmemmap_run(&mut self, message: &str) -> FactAnswer {
         let (descriptors, text) = message.strip_prefix('[')?.split_once("] PMD -> [")?;
         Some(run_of(descriptors, text).map(|run| self.golden.vmemmap_runs.push(run)))
     }
 
     /// `x86/mm: Memory block size: 128MB`, `Memory block size:  1G`.
-    fn memory_block_size(&mut self, message: &str) -> Answer {
+    fn memory_block_size(&mut self, message: &str) -> FactAnswer {
         let (_, text) = message.split_once("emory block size:")?;
         let size = bytes_of(text).ok_or_else(|| Reason::BadBlockSize { text: shortened(text) });
         Some(size.map(|size| self.golden.memory_block_bytes = Some(ByteLen::new(size))))
     }
 
     /// `NODE_DATA(0) allocated [mem ..]`, `NODE_DATA [mem ..]`, `NODE_DATA [a - b]`.
-    fn node_data(&mut self, message: &str) -> Answer {
+    fn node_data(&mut self, message: &str) -> FactAnswer {
         let (_, text) = message.split_once("NODE_DATA")?;
         let (node, range) = match text.strip_prefix('(').and_then(|text| text.split_once(") allocated ")) {
             Some((node, range)) => (Some(node), range),
@@ -157,7 +157,7 @@ impl Reader {
     }
 
     /// `Initmem setup node 0 [mem ..]`, `.. 0 as memoryless`, `.. 0 a-b`.
-    fn node_span(&mut self, message: &str) -> Answer {
+    fn node_span(&mut self, message: &str) -> FactAnswer {
         let (node, text) = message.strip_prefix("Initmem setup node ")?.split_once(' ')?;
         let span = match text {
             "as memoryless" | "[mem 0x0000000000000000-0x0000000000000000]" => Ok(None),
@@ -174,7 +174,7 @@ impl Reader {
     }
 
     /// `Memory: 1K/2K available (.., 0k absent, ..)`.
-    fn present(&mut self, message: &str) -> Answer {
+    fn present(&mut self, message: &str) -> FactAnswer {
         let (sizes, details) = message.strip_prefix("Memory: ")?.split_once(" available")?;
         let (_, total) = sizes.split_once('/')?;
         let absent = details.split([',', '(']).find_map(|part| part.trim().strip_suffix(" absent"));
@@ -185,7 +185,7 @@ impl Reader {
     }
 
     /// `0x..-0x..  8G online yes 1-8` of `lsmem`.
-    fn online(&mut self, message: &str) -> Answer {
+    fn online(&mut self, message: &str) -> FactAnswer {
         let mut words = message.split_whitespace();
         let range = words.next().filter(|word| word.starts_with("0x") && word.contains("-0x"))?;
         if !matches!((words.next(), words.next()), (Some(_), Some("online"))) {
@@ -196,7 +196,7 @@ impl Reader {
     }
 
     /// `Top of RAM: 0x.., Total RAM: 0x..`.
-    fn total_ram(&mut self, message: &str) -> Answer {
+    fn total_ram(&mut self, message: &str) -> FactAnswer {
         let (_, total) = message.strip_prefix("Top of RAM:")?.split_once("Total RAM:")?;
         let total = crate::addresses::hex(total);
         Some(total.map(|bytes| self.golden.total_ram_bytes = Some(ByteLen::new(bytes))))

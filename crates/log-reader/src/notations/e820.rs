@@ -11,7 +11,7 @@ use crate::addresses::{self, decimal};
 use crate::error::shortened;
 use crate::line::Line;
 use crate::statement::{Answer, Source, Statement};
-use crate::{Edit, Entry, Kind, Notation, Reason};
+use crate::{E820Edit, MapEntry, Notation, RangeKind, Reason};
 
 impl Notation {
     /// `(XEN) [start, end] (type)` or `(XEN) start - end (type)`: the hypervisor's own log.
@@ -88,14 +88,14 @@ fn anywhere(message: &str) -> Option<(Notation, &str)> {
 }
 
 /// The entry of a range and a type.
-fn entry_of(text: &str) -> Result<Entry, Reason> {
+fn entry_of(text: &str) -> Result<MapEntry, Reason> {
     let (range, name) = addresses::of_table(text)?;
     let number = number_of(name)?;
-    Ok(Entry { range, kind: kind_of_number(number), e820_type: Some(number), node: None })
+    Ok(MapEntry { range, kind: kind_of_number(number), e820_type: Some(number), node: None })
 }
 
 /// The kind behind a type's name.
-fn kind_of(name: &str) -> Result<Kind, Reason> {
+fn kind_of(name: &str) -> Result<RangeKind, Reason> {
     number_of(name).map(kind_of_number)
 }
 
@@ -123,16 +123,16 @@ fn numbered(name: &str) -> Option<u32> {
 }
 
 /// The kind of a type.
-fn kind_of_number(number: u32) -> Kind {
+fn kind_of_number(number: u32) -> RangeKind {
     match number {
-        1 | 128 => Kind::Ram,
-        2 => Kind::Reserved,
-        3 => Kind::AcpiTables,
-        4 => Kind::AcpiNvs,
-        5 => Kind::Unusable,
-        7 | 12 => Kind::Persistent,
-        SOFT_RESERVED => Kind::SoftReserved,
-        _ => Kind::Other,
+        1 | 128 => RangeKind::Ram,
+        2 => RangeKind::Reserved,
+        3 => RangeKind::AcpiTables,
+        4 => RangeKind::AcpiNvs,
+        5 => RangeKind::Unusable,
+        7 | 12 => RangeKind::Persistent,
+        SOFT_RESERVED => RangeKind::SoftReserved,
+        _ => RangeKind::Other,
     }
 }
 
@@ -157,14 +157,14 @@ fn from_range<'a>(message: &'a str, rest: &'a str) -> &'a str {
 fn update(text: &str) -> Result<Statement, Reason> {
     let (range, change) = addresses::of_table(text)?;
     let (from, to) = change.split_once("==>").ok_or(Reason::NoType)?;
-    Ok(Statement::Edit(Edit::Update { range, from: kind_of(from)?, to: kind_of(to)? }))
+    Ok(Statement::Edit(E820Edit::Update { range, from: kind_of(from)?, to: kind_of(to)? }))
 }
 
 /// `RANGE old`, or a range alone.
 fn remove(text: &str) -> Result<Statement, Reason> {
     let (range, kind) = addresses::of_table(text)?;
     let kind = if kind.trim().is_empty() { None } else { Some(kind_of(kind)?) };
-    Ok(Statement::Edit(Edit::Remove { range, kind }))
+    Ok(Statement::Edit(E820Edit::Remove { range, kind }))
 }
 
 /// Reads the lines around the tables: a header begins a new one, `last_pfn` says that the table goes to the boot
@@ -186,7 +186,7 @@ fn frame(line: &Line<'_>) -> Answer {
 mod tests {
     use super::*;
 
-    fn kind_in(text: &str) -> Result<Kind, Reason> {
+    fn kind_in(text: &str) -> Result<RangeKind, Reason> {
         match entry(&Line::new(text)).expect("a memory line")? {
             Statement::Entry(_, entry) => Ok(entry.kind),
             _ => panic!("no entry"),
@@ -196,18 +196,18 @@ mod tests {
     #[test]
     fn types_of_all_decades_are_known() {
         let cases = [
-            ("usable", Kind::Ram),
-            ("(usable)", Kind::Ram),
-            (" System RAM", Kind::Ram),
-            ("device reserved", Kind::Reserved),
-            ("(ACPI data)", Kind::AcpiTables),
-            ("ACPI NVS", Kind::AcpiNvs),
-            ("unusable", Kind::Unusable),
-            ("type 9", Kind::Other),
-            ("type 20", Kind::Other),
-            ("persistent (type 7)", Kind::Persistent),
-            ("persistent (type 12)", Kind::Persistent),
-            ("soft reserved", Kind::SoftReserved),
+            ("usable", RangeKind::Ram),
+            ("(usable)", RangeKind::Ram),
+            (" System RAM", RangeKind::Ram),
+            ("device reserved", RangeKind::Reserved),
+            ("(ACPI data)", RangeKind::AcpiTables),
+            ("ACPI NVS", RangeKind::AcpiNvs),
+            ("unusable", RangeKind::Unusable),
+            ("type 9", RangeKind::Other),
+            ("type 20", RangeKind::Other),
+            ("persistent (type 7)", RangeKind::Persistent),
+            ("persistent (type 12)", RangeKind::Persistent),
+            ("soft reserved", RangeKind::SoftReserved),
         ];
         for (name, kind) in cases {
             assert_eq!(kind_in(&format!("BIOS-e820: [mem 0x0-0xfff] {name}")), Ok(kind), "{name}");
@@ -236,8 +236,11 @@ mod tests {
 
     #[test]
     fn edits_are_read_in_both_notations() {
-        let expected =
-            Edit::Update { range: addresses::between(0, 0x1_0000), from: Kind::Ram, to: Kind::Reserved };
+        let expected = E820Edit::Update {
+            range: addresses::between(0, 0x1_0000),
+            from: RangeKind::Ram,
+            to: RangeKind::Reserved,
+        };
         for text in [
             "e820: update [mem 0x00000000-0x0000ffff] usable ==> reserved",
             "e820 update range: 0000000000000000 - 0000000000010000 (usable) ==> (reserved)",
@@ -247,7 +250,8 @@ mod tests {
                 "{text}"
             );
         }
-        let gone = Edit::Remove { range: addresses::between(0xa_0000, 0x10_0000), kind: Some(Kind::Ram) };
+        let gone =
+            E820Edit::Remove { range: addresses::between(0xa_0000, 0x10_0000), kind: Some(RangeKind::Ram) };
         for text in [
             "e820: remove [mem 0x000a0000-0x000fffff] usable",
             "e820 remove range: 00000000000a0000 - 0000000000100000 (usable)",

@@ -9,7 +9,7 @@ use crate::addresses::{self, decimal, hex};
 use crate::error::shortened;
 use crate::line::Line;
 use crate::statement::{Answer, Source, Statement};
-use crate::{Entry, Kind, Notation, Reason};
+use crate::{MapEntry, Notation, RangeKind, Reason};
 
 impl Notation {
     /// `efi: mem00: ..`.
@@ -59,28 +59,31 @@ fn entry(line: &Line<'_>) -> Answer {
 }
 
 /// `type=7, attr=0xf, range=[0x..-0x..)` or `[Name|..|WB|..] range=[0x..-0x..]`.
-fn x86(text: &str) -> Result<Entry, Reason> {
+fn x86(text: &str) -> Result<MapEntry, Reason> {
     let (description, range) = text.split_once("range=[").ok_or(Reason::NoRange)?;
     let close = range.find([')', ']']).ok_or(Reason::NoRange)?;
     let (start, end) = addresses::pair(&range[..close], "-")?;
     let range =
         if range[close..].starts_with(')') { addresses::up_to } else { addresses::inclusive }(start, end)?;
-    Ok(Entry { range, kind: described(description)?, e820_type: None, node: None })
+    Ok(MapEntry { range, kind: described(description)?, e820_type: None, node: None })
 }
 
 /// `0x000040000000-0x0000401fffff [Name|..]`; `None` if the line does not begin with a range.
-fn arm(text: &str) -> Option<Result<Entry, Reason>> {
+fn arm(text: &str) -> Option<Result<MapEntry, Reason>> {
     let (range, description) = text.split_once('[')?;
     let range = range.trim();
     if !range.starts_with("0x") || !range.contains('-') {
         return None;
     }
     let range = addresses::pair(range, "-").and_then(|(start, end)| addresses::inclusive(start, end));
-    Some(range.and_then(|range| Ok(Entry { range, kind: named(description)?, e820_type: None, node: None })))
+    Some(
+        range
+            .and_then(|range| Ok(MapEntry { range, kind: named(description)?, e820_type: None, node: None })),
+    )
 }
 
 /// The kind of either form of description.
-fn described(text: &str) -> Result<Kind, Reason> {
+fn described(text: &str) -> Result<RangeKind, Reason> {
     match text.trim_start().strip_prefix('[') {
         Some(text) => named(text),
         None => numbered(text),
@@ -88,7 +91,7 @@ fn described(text: &str) -> Result<Kind, Reason> {
 }
 
 /// The kind of `type=7, attr=0xf,`.
-fn numbered(text: &str) -> Result<Kind, Reason> {
+fn numbered(text: &str) -> Result<RangeKind, Reason> {
     let (_, text) = text.split_once("type=").ok_or(Reason::NoType)?;
     let (number, text) = text.split_once(',').ok_or(Reason::NoType)?;
     let (_, attributes) = text.split_once("attr=").ok_or(Reason::NoType)?;
@@ -97,7 +100,7 @@ fn numbered(text: &str) -> Result<Kind, Reason> {
 }
 
 /// The kind of `Name |..|WB|..]`; the attributes may also be a number.
-fn named(text: &str) -> Result<Kind, Reason> {
+fn named(text: &str) -> Result<RangeKind, Reason> {
     let (name, attributes) = text.split_once('|').ok_or(Reason::NoType)?;
     let number = NAMES.iter().position(|known| *known == name.trim());
     let number = number.ok_or_else(|| Reason::UnknownType { name: shortened(name) })?;
@@ -119,17 +122,17 @@ fn flags(text: &str) -> u64 {
 }
 
 /// The kind of a type by number; numbers beyond the list are reserved, as EFI wants it.
-fn kind_of(number: u64, attributes: u64) -> Kind {
+fn kind_of(number: u64, attributes: u64) -> RangeKind {
     match number {
-        1..=4 | 7 if attributes & WRITE_BACK == 0 => Kind::Reserved,
-        7 if attributes & SPECIAL_PURPOSE != 0 => Kind::SoftReserved,
-        1..=4 | 7 | 15 => Kind::Ram,
-        8 => Kind::Unusable,
-        9 => Kind::AcpiTables,
-        10 => Kind::AcpiNvs,
-        11 | 12 => Kind::Device,
-        14 => Kind::Persistent,
-        _ => Kind::Reserved,
+        1..=4 | 7 if attributes & WRITE_BACK == 0 => RangeKind::Reserved,
+        7 if attributes & SPECIAL_PURPOSE != 0 => RangeKind::SoftReserved,
+        1..=4 | 7 | 15 => RangeKind::Ram,
+        8 => RangeKind::Unusable,
+        9 => RangeKind::AcpiTables,
+        10 => RangeKind::AcpiNvs,
+        11 | 12 => RangeKind::Device,
+        14 => RangeKind::Persistent,
+        _ => RangeKind::Reserved,
     }
 }
 
@@ -137,7 +140,7 @@ fn kind_of(number: u64, attributes: u64) -> Kind {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Entry, Reason> {
+    fn read(text: &str) -> Result<MapEntry, Reason> {
         match entry(&Line::new(text)).expect("a memory line")? {
             Statement::Entry(Notation::EFI, entry) => Ok(entry),
             _ => panic!("no entry"),
@@ -147,7 +150,7 @@ mod tests {
     #[test]
     fn all_notations_agree() {
         let range = addresses::between(0x1000, 0x9f000);
-        let expected = Entry { range, kind: Kind::Ram, e820_type: None, node: None };
+        let expected = MapEntry { range, kind: RangeKind::Ram, e820_type: None, node: None };
         for text in [
             "efi: mem00: type=7, attr=0xf, range=[0x0000000000001000-0x000000000009f000) (0MB)",
             "efi: mem00: [Conventional Memory|   |  |  |WB|WT|WC|UC] range=[0x0000000000001000-0x000000000009efff] (0MB)",
@@ -167,9 +170,12 @@ mod tests {
     #[test]
     fn attributes_decide_about_conventional_memory() {
         let kind = |text: &str| read(text).map(|entry| entry.kind);
-        assert_eq!(kind("efi: mem1: type=7, attr=0x4000f, range=[0x0-0x1000)"), Ok(Kind::SoftReserved));
-        assert_eq!(kind("efi: mem1: type=7, attr=0x1, range=[0x0-0x1000)"), Ok(Kind::Reserved));
-        assert_eq!(kind("efi: mem1: type=11, attr=0x8000000000000001, range=[0x0-0x1000)"), Ok(Kind::Device));
+        assert_eq!(kind("efi: mem1: type=7, attr=0x4000f, range=[0x0-0x1000)"), Ok(RangeKind::SoftReserved));
+        assert_eq!(kind("efi: mem1: type=7, attr=0x1, range=[0x0-0x1000)"), Ok(RangeKind::Reserved));
+        assert_eq!(
+            kind("efi: mem1: type=11, attr=0x8000000000000001, range=[0x0-0x1000)"),
+            Ok(RangeKind::Device)
+        );
         assert!(kind("efi: mem1: [Nonsense|WB] range=[0x0-0xfff]").is_err());
         assert!(kind("efi: mem1: type=7, attr=0x1").is_err());
     }

@@ -11,7 +11,7 @@
 
 use crate::line::Line;
 use crate::statement::{Answer, IomemRow, Source, Statement};
-use crate::{Entry, Kind, Notation, addresses};
+use crate::{MapEntry, Notation, RangeKind, addresses};
 
 impl Notation {
     /// `/proc/iomem`.
@@ -31,7 +31,7 @@ fn row(line: &Line<'_>) -> Answer {
     if !is_word(start) || !is_word(end) {
         return None;
     }
-    let sure = own_kind(name).is_some_and(|kind| kind != Kind::HotplugWindow);
+    let sure = own_kind(name).is_some_and(|kind| kind != RangeKind::HotplugWindow);
     let long = |word: &str| word.len() >= 8;
     if !(sure || long(start) && long(end)) {
         return None;
@@ -61,20 +61,20 @@ pub(crate) fn is_hidden(rows: &[IomemRow]) -> bool {
 }
 
 /// The kind that a name stands for, if it is one of memory.
-fn own_kind(name: &str) -> Option<Kind> {
+fn own_kind(name: &str) -> Option<RangeKind> {
     match name.trim() {
         "System RAM" | "System RAM (kmem)" | "System RAM (boot alias)" | "System RAM (virtio_mem)" => {
-            Some(Kind::Ram)
+            Some(RangeKind::Ram)
         }
-        "Persistent Memory" | "Persistent Memory (legacy)" => Some(Kind::Persistent),
-        "Soft Reserved" => Some(Kind::SoftReserved),
-        "Reserved" | "reserved" | "RAM buffer" => Some(Kind::Reserved),
-        "ACPI Tables" => Some(Kind::AcpiTables),
-        "ACPI Non-volatile Storage" => Some(Kind::AcpiNvs),
-        "Unusable memory" => Some(Kind::Unusable),
-        "Unknown E820 type" => Some(Kind::Other),
-        name if name.starts_with("System RAM (") => Some(Kind::Ram),
-        name if name.starts_with("CXL Window ") => Some(Kind::HotplugWindow),
+        "Persistent Memory" | "Persistent Memory (legacy)" => Some(RangeKind::Persistent),
+        "Soft Reserved" => Some(RangeKind::SoftReserved),
+        "Reserved" | "reserved" | "RAM buffer" => Some(RangeKind::Reserved),
+        "ACPI Tables" => Some(RangeKind::AcpiTables),
+        "ACPI Non-volatile Storage" => Some(RangeKind::AcpiNvs),
+        "Unusable memory" => Some(RangeKind::Unusable),
+        "Unknown E820 type" => Some(RangeKind::Other),
+        name if name.starts_with("System RAM (") => Some(RangeKind::Ram),
+        name if name.starts_with("CXL Window ") => Some(RangeKind::HotplugWindow),
         _ => None,
     }
 }
@@ -85,21 +85,21 @@ fn fills_window(name: &str) -> bool {
 }
 
 /// The kind of a row under a parent of that kind.
-fn kind_under(parent: Option<Kind>, name: &str) -> Kind {
+fn kind_under(parent: Option<RangeKind>, name: &str) -> RangeKind {
     match (parent, own_kind(name)) {
-        (Some(Kind::Ram), _) => Kind::Ram,
-        (Some(Kind::HotplugWindow), None) if fills_window(name) => Kind::SoftReserved,
+        (Some(RangeKind::Ram), _) => RangeKind::Ram,
+        (Some(RangeKind::HotplugWindow), None) if fills_window(name) => RangeKind::SoftReserved,
         (Some(parent), None) => parent,
-        (Some(Kind::Device) | None, Some(own)) => own,
-        (Some(parent), Some(Kind::HotplugWindow)) => parent,
+        (Some(RangeKind::Device) | None, Some(own)) => own,
+        (Some(parent), Some(RangeKind::HotplugWindow)) => parent,
         (Some(_), Some(own)) => own,
-        (None, None) => Kind::Device,
+        (None, None) => RangeKind::Device,
     }
 }
 
 /// The ranges that the nesting comes to: where rows of different kinds overlap, the deepest decides.
-pub(crate) fn flattened(rows: &[IomemRow]) -> Vec<Entry> {
-    let mut open: Vec<(usize, Kind)> = Vec::new();
+pub(crate) fn flattened(rows: &[IomemRow]) -> Vec<MapEntry> {
+    let mut open: Vec<(usize, RangeKind)> = Vec::new();
     let mut paints = Vec::with_capacity(rows.len());
     for row in rows {
         while open.last().is_some_and(|(indent, _)| *indent >= row.indent) {
@@ -113,14 +113,17 @@ pub(crate) fn flattened(rows: &[IomemRow]) -> Vec<Entry> {
         open.push((row.indent, kind));
     }
     let pieces = crate::sweep::greatest(&paints);
-    pieces.into_iter().map(|(range, (_, kind))| Entry { range, kind, e820_type: None, node: None }).collect()
+    pieces
+        .into_iter()
+        .map(|(range, (_, kind))| MapEntry { range, kind, e820_type: None, node: None })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn kinds(text: &str) -> Vec<(u64, u64, Kind)> {
+    fn kinds(text: &str) -> Vec<(u64, u64, RangeKind)> {
         let rows: Vec<_> = text
             .lines()
             .map(|line| match row(&Line::new(line)) {
@@ -128,7 +131,7 @@ mod tests {
                 _ => panic!("{line}"),
             })
             .collect();
-        let of = |entry: Entry| (entry.range.start().get(), entry.range.end().get(), entry.kind);
+        let of = |entry: MapEntry| (entry.range.start().get(), entry.range.end().get(), entry.kind);
         flattened(&rows).into_iter().map(of).collect()
     }
 
@@ -138,7 +141,7 @@ mod tests {
 00100000-1fffffff : System RAM
   01000000-01ffffff : Kernel code
   02000000-02000fff : reserved";
-        assert_eq!(kinds(text).iter().filter(|(.., kind)| *kind != Kind::Ram).count(), 0);
+        assert_eq!(kinds(text).iter().filter(|(.., kind)| *kind != RangeKind::Ram).count(), 0);
     }
 
     #[test]
@@ -148,8 +151,8 @@ mod tests {
   240000000-2403fffff : namespace0.0
   280000000-2bfffffff : dax0.0
     280000000-2bfffffff : System RAM (kmem)";
-        let ram: Vec<_> = kinds(text).into_iter().filter(|(.., kind)| *kind == Kind::Ram).collect();
-        assert_eq!(ram, [(0x2_8000_0000, 0x2_c000_0000, Kind::Ram)]);
+        let ram: Vec<_> = kinds(text).into_iter().filter(|(.., kind)| *kind == RangeKind::Ram).collect();
+        assert_eq!(ram, [(0x2_8000_0000, 0x2_c000_0000, RangeKind::Ram)]);
     }
 
     #[test]
@@ -160,13 +163,13 @@ mod tests {
 6070000000-a06fffffff : CXL Window 1
   6070000000-806fffffff : region1";
         let expected = [
-            (0x20_7000_0000, 0x60_7000_0000, Kind::SoftReserved),
-            (0x60_7000_0000, 0x80_7000_0000, Kind::SoftReserved),
-            (0x80_7000_0000, 0xa0_7000_0000, Kind::HotplugWindow),
+            (0x20_7000_0000, 0x60_7000_0000, RangeKind::SoftReserved),
+            (0x60_7000_0000, 0x80_7000_0000, RangeKind::SoftReserved),
+            (0x80_7000_0000, 0xa0_7000_0000, RangeKind::HotplugWindow),
         ];
         let pieces: Vec<_> = kinds(text);
         let bytes = |kind| pieces.iter().filter(|p| p.2 == kind).map(|p| p.1 - p.0).sum::<u64>();
-        for kind in [Kind::SoftReserved, Kind::HotplugWindow] {
+        for kind in [RangeKind::SoftReserved, RangeKind::HotplugWindow] {
             assert_eq!(bytes(kind), expected.iter().filter(|p| p.2 == kind).map(|p| p.1 - p.0).sum::<u64>());
         }
     }

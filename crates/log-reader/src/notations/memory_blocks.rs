@@ -13,7 +13,7 @@ use crate::claims::{Claim, Class};
 use crate::error::shortened;
 use crate::line::Line;
 use crate::statement::{Answer, NodeBlocks, Source, Statement};
-use crate::{Entry, Kind, Notation, Reason};
+use crate::{MapEntry, Notation, RangeKind, Reason};
 
 impl Notation {
     /// `node0 MemTotal .. kB memory blocks: 0-15 32-143`.
@@ -68,16 +68,16 @@ fn run(text: &str) -> Result<(u64, u64), Reason> {
 
 impl NodeBlocks {
     /// The RAM of these blocks, and the claims of their node, given their size.
-    pub(crate) fn sized(&self, bytes: u64) -> Result<Vec<(Entry, Claim)>, Reason> {
+    pub(crate) fn sized(&self, bytes: u64) -> Result<Vec<(MapEntry, Claim)>, Reason> {
         self.runs.iter().map(|&(first, last)| self.sized_run(first, last, bytes)).collect()
     }
 
     /// The same for one run.
-    fn sized_run(&self, first: u64, last: u64, bytes: u64) -> Result<(Entry, Claim), Reason> {
+    fn sized_run(&self, first: u64, last: u64, bytes: u64) -> Result<(MapEntry, Claim), Reason> {
         let count = last.saturating_sub(first).saturating_add(1);
         let range = addresses::units(first, count, bytes)?;
         let claim = Claim { grain: bytes, ..Claim::new(range, self.node, Class::Fixed) };
-        Ok((Entry { range, kind: Kind::Ram, e820_type: None, node: Some(self.node) }, claim))
+        Ok((MapEntry { range, kind: RangeKind::Ram, e820_type: None, node: Some(self.node) }, claim))
     }
 }
 

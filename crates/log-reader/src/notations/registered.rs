@@ -9,7 +9,7 @@ use sparsemem_core::{NodeId, PhysRange};
 use crate::addresses::{self, decimal, decimal32};
 use crate::line::Line;
 use crate::statement::{Answer, Source, Statement};
-use crate::{Entry, Kind, Notation, Reason};
+use crate::{MapEntry, Notation, RangeKind, Reason};
 
 impl Notation {
     /// `node 0: [mem 0x..-0x..]`, and its older form in frame numbers.
@@ -63,7 +63,7 @@ fn registered(node: &str, range: Result<PhysRange, Reason>) -> Result<Statement,
     let node = Some(NodeId::new(decimal32(node)?));
     Ok(Statement::Entry(
         Notation::EARLY_NODE_RANGES,
-        Entry { range: range?, kind: Kind::Ram, e820_type: None, node },
+        MapEntry { range: range?, kind: RangeKind::Ram, e820_type: None, node },
     ))
 }
 
@@ -80,41 +80,41 @@ fn allocator_range(line: &Line<'_>) -> Answer {
 }
 
 /// `0] [0x..-0x..], 0x.. bytes on node 0 flags: 0x0`.
-fn dumped(text: &str) -> Result<Entry, Reason> {
+fn dumped(text: &str) -> Result<MapEntry, Reason> {
     let (_, text) = text.split_once('[').ok_or(Reason::NoRange)?;
     let (range, text) = text.split_once(']').ok_or(Reason::NoRange)?;
     let (start, end) = addresses::pair(range, "-")?;
     let node = text.split_once(" on node ").and_then(|(_, node)| node.split_whitespace().next());
     let node = node.map(decimal32).transpose()?.map(NodeId::new);
-    Ok(Entry { range: addresses::inclusive(start, end)?, kind: Kind::Ram, e820_type: None, node })
+    Ok(MapEntry { range: addresses::inclusive(start, end)?, kind: RangeKind::Ram, e820_type: None, node })
 }
 
 /// `0: 0x0000000000001000..0x000000000009efff    0 NONE`.
-fn listed(message: &str) -> Option<Result<Entry, Reason>> {
+fn listed(message: &str) -> Option<Result<MapEntry, Reason>> {
     let (index, text) = message.split_once(':')?;
     decimal(index).ok()?;
     let mut words = text.split_whitespace();
     let range = words.next().filter(|word| word.starts_with("0x") && word.contains(".."))?;
     let node = words.next().and_then(|word| decimal32(word).ok()).map(NodeId::new);
     let range = addresses::pair(range, "..").and_then(|(start, end)| addresses::inclusive(start, end));
-    Some(range.map(|range| Entry { range, kind: Kind::Ram, e820_type: None, node }))
+    Some(range.map(|range| MapEntry { range, kind: RangeKind::Ram, e820_type: None, node }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(answer: Answer) -> Result<Entry, Reason> {
+    fn read(answer: Answer) -> Result<MapEntry, Reason> {
         match answer.expect("a memory line")? {
             Statement::Entry(_, entry) => Ok(entry),
             _ => panic!("no entry"),
         }
     }
 
-    fn ram(start: u64, end: u64, node: Option<u32>) -> Result<Entry, Reason> {
-        Ok(Entry {
+    fn ram(start: u64, end: u64, node: Option<u32>) -> Result<MapEntry, Reason> {
+        Ok(MapEntry {
             range: addresses::between(start, end),
-            kind: Kind::Ram,
+            kind: RangeKind::Ram,
             e820_type: None,
             node: node.map(NodeId::new),
         })

@@ -1,7 +1,7 @@
 //! `index.toml`: what is known about each map from reading it by hand.
 
 use serde::Deserialize;
-use sparsemem_log_reader::{Entry, Kind};
+use sparsemem_log_reader::{MapEntry, RangeKind};
 
 use crate::expectations::Difference;
 use crate::files::{Map, folder};
@@ -49,8 +49,8 @@ pub(crate) fn of(file: &str) -> Column {
 /// Where a map and its line differ.
 pub(crate) fn compare(map: &Map, column: &Column) -> Vec<Difference> {
     let entries = &map.parsed.tables.first().expect("a table").entries;
-    let usable = || entries.iter().filter(|entry| entry.kind == Kind::Ram);
-    let last = |entry: &Entry| entry.range.end().get() - 1;
+    let usable = || entries.iter().filter(|entry| entry.kind == RangeKind::Ram);
+    let last = |entry: &MapEntry| entry.range.end().get() - 1;
     let facts = [
         ("index.usable-bytes", column.usable_bytes, usable().map(|entry| entry.range.count().get()).sum()),
         ("index.usable-ranges", column.usable_ranges, usable().count() as u64),
