@@ -34,8 +34,8 @@ pub(crate) fn exclusive(start: u64, end: u64) -> Result<PhysRange, Reason> {
     PhysRange::new(PhysAddr::new(start), PhysAddr::new(end)).map_err(|_| Reason::Reversed { start, end })
 }
 
-/// The range up to, not including, an `end` that was computed in 64 bits: zero behind a start is the end of the address
-/// space.
+/// The range up to, not including, an `end` that the kernel computed in 64 bits: zero after a start that is not zero is
+/// the end of the address space.
 pub(crate) fn up_to(start: u64, end: u64) -> Result<PhysRange, Reason> {
     exclusive(start, if end == 0 && start > 0 { u64::MAX } else { end })
 }
@@ -53,7 +53,7 @@ pub(crate) fn between(start: u64, end: u64) -> PhysRange {
     exclusive(start, end).unwrap_or(PhysRange::empty_at(PhysAddr::new(start)))
 }
 
-/// Whether the range says "everywhere", as tables without knowledge do.
+/// True if the range is the whole address space, which firmware names when it knows no range.
 pub(crate) fn is_everything(range: PhysRange) -> bool {
     range.start().get() == 0 && range.end().get() == u64::MAX
 }
@@ -64,7 +64,7 @@ pub(crate) fn pair(text: &str, separator: &str) -> Result<(u64, u64), Reason> {
     Ok((hex(first)?, hex(second)?))
 }
 
-/// Reads `[mem A-B]` at the start of `text`; gives the range and what follows.
+/// Reads `[mem A-B]` at the start of `text`; gives the range and the text after it.
 pub(crate) fn mem(text: &str) -> Result<(PhysRange, &str), Reason> {
     let (inner, rest) = text
         .trim_start()
@@ -76,7 +76,7 @@ pub(crate) fn mem(text: &str) -> Result<(PhysRange, &str), Reason> {
     Ok((inclusive(start, end)?, rest))
 }
 
-/// Reads a range of an e820-style line in any notation; gives it and what follows.
+/// Reads a range of an e820-style line in any notation; gives it and the text after it.
 pub(crate) fn of_table(text: &str) -> Result<(PhysRange, &str), Reason> {
     let text = text.trim_start();
     if text.starts_with("[mem") {
@@ -101,8 +101,8 @@ fn spaced(text: &str) -> Result<(PhysRange, &str), Reason> {
     Ok((range, &rest[cut..]))
 }
 
-/// Whether `text` begins like a range, well-formed or not. Some tags are ordinary words; only this makes theirs a
-/// memory line.
+/// True if `text` begins like a range, well-formed or not. Some tags are ordinary words; a line with such a tag is a
+/// memory line only if this is true of the text after it.
 pub(crate) fn looks_like_one(text: &str) -> bool {
     let text = text.trim_start();
     match text.strip_prefix('[') {
@@ -117,7 +117,7 @@ pub(crate) fn looks_like_one(text: &str) -> bool {
     }
 }
 
-/// Whether a word is as long as an address and has something of one.
+/// True if a word is as long as an address and begins like one.
 fn is_like_address(word: &str) -> bool {
     let digits = word.strip_prefix("0x").unwrap_or(word);
     let starts = digits.starts_with(|c: char| c.is_ascii_digit());
@@ -140,7 +140,7 @@ pub(crate) fn decimal32(text: &str) -> Result<u32, Reason> {
     u32::try_from(decimal(text)?).map_err(|_| Reason::NumberTooLarge { digits: shortened(text) })
 }
 
-/// The number of those digits; `shown` is what an error repeats.
+/// The number of those digits; an error repeats `shown`.
 fn digits(shown: &str, digits: &str, radix: u32) -> Result<u64, Reason> {
     if digits.is_empty() {
         return Err(Reason::NoNumber);

@@ -1,12 +1,12 @@
-//! What one boot's part of a log says, as tables and claims.
+//! Sorts what one boot's part of a log says into tables and claims.
 //!
 //! # Invariants
 //!
 //! 1. Lines of one notation that follow each other, with or without other lines between them, are one table; a header
 //!    or another notation ends it.
 //! 2. After [`Boot::finish`] every source of ranges is a table.
-//! 3. What the kernel rejected gives no address its node. It still says where memory is or may be: the kernel's objection
-//!    is to the nodes.
+//! 3. A claim that the kernel rejected gives no address its node. It still says where memory is or may be: the kernel
+//!    objects to the nodes.
 
 use std::collections::BTreeSet;
 
@@ -18,28 +18,28 @@ use crate::notations::preference;
 use crate::statement::{IomemRow, NodeBlocks, Statement};
 use crate::{E820Edit, LineError, MapEntry, MapTable, Notation, Note, RangeKind, Reason};
 
-/// Something with the number and the text of its line.
+/// A part of a statement, with the number and the text of its line.
 struct Placed<T> {
     line: usize,
     text: String,
     item: T,
 }
 
-/// What one boot says.
+/// Everything that one boot says.
 #[derive(Default)]
 pub(crate) struct Boot {
     pub(crate) tables: Vec<MapTable>,
-    /// What the firmware says about nodes, and what the kernel made of it, rejected or not.
+    /// The claims of the firmware and those that the kernel made of them, rejected or not.
     pub(crate) claims: Vec<Claim>,
-    /// How many of these, from the first on, the kernel rejected.
+    /// The kernel rejected that many of these, from the first on.
     rejected: usize,
-    /// What the kernel registered in the end.
+    /// The claims that follow from the memory which the kernel registered in the end.
     registered: Vec<Claim>,
     pub(crate) reserved: Vec<PhysRange>,
-    /// How many rows of iomem show no address, if none does.
+    /// The number of rows of an iomem listing in which no row shows an address, otherwise 0.
     pub(crate) hidden_rows: usize,
     edits: Vec<(usize, E820Edit)>,
-    /// Last line that says the e820 table was taken over.
+    /// The last line that says that the boot allocator takes the e820 table over.
     taken: Option<usize>,
     closed: bool,
     rows: Vec<Placed<IomemRow>>,
@@ -51,7 +51,7 @@ pub(crate) struct Boot {
 }
 
 impl Boot {
-    /// Files what the line of that number says.
+    /// Files the statement of the line with that number.
     pub(crate) fn add(&mut self, line: usize, text: &str, item: Statement) {
         match item {
             Statement::BootStart | Statement::Nothing => {}
@@ -73,7 +73,7 @@ impl Boot {
         }
     }
 
-    /// A line of a table.
+    /// Adds a line of a table.
     fn entry(&mut self, line: usize, notation: Notation, entry: MapEntry) {
         if let Some(node) = entry.node {
             self.registered.push(Claim::new(entry.range, node, Class::Registered));
@@ -93,14 +93,14 @@ impl Boot {
         }
     }
 
-    /// A range that is a node's.
+    /// Adds a claim.
     fn claim(&mut self, line: usize, claim: Claim) {
         let first = if self.claims.is_empty() { line } else { self.claim_lines.0 };
         self.claim_lines = (first, line);
         self.claims.push(claim);
     }
 
-    /// Makes tables of what had to wait for the end of the text.
+    /// Makes tables of the statements that have to wait for the end of the text.
     pub(crate) fn finish(&mut self, errors: &mut Vec<LineError>) {
         self.finish_rows(errors);
         self.finish_blocks(errors);
@@ -109,7 +109,7 @@ impl Boot {
         }
     }
 
-    /// The iomem listing, if there is one.
+    /// Makes a table of the iomem listing, if there is one.
     fn finish_rows(&mut self, errors: &mut Vec<LineError>) {
         let rows: Vec<IomemRow> = self.rows.iter().map(|placed| placed.item.clone()).collect();
         let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return };
@@ -127,7 +127,7 @@ impl Boot {
         });
     }
 
-    /// The list of memory blocks, if there is one.
+    /// Makes a table of the list of memory blocks, if there is one.
     fn finish_blocks(&mut self, errors: &mut Vec<LineError>) {
         let size = self.block_size;
         let mut entries = Vec::new();
@@ -147,7 +147,7 @@ impl Boot {
         }
     }
 
-    /// The affinity table, where nothing else says what is memory.
+    /// Makes a table of the affinity table, for a boot that has no other map.
     fn finish_claims(&mut self) {
         let kind = |class| match class {
             Class::Registered | Class::Fixed => Some(RangeKind::Ram),
@@ -171,8 +171,8 @@ impl Boot {
         self.tables.iter().max_by_key(|table| (preference(table.notation), table.first_line))
     }
 
-    /// The edits that happened to the table between its last line and the moment it was taken over. Later ones are
-    /// about pieces that the kernel then allocated; earlier ones are in the table already.
+    /// The edits that the kernel made after the last line of the table and before the boot allocator took it over.
+    /// Later edits are about pieces that the kernel then allocated; earlier ones are in the table already.
     pub(crate) fn edits_of(&self, table: &MapTable) -> Vec<E820Edit> {
         if !table.notation.is_e820_style() {
             return Vec::new();
@@ -187,12 +187,12 @@ impl Boot {
         self.believed().chain(&self.registered).copied().collect()
     }
 
-    /// Every node that a claim that counts named.
+    /// Every node that one of these claims names.
     pub(crate) fn nodes(&self) -> BTreeSet<NodeId> {
         self.believed().chain(&self.registered).map(|claim| claim.node).collect()
     }
 
-    /// What is worth telling about the nodes.
+    /// The remarks on the nodes.
     pub(crate) fn notes(&self) -> impl Iterator<Item = Note> {
         let rejected = self.claims.iter().take(self.rejected).filter(|claim| claim.class != Class::Hull);
         let ranges = rejected.count();
@@ -201,13 +201,13 @@ impl Boot {
         rejected.into_iter().chain(overlap)
     }
 
-    /// The claims that stand before the kernel registered anything, without those it rejected.
+    /// The claims of the firmware, without those that the kernel rejected.
     fn believed(&self) -> impl Iterator<Item = &Claim> {
         self.claims.iter().skip(self.rejected)
     }
 }
 
-/// Puts an item with its line.
+/// Puts a part of a statement with its line.
 fn placed<T>(line: usize, text: &str, item: T) -> Placed<T> {
     Placed { line, text: text.to_owned(), item }
 }

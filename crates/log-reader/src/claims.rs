@@ -1,10 +1,10 @@
-//! Which node an address belongs to when several say so.
+//! Decides which node an address belongs to when several lines name one.
 //!
 //! # Invariants
 //!
-//! 1. What the kernel registered counts before what the firmware said. Otherwise the most specific claim counts, in this
-//!    order: what is there before what may come ([`Class`]), the shorter range before the longer, the lower node before
-//!    the higher. The order of the claims does not matter.
+//! 1. A range that the kernel registered counts before one that the firmware names. Otherwise the most specific claim
+//!    counts, in this order: memory that is there before memory that may come ([`Class`]), the shorter range before the
+//!    longer, the lower node before the higher. The order of the claims does not matter.
 //! 2. A hole between two neighbouring claims of one node is that node's, as Linux merges its node blocks.
 
 use std::cmp::Reverse;
@@ -14,7 +14,7 @@ use sparsemem_core::{NodeId, PhysRange};
 use crate::sweep::{greatest, push};
 use crate::{LayoutRange, RangeKind, addresses};
 
-/// How firm a claim is, most firm first.
+/// The firmness of a claim, most firm first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
     /// Memory that the kernel registered for the node.
@@ -29,13 +29,13 @@ pub(crate) enum Class {
     Window,
 }
 
-/// A range that something says is a node's.
+/// A range that a line of the text gives to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(crate) range: PhysRange,
     pub(crate) node: NodeId,
     pub(crate) class: Class,
-    /// Bytes that the claim speaks of as one; less is more specific.
+    /// Bytes that the claim names as one; fewer are more specific.
     pub(crate) grain: u64,
 }
 
@@ -55,8 +55,8 @@ pub(crate) fn overlap<'c>(claims: impl Iterator<Item = &'c Claim>) -> Option<(Ph
     there.sort_unstable_by_key(|claim| (claim.range.start(), claim.node));
     let mut farthest = *there.first()?;
     for claim in there {
-        // Of all before it, the one that ends last overlaps it if any does; if that one is of the same node, it overlaps
-        // the other too, and was found there.
+        // Of all claims before this one, the one that ends last overlaps it if any does. If both are of one node, a
+        // claim of another node that overlaps this one overlaps the earlier one too, and the loop has found it there.
         if claim.node != farthest.node && claim.range.overlaps(farthest.range) {
             let (one, other) = (claim.node.min(farthest.node), claim.node.max(farthest.node));
             return Some((claim.range.intersection(farthest.range), [one, other]));
@@ -68,7 +68,7 @@ pub(crate) fn overlap<'c>(claims: impl Iterator<Item = &'c Claim>) -> Option<(Ph
     None
 }
 
-/// The nodes of all addresses that anything claimed, lowest first.
+/// The nodes of all addresses that a claim names, lowest first.
 pub(crate) struct NodeMap(Vec<(PhysRange, NodeId)>);
 
 impl NodeMap {
@@ -100,7 +100,7 @@ impl NodeMap {
         pieces.into_iter().map(|(range, (kind, node))| LayoutRange { range, kind, node }).collect()
     }
 
-    /// The same for one range.
+    /// Does it for one range.
     fn split_one(
         &self,
         range: PhysRange,
@@ -167,11 +167,11 @@ mod tests {
         let inner = claim(10, 20, 3, Class::Fixed);
         let late = claim(40, 120, 1, Class::Fixed);
         assert_eq!(found(&[late, inner, long]), Some((addresses::between(40, 100), [1, 3])));
-        let behind = claim(100, 120, 1, Class::Fixed);
+        let after = claim(100, 120, 1, Class::Fixed);
         let empty = claim(50, 50, 1, Class::Fixed);
         let window = claim(0, 120, 1, Class::Window);
         let hull = claim(0, 120, 2, Class::Hull);
-        assert_eq!(found(&[behind, window, hull, empty, inner, long]), None);
+        assert_eq!(found(&[after, window, hull, empty, inner, long]), None);
         assert_eq!(found(&[]), None);
     }
 

@@ -1,27 +1,27 @@
-//! Why a text, or a line of it, could not be read.
+//! The errors: reasons why the reader cannot read a text, or a line of it.
 //!
 //! # Invariants
 //!
-//! 1. Every error names its line (counted from 1), what stood there, and the reason.
+//! 1. Every error names its line (counted from 1), the text of the line, and the reason.
 
-/// Why one line could not be read.
+/// The reason why a line cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
-    /// There is no address range where one has to be.
+    /// The line has no address range where one has to be.
     #[error("no address range")]
     NoRange,
     /// A number is missing.
     #[error("a number is missing")]
     NoNumber,
-    /// A number has characters that are no digits.
+    /// A number has characters that are not digits.
     #[error("`{digits}` is not a number")]
     BadNumber {
-        /// What stands in its place.
+        /// The text in its place.
         digits: String,
     },
-    /// A number needs more than 64 bits.
-    #[error("`{digits}` needs more than 64 bits")]
+    /// An address needs more than 64 bits, or the number of a node more than 32.
+    #[error("`{digits}` is too large")]
     NumberTooLarge {
         /// The number as written.
         digits: String,
@@ -37,12 +37,12 @@ pub enum Reason {
     /// A range goes beyond 64-bit addresses.
     #[error("{count:#x} units from {start:#x} go beyond 64-bit addresses")]
     Overflow {
-        /// Where the range starts.
+        /// The start of the range.
         start: u64,
-        /// How many bytes, frames or blocks it should have.
+        /// The bytes, frames or blocks that it should have.
         count: u64,
     },
-    /// A memory type without meaning.
+    /// A memory type that the notation does not have.
     #[error("unknown memory type `{name}`")]
     UnknownType {
         /// The type as written.
@@ -51,16 +51,16 @@ pub enum Reason {
     /// No memory type where one has to be.
     #[error("no memory type")]
     NoType,
-    /// The node number is missing or larger than 32 bits.
+    /// The number of the node is missing.
     #[error("no node number")]
     NoNode,
-    /// Text after the end of what the line has to hold.
+    /// Text after the end of the part of the line that is known.
     #[error("unexpected `{text}` at the end")]
     Trailing {
         /// The text.
         text: String,
     },
-    /// Memory blocks are listed and no line says how large a block is.
+    /// The text lists memory blocks, and no line says how large a block is.
     #[error("the size of a memory block is not given")]
     NoBlockSize,
     /// The size of a memory block is zero or does not fit 64 bits.
@@ -71,7 +71,7 @@ pub enum Reason {
     },
 }
 
-/// A memory line that could not be read.
+/// A memory line that the reader cannot read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}: `{text}`")]
 pub struct LineError {
@@ -79,7 +79,7 @@ pub struct LineError {
     pub line: usize,
     /// The line, shortened.
     pub text: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: Reason,
 }
 
@@ -102,11 +102,19 @@ pub(crate) fn shortened(text: &str) -> String {
     }
 }
 
-/// Why a text gives no layout.
+/// The reason why a text gives no layout.
+///
+/// ```
+/// use sparsemem_log_reader::{Mode, ParseErrors, Reason, parse};
+///
+/// let broken = "BIOS-e820: [mem 0x0000000000100000-0x00000000zzffffff] usable\n";
+/// let Err(ParseErrors::Malformed(lines)) = parse(broken, Mode::Strict) else { panic!("it was read") };
+/// assert_eq!((lines[0].line, &lines[0].reason), (1, &Reason::BadNumber { digits: "0x00000000zzffffff".into() }));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseErrors {
-    /// Memory lines that could not be read: all of them, in order.
+    /// Memory lines that the reader cannot read: all of them, in order.
     #[error("{} malformed memory line(s): {}", .0.len(), listed(.0))]
     Malformed(Vec<LineError>),
     /// An iomem listing in which every address is zero.
@@ -115,24 +123,24 @@ pub enum ParseErrors {
          read /proc/iomem as root"
     )]
     HiddenAddresses {
-        /// How many lines the listing has.
+        /// The number of lines of the listing.
         lines: usize,
     },
-    /// Not one line that says where memory is.
+    /// The text has no line that says where memory is.
     #[error(
-        "no memory information in {lines} line(s){}; understood are kernel logs (e820, e801, EFI, SRAT, early node \
-         ranges, memblock), Xen logs, /proc/iomem, and lists of memory blocks",
+        "no memory information in {lines} line(s){}; the reader understands kernel logs (e820, e801, EFI, SRAT, early \
+         node ranges, memblock), Xen logs, /proc/iomem, and lists of memory blocks",
         also(.malformed)
     )]
     NoMemoryInformation {
-        /// How many lines the text has.
+        /// The number of lines of the text.
         lines: usize,
-        /// Memory lines that could not be read, if that is why.
+        /// Memory lines that the reader cannot read, if they are the reason.
         malformed: Vec<LineError>,
     },
 }
 
-/// The errors behind each other, for a message.
+/// The errors one after the other, for a message.
 fn listed(errors: &[LineError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
@@ -143,7 +151,7 @@ fn also(errors: &[LineError]) -> String {
 }
 
 impl ParseErrors {
-    /// The malformed lines, if that is what went wrong.
+    /// The malformed lines, if they are the reason.
     #[must_use]
     pub fn lines(&self) -> &[LineError] {
         match self {

@@ -5,12 +5,12 @@
 //! 1. Ranges are sorted, do not overlap, are not empty, and neighbours differ in kind or node.
 //! 2. Only kinds that a node can own ([`RangeKind::has_node`]) carry one.
 //! 3. A layout has two views. [`Layout::ranges`] is the map as the firmware (or whoever edited it last) gave it.
-//!    [`Layout::kernel_view`] is what a kernel makes of it; [`Layout::memory_ranges`] always uses that one.
-//! 4. The order of the variants of [`RangeKind`] is the precedence: where ranges overlap, the greater kind wins. It follows
-//!    Linux, which lets the higher e820 type win, with the kinds that e820 does not know put where they do no harm. In
-//!    e820-style tables the types themselves decide ([`MapEntry::e820_type`](crate::MapEntry::e820_type)), so that a type without
-//!    a name has the precedence of its number.
-//! 5. A window is the least of all, so that it never hides what fills it.
+//!    [`Layout::kernel_view`] is the map as a kernel takes it over; [`Layout::memory_ranges`] always uses that one.
+//! 4. The order of the variants of [`RangeKind`] is the precedence: where ranges overlap, the greater kind wins. It
+//!    follows Linux, which lets the higher e820 type win, with the kinds that e820 does not know put where they do no
+//!    harm. In e820-style tables the types themselves decide ([`MapEntry::e820_type`](crate::MapEntry::e820_type)), so
+//!    that a type without a name has the precedence of its number.
+//! 5. A window is the least of all, so that it never hides the memory that fills it.
 
 use std::collections::BTreeSet;
 
@@ -19,11 +19,11 @@ use sparsemem_core::{ByteLen, NodeId, PhysAddr, PhysRange};
 /// A physical range of one kind on one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LayoutRange {
-    /// Where it is.
+    /// Its addresses.
     pub range: PhysRange,
-    /// What it is.
+    /// Its kind.
     pub kind: RangeKind,
-    /// The node it belongs to, if one was named.
+    /// The node it belongs to, if the text names one.
     pub node: Option<NodeId>,
 }
 
@@ -59,7 +59,7 @@ impl Layout {
     }
 
     /// RAM as a kernel would register it (see [`kernel_view`](Self::kernel_view)), lowest address first; neighbours on
-    /// the same node are one range. Where no node is named it is node 0.
+    /// the same node are one range. A range without a node is node 0's.
     pub fn memory_ranges(&self) -> impl Iterator<Item = (PhysRange, NodeId)> + Clone + '_ {
         self.kernel
             .iter()
@@ -67,27 +67,27 @@ impl Layout {
             .map(|entry| (entry.range, entry.node.unwrap_or_default()))
     }
 
-    /// Every node that anything named and the kernel did not reject, also those without memory; node 0 alone when there is
-    /// none.
+    /// Every node that the text names and the kernel did not reject, also one without memory; node 0 alone if the text
+    /// names none.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.nodes.iter().copied()
     }
 
-    /// How many bytes of [`ranges`](Self::ranges) are of this kind.
+    /// The bytes of [`ranges`](Self::ranges) that are of this kind.
     #[must_use]
     pub fn bytes_of(&self, kind: RangeKind) -> ByteLen {
         let ranges = self.firmware.iter().filter(|entry| entry.kind == kind);
         ByteLen::new(ranges.fold(0u64, |sum, entry| sum.saturating_add(entry.range.count().get())))
     }
 
-    /// The first address above everything in [`ranges`](Self::ranges), or `None` if there is nothing.
+    /// The first address above everything in [`ranges`](Self::ranges), or `None` if there are no ranges.
     #[must_use]
     pub fn end(&self) -> Option<PhysAddr> {
         self.firmware.last().map(|entry| entry.range.end())
     }
 }
 
-/// What a physical range is.
+/// The kind of a physical range.
 ///
 /// The variants stand in order of precedence, weakest first; in e820-style tables the number of the type decides:
 ///
@@ -111,7 +111,7 @@ pub enum RangeKind {
     Ram,
     /// Registers or memory of a device.
     Device,
-    /// Kept by the firmware, or for a device.
+    /// Memory that the firmware keeps, for itself or for a device.
     Reserved,
     /// ACPI tables; memory that is free once they were read.
     AcpiTables,
@@ -159,7 +159,7 @@ impl RangeKind {
         }
     }
 
-    /// Whether a range of this kind belongs to a NUMA node.
+    /// True if a range of this kind belongs to a NUMA node.
     #[must_use]
     pub const fn has_node(self) -> bool {
         matches!(self, Self::HotplugWindow | Self::Ram | Self::Persistent | Self::SoftReserved)

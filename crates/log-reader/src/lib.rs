@@ -2,10 +2,10 @@
 //!
 //! A kernel log (`dmesg > my.log`, with thousands of other lines), `/proc/iomem`, a Xen log or a list of memory blocks
 //! goes in; sorted ranges of one kind and node come out, and [`Layout::memory_ranges`] says which RAM a kernel would
-//! register on which node. The notation is found out by itself ([`Notation`] lists them and says which wins).
+//! register on which node. The reader finds the notation by itself ([`Notation`] lists them and says which wins).
 //!
 //! ```
-//! use sparsemem_log_reader::{RangeKind, Mode, parse};
+//! use sparsemem_log_reader::{Mode, RangeKind, parse};
 //!
 //! let log = "\
 //! [    0.000000] Linux version 6.8.0
@@ -24,24 +24,24 @@
 //! # Invariants
 //!
 //! 1. No input makes it panic, and no arithmetic wraps.
-//! 2. Lines that say nothing about memory are passed over. A line that does and cannot be read is an error
-//!    ([`LineError`]) or, in lenient mode, a warning: never nothing.
-//! 3. The order of overlapping entries does not matter: [`RangeKind`] says which wins, in e820-style tables the number of the
-//!    type, for nodes what the kernel registered and then the most specific claim.
+//! 2. The reader passes over lines that are not about memory. A memory line that it cannot read is an error
+//!    ([`LineError`]) or, in lenient mode, a warning: the reader never drops it silently.
+//! 3. The order of overlapping entries does not matter: [`RangeKind`] says which wins, in e820-style tables the number
+//!    of the type, for nodes the memory that the kernel registered and then the most specific claim.
 //!
 //! # Adding a notation
 //!
 //! A notation is one file in `src/notations`, say `multiboot.rs`, and one line in the table `SOURCES` of
 //! `src/notations/mod.rs` (beside the `mod` line that Rust asks for). The file has:
 //!
-//! 1. a constant of [`Notation`] with its name (`impl Notation { pub const MULTIBOOT: Self = Self::other("multiboot"); }`);
-//! 2. a reader for each form of a line, which answers `None` for a line of another notation, and otherwise what the line
-//!    says or why it cannot be read; most lines are a `Statement::Entry`;
+//! 1. a constant of [`Notation`] with its name, `pub const MULTIBOOT: Self = Self::other("multiboot")`;
+//! 2. a reader for each form of a line, which answers `None` for a line of another notation, and otherwise a
+//!    `Statement` or the reason why the line cannot be read; most lines are a `Statement::Entry`;
 //! 3. a `Source` of these two.
 //!
 //! The place in `SOURCES` says which notations it is preferred to, and a comment there says why. Lines that only mean
-//! something together, as the rows of an iomem listing do, also need a variant of `Statement` and code in `boot.rs` that
-//! makes a table of them.
+//! something together, as the rows of an iomem listing do, also need a variant of `Statement` and code in `boot.rs`
+//! that makes a table of them.
 //!
 //! Then a map goes to `conformance/machines`, with a line in `index.toml`: the tests read it, and check that no line is
 //! known to two notations.

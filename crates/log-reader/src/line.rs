@@ -1,11 +1,11 @@
-//! A line without what loggers put before the kernel's message.
+//! Takes off what loggers put before the kernel's message.
 //!
 //! # Invariants
 //!
-//! 1. Only prefixes that are recognised are taken off, one after the other and in any order: time stamps of every kind
+//! 1. Only known prefixes are taken off, one after the other and in any order: time stamps of every kind
 //!    in brackets, caller ids (`[    T0]`), priorities (`<6>`), syslog and journald headers up to `kernel:`, the
 //!    facility of `dmesg -x`, ISO 8601 stamps, mail quotes, and the quotation marks of an array in a test file.
-//! 2. `(XEN)` says who speaks and is kept as [`Line::by_xen`].
+//! 2. `(XEN)` marks a message of the hypervisor; [`Line::by_xen`] keeps it.
 
 /// One line of the input, prepared for the readers.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct Line<'a> {
     pub(crate) raw: &'a str,
     /// The message, without prefixes and without white space around it.
     pub(crate) message: &'a str,
-    /// Whether the message is the Xen hypervisor's.
+    /// True if the message is the Xen hypervisor's.
     pub(crate) by_xen: bool,
 }
 
@@ -54,35 +54,35 @@ fn without_one_prefix(text: &str) -> &str {
         .map_or(text, str::trim_start)
 }
 
-/// What follows a mail quote.
+/// The text after a mail quote.
 fn after_mark(text: &str) -> Option<&str> {
     text.strip_prefix('>')
 }
 
-/// What follows `<6>`.
+/// The text after `<6>`.
 fn after_priority(text: &str) -> Option<&str> {
     let (priority, rest) = text.strip_prefix('<')?.split_once('>')?;
     (!priority.is_empty() && priority.bytes().all(|byte| byte.is_ascii_digit())).then_some(rest)
 }
 
-/// What follows `[    0.000000]`, `[    T0]`, `[Fri Feb 24 09:33:02 2023]`.
+/// The text after `[    0.000000]`, `[    T0]`, `[Fri Feb 24 09:33:02 2023]`.
 fn after_stamp(text: &str) -> Option<&str> {
     let (stamp, rest) = text.strip_prefix('[')?.split_once(']')?;
     (is_seconds(stamp) || is_caller(stamp) || is_date(stamp)).then_some(rest)
 }
 
-/// Whether it is a time in seconds, perhaps with the difference to the line before.
+/// True for a time in seconds, also with the difference to the line before.
 fn is_seconds(stamp: &str) -> bool {
     stamp.contains(|c: char| c.is_ascii_digit()) && stamp.chars().all(|c| "0123456789. +<>".contains(c))
 }
 
-/// Whether it is a task or processor number.
+/// True for a task or processor number.
 fn is_caller(stamp: &str) -> bool {
     let id = stamp.trim_start().strip_prefix(['T', 'C']);
     id.is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Whether it is a date beginning with the name of a day or month.
+/// True for a date that begins with the name of a day or month.
 fn is_date(stamp: &str) -> bool {
     const NAMES: [&str; 19] = [
         "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul",
@@ -91,7 +91,7 @@ fn is_date(stamp: &str) -> bool {
     NAMES.iter().any(|name| stamp.trim_start().starts_with(name)) && stamp.contains(':')
 }
 
-/// What follows `2023-02-24T09:33:02,123456+00:00`.
+/// The text after `2023-02-24T09:33:02,123456+00:00`.
 fn after_iso_stamp(text: &str) -> Option<&str> {
     let (stamp, rest) = text.split_once(' ')?;
     let bytes = stamp.as_bytes();
@@ -99,7 +99,7 @@ fn after_iso_stamp(text: &str) -> Option<&str> {
     (dashed && bytes.iter().take(4).all(u8::is_ascii_digit)).then_some(rest)
 }
 
-/// What follows `kern  :info  :`.
+/// The text after `kern  :info  :`.
 fn after_facility(text: &str) -> Option<&str> {
     let (facility, rest) = text.split_once(':')?;
     let (level, rest) = rest.split_once(':')?;
@@ -108,7 +108,7 @@ fn after_facility(text: &str) -> Option<&str> {
     (padded(facility) && padded(level)).then_some(rest)
 }
 
-/// What follows the `kernel:` of a syslog header, or a stray one.
+/// The text after the `kernel:` of a syslog header, or after a stray one.
 fn after_kernel(text: &str) -> Option<&str> {
     let (header, rest) = text.split_once("kernel:")?;
     (!header.contains("[mem") && header.len() <= 80).then_some(rest)

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. A line that needs those before it to be understood is read first; any other line belongs to the first notation that
-//!    knows it.
+//! 1. A line that needs those before it to be understood is read first; any other line belongs to the first notation
+//!    that knows it.
 //! 2. A line that a notation knows and cannot read becomes a [`LineError`]; nothing else does.
 
 use crate::boot::Boot;
@@ -18,7 +18,7 @@ use crate::{LineError, Mode, Note, ParseErrors, Parsed, resolve};
 ///
 /// [`ParseErrors::Malformed`] with every unreadable memory line (strict mode only),
 /// [`ParseErrors::HiddenAddresses`] for an iomem listing read without privilege,
-/// [`ParseErrors::NoMemoryInformation`] if nothing says where memory is.
+/// [`ParseErrors::NoMemoryInformation`] if no line says where memory is.
 pub fn parse(text: &str, mode: Mode) -> Result<Parsed, ParseErrors> {
     let Scan { boots, errors, lines, .. } = Scan::new(text);
     if mode == Mode::Strict && !errors.is_empty() {
@@ -39,8 +39,17 @@ pub fn parse(text: &str, mode: Mode) -> Result<Parsed, ParseErrors> {
     Ok(parsed)
 }
 
-/// Reads a text that may have bytes which are no UTF-8, as kernel logs do: they become replacement characters, and a
+/// Reads a text that may have bytes which are not UTF-8, as kernel logs do: they become replacement characters, and a
 /// [`Note`] names each line that has some. A memory line with such bytes in it is malformed.
+///
+/// ```
+/// use sparsemem_log_reader::{Mode, Note, parse_bytes};
+///
+/// let log = b"usb 1-1: Product: \xff\nBIOS-e820: [mem 0x0000000000100000-0x000000001fffffff] usable\n";
+/// let parsed = parse_bytes(log, Mode::Strict)?;
+/// assert_eq!(parsed.notes, [Note::InvalidUtf8 { line: 1 }]);
+/// # Ok::<(), sparsemem_log_reader::ParseErrors>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -61,7 +70,7 @@ fn nothing(hidden: usize, lines: usize, malformed: Vec<LineError>) -> ParseError
     ParseErrors::NoMemoryInformation { lines, malformed }
 }
 
-/// The result for the boot that counts; nothing if it has no table.
+/// The result for the boot that counts; `None` if it has no table.
 fn of_boot(boot: Boot, warnings: Vec<LineError>) -> Option<Parsed> {
     let table = boot.chosen()?;
     let (notation, edits) = (table.notation, boot.edits_of(table));
@@ -70,7 +79,7 @@ fn of_boot(boot: Boot, warnings: Vec<LineError>) -> Option<Parsed> {
     Some(Parsed { layout, notation, tables: boot.tables, edits, warnings, notes })
 }
 
-/// What a text says, before anything is chosen or resolved.
+/// Everything that a text says, before one boot and one table are chosen.
 #[derive(Default)]
 struct Scan {
     boots: Vec<Boot>,

@@ -1,46 +1,46 @@
-//! What reading a text gives, and how strict the reading is.
+//! The result of reading a text, and how strict the reading is.
 
 use sparsemem_core::{NodeId, PhysRange};
 
 use crate::{E820Edit, Layout, LineError, MapTable, Notation};
 
-/// What happens to memory lines that cannot be read.
+/// The treatment of memory lines that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// Any of them fails the whole text, and the error has all of them.
+    /// One such line fails the whole text, and the error has all of them.
     Strict,
-    /// They are left out and returned as [`Parsed::warnings`].
+    /// The reader leaves them out and returns them as [`Parsed::warnings`].
     Lenient,
 }
 
-/// Something about the text that is no mistake and still worth telling.
+/// A remark on the text about something that is not an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Note {
     /// The log has several boots; the last that says anything about memory counts.
     EarlierBoots {
-        /// How many were left out.
+        /// The number of boots that the reader left out.
         count: usize,
     },
-    /// There is an iomem listing too, without addresses because it was not read as root; it was left out.
+    /// The text also has an iomem listing without addresses, because it was not read as root; the reader left it out.
     HiddenAddresses {
-        /// How many lines the listing has.
+        /// The number of lines of the listing.
         lines: usize,
     },
-    /// The kernel rejected what it was told about nodes, so no address has its node from there.
+    /// The kernel rejected what the firmware says about nodes, so no address has its node from there.
     RejectedNodes {
-        /// How many ranges were rejected.
+        /// The number of ranges that the kernel rejected.
         ranges: usize,
     },
-    /// The affinity table gives memory to two nodes. Linux on a PC rejects such a table and takes one node for everything;
-    /// here the more specific range counts, unless the text shows what the kernel did.
+    /// The affinity table gives memory to two nodes. Linux on a PC rejects such a table and takes one node for
+    /// everything; here the more specific range counts, unless the text shows the decision of the kernel.
     OverlappingNodes {
         /// The first such memory.
         range: PhysRange,
         /// The nodes, the lower one first.
         nodes: [NodeId; 2],
     },
-    /// A line has bytes that are no UTF-8; they were read as replacement characters.
+    /// A line has bytes that are not UTF-8; the reader took replacement characters for them.
     InvalidUtf8 {
         /// Number of the line, counted from 1.
         line: usize,
@@ -64,24 +64,24 @@ impl std::fmt::Display for Note {
                 f,
                 "the affinity table gives {range} to node {one} and to node {other}; Linux on a PC rejects such a table"
             ),
-            Self::InvalidUtf8 { line } => write!(f, "line {line} has bytes that are no UTF-8"),
+            Self::InvalidUtf8 { line } => write!(f, "line {line} has bytes that are not UTF-8"),
         }
     }
 }
 
-/// What a text says about a machine's memory.
+/// The result of reading a text: what it says about a machine's memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
     /// The physical layout.
     pub layout: Layout,
-    /// The notation that gave it.
+    /// The notation of the table that gives it.
     pub notation: Notation,
-    /// Every table of that boot, as printed; exactly one of them gave the layout.
+    /// Every table of that boot, as printed; exactly one of them gives the layout.
     pub tables: Vec<MapTable>,
     /// The edits that are in [`Layout::kernel_view`], in order, without those that Linux always makes.
     pub edits: Vec<E820Edit>,
-    /// Memory lines that were left out; only [`Mode::Lenient`] has any.
+    /// Memory lines that the reader left out; only [`Mode::Lenient`] has any.
     pub warnings: Vec<LineError>,
-    /// What else is worth telling.
+    /// Remarks on the text.
     pub notes: Vec<Note>,
 }

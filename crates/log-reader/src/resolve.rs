@@ -1,10 +1,10 @@
-//! From a table, edits and claims to the two views of a layout.
+//! Makes the two views of a layout from a table, edits and claims.
 //!
 //! # Invariants
 //!
-//! 1. In both views a kind hides a lesser kind (see [`RangeKind`]), and in an e820-style table a higher type a lower one, also
-//!    where they have one kind. Windows and persistent ranges of the affinity table lie below everything that the table
-//!    itself says.
+//! 1. In both views a kind hides a lesser kind (see [`RangeKind`]), and in an e820-style table a higher type a lower
+//!    one, also where they have one kind. Windows and persistent ranges of the affinity table lie below everything that
+//!    the table itself says.
 //! 2. Reservations of the device tree lie above the table in the firmware's view and below it in the kernel's.
 
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use crate::notations::registered::FRAME_BYTES;
 use crate::sweep::{greatest, push};
 use crate::{E820Edit, Layout, MapTable, RangeKind, addresses};
 
-/// Which of two overlapping statements counts, before their kinds are compared.
+/// The layer of a statement: of two overlapping ones the higher layer counts, and in one layer the greater kind.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Layer {
     Affinity,
@@ -26,7 +26,7 @@ enum Layer {
     OverTable,
 }
 
-/// A range, and how much its kind weighs there.
+/// A range with its layer, its e820 type and its kind, which are compared in this order.
 type Paint = (PhysRange, (Layer, u32, RangeKind));
 /// A range of one kind.
 type Piece = (PhysRange, RangeKind);
@@ -47,7 +47,7 @@ pub(crate) fn layout(boot: &Boot, table: &MapTable, edits: &[E820Edit]) -> Layou
     Layout::new(nodes.split(&firmware), nodes.split(&whole_frames(&kernel)), named(boot))
 }
 
-/// The nodes that were named, or node 0.
+/// The nodes that the boot names, or node 0.
 fn named(boot: &Boot) -> BTreeSet<NodeId> {
     let mut nodes = boot.nodes();
     if nodes.is_empty() {
@@ -56,7 +56,7 @@ fn named(boot: &Boot) -> BTreeSet<NodeId> {
     nodes
 }
 
-/// Everything that says what a range is; `reserved` is where the device tree's reservations go.
+/// Every statement about the kind of a range; `reserved` is the layer of the device tree's reservations.
 fn paints(boot: &Boot, table: &MapTable, reserved: Layer) -> Vec<Paint> {
     let table = table.entries.iter().map(|entry| {
         // All entries of a table have a type, or none has.
@@ -80,8 +80,8 @@ fn pieces(paints: &[Paint]) -> Vec<Piece> {
     pieces
 }
 
-/// What Linux does to every PC's table, whether the log shows it or not: page 0 belongs to the BIOS, and nothing from
-/// 640 KiB to 1 MiB is RAM, whatever the firmware says.
+/// The edits that Linux makes to every PC's table, also when the log does not show them: page 0 belongs to the BIOS,
+/// and nothing from 640 KiB to 1 MiB is RAM, whatever the firmware says.
 fn always() -> [E820Edit; 2] {
     [
         E820Edit::Update {

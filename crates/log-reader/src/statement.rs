@@ -1,8 +1,9 @@
-//! What a line says, as the notations report it and a boot files it.
+//! Statements: the notations make them of lines, and a boot files them.
 //!
 //! # Invariants
 //!
-//! 1. Nothing here depends on a notation, so the notations do not depend on each other or on what is made of their lines.
+//! 1. Nothing here depends on a notation, so the notations do not depend on each other or on the use of their
+//!    statements.
 
 use sparsemem_core::{NodeId, PhysRange};
 
@@ -10,7 +11,7 @@ use crate::claims::Claim;
 use crate::line::Line;
 use crate::{E820Edit, MapEntry, Notation, Reason};
 
-/// What a line says.
+/// The meaning of a line.
 #[derive(Clone, Debug)]
 pub(crate) enum Statement {
     /// A kernel or hypervisor starts here.
@@ -25,9 +26,9 @@ pub(crate) enum Statement {
     MapTaken,
     /// A range belongs to a node.
     Claim(Claim),
-    /// The kernel rejects what the lines before this one said about nodes.
+    /// The kernel rejects the claims of the lines before this one.
     Rejected,
-    /// The kernel rejects all of it and takes one node for everything.
+    /// The kernel rejects these claims and takes one node for everything.
     Faked(Claim),
     /// The device tree keeps a range back.
     Reserved(PhysRange),
@@ -35,18 +36,18 @@ pub(crate) enum Statement {
     Row(IomemRow),
     /// A row of an iomem listing that cannot be read, if the text has such a listing.
     DoubtfulRow(Reason),
-    /// How large a memory block is.
+    /// The bytes of a memory block.
     BlockSize(u64),
     /// The memory blocks of a node.
     Blocks(NodeBlocks),
-    /// The line is known and says nothing that counts.
+    /// The notation knows the line, which has no range that counts.
     Nothing,
 }
 
 /// A row of an iomem listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IomemRow {
-    /// How many blanks stand before it.
+    /// The number of blanks before it.
     pub(crate) indent: usize,
     pub(crate) range: PhysRange,
     pub(crate) name: String,
@@ -61,7 +62,7 @@ pub(crate) struct NodeBlocks {
     pub(crate) runs: Vec<(u64, u64)>,
 }
 
-/// What a reader says about a line: nothing if the line is not of its notation.
+/// The answer of a reader to a line: `None` if the line is not of its notation.
 pub(crate) type Answer = Option<Result<Statement, Reason>>;
 
 /// Reads a line of one notation.
@@ -69,8 +70,8 @@ pub(crate) type Reader = fn(&Line<'_>) -> Answer;
 
 /// Lines that belong together, and the notations of the tables that they make.
 pub(crate) struct Source {
-    /// Notations that are equally preferred: of their tables the one that begins last counts. Empty if the lines make no
-    /// table.
+    /// Notations that are equally preferred: of their tables the one that begins last counts. Empty if the lines make
+    /// no table.
     pub(crate) notations: &'static [Notation],
     /// One reader per form of a line.
     pub(crate) readers: &'static [Reader],

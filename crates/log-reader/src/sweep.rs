@@ -1,4 +1,4 @@
-//! Overlapping ranges made disjoint: at each address the greatest of the keys there counts.
+//! Makes overlapping ranges disjoint: at each address the greatest of the keys there counts.
 //!
 //! # Invariants
 //!
@@ -30,7 +30,7 @@ pub(crate) fn greatest<K: Ord + Copy>(items: &[(PhysRange, K)]) -> Vec<(PhysRang
     pieces
 }
 
-/// What happens at an address.
+/// A range opens or closes at an address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Border {
     Opens,
@@ -48,7 +48,7 @@ fn borders<K: Ord + Copy>(items: &[(PhysRange, K)]) -> Vec<(u64, Border, K)> {
     borders
 }
 
-/// One range of that key ends.
+/// Counts one open range of that key less.
 fn close<K: Ord>(active: &mut BTreeMap<K, usize>, key: &K) {
     match active.get_mut(key) {
         Some(count) if *count > 1 => *count -= 1,
@@ -58,7 +58,7 @@ fn close<K: Ord>(active: &mut BTreeMap<K, usize>, key: &K) {
     }
 }
 
-/// Appends a range that lies behind the others, or lengthens the last one.
+/// Appends a range that lies above the others, or lengthens the last one.
 pub(crate) fn push<K: PartialEq>(pieces: &mut Vec<(PhysRange, K)>, range: PhysRange, key: K) {
     if range.is_empty() {
         return;

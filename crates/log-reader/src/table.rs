@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. A [`Notation`] says how its tables are treated and nothing about other notations. Which of two is preferred, the
-//!    table in `notations/mod.rs` says.
+//! 1. A [`Notation`] says how the reader treats its tables, and nothing about other notations. The table in
+//!    `notations/mod.rs` says which notation is preferred to which.
 
 use sparsemem_core::{NodeId, PhysRange};
 
@@ -14,7 +14,8 @@ use crate::RangeKind;
 /// A kernel log often has maps in several notations. One table gives the layout, of the first notation that is there:
 ///
 /// 1. e820-style tables of any origin, of which the one that begins **last** counts: Linux prints the firmware's table,
-///    then the one with the loader's data marked, then the user's, then the modified one, each made from those before it;
+///    then the one with the loader's data marked, then the user's, then the modified one, each made from those before
+///    it;
 /// 2. the EFI memory map;
 /// 3. the early node ranges, which are what a kernel without an e820 registered;
 /// 4. a dump of the boot allocator;
@@ -41,19 +42,19 @@ pub struct Notation {
     edits: KernelEdits,
 }
 
-/// What Linux does to a table before it registers the memory in it.
+/// The edits that Linux makes to a table before it registers the memory in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum KernelEdits {
-    /// Nothing.
+    /// Linux makes none.
     None,
-    /// Linux makes the edits that its log shows.
+    /// Linux makes those that its log shows.
     Logged,
-    /// Linux makes these, and on a PC two more that no log has to show.
+    /// Linux makes those that its log shows, and two that it makes on every PC without a line in the log.
     LoggedAndUsual,
 }
 
 impl Notation {
-    /// A notation whose tables are no e820.
+    /// A notation whose tables are not e820-style.
     pub(crate) const fn other(name: &'static str) -> Self {
         Self { name, edits: KernelEdits::None }
     }
@@ -80,8 +81,8 @@ impl Notation {
         !matches!(self.edits, KernelEdits::None)
     }
 
-    /// True if Linux on a PC takes the table through its own early edits (see [`E820Edit`]). Under Xen there is no BIOS area to
-    /// protect.
+    /// True if Linux on a PC takes the table through its own early edits (see [`E820Edit`]). Under Xen there is no BIOS
+    /// area to protect.
     #[must_use]
     pub const fn is_edited_by_linux(self) -> bool {
         matches!(self.edits, KernelEdits::LoggedAndUsual)
@@ -97,9 +98,9 @@ impl std::fmt::Display for Notation {
 /// One line of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapEntry {
-    /// Where it is. May be empty, and may overlap others.
+    /// Its addresses. May be empty, and may overlap others.
     pub range: PhysRange,
-    /// What it is.
+    /// Its kind.
     pub kind: RangeKind,
     /// The number of its e820 type: in e820-style tables always, elsewhere never. Where ranges overlap, the higher one
     /// counts.
@@ -126,18 +127,18 @@ pub struct MapTable {
 pub enum E820Edit {
     /// `e820: update [mem ..] from ==> to`.
     Update {
-        /// Where.
+        /// The addresses of the change.
         range: PhysRange,
-        /// Which kind changes.
+        /// The kind that changes.
         from: RangeKind,
-        /// What it becomes.
+        /// The kind that it becomes.
         to: RangeKind,
     },
     /// `e820: remove [mem ..] kind`.
     Remove {
-        /// Where.
+        /// The addresses of the change.
         range: PhysRange,
-        /// Which kind goes; `None` for every kind.
+        /// The kind that the kernel removes; `None` for every kind.
         kind: Option<RangeKind>,
     },
 }

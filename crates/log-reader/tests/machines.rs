@@ -1,6 +1,6 @@
-//! Every machine in `conformance/machines`, against what is known about it.
+//! Compares every machine in `conformance/machines` with the facts that are known about it.
 //!
-//! The column values of `index.toml` and the facts of the `.golden` files are compared with what this crate and a
+//! The column values of `index.toml` and the facts of the `.golden` files are compared with those that this crate and a
 //! plain section model derive from the map. Each difference has to stand in `expectations.toml` with its reason; a
 //! difference without an entry fails, and so does an entry without a difference.
 //!

@@ -1,4 +1,4 @@
-//! What comes out of `parse`: which map wins, what is an error, and what the two views of a layout have.
+//! The result of `parse`: the map that wins, the errors, and the two views of a layout.
 
 use sparsemem_core::{NodeId, PhysAddr, PhysRange};
 use sparsemem_log_reader::{
@@ -113,7 +113,7 @@ fn nodes(layout: &Layout) -> Vec<u32> {
     layout.nodes().map(NodeId::get).collect()
 }
 
-/// What an affinity table says of [`TABLE`]'s machine, with the last GiB on node 1, and a window behind.
+/// The affinity table of [`TABLE`]'s machine, with the last GiB on node 1, and a window after it.
 const AFFINITY: &str = "\
 ACPI: SRAT: Node 0 PXM 0 [mem 0x00000000-0xbfffffff]
 ACPI: SRAT: Node 1 PXM 1 [mem 0x100000000-0x13fffffff]
@@ -165,7 +165,7 @@ fn nodes_that_the_kernel_rejected_are_not_used() {
 
 #[test]
 fn what_is_said_of_nodes_after_a_rejection_counts() {
-    // A PC of AMD asks the processors when the table is no good.
+    // Linux on a PC of AMD asks the processors after it rejected the table.
     let text = format!(
         "{TABLE}{AFFINITY}NUMA: nodes only cover 1024MB of your 4095MB e820 RAM. Not used.\n\
          NUMA: Node 2 [mem 0x0-0xbfffffff] + [mem 0x100000000-0x13fffffff] -> [mem 0x0-0x13fffffff]\n"
@@ -203,7 +203,7 @@ fn memory_of_two_nodes_is_noted() {
     let note = Note::OverlappingNodes { range, nodes: [NodeId::new(0), NodeId::new(2)] };
     assert_eq!(parsed.notes, [note]);
     assert!(note.to_string().contains("to node 0 and to node 2; Linux on a PC rejects"), "{note}");
-    // Where the kernel is seen to reject it, that is the note.
+    // If the text shows that the kernel rejected it, the note says only that.
     let parsed = strict(&format!("{text}Faking a node at [mem 0x0-0x13fffffff]\n"));
     assert_eq!(parsed.notes, [Note::RejectedNodes { ranges: 4 }]);
 }

@@ -1,4 +1,4 @@
-//! What a kernel derived from its map: the facts in its own log, to compare models with.
+//! Facts that a kernel derived from its map and printed in its log, to compare models with.
 //!
 //! # Invariants
 //!
@@ -22,19 +22,19 @@ pub struct Golden {
     pub early_node_ranges: Vec<(PhysRange, NodeId)>,
     /// `On node 0 totalpages: ..`.
     pub total_pages: BTreeMap<NodeId, PageCount>,
-    /// Pages of present sections that are no memory.
+    /// Pages of present sections that are not memory.
     pub unavailable: Option<Unavailable>,
-    /// Runs of vmemmap that huge mappings were populated for.
+    /// Runs of vmemmap for which the kernel populated huge mappings.
     pub vmemmap_runs: Vec<VmemmapRun>,
     /// Bytes of a memory block.
     pub memory_block_bytes: Option<ByteLen>,
-    /// Where the node structures lie.
+    /// The places of the node structures.
     pub node_data: Vec<NodeData>,
     /// The zones with their limits; no range for an empty one.
     pub zones: Vec<Zone>,
     /// `Initmem setup node 0 [mem ..]`: from the first to the last byte of a node; no range for one without memory.
     pub node_spans: BTreeMap<NodeId, Option<PhysRange>>,
-    /// `Memory: ../..K available`: the memory there is, without what the line calls absent.
+    /// `Memory: ../..K available`: the memory of the machine, without the part that the line calls absent.
     pub present_bytes: Option<ByteLen>,
     /// Ranges that `lsmem` of the same boot shows online.
     pub online: Vec<PhysRange>,
@@ -42,7 +42,7 @@ pub struct Golden {
     pub total_ram_bytes: Option<ByteLen>,
 }
 
-/// How many pages of present sections are no memory.
+/// The number of pages of present sections that are not memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unavailable {
     /// `Zeroed struct page in unavailable ranges: .. pages`.
@@ -80,9 +80,9 @@ pub struct UnavailableInZone {
 pub struct VmemmapRun {
     /// From the first to the last descriptor; may bridge holes that are not populated.
     pub descriptors: VirtRange,
-    /// The memory behind it, in the direct map: its length is what was really populated.
+    /// The memory that the descriptors lie in, by its place in the direct map: as long as the kernel really populated.
     pub backing: VirtRange,
-    /// The node that it was populated for.
+    /// The node that the kernel populated it for.
     pub node: NodeId,
 }
 
@@ -90,19 +90,19 @@ impl VmemmapRun {
     /// Bytes of a huge mapping.
     pub const BLOCK_BYTES: u64 = 2 << 20;
 
-    /// How many blocks of 2 MiB were populated.
+    /// The number of blocks of 2 MiB that the kernel populated.
     #[must_use]
     pub const fn blocks(&self) -> u64 {
         self.backing.count().get() / Self::BLOCK_BYTES
     }
 }
 
-/// Where a node structure lies.
+/// The place of a node structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeData {
     /// The node, if the log names it.
     pub node: Option<NodeId>,
-    /// Where.
+    /// The place.
     pub range: PhysRange,
 }
 
@@ -116,6 +116,15 @@ pub struct Zone {
 }
 
 /// Reads the facts out of a kernel log.
+///
+/// ```
+/// use sparsemem_core::{NodeId, PageCount};
+/// use sparsemem_log_reader::golden::parse;
+///
+/// let facts = parse("On node 0 totalpages: 783967\n")?;
+/// assert_eq!(facts.total_pages[&NodeId::new(0)], PageCount::new(783_967));
+/// # Ok::<(), sparsemem_log_reader::ParseErrors>(())
+/// ```
 ///
 /// # Errors
 ///

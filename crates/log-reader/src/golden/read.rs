@@ -15,7 +15,7 @@ use crate::line::Line;
 use crate::notations::registered;
 use crate::statement::{self, Statement};
 
-/// What the lines so far said, and where in the log they are.
+/// The facts of the lines so far, and the header that the next line stands under.
 #[derive(Default)]
 pub(super) struct Reader {
     pub(super) golden: Golden,
@@ -23,7 +23,7 @@ pub(super) struct Reader {
     setup: Option<NodeId>,
 }
 
-/// The header that counts now.
+/// The header that the next line stands under.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Header {
     #[default]
@@ -32,7 +32,7 @@ enum Header {
     BareRanges,
 }
 
-/// Whether the line had a fact, and whether it could be read.
+/// Nothing for a line without a fact, otherwise the reason if the fact cannot be read.
 type FactAnswer = Option<Result<(), Reason>>;
 /// Reads a line into the facts.
 type Fact = fn(&mut Reader, &str) -> FactAnswer;

@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! 1. `BIOS-e820:`, `BIOS-e801:`, `BIOS-88:` and `reserve setup_data:` at the start of a message always mean a memory
-//!    line. `user:`, `modified:`, `Xen:` and what the hypervisor says only do before something like a range.
+//!    line. `user:`, `modified:`, `Xen:` and the mark of the hypervisor do so only before text that begins like a
+//!    range.
 //! 2. A type is a name from the list here or `type N`; anything else is an error. Every type keeps its number, because
 //!    Linux lets the higher number win where ranges overlap, also among types that have no name here.
 
@@ -47,7 +48,7 @@ pub(super) const SOURCE: Source = Source {
 /// The type that Linux gives special-purpose memory.
 const SOFT_RESERVED: u32 = 0xefff_ffff;
 
-/// Tags, their table, and whether the tag alone makes it a memory line.
+/// Tags, their table, and true if the tag alone makes it a memory line.
 const TAGS: [(&str, Notation, bool); 7] = [
     ("BIOS-e820:", Notation::BIOS_E820, true),
     ("BIOS-e801:", Notation::BIOS_E801, true),
@@ -67,7 +68,7 @@ fn entry(line: &Line<'_>) -> Answer {
     Some(entry_of(text).map(|entry| Statement::Entry(notation, entry)))
 }
 
-/// The table of a line and what follows its tag.
+/// The notation of a line, and the text after its tag.
 fn tagged<'a>(line: &Line<'a>) -> Option<(Notation, &'a str)> {
     if line.by_xen {
         return addresses::looks_like_one(line.message).then_some((Notation::XEN_HYPERVISOR, line.message));
@@ -79,7 +80,7 @@ fn tagged<'a>(line: &Line<'a>) -> Option<(Notation, &'a str)> {
     at_start.or_else(|| anywhere(line.message))
 }
 
-/// An unmistakable tag behind a prefix that is not known.
+/// An unmistakable tag after a prefix that is not known.
 fn anywhere(message: &str) -> Option<(Notation, &str)> {
     TAGS.iter().filter(|(_, _, sure)| *sure).find_map(|&(tag, notation, _)| {
         let (_, text) = message.split_once(tag)?;
@@ -94,12 +95,12 @@ fn entry_of(text: &str) -> Result<MapEntry, Reason> {
     Ok(MapEntry { range, kind: kind_of_number(number), e820_type: Some(number), node: None })
 }
 
-/// The kind behind a type's name.
+/// The kind that a type's name stands for.
 fn kind_of(name: &str) -> Result<RangeKind, Reason> {
     number_of(name).map(kind_of_number)
 }
 
-/// The number behind a type's name; kernels changed the names, and old ones put them in parentheses.
+/// The number that a type's name stands for; kernels changed the names, and old ones put them in parentheses.
 fn number_of(name: &str) -> Result<u32, Reason> {
     let name = name.trim();
     let bare = name.strip_prefix('(').and_then(|name| name.strip_suffix(')')).unwrap_or(name).trim();
@@ -147,7 +148,7 @@ fn edit(line: &Line<'_>) -> Answer {
     Some(remove(from_range(line.message, text)))
 }
 
-/// The part of `message` that begins with the range: `rest` is what follows `[mem` or the old verb.
+/// The part of `message` that begins with the range: `rest` is the text after `[mem` or the old verb.
 fn from_range<'a>(message: &'a str, rest: &'a str) -> &'a str {
     const MEM: &str = "[mem";
     message.find(MEM).map_or(rest, |at| &message[at..])

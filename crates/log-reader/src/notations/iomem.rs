@@ -2,9 +2,9 @@
 //!
 //! # Invariants
 //!
-//! 1. A deeper row refines the row above it: memory kinds win over what contains them, and a row without a kind of its
-//!    own (a driver, a namespace) has that of its parent.
-//! 2. What lies inside System RAM (kernel code, boot reservations) is RAM.
+//! 1. A deeper row refines the row above it: memory kinds win over the rows that contain them, and a row without a kind
+//!    of its own (a driver, a namespace) has that of its parent.
+//! 2. A row inside System RAM (kernel code, boot reservations) is RAM.
 //! 3. A CXL window is a window; a region or dax device in it is memory held back for a driver.
 //! 4. Addresses have at least 8 digits in the kernel's listing. Rows with fewer count only if their name is one of the
 //!    memory names, so that the listing of I/O ports and other `a-b : c` lines are not taken for memory.
@@ -55,7 +55,7 @@ fn unquoted(mut text: &str) -> &str {
     text
 }
 
-/// Whether the listing shows no addresses.
+/// True if the listing shows no addresses.
 pub(crate) fn is_hidden(rows: &[IomemRow]) -> bool {
     rows.iter().all(|row| row.zero)
 }
@@ -79,7 +79,7 @@ fn own_kind(name: &str) -> Option<RangeKind> {
     }
 }
 
-/// Whether the row is memory of a CXL window that something was made of.
+/// True if a driver made a region or a device of this part of a CXL window.
 fn fills_window(name: &str) -> bool {
     name.starts_with("region") || name.starts_with("dax")
 }
@@ -97,7 +97,7 @@ fn kind_under(parent: Option<RangeKind>, name: &str) -> RangeKind {
     }
 }
 
-/// The ranges that the nesting comes to: where rows of different kinds overlap, the deepest decides.
+/// The disjoint ranges that follow from the nesting: where rows of different kinds overlap, the deepest decides.
 pub(crate) fn flattened(rows: &[IomemRow]) -> Vec<MapEntry> {
     let mut open: Vec<(usize, RangeKind)> = Vec::new();
     let mut paints = Vec::with_capacity(rows.len());

@@ -2,9 +2,10 @@
 //!
 //! # Invariants
 //!
-//! 1. The size of a block comes from a line `# block size N MiB`, wherever it stands; without it nothing is guessed.
-//! 2. A block on a node border is listed by both nodes. Where in it the border lies nobody says, so the whole block goes
-//!    to the node with the lower number.
+//! 1. The size of a block comes from a line `# block size N MiB`, wherever it stands; without that line the reader does
+//!    not guess one.
+//! 2. A block on a node border is listed by both nodes. Neither says where in the block the border lies, so the whole
+//!    block goes to the node with the lower number.
 
 use sparsemem_core::NodeId;
 
@@ -72,7 +73,7 @@ impl NodeBlocks {
         self.runs.iter().map(|&(first, last)| self.sized_run(first, last, bytes)).collect()
     }
 
-    /// The same for one run.
+    /// The RAM and the claim of one run.
     fn sized_run(&self, first: u64, last: u64, bytes: u64) -> Result<(MapEntry, Claim), Reason> {
         let count = last.saturating_sub(first).saturating_add(1);
         let range = addresses::units(first, count, bytes)?;

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. A line belongs to the first source in [`SOURCES`] that knows it. No line of a real log is known to two, so the order
-//!    decides only which notation gives the map.
+//! 1. A line belongs to the first source in [`SOURCES`] that knows it. No line of a real log is known to two, so the
+//!    order decides only which notation gives the map.
 
 mod device_tree;
 mod e820;
@@ -21,13 +21,13 @@ use crate::statement::{Answer, Source};
 
 /// Every source, the preferred one first. A text often has maps in several notations, and one of them gives the layout.
 const SOURCES: [Source; 8] = [
-    // The map that the kernel worked with, after what the loader, the user and the kernel itself changed in it.
+    // The map that the kernel worked with, after the changes of the loader, the user and the kernel itself.
     e820::SOURCE,
-    // The firmware's own map, which an e820 is made from: whole, and without the later changes.
+    // The firmware's own map, from which the loader makes an e820: whole, and without the later changes.
     efi::SOURCE,
-    // The memory that the kernel registered. What is not memory is not in it.
+    // The memory that the kernel registered, exact, and without the ranges that are not memory.
     registered::EARLY_NODE_RANGES,
-    // The same memory, printed at any later moment, when the kernel may have given some of it away.
+    // The memory that the boot allocator has, possibly at a later moment, when the kernel has taken some of it away.
     registered::BOOT_ALLOCATOR,
     // The resources of the running system, to which hotplug may have added memory, and of which people paste parts.
     iomem::SOURCE,
@@ -35,7 +35,7 @@ const SOURCES: [Source; 8] = [
     memory_blocks::SOURCE,
     // Which node an address has if there is memory. Ranges without a flag are likely to be memory.
     srat::SOURCE,
-    // No map: it keeps ranges of another map back.
+    // No map: its lines keep ranges of another map back, so its place decides nothing.
     device_tree::SOURCE,
 ];
 
@@ -44,7 +44,7 @@ pub(crate) fn read(line: &Line<'_>) -> Answer {
     SOURCES.iter().find_map(|source| source.read(line))
 }
 
-/// How much a notation is preferred; the greater counts.
+/// The preference of a notation: of two tables the one with the greater preference counts.
 pub(crate) fn preference(notation: Notation) -> Reverse<usize> {
     let place = SOURCES.iter().position(|source| source.notations.contains(&notation));
     Reverse(place.unwrap_or(SOURCES.len()))

@@ -1,4 +1,4 @@
-//! What a kernel registered itself: early node ranges and listings of its boot allocator.
+//! The memory that a kernel registered itself: early node ranges and listings of its boot allocator.
 //!
 //! # Invariants
 //!
@@ -46,7 +46,7 @@ pub(crate) fn bare_early_range(line: &Line<'_>) -> Answer {
     text.contains("->").then(|| registered(node, frames(text)))
 }
 
-/// Whether the line is the header of [`bare_early_range`]s.
+/// True if the line is the header of [`bare_early_range`]s.
 pub(crate) fn heads_bare_ranges(line: &Line<'_>) -> bool {
     line.message.starts_with("early_node_map[")
 }

@@ -1,12 +1,12 @@
-//! Which node an address belongs to: the ACPI affinity table and what the kernel made of it.
+//! The nodes of addresses: the ACPI affinity table, and the lines in which the kernel says how it understood the table.
 //!
 //! # Invariants
 //!
-//! 1. The affinity table says where memory is; the lines that a kernel made of it say from where to where a node reaches,
-//!    holes included, so they never stand for memory.
+//! 1. The affinity table says where memory is; the lines that a kernel made of it say from where to where a node
+//!    reaches, holes included, so the reader never takes them for memory.
 //! 2. Lines of old kernels have ranges without `[mem ..]`; some of these kernels included the end and some did not. An
 //!    end of all ones in the low 12 bits counts as included.
-//! 3. A kernel that does not believe the affinity table says so, and what stood before counts for no node then.
+//! 3. A kernel that rejects the affinity table says so; the lines before that give no address its node.
 
 use sparsemem_core::NodeId;
 
@@ -17,11 +17,11 @@ use crate::statement::{Answer, Source, Statement};
 use crate::{Notation, Reason};
 
 impl Notation {
-    /// `SRAT: Node 0 PXM 0 [mem ..]`, where nothing else says what is memory.
+    /// `SRAT: Node 0 PXM 0 [mem ..]`, in a text that has no other map.
     pub const SRAT: Self = Self::other("srat");
 }
 
-/// The affinity table and what the kernel made of it.
+/// The affinity table, and how the kernel understood it.
 pub(super) const SOURCE: Source =
     Source { notations: &[Notation::SRAT], readers: &[affinity, rejection, merged, without_firmware] };
 
@@ -43,7 +43,7 @@ fn affinity_claim(node: &str, text: &str) -> Result<Claim, Reason> {
     Ok(Claim::new(range, node, class))
 }
 
-/// The class that the words behind the range ask for.
+/// The class that the words after the range ask for.
 fn class_of(flags: &str) -> Result<Class, Reason> {
     flags.split_whitespace().try_fold(Class::Fixed, |class, flag| match (flag, class) {
         ("non-volatile" | "non-volatile)" | "(non-volatile)", _) | ("hotplug", Class::NonVolatile) => {
@@ -63,8 +63,8 @@ fn bare(text: &str) -> Result<(sparsemem_core::PhysRange, &str), Reason> {
     Ok((range, &text[cut..]))
 }
 
-/// Reads what a kernel says when it rejects what it was told about nodes: that ranges of two nodes overlap, that too much
-/// RAM has none, that nothing is left.
+/// Reads the lines in which a kernel rejects what the firmware says about nodes: ranges of two nodes overlap, too much
+/// RAM has no node, or no node is left.
 ///
 /// Source: Linux `numa_cleanup_meminfo`, `numa_meminfo_cover_memory` and its successor
 /// `memblock_validate_numa_coverage`, `dummy_numa_init`.
@@ -78,7 +78,7 @@ fn rejection(line: &Line<'_>) -> Answer {
     rejects.then_some(Ok(Statement::Rejected))
 }
 
-/// Reads `NUMA: Node 0 [mem a] + [mem b] -> [mem c]`; what counts is the last range, which covers the others and the
+/// Reads `NUMA: Node 0 [mem a] + [mem b] -> [mem c]`; the last range counts, which covers the others and the
 /// hole between them.
 fn merged(line: &Line<'_>) -> Answer {
     let text = line.message.strip_prefix("NUMA: Node ")?;

@@ -1,4 +1,4 @@
-//! `index.toml`: what is known about each map from reading it by hand.
+//! `index.toml`: facts about each map that somebody read in it by hand.
 
 use serde::Deserialize;
 use sparsemem_log_reader::{MapEntry, RangeKind};
@@ -6,7 +6,7 @@ use sparsemem_log_reader::{MapEntry, RangeKind};
 use crate::expectations::Difference;
 use crate::files::{Map, folder};
 
-/// One line of the index. What the index does not say is not compared.
+/// One line of the index. The test does not compare a fact that the index does not have.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Column {
@@ -14,13 +14,13 @@ pub(crate) struct Column {
     pub(crate) file: String,
     /// Bytes of usable memory in the map as printed first.
     usable_bytes: Option<u64>,
-    /// How many usable ranges that map has.
+    /// The number of usable ranges of that map.
     usable_ranges: Option<u64>,
     /// Highest address of any entry, included.
     highest: Option<u64>,
     /// Highest address of a usable entry, included.
     highest_usable: Option<u64>,
-    /// How many nodes are named.
+    /// The number of nodes that the map names.
     nodes: Option<u64>,
     /// Bytes of a page descriptor of the kernel that wrote the log, where its facts depend on it.
     pub(crate) descriptor_bytes: Option<u64>,
@@ -46,7 +46,7 @@ pub(crate) fn of(file: &str) -> Column {
         .unwrap_or_else(|| panic!("{file} is not in the index"))
 }
 
-/// Where a map and its line differ.
+/// The facts in which a map and its line differ.
 pub(crate) fn compare(map: &Map, column: &Column) -> Vec<Difference> {
     let entries = &map.parsed.tables.first().expect("a table").entries;
     let usable = || entries.iter().filter(|entry| entry.kind == RangeKind::Ram);

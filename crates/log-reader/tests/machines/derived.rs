@@ -26,7 +26,7 @@ impl Comparison<'_> {
         self.differences.extend(Difference::check(self.file, fact, expected, actual));
     }
 
-    /// Two lists of ranges: a difference shows what only one of them has.
+    /// Compares two lists of ranges: a difference shows the ranges that only one of them has.
     fn ranges(&mut self, fact: &str, expected: &Memory, actual: &Memory) {
         let only = |mine: &Memory, theirs: &Memory| {
             let own = mine.iter().filter(|range| !theirs.contains(range));
@@ -44,7 +44,7 @@ impl Comparison<'_> {
     }
 }
 
-/// Where the facts and the map differ.
+/// The facts in which the golden file and the map differ.
 pub(crate) fn compare(map: &Map, golden: &Golden, descriptor_bytes: Option<u64>) -> Vec<Difference> {
     let memory: Memory = map.parsed.layout.memory_ranges().collect();
     let mut comparison = Comparison { file: &map.name, compared: 0, differences: Vec::new() };

@@ -39,7 +39,7 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    /// A difference that was found; equal values are none, see [`Difference::check`].
+    /// A difference that was found; equal values are not one, see [`Difference::check`].
     pub(crate) fn new(file: &str, fact: &str, expected: impl Into<Value>, actual: impl Into<Value>) -> Self {
         let (expected, actual) = (expected.into(), actual.into());
         Self { file: file.to_owned(), fact: fact.to_owned(), expected, actual, reason: String::new() }
@@ -92,7 +92,7 @@ impl Expectations {
         toml::from_str(text).unwrap_or_else(|error| panic!("expectations.toml: {error}"))
     }
 
-    /// What is wrong: differences that no entry explains, and entries that explain nothing.
+    /// The complaints: differences that no entry explains, and entries that explain nothing.
     pub(crate) fn unexplained(&self, found: &[Difference]) -> Vec<String> {
         let real: Vec<_> = found.iter().filter(|difference| difference.differs()).collect();
         let fresh = real.iter().filter(|new| !self.difference.iter().any(|known| known.same_as(new)));

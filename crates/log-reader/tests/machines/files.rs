@@ -8,11 +8,11 @@ use sparsemem_log_reader::{Mode, Parsed, parse};
 /// Endings of files that are maps.
 const MAPS: [&str; 3] = [".dmesg", ".iomem", ".memblocks"];
 
-/// A map and what it parses to.
+/// A map and the result of reading it.
 pub(crate) struct Map {
     /// File name.
     pub(crate) name: String,
-    /// What it says.
+    /// The result of reading it.
     pub(crate) parsed: Parsed,
 }
 
@@ -30,7 +30,7 @@ impl Map {
     }
 }
 
-/// Where the files are.
+/// The folder of the files.
 pub(crate) fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../conformance/machines")
 }

@@ -1,4 +1,5 @@
-//! The plain section model: what a kernel with sections of 128 MiB and frames of 4 KiB makes of memory ranges.
+//! The plain section model: the sections that a kernel with sections of 128 MiB and frames of 4 KiB makes of memory
+//! ranges.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +30,7 @@ impl Sections {
         sections
     }
 
-    /// Pages of present sections that are no memory.
+    /// Pages of present sections that are not memory.
     pub(crate) fn unavailable_pages(&self) -> u64 {
         self.memory.values().map(|frames| X86_64::PAGES_PER_SECTION - frames).sum()
     }
