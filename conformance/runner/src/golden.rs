@@ -162,10 +162,7 @@ fn compare_blocks(machine: &MachineFile, backend: Backend, golden: &Golden) -> C
         _ => return skip("the size of its kernel's descriptors is not known"),
     };
     let found = booted(machine, backend, variant, |subject, array, oracle| blocks(subject, array, oracle))?;
-    let mut expected: BTreeMap<NodeId, u64> = BTreeMap::new();
-    for run in &golden.vmemmap_runs {
-        *expected.entry(run.node).or_default() += run.blocks();
-    }
+    let expected = golden.vmemmap_blocks();
     let nodes: BTreeSet<_> = expected.keys().chain(found.keys()).copied().collect();
     nodes.into_iter().try_for_each(|node| {
         let count = |blocks: &BTreeMap<NodeId, u64>| blocks.get(&node).copied().unwrap_or(0);

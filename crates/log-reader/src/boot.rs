@@ -157,7 +157,7 @@ impl Boot {
         };
         let entry = |claim: &Claim| {
             let (range, node) = (claim.range, Some(claim.node));
-            kind(claim.class).map(|kind| MapEntry { range, kind, e820_type: None, node })
+            kind(claim.class).map(|kind| MapEntry::new(range, kind, node))
         };
         let entries: Vec<MapEntry> = self.claims.iter().filter_map(entry).collect();
         if !entries.is_empty() {

@@ -109,6 +109,13 @@ pub struct MapEntry {
     pub node: Option<NodeId>,
 }
 
+impl MapEntry {
+    /// An entry of a table that is not e820-style.
+    pub(crate) const fn new(range: PhysRange, kind: RangeKind, node: Option<NodeId>) -> Self {
+        Self { range, kind, e820_type: None, node }
+    }
+}
+
 /// A memory map of one notation, in the order of its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapTable {

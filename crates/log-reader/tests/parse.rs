@@ -20,6 +20,11 @@ fn memory(layout: &Layout) -> Vec<(u64, u64, u32)> {
     layout.memory_ranges().map(|(range, node)| (range.start().get(), range.end().get(), node.get())).collect()
 }
 
+/// The nodes that a layout names.
+fn nodes(layout: &Layout) -> Vec<u32> {
+    layout.nodes().map(NodeId::get).collect()
+}
+
 const TABLE: &str = "\
 Linux version 6.1.0
 BIOS-provided physical RAM map:
@@ -105,12 +110,7 @@ fn nodes_come_from_the_affinity_table_and_windows_hide_nothing() {
     assert_eq!(memory(&layout)[2..], [(0x1_0000_0000, 0x1_2000_0000, 1), (0x1_2000_0000, 0x1_4000_0000, 2)]);
     let window = layout.ranges().last().unwrap();
     assert_eq!((window.kind, window.range.start().get()), (RangeKind::HotplugWindow, 0x1_4000_0000));
-    assert_eq!(layout.nodes().map(NodeId::get).collect::<Vec<_>>(), [0, 1, 2, 3]);
-}
-
-/// The nodes that a layout names.
-fn nodes(layout: &Layout) -> Vec<u32> {
-    layout.nodes().map(NodeId::get).collect()
+    assert_eq!(nodes(&layout), [0, 1, 2, 3]);
 }
 
 /// The affinity table of [`TABLE`]'s machine, with the last GiB on node 1, and a window after it.

@@ -42,6 +42,18 @@ pub struct Golden {
     pub total_ram_bytes: Option<ByteLen>,
 }
 
+impl Golden {
+    /// The blocks of 2 MiB that the kernel populated for vmemmap, by node.
+    #[must_use]
+    pub fn vmemmap_blocks(&self) -> BTreeMap<NodeId, u64> {
+        let mut blocks: BTreeMap<NodeId, u64> = BTreeMap::new();
+        for run in &self.vmemmap_runs {
+            *blocks.entry(run.node).or_default() += run.blocks();
+        }
+        blocks
+    }
+}
+
 /// The number of pages of present sections that are not memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unavailable {
@@ -185,6 +197,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(golden.vmemmap_runs[0].blocks(), 21);
+        assert_eq!(golden.vmemmap_blocks(), BTreeMap::from([(NodeId::new(0), 21)]));
         assert_eq!(golden.node_data[0].node, Some(NodeId::new(0)));
         assert_eq!(golden.zones[0].range, Some(between(0x1_0000, 0x100_0000)));
         assert_eq!(golden.early_node_ranges[0].0, between(0x1_0000, 0x9_f000));

@@ -65,7 +65,7 @@ fn x86(text: &str) -> Result<MapEntry, Reason> {
     let (start, end) = addresses::pair(&range[..close], "-")?;
     let range =
         if range[close..].starts_with(')') { addresses::up_to } else { addresses::inclusive }(start, end)?;
-    Ok(MapEntry { range, kind: described(description)?, e820_type: None, node: None })
+    Ok(MapEntry::new(range, described(description)?, None))
 }
 
 /// `0x000040000000-0x0000401fffff [Name|..]`; `None` if the line does not begin with a range.
@@ -76,10 +76,7 @@ fn arm(text: &str) -> Option<Result<MapEntry, Reason>> {
         return None;
     }
     let range = addresses::pair(range, "-").and_then(|(start, end)| addresses::inclusive(start, end));
-    Some(
-        range
-            .and_then(|range| Ok(MapEntry { range, kind: named(description)?, e820_type: None, node: None })),
-    )
+    Some(range.and_then(|range| Ok(MapEntry::new(range, named(description)?, None))))
 }
 
 /// The kind of either form of description.
@@ -150,7 +147,7 @@ mod tests {
     #[test]
     fn all_notations_agree() {
         let range = addresses::between(0x1000, 0x9f000);
-        let expected = MapEntry { range, kind: RangeKind::Ram, e820_type: None, node: None };
+        let expected = MapEntry::new(range, RangeKind::Ram, None);
         for text in [
             "efi: mem00: type=7, attr=0xf, range=[0x0000000000001000-0x000000000009f000) (0MB)",
             "efi: mem00: [Conventional Memory|   |  |  |WB|WT|WC|UC] range=[0x0000000000001000-0x000000000009efff] (0MB)",

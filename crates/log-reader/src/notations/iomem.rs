@@ -113,10 +113,7 @@ pub(crate) fn flattened(rows: &[IomemRow]) -> Vec<MapEntry> {
         open.push((row.indent, kind));
     }
     let pieces = crate::sweep::greatest(&paints);
-    pieces
-        .into_iter()
-        .map(|(range, (_, kind))| MapEntry { range, kind, e820_type: None, node: None })
-        .collect()
+    pieces.into_iter().map(|(range, (_, kind))| MapEntry::new(range, kind, None)).collect()
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ impl NodeBlocks {
         let count = last.saturating_sub(first).saturating_add(1);
         let range = addresses::units(first, count, bytes)?;
         let claim = Claim { grain: bytes, ..Claim::new(range, self.node, Class::Fixed) };
-        Ok((MapEntry { range, kind: RangeKind::Ram, e820_type: None, node: Some(self.node) }, claim))
+        Ok((MapEntry::new(range, RangeKind::Ram, Some(self.node)), claim))
     }
 }
 

@@ -54,21 +54,18 @@ pub(crate) fn preference(notation: Notation) -> Reverse<usize> {
 mod tests {
     use super::*;
 
-    /// The text of every map in `conformance/machines`.
-    fn maps() -> impl Iterator<Item = String> {
+    /// The texts in `conformance/machines`: maps, the facts about them, and notes.
+    fn texts() -> impl Iterator<Item = String> {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/machines");
         let paths =
             std::fs::read_dir(folder).expect("conformance/machines").map(|entry| entry.unwrap().path());
-        let is_map = |path: &std::path::PathBuf| {
-            path.extension().is_some_and(|end| end == "dmesg" || end == "iomem" || end == "memblocks")
-        };
-        paths.filter(is_map).map(|path| std::fs::read_to_string(path).unwrap())
+        paths.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap())
     }
 
     #[test]
     fn no_line_of_a_real_log_is_known_to_two_sources() {
         let mut known_lines = 0;
-        for text in maps() {
+        for text in texts() {
             for raw in text.lines() {
                 let line = Line::new(raw);
                 let known = SOURCES.iter().filter(|source| source.read(&line).is_some()).count();

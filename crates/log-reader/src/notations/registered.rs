@@ -61,10 +61,7 @@ pub(crate) fn frames(text: &str) -> Result<PhysRange, Reason> {
 /// RAM of a node.
 fn registered(node: &str, range: Result<PhysRange, Reason>) -> Result<Statement, Reason> {
     let node = Some(NodeId::new(decimal32(node)?));
-    Ok(Statement::Entry(
-        Notation::EARLY_NODE_RANGES,
-        MapEntry { range: range?, kind: RangeKind::Ram, e820_type: None, node },
-    ))
+    Ok(Statement::Entry(Notation::EARLY_NODE_RANGES, MapEntry::new(range?, RangeKind::Ram, node)))
 }
 
 /// Reads `memory[0x0] [0x..-0x..], 0x.. bytes on node 0 flags: 0x0`, and the listing in debugfs, `0: 0x....0x..`.
@@ -86,7 +83,7 @@ fn dumped(text: &str) -> Result<MapEntry, Reason> {
     let (start, end) = addresses::pair(range, "-")?;
     let node = text.split_once(" on node ").and_then(|(_, node)| node.split_whitespace().next());
     let node = node.map(decimal32).transpose()?.map(NodeId::new);
-    Ok(MapEntry { range: addresses::inclusive(start, end)?, kind: RangeKind::Ram, e820_type: None, node })
+    Ok(MapEntry::new(addresses::inclusive(start, end)?, RangeKind::Ram, node))
 }
 
 /// `0: 0x0000000000001000..0x000000000009efff    0 NONE`.
@@ -97,7 +94,7 @@ fn listed(message: &str) -> Option<Result<MapEntry, Reason>> {
     let range = words.next().filter(|word| word.starts_with("0x") && word.contains(".."))?;
     let node = words.next().and_then(|word| decimal32(word).ok()).map(NodeId::new);
     let range = addresses::pair(range, "..").and_then(|(start, end)| addresses::inclusive(start, end));
-    Some(range.map(|range| MapEntry { range, kind: RangeKind::Ram, e820_type: None, node }))
+    Some(range.map(|range| MapEntry::new(range, RangeKind::Ram, node)))
 }
 
 #[cfg(test)]
@@ -112,12 +109,7 @@ mod tests {
     }
 
     fn ram(start: u64, end: u64, node: Option<u32>) -> Result<MapEntry, Reason> {
-        Ok(MapEntry {
-            range: addresses::between(start, end),
-            kind: RangeKind::Ram,
-            e820_type: None,
-            node: node.map(NodeId::new),
-        })
+        Ok(MapEntry::new(addresses::between(start, end), RangeKind::Ram, node.map(NodeId::new)))
     }
 
     #[test]

@@ -115,10 +115,7 @@ fn placements(comparison: &mut Comparison<'_>, golden: &Golden, memory: &Memory)
 
 /// Populated blocks of vmemmap, by node.
 fn blocks(comparison: &mut Comparison<'_>, golden: &Golden, model: &BTreeMap<NodeId, u64>) {
-    let mut expected: BTreeMap<NodeId, u64> = BTreeMap::new();
-    for run in &golden.vmemmap_runs {
-        *expected.entry(run.node).or_default() += run.blocks();
-    }
+    let expected = golden.vmemmap_blocks();
     for node in expected.keys().chain(model.keys()).collect::<std::collections::BTreeSet<_>>() {
         let count = |blocks: &BTreeMap<NodeId, u64>| blocks.get(node).copied().unwrap_or(0);
         comparison.number(&format!("vmemmap-blocks.{node}"), count(&expected), count(model));

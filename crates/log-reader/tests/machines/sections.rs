@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{NodeId, PhysRange, SectionShape};
-
-/// Bytes of a huge mapping of vmemmap.
-const BLOCK_BYTES: u64 = 2 << 20;
+use sparsemem_log_reader::golden::VmemmapRun;
 
 /// Memory, as whole frames by node, lowest first.
 pub(crate) struct Sections {
@@ -42,8 +40,8 @@ impl Sections {
         let section_bytes = X86_64::PAGES_PER_SECTION * descriptor_bytes;
         for (nr, node) in &self.node {
             let (start, end) = (nr * section_bytes, (nr + 1) * section_bytes);
-            let fresh =
-                (start / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES)).filter(|block| blocks.insert(*block));
+            let fresh = (start / VmemmapRun::BLOCK_BYTES..end.div_ceil(VmemmapRun::BLOCK_BYTES))
+                .filter(|block| blocks.insert(*block));
             *by_node.entry(*node).or_default() += fresh.count() as u64;
         }
         by_node
