@@ -160,10 +160,4 @@ impl Results {
             self.results.push(Measured { instructions: Some(executed.instructions), ..named });
         }
     }
-
-    /// A comparison by its name.
-    #[must_use]
-    pub fn ratio(&self, what: &str) -> Option<f64> {
-        self.ratios.iter().find(|ratio| ratio.what == what).map(|ratio| ratio.value)
-    }
 }

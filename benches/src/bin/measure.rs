@@ -11,7 +11,7 @@ use sparsemem_benches::host::Host;
 use sparsemem_benches::lookups;
 use sparsemem_benches::maps::{Map, USUAL};
 use sparsemem_benches::measure::Effort;
-use sparsemem_benches::report::{Report, findings};
+use sparsemem_benches::report::Report;
 use sparsemem_benches::result::{Codegen, Results};
 use sparsemem_benches::slow::{bring_up, change, footprint, initialise, readers};
 
@@ -102,8 +102,8 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     match args.format {
         Format::Json => println!("{}", serde_json::to_string(&results)?),
         Format::Text => {
-            findings(&report).iter().for_each(|finding| println!("- {finding}"));
-            println!("\nThe report is {}, with its plots beside it.", args.out.join("REPORT.md").display());
+            println!("{}", report.for_readme());
+            println!("The report is {}, with its plots beside it.", args.out.join("REPORT.md").display());
         }
     }
     Ok(())

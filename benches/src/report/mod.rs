@@ -1,21 +1,20 @@
-//! The report: tables, plots, and sentences that follow from the numbers.
+//! The report: what was measured and how, tables, and plots.
 //!
 //! # Invariants
 //!
-//! 1. Every number and every comparison in a sentence is taken from the results when the sentence is made; a sentence
-//!    whose numbers are missing is left out.
+//! 1. Numbers are in tables and plots only; the sentences around them are the same in every report.
 
-mod findings;
 mod plots;
 mod tables;
 
 use std::fmt::Write;
 use std::path::Path;
 
-pub use findings::findings;
-
 use crate::host::Host;
 use crate::result::{Codegen, Results};
+
+/// What the tables mean, and how their numbers came about.
+const METHOD: &str = include_str!("method.md");
 
 /// Everything that a report is made of.
 pub struct Report<'r> {
@@ -73,17 +72,12 @@ impl Report<'_> {
                 "**A quick look: few samples, and large machines are left out. Do not quote it.**\n\n",
             );
         }
-        text.push_str("## What it says\n\n");
-        for finding in findings(self) {
-            let _ = writeln!(text, "- {finding}");
-        }
-        text.push('\n');
+        text.push_str(METHOD);
         text.push_str(&tables::all(self));
         text.push_str("## What was not measured\n\n");
         for skipped in &self.results.skipped {
             let _ = writeln!(text, "- {skipped}");
         }
-        text.push_str(tables::HOW);
         text
     }
 

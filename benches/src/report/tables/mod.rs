@@ -9,25 +9,6 @@ use super::Report;
 use crate::frames::Pattern;
 use crate::lookups::{MODELS, ON_BASE_PAGES};
 
-/// How to read it; fixed text about the method, without numbers of the run.
-pub(super) const HOW: &str = "
-## How it was measured
-
-- Lookup times are those of loops over lists of frames, divided by the number of frames; the row `loop alone` shows what of it
-  is the loop. Lookups of a list overlap in the processor, as they do in a kernel. Whatever a lookup finds goes through an
-  empty piece of assembly, so that no compiler can leave a lookup out or do several at once. Every
-  loop begins on a cache line. A loop takes whole cycles: differences of a fraction of a nanosecond are one cycle more or less.
-- All subjects on one machine and pattern take turns, in an order that changes from round to round; ratios are the middle of the
-  ratios of all rounds, which need not be the ratio of the middles in a table. Before a sample there is a sweep that is not timed; for `random, touched` and the cold table the caches
-  are filled with other memory instead, and a list is swept once. Times in tables are medians.
-- C is compiled by `cc -O2`, over tables of its own with the same contents, and called for a whole list, as Rust is.
-- Models live in plain memory on 2 MiB pages, as a kernel's direct map and virtual memmap do, where it does not say otherwise.
-  Their allocator cuts blocks from one piece, which was touched before bring-up is timed.
-- Baselines are written from the published shape of the systems in brackets; they are not the code of these systems.
-- Counts of instructions are of generated code (`cargo xtask codegen`), all ways through a function together, and for operations
-  of what was executed in valgrind.
-";
-
 /// Every table.
 pub(super) fn all(report: &Report<'_>) -> String {
     let mut text = String::new();
