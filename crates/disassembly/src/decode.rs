@@ -1,5 +1,6 @@
-//! From bytes to instructions.
+//! From bytes to instructions, with names for the addresses in them.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -8,8 +9,7 @@ use iced_x86::{
     OpKind, Register, SymbolResolver, SymbolResult,
 };
 
-use crate::image::Places;
-use crate::{Instruction, ListError, Listing};
+use crate::listing::{Instruction, ListError, Listing};
 
 /// A function in a file.
 pub(crate) struct Function<'f> {
@@ -107,5 +107,24 @@ impl SymbolResolver for Names {
         let is_number = !matches!(kind, Some(OpKind::Memory | OpKind::NearBranch64));
         // A number is an address only if it is exactly that of something: masks look like addresses in the middle.
         (!is_number || start == address).then(|| SymbolResult::with_str(start, name))
+    }
+}
+
+/// Named places of a program.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    /// By first address: length in bytes, and name.
+    by_start: BTreeMap<u64, (u64, String)>,
+}
+
+impl Places {
+    pub(crate) fn insert(&mut self, start: u64, len_bytes: u64, name: &str) {
+        self.by_start.insert(start, (len_bytes, name.to_owned()));
+    }
+
+    /// The place that has the byte at `address`: where it begins, and its name. One without a length is a byte long.
+    fn of(&self, address: u64) -> Option<(u64, &str)> {
+        let (start, (len_bytes, name)) = self.by_start.range(..=address).next_back()?;
+        (address - start < (*len_bytes).max(1)).then_some((*start, name.as_str()))
     }
 }

@@ -1,12 +1,12 @@
-//! An ELF file: where its functions are, and which symbol an address belongs to.
+//! An ELF file: where its functions are, and which places have names.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use object::{Architecture, Object, ObjectSection, ObjectSymbol, SymbolKind};
 
-use crate::decode::{Function, listing};
-use crate::{ListError, Listing};
+use crate::decode::{Function, Places, listing};
+use crate::listing::{ListError, Listing};
 
 /// An ELF file, read once.
 pub struct Image<'e> {
@@ -61,24 +61,5 @@ impl<'e> Image<'e> {
     /// The bytes of the file that are loaded at these addresses.
     fn bytes(&self, start: u64, len_bytes: u64) -> Option<&'e [u8]> {
         self.file.sections().find_map(|section| section.data_range(start, len_bytes).ok().flatten())
-    }
-}
-
-/// Named places of a program.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    /// By first address: length in bytes, and name.
-    by_start: BTreeMap<u64, (u64, String)>,
-}
-
-impl Places {
-    fn insert(&mut self, start: u64, len_bytes: u64, name: &str) {
-        self.by_start.insert(start, (len_bytes, name.to_owned()));
-    }
-
-    /// The place that has the byte at `address`: where it begins, and its name. One without a length is a byte long.
-    pub(crate) fn of(&self, address: u64) -> Option<(u64, &str)> {
-        let (start, (len_bytes, name)) = self.by_start.range(..=address).next_back()?;
-        (address - start < (*len_bytes).max(1)).then_some((*start, name.as_str()))
     }
 }

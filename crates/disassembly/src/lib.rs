@@ -22,39 +22,7 @@ mod image;
 mod listing;
 
 pub use image::Image;
-pub use listing::{Instruction, Listing};
-
-/// Why there is no listing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ListError {
-    /// The file cannot be read.
-    #[error("not an ELF file that can be read: {why}")]
-    NotElf {
-        /// What the reader says.
-        why: String,
-    },
-    /// The file is for another processor.
-    #[error("the file is for {architecture}, and only x86_64 can be disassembled")]
-    OtherProcessor {
-        /// Its name.
-        architecture: String,
-    },
-    /// The file has no function of this name.
-    #[error("no function `{symbol}` in the symbol table; was it left out or inlined by the linker?")]
-    NoFunction {
-        /// The name that was asked for.
-        symbol: String,
-    },
-    /// The bytes of the function are not in the file, or not instructions.
-    #[error("`{symbol}` cannot be disassembled at {address:#x}")]
-    NotCode {
-        /// The function.
-        symbol: String,
-        /// Where reading stopped.
-        address: u64,
-    },
-}
+pub use listing::{Instruction, ListError, Listing};
 
 /// The listing of one function of an ELF file.
 ///
