@@ -46,6 +46,13 @@ pub(crate) const BUDGETS: &[Budget] = &[
     budget("placed_pfn_of", 4, 1),
 ];
 
+/// The features that choose a model for `Selected`, and the name that the model's own probes begin with.
+pub(super) const SELECTED: [(&str, &str); 3] = [
+    ("selected-classic-sparse", "classic"),
+    ("selected-sparse-extreme", "extreme"),
+    ("selected-vmemmap", "vmemmap"),
+];
+
 /// The twin in C of a probe: a reader does what a checked lookup does.
 pub(crate) fn twin(probe: &str) -> String {
     format!("c_{}", probe.replace("_reader", "_checked"))

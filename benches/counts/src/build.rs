@@ -12,19 +12,12 @@ use std::process::{Command, Stdio};
 use cargo_metadata::Message;
 use sparsemem_disassembly::{Image, Listing};
 
-use super::budgets::{BUDGETS, twin};
+use super::budgets::{BUDGETS, SELECTED, twin};
 use crate::codegen::Generated;
 use sparsemem_terminal::Failure;
 
 /// The package and its program.
 const PROBES: &str = "sparsemem-probes";
-
-/// The features that choose a model for `Selected`, and the name that the model's own probes begin with.
-pub(super) const SELECTED: [(&str, &str); 3] = [
-    ("selected-classic-sparse", "classic"),
-    ("selected-sparse-extreme", "extreme"),
-    ("selected-vmemmap", "vmemmap"),
-];
 
 /// What the probes of `Selected` begin with.
 pub(super) const OF_SELECTED: [&str; 2] = ["selected_unchecked", "selected_checked"];

@@ -85,7 +85,7 @@ fn ending(judged: &Judged, screen: &Screen) -> String {
         );
     }
     "\nA lookup that needs more than its budget is slower for everybody: find out why first. Listings and operations may \
-     change\nas long as the budgets (xtask/src/codegen/budgets.rs) hold, for a reason that the commit says; \
+     change\nas long as the budgets (benches/counts/src/budgets.rs) hold, for a reason that the commit says; \
      `cargo xtask codegen --bless`\nthen writes them anew.\n"
         .to_owned()
 }

@@ -10,11 +10,7 @@
 
 mod models;
 mod probes;
-#[cfg(any(
-    feature = "selected-classic-sparse",
-    feature = "selected-sparse-extreme",
-    feature = "selected-vmemmap"
-))]
+#[cfg(feature = "sparsemem")]
 mod selected;
 
 fn main() {
@@ -28,16 +24,8 @@ fn main() {
 
 /// The probes of `Selected`, if the facade was asked for one model.
 fn of_selected() -> impl Iterator<Item = (&'static str, *const ())> {
-    #[cfg(any(
-        feature = "selected-classic-sparse",
-        feature = "selected-sparse-extreme",
-        feature = "selected-vmemmap"
-    ))]
+    #[cfg(feature = "sparsemem")]
     return selected::ALL.into_iter();
-    #[cfg(not(any(
-        feature = "selected-classic-sparse",
-        feature = "selected-sparse-extreme",
-        feature = "selected-vmemmap"
-    )))]
+    #[cfg(not(feature = "sparsemem"))]
     return core::iter::empty();
 }
