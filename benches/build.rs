@@ -3,7 +3,7 @@
 fn main() {
     println!("cargo::rerun-if-changed=c");
     println!("cargo::rerun-if-changed=probes/c");
-    // Suffix, bits of a section number, and the place of the virtual array, as in `src/models.rs`.
+    // Suffix, bits of a section number, and the place of the virtual array, as in `src/backends.rs`.
     for (suffix, section_bits, array) in
         [("x86_64", "19", "0x200000000000"), ("la57", "25", "0x240000000000")]
     {
@@ -11,7 +11,7 @@ fn main() {
         loops
             .file("c/sweeps.c")
             .include("probes/c")
-            .define("SUFFIX", suffix)
+            .define("LOOPS", format!("c_loops_{suffix}").as_str())
             .define("SECTION_NR_BITS", section_bits)
             .define("ARRAY_START", array)
             .std("c11")

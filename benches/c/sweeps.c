@@ -6,10 +6,6 @@
  */
 #include "lookups.h"
 
-#define JOIN_NOW(one, other) one##_##other
-#define JOIN(one, other) JOIN_NOW(one, other)
-#define SWEEP(name) JOIN(name, SUFFIX)
-
 #define KEEP(value) __asm__ volatile("" : : "r"(value) : "memory")
 
 /* Where the tables are. */
@@ -23,11 +19,6 @@ struct tables {
 
 #define PARAMETERS const struct tables *tables, const uint64_t *items, size_t count
 
-/* Declares a function, as a compiler that warns of everything wants it. */
-#define DECLARED(result, name) \
-    result name(PARAMETERS);   \
-    result name(PARAMETERS)
-
 static inline uint64_t rotated(uint64_t value)
 {
     return value << 5 | value >> 59;
@@ -38,7 +29,7 @@ static inline uint64_t rotated(uint64_t value)
  * that they can be compared with those of Rust before anything is measured.
  */
 #define NUMBERS(name, lookup)                            \
-    DECLARED(void, SWEEP(name))                          \
+    static void name##_look(PARAMETERS)                  \
     {                                                    \
         const struct tables t = *tables;                 \
                                                          \
@@ -49,7 +40,7 @@ static inline uint64_t rotated(uint64_t value)
         }                                                \
         (void)t;                                         \
     }                                                    \
-    DECLARED(uint64_t, SWEEP(name##_sum))                \
+    static uint64_t name##_sum(PARAMETERS)               \
     {                                                    \
         const struct tables t = *tables;                 \
         uint64_t sum = 0;                                \
@@ -66,7 +57,7 @@ static inline uint64_t rotated(uint64_t value)
 /* The same for lookups of descriptors, with a loop that reads them. */
 #define PAGES(name, lookup)                                                  \
     NUMBERS(name, lookup)                                                    \
-    DECLARED(void, SWEEP(name##_touch))                                      \
+    static void name##_touch(PARAMETERS)                                     \
     {                                                                        \
         const struct tables t = *tables;                                     \
                                                                              \
@@ -98,3 +89,30 @@ PAGES(c_vmemmap_unchecked, ARRAY + item)
 PAGES(c_vmemmap_checked, section_valid(rooted_section(t.roots, item), item) ? ARRAY + item : NULL)
 NUMBERS(c_vmemmap_valid, section_valid(rooted_section(t.roots, item), item))
 NUMBERS(c_vmemmap_pfn_of, (uint64_t)(ITEM_PAGE - ARRAY))
+
+/* The loops of a lookup, as `src/subjects/twins.rs` has them. */
+struct loops {
+    void (*look)(PARAMETERS);
+    void (*touch)(PARAMETERS);
+    uint64_t (*sum)(PARAMETERS);
+};
+
+#define LOOPS_OF_PAGES(name) { name##_look, name##_touch, name##_sum }
+/* The way back reads what it has to. */
+#define LOOPS_OF_WAY_BACK(name) { name##_look, name##_look, name##_sum }
+#define LOOPS_OF_NUMBERS(name) { name##_look, NULL, name##_sum }
+#define LOOPS_OF_MODEL(name)                   \
+    {                                          \
+        LOOPS_OF_PAGES(name##_unchecked),      \
+        LOOPS_OF_PAGES(name##_checked),        \
+        LOOPS_OF_NUMBERS(name##_valid),        \
+        LOOPS_OF_WAY_BACK(name##_pfn_of),      \
+    }
+
+/* LOOPS is the name for this geometry. */
+extern const struct loops LOOPS[3][4];
+const struct loops LOOPS[3][4] = {
+    LOOPS_OF_MODEL(c_classic),
+    LOOPS_OF_MODEL(c_extreme),
+    LOOPS_OF_MODEL(c_vmemmap),
+};

@@ -22,6 +22,17 @@ pub enum Pattern {
 }
 
 impl Pattern {
+    /// All of them, in the order of reports.
+    pub const ALL: [Self; 7] = [
+        Self::Hot,
+        Self::Sequential,
+        Self::Random,
+        Self::Cold,
+        Self::SequentialTouch,
+        Self::RandomTouch,
+        Self::TlbTouch,
+    ];
+
     /// Name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -170,20 +181,10 @@ mod tests {
     use super::Pattern;
     use crate::maps::Map;
 
-    const ALL: [Pattern; 7] = [
-        Pattern::Hot,
-        Pattern::Sequential,
-        Pattern::Random,
-        Pattern::Cold,
-        Pattern::RandomTouch,
-        Pattern::SequentialTouch,
-        Pattern::TlbTouch,
-    ];
-
     #[test]
     fn every_frame_of_every_pattern_is_memory() {
         let map = Map::hollow("hollow", 1 << 40);
-        for pattern in ALL {
+        for pattern in Pattern::ALL {
             let frames = pattern.list(&map.memory);
             let is_memory =
                 |pfn| map.memory.iter().any(|range: &sparsemem_core::MemoryRange| range.frames.contains(pfn));

@@ -8,14 +8,15 @@
 //! 1. Everything that is compared is measured in one run, in turns, on the same frames.
 //! 2. A frame of a pattern is valid on every model; who answers otherwise is found out before the measuring.
 
-pub mod domain;
+pub mod backends;
+pub mod environment;
 pub mod frames;
-pub mod ground;
 pub mod host;
+pub mod instance;
 pub mod lookups;
 pub mod maps;
 pub mod measure;
-pub mod models;
+pub mod reclaim;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod result;

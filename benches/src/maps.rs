@@ -113,6 +113,14 @@ fn range(start: u64, end: u64) -> MemoryRange {
     MemoryRange { frames: frames.unwrap_or_default(), node: NodeId::new(0) }
 }
 
+/// All frames of some memory, as one range.
+#[must_use]
+pub fn span(memory: &[MemoryRange]) -> PfnRange {
+    let start = memory.iter().map(|range| range.frames.start()).min().unwrap_or_default();
+    let end = memory.iter().map(|range| range.frames.end()).max().unwrap_or_default();
+    PfnRange::new(start, end).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Map, USUAL};

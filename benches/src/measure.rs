@@ -82,8 +82,8 @@ impl Turn<'_, '_> {
     }
 
     /// One sample that begins with other things in the caches.
-    fn cold(&self, broom: &mut Broom) -> f64 {
-        broom.sweep();
+    fn cold(&self, other: &mut OtherMemory) -> f64 {
+        other.fill_caches();
         self.timed()
     }
 
@@ -113,15 +113,15 @@ impl Turn<'_, '_> {
 }
 
 /// Memory that fills all caches.
-struct Broom(Vec<u64>);
+struct OtherMemory(Vec<u64>);
 
-impl Broom {
+impl OtherMemory {
     fn new() -> Self {
         Self(vec![1; 2 * last_level_cache_bytes() / size_of::<u64>()])
     }
 
     /// Writes to every cache line of it.
-    fn sweep(&mut self) {
+    fn fill_caches(&mut self) {
         for word in self.0.iter_mut().step_by(8) {
             *word = word.wrapping_add(1);
         }
@@ -144,21 +144,27 @@ pub fn alternate(
             Some(Turn { run: &**run, items: subject.items(frames), sweeps: 1 })
         })
         .collect();
-    let mut broom = pattern.begins_cold().then(Broom::new);
-    if broom.is_none() {
+    let mut other = pattern.begins_cold().then(OtherMemory::new);
+    if other.is_none() {
         turns.iter_mut().flatten().for_each(|turn| turn.calibrate(effort));
     }
-    let mut samples: Vec<Vec<f64>> = vec![Vec::with_capacity(effort.rounds); turns.len()];
-    let (mut order, mut random): (Vec<usize>, _) = ((0..turns.len()).collect(), Random::new());
-    for _ in 0..effort.rounds {
-        random.shuffle(&mut order);
-        for at in &order {
-            let Some(turn) = &turns[*at] else { continue };
-            samples[*at].push(broom.as_mut().map_or_else(|| turn.warm(), |broom| turn.cold(broom)));
-        }
-    }
+    let samples = in_turns(turns.len(), effort.rounds, |at| {
+        let Some(turn) = &turns[at] else { return 0.0 };
+        other.as_mut().map_or_else(|| turn.warm(), |other| turn.cold(other))
+    });
     let measured = turns.iter().zip(samples);
-    measured.map(|(turn, samples)| turn.as_ref().map(|_| Samples(samples))).collect()
+    measured.map(|(turn, samples)| turn.as_ref().map(|_| samples)).collect()
+}
+
+/// The samples of so many subjects, by number: each has a turn in each round.
+pub fn in_turns(subjects: usize, rounds: usize, mut sample: impl FnMut(usize) -> f64) -> Vec<Samples> {
+    let mut samples = vec![Samples::default(); subjects];
+    let (mut order, mut random): (Vec<usize>, _) = ((0..subjects).collect(), Random::new());
+    for _ in 0..rounds {
+        random.shuffle(&mut order);
+        order.iter().for_each(|at| samples[*at].0.push(sample(*at)));
+    }
+    samples
 }
 
 /// The times of something that is done as a whole, repeated. Units: nanoseconds.
@@ -174,9 +180,12 @@ pub fn disagreement(subjects: &[Subject<'_>], frames: &[Pfn]) -> Option<String> 
         let sum = subject.checksum(&subject.items(frames));
         let (first, expected) = known
             .entry(&subject.family)
-            .or_insert_with(|| (format!("{} of {}", subject.bench, subject.name), sum));
+            .or_insert_with(|| (format!("{} of {}", subject.question, subject.name), sum));
         if *expected != sum {
-            return Some(format!("{} of {} and {first} give different answers", subject.bench, subject.name));
+            return Some(format!(
+                "{} of {} and {first} give different answers",
+                subject.question, subject.name
+            ));
         }
     }
     None

@@ -8,7 +8,7 @@ use crate::measure::Samples;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Measured {
     /// What was asked: `unchecked`, `checked`, `boot`, ..
-    pub bench: String,
+    pub question: String,
     /// Who answered.
     pub subject: String,
     /// In which order, or how much of it.
@@ -38,26 +38,26 @@ pub struct Measured {
 impl Measured {
     /// A measurement of time.
     #[must_use]
-    pub fn time(bench: &str, subject: &str, pattern: &str, machine: &str, samples: &Samples) -> Self {
+    pub fn time(question: &str, subject: &str, pattern: &str, machine: &str, samples: &Samples) -> Self {
         Self {
             ns_median: Some(samples.median()),
             ns_min: Some(samples.min()),
             ns_max: Some(samples.max()),
-            ..Self::named(bench, subject, pattern, machine)
+            ..Self::named(question, subject, pattern, machine)
         }
     }
 
     /// A number of bytes.
     #[must_use]
-    pub fn of_bytes(bench: &str, subject: &str, machine: &str, bytes: u64) -> Self {
-        Self { bytes: Some(bytes), ..Self::named(bench, subject, "", machine) }
+    pub fn of_bytes(question: &str, subject: &str, machine: &str, bytes: u64) -> Self {
+        Self { bytes: Some(bytes), ..Self::named(question, subject, "", machine) }
     }
 
     /// Nothing measured yet.
     #[must_use]
-    pub fn named(bench: &str, subject: &str, pattern: &str, machine: &str) -> Self {
-        let [bench, subject, pattern, machine] = [bench, subject, pattern, machine].map(str::to_owned);
-        Self { bench, subject, pattern, machine, ..Self::default() }
+    pub fn named(question: &str, subject: &str, pattern: &str, machine: &str) -> Self {
+        let [question, subject, pattern, machine] = [question, subject, pattern, machine].map(str::to_owned);
+        Self { question, subject, pattern, machine, ..Self::default() }
     }
 }
 
@@ -122,15 +122,15 @@ pub struct Results {
 impl Results {
     /// The median of a measurement. Units: nanoseconds.
     #[must_use]
-    pub fn time(&self, bench: &str, subject: &str, pattern: &str, machine: &str) -> Option<f64> {
-        self.find(bench, subject, pattern, machine)?.ns_median
+    pub fn time(&self, question: &str, subject: &str, pattern: &str, machine: &str) -> Option<f64> {
+        self.find(question, subject, pattern, machine)?.ns_median
     }
 
     /// A measurement by its names.
     #[must_use]
-    pub fn find(&self, bench: &str, subject: &str, pattern: &str, machine: &str) -> Option<&Measured> {
+    pub fn find(&self, question: &str, subject: &str, pattern: &str, machine: &str) -> Option<&Measured> {
         self.results.iter().find(|measured| {
-            measured.bench == bench
+            measured.question == question
                 && measured.subject == subject
                 && measured.pattern == pattern
                 && measured.machine == machine
@@ -144,13 +144,13 @@ impl Results {
             return;
         };
         for counted in &codegen.lookups {
-            let (model, bench) = counted.probe.split_once('_').unwrap_or((&counted.probe, ""));
+            let (model, question) = counted.probe.split_once('_').unwrap_or((&counted.probe, ""));
             let (own, twin) = (model.to_owned(), format!("{model} in C"));
             for (subject, instructions, loads) in
                 [(own, counted.instructions, counted.loads), (twin, counted.c_instructions, counted.c_loads)]
             {
                 let (instructions, loads) = (Some(instructions), Some(loads));
-                let named = Measured::named(&format!("code of {bench}"), &subject, "", "");
+                let named = Measured::named(&format!("code of {question}"), &subject, "", "");
                 self.results.push(Measured { instructions, loads, ..named });
             }
         }

@@ -18,7 +18,7 @@ const PROGRAM: &str = "sparsemem-measure";
 /// lookup does.
 const ALIGNED_LOOPS: &str = "-Cllvm-args=-align-loops=64";
 /// `Selected` is measured for one model; `codegen` compares the code of all three.
-const SELECTED: &str = "selected-sparse-extreme";
+const SELECTED: &str = "selected";
 
 /// The end of the addresses that are measured: x86_64 with four levels.
 const MOST_ADDRESSES: u64 = 1 << 46;

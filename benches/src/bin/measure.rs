@@ -13,7 +13,7 @@ use sparsemem_benches::maps::{Map, USUAL};
 use sparsemem_benches::measure::Effort;
 use sparsemem_benches::report::Report;
 use sparsemem_benches::result::{Codegen, Results};
-use sparsemem_benches::slow::{bring_up, change, footprint, initialise, readers};
+use sparsemem_benches::slow::{boot, changes, initialise};
 
 /// Measures the memory models, what one would write instead, and C, and writes a report.
 #[derive(Debug, Parser)]
@@ -137,12 +137,12 @@ fn measure(args: &Args, maps: &[Map], say: &dyn Fn(&str)) -> Results {
         lookups::hot_added_on(map, amount.effort, say, &mut results);
     }
     lookups::cold(amount.effort, say, &mut results);
-    bring_up::measure(amount.boots, say, &mut results);
+    boot::measure(amount.boots, say, &mut results);
     let usual = Map::contiguous("8 GiB", 8 << 30);
-    change::measure(&usual, amount.changes, say, &mut results);
+    changes::measure(&usual, amount.changes, say, &mut results);
     initialise::measure(&usual, amount.rounds, say, &mut results);
-    readers::measure(&usual, amount.rounds, amount.window, say, &mut results);
-    footprint::measure(maps, say, &mut results);
+    changes::readers(&usual, amount.rounds, amount.window, say, &mut results);
+    boot::count_bytes(maps, say, &mut results);
     results
 }
 

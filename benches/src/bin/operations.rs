@@ -5,7 +5,8 @@
 
 use std::process::ExitCode;
 
-use sparsemem_benches::slow::operations::{MODELS, Operation, perform};
+use sparsemem_benches::backends::MODELS;
+use sparsemem_benches::slow::operations::{Operation, perform};
 
 /// What is counted; the name is what valgrind is told.
 #[unsafe(no_mangle)]

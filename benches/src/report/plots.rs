@@ -10,9 +10,10 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::Report;
+use super::tables::machines_with_bytes;
+use crate::backends::MODELS;
 use crate::frames::Pattern;
-use crate::lookups::MODELS;
-use crate::slow::{bring_up, footprint};
+use crate::slow::boot;
 
 /// A plot's size. Units: pixels.
 const SIZE: (u32, u32) = (900, 440);
@@ -48,7 +49,7 @@ pub(super) fn all(report: &Report<'_>, folder: &Path) -> Result<(), String> {
         lookups(report, machine).draw(&file).map_err(said)?;
     }
     bytes(report).draw(&folder.join("bytes.svg")).map_err(said)?;
-    growth(report, &folder.join("bring-up.svg")).map_err(said)
+    growth(report, &folder.join("boot.svg")).map_err(said)
 }
 
 /// Unchecked and checked lookups by pattern.
@@ -61,18 +62,18 @@ fn lookups(report: &Report<'_>, machine: &str) -> Bars {
         Pattern::RandomTouch,
         Pattern::TlbTouch,
     ];
-    let benches = ["unchecked", "checked"];
-    let subjects = || benches.into_iter().flat_map(|bench| MODELS.map(|model| (bench, model)));
+    let questions = ["unchecked", "checked"];
+    let subjects = || questions.into_iter().flat_map(|question| MODELS.map(|model| (question, model)));
     let groups = patterns.into_iter().map(|pattern| {
-        let time = |(bench, model)| report.results.time(bench, model, pattern.name(), machine);
+        let time = |(question, model)| report.results.time(question, model, pattern.name(), machine);
         (pattern.name().to_owned(), subjects().map(time).collect::<Vec<_>>())
     });
     let groups = groups.filter(|(_, heights)| heights.iter().any(Option::is_some)).collect();
-    let colours = benches.into_iter().flat_map(|bench| {
-        let strength = if bench == "unchecked" { 0.55 } else { 1.0 };
+    let colours = questions.into_iter().flat_map(|question| {
+        let strength = if question == "unchecked" { 0.55 } else { 1.0 };
         COLOURS.map(|colour| colour.mix(strength))
     });
-    let names = subjects().map(|(bench, model)| format!("{model}, {bench}"));
+    let names = subjects().map(|(question, model)| format!("{model}, {question}"));
     let title = format!("Nanoseconds per lookup on {machine}");
     Bars { title, unit: "ns", groups, legend: names.zip(colours).collect() }
 }
@@ -80,17 +81,11 @@ fn lookups(report: &Report<'_>, machine: &str) -> Bars {
 /// Bytes beside descriptors by machine.
 fn bytes(report: &Report<'_>) -> Bars {
     let beside = |machine: &str, model: &str| {
-        let of = |bench: &str| report.results.find(bench, model, "", machine)?.bytes;
-        let descriptors = of(footprint::PARTS[2].0)?;
-        Some((of(footprint::TOTAL)? - descriptors) as f64 / 1024.0)
+        let of = |question: &str| report.results.find(question, model, "", machine)?.bytes;
+        let descriptors = of(boot::PARTS[2].0)?;
+        Some((of(boot::TOTAL)? - descriptors) as f64 / 1024.0)
     };
-    let mut machines: Vec<&str> = Vec::new();
-    for measured in report.results.results.iter().filter(|measured| measured.bench == footprint::TOTAL) {
-        if !machines.contains(&measured.machine.as_str()) {
-            machines.push(&measured.machine);
-        }
-    }
-    let groups = machines
+    let groups = machines_with_bytes(report)
         .into_iter()
         .map(|machine| (machine.replace("x86-", ""), MODELS.map(|model| beside(machine, model)).to_vec()));
     let legend = MODELS.into_iter().zip(COLOURS).map(|(model, colour)| (model.to_owned(), colour.mix(1.0)));
@@ -186,10 +181,10 @@ fn growth(report: &Report<'_>, file: &Path) -> Result<(), Box<dyn Error>> {
         let point = |(name, bytes): &(&str, u64)| {
             Some((
                 *bytes as f64 / (1_u64 << 30) as f64,
-                report.results.time(bring_up::PER_SECTION, model, "", name)?,
+                report.results.time(boot::PER_SECTION, model, "", name)?,
             ))
         };
-        bring_up::FULL.iter().filter_map(point).collect::<Vec<(f64, f64)>>()
+        boot::FULL.iter().filter_map(point).collect::<Vec<(f64, f64)>>()
     };
     let lines = MODELS.map(points);
     let all = || lines.iter().flatten();
@@ -201,7 +196,7 @@ fn growth(report: &Report<'_>, file: &Path) -> Result<(), Box<dyn Error>> {
     let root = SVGBackend::new(file, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
-        .caption("Bring-up: nanoseconds per section", (FONT, 20))
+        .caption("Boot: nanoseconds per section", (FONT, 20))
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(70)

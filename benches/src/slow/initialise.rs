@@ -4,35 +4,29 @@
 //!
 //! 1. All memory was touched before anything is timed: what the host needs to provide pages is not counted.
 
+use std::ptr::NonNull;
+use std::rc::Rc;
 use std::time::Instant;
 
-use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    MemoryModel, NeverReclaim, Page, PageCount, PageDescriptor, Pfn, PfnRange, SectionNr, initialise,
-    initialise_fresh, initialise_fresh_together,
+    MemoryModel, Page, PageCount, PageDescriptor, Pfn, PfnRange, SectionNr, initialise, initialise_fresh,
+    initialise_fresh_together,
 };
-use sparsemem_vmemmap::{ConstBase, Vmemmap};
 
-use super::fill::{Line, Memory};
-use super::models::{Slow, SlowClassic, SlowExtreme, SlowFixed, Stand};
-use crate::frames::Random;
-use crate::ground::Pages;
-use crate::maps::Map;
-use crate::measure::Samples;
-use crate::models::{Coming, OnHuge, ROOTS, array_model, span};
+use crate::backends::{Changing, OF_ZEROS, each_changing, of_zeros};
+use crate::environment::{Mapping, Pages};
+use crate::maps::{Map, span};
+use crate::measure::in_turns;
 use crate::result::{Measured, Ratio, Results};
 
-/// The bench; times are per descriptor.
-pub const BENCH: &str = "initialise, per descriptor";
+/// The question; times are per descriptor.
+pub const QUESTION: &str = "initialise, per descriptor";
 /// Memory that is set to a byte that is not zero, by the C library.
 pub const MEMSET: &str = "memset";
 /// Memory that is set to zero, by the C library.
 pub const ZEROED: &str = "memset to zero";
 /// Memory that gets the very bytes of a descriptor, with stores that go around the caches.
 pub const SAME: &str = "the same bytes around the caches";
-/// Descriptors whose initialised form is zero, so that they can be compared with memory that is set to zero.
-pub const BLANK: &str = "vmemmap, descriptors of zeros";
-
 /// What names of ways end with that write whole descriptors, before anybody uses them (`initialise_fresh`).
 pub const FRESH: &str = ", fresh";
 /// What names of ways with two threads end with.
@@ -71,37 +65,28 @@ impl<'w> Way<'w> {
 /// Measures all models and the references in turns on a machine.
 pub fn measure(map: &Map, rounds: usize, say: &dyn Fn(&str), results: &mut Results) {
     say(&format!("initialising the descriptors of {}", map.name));
-    let (mut classic, mut extreme, mut vmemmap) =
-        (Stand::<SlowClassic>::new(map), Stand::<SlowExtreme>::new(map), Stand::<SlowFixed>::new(map));
-    classic.boot(map);
-    extreme.boot(map);
-    vmemmap.boot(map);
-    type OfZeros = Vmemmap<X86_64, Blank, NeverReclaim, ConstBase<OnHuge>, ROOTS>;
-    let blank = array_model::<OnHuge, OfZeros>(&map.memory, Coming::Boot, Pages::Huge);
+    let blank = of_zeros::<Blank>(map);
     let all = span(&map.memory);
     let bytes = usize::try_from(all.count().get()).unwrap_or(usize::MAX) * size_of::<Page>();
     let plain = Memory::new(bytes);
-    let mut ways = Vec::new();
-    ways.extend(of_model(&*classic.model, all));
-    ways.extend(of_model(&*extreme.model, all));
-    ways.extend(of_model(&*vmemmap.model, all));
-    ways.push(Way::new(format!("{BLANK}{FRESH}"), &[ZEROED], || fresh(&*blank.model, all)));
+    let mut ways: Vec<Way<'_>> = each_changing!(of_model(map)).into_iter().flatten().collect();
+    ways.push(Way::new(format!("{OF_ZEROS}{FRESH}"), &[ZEROED], || fresh(&*blank.model, all)));
     ways.extend(of_memory(&plain));
-    let samples = alternate(&ways, rounds, all.count().get() as f64);
+    // Once untimed, so that all memory is there.
+    ways.iter().for_each(|way| (way.run)());
+    let samples = in_turns(ways.len(), rounds, |at| {
+        let started = Instant::now();
+        (ways[at].run)();
+        started.elapsed().as_secs_f64() * 1e9 / all.count().get() as f64
+    });
     for (way, own) in ways.iter().zip(&samples) {
-        results.results.push(Measured::time(BENCH, &way.name, "", &map.name, own));
+        results.results.push(Measured::time(QUESTION, &way.name, "", &map.name, own));
         let others = ways.iter().zip(&samples).filter(|(other, _)| way.references.contains(&&*other.name));
         results.ratios.extend(others.map(|(other, samples)| Ratio {
-            what: ratio_name(&way.name, &other.name, &map.name),
+            what: format!("initialise {} / {}, {}", way.name, other.name, map.name),
             value: own.ratio_to(samples),
         }));
     }
-}
-
-/// The name of a comparison.
-#[must_use]
-pub fn ratio_name(way: &str, reference: &str, machine: &str) -> String {
-    format!("initialise {way} / {reference}, {machine}")
 }
 
 /// Initialises as nobody who uses descriptors could be in the way of.
@@ -123,22 +108,35 @@ fn fresh_together<M: MemoryModel>(model: &M, frames: PfnRange) {
 }
 
 /// One thread, and two, for descriptors that nobody uses and for those that somebody may.
-fn of_model<M: Slow>(model: &M, all: PfnRange) -> Vec<Way<'_>> {
-    let whole = move |frames: PfnRange| assert_eq!(initialise(model, frames), frames.count());
-    let (lower, upper) = all.split_at(all.start().saturating_add(PageCount::new(all.count().get() / 2)));
-    let in_halves = move || {
-        std::thread::scope(|scope| {
-            scope.spawn(move || whole(lower));
-            whole(upper);
-        });
+fn of_model<M: Changing>(map: &Map) -> [Way<'static>; 4] {
+    let mut instance = M::instance(map);
+    instance.boot(map);
+    let (name, all, instance) = (instance.model.name(), span(&map.memory), Rc::new(instance));
+    let way = |name: String, references, run: fn(&M, PfnRange)| {
+        let instance = Rc::clone(&instance);
+        Way::new(name, references, move || run(&instance.model, all))
     };
     let (one, two): (&[&str], &[&str]) = (&[MEMSET, ZEROED, SAME], &["memset, two threads"]);
-    vec![
-        Way::new(format!("{}{FRESH}", M::NAME), one, move || fresh(model, all)),
-        Way::new(format!("{}{FRESH}{TWO}", M::NAME), two, move || fresh_together(model, all)),
-        Way::new(M::NAME.to_owned(), one, move || whole(all)),
-        Way::new(format!("{}{TWO}", M::NAME), two, in_halves),
+    [
+        way(format!("{name}{FRESH}"), one, fresh),
+        way(format!("{name}{FRESH}{TWO}"), two, fresh_together),
+        way(name.to_owned(), one, whole),
+        way(format!("{name}{TWO}"), two, in_halves),
     ]
+}
+
+/// Initialises descriptors that somebody may use.
+fn whole<M: MemoryModel>(model: &M, frames: PfnRange) {
+    assert_eq!(initialise(model, frames), frames.count());
+}
+
+/// The same by two threads, one half each.
+fn in_halves<M: MemoryModel>(model: &M, all: PfnRange) {
+    let (lower, upper) = all.split_at(all.start().saturating_add(PageCount::new(all.count().get() / 2)));
+    std::thread::scope(|scope| {
+        scope.spawn(move || whole(model, lower));
+        whole(model, upper);
+    });
 }
 
 /// The references.
@@ -154,19 +152,97 @@ fn of_memory(plain: &Memory) -> Vec<Way<'_>> {
     ]
 }
 
-/// Runs every way in turns; times per descriptor.
-fn alternate(ways: &[Way<'_>], rounds: usize, descriptors: f64) -> Vec<Samples> {
-    // Once untimed, so that all memory is there.
-    ways.iter().for_each(|way| (way.run)());
-    let mut samples = vec![Vec::new(); ways.len()];
-    let (mut order, mut random): (Vec<usize>, _) = ((0..ways.len()).collect(), Random::new());
-    for _ in 0..rounds {
-        random.shuffle(&mut order);
-        for at in &order {
-            let started = Instant::now();
-            (ways[*at].run)();
-            samples[*at].push(started.elapsed().as_secs_f64() * 1e9 / descriptors);
+/// Memory of the host that is set to something. How fast a machine writes can depend on what is written: some move lines of
+/// zeros, or halves of lines, faster than others. So there is more than one reference.
+#[derive(Debug)]
+struct Memory {
+    start: Raw,
+    bytes: usize,
+    _mapping: Mapping,
+}
+
+impl Memory {
+    /// As much as is asked for, on large pages; a multiple of two base pages.
+    fn new(bytes: usize) -> Self {
+        let mapping = Mapping::new(bytes, Pages::Huge);
+        Self { start: Raw(mapping.aligned()), bytes, _mapping: mapping }
+    }
+
+    /// Sets every byte to `byte`, as the C library does.
+    fn set(&self, byte: u8) {
+        // SAFETY: the mapping is as long, and who measures does one thing after the other.
+        unsafe { self.start.set(self.bytes, byte) };
+    }
+
+    /// The same by two threads, one half each.
+    fn set_in_halves(&self, byte: u8) {
+        let (lower, half) = (self.start, self.bytes / 2);
+        // SAFETY: the middle of the memory.
+        let upper = Raw(unsafe { lower.0.add(half) });
+        std::thread::scope(|scope| {
+            // SAFETY: as in `set`, and the halves do not overlap.
+            scope.spawn(move || unsafe { { upper }.set(half, byte) });
+            // SAFETY: as above.
+            unsafe { lower.set(half, byte) };
+        });
+    }
+
+    /// Stores copies of `line` one after the other, around the caches where the processor can.
+    fn stream(&self, line: Line) {
+        for offset in (0..self.bytes).step_by(size_of::<Line>()) {
+            // SAFETY: the mapping is as long.
+            let to = unsafe { self.start.0.add(offset) };
+            // SAFETY: as above; lines begin on multiples of their size, and nobody else uses the memory.
+            unsafe { store(to.cast(), line) };
         }
     }
-    samples.into_iter().map(Samples).collect()
+}
+
+/// What a cache line holds.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Line([u64; 8]);
+
+/// Stores one line.
+///
+/// # Safety
+///
+/// The target may be written, and nobody else uses it.
+#[inline(always)]
+unsafe fn store(to: NonNull<Line>, line: Line) {
+    #[cfg(target_arch = "x86_64")]
+    for part in 0..4 {
+        use std::arch::x86_64::{__m128i, _mm_load_si128, _mm_stream_si128};
+        let from = (&raw const line).cast::<__m128i>().wrapping_add(part);
+        let to = to.as_ptr().cast::<__m128i>().wrapping_add(part);
+        // SAFETY: a quarter of a line, aligned as a line is.
+        let word = unsafe { _mm_load_si128(from) };
+        // SAFETY: as above, and the caller promises that it may be written.
+        unsafe { _mm_stream_si128(to, word) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        to.write_volatile(line);
+    }
+}
+
+/// Memory that is written by whoever has it.
+#[derive(Clone, Copy, Debug)]
+struct Raw(NonNull<u8>);
+
+// SAFETY: two threads write different halves of the memory.
+unsafe impl Send for Raw {}
+
+impl Raw {
+    /// Sets memory as the C library does.
+    ///
+    /// # Safety
+    ///
+    /// As many bytes may be written, and nobody else uses them.
+    unsafe fn set(self, bytes: usize, byte: u8) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.write_bytes(byte, bytes) };
+        std::hint::black_box(self.0);
+    }
 }

@@ -1,10 +1,6 @@
-//! The slow paths: what brings sections up and takes them down again, and what that costs others.
+//! What changes a model: booting, sections that come and go, initialising descriptors, and what that costs others.
 
-pub mod bring_up;
-pub mod change;
-mod fill;
-pub mod footprint;
+pub mod boot;
+pub mod changes;
 pub mod initialise;
-pub mod models;
 pub mod operations;
-pub mod readers;

@@ -4,12 +4,12 @@
 //!
 //! 1. Everything before the operation itself happens outside of what is counted.
 
-use sparsemem_core::presets::X86_64;
-use sparsemem_core::{Geometry, NodeId, PageCount, Pfn, PfnRange, Reclaim, SectionShape};
+use sparsemem_core::Reclaim;
 
-use super::models::{Slow, SlowClassic, SlowExtreme, SlowFixed, Stand};
-use crate::domain::Counted;
+use crate::backends::{Changing, MODELS, each_changing};
+use crate::instance::{free_section, free_subsections};
 use crate::maps::Map;
+use crate::reclaim::Counted;
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,65 +68,41 @@ impl Operation {
     }
 }
 
-/// The names of the models.
-pub const MODELS: [&str; 3] = [SlowClassic::NAME, SlowExtreme::NAME, SlowFixed::NAME];
+/// What is given the operation, to do it inside of what is counted.
+pub type Measure<'m> = &'m mut dyn FnMut(&mut dyn FnMut());
 
 /// Prepares an operation and does it inside of `measured`; `None` if there is no such model.
-pub fn perform(operation: Operation, model: &str, measured: &mut dyn FnMut(&mut dyn FnMut())) -> Option<()> {
-    match model {
-        SlowClassic::NAME => on::<SlowClassic>(operation, measured),
-        SlowExtreme::NAME => on::<SlowExtreme>(operation, measured),
-        SlowFixed::NAME => on::<SlowFixed>(operation, measured),
-        _ => return None,
-    }
+pub fn perform(operation: Operation, model: &str, measured: Measure<'_>) -> Option<()> {
+    let at = MODELS.iter().position(|known| *known == model)?;
+    each_changing!(on)[at](operation, measured);
     Some(())
 }
 
-/// A section that no machine of the operations has at boot.
-pub(crate) fn free_section() -> PfnRange {
-    subsections(0, X86_64::SUBSECTIONS_PER_SECTION)
-}
-
-/// Subsections of that section.
-pub(crate) fn subsections(first: u32, count: u32) -> PfnRange {
-    let section = Pfn::new((4 << 40) >> X86_64::PAGE_SHIFT);
-    let start = section.saturating_add(PageCount::new(u64::from(first) * X86_64::PAGES_PER_SUBSECTION));
-    let count = PageCount::new(u64::from(count) * X86_64::PAGES_PER_SUBSECTION);
-    PfnRange::from_start_count(start, count).unwrap_or_default()
-}
-
-fn on<M: Slow>(operation: Operation, measured: &mut dyn FnMut(&mut dyn FnMut())) {
+fn on<M: Changing>(operation: Operation, measured: Measure<'_>) {
     let map = operation.map();
-    let mut stand = Stand::<M>::new(&map);
+    let mut instance = M::instance(&map);
     // The first guard of a thread costs more than any other.
     drop(Counted::enter());
     if let Operation::BootLaptop | Operation::BootNear | Operation::BootFar = operation {
-        return measured(&mut || stand.boot(&map));
+        return measured(&mut || instance.boot(&map));
     }
-    stand.boot(&map);
-    let Stand { model, ground, .. } = &mut stand;
-    let node = NodeId::new(0);
-    // Each operation takes the writer, as one of a kernel does.
-    let write = || model.write().expect("nobody else changes the model");
-    let mut add = |frames| write().install(ground, frames, node).expect("there is memory for it");
+    instance.boot(&map);
     match operation {
-        Operation::AddSection => return measured(&mut || add(free_section())),
+        Operation::AddSection => return measured(&mut || instance.add(free_section())),
         Operation::AddSubsection => {
-            add(subsections(0, 1));
-            return measured(&mut || add(subsections(1, 1)));
+            instance.add(free_subsections(0, 1));
+            return measured(&mut || instance.add(free_subsections(1, 1)));
         }
-        _ => add(free_section()),
+        _ => instance.add(free_section()),
     }
-    let gone = if operation == Operation::RemoveSection { free_section() } else { subsections(1, 1) };
-    measured(&mut || {
-        let retired = write().retire(ground, gone).expect("it was just added");
-        assert!(retired.lost.is_empty());
-    });
+    let gone = if operation == Operation::RemoveSection { free_section() } else { free_subsections(1, 1) };
+    measured(&mut || instance.remove(gone));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MODELS, Operation, perform};
+    use super::{Operation, perform};
+    use crate::backends::MODELS;
 
     #[test]
     fn every_operation_is_done_once_on_every_model() {

@@ -13,8 +13,9 @@ use std::collections::HashMap;
 
 use sparsemem_core::{Geometry, MemoryRange, Page, Pfn};
 
-use super::{Arenas, Compressed, Subject};
-use crate::models::FlatArray;
+use super::Subject;
+use super::compressed::Compressed;
+use crate::environment::{Mapping, Pages};
 
 /// More arenas than these would only be waited for.
 const ARENAS_AT_MOST: usize = 256;
@@ -121,4 +122,106 @@ pub fn baselines(all: &Baselines) -> Vec<Subject<'_>> {
         }));
     }
     subjects
+}
+
+/// The descriptor array of the baselines: one for all frames up to the end of memory.
+#[derive(Debug)]
+struct FlatArray {
+    mapping: Mapping,
+}
+
+impl FlatArray {
+    /// An array on large pages.
+    fn new(memory: &[MemoryRange]) -> Self {
+        let frames = memory.iter().map(|range| range.frames.end().get()).max().unwrap_or(0);
+        let bytes = usize::try_from(frames).unwrap_or(usize::MAX) * size_of::<Page>();
+        Self { mapping: Mapping::new(bytes, Pages::Huge) }
+    }
+
+    /// Writes to the descriptors of these frames: memory that was only ever read is one page of zeros that the host shows
+    /// everywhere, and would always be in the cache.
+    fn write(&self, memory: &[MemoryRange]) {
+        for range in memory {
+            let frames = range.frames.start().get()..range.frames.end().get();
+            for pfn in frames {
+                let offset = usize::try_from(pfn).unwrap_or(usize::MAX);
+                // SAFETY: the array has the descriptors of all frames up to the end of memory.
+                let page = unsafe { self.start().add(offset) };
+                // SAFETY: as above, and nobody else uses them yet; zero bytes are a valid descriptor.
+                unsafe { page.write_bytes(0, 1) };
+            }
+        }
+        std::hint::black_box(self.start());
+    }
+
+    /// The descriptor of frame 0.
+    fn start(&self) -> NonNull<Page> {
+        self.mapping.aligned().cast()
+    }
+}
+
+/// A range and its first descriptor.
+#[derive(Clone, Copy, Debug)]
+struct Arena {
+    start: u64,
+    end: u64,
+    first: NonNull<Page>,
+}
+
+/// Ranges of memory, each with its descriptors; lowest first.
+#[derive(Debug)]
+struct Arenas(Vec<Arena>);
+
+impl Arenas {
+    /// One per range, with descriptors in an array that begins with frame 0's.
+    fn new(memory: &[MemoryRange], array: NonNull<Page>) -> Self {
+        Self(memory.iter().map(|range| arena(range.frames.start(), range.frames.end(), array)).collect())
+    }
+
+    /// One per 128 MiB section, for searching by halves, as Redox has them.
+    fn by_section<G: Geometry>(memory: &[MemoryRange], array: NonNull<Page>) -> Self {
+        let parts = memory.iter().flat_map(|range| range.frames.by_section::<G>());
+        let mut arenas: Vec<_> = parts.map(|(_, part)| arena(part.start(), part.end(), array)).collect();
+        arenas.sort_by_key(|arena| arena.start);
+        Self(arenas)
+    }
+
+    /// How many there are.
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Searches from the first on.
+    #[inline]
+    fn linear(&self, pfn: Pfn) -> Option<NonNull<Page>> {
+        self.0.iter().find(|arena| arena.has(pfn)).map(|arena| arena.page(pfn))
+    }
+
+    /// Searches by halves.
+    #[inline]
+    fn binary(&self, pfn: Pfn) -> Option<NonNull<Page>> {
+        let behind = self.0.partition_point(|arena| arena.start <= pfn.get());
+        let arena = self.0.get(behind.wrapping_sub(1))?;
+        arena.has(pfn).then(|| arena.page(pfn))
+    }
+}
+
+impl Arena {
+    #[inline]
+    fn has(&self, pfn: Pfn) -> bool {
+        (self.start..self.end).contains(&pfn.get())
+    }
+
+    #[inline]
+    fn page(&self, pfn: Pfn) -> NonNull<Page> {
+        let offset = usize::try_from(pfn.get() - self.start).unwrap_or(usize::MAX);
+        // SAFETY: the frame is of the arena, whose descriptors lie in one array from `first` on.
+        unsafe { self.first.add(offset) }
+    }
+}
+
+fn arena(start: Pfn, end: Pfn, array: NonNull<Page>) -> Arena {
+    let offset = usize::try_from(start.get()).unwrap_or(usize::MAX);
+    // SAFETY: the array has the descriptors of all frames of the machine.
+    Arena { start: start.get(), end: end.get(), first: unsafe { array.add(offset) } }
 }

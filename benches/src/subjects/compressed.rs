@@ -11,7 +11,7 @@ const LOWEST: u32 = 15;
 
 /// How frames become indices.
 #[derive(Debug)]
-pub struct Compressed {
+pub(super) struct Compressed {
     bottom: u64,
     top: u64,
     shift: u32,
@@ -21,8 +21,7 @@ pub struct Compressed {
 
 impl Compressed {
     /// Finds the bits that can be left out.
-    #[must_use]
-    pub fn new(memory: &[MemoryRange], array: NonNull<Page>) -> Self {
+    pub(super) fn new(memory: &[MemoryRange], array: NonNull<Page>) -> Self {
         let used = memory.iter().fold(0, |used, range| used | bits_of(range));
         let (low, shift) = longest_hole(used);
         let bottom = (1 << low) - 1;
@@ -42,12 +41,6 @@ impl Compressed {
         compressed
     }
 
-    /// The bits that were taken out.
-    #[must_use]
-    pub const fn bits_out(&self) -> u32 {
-        self.shift
-    }
-
     #[inline]
     const fn index(&self, pfn: u64) -> u64 {
         (pfn & self.bottom) | ((pfn & self.top) >> self.shift)
@@ -55,8 +48,7 @@ impl Compressed {
 
     /// The descriptor of a frame that is known to have one.
     #[inline]
-    #[must_use]
-    pub fn page(&self, pfn: Pfn) -> NonNull<Page> {
+    pub(super) fn page(&self, pfn: Pfn) -> NonNull<Page> {
         let index = usize::try_from(self.index(pfn.get())).unwrap_or(usize::MAX);
         // SAFETY: the index of a frame of memory is at most the frame itself, for whose descriptor the array has room.
         unsafe { self.array.add(index) }
@@ -64,8 +56,7 @@ impl Compressed {
 
     /// The descriptor of a frame, if its group has memory.
     #[inline]
-    #[must_use]
-    pub fn checked(&self, pfn: Pfn) -> Option<NonNull<Page>> {
+    pub(super) fn checked(&self, pfn: Pfn) -> Option<NonNull<Page>> {
         let hole = !(self.bottom | self.top);
         if pfn.get() & hole != 0 {
             return None;
@@ -120,7 +111,7 @@ mod tests {
     fn a_far_range_comes_near_and_holes_stay_holes() {
         let memory = [gibibyte(0), gibibyte(1 << 40)];
         let compressed = Compressed::new(&memory, NonNull::dangling());
-        assert_eq!(compressed.bits_out(), 10, "bits 30 to 39 of addresses");
+        assert_eq!(compressed.shift, 10, "bits 30 to 39 of addresses");
         assert!(compressed.checked(memory[1].frames.start()).is_some());
         assert!(compressed.checked(Pfn::new(1 << 20)).is_none(), "a bit that was taken out");
         let last = Pfn::new(memory[1].frames.end().get() - 1);
@@ -131,6 +122,6 @@ mod tests {
     fn without_a_common_hole_nothing_is_taken_out() {
         let compressed =
             Compressed::new(&[gibibyte(0), gibibyte((1 << 40) - (1 << 30))], NonNull::dangling());
-        assert_eq!(compressed.bits_out(), 0);
+        assert_eq!(compressed.shift, 0);
     }
 }

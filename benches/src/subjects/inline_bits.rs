@@ -11,6 +11,7 @@ use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MemoryModel, Page, Pfn, SectionShape};
 
 use super::{CHECKED_LATER, Subject};
+use crate::backends::MODELS;
 
 /// Its name in reports.
 pub const INLINE: &str = "prototype: bits in the entry";
@@ -30,7 +31,7 @@ pub struct InlineBits(Vec<Entry>);
 impl InlineBits {
     /// A table with the contents of a model.
     #[must_use]
-    pub fn new<M: MemoryModel<Page = Page, Geometry = X86_64>>(model: &M) -> Self {
+    pub fn new<M: MemoryModel<Page = Page>>(model: &M) -> Self {
         let entries: Vec<Entry> =
             std::iter::repeat_with(Entry::default).take(X86_64::NR_SECTIONS_LEN).collect();
         for nr in model.present_sections() {
@@ -62,6 +63,7 @@ impl InlineBits {
     /// Its checked lookup as a subject, of the family of the model that it was copied from.
     #[must_use]
     pub fn subject(&self) -> Subject<'_> {
-        Subject::page(CHECKED_LATER, INLINE, "classic-sparse, hot-added", move |pfn| self.lookup(pfn))
+        let family = format!("{}, hot-added", MODELS[0]);
+        Subject::page(CHECKED_LATER, INLINE, &family, move |pfn| self.lookup(pfn))
     }
 }

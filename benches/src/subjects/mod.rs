@@ -6,25 +6,20 @@
 //!    joined with another, or done several at once. The loops of C have the same (`c/sweeps.c`).
 //! 2. Subjects of one family give the same answers: their checksums are compared before anything is measured.
 
-mod arenas;
 mod baselines;
 mod compressed;
 mod inline_bits;
-mod models;
-mod selected;
 mod twins;
+mod ways;
 
 use core::ptr::NonNull;
 
 use sparsemem_core::{Page, Pfn};
 
-pub use arenas::Arenas;
 pub use baselines::{Baselines, baselines};
-pub use compressed::Compressed;
 pub use inline_bits::{INLINE, InlineBits};
-pub use models::{Any, CHECKED_LATER, Object, PLACED, hot_added, ways, ways_chosen_at_run_time};
-pub use selected::selected;
-pub use twins::{Geometry46, Geometry52, TwinLoops, TwinTables, hot_added_twin, twins};
+pub use twins::{TwinLoops, TwinTables};
+pub use ways::{CHECKED_LATER, ChosenAtRunTime, Compared, Lookups};
 
 /// A loop over items.
 type Sweep<'m> = Box<dyn Fn(&[u64]) + 'm>;
@@ -36,7 +31,7 @@ type Checksum<'m> = Box<dyn Fn(&[u64]) -> u64 + 'm>;
 /// One way of looking frames up.
 pub struct Subject<'m> {
     /// What is asked: `unchecked`, `checked`, `valid`, ..
-    pub bench: &'static str,
+    pub question: &'static str,
     /// Who answers.
     pub name: String,
     /// Those whose answers are the same numbers have the same family.
@@ -50,12 +45,12 @@ pub struct Subject<'m> {
 
 impl<'m> Subject<'m> {
     /// A lookup from frame to descriptor.
-    pub fn page<F>(bench: &'static str, name: &str, family: &str, find: F) -> Self
+    pub fn page<F>(question: &'static str, name: &str, family: &str, find: F) -> Self
     where
         F: Fn(Pfn) -> Option<NonNull<Page>> + Copy + 'm,
     {
         Self {
-            bench,
+            question,
             name: name.to_owned(),
             family: family.to_owned(),
             items: Box::new(|frames| frames.iter().map(|pfn| pfn.get()).collect()),
@@ -66,13 +61,13 @@ impl<'m> Subject<'m> {
     }
 
     /// A lookup whose answer is a number, from frames or, by `items`, from something else.
-    pub fn number<I, F>(bench: &'static str, name: &str, family: &str, items: I, answer: F) -> Self
+    pub fn number<I, F>(question: &'static str, name: &str, family: &str, items: I, answer: F) -> Self
     where
         I: Fn(Pfn) -> u64 + 'm,
         F: Fn(u64) -> u64 + Copy + 'm,
     {
         Self {
-            bench,
+            question,
             name: name.to_owned(),
             family: family.to_owned(),
             items: Box::new(move |frames| frames.iter().map(|pfn| items(*pfn)).collect()),

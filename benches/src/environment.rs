@@ -113,7 +113,7 @@ struct Rest {
 
 /// Memory, direct map and page tables for one model.
 #[derive(Debug)]
-pub struct Ground {
+pub struct Environment {
     mapping: Mapping,
     small: Rest,
     large: Rest,
@@ -122,7 +122,7 @@ pub struct Ground {
     root: usize,
 }
 
-impl Ground {
+impl Environment {
     /// Memory for metadata: `small_bytes` for usages, roots and page tables, which lie on large pages as a kernel's direct
     /// map does, and `large_bytes` for memmaps, which lie on `memmaps`.
     #[must_use]
@@ -182,7 +182,7 @@ impl Ground {
 }
 
 // SAFETY: one mapping, which stays for as long as the value lives; what is out of it is clamped to its end.
-unsafe impl PhysMap for Ground {
+unsafe impl PhysMap for Environment {
     fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
         self.at(usize::try_from(at.get()).unwrap_or(usize::MAX))
     }
@@ -195,7 +195,7 @@ unsafe impl PhysMap for Ground {
 
 // SAFETY: invariant 1; fresh memory of the host is zero. A block whose address lies in the mapping was given by this
 // value, for nobody else can own memory of it.
-unsafe impl MetadataMemory for Ground {
+unsafe impl MetadataMemory for Environment {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         let start = self.reuse(layout).or_else(|| self.cut(layout)).ok_or(OutOfMemory::new(layout, node))?;
         // SAFETY: the memory is fresh or came back, is aligned, and is given to nobody else.
@@ -217,7 +217,7 @@ unsafe impl MetadataMemory for Ground {
 
 // SAFETY: the root is a zeroed page of its own that no block overlaps. No processor uses these tables: the virtual array
 // of a measured model is mapped as a whole from the start, so there is nothing to enter and nothing to forget.
-unsafe impl AddressSpace for Ground {
+unsafe impl AddressSpace for Environment {
     fn root(&self) -> PhysAddr {
         PhysAddr::new(self.root as u64)
     }

@@ -1,0 +1,180 @@
+//! The ways of looking frames up that this project's models have.
+
+use core::any::Any;
+use core::ptr::NonNull;
+
+use sparsemem_any::AnyLookup;
+use sparsemem_core::{MemoryModel, MemoryRange, NeverReclaim, Page, Pfn};
+
+use super::{InlineBits, Subject, TwinLoops, TwinTables, address};
+use crate::backends::AnyModel;
+use crate::instance::{Instance, initialise_all, initialise_these};
+
+/// The question of checked lookups where sections came later.
+pub const CHECKED_LATER: &str = "checked, hot-added";
+
+/// A model that is up, whatever its type.
+pub trait Lookups {
+    /// Initialises the descriptors of memory, so that the way back works.
+    fn initialise_all(&self, memory: &[MemoryRange]);
+
+    /// Initialises the descriptors of these frames only.
+    fn initialise_these(&self, frames: &[Pfn]);
+
+    /// All ways to look frames up, and those of C.
+    fn subjects(&self) -> Vec<Subject<'_>>;
+
+    /// The checked lookup where sections came later, so that the subsection is looked at, and that of C.
+    fn hot_added(&self) -> Vec<Subject<'_>>;
+
+    /// The model through an enum and through a trait object, if it is in the enum.
+    fn chosen_at_run_time(&self) -> Option<ChosenAtRunTime<'_>>;
+
+    /// A prototype with the contents of the model.
+    fn inline_bits(&self) -> InlineBits;
+}
+
+/// A model with its name, and what it is compared with.
+pub struct Compared<M: MemoryModel<Geometry: TwinLoops>> {
+    name: &'static str,
+    instance: Instance<M>,
+    twin: Option<TwinTables<M::Geometry>>,
+    any: Option<fn(&M) -> AnyModel<'_>>,
+}
+
+impl<M: MemoryModel<Page = Page, Geometry: TwinLoops>> Compared<M> {
+    /// A model alone.
+    #[must_use]
+    pub const fn new(name: &'static str, instance: Instance<M>) -> Self {
+        Self { name, instance, twin: None, any: None }
+    }
+
+    /// Adds the twin in C, by its place among the models.
+    #[must_use]
+    pub fn beside_c(mut self, at: usize) -> Self {
+        self.twin = Some(TwinTables::new(at, &*self.instance.model));
+        self
+    }
+
+    /// Adds the way from the model to the enum.
+    #[must_use]
+    pub fn chosen_by(mut self, any: fn(&M) -> AnyModel<'_>) -> Self {
+        self.any = Some(any);
+        self
+    }
+}
+
+impl<M> Lookups for Compared<M>
+where
+    M: MemoryModel<Page = Page, Reclaim = NeverReclaim, Geometry: TwinLoops> + 'static,
+{
+    fn initialise_all(&self, memory: &[MemoryRange]) {
+        initialise_all(&*self.instance.model, memory);
+    }
+
+    fn initialise_these(&self, frames: &[Pfn]) {
+        initialise_these(&*self.instance.model, frames);
+    }
+
+    fn subjects(&self) -> Vec<Subject<'_>> {
+        let (model, name) = (&*self.instance.model, self.name);
+        let mut subjects = ways(model, name);
+        subjects.extend(self.twin.iter().flat_map(|twin| twin.subjects(name, model)));
+        subjects.extend(selected(model));
+        subjects
+    }
+
+    fn hot_added(&self) -> Vec<Subject<'_>> {
+        let (model, name) = (&*self.instance.model, self.name);
+        let family = format!("{name}, hot-added");
+        let own = Subject::page(CHECKED_LATER, name, &family, move |pfn| model.lookup(pfn));
+        let twin = self.twin.iter().flat_map(|twin| twin.subjects(name, model));
+        let twin = twin.filter(|subject| subject.question == "checked");
+        let twin = twin.map(|subject| Subject { question: CHECKED_LATER, family: family.clone(), ..subject });
+        std::iter::once(own).chain(twin).collect()
+    }
+
+    fn chosen_at_run_time(&self) -> Option<ChosenAtRunTime<'_>> {
+        let any = self.any?(&self.instance.model);
+        Some(ChosenAtRunTime { name: self.name, any, object: &*self.instance.model })
+    }
+
+    fn inline_bits(&self) -> InlineBits {
+        InlineBits::new(&*self.instance.model)
+    }
+}
+
+/// A model that is known at run time only.
+pub struct ChosenAtRunTime<'m> {
+    name: &'static str,
+    any: AnyModel<'m>,
+    object: &'m dyn AnyLookup<Page>,
+}
+
+impl ChosenAtRunTime<'_> {
+    /// The checked lookup through the enum and through the trait object.
+    #[must_use]
+    pub fn subjects(&self) -> [Subject<'_>; 2] {
+        let Self { name, any, object } = self;
+        let object = *object;
+        [
+            Subject::page("any", name, name, move |pfn| any.find(pfn)),
+            Subject::page("dyn", name, name, move |pfn| object.find(pfn)),
+        ]
+    }
+}
+
+/// Unchecked, checked, through a reader, validity and the way back.
+fn ways<'m, M>(model: &'m M, name: &str) -> Vec<Subject<'m>>
+where
+    M: MemoryModel<Page = Page, Reclaim = NeverReclaim>,
+{
+    let find = move |pfn| model.lookup(pfn);
+    // SAFETY: the frames of all patterns are valid, and nothing is removed.
+    let unchecked = move |pfn| Some(unsafe { model.lookup_unchecked(pfn) });
+    let pages = move |pfn| address(model.lookup(pfn));
+    vec![
+        Subject::page("unchecked", name, name, unchecked),
+        Subject::page("checked", name, name, find),
+        Subject::page("reader", name, name, move |pfn| model.read().page(pfn).map(NonNull::from)),
+        Subject::number("valid", name, "valid", Pfn::get, move |pfn| {
+            u64::from(model.is_valid(Pfn::new(pfn)))
+        }),
+        Subject::way_back(name, pages, move |page| back(model, page)),
+    ]
+}
+
+/// The frame of a descriptor, by its address.
+#[inline(always)]
+fn back<M: MemoryModel<Page = Page>>(model: &M, page: u64) -> u64 {
+    let page = core::ptr::with_exposed_provenance_mut(usize::try_from(page).unwrap_or(0));
+    // SAFETY: items are addresses of descriptors that the model found, which are never null.
+    let page = unsafe { NonNull::new_unchecked(page) };
+    // SAFETY: as above; they were initialised, and nothing is removed.
+    unsafe { model.pfn_of(page) }.get()
+}
+
+/// The checked lookup through `Selected`, if the facade was asked for one model and this is it: `Selected` is an alias of
+/// the model itself, so that the very same value can be measured under both names.
+#[cfg(feature = "selected")]
+fn selected(model: &dyn Any) -> Option<Subject<'_>> {
+    use crate::backends::OnHuge;
+    use sparsemem::{Config, Selected, presets::X86_64, selected_len};
+
+    struct Kernel;
+
+    impl Config for Kernel {
+        type Geometry = X86_64;
+        type Page = Page;
+        type Reclaim = NeverReclaim;
+        type Array = OnHuge;
+    }
+
+    let model: &Selected<Kernel, { selected_len::<Kernel>() }> = model.downcast_ref()?;
+    Some(Subject::page("selected", model.name(), model.name(), move |pfn| model.lookup(pfn)))
+}
+
+#[cfg(not(feature = "selected"))]
+fn selected(_model: &dyn Any) -> Option<Subject<'_>> {
+    None
+}
