@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use sparsemem_disassembly::Listing;
 
-use crate::codegen::Generated;
+use crate::build::Generated;
 use sparsemem_terminal::Failure;
 
 /// A listing file: its name, and its text as it should be now.
@@ -71,18 +71,20 @@ fn text(name: &'static str, compiler: &str, listings: &[&Listing]) -> Text {
 }
 
 /// The folder with the files.
-pub(super) fn folder() -> PathBuf {
+fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../codegen")
 }
 
 /// Writes the files.
 pub(super) fn write(texts: &[Text]) -> Result<(), Failure> {
-    for text in texts {
-        let path = folder().join(text.name);
-        std::fs::write(&path, &text.text)
-            .map_err(|error| Failure::Broken(format!("{}: {error}", path.display())))?;
-        eprintln!("blessed benches/codegen/{}", text.name);
-    }
+    texts.iter().try_for_each(|text| write_file(text.name, &text.text))
+}
+
+/// Writes a file of the folder.
+pub(super) fn write_file(name: &str, text: &str) -> Result<(), Failure> {
+    let path = folder().join(name);
+    std::fs::write(&path, text).map_err(|error| Failure::Broken(format!("{}: {error}", path.display())))?;
+    eprintln!("blessed benches/codegen/{name}");
     Ok(())
 }
 
@@ -91,7 +93,8 @@ pub(super) fn compare(texts: &[Text]) -> Result<Vec<Comparison>, Failure> {
     texts.iter().map(|text| Ok(text.against(&read(text.name)?))).collect()
 }
 
-fn read(name: &str) -> Result<String, Failure> {
+/// Reads a file of the folder.
+pub(super) fn read(name: &str) -> Result<String, Failure> {
     let missing = |error| {
         Failure::Broken(format!("benches/codegen/{name}: {error}; `cargo xtask codegen --bless` writes it"))
     };

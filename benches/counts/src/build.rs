@@ -13,7 +13,6 @@ use cargo_metadata::Message;
 use sparsemem_disassembly::{Image, Listing};
 
 use super::budgets::{BUDGETS, SELECTED, twin};
-use crate::codegen::Generated;
 use sparsemem_terminal::Failure;
 
 /// The package and its program.
@@ -21,6 +20,19 @@ const PROBES: &str = "sparsemem-probes";
 
 /// What the probes of `Selected` begin with.
 pub(super) const OF_SELECTED: [&str; 2] = ["selected_unchecked", "selected_checked"];
+
+/// The generated code of every probe, and who generated it.
+#[derive(Debug)]
+pub(crate) struct Generated {
+    /// The Rust compiler, as it calls itself.
+    pub(crate) rustc: String,
+    /// The C compiler, likewise.
+    pub(crate) cc: String,
+    /// By name of the probe.
+    pub(crate) listings: BTreeMap<String, Listing>,
+    /// The probes of `Selected`, by the feature that chose the model.
+    pub(crate) selected: BTreeMap<&'static str, BTreeMap<String, Listing>>,
+}
 
 /// Builds the probes once for each model that `Selected` can be; everything else is the same in each.
 pub(super) fn generated() -> Result<Generated, Failure> {

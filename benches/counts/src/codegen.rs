@@ -4,10 +4,6 @@
 //! The probes are in the package `sparsemem-probes`, the operations in `sparsemem-benches`. A C compiler is needed beside
 //! cargo, and valgrind for the operations.
 
-use std::collections::BTreeMap;
-
-use sparsemem_disassembly::Listing;
-
 use sparsemem_terminal::{Failure, Format, Screen, Status, say, say_json};
 
 use crate::{blessed, build, operations, report, verdict};
@@ -24,19 +20,6 @@ pub(crate) struct Args {
     /// Text for people, or one JSON object for programs.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-/// The generated code of every probe, and who generated it.
-#[derive(Debug)]
-pub(crate) struct Generated {
-    /// The Rust compiler, as it calls itself.
-    pub(crate) rustc: String,
-    /// The C compiler, likewise.
-    pub(crate) cc: String,
-    /// By name of the probe.
-    pub(crate) listings: BTreeMap<String, Listing>,
-    /// The probes of `Selected`, by the feature that chose the model.
-    pub(crate) selected: BTreeMap<&'static str, BTreeMap<String, Listing>>,
 }
 
 /// Builds the probes and judges what came out.

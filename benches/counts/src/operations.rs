@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use super::blessed::{HEAD, folder};
+use super::blessed::{HEAD, read, write_file};
 use super::build::compile;
 use sparsemem_terminal::Failure;
 
@@ -114,19 +114,12 @@ pub(super) fn bless(rustc: &str, executed: &Executed) -> Result<(), Failure> {
         // A text has room for any line.
         let _ = writeln!(text, "{instructions:>8} {operation}");
     }
-    let path = folder().join(FILE);
-    std::fs::write(&path, text).map_err(|error| Failure::Broken(format!("{}: {error}", path.display())))?;
-    eprintln!("blessed benches/codegen/{FILE}");
-    Ok(())
+    write_file(FILE, &text)
 }
 
 /// The counts beside the blessed ones.
 pub(super) fn compare(rustc: &str, executed: &Executed) -> Result<Vec<OperationRow>, Failure> {
-    let missing = |error| {
-        Failure::Broken(format!("benches/codegen/{FILE}: {error}; `cargo xtask codegen --bless` writes it"))
-    };
-    let text = std::fs::read_to_string(folder().join(FILE)).map_err(missing)?;
-    Ok(rows(&blessed(&text, rustc), executed))
+    Ok(rows(&blessed(&read(FILE)?, rustc), executed))
 }
 
 fn rows(blessed: &Executed, executed: &Executed) -> Vec<OperationRow> {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment};
-use serde::Serialize;
+use serde_json::json;
 
 use super::blessed::Comparison;
 use super::operations::OperationRow;
@@ -90,57 +90,28 @@ fn ending(judged: &Judged, screen: &Screen) -> String {
         .to_owned()
 }
 
-/// The report for programs.
-#[derive(Debug, Serialize)]
-pub(super) struct Json<'j> {
-    rustc: &'j str,
-    cc: &'j str,
-    passed: bool,
-    lookups: Vec<JsonRow<'j>>,
-    operations: Vec<JsonOperation<'j>>,
-}
-
-#[derive(Debug, Serialize)]
-struct JsonRow<'j> {
-    probe: &'j str,
-    instructions: usize,
-    loads: usize,
-    c_instructions: usize,
-    c_loads: usize,
-    budget_instructions: usize,
-    budget_loads: usize,
-    faults: &'j [String],
-}
-
-#[derive(Debug, Serialize)]
-struct JsonOperation<'j> {
-    operation: &'j str,
-    instructions: u64,
-    blessed: Option<u64>,
-}
-
-/// The same as numbers.
-pub(super) fn json(judged: &Judged) -> Json<'_> {
-    let lookups = judged.rows.iter().map(|row| JsonRow {
-        probe: row.budget.probe,
-        instructions: row.rust.instructions,
-        loads: row.rust.loads,
-        c_instructions: row.c.instructions,
-        c_loads: row.c.loads,
-        budget_instructions: row.budget.instructions,
-        budget_loads: row.budget.loads,
-        faults: &row.faults,
+/// The same for programs.
+pub(super) fn json(judged: &Judged) -> serde_json::Value {
+    let lookups = judged.rows.iter().map(|row| {
+        json!({
+            "probe": row.budget.probe,
+            "instructions": row.rust.instructions,
+            "loads": row.rust.loads,
+            "c_instructions": row.c.instructions,
+            "c_loads": row.c.loads,
+            "budget_instructions": row.budget.instructions,
+            "budget_loads": row.budget.loads,
+            "faults": row.faults,
+        })
     });
-    let operations = judged.operations.iter().flatten().map(|row| JsonOperation {
-        operation: &row.operation,
-        instructions: row.instructions,
-        blessed: row.blessed,
-    });
-    Json {
-        rustc: &judged.rustc,
-        cc: &judged.cc,
-        passed: judged.passed(),
-        lookups: lookups.collect(),
-        operations: operations.collect(),
-    }
+    let operations = judged.operations.iter().flatten().map(
+        |row| json!({ "operation": row.operation, "instructions": row.instructions, "blessed": row.blessed }),
+    );
+    json!({
+        "rustc": judged.rustc,
+        "cc": judged.cc,
+        "passed": judged.passed(),
+        "lookups": lookups.collect::<Vec<_>>(),
+        "operations": operations.collect::<Vec<_>>(),
+    })
 }

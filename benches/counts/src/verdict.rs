@@ -8,7 +8,7 @@ use super::blessed::Comparison;
 use super::budgets::{BUDGETS, Budget, twin};
 use super::build::OF_SELECTED;
 use super::operations::OperationRow;
-use crate::codegen::Generated;
+use crate::build::Generated;
 
 /// The counts of one function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
