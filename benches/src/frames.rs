@@ -74,46 +74,25 @@ impl Pattern {
     /// Frames of `memory` in this order; the same in every run.
     #[must_use]
     pub fn list(self, memory: &[MemoryRange]) -> Vec<Pfn> {
-        let mut random = Random::new();
-        let count = self.frames();
+        let (mut random, places) = (Random::new(), Places::new(memory));
+        // From the middle of the machine on.
+        let (count, middle) = (self.frames() as u64, places.total / 2);
         match self {
-            Self::Hot => (0..count).map(|index| nth(memory, 4 * (index as u64 % 16))).collect(),
+            Self::Hot => (0..count).map(|index| places.nth(4 * (index % 16))).collect(),
             Self::Sequential | Self::SequentialTouch => {
-                // From the middle of the machine on.
-                let first = total(memory) / 2;
-                (0..count).map(|index| nth(memory, first + index as u64)).collect()
+                (0..count).map(|index| places.nth(middle + index)).collect()
             }
             Self::Random | Self::Cold | Self::RandomTouch => {
-                let places = Places::new(memory);
                 (0..count).map(|_| places.nth(random.below(places.total))).collect()
             }
             Self::TlbTouch => {
                 // A page of descriptors is 64 frames; which of them is chance, so that all cache sets are used.
-                let first = total(memory) / 2;
-                let mut pages: Vec<u64> = (0..count as u64).collect();
+                let mut pages: Vec<u64> = (0..count).collect();
                 random.shuffle(&mut pages);
-                pages.into_iter().map(|page| nth(memory, first + 64 * page + random.below(64))).collect()
+                pages.into_iter().map(|page| places.nth(middle + 64 * page + random.below(64))).collect()
             }
         }
     }
-}
-
-/// How many frames there are.
-fn total(memory: &[MemoryRange]) -> u64 {
-    memory.iter().map(|range| range.frames.count().get()).sum()
-}
-
-/// The frame at this place among all frames of memory, from the start again behind the last.
-fn nth(memory: &[MemoryRange], index: u64) -> Pfn {
-    let mut rest = index % total(memory).max(1);
-    for range in memory {
-        let count = range.frames.count().get();
-        if rest < count {
-            return range.frames.start().saturating_add(PageCount::new(rest));
-        }
-        rest -= count;
-    }
-    Pfn::new(0)
 }
 
 /// Memory with the number of frames before each range, for finding frames in machines of many ranges.
@@ -134,7 +113,9 @@ impl<'m> Places<'m> {
         Self { memory, before, total }
     }
 
+    /// The frame at this place among all frames of memory, from the start again behind the last.
     fn nth(&self, index: u64) -> Pfn {
+        let index = index % self.total;
         let at = self.before.partition_point(|before| *before <= index) - 1;
         self.memory[at].frames.start().saturating_add(PageCount::new(index - self.before[at]))
     }

@@ -7,8 +7,8 @@
 use rustix::mm::Advice;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    ArrayPlace, BootModel, GracePeriod, InstallModel, MemoryModel, MemoryRange, NodeId, Page, PageCount, Pfn,
-    PfnRange, PlaceClaim, RetireModel, SectionShape, ZeroIsNew, initialise,
+    ArrayPlace, BootModel, Geometry, GracePeriod, InstallModel, MemoryModel, MemoryRange, NodeId, Page,
+    PageCount, Pfn, PfnRange, PlaceClaim, RetireModel, SectionShape, ZeroIsNew,
 };
 use sparsemem_machine::place;
 
@@ -192,21 +192,6 @@ fn memmap_bytes<G: SectionShape>(memory: &[MemoryRange]) -> usize {
     (sections + 1) * frames * size_of::<Page>()
 }
 
-/// Initialises the descriptors of these frames, so that the way back works.
-pub fn initialise_all<M: MemoryModel>(model: &M, memory: &[MemoryRange]) {
-    for range in memory {
-        initialise(model, range.frames);
-    }
-}
-
-/// Initialises the descriptors of some frames, so that the way back from them works.
-pub fn initialise_these<M: MemoryModel>(model: &M, frames: &[Pfn]) {
-    for pfn in frames {
-        let one = PfnRange::from_start_count(*pfn, PageCount::new(1)).unwrap_or_default();
-        assert_eq!(initialise(model, one), one.count(), "{pfn} is a frame of the model");
-    }
-}
-
 /// A section that no map has.
 #[must_use]
 pub fn free_section() -> PfnRange {
@@ -216,7 +201,7 @@ pub fn free_section() -> PfnRange {
 /// Subsections of that section.
 #[must_use]
 pub fn free_subsections(first: u32, count: u32) -> PfnRange {
-    let section = Pfn::new((4 << 40) >> <X86_64 as sparsemem_core::Geometry>::PAGE_SHIFT);
+    let section = Pfn::new((4 << 40) >> X86_64::PAGE_SHIFT);
     let start = section.saturating_add(PageCount::new(u64::from(first) * X86_64::PAGES_PER_SUBSECTION));
     let count = PageCount::new(u64::from(count) * X86_64::PAGES_PER_SUBSECTION);
     PfnRange::from_start_count(start, count).unwrap_or_default()

@@ -88,25 +88,23 @@ impl Turn<'_, '_> {
     }
 
     fn timed(&self) -> f64 {
+        let lookups = f64::from(self.sweeps) * self.items.len() as f64;
+        self.sweep().as_secs_f64() * 1e9 / lookups
+    }
+
+    /// All sweeps of a sample.
+    fn sweep(&self) -> Duration {
         let started = Instant::now();
         for _ in 0..self.sweeps {
             (self.run)(&self.items);
         }
-        let lookups = f64::from(self.sweeps) * self.items.len() as f64;
-        started.elapsed().as_secs_f64() * 1e9 / lookups
+        started.elapsed()
     }
 
     /// Finds out how many sweeps make a sample.
     fn calibrate(&mut self, effort: Effort) {
-        loop {
-            (self.run)(&self.items);
-            let started = Instant::now();
-            for _ in 0..self.sweeps {
-                (self.run)(&self.items);
-            }
-            if started.elapsed() >= effort.sample || self.sweeps >= 1 << 20 {
-                return;
-            }
+        (self.run)(&self.items);
+        while self.sweep() < effort.sample && self.sweeps < 1 << 20 {
             self.sweeps *= 2;
         }
     }

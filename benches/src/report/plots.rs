@@ -54,17 +54,9 @@ pub(super) fn all(report: &Report<'_>, folder: &Path) -> Result<(), String> {
 
 /// Unchecked and checked lookups by pattern.
 fn lookups(report: &Report<'_>, machine: &str) -> Bars {
-    let patterns = [
-        Pattern::Hot,
-        Pattern::Sequential,
-        Pattern::Random,
-        Pattern::SequentialTouch,
-        Pattern::RandomTouch,
-        Pattern::TlbTouch,
-    ];
     let questions = ["unchecked", "checked"];
     let subjects = || questions.into_iter().flat_map(|question| MODELS.map(|model| (question, model)));
-    let groups = patterns.into_iter().map(|pattern| {
+    let groups = Pattern::ALL.into_iter().map(|pattern| {
         let time = |(question, model)| report.results.time(question, model, pattern.name(), machine);
         (pattern.name().to_owned(), subjects().map(time).collect::<Vec<_>>())
     });

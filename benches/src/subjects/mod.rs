@@ -8,7 +8,6 @@
 
 mod baselines;
 mod compressed;
-mod inline_bits;
 mod twins;
 mod ways;
 
@@ -17,9 +16,8 @@ use core::ptr::NonNull;
 use sparsemem_core::{Page, Pfn};
 
 pub use baselines::{Baselines, baselines};
-pub use inline_bits::{INLINE, InlineBits};
 pub use twins::{TwinLoops, TwinTables};
-pub use ways::{CHECKED_LATER, ChosenAtRunTime, Compared, Lookups};
+pub use ways::{CHECKED_LATER, ChosenAtRunTime, Compared, INLINE, InlineBits, Lookups};
 
 /// A loop over items.
 type Sweep<'m> = Box<dyn Fn(&[u64]) + 'm>;
