@@ -18,59 +18,33 @@ struct page *c_array;
     result name(parameter);                \
     __attribute__((noinline)) result name(parameter)
 
-/* classic-sparse */
+/* A table of sections: the section of a frame without and with checks, and the section of a descriptor. */
 
-PROBE(struct page *, c_classic_unchecked, uint64_t pfn)
-{
-    return word_page(section_word(flat_section_unchecked(c_flat, pfn)), pfn);
-}
+#define TABLE_PROBES(model, unchecked, checked, of_page)         \
+    PROBE(struct page *, c_##model##_unchecked, uint64_t pfn)    \
+    {                                                            \
+        return word_page(section_word(unchecked), pfn);          \
+    }                                                            \
+    PROBE(struct page *, c_##model##_checked, uint64_t pfn)      \
+    {                                                            \
+        return section_page(checked, pfn);                       \
+    }                                                            \
+    PROBE(struct page *, c_##model##_online, uint64_t pfn)       \
+    {                                                            \
+        return section_online_page(checked, pfn);                \
+    }                                                            \
+    PROBE(bool, c_##model##_valid, uint64_t pfn)                 \
+    {                                                            \
+        return section_valid(checked, pfn);                      \
+    }                                                            \
+    PROBE(uint64_t, c_##model##_pfn_of, const struct page *page) \
+    {                                                            \
+        return word_pfn(section_word(of_page), page);            \
+    }
 
-PROBE(struct page *, c_classic_checked, uint64_t pfn)
-{
-    return section_page(flat_section(c_flat, pfn), pfn);
-}
-
-PROBE(struct page *, c_classic_online, uint64_t pfn)
-{
-    return section_online_page(flat_section(c_flat, pfn), pfn);
-}
-
-PROBE(bool, c_classic_valid, uint64_t pfn)
-{
-    return section_valid(flat_section(c_flat, pfn), pfn);
-}
-
-PROBE(uint64_t, c_classic_pfn_of, const struct page *page)
-{
-    return word_pfn(section_word(&c_flat[page_section(page)]), page);
-}
-
-/* sparse-extreme */
-
-PROBE(struct page *, c_extreme_unchecked, uint64_t pfn)
-{
-    return word_page(section_word(rooted_section_unchecked(c_roots, pfn)), pfn);
-}
-
-PROBE(struct page *, c_extreme_checked, uint64_t pfn)
-{
-    return section_page(rooted_section(c_roots, pfn), pfn);
-}
-
-PROBE(struct page *, c_extreme_online, uint64_t pfn)
-{
-    return section_online_page(rooted_section(c_roots, pfn), pfn);
-}
-
-PROBE(bool, c_extreme_valid, uint64_t pfn)
-{
-    return section_valid(rooted_section(c_roots, pfn), pfn);
-}
-
-PROBE(uint64_t, c_extreme_pfn_of, const struct page *page)
-{
-    return word_pfn(section_word(rooted_section_unchecked(c_roots, page_section(page) << PFN_SECTION_SHIFT)), page);
-}
+TABLE_PROBES(classic, flat_section_unchecked(c_flat, pfn), flat_section(c_flat, pfn), &c_flat[page_section(page)])
+TABLE_PROBES(extreme, rooted_section_unchecked(c_roots, pfn), rooted_section(c_roots, pfn),
+             rooted_section_unchecked(c_roots, page_section(page) << PFN_SECTION_SHIFT))
 
 /* vmemmap over the two-level table: its array lies at a constant place, or at one that is found out while booting */
 
