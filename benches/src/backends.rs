@@ -97,7 +97,9 @@ pub trait Changing:
 {
     /// The model without memory, with all that it needs for the memory of `map` and some sections more.
     #[must_use]
-    fn instance(map: &Map) -> Instance<Self>;
+    fn instance(map: &Map) -> Instance<Self> {
+        Instance::new(map, Pages::Huge, None)
+    }
 }
 
 /// classic-sparse.
@@ -107,17 +109,8 @@ pub type ChangingExtreme = Extreme<X86_64, Counted, ROOTS>;
 /// vmemmap.
 pub type ChangingFixed = Fixed<X86_64, Counted, OfSlowPaths, ROOTS>;
 
-impl Changing for ChangingClassic {
-    fn instance(map: &Map) -> Instance<Self> {
-        Instance::new(map, Pages::Huge, None)
-    }
-}
-
-impl Changing for ChangingExtreme {
-    fn instance(map: &Map) -> Instance<Self> {
-        Instance::new(map, Pages::Huge, None)
-    }
-}
+impl Changing for ChangingClassic {}
+impl Changing for ChangingExtreme {}
 
 impl Changing for ChangingFixed {
     fn instance(map: &Map) -> Instance<Self> {
