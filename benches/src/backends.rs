@@ -5,10 +5,12 @@
 //! 1. Lists of models have the order of [`MODELS`], those of C as well (`c/sweeps.c`).
 //! 2. A virtual array lies at a place that is a constant, as in a kernel, unless its name says otherwise.
 
+use core::ptr::NonNull;
+
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::{X86_64, X86_64La57};
 use sparsemem_core::{
-    ArrayPlace, BootModel, InstallModel, MarkModel, MemoryModel, NeverReclaim, Page, PageDescriptor,
+    ArrayPlace, BootModel, InstallModel, MarkModel, MemoryModel, NeverReclaim, Page, PageDescriptor, Pfn,
     PlaceClaim, RetireModel, SectionShape, ZeroIsNew,
 };
 use sparsemem_sparse_extreme::SparseExtreme;
@@ -81,8 +83,29 @@ type Extreme<G, R, const N: usize> = SparseExtreme<G, Page, R, N>;
 type Fixed<G, R, A, const N: usize> = Vmemmap<G, Page, R, ConstBase<A>, N>;
 type Placed = Vmemmap<X86_64, Page, NeverReclaim, DynamicBase, ROOTS>;
 
-/// A model by a tag, with readers that cost nothing.
-pub type AnyModel<'m> = sparsemem_any::AnyModel<'m, X86_64, Page, NeverReclaim, SECTIONS, ROOTS>;
+/// A model by a tag, with readers that cost nothing: the very model that is measured without the tag too.
+#[derive(Clone, Copy, Debug)]
+pub enum Tagged<'m> {
+    /// A flat table.
+    Flat(&'m Classic<X86_64, NeverReclaim, SECTIONS>),
+    /// A table of roots.
+    Rooted(&'m Extreme<X86_64, NeverReclaim, ROOTS>),
+    /// An array.
+    Array(&'m Placed),
+}
+
+impl Tagged<'_> {
+    /// The checked lookup of the model inside.
+    #[inline]
+    #[must_use]
+    pub fn lookup(&self, pfn: Pfn) -> Option<NonNull<Page>> {
+        match self {
+            Self::Flat(model) => model.lookup(pfn),
+            Self::Rooted(model) => model.lookup(pfn),
+            Self::Array(model) => model.lookup(pfn),
+        }
+    }
+}
 
 /// A model that can do everything, with readers that count.
 pub trait Changing:
@@ -152,8 +175,8 @@ pub fn for_lookups(map: &Map, coming: Coming, pages: Pages) -> [Box<dyn Lookups>
     let extreme = Instance::<Extreme<G, NeverReclaim, ROOTS>>::new(map, pages, None);
     let vmemmap = fixed::<OnHuge, Fixed<G, NeverReclaim, OnHuge, ROOTS>>(map, pages);
     [
-        Box::new(compared(0, classic.with_memory(map, coming)).chosen_by(|model| AnyModel::from(model))),
-        Box::new(compared(1, extreme.with_memory(map, coming)).chosen_by(|model| AnyModel::from(model))),
+        Box::new(compared(0, classic.with_memory(map, coming)).chosen_by(|model| Tagged::Flat(model))),
+        Box::new(compared(1, extreme.with_memory(map, coming)).chosen_by(|model| Tagged::Rooted(model))),
         Box::new(compared(2, vmemmap.with_memory(map, coming))),
     ]
 }
@@ -182,7 +205,7 @@ pub fn placed(map: &Map, pages: Pages) -> Box<dyn Lookups> {
     // SAFETY: the mapping is for this model alone, on a 2 MiB border, and the model was just made.
     unsafe { instance.model.placement().base().reserve(start, whole as u64) };
     let instance = instance.with_memory(map, Coming::Boot);
-    Box::new(Compared::new(PLACED, instance).chosen_by(|model| AnyModel::from(model)))
+    Box::new(Compared::new(PLACED, instance).chosen_by(|model| Tagged::Array(model)))
 }
 
 /// The model [`ON_BASE_PAGES`], with its memory from boot.

@@ -4,14 +4,13 @@ use core::any::Any;
 use core::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use sparsemem_any::AnyLookup;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     MemoryModel, MemoryRange, NeverReclaim, Page, PageCount, Pfn, PfnRange, SectionShape, initialise,
 };
 
 use super::{Subject, TwinLoops, TwinTables, address};
-use crate::backends::{AnyModel, MODELS};
+use crate::backends::{MODELS, Tagged};
 use crate::instance::Instance;
 
 /// The question of checked lookups where sections came later.
@@ -31,7 +30,7 @@ pub trait Lookups {
     /// The checked lookup where sections came later, so that the subsection is looked at, and that of C.
     fn hot_added(&self) -> Vec<Subject<'_>>;
 
-    /// The model through an enum and through a trait object, if it is in the enum.
+    /// The model by a tag and through a pointer to its lookup, if it is in the enum.
     fn chosen_at_run_time(&self) -> Option<ChosenAtRunTime<'_>>;
 
     /// A prototype with the contents of the model.
@@ -43,7 +42,7 @@ pub struct Compared<M: MemoryModel<Geometry: TwinLoops>> {
     name: &'static str,
     instance: Instance<M>,
     twin: Option<TwinTables<M::Geometry>>,
-    any: Option<fn(&M) -> AnyModel<'_>>,
+    any: Option<fn(&M) -> Tagged<'_>>,
 }
 
 impl<M: MemoryModel<Page = Page, Geometry: TwinLoops>> Compared<M> {
@@ -62,7 +61,7 @@ impl<M: MemoryModel<Page = Page, Geometry: TwinLoops>> Compared<M> {
 
     /// Adds the way from the model to the enum.
     #[must_use]
-    pub fn chosen_by(mut self, any: fn(&M) -> AnyModel<'_>) -> Self {
+    pub fn chosen_by(mut self, any: fn(&M) -> Tagged<'_>) -> Self {
         self.any = Some(any);
         self
     }
@@ -105,8 +104,9 @@ where
     }
 
     fn chosen_at_run_time(&self) -> Option<ChosenAtRunTime<'_>> {
-        let any = self.any?(&self.instance.model);
-        Some(ChosenAtRunTime { name: self.name, any, object: &*self.instance.model })
+        let model = &*self.instance.model;
+        let (any, object) = (self.any?(model), Box::new(move |pfn| model.lookup(pfn)));
+        Some(ChosenAtRunTime { name: self.name, any, object })
     }
 
     fn inline_bits(&self) -> InlineBits {
@@ -117,19 +117,18 @@ where
 /// A model that is known at run time only.
 pub struct ChosenAtRunTime<'m> {
     name: &'static str,
-    any: AnyModel<'m>,
-    object: &'m dyn AnyLookup<Page>,
+    any: Tagged<'m>,
+    object: Box<dyn Fn(Pfn) -> Option<NonNull<Page>> + 'm>,
 }
 
 impl ChosenAtRunTime<'_> {
-    /// The checked lookup through the enum and through the trait object.
+    /// The checked lookup by the tag and through the pointer.
     #[must_use]
     pub fn subjects(&self) -> [Subject<'_>; 2] {
         let Self { name, any, object } = self;
-        let object = *object;
         [
-            Subject::page("any", name, name, move |pfn| any.find(pfn)),
-            Subject::page("dyn", name, name, move |pfn| object.find(pfn)),
+            Subject::page("any", name, name, move |pfn| any.lookup(pfn)),
+            Subject::page("dyn", name, name, move |pfn| object(pfn)),
         ]
     }
 }
