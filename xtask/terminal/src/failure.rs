@@ -23,6 +23,7 @@ pub enum Failure {
 }
 
 /// Says what went wrong and picks the exit status: 0 passed, 1 failed, 2 wrong usage.
+#[must_use]
 pub fn finish(result: Result<Status, Failure>) -> ExitCode {
     match result {
         Ok(Status::Passed) => ExitCode::SUCCESS,

@@ -54,6 +54,7 @@ pub struct Screen {
 
 impl Colour {
     /// A table cell in this colour; the table knows whether it may show it.
+    #[must_use]
     pub fn cell(self, text: &str) -> Cell {
         Cell::new(text).fg(match self {
             Self::Red => Color::DarkRed,
@@ -89,11 +90,13 @@ impl Screen {
     }
 
     /// `text` in `colour`, where there are colours.
+    #[must_use]
     pub fn paint(&self, text: &str, colour: Colour) -> String {
         if self.colours { format!("\u{1b}[{}m{text}\u{1b}[0m", colour as u8) } else { text.to_owned() }
     }
 
     /// An empty table that fits.
+    #[must_use]
     pub fn table(&self, head: &[&str]) -> Table {
         let mut table = Table::new();
         table.load_style(TableStyle::new().header_separator(RULE));

@@ -5,6 +5,7 @@ const UNITS: [(&str, u32); 6] =
     [("EiB", 60), ("PiB", 50), ("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
 
 /// A number of bytes in the largest unit that it fills, with about three digits.
+#[must_use]
 pub fn bytes(count: u64) -> String {
     match UNITS.into_iter().find(|(_, bits)| count >> bits > 0) {
         None => format!("{count} B"),
@@ -31,6 +32,7 @@ fn three_digits(count: u64, bits: u32) -> String {
 }
 
 /// `part` of `whole` in per cent, or a dash if there is no whole.
+#[must_use]
 pub fn share(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "-".to_owned();
@@ -43,6 +45,7 @@ pub fn share(part: u64, whole: u64) -> String {
 }
 
 /// `1 thing`, `2 things`.
+#[must_use]
 pub fn counted(count: usize, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
