@@ -8,6 +8,8 @@
 //! 1. Everything that is compared is measured in one run, in turns, on the same frames.
 //! 2. A frame of a pattern is valid on every model; who answers otherwise is found out before the measuring.
 
+#![allow(unsafe_code, reason = "measures the unchecked lookups and their C twins")]
+
 pub mod backends;
 pub mod environment;
 pub mod frames;

@@ -8,6 +8,7 @@
 //!    has that of `checked`.
 //! 2. Probes are never called here: the models are not booted, and the virtual array is not mapped.
 
+#![allow(unsafe_code, reason = "has the unchecked lookups whose instructions are counted")]
 mod models;
 mod probes;
 #[cfg(feature = "sparsemem")]

@@ -128,7 +128,7 @@ impl ChosenAtRunTime<'_> {
         let Self { name, any, object } = self;
         [
             Subject::page("any", name, name, move |pfn| any.lookup(pfn)),
-            Subject::page("dyn", name, name, move |pfn| object(pfn)),
+            Subject::page("dyn", name, name, object),
         ]
     }
 }

@@ -28,6 +28,7 @@
 //! 2. A frame is in at most one block, and a block comes back as a whole or not at all.
 //! 3. The state follows from which blocks are out and from nothing else: giving a block and taking it back is no change.
 #![no_std]
+#![allow(unsafe_code, reason = "zeroes frames of a device and makes blocks of them")]
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)

@@ -30,6 +30,7 @@
 //!
 //! Numbers such as W-42 are those of facts of Linux, listed in the project's `FACTS.md`.
 #![no_std]
+#![allow(unsafe_code, reason = "declares the unsafe traits and the raw descriptor")]
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)

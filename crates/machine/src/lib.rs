@@ -35,6 +35,7 @@
 //! 2. A block lies in memory, never in a hole, and blocks do not overlap.
 //! 3. What the window shows is exactly what [`AddressSpace::linked`](sparsemem_core::AddressSpace::linked) mapped and
 //!    no flush took away since.
+#![allow(unsafe_code, reason = "maps memory and is the processor's memory manager")]
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)

@@ -23,6 +23,7 @@
 //! 6. What is allocated goes back to where it came from: each entry holds the [`Origin`](sparsemem_core::Origin) of what
 //!    it points to, in two bits that the processor ignores. What does not go back is counted.
 #![no_std]
+#![allow(unsafe_code, reason = "reads and writes tables behind raw addresses")]
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)

@@ -20,6 +20,7 @@
 //! 4. **Provenance**: the word is kept as a pointer to the memmap moved by `wrapping` arithmetic, so adding a frame
 //!    number of the section gives back a pointer that may access the memmap.
 #![no_std]
+#![allow(unsafe_code, reason = "turns section words into pointers")]
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)

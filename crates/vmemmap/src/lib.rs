@@ -42,6 +42,7 @@
 //! 4. **The processor's own entries**: a target without an entry format does not compile.
 //! 5. **Clear, flush, free**: memory is given back only after no processor can reach it.
 #![no_std]
+#![allow(unsafe_code, reason = "computes descriptor addresses from the base")]
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)

@@ -79,6 +79,7 @@ impl Heap {
     /// Every entry of every table.
     pub(crate) fn entries(&self) -> Vec<u64> {
         let entries = self.tables.values().flat_map(|table| &table.0);
+        // Relaxed: one thread runs the walker and this.
         entries.map(|entry| entry.load(std::sync::atomic::Ordering::Relaxed)).collect()
     }
 
