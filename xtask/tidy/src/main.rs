@@ -1,23 +1,17 @@
-//! `cargo xtask tidy`: proves the workspace's own rules.
+//! `cargo xtask tidy`: proves the rules of the workspace that no other tool checks.
 //!
 //! [`load`] reads everything once, the [`rules`] look at it, [`report`] says what they found.
 #![forbid(unsafe_code)]
 
-#[cfg(test)]
-mod fixture;
 mod floors;
 mod load;
 mod report;
 mod rules;
-mod scan;
-mod source;
-mod violation;
 mod workspace;
 
 use std::process::ExitCode;
 
 use report::Outcome;
-
 use sparsemem_terminal::{Failure, Screen, Status, finish, say};
 
 fn main() -> ExitCode {
@@ -27,8 +21,8 @@ fn main() -> ExitCode {
 /// Runs every rule.
 fn run() -> Result<Status, Failure> {
     let workspace = load::load()?;
-    let check = |rule| Outcome { rule, violations: (rule.check)(&workspace) };
-    let outcomes: Vec<Outcome<'_>> = rules::RULES.iter().map(check).collect();
-    say(&report::render(&workspace, &outcomes, &Screen::of_stdout()))?;
-    Ok(if report::errors(&outcomes) == 0 { Status::Passed } else { Status::Failed })
+    let outcomes: Vec<Outcome<'_>> = rules::RULES.iter().map(|rule| Outcome::of(rule, &workspace)).collect();
+    say(&report::render(&outcomes, &Screen::of_stdout()))?;
+    let is_kept = outcomes.iter().all(|outcome| outcome.violations.is_empty());
+    Ok(if is_kept { Status::Passed } else { Status::Failed })
 }

@@ -1,14 +1,11 @@
-//! What the rules look at: the packages with their manifests and sources, and every other text file.
+//! What the rules look at: the packages, and every text file.
 //!
 //! # Invariants
 //!
 //! 1. All paths are relative to the workspace's root and use `/`.
 //! 2. Rules get everything from here and touch no file themselves, so that each can be tested on made-up sources.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use super::floors::{Home, home};
-use super::source::Source;
+use super::floors::is_product;
 
 /// The workspace as the rules see it.
 #[derive(Debug, Default)]
@@ -20,27 +17,22 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// The packages that a kernel links.
-    pub(crate) fn kernel_side(&self) -> impl Iterator<Item = &Package> {
-        self.packages.iter().filter(|package| package.is_kernel_side())
+    /// Every Rust file, also those of the kernel, which is no member of the workspace.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &TextFile> {
+        self.files.iter().filter(|file| file.path.ends_with(".rs"))
     }
 
-    /// Every Rust file of every package.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.packages.iter().flat_map(|package| &package.sources)
+    /// The sources that a kernel links.
+    pub(crate) fn product(&self) -> impl Iterator<Item = &TextFile> {
+        let product = self.packages.iter().filter(|package| is_product(&package.name));
+        let folders: Vec<String> = product.map(|package| format!("{}/src/", package.folder)).collect();
+        self.sources().filter(move |file| folders.iter().any(|folder| file.path.starts_with(folder)))
     }
 
-    /// Marks the files of modules that their parents declare under `cfg(test)`.
-    pub(crate) fn mark_test_modules(&mut self) {
-        let stems: Vec<String> = self.sources().flat_map(Source::test_modules).collect();
-        let belongs = |path: &str, stem: &String| {
-            path.strip_prefix(stem.as_str()).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
-        };
-        for source in self.packages.iter_mut().flat_map(|package| &mut package.sources) {
-            if stems.iter().any(|stem| belongs(&source.path, stem)) {
-                source.mark_all();
-            }
-        }
+    /// The number of the first line of the file at `path` that contains `wanted`, or 1.
+    pub(crate) fn line_of(&self, path: &str, wanted: &str) -> usize {
+        let file = self.files.iter().find(|file| file.path == path);
+        file.and_then(|file| file.text.lines().position(|line| line.contains(wanted))).map_or(1, |at| at + 1)
     }
 }
 
@@ -54,9 +46,9 @@ pub(crate) struct TextFile {
 }
 
 impl TextFile {
-    /// The number of the first line that contains `wanted`, or 1.
-    pub(crate) fn line_of(&self, wanted: &str) -> usize {
-        self.text.lines().position(|line| line.contains(wanted)).map_or(1, |index| index + 1)
+    /// How many lines it has.
+    pub(crate) fn length(&self) -> usize {
+        self.text.lines().count()
     }
 }
 
@@ -67,86 +59,48 @@ pub(crate) struct Package {
     pub(crate) name: String,
     /// Its folder.
     pub(crate) folder: String,
-    /// Its `Cargo.toml`.
-    pub(crate) manifest: TextFile,
-    /// The licence that cargo knows of.
-    pub(crate) license: Option<String>,
-    /// What it depends on, of all kinds.
-    pub(crate) dependencies: Vec<Dependency>,
-    /// Its Rust files.
-    pub(crate) sources: Vec<Source>,
+    /// The packages that it needs to run, as opposed to what its tests and its build need.
+    pub(crate) dependencies: Vec<String>,
 }
 
 impl Package {
-    /// Where the floor table puts it.
-    pub(crate) fn home(&self) -> Option<&'static Home> {
-        home(&self.name)
-    }
-
-    /// Whether a kernel links it.
-    pub(crate) fn is_kernel_side(&self) -> bool {
-        self.home().is_some_and(Home::is_kernel_side)
-    }
-
-    /// The file that the compiler starts from.
-    pub(crate) fn root_source(&self) -> Option<&Source> {
-        ["lib", "main"].iter().find_map(|stem| {
-            let path = format!("{}/src/{stem}.rs", self.folder);
-            self.sources.iter().find(|source| source.path == path)
-        })
-    }
-
-    /// What it needs to run, as opposed to what its tests and its build need.
-    pub(crate) fn normal_dependencies(&self) -> impl Iterator<Item = &Dependency> {
-        self.dependencies.iter().filter(|dependency| dependency.normal)
+    /// Where its manifest is.
+    pub(crate) fn manifest(&self) -> String {
+        format!("{}/Cargo.toml", self.folder)
     }
 }
 
-/// One line of a `[dependencies]` table.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Dependency {
-    /// The package that is depended on.
-    pub(crate) name: String,
-    /// Whether it is neither for tests nor for the build.
-    pub(crate) normal: bool,
-    /// The features of it that this line switches on, with all that they imply.
-    pub(crate) enabled: BTreeSet<String>,
-}
-
-/// The features that `asked` imply in a package with these `features`.
-pub(crate) fn implied(asked: Vec<String>, features: &BTreeMap<String, Vec<String>>) -> BTreeSet<String> {
-    let mut waiting = asked;
-    let mut enabled = BTreeSet::new();
-    while let Some(feature) = waiting.pop() {
-        if enabled.insert(feature.clone()) {
-            waiting.extend(features.get(&feature).into_iter().flatten().cloned());
-        }
-    }
-    enabled
-}
-
+/// Made-up workspaces for the tests of the rules.
 #[cfg(test)]
-mod tests {
-    use super::super::fixture::workspace;
-    use super::implied;
+pub(crate) mod fixture {
+    use super::super::rules::Violation;
+    use super::{Package, TextFile, Workspace};
 
-    #[test]
-    fn features_imply_features() {
-        let features = [("default", vec!["std"]), ("std", vec!["alloc"]), ("fast", vec![])];
-        let owned =
-            features.map(|(name, list)| (name.to_owned(), list.into_iter().map(str::to_owned).collect()));
-        let enabled = implied(vec!["default".to_owned()], &owned.into());
-        assert_eq!(enabled.into_iter().collect::<Vec<_>>(), ["alloc", "default", "std"]);
+    /// A workspace of packages without files: names, and what they depend on.
+    pub(crate) fn packages(list: &[(&str, &[&str])]) -> Workspace {
+        let packages = list.iter().map(|(name, dependencies)| Package {
+            name: (*name).to_owned(),
+            folder: format!("crates/{}", name.trim_start_matches("sparsemem-")),
+            dependencies: dependencies.iter().map(|it| (*it).to_owned()).collect(),
+        });
+        Workspace { packages: packages.collect(), files: Vec::new() }
     }
 
-    #[test]
-    fn a_test_module_in_its_own_file_is_test_code() {
-        let found = workspace()
-            .package(
-                "sparsemem-core",
-                &[("src/lib.rs", "#[cfg(test)]\nmod fixture;\n"), ("src/fixture/deep.rs", "f();")],
-            )
-            .build();
-        assert!(found.sources().all(|source| source.lines.iter().all(|line| line.test)));
+    /// A workspace of files without packages: paths and texts.
+    pub(crate) fn files(list: &[(&str, &str)]) -> Workspace {
+        let file = |(path, text): &(&str, &str)| TextFile { path: (*path).into(), text: (*text).into() };
+        Workspace { packages: Vec::new(), files: list.iter().map(file).collect() }
+    }
+
+    /// A workspace of one package with one source file.
+    pub(crate) fn source(name: &str, text: &str) -> Workspace {
+        let packages = packages(&[(name, &[])]).packages;
+        let path = format!("{}/src/lib.rs", packages[0].folder);
+        Workspace { packages, ..files(&[(&path, text)]) }
+    }
+
+    /// The violations as `line: text`, which is short enough to compare.
+    pub(crate) fn short(violations: &[Violation]) -> Vec<String> {
+        violations.iter().map(|violation| format!("{}: {}", violation.line, violation.what)).collect()
     }
 }

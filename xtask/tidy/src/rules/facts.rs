@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::violation::Violation;
+use super::Violation;
 use crate::workspace::{TextFile, Workspace};
 
 /// Where the facts are.
 const FACTS: &str = "FACTS.md";
+
+pub(super) fn seen(workspace: &Workspace) -> String {
+    format!("{} texts", workspace.files.len())
+}
 
 pub(super) fn check(workspace: &Workspace) -> Vec<Violation> {
     let list = workspace.files.iter().find(|file| file.path.ends_with(FACTS));
@@ -15,11 +19,7 @@ pub(super) fn check(workspace: &Workspace) -> Vec<Violation> {
         (1..).zip(list.text.lines()).filter_map(|(line, text)| Some((defined(text)?, line))).collect();
     let groups: Vec<char> = known.keys().filter_map(|number| number.chars().next()).collect();
     let cited: Vec<(&TextFile, usize, &str)> = workspace
-        .files
-        .iter()
-        .filter(|file| {
-            std::path::Path::new(&file.path).extension().is_some_and(|extension| extension == "rs")
-        })
+        .sources()
         .flat_map(|file| citations(&file.text).map(move |(line, number)| (file, line, number)))
         .filter(|(_, _, number)| number.starts_with(groups.as_slice()))
         .collect();
@@ -48,21 +48,22 @@ fn defined(line: &str) -> Option<&str> {
 /// All that look like numbers of facts, with their lines: a capital letter, a dash, two or three digits.
 fn citations(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let words = |line| str::split(line, |c: char| !(c.is_alphanumeric() || c == '-' || c == '_'));
-    (1..).zip(text.lines()).flat_map(move |(line, text)| words(text).map(move |word| (line, word))).filter(
-        |(_, word)| {
-            let (letter, digits) = word.split_once('-').unwrap_or_default();
-            letter.len() == 1
-                && letter.starts_with(|c: char| c.is_ascii_uppercase())
-                && (2..=3).contains(&digits.len())
-                && digits.bytes().all(|digit| digit.is_ascii_digit())
-        },
-    )
+    let is_number = |word: &str| match word.as_bytes() {
+        [b'A'..=b'Z', b'-', digits @ ..] => {
+            matches!(digits.len(), 2 | 3) && digits.iter().all(u8::is_ascii_digit)
+        }
+        _ => false,
+    };
+    let lines = (1..).zip(text.lines());
+    lines.flat_map(move |(at, line)| {
+        words(line).filter(move |word| is_number(word)).map(move |word| (at, word))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::check;
-    use crate::fixture::{short, workspace};
+    use crate::workspace::fixture::{files, short};
 
     /// Put together here, so that this file cites nothing.
     fn number(digits: &str) -> String {
@@ -74,7 +75,7 @@ mod tests {
         let (one, two) = (number("01"), number("02"));
         let facts = format!("# Facts\n\n- **{one}** something, see {two}\n- **{two}** more\n");
         let source = format!("// As Linux ({one}); not UTF-16, Q-77.\n");
-        let found = workspace().file("FACTS.md", &facts).file("a.rs", &source).build();
+        let found = files(&[("FACTS.md", &facts), ("a.rs", &source)]);
         assert_eq!(short(&check(&found)), [""; 0]);
     }
 
@@ -82,7 +83,7 @@ mod tests {
     fn others_are_violations() {
         let (one, two) = (number("01"), number("02"));
         let facts = format!("- **{one}** something\n");
-        let found = workspace().file("FACTS.md", &facts).file("a.rs", &format!("// ({two})\n")).build();
+        let found = files(&[("FACTS.md", &facts), ("a.rs", &format!("// ({two})\n"))]);
         assert_eq!(
             short(&check(&found)),
             [format!("1: `{two}` is no fact of FACTS.md"), format!("1: nothing cites `{one}`")]
