@@ -133,6 +133,24 @@ fn features(task: &Task, arguments: &[OsString]) -> Vec<&'static str> {
 mod tests {
     use super::{TASKS, features};
 
+    /// The documents that name commands.
+    const DOCUMENTS: [&str; 6] = [
+        include_str!("../../README.md"),
+        include_str!("../../CONTRIBUTING.md"),
+        include_str!("../../conformance/README.md"),
+        include_str!("../../conformance/kernel/README.md"),
+        include_str!("../../conformance/linux/README.md"),
+        include_str!("../../conformance/machines/README.md"),
+    ];
+
+    #[test]
+    fn documents_name_commands_that_exist() {
+        let named = DOCUMENTS.iter().flat_map(|text| text.split("cargo xtask ").skip(1));
+        for name in named.filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next()) {
+            assert!(TASKS.iter().any(|task| task.name == name), "a document names `cargo xtask {name}`");
+        }
+    }
+
     #[test]
     fn only_what_the_arguments_need_is_built() {
         let of = |line: &str| {

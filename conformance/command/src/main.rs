@@ -44,7 +44,28 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::Cli;
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
+
+    /// The documents that name commands.
+    const DOCUMENTS: [&str; 6] = [
+        include_str!("../../../README.md"),
+        include_str!("../../../CONTRIBUTING.md"),
+        include_str!("../../../conformance/README.md"),
+        include_str!("../../../conformance/kernel/README.md"),
+        include_str!("../../../conformance/linux/README.md"),
+        include_str!("../../../conformance/machines/README.md"),
+    ];
+
+    #[test]
+    fn commands_in_documents_are_understood() {
+        let named = DOCUMENTS.iter().flat_map(|text| text.split("cargo xtask ").skip(1));
+        let lines = named.filter_map(|rest| rest.split(['\n', '`', '#', '|', '>', '[']).next());
+        let is_own = |line: &&str| Cli::command().find_subcommand(line.split(' ').next().unwrap()).is_some();
+        for line in lines.filter(is_own) {
+            let words = ["cargo xtask"].into_iter().chain(line.split_whitespace());
+            assert!(Cli::try_parse_from(words).is_ok(), "a document says `cargo xtask {line}`");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
