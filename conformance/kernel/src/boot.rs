@@ -121,7 +121,7 @@ fn tell_story(
     let mut site = Site::new(&MODEL, ground, hotplug, slots, persistent);
     let (outcome, detail) = match plug::tell(name, &mut site) {
         Some(Ok(Told::Well)) => (Outcome::Passed, "".to_string()),
-        Some(Ok(Told::Unsuited(why))) => (Outcome::Skipped, why.to_string()),
+        Some(Ok(Told::NotApplicable(what))) => (Outcome::NotApplicable, what.to_string()),
         Some(Err(trouble)) => (Outcome::Failed, trouble.to_string()),
         None => (Outcome::Failed, "there is no story of this name".to_string()),
     };

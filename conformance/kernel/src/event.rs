@@ -18,8 +18,10 @@ pub(crate) enum Outcome {
     Passed,
     /// Something was not.
     Failed,
-    /// It does not suit.
+    /// It could have been run, and was not.
     Skipped,
+    /// It is about something that the model or the machine does not have.
+    NotApplicable,
 }
 
 /// Something that the host is told. Words are written into the line as they are formatted.

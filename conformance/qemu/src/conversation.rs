@@ -44,7 +44,7 @@ pub(super) struct Told {
     pub(super) scenario: String,
     /// How it ended.
     pub(super) outcome: Outcome,
-    /// Why it failed or was skipped.
+    /// Why it did not pass.
     pub(super) detail: String,
     /// How many times something was made to refuse.
     pub(super) failure_points: u64,

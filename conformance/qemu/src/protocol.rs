@@ -24,7 +24,7 @@ pub(super) enum Event {
         scenario: String,
         /// How.
         outcome: Outcome,
-        /// Why it failed or was skipped.
+        /// Why it did not pass.
         #[serde(default)]
         detail: String,
         /// How many times something was made to refuse.
@@ -130,9 +130,9 @@ mod tests {
     fn events_are_read_and_other_lines_are_not() {
         let hello = r#"{"event":"hello","backend":"vmemmap","depth":4,"geometry":"X86_64"}"#;
         assert_eq!(read(hello).unwrap(), Some(Event::Hello { backend: "vmemmap".to_owned() }));
-        let cell = r#"{"event":"cell","scenario":"a/b","machine":"m","outcome":"skipped","detail":"why","failure_points":3}"#;
+        let cell = r#"{"event":"cell","scenario":"a/b","machine":"m","outcome":"not-applicable","detail":"why","failure_points":3}"#;
         let (scenario, detail) = ("a/b".to_owned(), "why".to_owned());
-        let outcome = Outcome::Skipped;
+        let outcome = Outcome::NotApplicable;
         assert_eq!(read(cell).unwrap(), Some(Event::Cell { scenario, outcome, detail, failure_points: 3 }));
         assert_eq!(read("memory: 256 MiB").unwrap(), None);
     }

@@ -40,7 +40,7 @@ pub(super) fn of_story(transcript: &Transcript, story: &Story, backend: Backend)
                 }
             }
             (Outcome::Failed, why) => failed(transcript, &why),
-            skipped => skipped,
+            not_run => not_run,
         },
         Ending::Message(words) => match of_message(transcript, words) {
             Ok(()) => (Outcome::Passed, String::new()),

@@ -23,14 +23,16 @@ pub enum World {
 
 /// How a cell ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// What the scenario expects is what happened.
     Passed,
     /// It is not; the detail says what was expected, what was found, and where.
     Failed,
-    /// The scenario does not suit the machine or the backend; the detail says why.
+    /// It could have been run, and was not; the detail says why.
     Skipped,
+    /// The scenario is about something that the machine or the backend does not have; the detail names it.
+    NotApplicable,
 }
 
 impl Outcome {
@@ -41,6 +43,7 @@ impl Outcome {
             Self::Passed => "passed",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
+            Self::NotApplicable => "not-applicable",
         }
     }
 }
@@ -51,7 +54,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// How a cell ended, and why it failed or was skipped.
+/// How a cell ended, and why it did not pass.
 pub type Verdict = (Outcome, String);
 
 /// A scenario, as `--list` shows it.
@@ -78,7 +81,7 @@ pub struct CellResult {
     pub machine: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// Why it failed or was skipped; empty if it passed.
+    /// Why it did not pass; empty if it did.
     pub detail: String,
     /// How many times an allocation, a mapping, a notifier or the page allocator was made to refuse.
     pub failure_points: u64,
@@ -93,8 +96,10 @@ pub struct Summary {
     pub passed: usize,
     /// Cells that failed.
     pub failed: usize,
-    /// Cells that were skipped.
+    /// Cells that could have been run, and were not.
     pub skipped: usize,
+    /// Results that are no cells: there was nothing to run.
+    pub not_applicable: usize,
     /// How many times something was made to refuse, in all cells.
     pub failure_points: u64,
 }
@@ -117,6 +122,7 @@ impl Report {
             passed: count(Outcome::Passed),
             failed: count(Outcome::Failed),
             skipped: count(Outcome::Skipped),
+            not_applicable: count(Outcome::NotApplicable),
             failure_points: results.iter().map(|result| result.failure_points).sum(),
         };
         Self { summary, results }

@@ -29,7 +29,7 @@ const SECTIONS: usize = 20_000;
 /// Boots a backend and the next one from the same machine and compares what is seen.
 pub(crate) fn same_answers(machine: &MachineFile, backend: Backend) -> Verdict {
     if machine.memory.is_empty() {
-        return (Outcome::Skipped, "the machine has no usable memory".to_owned());
+        return (Outcome::NotApplicable, "the machine has no usable memory".to_owned());
     }
     let sections = sections(machine);
     if sections > suits::MANY_SECTIONS {

@@ -49,9 +49,9 @@ struct Index {
     map: Vec<Known>,
 }
 
-/// Why nothing was compared, or what went wrong.
+/// Why there is nothing to compare, or what went wrong.
 enum Stop {
-    Skip(String),
+    NotApplicable(String),
     Fail(String),
 }
 
@@ -62,14 +62,14 @@ type Compared = Result<(), Stop>;
 fn verdict(compared: Compared) -> Verdict {
     match compared {
         Ok(()) => (Outcome::Passed, String::new()),
-        Err(Stop::Skip(why)) => (Outcome::Skipped, why),
+        Err(Stop::NotApplicable(why)) => (Outcome::NotApplicable, why),
         Err(Stop::Fail(why)) => (Outcome::Failed, why),
     }
 }
 
-/// Skips with a reason.
-fn skip<T>(why: &str) -> Result<T, Stop> {
-    Err(Stop::Skip(why.to_owned()))
+/// There is nothing to compare.
+fn not_applicable<T>(why: &str) -> Result<T, Stop> {
+    Err(Stop::NotApplicable(why.to_owned()))
 }
 
 /// Compares present sections.
@@ -89,7 +89,9 @@ pub(crate) fn vmemmap_blocks(machine: &MachineFile, backend: Backend) -> Verdict
 
 /// The facts of a machine's kernel.
 fn facts(machine: &MachineFile) -> Result<Golden, Stop> {
-    let Some(path) = machine.golden_path() else { return skip("nothing of its kernel is recorded") };
+    let Some(path) = machine.golden_path() else {
+        return not_applicable("nothing of its kernel is recorded");
+    };
     let text =
         std::fs::read_to_string(&path).map_err(|error| Stop::Fail(format!("{}: {error}", path.display())))?;
     parse(&text).map_err(|error| Stop::Fail(format!("{}: {error}", path.display())))
@@ -116,7 +118,7 @@ fn booted<T>(
 
 fn compare_sections(machine: &MachineFile, backend: Backend, golden: &Golden) -> Compared {
     if golden.early_node_ranges.is_empty() {
-        return skip("its kernel did not print node ranges");
+        return not_applicable("its kernel did not print node ranges");
     }
     let bytes =
         1u64 << booted(machine, backend, Variant::Usual, |subject, _, _| subject.shape().section_bits)?;
@@ -134,13 +136,15 @@ fn compare_sections(machine: &MachineFile, backend: Backend, golden: &Golden) ->
 }
 
 fn compare_unavailable(machine: &MachineFile, backend: Backend, golden: &Golden) -> Compared {
-    let Some(unavailable) = &golden.unavailable else { return skip("its kernel did not count them") };
+    let Some(unavailable) = &golden.unavailable else {
+        return not_applicable("its kernel did not count them");
+    };
     let found = booted(machine, backend, Variant::Usual, |subject, _, oracle| {
         let section_frames = subject.shape().section_frames();
         let present = subject.present_sections().len() as u64 * section_frames;
         (subject.shape().section_bytes() == SECTION_BYTES).then(|| present - memory_frames(oracle))
     })?;
-    let Some(found) = found else { return skip("the geometry has sections of another size") };
+    let Some(found) = found else { return not_applicable("the geometry has sections of another size") };
     explained(machine, "unavailable-pages", unavailable.total().get(), found)
 }
 
@@ -151,15 +155,15 @@ fn memory_frames(oracle: &Oracle) -> u64 {
 
 fn compare_blocks(machine: &MachineFile, backend: Backend, golden: &Golden) -> Compared {
     if golden.vmemmap_runs.is_empty() {
-        return skip("its kernel did not print what it populated");
+        return not_applicable("its kernel did not print what it populated");
     }
     if !backend.has_array() {
-        return skip("the model has no virtual array");
+        return not_applicable("the model has no virtual array");
     }
     let variant = match descriptor_bytes(machine)? {
         Some(64) => Variant::Usual,
         Some(56) => Variant::OddPage,
-        _ => return skip("the size of its kernel's descriptors is not known"),
+        _ => return not_applicable("the size of its kernel's descriptors is not known"),
     };
     let found = booted(machine, backend, variant, |subject, array, oracle| blocks(subject, array, oracle))?;
     let expected = golden.vmemmap_blocks();

@@ -6,7 +6,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Every cell has a result; a skipped one says why.
+//! 1. Every cell has a result; one that was not run says why.
 //! 2. Nothing here decides what is right: scenarios and the kernels' own logs do.
 #![deny(unsafe_code)]
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use sparsemem_core::{LeafSize, MemoryRange};
-use sparsemem_suite::{Build, Ended, Scenario, Subject, Tally, touched_sections};
+use sparsemem_suite::{Build, Ended, Facts, NotRun, Scenario, Subject, Tally, touched_sections};
 
 use crate::Cell;
 use crate::catalogue::{Entry, find};
@@ -112,16 +112,18 @@ fn verdict(cell: &Cell, tally: &mut Tally) -> Verdict {
 /// Runs a scenario of the registry.
 fn portable(cell: &Cell, scenario: &Scenario, variant: Variant, tally: &mut Tally) -> Verdict {
     if variant.is_about_mappings() && !cell.backend.has_array() {
-        return (Outcome::Skipped, "the model has no mappings of its own".to_owned());
+        return (Outcome::NotApplicable, "the model has no mappings of its own".to_owned());
     }
     if !exists(cell.machine.geometry, variant) {
-        return (Outcome::Skipped, "descriptors of this size are compiled for x86_64 only".to_owned());
+        return (Outcome::NotApplicable, "descriptors of this size are compiled for x86_64 only".to_owned());
     }
     let mut verdict = (Outcome::Failed, "nothing was run".to_owned());
     let made = with_subject(&cell.machine, cell.backend, variant, &mut |subject, build, memory| {
+        // Before a machine is too large for a scenario, the scenario has to apply to it.
+        let suits = (scenario.suits)(&Facts::new(subject, build, memory));
         verdict = match too_large(subject, memory, variant) {
-            Some(why) => (Outcome::Skipped, why),
-            None => play(scenario, subject, build, memory, tally),
+            Some(why) if !matches!(suits, Err(NotRun::NotApplicable(_))) => (Outcome::Skipped, why),
+            _ => play(scenario, subject, build, memory, tally),
         };
     });
     made.map_or_else(|error| (Outcome::Failed, format!("no machine: {error}")), |()| verdict)
@@ -140,7 +142,8 @@ fn play(
             *tally = done;
             (Outcome::Passed, String::new())
         }
-        Ok(Ended::Skipped(reason)) => (Outcome::Skipped, reason.to_string()),
+        Ok(Ended::NotRun(NotRun::NotApplicable(what))) => (Outcome::NotApplicable, what.to_string()),
+        Ok(Ended::NotRun(NotRun::Skipped(why))) => (Outcome::Skipped, why.to_string()),
         Err(failure) => (Outcome::Failed, failure.to_string()),
     }
 }

@@ -62,17 +62,17 @@ fn a_report_is_printed_as_documented() {
         world: World::Qemu,
         backend: Backend::Vmemmap,
         machine: "m.dmesg".to_owned(),
-        outcome: Outcome::Skipped,
+        outcome: Outcome::NotApplicable,
         detail: "why".to_owned(),
         failure_points: 0,
         duration_ms: 1.5,
     };
     let printed = serde_json::to_value(Report::new(vec![result])).unwrap();
     let expected = serde_json::json!({
-        "summary": { "passed": 0, "failed": 0, "skipped": 1, "failure_points": 0 },
+        "summary": { "passed": 0, "failed": 0, "skipped": 0, "not_applicable": 1, "failure_points": 0 },
         "results": [{
             "scenario": "boot/words", "world": "qemu", "backend": "vmemmap", "machine": "m.dmesg",
-            "outcome": "skipped", "detail": "why", "failure_points": 0, "duration_ms": 1.5,
+            "outcome": "not-applicable", "detail": "why", "failure_points": 0, "duration_ms": 1.5,
         }],
     });
     assert_eq!(printed, expected);

@@ -120,11 +120,11 @@ pub fn touched_sections(shape: &Shape, memory: &[MemoryRange]) -> u64 {
     touched.into_iter().map(count).sum()
 }
 
-/// Why a scenario is not run.
+/// Why something was not run, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SkipReason(String);
+pub struct Reason(String);
 
-impl SkipReason {
+impl Reason {
     /// A reason in words.
     #[must_use]
     pub fn new(why: impl Into<String>) -> Self {
@@ -132,20 +132,43 @@ impl SkipReason {
     }
 }
 
-impl fmt::Display for SkipReason {
+impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// Whether a scenario suits.
-pub type Suits = fn(&Facts) -> Result<(), SkipReason>;
+/// Why a scenario is not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotRun {
+    /// It is about something that the model, the geometry or the machine does not have: there is nothing to run.
+    NotApplicable(Reason),
+    /// It could be run, and is not: it would take too long, or the world cannot do what it needs.
+    Skipped(Reason),
+}
 
-/// Conditions that scenarios name in the registry.
+impl NotRun {
+    /// There is nothing to run.
+    #[must_use]
+    pub fn not_applicable(why: impl Into<String>) -> Self {
+        Self::NotApplicable(Reason::new(why))
+    }
+
+    /// It could be run.
+    #[must_use]
+    pub fn skipped(why: impl Into<String>) -> Self {
+        Self::Skipped(Reason::new(why))
+    }
+}
+
+/// Whether a scenario suits.
+pub type Suits = fn(&Facts) -> Result<(), NotRun>;
+
+/// Conditions that scenarios name in the registry. What does not apply is said before what is too large.
 pub mod suits {
     use alloc::format;
 
-    use super::{Facts, SkipReason};
+    use super::{Facts, NotRun};
 
     /// Most sections of a machine on which everything is run.
     pub const MANY_SECTIONS: u64 = 1 << 12;
@@ -157,7 +180,7 @@ pub mod suits {
     /// # Errors
     ///
     /// None.
-    pub const fn always(_: &Facts) -> Result<(), SkipReason> {
+    pub const fn always(_: &Facts) -> Result<(), NotRun> {
         Ok(())
     }
 
@@ -166,8 +189,12 @@ pub mod suits {
     /// # Errors
     ///
     /// The reason, if there is no memory.
-    pub fn any_memory(facts: &Facts) -> Result<(), SkipReason> {
-        if facts.sections == 0 { Err(SkipReason::new("the machine has no usable memory")) } else { Ok(()) }
+    pub fn any_memory(facts: &Facts) -> Result<(), NotRun> {
+        if facts.sections == 0 {
+            Err(NotRun::not_applicable("the machine has no usable memory"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Machines with memory, but not with more sections than take their time.
@@ -175,7 +202,7 @@ pub mod suits {
     /// # Errors
     ///
     /// The reason, if there is too much or too little.
-    pub fn memory(facts: &Facts) -> Result<(), SkipReason> {
+    pub fn memory(facts: &Facts) -> Result<(), NotRun> {
         at_most(facts, MANY_SECTIONS)
     }
 
@@ -184,18 +211,18 @@ pub mod suits {
     /// # Errors
     ///
     /// The reason, if there is too much or too little.
-    pub fn much_memory(facts: &Facts) -> Result<(), SkipReason> {
+    pub fn much_memory(facts: &Facts) -> Result<(), NotRun> {
         at_most(facts, VERY_MANY_SECTIONS)
     }
 
     /// Machines with memory in at most `limit` sections.
-    fn at_most(facts: &Facts, limit: u64) -> Result<(), SkipReason> {
+    fn at_most(facts: &Facts, limit: u64) -> Result<(), NotRun> {
         any_memory(facts)?;
         if facts.sections <= limit {
             return Ok(());
         }
         let why = format!("{} sections: nothing that smaller machines do not show", facts.sections);
-        Err(SkipReason::new(why))
+        Err(NotRun::skipped(why))
     }
 
     /// Models with a virtual array.
@@ -203,11 +230,11 @@ pub mod suits {
     /// # Errors
     ///
     /// The reason, if the model has none.
-    pub fn array(facts: &Facts) -> Result<(), SkipReason> {
-        memory(facts)?;
+    pub fn array(facts: &Facts) -> Result<(), NotRun> {
+        any_memory(facts)?;
         match facts.build.array {
-            Some(_) => Ok(()),
-            None => Err(SkipReason::new("the model has no virtual array")),
+            Some(_) => memory(facts),
+            None => Err(NotRun::not_applicable("the model has no virtual array")),
         }
     }
 
@@ -216,12 +243,12 @@ pub mod suits {
     /// # Errors
     ///
     /// The reason, if one of them is not given.
-    pub fn refusable_links(facts: &Facts) -> Result<(), SkipReason> {
+    pub fn refusable_links(facts: &Facts) -> Result<(), NotRun> {
         array(facts)?;
         if facts.can_refuse_links {
             return Ok(());
         }
-        Err(SkipReason::new("the world does not refuse mappings"))
+        Err(NotRun::skipped("the world does not refuse mappings"))
     }
 
     /// Geometries with sections enough to be far apart.
@@ -229,12 +256,12 @@ pub mod suits {
     /// # Errors
     ///
     /// The reason, if there are not.
-    pub fn far_sections(facts: &Facts) -> Result<(), SkipReason> {
-        memory(facts)?;
+    pub fn far_sections(facts: &Facts) -> Result<(), NotRun> {
+        any_memory(facts)?;
         if facts.section_limit() >= 4096 {
-            return Ok(());
+            return memory(facts);
         }
         let why = format!("all {} sections are near each other", facts.section_limit());
-        Err(SkipReason::new(why))
+        Err(NotRun::not_applicable(why))
     }
 }

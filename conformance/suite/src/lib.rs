@@ -37,7 +37,7 @@ mod view;
 mod walk;
 mod world;
 
-pub use facts::{ArrayFacts, Build, Facts, SkipReason, Suits, TableKind, suits, touched_sections};
+pub use facts::{ArrayFacts, Build, Facts, NotRun, Reason, Suits, TableKind, suits, touched_sections};
 pub use failure::{Failure, Place, expect, expect_eq};
 pub use oracle::{Oracle, numbers, range};
 pub use plug::{Memmap, Obstacle, Plug, PlugError, Snapshot, Step};

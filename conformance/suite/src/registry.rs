@@ -10,7 +10,7 @@ use sparsemem_core::MemoryRange;
 use crate::facts::{Suits, suits};
 use crate::stage::Notes;
 use crate::{
-    Build, Facts, Failure, SkipReason, Stage, Subject, boot, lookup, memmap, plug, shortage, teardown, walk,
+    Build, Facts, Failure, NotRun, Stage, Subject, boot, lookup, memmap, plug, shortage, teardown, walk,
 };
 
 /// A scenario's function.
@@ -140,7 +140,7 @@ pub enum Ended {
     /// Everything was as expected.
     Passed(Tally),
     /// It does not suit.
-    Skipped(SkipReason),
+    NotRun(NotRun),
 }
 
 /// The scenario of this name.
@@ -161,8 +161,8 @@ pub fn run(
     memory: &[MemoryRange],
 ) -> Result<Ended, Failure> {
     let facts = Facts::new(subject, build, memory);
-    if let Err(reason) = (scenario.suits)(&facts) {
-        return Ok(Ended::Skipped(reason));
+    if let Err(why) = (scenario.suits)(&facts) {
+        return Ok(Ended::NotRun(why));
     }
     let before = subject.world().balance();
     let mut stage = Stage::new(subject, memory, facts);
@@ -170,6 +170,6 @@ pub fn run(
     stage.subject.world_mut().heal();
     let down = stage.tear_down_to(&before);
     played.and(down.map_err(|failure| failure.during("after the scenario")))?;
-    let Notes { tally, unsuited } = stage.notes;
-    Ok(unsuited.map_or(Ended::Passed(tally), Ended::Skipped))
+    let Notes { tally, missing } = stage.notes;
+    Ok(missing.map_or(Ended::Passed(tally), |what| Ended::NotRun(NotRun::NotApplicable(what))))
 }

@@ -13,7 +13,7 @@ use sparsemem_core::{BootEvent, BootSummary, MemoryRange, SectionNr, SectionStat
 
 use crate::failure::{Place, expect_eq};
 use crate::plug::{Plug, Site};
-use crate::{Balance, Facts, Failure, Oracle, SkipReason, Subject, Tally, World};
+use crate::{Balance, Facts, Failure, Oracle, Reason, Subject, Tally, World};
 
 /// What a boot did and told.
 #[derive(Clone, Debug, Default)]
@@ -80,14 +80,14 @@ pub struct Stage<'s> {
 pub(crate) struct Notes {
     /// What was done so far.
     pub(crate) tally: Tally,
-    /// Why the scenario does not suit after all, if that showed only after boot.
-    pub(crate) unsuited: Option<SkipReason>,
+    /// What the scenario is about and the machine does not have, if that showed only after boot.
+    pub(crate) missing: Option<Reason>,
 }
 
 impl Notes {
     /// The machine has not what the scenario is about.
     pub(crate) fn does_not_suit(&mut self, why: &str) {
-        self.unsuited = Some(SkipReason::new(why));
+        self.missing = Some(Reason::new(why));
     }
 }
 
@@ -187,7 +187,7 @@ impl Stage<'_> {
                 subject.plug(memory, rule, &mut |plug| play(plug, &site, notes))
             }
             Err(reason) => {
-                self.notes.unsuited = Some(reason);
+                self.notes.missing = Some(reason);
                 Ok(())
             }
         }

@@ -31,6 +31,11 @@ pub(super) fn skipped(scenario: &str, machine: &str, detail: &str) -> CellResult
     result(scenario, machine, Outcome::Skipped, detail)
 }
 
+/// A scenario that does not apply to vmemmap.
+pub(super) fn not_applicable(scenario: &str, machine: &str, detail: &str) -> CellResult {
+    result(scenario, machine, Outcome::NotApplicable, detail)
+}
+
 /// The same cell on another backend.
 pub(super) fn on(backend: Backend, result: CellResult) -> CellResult {
     CellResult { backend, ..result }

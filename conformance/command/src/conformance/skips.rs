@@ -1,61 +1,87 @@
-//! The skipped cells, grouped by their reason.
+//! What was not run, grouped by the reason: the skipped cells, and what is no cell because there is nothing to run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use sparsemem_report::{Outcome, Report};
+use sparsemem_terminal::{Screen, units::counted};
 
-/// Reasons that are shown before the rest is only counted.
-const SHOWN: usize = 20;
-
+/// Reasons to skip that are shown before the rest is only counted.
+const SKIPS: usize = 20;
+/// Reasons why nothing applies that are shown before the rest is only counted: nobody has to do anything about them.
+const REST: usize = 5;
 /// Scenarios that are named for a reason before it is only said how many there are.
 const NAMED: usize = 3;
 
-/// The reasons with their counts, the most frequent first; nothing if nothing was skipped.
-pub(super) fn text(report: &Report) -> String {
-    let groups = groups(report);
+/// The reasons with their counts, the most frequent first; nothing if everything was run.
+pub(super) fn text(report: &Report, screen: &Screen) -> String {
+    let rest = format!("{} do not apply:", counted(report.summary.not_applicable, "cell"));
+    let skipped = section("Skipped, by reason:", &groups(report, Outcome::Skipped), SKIPS, screen);
+    let rest = section(&rest, &groups(report, Outcome::NotApplicable), REST, screen);
+    let gap = if skipped.is_empty() || rest.is_empty() { "" } else { "\n" };
+    format!("{skipped}{gap}{rest}")
+}
+
+/// What was not run for one reason.
+struct Group<'r> {
+    count: usize,
+    reason: &'r str,
+    scenarios: BTreeSet<&'r str>,
+}
+
+/// A head and a line per reason; nothing if there is no reason.
+fn section(head: &str, groups: &[Group<'_>], shown: usize, screen: &Screen) -> String {
     if groups.is_empty() {
         return String::new();
     }
-    let mut text = "Skipped, by reason:\n".to_owned();
-    for (count, reason, scenarios) in groups.iter().take(SHOWN) {
-        let _ = writeln!(text, "{count:>6}  {reason} ({})", named(scenarios));
+    let mut text = format!("{head}\n");
+    for group in groups.iter().take(shown) {
+        let _ = writeln!(text, "{}", group.line(screen.width));
     }
-    if groups.len() > SHOWN {
-        let rest = &groups[SHOWN..];
-        let cells: usize = rest.iter().map(|(count, ..)| count).sum();
-        let _ = writeln!(text, "{cells:>6}  for {} other reasons (`--format json` has them)", rest.len());
+    if groups.len() > shown {
+        let rest = &groups[shown..];
+        let cells: usize = rest.iter().map(|group| group.count).sum();
+        let _ = writeln!(
+            text,
+            "{cells:>6}  for {} (`--format json` has them)",
+            counted(rest.len(), "other reason")
+        );
     }
     text
 }
 
-/// Count, reason, scenarios.
-fn groups(report: &Report) -> Vec<(usize, &str, BTreeSet<&str>)> {
-    let mut by_reason: BTreeMap<&str, (usize, BTreeSet<&str>)> = BTreeMap::new();
-    for result in report.results.iter().filter(|result| result.outcome == Outcome::Skipped) {
-        let group = by_reason.entry(&result.detail).or_default();
-        group.0 += 1;
-        group.1.insert(&result.scenario);
+fn groups(report: &Report, outcome: Outcome) -> Vec<Group<'_>> {
+    let mut by_reason: BTreeMap<&str, Group<'_>> = BTreeMap::new();
+    for result in report.results.iter().filter(|result| result.outcome == outcome) {
+        let new = Group { count: 0, reason: &result.detail, scenarios: BTreeSet::new() };
+        let group = by_reason.entry(&result.detail).or_insert(new);
+        group.count += 1;
+        group.scenarios.insert(&result.scenario);
     }
-    let groups = by_reason.into_iter().map(|(reason, (count, scenarios))| (count, reason, scenarios));
-    let mut groups: Vec<_> = groups.collect();
-    groups.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
+    let mut groups: Vec<_> = by_reason.into_values().collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     groups
 }
 
-fn named(scenarios: &BTreeSet<&str>) -> String {
-    if scenarios.len() > NAMED {
-        return format!("{} scenarios", scenarios.len());
+impl Group<'_> {
+    /// The count, the reason, and as much of the scenarios as fits.
+    fn line(&self, width: usize) -> String {
+        let plain = format!("{:>6}  {}", self.count, self.reason);
+        let names: Vec<&str> = self.scenarios.iter().copied().collect();
+        let few = (names.len() <= NAMED).then(|| names.join(", "));
+        let said = few.into_iter().chain([counted(names.len(), "scenario")]);
+        let mut lines = said.map(|said| format!("{plain} ({said})"));
+        lines.find(|line| line.chars().count() <= width).unwrap_or(plain)
     }
-    scenarios.iter().copied().collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use sparsemem_report::Report;
 
-    use super::super::sample::{passed, skipped};
+    use super::super::sample::{not_applicable, passed, skipped};
     use super::text;
+    use sparsemem_terminal::Screen;
 
     #[test]
     fn reasons_are_counted_and_sorted() {
@@ -67,19 +93,38 @@ mod tests {
         ]);
         let expected =
             "Skipped, by reason:\n     2  no mappings (memmap/leaves)\n     1  one node (boot/nodes)\n";
-        assert_eq!(text(&report), expected);
+        assert_eq!(text(&report, &Screen::plain(80)), expected);
     }
 
     #[test]
     fn nothing_skipped_nothing_said() {
-        assert_eq!(text(&Report::new(vec![passed("boot/words", "a")])), "");
+        assert_eq!(text(&Report::new(vec![passed("boot/words", "a")]), &Screen::plain(80)), "");
     }
 
     #[test]
     fn many_reasons_are_cut() {
         let results = (0..25).map(|nr| skipped("boot/words", "a", &format!("reason {nr:02}"))).collect();
         assert!(
-            text(&Report::new(results)).ends_with("     5  for 5 other reasons (`--format json` has them)\n")
+            text(&Report::new(results), &Screen::plain(80))
+                .ends_with("     5  for 5 other reasons (`--format json` has them)\n")
         );
+    }
+
+    #[test]
+    fn what_does_not_apply_is_said_apart_and_shortly() {
+        let reasons = (0..7).map(|nr| not_applicable("boot/words", "a", &format!("reason {nr}")));
+        let report = Report::new(reasons.chain([skipped("boot/words", "b", "too large")]).collect());
+        let said = text(&report, &Screen::plain(80));
+        assert!(said.contains("     1  too large (boot/words)\n\n7 cells do not apply:\n"), "{said}");
+        assert!(said.ends_with("     2  for 2 other reasons (`--format json` has them)\n"), "{said}");
+    }
+
+    #[test]
+    fn names_that_do_not_fit_are_counted() {
+        let reason = "4096 sections: nothing that smaller machines do not show";
+        let report = Report::new(vec![skipped("boot/no-memory-one-by-one", "a", reason)]);
+        let said = text(&report, &Screen::plain(80));
+        assert!(said.ends_with("do not show (1 scenario)\n"), "{said}");
+        assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
     }
 }

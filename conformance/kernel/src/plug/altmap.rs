@@ -24,7 +24,7 @@ where
     M: Complete<K::Env> + MemoryModel,
 {
     let Some((range, node)) = site.persistent else {
-        return Ok(Told::Unsuited("firmware tells of no persistent memory"));
+        return Ok(Told::NotApplicable("firmware tells of no persistent memory"));
     };
     say!("  persistent memory: {range}, node {node}");
     with_altmap(site, range, node)?;

@@ -18,7 +18,7 @@ where
     M: Complete<K::Env> + MemoryModel,
 {
     let Some(end) = Pfn::new(M::Geometry::MAX_PFN).phys::<M::Geometry>() else {
-        return Ok(Told::Unsuited("the geometry ends where addresses end"));
+        return Ok(Told::NotApplicable("the geometry ends where addresses end"));
     };
     let dimm = site.plug(&Wish::new("high", M::Geometry::SECTION_SIZE).at(end))?;
     let frames = Site::<M, K>::frames(&dimm)?;

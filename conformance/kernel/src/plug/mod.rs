@@ -33,7 +33,7 @@ pub(crate) enum Told {
     /// Everything was as it has to be.
     Well,
     /// The story is about something that this kernel does not have.
-    Unsuited(&'static str),
+    NotApplicable(&'static str),
 }
 
 /// A story.

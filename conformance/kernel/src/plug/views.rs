@@ -18,7 +18,7 @@ where
     M: Complete<K::Env> + MemoryModel,
 {
     let Some(array) = site.kernel.array() else {
-        return Ok(Told::Unsuited("the model has no mappings of its own"));
+        return Ok(Told::NotApplicable("the model has no mappings of its own"));
     };
     let at_boot = agreed(site, array)?;
     let (dimm, _) = site.plug_online(&Wish::new("a", 2 * M::Geometry::SECTION_SIZE))?;

@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use sparsemem::{
     ArrayPlace, Config, MemoryRange, Page, PlaceClaim, Selected, VirtAddr, presets::X86_64, selected_len,
 };
-use sparsemem_suite::{ALL, ArrayFacts, Build, Ended, Pair, Scenario, TableKind, run};
+use sparsemem_suite::{ALL, ArrayFacts, Build, Ended, NotRun, Pair, Scenario, TableKind, run};
 use spin::Mutex;
 
 use super::Ground;
@@ -71,7 +71,8 @@ fn play(
             failure_points = tally.failure_points;
             (Outcome::Passed, "".to_string())
         }
-        Ok(Ended::Skipped(reason)) => (Outcome::Skipped, reason.to_string()),
+        Ok(Ended::NotRun(NotRun::NotApplicable(what))) => (Outcome::NotApplicable, what.to_string()),
+        Ok(Ended::NotRun(NotRun::Skipped(why))) => (Outcome::Skipped, why.to_string()),
         Err(failure) => (Outcome::Failed, failure.to_string()),
     };
     let (scenario, detail) = (scenario.name, format_args!("{detail}"));

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use sparsemem_core::{MemoryRange, PfnRange, SubsectionIdx};
 
-use crate::{Facts, Oracle, Shape, SkipReason, Spare, range};
+use crate::{Facts, Oracle, Reason, Shape, Spare, range};
 
 /// Absent sections in a row that scenarios plug into.
 const FRESH: u64 = 4;
@@ -35,13 +35,13 @@ impl Site {
         oracle: &Oracle,
         memory: &[MemoryRange],
         spare: Option<Spare>,
-    ) -> Result<Self, SkipReason> {
+    ) -> Result<Self, Reason> {
         let shape = facts.shape;
         let bits = shape.page_bits;
         let device =
             spare.map(|spare| range(spare.range().start().get() >> bits, spare.range().end().get() >> bits));
         let fresh = fresh(facts, oracle, device)
-            .ok_or_else(|| SkipReason::new("the machine has no few absent sections in a row"))?;
+            .ok_or_else(|| Reason::new("the machine has no few absent sections in a row"))?;
         let hole = oracle.sections().find_map(|nr| hole(&shape, oracle, nr));
         let boot_block = oracle.sections().find(|nr| is_whole(&shape, memory, *nr));
         Ok(Self { shape, fresh, hole, boot_block, device })
