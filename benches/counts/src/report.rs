@@ -12,7 +12,8 @@ use sparsemem_terminal::{Colour, Screen};
 
 /// The table, what is wrong, and what to do about it.
 pub(super) fn render(judged: &Judged, screen: &Screen) -> String {
-    let mut text = format!("{}\n{}\n\n{}\n", judged.rustc, judged.cc, table(judged, screen));
+    let compilers = [&judged.rustc, &judged.cc].map(|name| screen.wrap(name, "")).concat();
+    let mut text = format!("{compilers}\n{}\n", table(judged, screen));
     for file in &judged.files {
         text.push_str(&told(file, screen));
     }
@@ -20,7 +21,7 @@ pub(super) fn render(judged: &Judged, screen: &Screen) -> String {
         let _ = write!(text, "\n{}\n\n", operation_table(operations, screen));
     }
     for fault in &judged.selected_faults {
-        let _ = writeln!(text, "{} {fault}", screen.paint("FAILED", Colour::Red));
+        let _ = write!(text, "{}\n{}", screen.paint("FAILED", Colour::Red), screen.wrap(fault, "    "));
     }
     text.push_str(&ending(judged, screen));
     text
@@ -61,9 +62,10 @@ fn operation_table(operations: &[OperationRow], screen: &Screen) -> comfy_table:
 fn told(file: &Comparison, screen: &Screen) -> String {
     match file {
         Comparison::Same { file } => format!("benches/codegen/{file}: the code is the blessed code\n"),
-        Comparison::OtherCompiler { file, blessed, now } => format!(
-            "benches/codegen/{file}: not compared, because it is of {blessed} and this is {now}; the budgets hold for both\n"
-        ),
+        Comparison::OtherCompiler { file, blessed, now } => {
+            let why = format!("it is of {blessed} and this is {now}; the budgets hold for both");
+            screen.wrap(&format!("benches/codegen/{file}: not compared, because {why}"), "")
+        }
         Comparison::Different { file, lines } => {
             let failed = screen.paint("FAILED", Colour::Red);
             format!(
@@ -77,17 +79,16 @@ fn told(file: &Comparison, screen: &Screen) -> String {
 /// What to do next.
 fn ending(judged: &Judged, screen: &Screen) -> String {
     if judged.passed() {
-        let counted =
-            if judged.operations.is_some() { ", and every operation is as it was blessed" } else { "" };
+        let counted = if judged.operations.is_some() { ", every operation as it was blessed" } else { "" };
         return format!(
             "{}: every lookup is within its budget{counted}\n",
             screen.paint("passed", Colour::Green)
         );
     }
-    "\nA lookup that needs more than its budget is slower for everybody: find out why first. Listings and operations may \
-     change\nas long as the budgets (benches/counts/src/budgets.rs) hold, for a reason that the commit says; \
-     `cargo xtask codegen --bless`\nthen writes them anew.\n"
-        .to_owned()
+    let advice = "A lookup that needs more than its budget is slower for everybody: find out why first. Listings and \
+                  operations may change as long as the budgets (benches/counts/src/budgets.rs) hold, for a reason that \
+                  the commit says; `cargo xtask codegen --bless` then writes them anew.";
+    format!("\n{}", screen.wrap(advice, ""))
 }
 
 /// The same for programs.
@@ -114,4 +115,42 @@ pub(super) fn json(judged: &Judged) -> serde_json::Value {
         "lookups": lookups.collect::<Vec<_>>(),
         "operations": operations.collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::blessed::Comparison;
+    use super::super::budgets::BUDGETS;
+    use super::super::operations::OperationRow;
+    use super::super::verdict::{Counts, Judged, Row};
+    use super::render;
+    use sparsemem_terminal::Screen;
+
+    const COMPILER: &str = "rustc 1.95.0 (59807616e 2026-04-14)";
+
+    fn judged(faults: &[&str]) -> Judged {
+        let counts = Counts { instructions: 1000, loads: 100, calls: 0 };
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let row = |budget| Row { budget, rust: counts, c: counts, faults: faults.clone() };
+        let (blessed, now) = (COMPILER.to_owned(), COMPILER.to_owned());
+        let operation = "remove-subsection sparse-extreme".to_owned();
+        Judged {
+            rustc: COMPILER.to_owned(),
+            cc: "cc (Debian 12.2.0-14+deb12u1) 12.2.0 ".repeat(3),
+            rows: BUDGETS.iter().map(row).collect(),
+            selected_faults: faults,
+            files: vec![Comparison::OtherCompiler { file: "operations.txt", blessed, now }],
+            operations: Some(vec![OperationRow { operation, instructions: 1 << 40, blessed: Some(1 << 40) }]),
+        }
+    }
+
+    #[test]
+    fn the_report_fits_80_columns_in_a_line_per_probe() {
+        let fault = "1000 instructions beside those of C, allowed are 32";
+        for (faults, lines) in [(&[][..], BUDGETS.len()), (&[fault, fault], 0)] {
+            let text = render(&judged(faults), &Screen::plain(80));
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+            assert_eq!(text.lines().filter(|line| line.contains("within budget")).count(), lines, "{text}");
+        }
+    }
 }

@@ -95,6 +95,27 @@ impl Screen {
         if self.colours { format!("\u{1b}[{}m{text}\u{1b}[0m", colour as u8) } else { text.to_owned() }
     }
 
+    /// `text` in lines that fit, each behind `indent`; a word that is too long is a line of its own.
+    #[must_use]
+    pub fn wrap(&self, text: &str, indent: &str) -> String {
+        let room = self.width.saturating_sub(indent.chars().count());
+        if text.chars().count() <= room {
+            return format!("{indent}{text}\n");
+        }
+        let mut lines = vec![String::new()];
+        for word in text.split_whitespace() {
+            match lines.last_mut() {
+                Some(line) if line.is_empty() => line.push_str(word),
+                Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                    line.push(' ');
+                    line.push_str(word);
+                }
+                _ => lines.push(word.to_owned()),
+            }
+        }
+        lines.iter().map(|line| format!("{indent}{line}\n")).collect()
+    }
+
     /// An empty table that fits.
     #[must_use]
     pub fn table(&self, head: &[&str]) -> Table {
@@ -108,8 +129,8 @@ impl Screen {
             table.force_no_tty()
         };
         table.set_header(head.iter().map(|name| Cell::new(*name).add_attribute(Attribute::Bold)));
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 1));
+        for (nr, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, u16::from(nr + 1 < head.len())));
         }
         // Names stay whole: people copy them.
         if let Some(names) = table.column_mut(0) {
@@ -139,6 +160,13 @@ mod tests {
     fn colours_only_where_there_are_any() {
         assert_eq!(Screen::plain(80).paint("ok", Colour::Green), "ok");
         assert_eq!(Screen::coloured(80).paint("ok", Colour::Green), "\u{1b}[32mok\u{1b}[0m");
+    }
+
+    #[test]
+    fn words_stay_whole_and_lines_fit() {
+        let screen = Screen::plain(12);
+        assert_eq!(screen.wrap("one two three", "  "), "  one two\n  three\n");
+        assert_eq!(screen.wrap("a longer-than-a-line b", ""), "a\nlonger-than-a-line\nb\n");
     }
 
     #[test]

@@ -136,7 +136,8 @@ fn text(walked: &[Walked], screen: &Screen) -> String {
         ]);
     }
     let failures: Vec<&Walked> = walked.iter().filter(|one| one.outcome == Outcome::Failed).collect();
-    let differences: String = failures.iter().map(|one| format!("{}\n\n", one.detail)).collect();
+    let lines = failures.iter().flat_map(|one| one.detail.lines().chain([""]));
+    let differences: String = lines.map(|line| screen.wrap(line, "")).collect();
     let verdict = match failures.len() {
         0 => screen.paint("no difference to the reference", Colour::Green),
         count => screen.paint(&format!("{} to the reference", counted(count, "DIFFERENCE")), Colour::Red),
@@ -157,9 +158,19 @@ mod tests {
         let report = Report { boot_layouts: 96, states: 5, transitions: 1000, refused: 900, seconds: 1.25 };
         let said = text(
             &[passed(Backend::Vmemmap, &report), passed(Backend::ClassicSparse, &report)],
-            &Screen::plain(100),
+            &Screen::plain(80),
         );
         assert!(said.ends_with("\n2000 transitions: no difference to the reference.\n"), "{said}");
+    }
+
+    #[test]
+    fn a_full_walk_fits_80_columns_in_a_line_per_backend() {
+        let (states, transitions) = (12_345_678, 123_456_789);
+        let report =
+            Report { boot_layouts: 1024, states, transitions, refused: transitions, seconds: 3600.0 };
+        let said = text(&Backend::ALL.map(|backend| passed(backend, &report)), &Screen::plain(80));
+        assert_eq!(said.lines().count(), 2 + Backend::ALL.len() + 2, "{said}");
+        assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
     }
 
     #[test]

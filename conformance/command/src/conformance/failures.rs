@@ -27,9 +27,10 @@ pub(super) fn text(report: &Report, rerun: Rerun, screen: &Screen) -> String {
         let title = format!("{} on {}, {}", result.scenario, result.backend, result.machine);
         let _ = writeln!(text, "{} {title}", screen.paint("FAILED", Colour::Red));
         for line in result.detail.lines() {
-            let _ = writeln!(text, "    {line}");
+            text.push_str(&screen.wrap(line, "    "));
         }
-        let _ = writeln!(text, "    run it alone: {}\n", rerun.command(result));
+        // The command stays one line, however long: people copy it.
+        let _ = writeln!(text, "    run it alone:\n{}\n", rerun.command(result));
     }
     let more = report.summary.failed.saturating_sub(SHOWN);
     if more > 0 {
@@ -83,7 +84,7 @@ mod tests {
     fn a_failure_has_its_reason_and_its_command() {
         let report =
             Report::new(vec![passed("boot/words", "a"), failed("boot/words", "b.dmesg", "no word\nat 3")]);
-        let expected = "FAILED boot/words on vmemmap, b.dmesg\n    no word\n    at 3\n    run it alone: cargo xtask \
+        let expected = "FAILED boot/words on vmemmap, b.dmesg\n    no word\n    at 3\n    run it alone:\ncargo xtask \
                         conformance --scenario boot/words --backend vmemmap --machine b.dmesg\n\n";
         assert_eq!(text(&report, Rerun::default(), &Screen::plain(80)), expected);
     }

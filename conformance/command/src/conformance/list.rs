@@ -77,7 +77,7 @@ impl List {
         let cells = (scenarios * machines + self.recordings.len()) * Backend::ALL.len();
         let _ = writeln!(
             text,
-            "\n{}, {}, {}, {}: {}",
+            "\n{}, {}, {}, {}: at most {}",
             units::counted(scenarios, "scenario"),
             units::counted(machines, "machine"),
             units::counted(self.recordings.len(), "recording"),
@@ -133,7 +133,7 @@ impl Entry {
 mod tests {
     use sparsemem_report::ScenarioInfo;
 
-    use super::{Entry, List, Recorded};
+    use super::{Args, Entry, List, Recorded};
     use sparsemem_terminal::Screen;
 
     fn list() -> List {
@@ -161,7 +161,16 @@ mod tests {
         {
             assert!(text.contains(wanted), "{wanted}: {text}");
         }
-        assert!(text.ends_with("1 scenario, 1 machine, 1 recording, 3 backends: 6 cells\n"), "{text}");
+        assert!(
+            text.ends_with("1 scenario, 1 machine, 1 recording, 3 backends: at most 6 cells\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn all_there_is_fits_80_columns() {
+        let text = List::new(&Args::default()).unwrap().text(&Screen::plain(80));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
     #[test]

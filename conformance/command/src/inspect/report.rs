@@ -19,13 +19,13 @@ pub(super) fn render(inspection: &Inspection, screen: &Screen) -> String {
         if extents.is_empty() { String::new() } else { picture::draw(inspection, &extents, screen) };
     let costs = costs::table(inspection, screen);
     let parts = [
-        title(inspection),
+        screen.wrap(&title(inspection), ""),
         picture,
         partial::draw(inspection, screen),
         events(inspection, screen),
         ranges::text(inspection, screen),
         format!("What each backend costs here:\n\n{costs}"),
-        verdict::text(inspection),
+        screen.wrap(&verdict::text(inspection), ""),
     ];
     let parts: Vec<&str> = parts.iter().map(|part| part.trim_end()).filter(|part| !part.is_empty()).collect();
     format!("{}\n", parts.join("\n\n"))
@@ -43,7 +43,9 @@ fn events(inspection: &Inspection, screen: &Screen) -> String {
     let seen: Vec<&String> = told.filter(|event| known.insert(*event)).collect();
     let mut text = String::new();
     for event in seen.iter().take(SHOWN) {
-        let _ = writeln!(text, "{} {event}", screen.paint("boot:", Colour::Yellow));
+        let indent = "      ";
+        let lines = screen.wrap(event, indent);
+        let _ = write!(text, "{} {}", screen.paint("boot:", Colour::Yellow), &lines[indent.len()..]);
     }
     if let Some(more) = seen.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         let _ = writeln!(text, "boot: .. and {more} more");
@@ -75,6 +77,18 @@ mod tests {
         let text = render(&machine(vec![], vec![]), &Screen::plain(80));
         assert!(!text.contains("One character"), "{text}");
         assert!(text.ends_with("this geometry can hold.\n"), "{text}");
+    }
+
+    #[test]
+    fn a_large_machine_with_a_long_name_fits_80_columns() {
+        let ranges =
+            vec![range(0, 1 << 46, "ram", Some(9)), range(1 << 46, u64::MAX, "hotplug-window", None)];
+        let mut inspection = machine(ranges, vec![section(0, 1), section(1, !0)]);
+        inspection.machine = "some/where/hwloc-opteron-8n-128g-shared-blocks.memblocks".to_owned();
+        let backend = inspection.backends.get_mut("classic-sparse").unwrap();
+        backend.events = vec!["a section is shared, and this is told in many words ".repeat(3)];
+        let text = render(&with_vmemmap(inspection), &Screen::plain(80));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
     #[test]
