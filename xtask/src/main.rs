@@ -125,7 +125,7 @@ fn run(task: &Task, arguments: &[OsString]) -> ExitCode {
 fn features(task: &Task, arguments: &[OsString]) -> Vec<&'static str> {
     let is_among = |wanted: &&str| arguments.iter().any(|argument| argument == wanted);
     let is_needed =
-        |feature: &&Feature| feature.arguments.is_empty() || feature.arguments.iter().any(|it| is_among(it));
+        |feature: &&Feature| feature.arguments.is_empty() || feature.arguments.iter().any(is_among);
     task.features.iter().filter(is_needed).map(|feature| feature.name).collect()
 }
 
