@@ -1,16 +1,97 @@
-//! Slots and what is in them.
+//! DIMMs that come and go: QEMU's memory hot-plug registers.
+//!
+//! The registers are what the ACPI tables' bytecode works with; a kernel without an interpreter can use them itself. A
+//! slot that changed says so in a bit until the kernel clears it, so nothing is lost by looking now and then.
+//!
+//! Source: QEMU `docs/specs/acpi_mem_hotplug.rst`.
+//!
+//! # Invariants
+//!
+//! 1. There is one [`Slots`]: selecting a slot and reading its registers are two accesses, which nobody comes between.
+//! 2. One write to the control register does one thing: the device looks at the first bit that it knows.
 
 use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange};
-
-use super::registers::{EJECT, ENABLED, INSERTING, REMOVING, Registers, Word};
+use x86_64::instructions::port::Port;
 
 /// Slots that QEMU can have.
 const MOST: u32 = 256;
 
 /// ACPI's number for an eject that was asked for, in `_OST`.
-const EJECT_REQUEST: u32 = 3;
+pub(crate) const EJECT_REQUEST: u32 = 3;
 /// ACPI's number for "not now, the device is in use", in `_OST`.
-const IN_USE: u32 = 0x82;
+pub(crate) const IN_USE: u32 = 0x82;
+
+/// There is a DIMM in the slot.
+const ENABLED: u8 = 1 << 0;
+/// It came, and nobody took notice yet. Written: somebody did.
+const INSERTING: u8 = 1 << 1;
+/// It is to go, and nobody took notice yet. Written: somebody did.
+const REMOVING: u8 = 1 << 2;
+/// Written: the DIMM goes, now.
+const EJECT: u8 = 1 << 3;
+
+/// A port of four bytes. What it means depends on the direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+enum Word {
+    /// Read: low half of the base address. Written: the slot that all other registers are about.
+    Base = 0xa00,
+    /// Read: high half of the base address. Written: the event that the next status is about.
+    BaseHigh = 0xa04,
+    /// Read: low half of the size. Written: the status of the event, which the host is told.
+    Size = 0xa08,
+    /// Read: high half of the size.
+    SizeHigh = 0xa0c,
+    /// Read: the proximity domain.
+    Domain = 0xa10,
+}
+
+/// The port of one byte with the bits above.
+const CONTROL: u16 = 0xa14;
+
+/// The registers of the selected slot.
+#[derive(Debug)]
+struct Registers(());
+
+impl Registers {
+    /// The registers, which QEMU has at the same place on all its PCs.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses the ports `0xa00` to `0xa17` as long as this is there.
+    const unsafe fn new() -> Self {
+        Self(())
+    }
+
+    /// Reads a word.
+    fn read(&mut self, word: Word) -> u32 {
+        // SAFETY: the port is this one's alone (`new`), and reading it changes nothing.
+        unsafe { Port::new(word as u16).read() }
+    }
+
+    /// Writes a word.
+    fn write(&mut self, word: Word, value: u32) {
+        // SAFETY: the port is this one's alone (`new`); writing words selects and reports, and touches no memory.
+        unsafe { Port::new(word as u16).write(value) }
+    }
+
+    /// Reads the control register.
+    fn control(&mut self) -> u8 {
+        // SAFETY: the port is this one's alone (`new`), and reading it changes nothing.
+        unsafe { Port::new(CONTROL).read() }
+    }
+
+    /// Writes one bit of the control register.
+    ///
+    /// # Safety
+    ///
+    /// With [`EJECT`], nothing uses the memory of the selected slot any more.
+    unsafe fn set_control(&mut self, bit: u8) {
+        // SAFETY: the port is this one's alone (`new`); of its bits only that of the eject touches memory, which the
+        // caller answers for.
+        unsafe { Port::new(CONTROL).write(bit) }
+    }
+}
 
 /// What is in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
