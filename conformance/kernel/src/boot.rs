@@ -5,37 +5,26 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use sparsemem::{
-    ArrayPlace, BootError, BootEvent, ByteLen, MemoryModel, MemoryRange, NodeId, PhysAddr, PhysRange,
-    VirtAddr, VirtRange, presets::X86_64,
+    BootError, BootEvent, MemoryModel, MemoryRange, NodeId, PagingDepth, PhysAddr, PhysRange, presets::X86_64,
 };
 use sparsemem_hotplug::{AdoptError, BlockSize, Hotplug, Limits, Storage};
 use sparsemem_suite::{Surroundings, World};
 
-use crate::command_line::CommandLine;
+use crate::acpi::{self, TableError};
+use crate::boot_memory::{self, BootMemoryError};
+use crate::cpu::paging::NoTable;
 use crate::dimm::Slots;
 use crate::event::{Event, Outcome, tell};
-use crate::firmware::acpi::TableError;
-use crate::firmware::nfit;
-use crate::firmware::start_info::{StartInfo, StartInfoError};
-use crate::glue::{Array, MODEL};
-use crate::memory::heap::{self, NoHeap};
-use crate::memory::survey::{self, SurveyError};
-use crate::plug::{self, Site, Told};
-use crate::trial::{Ground, run_all};
-use crate::{cpu, look, say};
-
-/// The backend, by the name of its feature.
-const BACKEND: &str = if cfg!(feature = "vmemmap") {
-    "vmemmap"
-} else if cfg!(feature = "sparse-extreme") {
-    "sparse-extreme"
-} else {
-    "classic-sparse"
-};
+use crate::glue::MODEL;
+use crate::loader::{StartInfo, StartInfoError};
+use crate::scenarios::run_all;
+use crate::stories::{self, System, Told};
+use crate::world::KernelWorld;
+use crate::{model, say};
 
 /// Why the kernel cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
+pub(crate) enum KernelError {
     /// The loader's information is no use.
     #[error(transparent)]
     StartInfo(#[from] StartInfoError),
@@ -44,10 +33,7 @@ pub(crate) enum Trouble {
     Table(#[from] TableError),
     /// Memory cannot be used.
     #[error(transparent)]
-    Survey(#[from] SurveyError),
-    /// There is no room for the heap.
-    #[error(transparent)]
-    Heap(#[from] NoHeap),
+    Memory(#[from] BootMemoryError),
     /// There is no writer of the model to be had.
     #[error("the model did not come up: somebody else writes to it")]
     Written,
@@ -58,46 +44,39 @@ pub(crate) enum Trouble {
     #[error("memory of boot cannot be registered: {0}")]
     Adopt(#[from] AdoptError),
     /// Persistent memory cannot be reached.
-    #[error("{0}")]
-    Reach(plug::Trouble),
-}
-
-impl From<plug::Trouble> for Trouble {
-    fn from(trouble: plug::Trouble) -> Self {
-        Self::Reach(trouble)
-    }
+    #[error(transparent)]
+    Persistent(#[from] NoTable),
 }
 
 /// Boots, and does what is asked for. Gives how many cells failed.
-pub(crate) fn run(start_info: PhysAddr) -> Result<u64, Trouble> {
+pub(crate) fn run(start_info: PhysAddr) -> Result<u64, KernelError> {
     let info = StartInfo::at(start_info)?;
-    let line = CommandLine::new(info.command_line());
-    let memory = survey::memory(&info, line)?;
-    let persistent = info.rsdp().map_or(Ok(None), nfit::persistent)?;
-    let array = VirtRange::from_start_count(VirtAddr::new(Array::START), ByteLen::new(Array::BYTES));
-    let mut ground = Ground::new(array.filter(|_| cfg!(feature = "vmemmap")));
+    let line = info.command_line();
+    let memory = boot_memory::memory(&info)?;
+    let persistent = info.rsdp().map_or(Ok(None), acpi::nfit_persistent)?;
+    let mut world = KernelWorld::new();
     let ranges = memory.iter().map(|(range, node)| MemoryRange::from_bytes::<X86_64>(*range, *node));
     let on_event = &mut |event: BootEvent| say!("boot: {event:?}");
-    let mut writer = MODEL.write().ok_or(Trouble::Written)?;
-    let summary = writer.boot(ground.env_mut(), ranges.clone(), on_event)?;
+    let mut writer = MODEL.write().ok_or(KernelError::Written)?;
+    let summary = writer.boot(world.env_mut(), ranges.clone(), on_event)?;
     drop(writer);
-    heap::open()?;
-    ground.end_boot();
-    let depth = match cpu::paging::depth() {
-        sparsemem::PagingDepth::Four => 4,
-        sparsemem::PagingDepth::Five => 5,
+    boot_memory::open_heap()?;
+    world.end_boot();
+    let depth = match world.depth() {
+        PagingDepth::Four => 4,
+        PagingDepth::Five => 5,
     };
-    tell(Event::Hello { backend: BACKEND, depth, geometry: "x86_64" });
+    tell(Event::Hello { backend: MODEL.name(), depth, geometry: "x86_64" });
     let failed = match line.run() {
         "look" => {
-            look::picture(BACKEND, &memory, summary, &ground);
+            model::draw(&memory, summary, &world);
             0
         }
         "scenarios" => {
-            persistent.map_or(Ok(()), |(range, _)| ground.lend(range))?;
-            run_all(&mut ground, line.machine(), &ranges.collect::<Vec<_>>())
+            persistent.map_or(Ok(()), |(range, _)| world.lend(range))?;
+            run_all(&mut world, line.machine(), &ranges.collect::<Vec<_>>())
         }
-        story => tell_story(story, line.machine(), &memory, persistent, &mut ground)?,
+        story => tell_story(story, line.machine(), &memory, persistent, &mut world)?,
     };
     tell(Event::End { failed });
     Ok(failed)
@@ -109,8 +88,8 @@ fn tell_story(
     machine: &str,
     memory: &[(PhysRange, NodeId)],
     persistent: Option<(PhysRange, NodeId)>,
-    ground: &mut Ground,
-) -> Result<u64, Trouble> {
+    world: &mut KernelWorld,
+) -> Result<u64, KernelError> {
     let (mut blocks, mut resources) = (vec![None; 1024], vec![None; 128]);
     let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
     let mut hotplug = Hotplug::new(&MODEL, Limits::new(BlockSize::SECTION), storage);
@@ -118,11 +97,10 @@ fn tell_story(
     // SAFETY: this kernel runs on QEMU's PCs only, which the start info of a PVH loader says in effect, and this is the
     // only place that takes the slots.
     let slots = unsafe { Slots::new() };
-    let mut site = Site::new(&MODEL, ground, hotplug, slots, persistent);
-    let (outcome, detail) = match plug::tell(name, &mut site) {
+    let (outcome, detail) = match stories::tell(name, &mut System { world, hotplug, slots, persistent }) {
         Some(Ok(Told::Well)) => (Outcome::Passed, "".to_string()),
-        Some(Ok(Told::NotApplicable(what))) => (Outcome::NotApplicable, what.to_string()),
-        Some(Err(trouble)) => (Outcome::Failed, trouble.to_string()),
+        Some(Ok(Told::NotApplicable(why))) => (Outcome::NotApplicable, why.to_string()),
+        Some(Err(error)) => (Outcome::Failed, error.to_string()),
         None => (Outcome::Failed, "there is no story of this name".to_string()),
     };
     let (detail, failure_points) = (format_args!("{detail}"), 0);

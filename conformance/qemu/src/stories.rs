@@ -1,6 +1,6 @@
 //! The stories that a kernel is told to play on a machine of its own, and what the host has to see of each.
 //!
-//! The kernel's part is in `conformance/kernel/src/plug/`. What it says of itself is not enough: the host also looks at
+//! The kernel's part is in `conformance/kernel/src/stories/`. What it says of itself is not enough: the host also looks at
 //! what QEMU tells of the same things.
 
 use serde_json::Value;
@@ -145,7 +145,7 @@ mod tests {
     use super::{STORIES, deleted, refused, said};
 
     /// The kernel's list of stories.
-    const TOLD: &str = include_str!("../../kernel/src/plug/mod.rs");
+    const TOLD: &str = include_str!("../../kernel/src/stories/mod.rs");
 
     fn heard(history: &[serde_json::Value]) -> Transcript {
         Transcript { history: history.to_vec(), ..Transcript::default() }

@@ -5,6 +5,5 @@ mod entry;
 mod mem_functions;
 
 pub(crate) mod direct_map;
-pub(crate) mod exit;
 pub(crate) mod paging;
 pub(crate) mod trap;

@@ -1,17 +1,22 @@
 //! The live page tables, read and written as the processor does it.
 //!
-//! What `vmemmap` does to them is not done here: this is for the direct map, and for a second opinion on the work of the
-//! library's page-table crate, with which nothing is shared.
+//! The mappings of a virtual memmap are not made here: this is for the direct map, and for a second opinion on the work of
+//! the library's page-table crate, with which nothing is shared.
+//!
+//! # Invariants
+//!
+//! 1. What [`map`] and [`unmap`] touch is mapped by pages of 2 MiB, or not at all.
 //!
 //! Source: Intel SDM volume 3, "4-level paging and 5-level paging".
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use sparsemem::{LeafSize, PagingDepth, PhysAddr, VirtAddr, VirtRange};
+use sparsemem::{LeafSize, PagingDepth, PhysAddr, PhysRange, VirtAddr, VirtRange};
+use sparsemem_suite::Leaf;
 use x86_64::instructions::tlb;
 use x86_64::registers::control::{Cr3, Cr4, Cr4Flags};
 
-use super::direct_map;
+use super::direct_map::{self, DIRECT_MAP, LEN_BYTES};
 
 /// The entry is in use.
 const PRESENT: u64 = 1 << 0;
@@ -22,16 +27,10 @@ const LARGE: u64 = 1 << 7;
 /// Where the entry points to.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-/// A mapping in the page tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Leaf {
-    /// First virtual address.
-    pub(crate) at: VirtAddr,
-    /// First physical address behind it.
-    pub(crate) to: PhysAddr,
-    /// Size.
-    pub(crate) size: LeafSize,
-}
+/// Units: bytes. What of the direct map entry code maps.
+const MAPPED_AT_ENTRY: u64 = 4 << 30;
+/// The pages that [`map`] makes the direct map of.
+const PAGE: LeafSize = LeafSize::Size2MiB;
 
 /// The top-level table that the processor uses.
 pub(crate) fn root() -> PhysAddr {
@@ -81,47 +80,58 @@ fn entry(table: u64, index: u64) -> Option<&'static AtomicU64> {
     Some(unsafe { place.cast::<AtomicU64>().as_ref() })
 }
 
-/// Maps 2 MiB at `at`, unless something is mapped there; `None` if there is no frame for a table.
-pub(super) fn map_large(
-    at: u64,
-    to: PhysAddr,
-    new_table: &mut dyn FnMut() -> Option<PhysAddr>,
-) -> Option<()> {
-    let mut table = root().get();
+/// There was no memory for a table of the direct map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no memory for the page tables of the direct map at {at}")]
+pub(crate) struct NoTable {
+    /// The first physical address that is not mapped.
+    pub(crate) at: PhysAddr,
+}
+
+/// Makes the direct map reach a range, by tables of zeroed frames from `new_table`. What is mapped already stays.
+///
+/// # Errors
+///
+/// [`NoTable`]; what comes before its address is mapped.
+pub(crate) fn map(range: PhysRange, new_table: &mut dyn FnMut() -> Option<PhysAddr>) -> Result<(), NoTable> {
+    let start = range.start().get().max(MAPPED_AT_ENTRY) / PAGE.bytes() * PAGE.bytes();
+    for at in pages(start, range.end().get().min(LEN_BYTES)) {
+        let entry = entry_of_page(at, new_table).ok_or(NoTable { at: PhysAddr::new(at) })?;
+        // Relaxed, here and below: one processor, which sees its own stores in order when it walks tables.
+        if entry.load(Ordering::Relaxed) & PRESENT == 0 {
+            entry.store(at | PRESENT | WRITABLE | LARGE, Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
+/// Takes the mapping of a range away that has gone: of all pages that lie wholly in it, since others are needed for what
+/// is beside it. What entry code mapped stays, and so do tables.
+pub(crate) fn unmap(range: PhysRange) {
+    let start = range.start().get().max(MAPPED_AT_ENTRY).next_multiple_of(PAGE.bytes());
+    let end = range.end().get().min(LEN_BYTES) / PAGE.bytes() * PAGE.bytes();
+    for entry in pages(start, end).filter_map(|at| entry_of_page(at, &mut || None)) {
+        entry.store(0, Ordering::Relaxed);
+    }
+    direct_map::place(range).into_iter().for_each(flush);
+}
+
+/// The physical addresses at which pages begin.
+fn pages(start: u64, end: u64) -> impl Iterator<Item = u64> {
+    core::iter::successors(Some(start), |at| at.checked_add(PAGE.bytes())).take_while(move |at| *at < end)
+}
+
+/// The entry for a page of the direct map; `None` if there is no table for it and no frame for one.
+fn entry_of_page(page: u64, new_table: &mut dyn FnMut() -> Option<PhysAddr>) -> Option<&'static AtomicU64> {
+    let (mut table, at) = (root().get(), DIRECT_MAP + page);
     for level in (3..=levels(depth())).rev() {
         let entry = entry(table, at / entry_bytes(level))?;
-        // Relaxed, here and below: one processor, which sees its own stores in order when it walks tables.
         if entry.load(Ordering::Relaxed) & PRESENT == 0 {
             entry.store(new_table()?.get() | PRESENT | WRITABLE, Ordering::Relaxed);
         }
-        let found = entry.load(Ordering::Relaxed);
-        if found & LARGE != 0 {
-            return Some(());
-        }
-        table = found & ADDRESS;
+        table = entry.load(Ordering::Relaxed) & ADDRESS;
     }
-    let entry = entry(table, at / entry_bytes(2))?;
-    if entry.load(Ordering::Relaxed) & PRESENT == 0 {
-        entry.store(to.get() | PRESENT | WRITABLE | LARGE, Ordering::Relaxed);
-    }
-    Some(())
-}
-
-/// Takes the mapping of 2 MiB at `at` away, if there is one of this size; the caller flushes. Tables stay.
-pub(super) fn unmap_large(at: u64) {
-    let mut table = root().get();
-    for level in (2..=levels(depth())).rev() {
-        let Some(entry) = entry(table, at / entry_bytes(level)) else { return };
-        // Relaxed, here and below: as in `map_large`.
-        let found = entry.load(Ordering::Relaxed);
-        if found & PRESENT == 0 {
-            return;
-        }
-        if level == 2 && found & LARGE != 0 {
-            entry.store(0, Ordering::Relaxed);
-        }
-        table = found & ADDRESS;
-    }
+    entry(table, at / entry_bytes(2))
 }
 
 /// A table on the way down.

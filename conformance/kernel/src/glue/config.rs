@@ -14,7 +14,7 @@ impl Config for Kernel {
     type Array = Array;
 }
 
-/// Where vmemmap keeps its array: Linux' place with four levels of page tables.
+/// Where a virtual memmap lies, for a backend that has one: Linux' place with four levels of page tables.
 pub(crate) struct Array;
 
 // SAFETY: (1) between the direct map and the image this kernel maps nothing but the two arrays, (2) which begin and end on

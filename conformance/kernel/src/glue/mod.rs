@@ -5,6 +5,6 @@ mod config;
 mod grace;
 mod provider;
 
-pub(crate) use config::{Array, MODEL};
+pub(crate) use config::{Array, Kernel, MODEL};
 pub(crate) use grace::{Guard, OneProcessor};
 pub(crate) use provider::Provider;

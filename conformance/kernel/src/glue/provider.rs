@@ -10,7 +10,7 @@ use sparsemem::{
 };
 
 use crate::cpu::{direct_map, paging};
-use crate::memory::frames::FRAMES;
+use crate::frames::FRAMES;
 
 /// Units: bytes. A frame.
 const FRAME: usize = 4096;

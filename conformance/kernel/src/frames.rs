@@ -1,36 +1,55 @@
-//! The page allocator: a bit per frame in `bitmap-allocator`, behind the hooks of hotplug.
+//! The page allocator: a bit per frame in `bitmap-allocator`, behind the hooks of hotplug, and which node memory belongs to.
 //!
 //! # Invariants
 //!
 //! 1. A frame is in at most one of `free` (to take), `held` (back, because it is isolated) and `given` (as metadata). In
 //!    none of them, it is in use otherwise, or not this allocator's at all.
 //! 2. The direct map reaches every frame, before it comes here.
+//! 3. A frame is in `firsts` if a block of metadata begins there. So a block is known with both of its ends, and neither a
+//!    part of it nor two neighbours pass for one.
+//! 4. The ranges of nodes do not overlap: memory is settled when it comes, and leaves as it came.
 
 use core::ops::Range;
 
+use arrayvec::ArrayVec;
 use bitmap_allocator::{BitAlloc, BitAlloc16M};
 use sparsemem::{Geometry, NodeId, PageCount, Pfn, PfnRange, PhysAddr, SectionShape, presets::X86_64};
 use sparsemem_hotplug::{AllocatorHooks, FramesRefused, Reason};
 use spin::Mutex;
 
-use super::homes::{Crowded, Homes};
-use super::ledger::Ledger;
 use crate::cpu::direct_map;
+
+/// Ranges of memory at boot that there is room for.
+pub(crate) const BOOT_RANGES: usize = 64;
+/// Ranges whose nodes there is room for: those of boot, and a DIMM in each of QEMU's slots.
+const NODE_RANGES: usize = BOOT_RANGES + 256;
 
 /// The frames of this machine.
 pub(crate) static FRAMES: Mutex<Frames> = Mutex::new(Frames {
     free: BitAlloc16M::DEFAULT,
     held: BitAlloc16M::DEFAULT,
-    given: Ledger::new(),
-    homes: Homes::new(),
+    given: BitAlloc16M::DEFAULT,
+    firsts: BitAlloc16M::DEFAULT,
+    nodes: ArrayVec::new_const(),
 });
 
 /// Frames, up to [`END`].
 pub(crate) struct Frames {
     free: BitAlloc16M,
     held: BitAlloc16M,
-    given: Ledger,
-    homes: Homes,
+    given: BitAlloc16M,
+    firsts: BitAlloc16M,
+    nodes: ArrayVec<(PfnRange, NodeId), NODE_RANGES>,
+}
+
+/// There is no room for the node of one more range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{frames} of node {node} is one range too many: this kernel keeps the nodes of {NODE_RANGES}")]
+pub(crate) struct TooManyRanges {
+    /// The range.
+    frames: PfnRange,
+    /// Its node.
+    node: NodeId,
 }
 
 /// The frame behind the last that the bitmaps have a bit for.
@@ -65,18 +84,18 @@ impl Frames {
         beyond
     }
 
-    /// Memory belongs to a node.
+    /// Memory belongs to a node from now on.
     ///
     /// # Errors
     ///
-    /// [`Crowded`].
-    pub(crate) fn settle(&mut self, frames: PfnRange, node: NodeId) -> Result<(), Crowded> {
-        self.homes.settle(frames, node)
+    /// [`TooManyRanges`].
+    pub(crate) fn settle(&mut self, frames: PfnRange, node: NodeId) -> Result<(), TooManyRanges> {
+        self.nodes.try_push((frames, node)).map_err(|_| TooManyRanges { frames, node })
     }
 
     /// Memory has gone, and with it what is known of its node.
     pub(crate) fn leave(&mut self, frames: PfnRange) {
-        self.homes.leave(frames);
+        self.nodes.retain(|(known, _)| *known != frames);
     }
 
     /// Takes some frames in a row for ever, the first of which is a multiple of `align`.
@@ -88,22 +107,37 @@ impl Frames {
 
     /// Takes a block, of `node` if that has one and of any other if not.
     pub(crate) fn take_block(&mut self, count: usize, align: usize, node: NodeId) -> Option<PhysAddr> {
-        let near = self.homes.of(node).find_map(|home| self.find(indices(home), count, align));
+        let of_node = self.nodes.iter().filter(|(_, of)| *of == node);
+        let near = of_node.map(|(frames, _)| *frames).find_map(|near| self.find(indices(near), count, align));
         let first = near.or_else(|| self.find(0..BitAlloc16M::CAP, count, align))?;
         self.free.remove(first..first + count);
-        self.given.enter(first..first + count);
+        self.firsts.insert(first..first + 1);
+        self.given.insert(first..first + count);
         frame(first).phys::<X86_64>()
     }
 
     /// Takes a block back; refuses what [`Frames::take_block`] did not give so.
     pub(crate) fn put_block(&mut self, start: PhysAddr, count: usize) -> bool {
         let Some(first) = index(start.pfn::<X86_64>()) else { return false };
-        let Some(end) = first.checked_add(count) else { return false };
-        let is_ours = start.get().is_multiple_of(X86_64::PAGE_SIZE) && self.given.strike(first..end);
+        let Some(block) = first.checked_add(count).map(|end| first..end) else { return false };
+        let is_ours = start.get().is_multiple_of(X86_64::PAGE_SIZE) && self.is_block(&block);
         if is_ours {
-            self.free.insert(first..end);
+            self.firsts.remove(first..first + 1);
+            self.given.remove(block.clone());
+            self.free.insert(block);
         }
         is_ours
+    }
+
+    /// Whether a block of metadata begins and ends exactly so.
+    fn is_block(&self, block: &Range<usize>) -> bool {
+        let goes_on =
+            |index: usize| index < BitAlloc16M::CAP && self.given.test(index) && !self.firsts.test(index);
+        !block.is_empty()
+            && block.end <= BitAlloc16M::CAP
+            && self.firsts.test(block.start)
+            && (block.start + 1..block.end).all(goes_on)
+            && !goes_on(block.end)
     }
 
     /// The first free frames in a row of a range that begin at a multiple of `align`.
@@ -141,39 +175,48 @@ pub(crate) fn take_zeroed() -> Option<PhysAddr> {
     Some(at)
 }
 
-impl AllocatorHooks for Frames {
+/// The page allocator as hotplug sees it.
+#[derive(Debug)]
+pub(crate) struct Pages;
+
+impl AllocatorHooks for Pages {
     fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
         if index(frames.end()).is_none() {
             return Err(FramesRefused { frames, reason: Reason::Policy(ENDS) });
         }
-        self.held.insert(indices(frames));
+        FRAMES.lock().held.insert(indices(frames));
         Ok(())
     }
 
     fn release(&mut self, frames: PfnRange) {
-        for index in indices(frames).filter(|index| self.held.test(*index)).collect::<alloc::vec::Vec<_>>() {
-            self.held.remove(index..index + 1);
-            self.free.insert(index..index + 1);
-        }
+        let Frames { held, free, .. } = &mut *FRAMES.lock();
+        pass_on(frames, held, free);
     }
 
     fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        for index in indices(frames) {
-            if self.free.test(index) {
-                self.free.remove(index..index + 1);
-                self.held.insert(index..index + 1);
-            }
-        }
+        let Frames { held, free, .. } = &mut *FRAMES.lock();
+        pass_on(frames, free, held);
         Ok(())
     }
 
     fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        let Some(used) = indices(frames).find(|index| !self.held.test(*index)) else { return Ok(()) };
+        let held = &FRAMES.lock().held;
+        let Some(used) = indices(frames).find(|index| !held.test(*index)) else { return Ok(()) };
         let frames = PfnRange::from_start_count(frame(used), PageCount::new(1)).unwrap_or(frames);
         Err(FramesRefused { frames, reason: Reason::InUse })
     }
 
     fn take(&mut self, frames: PfnRange) {
-        self.held.remove(indices(frames));
+        FRAMES.lock().held.remove(indices(frames));
+    }
+}
+
+/// Moves those of the frames that `from` has to `to`.
+fn pass_on(frames: PfnRange, from: &mut BitAlloc16M, to: &mut BitAlloc16M) {
+    for index in indices(frames) {
+        if from.test(index) {
+            from.remove(index..index + 1);
+            to.insert(index..index + 1);
+        }
     }
 }

@@ -6,12 +6,12 @@ use core::fmt::Arguments;
 
 use sparsemem::{NodeId, PhysAddr, VirtRange};
 
-use super::Trouble;
+use super::checks::StoryError;
 use crate::serial;
 
 /// A DIMM that the host is to plug in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish {
+pub(super) struct NewDimm {
     /// Its name.
     pub(super) id: &'static str,
     /// Units: bytes. Its size.
@@ -22,7 +22,7 @@ pub(super) struct Wish {
     pub(super) at: Option<PhysAddr>,
 }
 
-impl Wish {
+impl NewDimm {
     /// A DIMM of node 0, anywhere.
     pub(super) const fn new(id: &'static str, bytes: u64) -> Self {
         Self { id, bytes, node: NodeId::new(0), at: None }
@@ -44,8 +44,8 @@ impl Wish {
 /// # Errors
 ///
 /// QEMU's reason not to.
-pub(super) fn plug(wish: &Wish) -> Result<(), Trouble> {
-    let Wish { id, bytes, node, at } = wish;
+pub(super) fn plug(new: &NewDimm) -> Result<(), StoryError> {
+    let NewDimm { id, bytes, node, at } = new;
     let at = at.map(|at| alloc::format!(r#","at":{}"#, at.get())).unwrap_or_default();
     ask(format_args!(r#""plug","id":"{id}","bytes":{bytes},"node":{node}{at}"#)).map(drop)
 }
@@ -55,7 +55,7 @@ pub(super) fn plug(wish: &Wish) -> Result<(), Trouble> {
 /// # Errors
 ///
 /// QEMU's reason not to.
-pub(super) fn unplug(id: &str) -> Result<(), Trouble> {
+pub(super) fn unplug(id: &str) -> Result<(), StoryError> {
     ask(format_args!(r#""unplug","id":"{id}""#)).map(drop)
 }
 
@@ -69,13 +69,11 @@ pub(super) fn knows_gone(id: &str) -> bool {
 /// # Errors
 ///
 /// The host's reason, or that its answer makes no sense.
-pub(super) fn heard_of(slot: u32) -> Result<(u32, u32), Trouble> {
+pub(super) fn heard_of(slot: u32) -> Result<(u32, u32), StoryError> {
     let answer = ask(format_args!(r#""ost","slot":{slot}"#))?;
-    let mut numbers = answer.split(' ').map(str::parse);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(event)), Some(Ok(status))) => Ok((event, status)),
-        _ => Err(Trouble::new(format_args!("the host's answer makes no sense: {answer}"))),
-    }
+    let numbers =
+        answer.split_once(' ').and_then(|(event, status)| Some((event.parse().ok()?, status.parse().ok()?)));
+    numbers.ok_or_else(|| senseless(&answer))
 }
 
 /// The mappings of a range, as QEMU finds them: where, to what, and whether it is more than a base page.
@@ -83,13 +81,11 @@ pub(super) fn heard_of(slot: u32) -> Result<(u32, u32), Trouble> {
 /// # Errors
 ///
 /// The host's reason, or that its answer makes no sense.
-pub(super) fn mappings(within: VirtRange) -> Result<Vec<(u64, u64, bool)>, Trouble> {
-    let lines = lines("tlb", within)?;
-    let leaf = |line: &String| {
+pub(super) fn mappings(within: VirtRange) -> Result<Vec<(u64, u64, bool)>, StoryError> {
+    lines("tlb", within, |line| {
         let mut words = line.split(' ');
         Some((hex(words.next()?)?, hex(words.next()?)?, words.next()? == "large"))
-    };
-    lines.iter().map(|line| leaf(line).ok_or_else(|| senseless(line))).collect()
+    })
 }
 
 /// The mapped parts of a range, as QEMU finds them.
@@ -97,38 +93,34 @@ pub(super) fn mappings(within: VirtRange) -> Result<Vec<(u64, u64, bool)>, Troub
 /// # Errors
 ///
 /// The host's reason, or that its answer makes no sense.
-pub(super) fn mapped(within: VirtRange) -> Result<Vec<(u64, u64)>, Trouble> {
-    let lines = lines("mem", within)?;
-    let part = |line: &String| {
-        let (start, end) = line.split_once(' ')?;
-        Some((hex(start)?, hex(end)?))
-    };
-    lines.iter().map(|line| part(line).ok_or_else(|| senseless(line))).collect()
+pub(super) fn mapped(within: VirtRange) -> Result<Vec<(u64, u64)>, StoryError> {
+    lines("mem", within, |line| line.split_once(' ').and_then(|(start, end)| Some((hex(start)?, hex(end)?))))
 }
 
-/// Asks for something about a range that is answered in lines.
-fn lines(what: &str, within: VirtRange) -> Result<Vec<String>, Trouble> {
+/// Asks for something about a range that is answered in lines, and reads each of them.
+fn lines<T>(what: &str, within: VirtRange, read: fn(&str) -> Option<T>) -> Result<Vec<T>, StoryError> {
     let (from, to) = (within.start().get(), within.end().get());
     let count = ask(format_args!(r#""{what}","from":{from},"to":{to}"#))?;
     let count: usize = count.parse().map_err(|_| senseless(&count))?;
-    Ok((0..count).map(|_| line()).collect())
+    let lines: Vec<String> = (0..count).map(|_| line()).collect();
+    lines.iter().map(|line| read(line).ok_or_else(|| senseless(line))).collect()
 }
 
 fn hex(digits: &str) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
-fn senseless(answer: &str) -> Trouble {
-    Trouble::new(format_args!("the host's answer makes no sense: {answer}"))
+fn senseless(answer: &str) -> StoryError {
+    StoryError::new(format_args!("the host's answer makes no sense: {answer}"))
 }
 
 /// Asks, and waits for the answer.
-fn ask(what: Arguments<'_>) -> Result<String, Trouble> {
+fn ask(what: Arguments<'_>) -> Result<String, StoryError> {
     serial::write(format_args!("{{\"event\":\"ask\",\"what\":{what}}}\n"));
     let answer = line();
     match answer.split_once(' ').unwrap_or((&answer, "")) {
         ("ok", text) => Ok(text.to_string()),
-        ("no", why) => Err(Trouble::new(format_args!("the host refuses {what}: {why}"))),
+        ("no", why) => Err(StoryError::new(format_args!("the host refuses {what}: {why}"))),
         _ => Err(senseless(&answer)),
     }
 }

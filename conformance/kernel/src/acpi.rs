@@ -1,10 +1,11 @@
-//! ACPI tables by their names.
+//! ACPI tables by their names, and two of them: which memory belongs to which node (SRAT), and persistent memory (NFIT).
 //!
-//! Source: ACPI 6, "Root System Description Pointer", "System Description Table Header".
+//! Source: ACPI 6, "Root System Description Pointer", "System Description Table Header", "Memory Affinity Structure",
+//! "System Physical Address Range Structure".
 
-use sparsemem::{ByteLen, PhysAddr};
+use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange};
 
-use super::bytes::Bytes;
+use crate::loader::Bytes;
 
 /// Units: bytes. The header of every table.
 const HEADER: u64 = 36;
@@ -64,11 +65,11 @@ pub(crate) enum TableError {
 
 /// A table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Table {
+struct Table {
     /// Its name.
-    pub(crate) name: &'static str,
+    name: &'static str,
     /// All of it, header first.
-    pub(crate) bytes: Bytes,
+    bytes: Bytes,
 }
 
 impl Table {
@@ -82,8 +83,15 @@ impl Table {
         if sum == 0 { Ok(Self { name, bytes }) } else { Err(TableError::Checksum { name, at }) }
     }
 
+    /// The range that the entry at `offset` has.
+    fn range(self, offset: u64, start: Option<u64>, len: Option<u64>) -> Result<PhysRange, TableError> {
+        let (start, len) = (PhysAddr::new(start.unwrap_or(0)), ByteLen::new(len.unwrap_or(0)));
+        let range = PhysRange::from_start_count(start, len);
+        range.ok_or(TableError::Range { name: self.name, offset, start, len })
+    }
+
     /// The entries from `first` on, whose length is one that `length` finds: where each begins, and its bytes.
-    pub(crate) fn entries(
+    fn entries(
         self,
         first: u64,
         length: fn(Bytes, u64) -> Option<u64>,
@@ -109,7 +117,7 @@ impl Table {
 /// # Errors
 ///
 /// [`TableError`], for it and for the tables that lead to it.
-pub(crate) fn find(root_pointer: PhysAddr, name: &'static str) -> Result<Option<Table>, TableError> {
+fn find(root_pointer: PhysAddr, name: &'static str) -> Result<Option<Table>, TableError> {
     let root = root(root_pointer)?;
     for address in addresses(root) {
         let at = PhysAddr::new(address);
@@ -141,4 +149,67 @@ fn addresses(root: Table) -> impl Iterator<Item = u64> {
         let offset = HEADER + nr * width;
         if width == 8 { root.bytes.u64(offset) } else { root.bytes.u32(offset).map(u64::from) }
     })
+}
+
+/// Where the entries of an SRAT begin.
+const SRAT_FIRST: u64 = 48;
+/// An entry of an SRAT about memory.
+const MEMORY: u8 = 1;
+/// The entry counts.
+const ENABLED: u32 = 1 << 0;
+/// The range may be plugged later: it says nothing of what is there.
+const HOT_PLUGGABLE: u32 = 1 << 1;
+
+/// The memory that was there when the machine was started, by node: what is switched off, empty, or only a window for
+/// later is left out.
+///
+/// # Errors
+///
+/// [`TableError`] for the first thing that is wrong.
+pub(crate) fn srat_memory(
+    root_pointer: PhysAddr,
+    tell: &mut dyn FnMut(PhysRange, NodeId),
+) -> Result<(), TableError> {
+    let Some(table) = find(root_pointer, "SRAT")? else { return Ok(()) };
+    for entry in table.entries(SRAT_FIRST, |bytes, at| bytes.u8(at + 1).map(u64::from)) {
+        let (offset, entry) = entry?;
+        if let (Some(MEMORY), Some(flags)) = (entry.u8(0), entry.u32(28))
+            && flags & (ENABLED | HOT_PLUGGABLE) == ENABLED
+        {
+            let range = table.range(offset, entry.u64(8), entry.u64(16))?;
+            if !range.is_empty() {
+                tell(range, NodeId::new(entry.u32(2).unwrap_or(0)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where the entries of an NFIT begin.
+const NFIT_FIRST: u64 = 40;
+/// An entry of an NFIT about a range of physical addresses.
+const RANGE: u16 = 0;
+/// The kind of range that is persistent memory, as it lies in memory.
+const PERSISTENT: [u8; 16] =
+    [0x79, 0xd3, 0xf0, 0x66, 0xf3, 0xb4, 0x74, 0x40, 0xac, 0x43, 0x0d, 0x33, 0x18, 0xb7, 0x8c, 0xdb];
+/// The node of the entry counts.
+const HAS_NODE: u16 = 1 << 1;
+
+/// The first range of persistent memory, with its node.
+///
+/// # Errors
+///
+/// [`TableError`] for the first thing that is wrong.
+pub(crate) fn nfit_persistent(root_pointer: PhysAddr) -> Result<Option<(PhysRange, NodeId)>, TableError> {
+    let Some(table) = find(root_pointer, "NFIT")? else { return Ok(None) };
+    for entry in table.entries(NFIT_FIRST, |bytes, at| bytes.u16(at + 2).map(u64::from)) {
+        let (offset, entry) = entry?;
+        if entry.u16(0) != Some(RANGE) || entry.array(16) != Some(PERSISTENT) {
+            continue;
+        }
+        let range = table.range(offset, entry.u64(32), entry.u64(40))?;
+        let node = entry.u32(12).filter(|_| entry.u16(6).is_some_and(|flags| flags & HAS_NODE != 0));
+        return Ok(Some((range, NodeId::new(node.unwrap_or(0)))));
+    }
+    Ok(None)
 }

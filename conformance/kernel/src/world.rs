@@ -3,20 +3,17 @@
 use alloc::string::String;
 use core::alloc::Layout;
 use core::arch::x86_64::_rdtsc;
-use core::sync::atomic::AtomicU64;
 
 use sparsemem::{
     AddressSpace, Block, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin, OutOfMemory,
-    PagingDepth, Pfn, PfnRange, PhysAddr, PhysRange, Rejected, VirtAddr, VirtRange, forward_to_field,
-    presets::X86_64,
+    PagingDepth, PhysAddr, PhysRange, Rejected, VirtAddr, VirtRange, forward_to_field,
 };
 use sparsemem_suite::{Balance, Fault, Held, Leaf, Spare, Surroundings, World};
 
-use crate::cpu::{direct_map, paging, trap};
+use crate::cpu::paging::{self, NoTable};
+use crate::cpu::trap;
+use crate::frames::take_zeroed;
 use crate::glue::Provider;
-use crate::memory::frames::{FRAMES, take_zeroed};
-use crate::memory::pages::Pages;
-use crate::plug::{Kernel, Trouble};
 
 /// The provider, with everything counted that it gives.
 #[derive(Debug)]
@@ -118,25 +115,27 @@ unsafe impl AddressSpace for Metered {
 
 /// The world.
 #[derive(Debug)]
-pub(crate) struct Ground {
+pub(crate) struct KernelWorld {
     env: Metered,
-    pages: Pages,
-    array: Option<VirtRange>,
     spare: Option<Spare>,
     shared_tables: u64,
 }
 
-impl Ground {
+impl KernelWorld {
     /// A world from whose memory nothing is outstanding.
-    pub(crate) fn new(array: Option<VirtRange>) -> Self {
+    pub(crate) fn new() -> Self {
         let provider = Provider(Origin::Boot);
         let env = Metered { provider, balance: Balance::default(), fault: None, refused: 0 };
-        Self { env, pages: Pages, array, spare: None, shared_tables: 0 }
+        Self { env, spare: None, shared_tables: 0 }
     }
 
     /// Leaves persistent memory to the scenarios, as a device to plug.
-    pub(crate) fn lend(&mut self, persistent: PhysRange) -> Result<(), Trouble> {
-        self.reach(persistent)?;
+    ///
+    /// # Errors
+    ///
+    /// [`NoTable`] if the direct map cannot reach it.
+    pub(crate) fn lend(&mut self, persistent: PhysRange) -> Result<(), NoTable> {
+        paging::map(persistent, &mut take_zeroed)?;
         // SAFETY: firmware says that it is memory, no boot was told of it, and nothing else of this kernel uses it; the
         // direct map reaches it, at a distance that is a multiple of every large page (`direct_map`, invariant 1).
         self.spare = Some(unsafe { Spare::new(persistent) });
@@ -144,21 +143,17 @@ impl Ground {
     }
 
     /// The scenarios' array will begin at `place`: notes which tables are there already.
-    pub(super) fn expect_array(&mut self, place: VirtAddr) {
+    pub(crate) fn expect_array(&mut self, place: VirtAddr) {
         self.shared_tables = paging::tables_towards(place);
     }
 
     /// Boot begins, for the next scenario.
-    pub(super) const fn begin_boot(&mut self) {
+    pub(crate) const fn begin_boot(&mut self) {
         self.env.provider.0 = Origin::Boot;
     }
 }
 
-const fn leaf(found: paging::Leaf) -> Leaf {
-    Leaf { at: found.at, to: found.to, size: found.size }
-}
-
-impl World for Ground {
+impl World for KernelWorld {
     fn balance(&self) -> Balance {
         self.env.balance
     }
@@ -190,11 +185,11 @@ impl World for Ground {
     }
 
     fn leaf_at(&self, at: VirtAddr) -> Option<Leaf> {
-        paging::leaf_at(at).map(leaf)
+        paging::leaf_at(at)
     }
 
     fn leaves(&self, within: VirtRange, visit: &mut dyn FnMut(Leaf)) {
-        paging::leaves(within, &mut |found| visit(leaf(found)));
+        paging::leaves(within, visit);
     }
 
     fn is_readable(&self, at: VirtAddr) -> bool {
@@ -219,7 +214,7 @@ impl World for Ground {
     }
 }
 
-impl Surroundings for Ground {
+impl Surroundings for KernelWorld {
     type Env = Metered;
 
     fn env(&self) -> &Metered {
@@ -228,49 +223,5 @@ impl Surroundings for Ground {
 
     fn env_mut(&mut self) -> &mut Metered {
         &mut self.env
-    }
-}
-
-impl Kernel for Ground {
-    type Allocator = Pages;
-
-    fn allocator(&mut self) -> &mut Pages {
-        &mut self.pages
-    }
-
-    fn take_frame(&mut self, within: PfnRange) -> Option<Pfn> {
-        FRAMES.lock().take_from(within)
-    }
-
-    fn put_frame(&mut self, frame: Pfn) {
-        FRAMES.lock().put(frame);
-    }
-
-    fn reach(&mut self, range: PhysRange) -> Result<(), Trouble> {
-        direct_map::map(range, &mut take_zeroed)?;
-        Ok(())
-    }
-
-    fn place(&self, range: PhysRange) -> Option<VirtRange> {
-        direct_map::place(range)
-    }
-
-    fn settle(&mut self, range: PhysRange, node: NodeId) -> Result<(), Trouble> {
-        Ok(FRAMES.lock().settle(range.whole_frames::<X86_64>(), node)?)
-    }
-
-    fn part_with(&mut self, range: PhysRange) {
-        direct_map::unmap(range);
-        FRAMES.lock().leave(range.whole_frames::<X86_64>());
-    }
-
-    fn array(&self) -> Option<VirtRange> {
-        self.array
-    }
-
-    fn word(&self, frame: Pfn) -> Option<&AtomicU64> {
-        let place = direct_map::to_virt(frame.phys::<X86_64>()?)?;
-        // SAFETY: a frame that was taken is memory that the direct map reaches, and all accesses to it are atomic.
-        Some(unsafe { place.cast::<AtomicU64>().as_ref() })
     }
 }

@@ -4,17 +4,18 @@ use alloc::string::ToString;
 use sparsemem::{
     ArrayPlace, Config, MemoryRange, Page, PlaceClaim, Selected, VirtAddr, presets::X86_64, selected_len,
 };
-use sparsemem_suite::{ALL, ArrayFacts, Build, Ended, NotRun, Pair, Scenario, TableKind, run};
+use sparsemem_suite::{ALL, ArrayFacts, Build, Ended, NotRun, Pair, Scenario, run};
 use spin::Mutex;
 
-use super::Ground;
 use crate::event::{Event, Outcome, tell};
 use crate::glue::OneProcessor;
+use crate::model::{HAS_ARRAY, TABLE};
+use crate::world::KernelWorld;
 
 /// The parts of the model under test: those of the kernel, at another place.
-struct Trial;
+struct UnderTest;
 
-impl Config for Trial {
+impl Config for UnderTest {
     type Geometry = X86_64;
     type Page = Page;
     type Reclaim = OneProcessor;
@@ -37,21 +38,20 @@ unsafe impl ArrayPlace for Place {
     }
 }
 
-type Model = Selected<Trial, { selected_len::<Trial>() }>;
+type Model = Selected<UnderTest, { selected_len::<UnderTest>() }>;
 
 static MODEL: Mutex<Model> = Mutex::new(Model::new());
 
 /// Runs them all, tells the host of each, and counts those that fail.
-pub(crate) fn run_all(ground: &mut Ground, machine: &str, memory: &[MemoryRange]) -> u64 {
+pub(crate) fn run_all(world: &mut KernelWorld, machine: &str, memory: &[MemoryRange]) -> u64 {
     let array = ArrayFacts { start: VirtAddr::new(Place::START), len_bytes: Place::BYTES };
-    let array = cfg!(feature = "vmemmap").then_some(array);
+    let array = HAS_ARRAY.then_some(array);
     if let Some(array) = array {
-        ground.expect_array(array.start);
+        world.expect_array(array.start);
     }
-    let table = if cfg!(feature = "classic-sparse") { TableKind::Flat } else { TableKind::Rooted };
     let outcomes = ALL.iter().map(|scenario| {
-        ground.begin_boot();
-        play(scenario, ground, Build { table, array }, machine, memory)
+        world.begin_boot();
+        play(scenario, world, Build { table: TABLE, array }, machine, memory)
     });
     outcomes.filter(|outcome| *outcome == Outcome::Failed).count() as u64
 }
@@ -59,14 +59,14 @@ pub(crate) fn run_all(ground: &mut Ground, machine: &str, memory: &[MemoryRange]
 /// Runs one and tells the host of it.
 fn play(
     scenario: &Scenario,
-    ground: &mut Ground,
+    world: &mut KernelWorld,
     build: Build,
     machine: &str,
     memory: &[MemoryRange],
 ) -> Outcome {
     let mut model = MODEL.lock();
     let mut failure_points = 0;
-    let (outcome, detail) = match run(scenario, &mut Pair::new(&mut *model, ground), build, memory) {
+    let (outcome, detail) = match run(scenario, &mut Pair::new(&mut *model, world), build, memory) {
         Ok(Ended::Passed(tally)) => {
             failure_points = tally.failure_points;
             (Outcome::Passed, "".to_string())

@@ -1,0 +1,228 @@
+//! What loader and firmware left in memory, read with a check of every bound; and of it the start info of a PVH loader:
+//! command line, memory map, and where the ACPI tables are.
+//!
+//! Source: Xen `xen/include/public/arch-x86/hvm/start_info.h`.
+
+use core::fmt;
+
+use sparsemem::{ByteLen, PhysAddr, PhysRange};
+
+use crate::cpu::direct_map;
+
+/// Firmware leaves its tables below this address, which the direct map reaches from the first instruction on.
+const TABLES_END: u64 = 4 << 30;
+
+/// Some bytes of physical memory that firmware wrote and nobody writes any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bytes(&'static [u8]);
+
+impl Bytes {
+    /// `len` bytes from `at`; `None` if not all of them lie where firmware leaves tables.
+    pub(crate) fn of(at: PhysAddr, len: ByteLen) -> Option<Self> {
+        let end = at.get().checked_add(len.get())?;
+        let start = direct_map::to_virt(at).filter(|_| end <= TABLES_END)?;
+        let len = usize::try_from(len.get()).ok()?;
+        // SAFETY: the direct map reaches the range. Firmware and loader have written what they write, and the kernel
+        // takes no memory below 1 MiB and none that is not RAM, where both keep tables.
+        Some(Self(unsafe { core::slice::from_raw_parts(start.as_ptr(), len) }))
+    }
+
+    /// The bytes.
+    pub(crate) const fn all(self) -> &'static [u8] {
+        self.0
+    }
+
+    /// Units: bytes. How many there are.
+    pub(crate) const fn len(self) -> u64 {
+        self.0.len() as u64
+    }
+
+    /// `len` of the bytes from `offset`, if there are as many.
+    pub(crate) fn part(self, offset: u64, len: u64) -> Option<Self> {
+        let start = usize::try_from(offset).ok()?;
+        let end = usize::try_from(offset.checked_add(len)?).ok()?;
+        self.0.get(start..end).map(Self)
+    }
+
+    /// `N` bytes from `offset`.
+    pub(crate) fn array<const N: usize>(self, offset: u64) -> Option<[u8; N]> {
+        self.part(offset, N as u64)?.0.try_into().ok()
+    }
+
+    /// A byte.
+    pub(crate) fn u8(self, offset: u64) -> Option<u8> {
+        self.array(offset).map(u8::from_le_bytes)
+    }
+
+    /// A word of 16 bits.
+    pub(crate) fn u16(self, offset: u64) -> Option<u16> {
+        self.array(offset).map(u16::from_le_bytes)
+    }
+
+    /// A word of 32 bits.
+    pub(crate) fn u32(self, offset: u64) -> Option<u32> {
+        self.array(offset).map(u32::from_le_bytes)
+    }
+
+    /// A word of 64 bits.
+    pub(crate) fn u64(self, offset: u64) -> Option<u64> {
+        self.array(offset).map(u64::from_le_bytes)
+    }
+
+    /// The text up to the first zero byte, if there is one and it is text.
+    pub(crate) fn c_str(self) -> Option<&'static str> {
+        core::ffi::CStr::from_bytes_until_nul(self.0).ok()?.to_str().ok()
+    }
+}
+
+/// What the first word has to be.
+const MAGIC: u32 = 0x336e_c578;
+/// Units: bytes. The structure, with the memory map of version 1.
+const LEN: u64 = 56;
+/// Units: bytes. An entry of the memory map.
+const ENTRY_LEN: u64 = 24;
+/// Units: bytes. The longest command line that is read.
+const LINE_LEN: u64 = 2048;
+
+/// What a range of the memory map is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Memory to use.
+    Ram,
+    /// Anything else, by its number.
+    Other(u32),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ram => f.write_str("RAM"),
+            Self::Other(2) => f.write_str("reserved"),
+            Self::Other(3) => f.write_str("ACPI tables"),
+            Self::Other(4) => f.write_str("ACPI storage"),
+            Self::Other(7) => f.write_str("persistent"),
+            Self::Other(number) => write!(f, "type {number}"),
+        }
+    }
+}
+
+/// An entry of the memory map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Where it is.
+    pub(crate) range: PhysRange,
+    /// What it is.
+    pub(crate) kind: Kind,
+}
+
+/// Why the start info is no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum StartInfoError {
+    /// Not the structure of a PVH loader, or no memory where it should be.
+    #[error(
+        "there is no PVH start info at {at}; boot with a PVH loader, such as `qemu-system-x86_64 -kernel`"
+    )]
+    NotThere {
+        /// Where it was looked for.
+        at: PhysAddr,
+    },
+    /// A loader that gives no memory map.
+    #[error("the start info is of version {version}, which has no memory map; version 1 is needed")]
+    Old {
+        /// Its version.
+        version: u32,
+    },
+}
+
+/// The start info.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StartInfo {
+    info: Bytes,
+}
+
+impl StartInfo {
+    /// Reads the start info that the loader left.
+    ///
+    /// # Errors
+    ///
+    /// [`StartInfoError`].
+    pub(crate) fn at(at: PhysAddr) -> Result<Self, StartInfoError> {
+        let not_there = StartInfoError::NotThere { at };
+        let info = Bytes::of(at, ByteLen::new(LEN)).ok_or(not_there)?;
+        if info.u32(0) != Some(MAGIC) {
+            return Err(not_there);
+        }
+        match info.u32(4) {
+            Some(1..) => Ok(Self { info }),
+            version => Err(StartInfoError::Old { version: version.unwrap_or(0) }),
+        }
+    }
+
+    /// A field with an address, unless it is absent.
+    fn address(&self, offset: u64) -> Option<PhysAddr> {
+        self.info.u64(offset).filter(|address| *address != 0).map(PhysAddr::new)
+    }
+
+    /// The command line; empty if there is none, or if it is not text.
+    pub(crate) fn command_line(&self) -> CommandLine {
+        let line = self.address(24).and_then(|at| Bytes::of(at, ByteLen::new(LINE_LEN)));
+        CommandLine(line.and_then(Bytes::c_str).unwrap_or(""))
+    }
+
+    /// Where the root of the ACPI tables is.
+    pub(crate) fn rsdp(&self) -> Option<PhysAddr> {
+        self.address(32)
+    }
+
+    /// The memory map, as the loader gives it; entries that are no ranges are left out.
+    pub(crate) fn memory_map(&self) -> impl Iterator<Item = Entry> + Clone {
+        let count = u64::from(self.info.u32(48).unwrap_or(0));
+        let map = self.address(40).and_then(|at| Bytes::of(at, ByteLen::new(count * ENTRY_LEN)));
+        (0..count).filter_map(move |index| {
+            let entry = map?.part(index * ENTRY_LEN, ENTRY_LEN)?;
+            let start = PhysAddr::new(entry.u64(0)?);
+            let range = PhysRange::from_start_count(start, ByteLen::new(entry.u64(8)?))?;
+            let kind = match entry.u32(16)? {
+                1 => Kind::Ram,
+                other => Kind::Other(other),
+            };
+            Some(Entry { range, kind })
+        })
+    }
+}
+
+/// What the kernel is asked to do: words `name=value`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CommandLine(&'static str);
+
+impl CommandLine {
+    /// The value of a word; the last one counts.
+    fn value(self, name: &str) -> Option<&'static str> {
+        self.0.split_whitespace().filter_map(|word| word.strip_prefix(name)?.strip_prefix('=')).next_back()
+    }
+
+    /// What to run: `look` if nothing is said.
+    pub(crate) fn run(self) -> &'static str {
+        self.value("run").unwrap_or("look")
+    }
+
+    /// The name that the host has for this machine.
+    pub(crate) fn machine(self) -> &'static str {
+        self.value("machine").unwrap_or("qemu")
+    }
+
+    /// `mem=SIZE`: memory from this address on is left alone, as with Linux' option of this name. The size may end in
+    /// `K`, `M` or `G`.
+    pub(crate) fn memory_limit(self) -> Option<ByteLen> {
+        let value = self.value("mem")?;
+        let digits = value.trim_end_matches(['K', 'M', 'G']);
+        let shift = match value.strip_prefix(digits)? {
+            "" => 0,
+            "K" => 10,
+            "M" => 20,
+            "G" => 30,
+            _ => return None,
+        };
+        digits.parse::<u64>().ok()?.checked_mul(1 << shift).map(ByteLen::new)
+    }
+}

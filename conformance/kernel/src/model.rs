@@ -1,0 +1,85 @@
+//! The model of this kernel: what it is built of, its lookups as functions of their own, so that the suite can look at
+//! their instructions in the image, and a picture of what it says of memory, for people.
+
+use alloc::string::String;
+use core::ptr::NonNull;
+
+use sparsemem::{
+    ArrayPlace, BootSummary, ByteLen, MemoryModel, NodeId, Page, Pfn, PfnRange, PhysRange, Reclaim,
+    SectionShape, Selected, SubsectionIdx, VirtAddr, VirtRange, presets::X86_64, selected_len,
+};
+use sparsemem_suite::{TableKind, World};
+
+use crate::glue::{Array, Guard, Kernel, MODEL, OneProcessor};
+use crate::say;
+use crate::world::KernelWorld;
+
+/// The type of the live model.
+pub(crate) type Model = Selected<Kernel, { selected_len::<Kernel>() }>;
+
+/// Whether descriptors lie in one virtual array, which the model maps.
+pub(crate) const HAS_ARRAY: bool = cfg!(feature = "vmemmap");
+
+/// How the model indexes sections.
+pub(crate) const TABLE: TableKind =
+    if cfg!(feature = "classic-sparse") { TableKind::Flat } else { TableKind::Rooted };
+
+/// The virtual addresses of the live model's memmap, if it is one array.
+pub(crate) fn array() -> Option<VirtRange> {
+    let array = VirtRange::from_start_count(VirtAddr::new(Array::START), ByteLen::new(Array::BYTES));
+    array.filter(|_| HAS_ARRAY)
+}
+
+/// The descriptor of a frame that is known to be valid.
+///
+/// # Safety
+///
+/// The frame is valid.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn kernel_lookup_unchecked(frame: u64) -> NonNull<Page> {
+    // SAFETY: the caller's promise.
+    unsafe { MODEL.lookup_unchecked(Pfn::new(frame)) }
+}
+
+/// The descriptor of a frame, if it has one. The guard is the caller's, who holds one for many lookups: to count readers
+/// is this kernel's affair, and no part of a lookup.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn kernel_lookup(frame: u64, guard: &Guard) -> Option<NonNull<Page>> {
+    MODEL.lookup_with(Pfn::new(frame), guard)
+}
+
+/// Whether both find the same descriptor for a frame, or the frame is not valid.
+fn lookups_agree(frame: Pfn) -> bool {
+    let guard = OneProcessor::enter();
+    // SAFETY: asked only for a frame that was found valid, and nothing is removed while the guard is held.
+    let unchecked = |_| unsafe { kernel_lookup_unchecked(frame.get()) };
+    kernel_lookup(frame.get(), &guard).is_none_or(|page| page == unchecked(page))
+}
+
+/// Draws the machine's memory and what the model makes of it.
+pub(crate) fn draw(memory: &[(PhysRange, NodeId)], summary: BootSummary, world: &KernelWorld) {
+    say!("A kernel on {}, {:?} levels of page tables", MODEL.name(), world.depth());
+    say!("");
+    for (range, node) in memory {
+        let kib = range.count().get() >> 10;
+        say!("  RAM  {:#014x}..{:#014x}  {kib:>10} KiB  node {node}", range.start().get(), range.end().get());
+    }
+    say!("");
+    say!("  sections of 128 MiB, a character per 2 MiB: # has memory, . has none");
+    for nr in MODEL.present_sections() {
+        let state = MODEL.section(nr);
+        let character = |at| if state.subsections.contains(SubsectionIdx::new(at)) { '#' } else { '.' };
+        say!("  {nr:>6}  {}", (0..64).map(character).collect::<String>());
+    }
+    let all = PfnRange::new(Pfn::new(0), Pfn::new(X86_64::MAX_PFN)).unwrap_or_default();
+    let valid: u64 = MODEL.valid_ranges(all).map(|run| run.count().get()).sum();
+    let ends = MODEL.valid_ranges(all).flat_map(|run| [run.start(), Pfn::new(run.end().get() - 1)]);
+    let differ = ends.filter(|pfn| !lookups_agree(*pfn)).count();
+    let balance = world.balance();
+    say!("");
+    say!("  {} sections in {} runs, {valid} frames with descriptors", summary.sections, summary.runs);
+    say!("  checked and unchecked lookups differ at {differ} of their ends");
+    say!("  metadata: {} blocks of {} bytes in all", balance.boot.blocks, balance.bytes());
+}

@@ -1,0 +1,183 @@
+//! DIMMs that come and go, as memory blocks or in subsections, and DIMMs that are refused or in use.
+//!
+//! Linux refuses DIMMs that are no whole memory blocks, because memory blocks are what it switches online. Models here
+//! take subsections, so a kernel can add, mark and remove such DIMMs itself.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use sparsemem::{Geometry, MemoryModel, NodeId, Pfn, PfnRange, SectionShape, initialise, presets::X86_64};
+use sparsemem_hotplug::{
+    AddMemoryError, AllocatorHooks, Granule, Kind, Merge, OfflineError, Plan, PlanError, Reason, Resource,
+    ResourceKind, add,
+};
+use sparsemem_suite::Surroundings;
+
+use super::Told;
+use super::checks::{StoryError, holds, refusal, same};
+use super::host::{self, NewDimm};
+use super::system::{Plugged, System, none_lost, put_frames};
+use crate::dimm::{EJECT_REQUEST, IN_USE};
+use crate::frames::Pages;
+use crate::glue::MODEL;
+use crate::say;
+
+/// Units: bytes.
+const SECTION: u64 = X86_64::SECTION_SIZE;
+const SUBSECTION: u64 = 1 << X86_64::SUBSECTION_SHIFT;
+
+/// A DIMM comes while the kernel runs, is added, brought online, used, taken offline, and ejected.
+pub(super) fn comes_and_goes(system: &mut System<'_>) -> Result<Told, StoryError> {
+    let dimm = system.plug_online(&NewDimm::new("a", 2 * SECTION))?;
+    put_frames(system.use_frames(dimm.frames, 64)?);
+    system.give_up(&dimm)?;
+    holds("a frame that went has no descriptor", MODEL.read().page(dimm.frames.start()).is_none())?;
+    Ok(Told::Well)
+}
+
+/// A DIMM in use is not given up: the host hears why, and everything goes on. When it is free, it goes.
+pub(super) fn refused(system: &mut System<'_>) -> Result<Told, StoryError> {
+    let dimm = system.plug_online(&NewDimm::new("a", SECTION))?;
+    let used = system.use_frames(dimm.frames, 1)?;
+    system.want(&dimm)?;
+    let offline = system.hotplug.offline(&mut Pages, dimm.frames);
+    refusal("offlining a DIMM in use", offline, |error| {
+        matches!(error, OfflineError::Allocator { why, .. }
+            if why.reason == Reason::InUse && used.iter().any(|frame| why.frames.contains(*frame)))
+    })?;
+    system.slots.refuse(&dimm.dimm);
+    same("what the host heard", &(EJECT_REQUEST, IN_USE), &host::heard_of(dimm.dimm.slot)?)?;
+    holds("the host does not take it for gone", !host::knows_gone("a"))?;
+    // The refusal has changed nothing: the rest can be used as before.
+    put_frames(system.use_frames(dimm.frames, 1)?);
+    put_frames(used);
+    system.give_up(&dimm)?;
+    Ok(Told::Well)
+}
+
+/// Memory is removed under a reader: that ends the run, in words, before the reader's descriptor goes.
+pub(super) fn under_a_reader(system: &mut System<'_>) -> Result<Told, StoryError> {
+    let dimm = system.plug_online(&NewDimm::new("a", SECTION))?;
+    let reader = MODEL.read();
+    holds("the reader has a descriptor", reader.page(dimm.frames.start()).is_some())?;
+    system.give_up(&dimm)?;
+    drop(reader);
+    Err(StoryError::new(format_args!("the DIMM went under a reader, and nobody was stopped")))
+}
+
+/// A DIMM behind the last frame that the geometry has is refused in words that name it, and goes again.
+pub(super) fn too_high(system: &mut System<'_>) -> Result<Told, StoryError> {
+    let Some(end) = Pfn::new(X86_64::MAX_PFN).phys::<X86_64>() else {
+        return Ok(Told::NotApplicable("the geometry ends where addresses end"));
+    };
+    let dimm = system.plug(&NewDimm::new("high", SECTION).at(end))?;
+    let added = system.add(&dimm);
+    refusal("a DIMM beyond the geometry", added, |error| {
+        matches!(error, AddMemoryError::Plan(PlanError::BeyondMaximum { .. }))
+    })?;
+    system.want(&dimm)?;
+    system.eject(&dimm)?;
+    Ok(Told::Well)
+}
+
+/// Two DIMMs of two nodes, one behind the other: their memory blocks belong to their nodes, and go one by one.
+pub(super) fn two_nodes(system: &mut System<'_>) -> Result<Told, StoryError> {
+    let nodes = [0, 1].map(NodeId::new);
+    let blocks_of = |system: &System<'_>| {
+        nodes.map(|node| system.hotplug.blocks().iter().filter(|block| block.node == Some(node)).count())
+    };
+    let node_of = |system: &System<'_>, of: &Plugged| system.node_of(of.frames.start().section::<X86_64>());
+    let before = blocks_of(system);
+    let first = system.plug_online(&NewDimm::new("on-0", SECTION).on(nodes[0]))?;
+    let second = system.plug_online(&NewDimm::new("on-1", SECTION).on(nodes[1]))?;
+    same("memory blocks of both nodes", &before.map(|count| count + 1), &blocks_of(system))?;
+    for plugged in [&first, &second] {
+        let used = system.use_frames(plugged.frames, 4)?;
+        holds("frames lie in the DIMM", used.iter().all(|frame| plugged.frames.contains(*frame)))?;
+        put_frames(used);
+        same("blocks and slot agree on the node", &Some(plugged.dimm.node), &node_of(system, plugged))?;
+    }
+    system.give_up(&first)?;
+    same("the other node's memory stays", &Some(nodes[1]), &node_of(system, &second))?;
+    system.give_up(&second)?;
+    Ok(Told::Well)
+}
+
+/// Two DIMMs of odd sizes, the second across a section border, come; the first goes while the second is in use.
+pub(super) fn odd_sizes(system: &mut System<'_>) -> Result<Told, StoryError> {
+    let tiny = host::plug(&NewDimm::new("tiny", SUBSECTION / 2));
+    holds("QEMU itself has no DIMMs that are no multiples of 2 MiB", tiny.is_err())?;
+    let small = system.plug(&NewDimm::new("small", SUBSECTION))?;
+    let odd = system.plug(&NewDimm::new("odd", SECTION + SUBSECTION))?;
+    same("QEMU puts them side by side", &small.frames.end(), &odd.frames.start())?;
+    same("sections that the larger one touches", &2, &odd.frames.by_section::<X86_64>().count())?;
+    for dimm in [&small, &odd] {
+        let added = system.add(dimm);
+        refusal("a DIMM that is no whole memory blocks", added, |error| {
+            matches!(error, AddMemoryError::Plan(PlanError::Unaligned { rule: Granule::Block, .. }))
+        })?;
+        add_subsections(system, dimm)?;
+    }
+    let both = PfnRange::new(small.frames.start(), odd.frames.end())?;
+    same("valid frames", &vec![both], &valid_around(both))?;
+    put_frames(system.use_frames(small.frames, 4)?);
+    let used = system.use_frames(odd.frames, 4)?;
+    remove_subsections(system, &small)?;
+    same("valid frames without the smaller one", &vec![odd.frames], &valid_around(both))?;
+    let reader = MODEL.read();
+    holds("what is in use is still online", used.iter().all(|frame| reader.online_page(*frame).is_some()))?;
+    drop(reader);
+    put_frames(used);
+    remove_subsections(system, &odd)?;
+    Ok(Told::Well)
+}
+
+/// Adds a DIMM in subsections, and brings it online.
+fn add_subsections(
+    system: &mut System<'_>,
+    Plugged { dimm, frames, .. }: &Plugged,
+) -> Result<(), StoryError> {
+    let plan = Plan::<X86_64>::new(*frames, dimm.node, Kind::RamPart, system.hotplug.limits())?;
+    let (kind, name) = (ResourceKind::SystemRam, "System RAM (parts)");
+    let resource = Resource { range: dimm.range, kind, name, merge: Merge::Separate };
+    system.hotplug.resources_mut().request(resource)?;
+    system.reach(dimm.range)?;
+    let mut writer = system.writer()?;
+    add(&mut writer, system.world.env_mut(), &plan)?;
+    initialise(&MODEL, *frames);
+    Pages.give(*frames)?;
+    writer.set_online(*frames)?;
+    Pages.release(*frames);
+    say!("  online in subsections: {frames}");
+    Ok(())
+}
+
+/// Takes a DIMM that came so offline, removes and ejects it.
+fn remove_subsections(system: &mut System<'_>, plugged: &Plugged) -> Result<(), StoryError> {
+    let frames = plugged.frames;
+    system.want(plugged)?;
+    let mut writer = system.writer()?;
+    Pages.isolate(frames)?;
+    Pages.evacuate(frames)?;
+    writer.set_offline(frames)?;
+    Pages.take(frames);
+    none_lost(&writer.retire(system.world.env_mut(), frames)?.lost)?;
+    drop(writer);
+    system.hotplug.resources_mut().release(plugged.dimm.range, ResourceKind::SystemRam)?;
+    system.eject(plugged)
+}
+
+/// Valid frames of all sections that a range touches.
+fn valid_around(frames: PfnRange) -> Vec<PfnRange> {
+    let sections = frames.by_section::<X86_64>().filter_map(|(nr, _)| nr.frames::<X86_64>());
+    let mut found: Vec<PfnRange> = Vec::new();
+    for run in sections.flat_map(|section| MODEL.valid_ranges(section)) {
+        match found.last_mut() {
+            Some(last) if last.end() == run.start() => {
+                *last = PfnRange::new(last.start(), run.end()).unwrap_or(*last);
+            }
+            _ => found.push(run),
+        }
+    }
+    found
+}

@@ -1,0 +1,199 @@
+//! The memory of the kernel itself: where its metadata lies and is mapped, what its provider takes back, what its page
+//! allocator gives, and where its stack ends.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::alloc::Layout;
+use core::hint::black_box;
+use core::ptr::NonNull;
+
+use sparsemem::{
+    Block, MemoryModel, MetadataMemory, NodeId, Origin, Pfn, PfnRange, PhysAddr, PhysMap, Rejected,
+    SectionNr, SectionShape, presets::X86_64,
+};
+use sparsemem_suite::Surroundings;
+
+use super::Told;
+use super::checks::{StoryError, holds, same, some};
+use super::host::NewDimm;
+use super::system::{System, all_frames, frame_of_descriptor};
+use crate::frames::FRAMES;
+use crate::glue::MODEL;
+use crate::{model, say};
+
+/// The node that has no memory when the machine is started.
+const BARE: NodeId = NodeId::new(2);
+
+/// Blocks of one frame that are asked for until two lie side by side.
+const MOST: usize = 256;
+
+/// At boot every memmap lies on its node. A node without memory gets the memmap of its first DIMM from others, and that of
+/// its second from the first.
+pub(super) fn near_its_node(system: &mut System<'_>) -> Result<Told, StoryError> {
+    nodes_at_boot(system, &[0, 1])?;
+    let [first, second] = ["first", "second"].map(|id| NewDimm::new(id, X86_64::SECTION_SIZE).on(BARE));
+    let first = system.plug_online(&first)?;
+    let nodes = memmap_nodes(system, first.frames);
+    same("the node that the first memmap of a bare node lies on", &vec![NodeId::new(0)], &nodes)?;
+    let second = system.plug_online(&second)?;
+    same("the node that the second lies on", &vec![BARE], &memmap_nodes(system, second.frames))?;
+    system.give_up(&second)?;
+    system.give_up(&first)?;
+    Ok(Told::Well)
+}
+
+/// Memory that no node is said to have is node 0's, and its memmap lies there.
+pub(super) fn of_no_node(system: &mut System<'_>) -> Result<Told, StoryError> {
+    nodes_at_boot(system, &[1, 0, 1])?;
+    Ok(Told::Well)
+}
+
+/// Fails unless the sections of boot belong to these nodes, one after the other, and their memmaps lie there.
+fn nodes_at_boot(system: &System<'_>, nodes: &[u32]) -> Result<(), StoryError> {
+    let sections: Vec<SectionNr> = MODEL.present_sections().collect();
+    same("sections of boot", &nodes.len(), &sections.len())?;
+    for (nr, node) in sections.iter().zip(nodes) {
+        let (frames, node) = (nr.frames::<X86_64>().unwrap_or_default(), NodeId::new(*node));
+        same("the node of a section", &Some(node), &system.node_of(*nr))?;
+        same("the node that its memmap lies on", &vec![node], &memmap_nodes(system, frames))?;
+    }
+    Ok(())
+}
+
+/// The nodes of the memory that the descriptors of the valid parts of `frames` begin and end in.
+fn memmap_nodes(system: &System<'_>, frames: PfnRange) -> Vec<NodeId> {
+    let ends = MODEL.valid_ranges(frames).flat_map(|run| [run.start(), Pfn::new(run.end().get() - 1)]);
+    let places = ends.filter_map(frame_of_descriptor);
+    let mut nodes: Vec<NodeId> =
+        places.filter_map(|place| system.node_of(place.section::<X86_64>())).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}
+
+/// Page tables, processor and QEMU agree on what is mapped of the memmap: at boot, while a DIMM is there, and after it went.
+pub(super) fn three_views(system: &mut System<'_>) -> Result<Told, StoryError> {
+    let Some(array) = model::array() else {
+        return Ok(Told::NotApplicable("the model has no mappings of its own"));
+    };
+    let at_boot = system.mapped_by_all_views(array)?;
+    let dimm = system.plug_online(&NewDimm::new("a", 2 * X86_64::SECTION_SIZE))?;
+    holds("a DIMM has mappings", system.mapped_by_all_views(array)? > at_boot)?;
+    system.give_up(&dimm)?;
+    same("mappings after the DIMM went", &at_boot, &system.mapped_by_all_views(array)?)?;
+    Ok(Told::Well)
+}
+
+/// The provider takes back exactly what it gave: no part of a block, no two blocks as one, no frame that was taken for
+/// something else.
+pub(super) fn foreign_blocks(system: &mut System<'_>) -> Result<Told, StoryError> {
+    let page = usize::try_from(X86_64::PAGE_SIZE)?;
+    let (one, two) = (Layout::from_size_align(page, page)?, Layout::from_size_align(2 * page, page)?);
+    let env = system.world.env_mut();
+    parts_of_one(env, two, one)?;
+    two_as_one(env, one, two)?;
+    let frame = some("a free frame", FRAMES.lock().take_from(all_frames()))?;
+    let phys = frame.phys::<X86_64>().unwrap_or_default();
+    let taken = OwnMemory { start: env.phys_to_virt(phys), phys };
+    // SAFETY: the page allocator gave the frame to this function alone, and the direct map reaches it.
+    refused(env, "a frame that is no metadata", unsafe { taken.block(0, one) })?;
+    FRAMES.lock().put(frame);
+    Ok(Told::Well)
+}
+
+/// Neither half of a block goes back, and then all of it does.
+fn parts_of_one(env: &mut impl MetadataMemory, whole: Layout, half: Layout) -> Result<(), StoryError> {
+    let block = OwnMemory::from(env.alloc_zeroed(whole, NodeId::new(0))?);
+    for offset in [0, half.size()] {
+        // SAFETY: the block was taken apart, and one piece of it at a time is made a block again.
+        refused(env, "half a block", unsafe { block.block(offset, half) })?;
+    }
+    // SAFETY: as above, and this is how it was given.
+    give_back(env, unsafe { block.block(0, whole) })
+}
+
+/// Two blocks that lie side by side do not go back as one, and then each does.
+fn two_as_one(env: &mut impl MetadataMemory, one: Layout, two: Layout) -> Result<(), StoryError> {
+    let mut blocks: Vec<OwnMemory> = Vec::new();
+    let is_beside = |blocks: &[OwnMemory]| matches!(blocks, [.., a, b] if a.phys.get() + one.size() as u64 == b.phys.get());
+    while !is_beside(&blocks) && blocks.len() < MOST {
+        blocks.push(OwnMemory::from(env.alloc_zeroed(one, NodeId::new(0))?));
+    }
+    holds("two blocks lie side by side", is_beside(&blocks))?;
+    if let Some(first) = blocks.iter().rev().nth(1) {
+        // SAFETY: both were taken apart, and nothing else is made of them while this block is there.
+        refused(env, "two blocks as one", unsafe { first.block(0, two) })?;
+    }
+    // SAFETY: as above, and this is how they were given.
+    blocks.iter().try_for_each(|block| give_back(env, unsafe { block.block(0, one) }))
+}
+
+/// Memory that was a block, and is the holder's alone.
+struct OwnMemory {
+    start: NonNull<u8>,
+    phys: PhysAddr,
+}
+
+impl From<Block> for OwnMemory {
+    fn from(block: Block) -> Self {
+        Self { start: block.start(), phys: block.phys() }
+    }
+}
+
+impl OwnMemory {
+    /// Makes a block of some of the memory, or of what lies around it.
+    ///
+    /// # Safety
+    ///
+    /// All of the block is the caller's alone, and there is no other block for any of it.
+    unsafe fn block(&self, offset: usize, layout: Layout) -> Block {
+        // SAFETY: offsets are within the memory that the caller owns.
+        let start = unsafe { self.start.add(offset) };
+        let phys = PhysAddr::new(self.phys.get() + offset as u64);
+        // SAFETY: the caller's promise; it all came from the page allocator.
+        unsafe { Block::from_parts(start, phys, layout, Origin::Runtime) }
+    }
+}
+
+/// Fails unless a block is refused, by its name, and comes back as it was.
+fn refused(env: &mut impl MetadataMemory, what: &str, block: Block) -> Result<(), StoryError> {
+    let (start, phys, layout, expected) = (block.start(), block.phys(), block.layout(), block.foreign());
+    let Err(Rejected { error, returned }) = env.free(block) else {
+        return Err(StoryError::new(format_args!("{what} has to be refused, and is not")));
+    };
+    say!("  refused: {what}: {error}");
+    same("the block that is refused", &expected, &error)?;
+    same("what comes back", &(start, phys, layout), &(returned.start(), returned.phys(), returned.layout()))
+}
+
+/// Gives a block back.
+fn give_back(env: &mut impl MetadataMemory, block: Block) -> Result<(), StoryError> {
+    env.free(block).map_err(|rejected| rejected.error.into())
+}
+
+/// Memory behind the last frame of the page allocator has descriptors, and nobody is given it; the kernel has said so when
+/// it came up, which the host looks at.
+pub(super) fn beyond_the_allocator(_: &mut System<'_>) -> Result<Told, StoryError> {
+    let last = MODEL.present_sections().last().and_then(SectionNr::frames::<X86_64>);
+    let last = some("a present section", last)?;
+    let first_valid = MODEL.next_valid(last).unwrap_or_default();
+    holds("it has descriptors", MODEL.read().page(first_valid.start()).is_some())?;
+    holds("nobody is given any of it", FRAMES.lock().take_from(last).is_none())?;
+    let below = PfnRange::new(Pfn::new(0), last.start()).unwrap_or_default();
+    let given = some("a free frame below", FRAMES.lock().take_from(below))?;
+    FRAMES.lock().put(given);
+    Ok(Told::Well)
+}
+
+/// A stack that is full ends the run, in words, before anything below it is written to.
+pub(super) fn full_stack(_: &mut System<'_>) -> Result<Told, StoryError> {
+    let depth = deeper(0);
+    Err(StoryError::new(format_args!("the stack has room for {depth} calls, and nobody was stopped")))
+}
+
+/// Calls itself more often than any stack allows.
+fn deeper(calls: u64) -> u64 {
+    let on_the_stack = black_box([calls; 32]);
+    let below = if calls < 1 << 20 { deeper(calls + 1) } else { 0 };
+    below.max(on_the_stack[0])
+}
