@@ -11,7 +11,6 @@ extern crate alloc;
 mod acpi;
 mod boot;
 mod boot_memory;
-mod cpu;
 mod dimm;
 mod event;
 mod frames;
@@ -19,9 +18,19 @@ mod glue;
 mod loader;
 mod model;
 mod scenarios;
-mod serial;
 mod stories;
 mod world;
+
+/// The processor: entry, traps, page tables, and what a program of a host gets from its libraries.
+mod cpu {
+    mod entry;
+    #[cfg(not(doc))]
+    mod mem_functions;
+
+    pub(crate) mod direct_map;
+    pub(crate) mod paging;
+    pub(crate) mod trap;
+}
 
 use core::panic::PanicInfo;
 
@@ -72,7 +81,7 @@ extern "C" fn kernel_main(start_info: u32) -> ! {
 /// Tells what went wrong, and ends the run.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    serial::break_lock();
+    event::break_lock();
     say!("{info}");
     event::tell(Event::Panic { message: format_args!("{}", info.message()) });
     exit(Status::Panic)

@@ -7,7 +7,7 @@ use core::fmt::Arguments;
 use sparsemem::{NodeId, PhysAddr, VirtRange};
 
 use super::checks::StoryError;
-use crate::serial;
+use crate::event;
 
 /// A DIMM that the host is to plug in.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +116,7 @@ fn senseless(answer: &str) -> StoryError {
 
 /// Asks, and waits for the answer.
 fn ask(what: Arguments<'_>) -> Result<String, StoryError> {
-    serial::write(format_args!("{{\"event\":\"ask\",\"what\":{what}}}\n"));
+    event::write(format_args!("{{\"event\":\"ask\",\"what\":{what}}}\n"));
     let answer = line();
     match answer.split_once(' ').unwrap_or((&answer, "")) {
         ("ok", text) => Ok(text.to_string()),
@@ -129,7 +129,7 @@ fn ask(what: Arguments<'_>) -> Result<String, StoryError> {
 fn line() -> String {
     let mut line = Vec::new();
     loop {
-        match serial::read_byte() {
+        match event::read_byte() {
             Some(b'\n') => return String::from_utf8_lossy(&line).into_owned(),
             Some(byte) => line.push(byte),
             None => core::hint::spin_loop(),
