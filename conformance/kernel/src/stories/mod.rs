@@ -7,12 +7,11 @@
 //!
 //! 1. A story that passes leaves the machine as it found it: the same memory outstanding, the same frames valid.
 
-mod altmap;
 mod checks;
 mod dimms;
 mod host;
 mod own_memory;
-mod removal_order;
+mod plugged_memmaps;
 mod system;
 
 pub(crate) use checks::StoryError;
@@ -36,9 +35,9 @@ const STORIES: [(&str, Story); 16] = [
     ("dimm/refused", dimms::refused),
     ("dimm/odd-sizes", dimms::odd_sizes),
     ("dimm/two-nodes", dimms::two_nodes),
-    ("dimm/removal-plan", removal_order::removal_plan),
-    ("dimm/altmap", altmap::on_itself),
-    ("dimm/no-room", altmap::no_room),
+    ("dimm/removal-plan", plugged_memmaps::removal_plan),
+    ("dimm/altmap", plugged_memmaps::on_itself),
+    ("dimm/no-room", plugged_memmaps::no_room),
     ("dimm/too-high", dimms::too_high),
     ("dimm/under-a-reader", dimms::under_a_reader),
     ("memory/near-its-node", own_memory::near_its_node),
@@ -46,8 +45,8 @@ const STORIES: [(&str, Story); 16] = [
     ("memory/foreign-blocks", own_memory::foreign_blocks),
     ("memory/beyond-the-allocator", own_memory::beyond_the_allocator),
     ("memory/full-stack", own_memory::full_stack),
-    ("vmemmap/three-views", own_memory::three_views),
-    ("vmemmap/three-views-5-level", own_memory::three_views),
+    ("memory/three-views", own_memory::three_views),
+    ("memory/three-views-5-level", own_memory::three_views),
 ];
 
 /// Tells a story by its name, and checks that it left nothing behind; `None` if there is none of this name.
