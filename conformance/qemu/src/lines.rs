@@ -24,9 +24,9 @@ pub(super) struct Lines {
 
 /// What reading a line came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// A line, without its end.
-    Line(String),
+pub(super) enum Heard<T = String> {
+    /// A line, without its end; or what was read from it.
+    Line(T),
     /// The deadline passed.
     Nothing,
     /// The other side has gone.

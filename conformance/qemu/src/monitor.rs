@@ -73,11 +73,11 @@ impl Monitor {
         let deadline = Instant::now() + COMMAND_LIMIT;
         loop {
             let message = match self.hear(deadline)? {
-                Said::Message(message) => message,
-                Said::Nothing => {
+                Heard::Line(message) => message,
+                Heard::Nothing => {
                     return Err(MonitorError::Silent { command: command.to_owned(), limit: COMMAND_LIMIT });
                 }
-                Said::Closed => return Err(MonitorError::Gone { command: command.to_owned() }),
+                Heard::Closed => return Err(MonitorError::Gone { command: command.to_owned() }),
             };
             if let Some(given) = message.get("return") {
                 return Ok(given.clone());
@@ -102,7 +102,7 @@ impl Monitor {
         deadline: Instant,
     ) -> Result<bool, MonitorError> {
         while !self.events.iter().any(&is_it) {
-            if !matches!(self.hear(deadline)?, Said::Message(_)) {
+            if !matches!(self.hear(deadline)?, Heard::Line(_)) {
                 return Ok(false);
             }
         }
@@ -112,34 +112,23 @@ impl Monitor {
     /// Everything that has happened so far, first to last. What is on its way is waited for until `deadline` or QEMU's
     /// end.
     pub(super) fn history(&mut self, deadline: Instant) -> &[Value] {
-        while let Ok(Said::Message(_)) = self.hear(deadline) {}
+        while let Ok(Heard::Line(_)) = self.hear(deadline) {}
         &self.events
     }
 
     /// The next message; events are also noted.
-    fn hear(&mut self, deadline: Instant) -> Result<Said, MonitorError> {
+    fn hear(&mut self, deadline: Instant) -> Result<Heard<Value>, MonitorError> {
         let line = match self.lines.next(deadline)? {
             Heard::Line(line) => line,
-            Heard::Nothing => return Ok(Said::Nothing),
-            Heard::Closed => return Ok(Said::Closed),
+            Heard::Nothing => return Ok(Heard::Nothing),
+            Heard::Closed => return Ok(Heard::Closed),
         };
         let message: Value = serde_json::from_str(&line).map_err(|_| MonitorError::Garbled { line })?;
         if message.get("event").is_some() {
             self.events.push(message.clone());
         }
-        Ok(Said::Message(message))
+        Ok(Heard::Line(message))
     }
-}
-
-/// What the monitor said.
-#[derive(Debug)]
-enum Said {
-    /// A greeting, a reply or an event.
-    Message(Value),
-    /// The deadline passed.
-    Nothing,
-    /// QEMU has gone.
-    Closed,
 }
 
 #[cfg(test)]
