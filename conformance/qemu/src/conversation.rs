@@ -67,8 +67,8 @@ pub(super) struct Transcript {
     pub(super) failed: Option<u64>,
     /// Why it could not go on.
     pub(super) panic: Option<String>,
-    /// What the host found wrong with the conversation.
-    pub(super) trouble: Option<String>,
+    /// Why the conversation broke off.
+    pub(super) broken: Option<String>,
     /// QEMU's exit status.
     pub(super) status: Option<i32>,
     /// The events of QEMU's monitor.
@@ -104,8 +104,8 @@ pub(super) fn talk(
 ) -> Result<Transcript, QemuError> {
     let mut guest = Guest::start(image, machine, line)?;
     let mut talk = Talk { transcript: Transcript::default(), since: Instant::now(), patience };
-    if let Err(trouble) = talk.listen(&mut guest, on_news) {
-        talk.transcript.trouble = Some(trouble);
+    if let Err(broken) = talk.listen(&mut guest, on_news) {
+        talk.transcript.broken = Some(broken);
     } else {
         talk.finish(&mut guest)?;
     }
@@ -179,7 +179,7 @@ impl Talk {
         let status = guest.wait().map_err(QemuError::start)?;
         self.transcript.status = status.and_then(|status| status.code());
         if status.is_none() {
-            self.transcript.trouble = Some("QEMU closed the serial line and did not end".to_owned());
+            self.transcript.broken = Some("QEMU closed the serial line and did not end".to_owned());
         }
         self.transcript.history = guest.monitor.history(Instant::now() + LAST_WORDS).to_vec();
         let said = guest.said();

@@ -1,4 +1,4 @@
-//! A QEMU that runs a kernel: the process, its serial line, its monitor.
+//! QEMU: whether it is there, and one that runs a kernel, with its process, its serial line and its monitor.
 //!
 //! # Invariants
 //!
@@ -8,15 +8,32 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::QemuError;
 use super::lines::Lines;
 use super::machine::QemuMachine;
 use super::monitor::Monitor;
-use super::{QemuError, tool};
+
+/// The program.
+const PROGRAM: &str = "qemu-system-x86_64";
+
+/// What every run has in common: software emulation, so that it is the same everywhere; no screen; an end of its own
+/// instead of a reboot; and the port that the kernel ends QEMU through.
+const COMMON: &[&str] = &[
+    "-accel",
+    "tcg",
+    "-display",
+    "none",
+    "-no-reboot",
+    "-nodefaults",
+    "-no-user-config",
+    "-device",
+    "isa-debug-exit,iobase=0xf4,iosize=4",
+];
 
 /// How long QEMU may take to open its connections.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
@@ -26,6 +43,22 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(5);
 /// The file of the folder that has what QEMU wrote to its standard error.
 const SAID: &str = "said";
+
+/// Makes sure that QEMU can be run.
+///
+/// # Errors
+///
+/// [`QemuError::NoQemu`], which says what to install.
+pub(super) fn check() -> Result<(), QemuError> {
+    let quiet = || Stdio::null();
+    let tried =
+        Command::new(PROGRAM).arg("--version").stdin(quiet()).stdout(quiet()).stderr(quiet()).status();
+    match tried {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(QemuError::NoQemu { why: format!("`{PROGRAM} --version` ended with {status}") }),
+        Err(error) => Err(QemuError::NoQemu { why: format!("`{PROGRAM}`: {error}") }),
+    }
+}
 
 /// What a machine is started with, beside what belongs to it.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +137,8 @@ impl Process {
         machine: &QemuMachine,
         line: &CommandLine,
     ) -> Result<Self, QemuError> {
-        let mut command = tool::command();
+        let mut command = Command::new(PROGRAM);
+        command.args(COMMON);
         for name in ["serial", "monitor"] {
             let path = folder.path().join(name);
             command.arg("-chardev").arg(format!("socket,id={name},path={}", path.display()));

@@ -2,10 +2,10 @@
 //! really plugged and unplugged.
 //!
 //! [`QemuRun`] builds `conformance/kernel` once per backend, boots it on the [machines](qemu_machines), and makes the same
-//! [`Report`](sparsemem_report::Report) as the host's run; [`Look`] boots one kernel for people. Below: `image` builds, `guest` is
-//! QEMU with the kernel's serial line (`lines`) and QEMU's `monitor`; `conversation` listens to the kernel (`protocol`) and
-//! does what it asks for (`answers`); `stories` says what has to happen, and `verdict` whether it did. `lookups` looks at
-//! the image itself.
+//! [`Report`](sparsemem_report::Report) as the host's run; [`Look`] boots one kernel for people. Below: `image` builds the
+//! kernel and checks its lookups, `guest` is QEMU with the kernel's serial line (`lines`) and QEMU's `monitor`;
+//! `conversation` listens to the kernel (`protocol`) and does what it asks for (`answers`); `stories` has what happens to a
+//! kernel and what has to come of it, and `verdict` whether it did.
 //!
 //! # Invariants
 //!
@@ -20,21 +20,15 @@ mod conversation;
 mod guest;
 mod image;
 mod lines;
-mod look;
-mod lookups;
 mod machine;
 mod monitor;
 mod protocol;
 mod run;
 mod stories;
-mod tables;
-mod tool;
 mod verdict;
-mod view;
 
-pub use look::Look;
 pub use monitor::MonitorError;
-pub use run::{QemuFilter, QemuRun, qemu_catalogue, qemu_machines};
+pub use run::{Look, QemuFilter, QemuRun, qemu_catalogue, qemu_machines};
 
 use sparsemem_any::Backend;
 

@@ -1,10 +1,9 @@
-//! The machines that QEMU is told to be.
+//! The machines that QEMU is told to be, with firmware tables that are broken, or say less than they could, on purpose:
+//! QEMU puts them in the place of its own, with a right header.
 //!
 //! # Invariants
 //!
 //! 1. Nothing of them depends on the host: software emulation, a fixed amount of memory, no devices beside what is named.
-
-use super::tables;
 
 /// A machine that QEMU can be.
 #[derive(Clone, Copy, Debug)]
@@ -21,128 +20,101 @@ pub(super) struct QemuMachine {
     pub(super) srat: Option<fn() -> Vec<u8>>,
 }
 
-/// One node, four levels of page tables.
-pub(super) const PLAIN: QemuMachine = QemuMachine {
-    name: "qemu-q35-256m",
-    about: "one node",
-    args: "-machine q35 -cpu max,-la57 -m 256M",
-    words: &[],
-    srat: None,
-};
+/// A machine whose firmware is QEMU's own.
+const fn machine(name: &'static str, about: &'static str, args: &'static str) -> QemuMachine {
+    QemuMachine { name, about, args, words: &[], srat: None }
+}
 
-/// Two nodes, on the older chipset. They meet inside a section.
-const TWO_NODES: QemuMachine = QemuMachine {
-    name: "qemu-pc-2-nodes",
-    about: "two nodes that meet inside a section, on the older chipset",
-    args: "-machine pc -cpu max,-la57 -m 448M -smp 2 \
-           -object memory-backend-ram,id=m0,size=224M -object memory-backend-ram,id=m1,size=224M \
-           -numa node,nodeid=0,memdev=m0,cpus=0 -numa node,nodeid=1,memdev=m1,cpus=1",
-    ..PLAIN
-};
+pub(super) const PLAIN: QemuMachine =
+    machine("qemu-q35-256m", "one node", "-machine q35 -cpu max,-la57 -m 256M");
 
-/// Five levels of page tables.
-const FIVE_LEVELS: QemuMachine = QemuMachine {
-    name: "qemu-q35-5-level",
-    about: "five levels of page tables",
-    args: "-machine q35 -cpu max -m 320M",
-    ..PLAIN
-};
+const TWO_NODES: QemuMachine = machine(
+    "qemu-pc-2-nodes",
+    "two nodes that meet inside a section, on the older chipset",
+    "-machine pc -cpu max,-la57 -m 448M -smp 2 \
+     -object memory-backend-ram,id=m0,size=224M -object memory-backend-ram,id=m1,size=224M \
+     -numa node,nodeid=0,memdev=m0,cpus=0 -numa node,nodeid=1,memdev=m1,cpus=1",
+);
+
+const FIVE_LEVELS: QemuMachine =
+    machine("qemu-q35-5-level", "five levels of page tables", "-machine q35 -cpu max -m 320M");
+
+/// There is so little memory before the hole that metadata has to lie behind it.
+const BEHIND_THE_HOLE: QemuMachine = machine(
+    "qemu-q35-3g",
+    "memory on both sides of the hole below 4 GiB, most of it behind",
+    "-machine q35,max-ram-below-4g=64M -cpu max,-la57 -m 3G",
+);
+
+pub(super) const NVDIMM: QemuMachine = machine(
+    "qemu-q35-nvdimm",
+    "an NVDIMM of 512 MiB",
+    "-machine q35,nvdimm=on -cpu max,-la57 -m 256M,slots=4,maxmem=8G \
+     -object memory-backend-ram,id=pmem,size=512M -device nvdimm,id=nvdimm,memdev=pmem",
+);
 
 /// Machines on which every scenario is run.
 pub(super) const MACHINES: &[QemuMachine] = &[PLAIN, TWO_NODES, FIVE_LEVELS, NVDIMM, BEHIND_THE_HOLE];
 
-/// Memory on both sides of the hole below 4 GiB, and so little before it that metadata has to lie behind it.
-const BEHIND_THE_HOLE: QemuMachine = QemuMachine {
-    name: "qemu-q35-3g",
-    about: "memory on both sides of the hole below 4 GiB, most of it behind",
-    args: "-machine q35,max-ram-below-4g=64M -cpu max,-la57 -m 3G",
-    ..PLAIN
-};
+pub(super) const DIMMS: QemuMachine =
+    machine("qemu-q35-dimms", "slots for DIMMs", "-machine q35 -cpu max,-la57 -m 256M,slots=4,maxmem=8G");
 
-/// Slots for DIMMs.
-pub(super) const DIMMS: QemuMachine = QemuMachine {
-    name: "qemu-q35-dimms",
-    about: "slots for DIMMs",
-    args: "-machine q35 -cpu max,-la57 -m 256M,slots=4,maxmem=8G",
-    ..PLAIN
-};
+pub(super) const DIMMS_5_LEVEL: QemuMachine = machine(
+    "qemu-q35-dimms-5-level",
+    "slots for DIMMs, five levels of page tables",
+    "-machine q35 -cpu max -m 256M,slots=4,maxmem=8G",
+);
 
-/// Slots for DIMMs, and five levels of page tables.
-pub(super) const DIMMS_5_LEVEL: QemuMachine = QemuMachine {
-    name: "qemu-q35-dimms-5-level",
-    about: "slots for DIMMs, five levels of page tables",
-    args: "-machine q35 -cpu max -m 256M,slots=4,maxmem=8G",
-    ..PLAIN
-};
+pub(super) const DIMMS_2_NODES: QemuMachine = machine(
+    "qemu-q35-dimms-2-nodes",
+    "slots for DIMMs, two nodes",
+    "-machine q35 -cpu max,-la57 -m 256M,slots=4,maxmem=8G -smp 2 \
+     -object memory-backend-ram,id=m0,size=128M -object memory-backend-ram,id=m1,size=128M \
+     -numa node,nodeid=0,memdev=m0,cpus=0 -numa node,nodeid=1,memdev=m1,cpus=1",
+);
 
-/// Slots for DIMMs, and two nodes.
-pub(super) const DIMMS_2_NODES: QemuMachine = QemuMachine {
-    name: "qemu-q35-dimms-2-nodes",
-    about: "slots for DIMMs, two nodes",
-    args: "-machine q35 -cpu max,-la57 -m 256M,slots=4,maxmem=8G -smp 2 \
-           -object memory-backend-ram,id=m0,size=128M -object memory-backend-ram,id=m1,size=128M \
-           -numa node,nodeid=0,memdev=m0,cpus=0 -numa node,nodeid=1,memdev=m1,cpus=1",
-    ..PLAIN
-};
+pub(super) const DIMMS_3_NODES: QemuMachine = machine(
+    "qemu-q35-dimms-3-nodes",
+    "slots for DIMMs, three nodes, the last without memory",
+    "-machine q35 -cpu max,-la57 -m 256M,slots=4,maxmem=8G -smp 3 \
+     -object memory-backend-ram,id=m0,size=128M -object memory-backend-ram,id=m1,size=128M \
+     -numa node,nodeid=0,memdev=m0,cpus=0 -numa node,nodeid=1,memdev=m1,cpus=1 -numa node,nodeid=2,cpus=2",
+);
 
-/// Slots for DIMMs, and three nodes, the last of which has no memory.
-pub(super) const DIMMS_3_NODES: QemuMachine = QemuMachine {
-    name: "qemu-q35-dimms-3-nodes",
-    about: "slots for DIMMs, three nodes, the last without memory",
-    args: "-machine q35 -cpu max,-la57 -m 256M,slots=4,maxmem=8G -smp 3 \
-           -object memory-backend-ram,id=m0,size=128M -object memory-backend-ram,id=m1,size=128M \
-           -numa node,nodeid=0,memdev=m0,cpus=0 -numa node,nodeid=1,memdev=m1,cpus=1 -numa node,nodeid=2,cpus=2",
-    ..PLAIN
-};
-
-/// Persistent memory of 512 MiB.
-pub(super) const NVDIMM: QemuMachine = QemuMachine {
-    name: "qemu-q35-nvdimm",
-    about: "an NVDIMM of 512 MiB",
-    args: "-machine q35,nvdimm=on -cpu max,-la57 -m 256M,slots=4,maxmem=8G \
-           -object memory-backend-ram,id=pmem,size=512M -device nvdimm,id=nvdimm,memdev=pmem",
-    ..PLAIN
-};
-
-/// As little memory as the kernel can be booted with, and slots for DIMMs.
-pub(super) const SMALL: QemuMachine = QemuMachine {
-    name: "qemu-q35-small",
-    about: "little memory, slots for DIMMs",
-    args: "-machine q35 -cpu max,-la57 -m 64M,slots=4,maxmem=32G",
-    ..PLAIN
-};
+/// As little memory as the kernel can be booted with.
+pub(super) const SMALL: QemuMachine = machine(
+    "qemu-q35-small",
+    "little memory, slots for DIMMs",
+    "-machine q35 -cpu max,-la57 -m 64M,slots=4,maxmem=32G",
+);
 
 /// An address space that is larger than what four levels of Linux' geometry allow.
-pub(super) const HIGH: QemuMachine = QemuMachine {
-    name: "qemu-q35-high",
-    about: "slots for DIMMs up to 80 TiB",
-    args: "-machine q35 -cpu max,-la57,phys-bits=52 -m 256M,slots=4,maxmem=80T",
-    ..PLAIN
-};
+pub(super) const HIGH: QemuMachine = machine(
+    "qemu-q35-high",
+    "slots for DIMMs up to 80 TiB",
+    "-machine q35 -cpu max,-la57,phys-bits=52 -m 256M,slots=4,maxmem=80T",
+);
 
-/// Firmware whose SRAT is broken.
+/// The host needs what the memmap takes, some 1 GiB.
+pub(super) const LARGE: QemuMachine = machine(
+    "qemu-q35-65g",
+    "memory beyond the page allocator's 64 GiB",
+    "-machine q35,memory-backend=ram -cpu max,-la57 -m 65G \
+     -object memory-backend-ram,id=ram,size=65G,reserve=off",
+);
+
 pub(super) const BROKEN_SRAT: QemuMachine =
-    QemuMachine { name: "qemu-q35-srat", about: "a broken SRAT", srat: Some(tables::overrun), ..PLAIN };
+    QemuMachine { name: "qemu-q35-srat", about: "a broken SRAT", srat: Some(srat_overrun), ..PLAIN };
 
-/// Firmware whose SRAT leaves a section out: the first and the third are node 1's.
+/// The first and the third section are node 1's.
 pub(super) const SRAT_WITH_A_HOLE: QemuMachine = QemuMachine {
     name: "qemu-q35-srat-hole",
     about: "three sections, of which the SRAT leaves out the second",
     args: "-machine q35 -cpu max,-la57 -m 384M",
-    srat: Some(tables::hole),
+    srat: Some(srat_with_a_hole),
     ..PLAIN
 };
 
-/// More memory than the kernel's page allocator has room for. The host needs what the memmap takes, some 1 GiB.
-pub(super) const LARGE: QemuMachine = QemuMachine {
-    name: "qemu-q35-65g",
-    about: "memory beyond the page allocator's 64 GiB",
-    args: "-machine q35,memory-backend=ram -cpu max,-la57 -m 65G \
-           -object memory-backend-ram,id=ram,size=65G,reserve=off",
-    ..PLAIN
-};
-
-/// A memory map from which nothing can be used.
 pub(super) const NO_MEMORY: QemuMachine = QemuMachine {
     name: "qemu-q35-no-memory",
     about: "a memory map without usable memory",
@@ -161,9 +133,44 @@ impl QemuMachine {
     }
 }
 
+/// The fields of an SRAT before its entries: a revision, and reserved bytes.
+const SRAT_HEAD: [u8; 12] = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// The type of an entry about memory, and its length.
+const MEMORY: (u8, u8) = (1, 40);
+
+/// A sound entry for 256 MiB, and one that says that it is longer than what is left of the table.
+fn srat_overrun() -> Vec<u8> {
+    let mut table = SRAT_HEAD.to_vec();
+    table.extend(srat_memory(0, 0, 256 << 20));
+    table.extend([MEMORY.0, MEMORY.1, 0, 0, 0, 0, 0, 0]);
+    table
+}
+
+/// The first 384 MiB are domain 1's, but for the section in the middle, of which nothing is said.
+fn srat_with_a_hole() -> Vec<u8> {
+    const SECTION: u64 = 128 << 20;
+    let mut table = SRAT_HEAD.to_vec();
+    table.extend(srat_memory(1, 0, SECTION));
+    table.extend(srat_memory(1, 2 * SECTION, SECTION));
+    table
+}
+
+/// An entry about memory of a proximity domain, enabled.
+fn srat_memory(domain: u32, base: u64, bytes: u64) -> Vec<u8> {
+    let mut entry = vec![MEMORY.0, MEMORY.1];
+    entry.extend(domain.to_le_bytes());
+    entry.extend([0; 2]);
+    entry.extend(base.to_le_bytes());
+    entry.extend(bytes.to_le_bytes());
+    entry.extend([0; 4]);
+    entry.extend(1_u32.to_le_bytes());
+    entry.extend([0; 8]);
+    entry
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{MACHINES, NO_MEMORY};
+    use super::{MACHINES, MEMORY, NO_MEMORY, SRAT_HEAD, srat_memory, srat_overrun, srat_with_a_hole};
 
     #[test]
     fn the_command_line_is_one_argument() {
@@ -176,5 +183,12 @@ mod tests {
         for (nr, machine) in MACHINES.iter().enumerate() {
             assert!(MACHINES[..nr].iter().all(|other| other.name != machine.name), "{}", machine.name);
         }
+    }
+
+    #[test]
+    fn entries_are_whole_but_for_the_broken_one() {
+        assert_eq!(srat_memory(0, 0, 1).len(), usize::from(MEMORY.1));
+        assert_eq!(srat_overrun().len(), SRAT_HEAD.len() + usize::from(MEMORY.1) + 8);
+        assert_eq!(srat_with_a_hole().len(), SRAT_HEAD.len() + 2 * usize::from(MEMORY.1));
     }
 }

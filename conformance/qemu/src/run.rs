@@ -1,4 +1,4 @@
-//! What is run in QEMU, and running it.
+//! What is run in QEMU, and running it: everything that a filter picks, or one kernel for people.
 //!
 //! # Invariants
 //!
@@ -10,14 +10,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::conversation::{News, Patience, Told, Transcript, talk};
-use super::guest::CommandLine;
-use super::image::Images;
-use super::machine::{MACHINES, QemuMachine};
-use super::stories::{STORIES, Story};
-use super::{QemuError, lookups, tool, verdict};
 use sparsemem_any::Backend;
-use sparsemem_report::{CellResult, Report, ScenarioInfo, Verdict, World, scenario_matches};
+use sparsemem_report::{CellResult, Outcome, Report, ScenarioInfo, Verdict, World, scenario_matches};
+
+use super::conversation::{News, Patience, Told, Transcript, talk};
+use super::guest::{self, CommandLine};
+use super::image::{Images, lookups};
+use super::machine::{DIMMS_2_NODES, MACHINES, QemuMachine};
+use super::stories::{self, STORIES, Story};
+use super::{QemuError, verdict};
 
 /// The scenario that is the boot itself.
 const BOOTS: &str = "start/comes-up";
@@ -62,31 +63,29 @@ enum Task {
 /// Everything that is run in QEMU, in the order of reports.
 #[must_use]
 pub fn qemu_catalogue() -> Vec<ScenarioInfo> {
-    let info = |name: &str, about: &str, facts| ScenarioInfo {
+    let info = |name: &str, about: &str| ScenarioInfo {
         name: name.to_owned(),
         about: about.to_owned(),
-        facts,
+        facts: Vec::new(),
     };
-    let boots =
-        info(BOOTS, "the kernel comes up on the model, runs everything, and ends as it says", Vec::new());
-    let lookups =
-        info(LOOKUPS, "the kernel's lookups are the intended instructions, and call nothing", Vec::new());
-    let scenarios = sparsemem_suite::ALL.iter().map(|it| info(it.name, it.about, it.facts.to_vec()));
-    let stories = STORIES.iter().map(|it| info(it.name, it.about, Vec::new()));
+    let boots = info(BOOTS, "the kernel comes up on the model, runs everything, and ends as it says");
+    let lookups = info(LOOKUPS, "the kernel's lookups are the intended instructions, and call nothing");
+    let scenarios = sparsemem_suite::ALL.iter();
+    let scenarios = scenarios.map(|it| ScenarioInfo { facts: it.facts.to_vec(), ..info(it.name, it.about) });
+    let stories = STORIES.iter().map(|it| info(it.name, it.about));
     [boots, lookups].into_iter().chain(scenarios).chain(stories).collect()
+}
+
+/// Every machine that QEMU can be; some of them more than once.
+fn all_machines() -> impl Iterator<Item = &'static QemuMachine> {
+    MACHINES.iter().chain(STORIES.iter().map(|story| story.machine))
 }
 
 /// The names of the machines that QEMU can be, with what they are there for; each once.
 #[must_use]
 pub fn qemu_machines() -> Vec<(&'static str, &'static str)> {
-    let all = MACHINES.iter().chain(STORIES.iter().map(|story| story.machine));
-    let mut named: Vec<(&str, &str)> = Vec::new();
-    for machine in all {
-        if named.iter().all(|(name, _)| *name != machine.name) {
-            named.push((machine.name, machine.about));
-        }
-    }
-    named
+    let mut seen = HashSet::new();
+    all_machines().filter(|it| seen.insert(it.name)).map(|it| (it.name, it.about)).collect()
 }
 
 impl QemuRun {
@@ -110,7 +109,7 @@ impl QemuRun {
     ///
     /// [`QemuError::NoQemu`], which says what to install.
     pub fn check_tools() -> Result<(), QemuError> {
-        tool::check()
+        guest::check()
     }
 
     /// Builds the kernels, boots them, a few at a time, and tells of each result as it comes; `on_step` is told what is
@@ -125,7 +124,7 @@ impl QemuRun {
         on_step: &dyn Fn(&str),
         on_done: &(dyn Fn(&CellResult) + Sync),
     ) -> Result<Report, QemuError> {
-        tool::check()?;
+        guest::check()?;
         let images = Images::new()?;
         for backend in Backend::ALL {
             if self.boots.iter().any(|boot| boot.backend == backend) {
@@ -137,7 +136,9 @@ impl QemuRun {
         let next = AtomicUsize::new(0);
         let work = || {
             // Relaxed: only the number counts; results are handed over by a lock.
-            while let Some((nr, boot)) = self.nth(next.fetch_add(1, Ordering::Relaxed)) {
+            loop {
+                let nr = next.fetch_add(1, Ordering::Relaxed);
+                let Some(boot) = self.boots.get(nr) else { return };
                 let results = boot.play(&images.of(boot.backend), on_done);
                 done.lock().unwrap_or_else(PoisonError::into_inner).push((nr, results));
             }
@@ -146,10 +147,6 @@ impl QemuRun {
         let mut results = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         results.sort_by_key(|(nr, _)| *nr);
         Ok(Report::new(results.into_iter().flat_map(|(_, results)| results).collect()))
-    }
-
-    fn nth(&self, nr: usize) -> Option<(usize, &Boot)> {
-        self.boots.get(nr).map(|boot| (nr, boot))
     }
 }
 
@@ -181,14 +178,14 @@ impl Boot {
         }
     }
 
-    /// Boots the kernel, if that is asked for, and gives the results of all cells. Of scenarios is told as the kernel tells of them, of the rest
-    /// at the end.
+    /// Boots the kernel, if that is asked for, and gives the results of all cells. Of scenarios is told as the kernel tells
+    /// of them, of the rest at the end.
     fn play(&self, image: &Path, on_done: &dyn Fn(&CellResult)) -> Vec<CellResult> {
         let line = CommandLine::run(match &self.task {
             Task::Scenarios(_) => "scenarios",
             Task::Story(story) => story.name,
             Task::Lookups => {
-                let result = self.result(LOOKUPS, lookups::verdict(image, self.backend), None);
+                let result = self.result(LOOKUPS, lookups(image, self.backend), None);
                 on_done(&result);
                 return vec![result];
             }
@@ -204,7 +201,7 @@ impl Boot {
             }
         });
         let transcript = talked
-            .unwrap_or_else(|error| Transcript { trouble: Some(error.to_string()), ..Transcript::default() });
+            .unwrap_or_else(|error| Transcript { broken: Some(error.to_string()), ..Transcript::default() });
         let results = self.results(&transcript, start.elapsed());
         results.iter().filter(|result| !told.contains(&result.scenario)).for_each(on_done);
         results
@@ -215,27 +212,23 @@ impl Boot {
         matches!(&self.task, Task::Scenarios(names) if names.contains(&scenario))
     }
 
-    /// The results that a transcript stands for.
+    /// The results that a transcript stands for. A story and the boot itself take as long as all of it.
     fn results(&self, transcript: &Transcript, took: Duration) -> Vec<CellResult> {
+        let of_all = |name: &str, verdict: Verdict| CellResult {
+            duration_ms: milliseconds(took),
+            ..self.result(name, verdict, None)
+        };
+        let of_name = |name: &&str| match *name {
+            BOOTS => of_all(BOOTS, verdict::of_boot(transcript, self.backend)),
+            name => self.result(name, verdict::of_scenario(transcript, name), transcript.told(name)),
+        };
         match &self.task {
             Task::Story(story) => {
-                let verdict = verdict::of_story(transcript, story, self.backend);
-                vec![CellResult { duration_ms: milliseconds(took), ..self.result(story.name, verdict, None) }]
+                vec![of_all(story.name, verdict::of_story(transcript, story, self.backend))]
             }
-            Task::Scenarios(names) => {
-                names.iter().map(|name| self.scenario(transcript, name, took)).collect()
-            }
+            Task::Scenarios(names) => names.iter().map(of_name).collect(),
             Task::Lookups => Vec::new(),
         }
-    }
-
-    /// The result of one scenario; the boot's own takes as long as all of it.
-    fn scenario(&self, transcript: &Transcript, name: &str, whole: Duration) -> CellResult {
-        if name == BOOTS {
-            let result = self.result(name, verdict::of_boot(transcript, self.backend), None);
-            return CellResult { duration_ms: milliseconds(whole), ..result };
-        }
-        self.result(name, verdict::of_scenario(transcript, name), transcript.told(name))
     }
 
     fn result(&self, scenario: &str, verdict: Verdict, told: Option<&Told>) -> CellResult {
@@ -255,4 +248,58 @@ impl Boot {
 
 fn milliseconds(took: Duration) -> f64 {
     took.as_secs_f64() * 1000.0
+}
+
+/// What to boot, and what it is to do.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The model that the kernel is built with.
+    pub backend: Backend,
+    /// The name of the machine; the one that suits what is run if there is none.
+    pub machine: Option<String>,
+    /// What the kernel runs: `look`, `scenarios`, or the name of a story.
+    pub run: String,
+    /// Arguments for QEMU, behind those of the machine.
+    pub args: Vec<String>,
+}
+
+impl Look {
+    /// Builds the kernel, boots it, and hands every line for people to `show`. Gives how it ended, with why it failed.
+    ///
+    /// # Errors
+    ///
+    /// [`QemuError`] if QEMU is not there, the kernel cannot be built, or the machine does not exist.
+    pub fn run(&self, show: &mut dyn FnMut(&str)) -> Result<(Outcome, String), QemuError> {
+        let story = stories::find(&self.run);
+        let machine = self.machine(story)?;
+        guest::check()?;
+        let images = Images::new()?;
+        images.build(self.backend)?;
+        let line = CommandLine { args: self.args.clone(), ..CommandLine::run(&self.run) };
+        let transcript =
+            talk(&images.of(self.backend), machine, &line, Patience::PERSON, &mut |news| match news {
+                News::Line(line) => show(line),
+                News::Cell(told) if told.detail.is_empty() => {
+                    show(&format!("{}: {}", told.scenario, told.outcome));
+                }
+                News::Cell(told) => show(&format!("{}: {}: {}", told.scenario, told.outcome, told.detail)),
+            })?;
+        if let Some(message) = &transcript.panic {
+            show(message);
+        }
+        Ok(match story {
+            Some(story) => verdict::of_story(&transcript, story, self.backend),
+            None => verdict::of_boot(&transcript, self.backend),
+        })
+    }
+
+    /// The machine: the one that was named, or else the story's, or one with slots for DIMMs.
+    fn machine(&self, story: Option<&Story>) -> Result<&'static QemuMachine, QemuError> {
+        let Some(name) = &self.machine else {
+            return Ok(story.map_or(&DIMMS_2_NODES, |story| story.machine));
+        };
+        all_machines()
+            .find(|machine| machine.name == name)
+            .ok_or_else(|| QemuError::NoSuchMachine { name: name.clone() })
+    }
 }
