@@ -18,7 +18,7 @@ use crate::acpi::{self, TableError};
 use crate::cpu::direct_map;
 use crate::cpu::paging::{self, NoTable};
 use crate::frames::{BOOT_RANGES, ENDS, FRAMES, TooManyRanges, take_zeroed};
-use crate::loader::{Kind, StartInfo};
+use crate::loader::StartInfo;
 use crate::say;
 
 unsafe extern "C" {
@@ -78,7 +78,7 @@ pub(crate) enum BootMemoryError {
 pub(crate) fn memory(info: &StartInfo) -> Result<Ranges, BootMemoryError> {
     let limit = PhysAddr::new(info.command_line().memory_limit().map_or(u64::MAX, ByteLen::get));
     let below = PhysRange::new(PhysAddr::new(0), limit).unwrap_or_default();
-    let ram = info.memory_map().filter(|entry| entry.kind == Kind::Ram);
+    let ram = info.memory_map().filter(|entry| entry.is_ram);
     let ram = ram.map(|entry| entry.range.intersection(below)).filter(|range| !range.is_empty());
     let mut ram: ArrayVec<PhysRange, BOOT_RANGES> = gathered(ram)?;
     if ram.is_empty() {

@@ -3,8 +3,6 @@
 //!
 //! Source: Xen `xen/include/public/arch-x86/hvm/start_info.h`.
 
-use core::fmt;
-
 use sparsemem::{ByteLen, PhysAddr, PhysRange};
 
 use crate::cpu::direct_map;
@@ -84,35 +82,16 @@ const ENTRY_LEN: u64 = 24;
 /// Units: bytes. The longest command line that is read.
 const LINE_LEN: u64 = 2048;
 
-/// What a range of the memory map is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Memory to use.
-    Ram,
-    /// Anything else, by its number.
-    Other(u32),
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ram => f.write_str("RAM"),
-            Self::Other(2) => f.write_str("reserved"),
-            Self::Other(3) => f.write_str("ACPI tables"),
-            Self::Other(4) => f.write_str("ACPI storage"),
-            Self::Other(7) => f.write_str("persistent"),
-            Self::Other(number) => write!(f, "type {number}"),
-        }
-    }
-}
+/// The number of memory to use in the memory map.
+const RAM: u32 = 1;
 
 /// An entry of the memory map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// Where it is.
     pub(crate) range: PhysRange,
-    /// What it is.
-    pub(crate) kind: Kind,
+    /// Whether it is memory to use.
+    pub(crate) is_ram: bool,
 }
 
 /// Why the start info is no use.
@@ -182,11 +161,7 @@ impl StartInfo {
             let entry = map?.part(index * ENTRY_LEN, ENTRY_LEN)?;
             let start = PhysAddr::new(entry.u64(0)?);
             let range = PhysRange::from_start_count(start, ByteLen::new(entry.u64(8)?))?;
-            let kind = match entry.u32(16)? {
-                1 => Kind::Ram,
-                other => Kind::Other(other),
-            };
-            Some(Entry { range, kind })
+            Some(Entry { range, is_ram: entry.u32(16)? == RAM })
         })
     }
 }
