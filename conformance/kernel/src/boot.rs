@@ -5,14 +5,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use sparsemem::{
-    BootError, BootEvent, MemoryModel, MemoryRange, NodeId, PagingDepth, PhysAddr, PhysRange, presets::X86_64,
+    BootError, BootEvent, MemoryModel, MemoryRange, NodeId, PhysAddr, PhysRange, presets::X86_64,
 };
 use sparsemem_hotplug::{AdoptError, BlockSize, Hotplug, Limits, Storage};
 use sparsemem_suite::{Surroundings, World};
 
 use crate::acpi::{self, TableError};
 use crate::boot_memory::{self, BootMemoryError};
-use crate::cpu::paging::NoTable;
+use crate::cpu::paging::{self, NoTable};
 use crate::dimm::Slots;
 use crate::event::{Event, Outcome, tell};
 use crate::glue::MODEL;
@@ -62,11 +62,7 @@ pub(crate) fn run(start_info: PhysAddr) -> Result<u64, KernelError> {
     drop(writer);
     boot_memory::open_heap()?;
     world.end_boot();
-    let depth = match world.depth() {
-        PagingDepth::Four => 4,
-        PagingDepth::Five => 5,
-    };
-    tell(Event::Hello { backend: MODEL.name(), depth, geometry: "x86_64" });
+    tell(Event::Hello { backend: MODEL.name(), depth: paging::levels(), geometry: "x86_64" });
     let failed = match line.run() {
         "look" => {
             model::draw(&memory, summary, &world);

@@ -29,7 +29,7 @@ const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// Units: bytes. What of the direct map entry code maps.
 const MAPPED_AT_ENTRY: u64 = 4 << 30;
-/// The pages that [`map`] makes the direct map of.
+/// What [`map`] maps at a time.
 const PAGE: LeafSize = LeafSize::Size2MiB;
 
 /// The top-level table that the processor uses.
@@ -37,17 +37,14 @@ pub(crate) fn root() -> PhysAddr {
     PhysAddr::new(Cr3::read_raw().0.start_address().as_u64())
 }
 
-/// Levels of the tables that the processor uses.
-pub(crate) fn depth() -> PagingDepth {
-    if Cr4::read().contains(Cr4Flags::L5_PAGING) { PagingDepth::Five } else { PagingDepth::Four }
+/// How many levels the tables have that the processor uses.
+pub(crate) fn levels() -> u32 {
+    if Cr4::read().contains(Cr4Flags::L5_PAGING) { 5 } else { 4 }
 }
 
-/// The same as a number.
-const fn levels(depth: PagingDepth) -> u32 {
-    match depth {
-        PagingDepth::Four => 4,
-        PagingDepth::Five => 5,
-    }
+/// The same in the words of models.
+pub(crate) fn depth() -> PagingDepth {
+    if levels() == 5 { PagingDepth::Five } else { PagingDepth::Four }
 }
 
 /// Units: bytes. What an entry of a table of `level` stands for; 1 is the level of 4 KiB pages.
@@ -124,7 +121,7 @@ fn pages(start: u64, end: u64) -> impl Iterator<Item = u64> {
 /// The entry for a page of the direct map; `None` if there is no table for it and no frame for one.
 fn entry_of_page(page: u64, new_table: &mut dyn FnMut() -> Option<PhysAddr>) -> Option<&'static AtomicU64> {
     let (mut table, at) = (root().get(), DIRECT_MAP + page);
-    for level in (3..=levels(depth())).rev() {
+    for level in (3..=levels()).rev() {
         let entry = entry(table, at / entry_bytes(level))?;
         if entry.load(Ordering::Relaxed) & PRESENT == 0 {
             entry.store(new_table()?.get() | PRESENT | WRITABLE, Ordering::Relaxed);
@@ -147,7 +144,7 @@ struct Table {
 impl Table {
     /// The top-level table.
     fn top() -> Self {
-        Self { at: root().get(), level: levels(depth()), covers: 0 }
+        Self { at: root().get(), level: levels(), covers: 0 }
     }
 
     /// What an entry maps, or the table below it.
@@ -177,12 +174,12 @@ enum Step {
 
 /// The bits of an address that tables translate.
 fn translated(at: u64) -> u64 {
-    at & ((1 << (12 + 9 * levels(depth()))) - 1)
+    at & ((1 << (12 + 9 * levels())) - 1)
 }
 
 /// An address with its highest translated bit in all bits above.
 fn canonical(at: u64) -> u64 {
-    let above = 64 - (12 + 9 * levels(depth()));
+    let above = 64 - (12 + 9 * levels());
     // Arithmetic on the signed number repeats the sign.
     (at.cast_signed() << above >> above).cast_unsigned()
 }
