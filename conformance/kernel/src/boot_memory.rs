@@ -94,7 +94,7 @@ pub(crate) fn memory(info: &StartInfo) -> Result<Ranges, BootMemoryError> {
     let memory = if too_many { Err(BootMemoryError::TooMany) } else { by_node(&ram, &of_nodes) }?;
     memory
         .iter()
-        .try_for_each(|(range, node)| FRAMES.lock().settle(range.whole_frames::<X86_64>(), *node))?;
+        .try_for_each(|(range, node)| FRAMES.lock().set_node(range.whole_frames::<X86_64>(), *node))?;
     Ok(memory)
 }
 

@@ -7,7 +7,7 @@
 //! 2. The direct map reaches every frame, before it comes here.
 //! 3. A frame is in `firsts` if a block of metadata begins there. So a block is known with both of its ends, and neither a
 //!    part of it nor two neighbours pass for one.
-//! 4. The ranges of nodes do not overlap: memory is settled when it comes, and leaves as it came.
+//! 4. The ranges of nodes do not overlap: the node of memory is set when it comes, and forgotten when it goes.
 
 use core::ops::Range;
 
@@ -89,12 +89,12 @@ impl Frames {
     /// # Errors
     ///
     /// [`TooManyRanges`].
-    pub(crate) fn settle(&mut self, frames: PfnRange, node: NodeId) -> Result<(), TooManyRanges> {
+    pub(crate) fn set_node(&mut self, frames: PfnRange, node: NodeId) -> Result<(), TooManyRanges> {
         self.nodes.try_push((frames, node)).map_err(|_| TooManyRanges { frames, node })
     }
 
     /// Memory has gone, and with it what is known of its node.
-    pub(crate) fn leave(&mut self, frames: PfnRange) {
+    pub(crate) fn forget_node(&mut self, frames: PfnRange) {
         self.nodes.retain(|(known, _)| *known != frames);
     }
 

@@ -1,4 +1,4 @@
-//! Stories of memory that is plugged while the kernel runs: the host does what the hands of a person would do, QEMU's
+//! Stories: what happens to the memory of a running kernel, and what has to come of it. The host plugs and unplugs, QEMU's
 //! registers tell the kernel, and the model takes part.
 //!
 //! Each story is a function over a [`System`]. The host checks on its side what it can see: what went, what was refused.

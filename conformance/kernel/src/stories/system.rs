@@ -105,7 +105,7 @@ impl System<'_> {
         };
         same("the size of the DIMM", &new.bytes, &dimm.range.count().get())?;
         same("the node of the DIMM", &new.node, &dimm.node)?;
-        FRAMES.lock().settle(dimm.range.whole_frames::<X86_64>(), dimm.node)?;
+        FRAMES.lock().set_node(dimm.range.whole_frames::<X86_64>(), dimm.node)?;
         say!("  {} came: slot {}, {}, node {}", new.id, dimm.slot, dimm.range, dimm.node);
         let frames = frames_of_bytes::<X86_64>(dimm.range.start(), dimm.range.count())?;
         Ok(Plugged { id: new.id, dimm, frames })
@@ -160,7 +160,7 @@ impl System<'_> {
         self.slots.acknowledge(&Change::Wanted(*dimm));
         same("valid frames of what goes", &None, &MODEL.next_valid(*frames))?;
         paging::unmap(dimm.range);
-        FRAMES.lock().leave(dimm.range.whole_frames::<X86_64>());
+        FRAMES.lock().forget_node(dimm.range.whole_frames::<X86_64>());
         if let Some(place) = direct_map::place(dimm.range) {
             same("bytes of it in the direct map", &0, &self.mapped_by_all_views(place)?)?;
         }
