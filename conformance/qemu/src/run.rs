@@ -100,7 +100,8 @@ impl QemuRun {
     /// How many cells there are.
     #[must_use]
     pub fn cells(&self) -> usize {
-        self.boots.iter().map(Boot::cells).sum()
+        let cells = |boot: &Boot| if let Task::Scenarios(names) = &boot.task { names.len() } else { 1 };
+        self.boots.iter().map(cells).sum()
     }
 
     /// Makes sure that QEMU can be run, before anything else is done.
@@ -171,13 +172,6 @@ fn boots(backend: Backend, filter: &QemuFilter) -> Vec<Boot> {
 }
 
 impl Boot {
-    fn cells(&self) -> usize {
-        match &self.task {
-            Task::Scenarios(names) => names.len(),
-            Task::Story(_) | Task::Lookups => 1,
-        }
-    }
-
     /// Boots the kernel, if that is asked for, and gives the results of all cells. Of scenarios is told as the kernel tells
     /// of them, of the rest at the end.
     fn play(&self, image: &Path, on_done: &dyn Fn(&CellResult)) -> Vec<CellResult> {
