@@ -38,7 +38,7 @@ pub enum Choice {
 pub struct Populated {
     leaves: LeafCounts,
     nr_tables: u64,
-    /// A bit for each origin, by its code, that a leaf came from.
+    /// A bit for each origin, by its code, that a leaf came from, whether it was made or found.
     origins: u8,
     /// Leaves that were there before.
     found: u64,
@@ -63,7 +63,7 @@ impl Populated {
         self.found == 0
     }
 
-    /// Whether the memory of a leaf that was made came from `origin`.
+    /// Whether the memory of a leaf, made or found, came from `origin`.
     #[must_use]
     pub const fn has_leaf_from(self, origin: Origin) -> bool {
         self.origins & 1 << origin.code() != 0
@@ -172,8 +172,9 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
         step: &Step<F>,
         policy: &mut impl FnMut(VirtRange, LeafSize) -> Choice,
     ) -> Result<Attempt, PopulateError> {
-        if step.mapping().is_some() {
+        if let Some(found) = step.mapping() {
             self.made.found += 1;
+            self.made.origins |= 1 << found.origin.code();
             return Ok(Attempt::Placed);
         }
         let Some(size) = F::leaf_size(step.level()) else { return Ok(Attempt::Smaller) };

@@ -2,11 +2,13 @@
 //! cannot go while a frame stays whose descriptor is in it.
 
 use core::alloc::Layout;
+use core::sync::atomic::AtomicU64;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    Block, ForeignBlock, LostBlocks, MemoryModel, MetadataMemory, NodeId, Origin, OutOfMemory, Page, Pfn,
-    PfnRange, PhysAddr, PhysMap, PhysRange, Rejected, RetireError, Retired, SectionShape, forward_to_field,
+    Block, ForeignBlock, Geometry, LostBlocks, MemoryModel, MetadataMemory, NodeId, Origin, OutOfMemory,
+    Page, PageDescriptor, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, Rejected, RetireError, Retired,
+    SectionShape, VirtAddr, forward_to_field,
 };
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
 use sparsemem_vmemmap::{DynamicBase, Vmemmap};
@@ -18,7 +20,15 @@ const HALF: u64 = SECTION / 2;
 const RESERVED: u64 = 512 << 20;
 
 struct Readers;
-type Model = Vmemmap<X86_64, Page, HostRcu<Readers>, DynamicBase, { X86_64::NR_ROOTS_LEN }>;
+type Array<G, P, const N: usize> = Vmemmap<G, P, HostRcu<Readers>, DynamicBase, N>;
+type Model = Array<X86_64, Page, { X86_64::NR_ROOTS_LEN }>;
+
+/// A descriptor of 56 bytes, as Linux' often has: a section's descriptors do not fill leaves.
+#[repr(C)]
+struct Odd([AtomicU64; 7]);
+
+// SAFETY: integers; zero is valid, and there is nothing to drop.
+unsafe impl PageDescriptor for Odd {}
 
 /// The machine, with leaves in reserved memory if they are to lie there.
 struct Env {
@@ -59,18 +69,27 @@ unsafe impl MetadataMemory for Env {
     }
 }
 
-fn up() -> (Env, Box<Model>) {
+/// A model of a geometry and a descriptor, alone on a machine.
+fn up_with<G: Geometry, P: PageDescriptor, const N: usize>() -> (Env, Box<Array<G, P, N>>) {
     let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(RESERVED + (256 << 20))).unwrap();
     let config = MachineConfig::new().memory(memory, NODE).reserved_low_bytes(RESERVED);
     let machine = Machine::new(&config.vmemmap_bytes(1 << 30)).unwrap();
-    let model = place::<Model>();
+    let model = place::<Array<G, P, N>>();
     // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
     unsafe { model.placement().base().reserve(machine.window_ptr(), machine.window().count().get()) };
     (Env { machine, leaves: None, out: 0 }, model)
 }
 
+fn up() -> (Env, Box<Model>) {
+    up_with()
+}
+
 fn frames(start: u64, end: u64) -> PfnRange {
     PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap()
+}
+
+fn whole(nr: u64) -> PfnRange {
+    frames(nr * SECTION, (nr + 1) * SECTION)
 }
 
 fn retired(sections: u64, gone: u64) -> Result<Retired, RetireError> {
@@ -105,7 +124,6 @@ fn the_leaves_at_both_ends_of_a_range_are_looked_at() {
     ] {
         let (mut env, model) = up();
         let mut writer = model.write().unwrap();
-        let whole = |nr: u64| frames(nr * SECTION, (nr + 1) * SECTION);
         writer.install(&mut env, whole(1 - section), NODE).unwrap();
         env.leaves = range.start().phys::<X86_64>();
         writer.install(&mut env, whole(section), NODE).unwrap();
@@ -115,4 +133,31 @@ fn the_leaves_at_both_ends_of_a_range_are_looked_at() {
         assert_eq!(writer.retire(&mut env, frames(0, 2 * SECTION)), retired(2, 2));
         assert!(env.out == 0 && env.machine.balance().is_zero());
     }
+}
+
+/// A leaf that a section has in common with its neighbour, whose altmap it came from, ties the section to the altmap too:
+/// also when nothing else of the section is in one.
+#[test]
+fn a_neighbours_altmap_holds_the_descriptors_of_a_section_that_took_none_from_it() {
+    let (mut env, model) = up_with::<X86_64, Odd, { X86_64::NR_ROOTS_LEN }>();
+    let mut writer = model.write().unwrap();
+    // The leaves of section 1 lie in section 0, and the first holds the last descriptors of section 0.
+    env.leaves = whole(0).start().phys::<X86_64>();
+    writer.install(&mut env, whole(1), NODE).unwrap();
+    writer.install(&mut env, whole(0), NODE).unwrap();
+    assert_eq!(env.out, 2, "the leaf that section 0 needs was there");
+    // Section 1 comes again, from elsewhere, and finds the leaf that was kept for section 0.
+    assert_eq!(writer.retire(&mut env, whole(1)), retired(1, 1));
+    assert_eq!(env.out, 1);
+    env.leaves = None;
+    writer.install(&mut env, whole(1), NODE).unwrap();
+    let first = model.lookup(whole(1).start()).unwrap().addr().get() as u64;
+    let lies_at = env.machine.translate(VirtAddr::new(first)).unwrap().unwrap().to;
+    assert!(lies_at < whole(0).end().phys::<X86_64>().unwrap());
+    let Err(RetireError::HoldsMemmap { needed_by, .. }) = writer.retire(&mut env, whole(0)) else {
+        panic!("memory went that holds the descriptor of {}", whole(1).start());
+    };
+    assert!(whole(1).contains_range(needed_by), "{needed_by}");
+    assert_eq!(writer.retire(&mut env, frames(0, 2 * SECTION)), retired(2, 2));
+    assert!(env.out == 0 && env.machine.balance().is_zero());
 }
