@@ -73,8 +73,8 @@ pub enum RetireError {
         /// Those of their subsections that are online.
         online: SubsectionBits,
     },
-    /// The memory of the frames holds descriptors of others, which stay: theirs would be gone. Found where the frames have
-    /// descriptors in an altmap, as their neighbours then may.
+    /// The memory of the frames holds descriptors of others, which stay: theirs would be gone. Looked for wherever the
+    /// environment said that it took the memory of a memmap from an altmap ([`Origin::Altmap`](crate::Origin::Altmap)).
     #[error(
         "{frames} holds the descriptors of {needed_by}, which stays; remove that first, or both together"
     )]

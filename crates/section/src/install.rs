@@ -73,11 +73,12 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
             let memmap = S::populate(&mut self.writing, self.env, &self.request, &mut self.lost)?;
             clear_descriptors(&self.writing, word, self.request.frames, memmap.content);
             in_altmap = memmap.origin == Origin::Altmap;
+            self.writing.notes().note_origin(memmap.origin);
         }
         let entry = self.writing.entry(self.request.section);
         if let Some(usage) = entry.and_then(|entry| self.writing.usage(entry)) {
             if in_altmap {
-                // Whoever retires a part of the section has to ask who else is in there.
+                // Whoever retires memory looks at the sections that are in altmaps.
                 usage.set_memmap_origin(Origin::Altmap);
             }
             usage.insert(self.bits);

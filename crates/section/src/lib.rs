@@ -39,6 +39,7 @@ mod install;
 mod mark;
 mod memmap;
 mod model;
+mod notes;
 mod occupancy;
 mod placement;
 mod retire;

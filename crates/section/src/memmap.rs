@@ -36,6 +36,7 @@ where
     let first = request.section.first_pfn::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
     let memmap = S::populate(writing, env, request, lost)?;
     let (origin, content) = (memmap.origin, memmap.content);
+    writing.notes().note_origin(origin);
     match SectionWord::mapped(memmap.first, first, flags) {
         Ok(word) => {
             clear_descriptors(writing, word, request.frames, content);

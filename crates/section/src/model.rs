@@ -10,6 +10,7 @@ use sparsemem_core::{
 };
 use sparsemem_usage_map::SectionUsage;
 
+use crate::notes::Notes;
 use crate::table::Entry;
 use crate::writing::{Sharing, Usage};
 use crate::{Placement, SectionTable, SectionWord};
@@ -30,6 +31,7 @@ pub struct SparseModel<T, S, R> {
     writer: WriterSlot,
     /// The slot that takes the place of `writer`, for models that share page tables.
     shared: Option<&'static WriterSlot>,
+    pub(crate) notes: Notes,
     reclaim: PhantomData<fn() -> R>,
 }
 
@@ -43,7 +45,8 @@ impl<T: ConstNew, S: ConstNew, R> SparseModel<T, S, R> {
     }
 }
 
-// SAFETY: table and placement are as their own impls say, an untaken writer slot is a zero byte, and no reference is null.
+// SAFETY: table, placement and notes are as their own impls say, an untaken writer slot is a zero byte, and no reference is
+// null.
 unsafe impl<T: ZeroIsNew, S: ZeroIsNew, R> ZeroIsNew for SparseModel<T, S, R> {}
 
 impl<T, S, R> SparseModel<T, S, R> {
@@ -51,7 +54,7 @@ impl<T, S, R> SparseModel<T, S, R> {
         /// A model of a table without sections and a placement.
         #[must_use]
         pub const fn with(table: T, placement: S) -> Self {
-            Self { table, placement, writer: WriterSlot::new(), shared: None, reclaim: PhantomData }
+            Self::with_slot(table, placement, None)
         }
     }
 
@@ -62,7 +65,14 @@ impl<T, S, R> SparseModel<T, S, R> {
         /// one of the models, which would not know that it is shared.
         #[must_use]
         pub const fn with_shared_writer(table: T, placement: S, writer: &'static WriterSlot) -> Self {
-            Self { table, placement, writer: WriterSlot::new(), shared: Some(writer), reclaim: PhantomData }
+            Self::with_slot(table, placement, Some(writer))
+        }
+    }
+
+    const_fn! {
+        const fn with_slot(table: T, placement: S, shared: Option<&'static WriterSlot>) -> Self {
+            let (writer, notes) = (WriterSlot::new(), Notes::new());
+            Self { table, placement, writer, shared, notes, reclaim: PhantomData }
         }
     }
 
@@ -72,9 +82,11 @@ impl<T, S, R> SparseModel<T, S, R> {
         &self.placement
     }
 
-    /// Frees the model's own slot of a writer that was forgotten: with `&mut` of the model there is none any more.
-    pub(crate) fn free_writer_slot(&mut self) {
+    /// Makes the model new for its next writer: frees its own slot of a writer that was forgotten (with `&mut` of the model
+    /// there is none any more), and the notes of earlier writers.
+    pub(crate) fn forget_writers(&mut self) {
         self.writer = WriterSlot::new();
+        self.notes = Notes::new();
     }
 
     /// The slot that other models have too, if there is one.

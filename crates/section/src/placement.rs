@@ -165,8 +165,11 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     }
 
     /// Valid frames outside of `frames` whose descriptors lie in the memory of `frames`: an altmap that holds the memmap
-    /// of neighbours too. As long as they are valid, `frames` cannot be retired. Asked if a section of `frames` has a memmap in an
-    /// altmap. A placement that never takes memory for several ranges at once leaves the default.
+    /// of neighbours too. As long as they are valid, `frames` cannot be retired.
+    ///
+    /// Asked before every retirement, once any [`SectionMemmap::origin`] of the model has been [`Origin::Altmap`]: the frames
+    /// that hold descriptors need not have any in an altmap themselves. A placement that never takes memory for several
+    /// ranges at once leaves the default.
     fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange>
     where
         Self: Sized,

@@ -1,9 +1,8 @@
 //! Subsections are taken away: of any number of sections, readers first; and the model as a whole.
 
 use sparsemem_core::{
-    FramesError, GracePeriod, LostBlocks, MetadataMemory, Origin, PfnRange, Reclaim, RetireError,
-    RetireModel, Retired, SectionFlags, SectionNr, SectionPart, TearDownError, Unpublished, Writer,
-    trace_event,
+    FramesError, GracePeriod, LostBlocks, MetadataMemory, PfnRange, Reclaim, RetireError, RetireModel,
+    Retired, SectionFlags, SectionNr, SectionPart, TearDownError, Unpublished, Writer, trace_event,
 };
 
 use crate::memmap::RetiredSections;
@@ -25,8 +24,8 @@ where
 {
     fn retire(writer: &mut Writer<'_, Self>, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError> {
         let mut writing = Writing::of(writer);
-        let origins = check(&writing, env, frames)?;
-        if origins.altmap
+        check(&writing, env, frames)?;
+        if writing.notes().any_altmap()
             && let Some(needed_by) = S::needed_by(&writing, env, frames)
         {
             return Err(RetireError::HoldsMemmap { frames, needed_by });
@@ -45,27 +44,20 @@ where
     }
 }
 
-/// Where the memmaps of some sections came from.
-struct Origins {
-    /// Whether any is in an altmap.
-    altmap: bool,
-}
-
 /// Refuses frames of which some are absent or online, and another address space.
 #[inline]
-fn check<T, S, E>(writing: &Writing<'_, T, S>, env: &E, frames: PfnRange) -> Result<Origins, RetireError>
+fn check<T, S, E>(writing: &Writing<'_, T, S>, env: &E, frames: PfnRange) -> Result<(), RetireError>
 where
     T: SectionTable,
     S: Populate<T, E>,
 {
     FramesError::check_subsections::<T::Geometry>(frames)?;
     let (first, rest) = SectionPart::first_of::<T::Geometry>(frames);
-    let mut altmap = check_part(writing, first)? == Origin::Altmap;
+    check_part(writing, first)?;
     for part in SectionPart::of::<T::Geometry>(rest) {
-        altmap |= check_part(writing, part)? == Origin::Altmap;
+        check_part(writing, part)?;
     }
-    S::check_environment(writing, env).map_err(|why| RetireError::OtherAddressSpace { frames, why })?;
-    Ok(Origins { altmap })
+    S::check_environment(writing, env).map_err(|why| RetireError::OtherAddressSpace { frames, why })
 }
 
 /// Retires subsections that are all populated and offline.
@@ -98,19 +90,16 @@ where
     retired
 }
 
-/// Refuses a part that is not all there, or not all offline, and says where the section's memmap came from.
+/// Refuses a part that is not all there, or not all offline.
 #[inline]
-fn check_part<T: SectionTable, S>(
-    writing: &Writing<'_, T, S>,
-    part: SectionPart,
-) -> Result<Origin, RetireError> {
+fn check_part<T: SectionTable, S>(writing: &Writing<'_, T, S>, part: SectionPart) -> Result<(), RetireError> {
     let SectionPart { section, frames, bits } = part;
     let absent = RetireError::Absent { frames, section, absent: bits };
     let usage = writing.entry(section).and_then(|entry| writing.usage(entry)).ok_or(absent)?;
     if !usage.contains_all(&bits) || usage.is_any_online(&bits) {
         RetireError::check_part(part, usage.snapshot(), usage.online())?;
     }
-    Ok(usage.memmap_origin())
+    Ok(())
 }
 
 /// Takes the subsections of a part out of readers' sight.
@@ -174,7 +163,7 @@ where
         losses.add(first, lost);
     }
     model.placement.torn_down();
-    model.free_writer_slot();
+    model.forget_writers();
     losses.into_result()
 }
 

@@ -19,6 +19,7 @@ use sparsemem_core::{
 use sparsemem_usage_map::SectionUsage;
 
 use crate::entry::UsageBlock;
+use crate::notes::Notes;
 use crate::table::{Entry, FreshRoot, Occupied};
 use crate::{Content, Placement, SectionMemmap, SectionTable, SectionWord, SparseModel};
 
@@ -30,6 +31,7 @@ pub struct Writing<'w, T, S> {
     table: &'w T,
     placement: &'w S,
     sharing: Sharing,
+    notes: &'w Notes,
 }
 
 /// Whether other models write under the same writer slot.
@@ -50,13 +52,18 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
     where
         S: Placement<T>,
     {
-        let model = writer.model();
-        Self { table: &model.table, placement: &model.placement, sharing: model.sharing() }
+        let SparseModel { table, placement, notes, .. } = writer.model();
+        Self { table, placement, sharing: writer.model().sharing(), notes }
     }
 
     /// The token of somebody who has the model for themselves.
     pub(crate) const fn exclusive<R>(model: &'w mut SparseModel<T, S, R>) -> Self {
-        Self { table: &model.table, placement: &model.placement, sharing: model.sharing() }
+        Self {
+            table: &model.table,
+            placement: &model.placement,
+            sharing: model.sharing(),
+            notes: &model.notes,
+        }
     }
 
     /// The token for a placement inside the placement.
@@ -66,13 +73,19 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
     /// `part` gives a placement that belongs to this one and is used by nothing else: not, for instance, a `static` that
     /// other models use as well.
     pub unsafe fn project<P: 'w>(&mut self, part: impl FnOnce(&'w S) -> &'w P) -> Writing<'_, T, P> {
-        Writing { table: self.table, placement: part(self.placement), sharing: self.sharing }
+        let placement = part(self.placement);
+        Writing { table: self.table, placement, sharing: self.sharing, notes: self.notes }
     }
 
     /// Whether other models write under the same writer slot.
     #[must_use]
     pub const fn sharing(&self) -> Sharing {
         self.sharing
+    }
+
+    /// What the model remembers for its next writer.
+    pub(crate) const fn notes(&self) -> &'w Notes {
+        self.notes
     }
 
     /// The placement.

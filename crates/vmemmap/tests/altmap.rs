@@ -6,9 +6,9 @@ use core::sync::atomic::AtomicU64;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    Block, ForeignBlock, Geometry, LostBlocks, MemoryModel, MetadataMemory, NodeId, Origin, OutOfMemory,
-    Page, PageDescriptor, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, Rejected, RetireError, Retired,
-    SectionShape, VirtAddr, forward_to_field,
+    Block, ForeignBlock, Geometry, LostBlocks, MemoryModel, MemoryRange, MetadataMemory, NodeId, Origin,
+    OutOfMemory, Page, PageDescriptor, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, Rejected, RetireError,
+    Retired, SectionShape, VirtAddr, forward_to_field,
 };
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
 use sparsemem_vmemmap::{DynamicBase, Vmemmap};
@@ -160,4 +160,22 @@ fn a_neighbours_altmap_holds_the_descriptors_of_a_section_that_took_none_from_it
     assert!(whole(1).contains_range(needed_by), "{needed_by}");
     assert_eq!(writer.retire(&mut env, frames(0, 2 * SECTION)), retired(2, 2));
     assert!(env.out == 0 && env.machine.balance().is_zero());
+}
+
+/// RAM begins a section, a device goes on in it and beyond, and its altmap lies where it begins. The frames there have
+/// descriptors of boot, but the leaf of the next section is in their memory.
+#[test]
+fn a_device_that_begins_in_a_section_of_ram_stays_under_its_own_memmap() {
+    let (mut env, model) = up();
+    let mut writer = model.write().unwrap();
+    let ram = [MemoryRange { frames: frames(SECTION, SECTION + HALF), node: NODE }];
+    writer.boot(&mut env, ram.into_iter(), &mut |event| panic!("{event:?}")).unwrap();
+    let (low, high) = (frames(SECTION + HALF, 2 * SECTION), whole(2));
+    env.leaves = low.start().phys::<X86_64>();
+    writer.install(&mut env, low, NODE).unwrap();
+    writer.install(&mut env, high, NODE).unwrap();
+    assert_eq!(env.out, 1, "the leaf of the second section, in the first");
+    assert_eq!(writer.retire(&mut env, low), Err(RetireError::HoldsMemmap { frames: low, needed_by: high }));
+    assert_eq!(writer.retire(&mut env, high), retired(1, 1));
+    assert_eq!((env.out, writer.retire(&mut env, low)), (0, retired(1, 0)));
 }

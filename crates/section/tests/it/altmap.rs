@@ -70,4 +70,25 @@ fn both_ends_of_a_range_are_asked<M: Model>() {
     }
 }
 
-on_both_tables!(the_half_with_the_memmap_goes_last, both_ends_of_a_range_are_asked);
+/// RAM begins a section, a device goes on in it and beyond, and its altmap lies where it begins.
+fn a_device_that_begins_in_a_section_of_ram_stays_under_its_own_memmap<M: Model>() {
+    let mut env = Env::new();
+    let model = place::<M>();
+    boot(&*model, &mut env, &[frames(SECTION, SECTION + HALF)]);
+    let (low, high) = (frames(SECTION + HALF, 2 * SECTION), sections(2, 1));
+    let mut writer = model.write().unwrap();
+    env.memmaps_at(low.start());
+    writer.install(&mut env, low, NODE).unwrap();
+    writer.install(&mut env, high, NODE).unwrap();
+    assert_eq!(env.in_altmap, 1, "the memmap of the second section, in the first");
+    assert_eq!(writer.retire(&mut env, low), holds(low, high));
+    // Both at once.
+    assert!(writer.retire(&mut env, frames(SECTION + HALF, 3 * SECTION)).is_ok());
+    assert_eq!(env.in_altmap, 0);
+}
+
+on_both_tables!(
+    the_half_with_the_memmap_goes_last,
+    both_ends_of_a_range_are_asked,
+    a_device_that_begins_in_a_section_of_ram_stays_under_its_own_memmap
+);
