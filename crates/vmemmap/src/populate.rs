@@ -5,8 +5,8 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, LeafSize, LinkRefused, LostBlocks, MetadataMemory, Origin, OtherAddressSpace, PfnRange,
-    PhysRange, SectionLoss, SectionShape, VirtAddr, VirtRange,
+    AddressSpace, ByteLen, LeafSize, LinkRefused, LostBlocks, MetadataMemory, Origin, OtherAddressSpace,
+    PfnRange, PhysRange, SectionLoss, SectionShape, VirtAddr, VirtRange,
 };
 use sparsemem_page_table::{Choice, Fate, Mapping, PageTable, PopulateError, Populated};
 use sparsemem_section::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Sharing, Writing};
@@ -258,7 +258,10 @@ where
         let (array, tables) = (writing.placement(), page_table(env));
         let (start, end) = (frames.start().phys::<T::Geometry>()?, frames.end().phys::<T::Geometry>()?);
         let inside = PhysRange::new(start, end).ok()?;
-        let in_frames = |leaf: &Mapping| leaf.origin == Origin::Altmap && inside.contains(leaf.phys);
+        let in_frames = |leaf: &Mapping| {
+            let memory = PhysRange::from_start_count(leaf.phys, ByteLen::new(leaf.size.bytes()));
+            leaf.origin == Origin::Altmap && memory.is_some_and(|memory| memory.overlaps(inside))
+        };
         writing.sections_in_altmaps().find_map(|(nr, _)| {
             let bytes = array.bytes_of::<T::Page>(nr.frames::<T::Geometry>()?)?;
             tables

@@ -30,6 +30,21 @@ struct Odd([AtomicU64; 7]);
 // SAFETY: integers; zero is valid, and there is nothing to drop.
 unsafe impl PageDescriptor for Odd {}
 
+/// Subsections of 1 MiB: less than a large leaf.
+#[derive(Clone, Copy, Debug)]
+struct Fine;
+
+impl Geometry for Fine {
+    const NAME: &'static str = "fine";
+    const PAGE_SHIFT: u32 = 12;
+    const SECTION_SIZE_BITS: u32 = 27;
+    const MAX_PHYSMEM_BITS: u32 = 36;
+    const SUBSECTION_SHIFT: u32 = 20;
+    const PAGEBLOCK_ORDER: u32 = 8;
+    type SubsectionMap = [AtomicU64; 2];
+    type PageblockFlags = [AtomicU64; 16];
+}
+
 /// The machine, with leaves in reserved memory if they are to lie there.
 struct Env {
     machine: Machine,
@@ -178,4 +193,22 @@ fn a_device_that_begins_in_a_section_of_ram_stays_under_its_own_memmap() {
     assert_eq!(writer.retire(&mut env, low), Err(RetireError::HoldsMemmap { frames: low, needed_by: high }));
     assert_eq!(writer.retire(&mut env, high), retired(1, 1));
     assert_eq!((env.out, writer.retire(&mut env, low)), (0, retired(1, 0)));
+}
+
+/// A leaf of 2 MiB lies in two subsections of this geometry: neither goes before the frames whose descriptors it holds.
+#[test]
+fn memory_that_holds_the_end_of_a_leaf_stays() {
+    let (mut env, model) = up_with::<Fine, Page, { Fine::NR_ROOTS_LEN }>();
+    let mut writer = model.write().unwrap();
+    env.leaves = whole(1).start().phys::<Fine>();
+    writer.install(&mut env, whole(1), NODE).unwrap();
+    assert_eq!(env.out, 1, "one large leaf");
+    let (part, held) = (Fine::PAGES_PER_SUBSECTION, SECTION + 2 * Fine::PAGES_PER_SUBSECTION);
+    for start in [SECTION, SECTION + part] {
+        let refused = writer.retire(&mut env, frames(start, start + part));
+        assert!(matches!(refused, Err(RetireError::HoldsMemmap { .. })), "{start}: {refused:?}");
+    }
+    assert_eq!(writer.retire(&mut env, frames(held, 2 * SECTION)), retired(1, 0));
+    assert_eq!(writer.retire(&mut env, frames(SECTION, held)), retired(1, 1));
+    assert!(env.out == 0 && env.machine.balance().is_zero());
 }
