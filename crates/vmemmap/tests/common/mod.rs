@@ -1,0 +1,92 @@
+//! Virtual arrays on page tables of the simulated machine, which no processor uses.
+
+#![allow(dead_code, unreachable_pub, reason = "shared by tests, each of which uses what it needs")]
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{
+    AddressSpace, Block, ForeignBlock, InstallError, MetadataMemory, NodeId, OutOfMemory, Page, PageCount,
+    PagingDepth, Pfn, PfnRange, PhysAddr, PhysRange, Rejected, SectionLoss, SectionShape, VirtRange,
+    forward_to_field,
+};
+use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
+use sparsemem_section::RootedTable;
+use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+
+pub const NODE: NodeId = NodeId::new(0);
+pub const MIB: u64 = 1 << 20;
+pub const GIB: u64 = 1 << 30;
+/// What the array's page tables below one entry of the top-level table translate.
+pub const BLOCK: u64 = 512 * GIB;
+/// A block of the upper half: addresses that this program does not have.
+pub const UPPER: u64 = 0xffff_eb00_0000_0000;
+
+pub struct Readers;
+pub type Rcu = HostRcu<Readers>;
+pub type Table = RootedTable<X86_64, Page, { X86_64::NR_ROOTS_LEN }>;
+pub type Placed = Vmemmap<X86_64, Page, Rcu, DynamicBase, { X86_64::NR_ROOTS_LEN }>;
+
+/// The machine's memory, with page tables that no processor uses.
+pub struct OnPaper(pub Machine);
+
+// SAFETY: the machine stays in its place.
+forward_to_field!(unsafe impl [] PhysMap for OnPaper => 0);
+
+// SAFETY: the machine's own blocks.
+unsafe impl MetadataMemory for OnPaper {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        self.0.alloc_zeroed(layout, node)
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        self.0.free(block)
+    }
+}
+
+// SAFETY: tables of the machine; there is no processor that could use them.
+unsafe impl AddressSpace for OnPaper {
+    fn root(&self) -> PhysAddr {
+        self.0.root()
+    }
+
+    fn depth(&self) -> PagingDepth {
+        self.0.depth()
+    }
+
+    fn flush(&mut self, _range: VirtRange) {}
+}
+
+/// A machine with this much memory, and half a GiB of addresses for each of two arrays.
+pub fn machine(bytes: u64) -> Machine {
+    let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(bytes)).unwrap();
+    Machine::new(&MachineConfig::new().memory(memory, NODE).vmemmap_bytes(GIB)).unwrap()
+}
+
+pub fn on_paper() -> OnPaper {
+    OnPaper(machine(256 * MIB))
+}
+
+pub fn section(nr: u64) -> PfnRange {
+    let pages = X86_64::PAGES_PER_SECTION;
+    PfnRange::from_start_count(Pfn::new(nr * pages), PageCount::new(pages)).unwrap()
+}
+
+pub fn why<T: core::fmt::Debug>(result: Result<T, InstallError>) -> SectionLoss {
+    match result {
+        Err(InstallError::NoMetadata { why, lost, .. }) if lost.is_empty() => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An array of half a GiB, for whose addresses no processor asks.
+pub fn upper_array(start: u64) -> Box<Placed> {
+    let model = place::<Placed>();
+    let start = usize::try_from(start).unwrap();
+    let start = NonNull::new(core::ptr::without_provenance_mut(start)).unwrap();
+    // SAFETY: nothing of this program uses addresses of the upper half. Where a test breaks the promise to be alone in the
+    // block, it is about what the model then finds, on tables that no processor uses.
+    unsafe { model.placement().base().reserve(start, GIB / 2) };
+    model
+}

@@ -1,0 +1,173 @@
+//! Page tables are shared with nobody, or under one writer slot.
+
+mod common;
+
+use core::alloc::Layout;
+use core::cell::Cell;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+
+use sparsemem_core::{
+    AddressSpace, Block, BootModel, ForeignBlock, LeafSize, LinkRefused, MemoryModel, MetadataMemory, NodeId,
+    OutOfMemory, PageCount, PagingDepth, Pfn, PfnRange, PhysAddr, Rejected, SectionLoss, TearDownError,
+    VirtAddr, VirtRange, WriterSlot, forward_to_field,
+};
+use sparsemem_machine::{Access, Machine, probe};
+use sparsemem_section::{ConstNew, SparseModel};
+use sparsemem_vmemmap::{DynamicBase, VirtualArray};
+
+use common::{GIB, MIB, NODE, Placed, Table, UPPER, machine, on_paper, section, upper_array, why};
+
+/// Each with a slot of its own, they could change the tables between them at the same time.
+#[test]
+fn two_models_without_a_common_writer_do_not_get_one_block() {
+    let mut env = on_paper();
+    let untouched = env.0.state_digest();
+    let (first, second) = (upper_array(UPPER), upper_array(UPPER + GIB / 2));
+    first.write().unwrap().install(&mut env, section(0), NODE).unwrap();
+    let with_first = env.0.state_digest();
+    let refused = why(second.write().unwrap().install(&mut env, section(0), NODE));
+    assert_eq!(refused, SectionLoss::PlaceShared { at: VirtAddr::new(UPPER) });
+    assert_eq!(env.0.state_digest(), with_first);
+    assert!(first.write().unwrap().retire(&mut env, section(0)).unwrap().lost.is_empty());
+    assert_eq!(env.0.state_digest(), untouched);
+}
+
+/// A machine, and somebody who is asked whether a mapping may be.
+struct Asking<'e> {
+    machine: &'e mut Machine,
+    may_be: &'e dyn Fn() -> bool,
+}
+
+// SAFETY: the borrow keeps the machine.
+forward_to_field!(unsafe impl ['e] PhysMap for Asking<'e> => machine);
+
+// SAFETY: the machine's own blocks.
+unsafe impl MetadataMemory for Asking<'_> {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        self.machine.alloc_zeroed(layout, node)
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        self.machine.free(block)
+    }
+}
+
+// SAFETY: that of the machine; nobody who is asked here unwinds, or the test fails.
+unsafe impl AddressSpace for Asking<'_> {
+    fn root(&self) -> PhysAddr {
+        self.machine.root()
+    }
+
+    fn depth(&self) -> PagingDepth {
+        self.machine.depth()
+    }
+
+    fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
+        if !(self.may_be)() {
+            return Err(LinkRefused { at });
+        }
+        self.machine.linked(at, to, size)
+    }
+
+    fn flush(&mut self, range: VirtRange) {
+        self.machine.flush(range);
+    }
+}
+
+/// An array on half of the machine's window.
+fn half(machine: &Machine, nr: usize, slot: &'static WriterSlot) -> Box<Placed> {
+    let array = VirtualArray::<DynamicBase>::NEW;
+    let bytes = usize::try_from(GIB / 2).unwrap();
+    let start = NonNull::new(machine.window_ptr().as_ptr().wrapping_add(nr * bytes)).unwrap();
+    // SAFETY: the halves of the window, one for each of two models, which share a writer slot.
+    unsafe { array.base().reserve(start, GIB / 2) };
+    Box::new(SparseModel::with_shared_writer(Table::new(), array, slot))
+}
+
+/// The tables above both halves are made by whoever comes first, and freed by whoever goes last. While one model writes,
+/// in the midst of an operation too, the other cannot begin.
+#[test]
+fn models_with_a_common_writer_share_a_block() {
+    static SLOT: WriterSlot = WriterSlot::new();
+    let mut machine = machine(256 * MIB);
+    let untouched = machine.state_digest();
+    let (mut first, mut second) = (half(&machine, 0, &SLOT), half(&machine, 1, &SLOT));
+    let part = |nr: u64| PfnRange::from_start_count(Pfn::new(nr * 512), PageCount::new(512)).unwrap();
+
+    let writer = first.write().unwrap();
+    assert!(second.write().is_none() && first.write().is_none());
+    drop(writer);
+    let writer = second.write().unwrap();
+    assert!(first.write().is_none());
+    drop(writer);
+
+    // Refused in the midst of it: the tables that the first made are in place, and the second cannot come to use them.
+    let asked = Cell::new(0);
+    let may_be = || {
+        assert!(second.write().is_none(), "it would share tables that go away in a moment");
+        asked.set(asked.get() + 1);
+        false
+    };
+    let mut env = Asking { machine: &mut machine, may_be: &may_be };
+    let refused = why(first.write().unwrap().install(&mut env, part(0), NODE));
+    assert!(matches!(refused, SectionLoss::Mapping(_)), "{refused:?}");
+    assert_eq!((asked.get(), machine.state_digest()), (1, untouched));
+
+    first.write().unwrap().install(&mut machine, part(0), NODE).unwrap();
+    let with_first = machine.state_digest();
+    // The second fails where the first is up: what is undone is not the first's.
+    let mut env = Asking { machine: &mut machine, may_be: &|| false };
+    let refused = why(second.write().unwrap().install(&mut env, part(1), NODE));
+    assert!(matches!(refused, SectionLoss::Mapping(_)), "{refused:?}");
+    assert_eq!(machine.state_digest(), with_first);
+    second.write().unwrap().install(&mut machine, part(1), NODE).unwrap();
+    machine.mirror_matches_tables().unwrap();
+
+    for (model, pfn) in [(&first, 0), (&second, 512)] {
+        let page = model.lookup(Pfn::new(pfn)).unwrap();
+        assert_eq!(probe(page.cast().as_ptr()), Access::Readable);
+        let reader = model.read();
+        assert_eq!(reader.page(Pfn::new(pfn)).unwrap().private.swap(pfn + 1, Ordering::Relaxed), 0);
+        assert!(reader.page(Pfn::new(512 - pfn)).is_none(), "the other's frames");
+    }
+
+    // The first goes, with its mappings; what the second has stays.
+    assert!(first.write().unwrap().retire(&mut machine, part(0)).unwrap().lost.is_empty());
+    machine.mirror_matches_tables().unwrap();
+    let reader = second.read();
+    assert_eq!(reader.page(Pfn::new(512)).unwrap().private.load(Ordering::Relaxed), 513);
+    drop(reader);
+    assert!(second.write().unwrap().retire(&mut machine, part(1)).unwrap().lost.is_empty());
+    assert_eq!(machine.state_digest(), untouched);
+
+    // The same with teardown, the other way round.
+    first.write().unwrap().install(&mut machine, part(0), NODE).unwrap();
+    second.write().unwrap().install(&mut machine, part(1), NODE).unwrap();
+    first.tear_down(&mut machine).unwrap();
+    machine.mirror_matches_tables().unwrap();
+    assert!(second.is_valid(Pfn::new(512)) && machine.mirrored().count() == 8);
+    second.tear_down(&mut machine).unwrap();
+    assert_eq!(machine.state_digest(), untouched);
+}
+
+/// `&mut` of one model says nothing about the other that changes the same tables.
+#[test]
+fn a_teardown_keeps_off_tables_that_another_model_writes_to() {
+    static SLOT: WriterSlot = WriterSlot::new();
+    let mut machine = machine(256 * MIB);
+    let untouched = machine.state_digest();
+    let (mut first, mut second) = (half(&machine, 0, &SLOT), half(&machine, 1, &SLOT));
+    first.write().unwrap().install(&mut machine, section(0), NODE).unwrap();
+    let up = machine.state_digest();
+    let mut writer = second.write().unwrap();
+    assert_eq!(first.tear_down(&mut machine), Err(TearDownError::SharedSlotTaken));
+    assert_eq!(machine.state_digest(), up, "the refused teardown changed something");
+    assert!(first.is_valid(Pfn::new(0)));
+    writer.install(&mut machine, section(1), NODE).unwrap();
+    drop(writer);
+    first.tear_down(&mut machine).unwrap();
+    assert!(second.write().is_some(), "the teardown kept the slot");
+    second.tear_down(&mut machine).unwrap();
+    assert_eq!(machine.state_digest(), untouched);
+}
