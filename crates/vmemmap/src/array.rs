@@ -119,6 +119,12 @@ impl<B: ArrayBase> VirtualArray<B> {
         VirtRange::from_start_count(VirtAddr::new(start), ByteLen::new(frames.count().get() * size))
     }
 
+    /// The same, as far as they lie in the array, which may end within a section; `None` if none does.
+    pub(crate) fn bytes_within<P>(&self, frames: PfnRange) -> Option<VirtRange> {
+        let room = self.base.len_bytes() / size_of::<P>() as u64;
+        self.bytes_of::<P>(frames.split_at(Pfn::new(room)).0).filter(|bytes| !bytes.is_empty())
+    }
+
     /// The frames that have a byte of their descriptor in `bytes`, which lies in the array.
     pub(crate) fn frames_in<P>(&self, bytes: VirtRange) -> PfnRange {
         let size = size_of::<P>() as u64;
@@ -220,6 +226,24 @@ mod tests {
         assert_eq!(array.bytes_of::<[u8; 64]>(frames(last - 1, last + 1)), None);
         assert_eq!(array.bytes_of::<[u8; 64]>(frames(0, u64::MAX)), None);
         assert_eq!(array.element::<[u8; 64]>(Pfn::new(3)).addr() as u64, START + 192);
+    }
+
+    /// What is taken back is that of whole sections, also of one that the array ends in.
+    #[test]
+    fn frames_beyond_the_array_do_not_hide_those_in_it() {
+        let array = array();
+        let last = BYTES / 64;
+        assert_eq!(array.bytes_within::<[u8; 64]>(frames(3, 5)), Some(bytes(192, 320)));
+        assert_eq!(
+            array.bytes_within::<[u8; 64]>(frames(last - 1, last + 8)),
+            Some(bytes(BYTES - 64, BYTES))
+        );
+        assert_eq!(array.bytes_within::<[u8; 64]>(frames(last, last + 8)), None);
+        // The descriptor that would end beyond the array is not in it.
+        assert_eq!(
+            array.bytes_within::<[u8; 24]>(frames(BYTES / 24 - 1, BYTES / 24 + 8)).unwrap().count().get(),
+            24
+        );
     }
 
     /// A leaf goes when none of the frames is valid that have a byte of their descriptor in it.

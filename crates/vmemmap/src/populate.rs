@@ -171,7 +171,7 @@ impl<B: ArrayBase> VirtualArray<B> {
         E: MetadataMemory + AddressSpace,
     {
         let array = writing.placement();
-        let Some(bytes) = array.bytes_of::<T::Page>(frames) else { return };
+        let Some(bytes) = array.bytes_within::<T::Page>(frames) else { return };
         let tables = page_table(env);
         let keep = |leaf: &Mapping| match writing.first_valid(array.frames_in::<T::Page>(leaf.range)) {
             Some(_) => Fate::Keep,
@@ -263,7 +263,7 @@ where
             leaf.origin == Origin::Altmap && memory.is_some_and(|memory| memory.overlaps(inside))
         };
         writing.sections_in_altmaps().find_map(|(nr, _)| {
-            let bytes = array.bytes_of::<T::Page>(nr.frames::<T::Geometry>()?)?;
+            let bytes = array.bytes_within::<T::Page>(nr.frames::<T::Geometry>()?)?;
             tables
                 .mappings(env, bytes)
                 .filter(in_frames)

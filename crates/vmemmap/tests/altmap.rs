@@ -1,6 +1,8 @@
 //! Descriptors of a section in the memory that is being added: one large leaf holds them all, so the memory that it lies in
 //! cannot go while a frame stays whose descriptor is in it.
 
+mod common;
+
 use core::alloc::Layout;
 use core::sync::atomic::AtomicU64;
 
@@ -13,6 +15,8 @@ use sparsemem_core::{
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
 use sparsemem_vmemmap::{DynamicBase, Vmemmap};
 
+use common::Odd;
+
 const NODE: NodeId = NodeId::new(0);
 const SECTION: u64 = X86_64::PAGES_PER_SECTION;
 const HALF: u64 = SECTION / 2;
@@ -22,13 +26,6 @@ const RESERVED: u64 = 512 << 20;
 struct Readers;
 type Array<G, P, const N: usize> = Vmemmap<G, P, HostRcu<Readers>, DynamicBase, N>;
 type Model = Array<X86_64, Page, { X86_64::NR_ROOTS_LEN }>;
-
-/// A descriptor of 56 bytes, as Linux' often has: a section's descriptors do not fill leaves.
-#[repr(C)]
-struct Odd([AtomicU64; 7]);
-
-// SAFETY: integers; zero is valid, and there is nothing to drop.
-unsafe impl PageDescriptor for Odd {}
 
 /// Subsections of 1 MiB: less than a large leaf.
 #[derive(Clone, Copy, Debug)]

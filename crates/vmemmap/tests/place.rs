@@ -14,7 +14,10 @@ use sparsemem_page_table::{Choice, Fate, PageTable};
 use sparsemem_vmemmap::{ConstBase, Vmemmap};
 use sparsemem_x86_64_page_table::X86_64 as Entries;
 
-use common::{BLOCK, GIB, MIB, NODE, OnPaper, Rcu, UPPER, machine, on_paper, section, upper_array, why};
+use common::{
+    BLOCK, GIB, MIB, NODE, Odd, OnPaper, Rcu, UPPER, machine, on_paper, section, upper_array, upper_array_of,
+    why,
+};
 
 type At<A> = Vmemmap<X86_64, Page, Rcu, ConstBase<A>, { X86_64::NR_ROOTS_LEN }>;
 
@@ -255,4 +258,25 @@ fn a_forgotten_writer_ends_with_the_model() {
     assert!(model.write().is_none());
     model.tear_down(&mut env).unwrap();
     assert!(model.write().is_some());
+}
+
+/// 2 MiB hold the descriptors of a section and of some subsections of the next: those come and go as others do.
+#[test]
+fn an_array_that_ends_within_a_section_gives_its_memory_back() {
+    let mut env = on_paper();
+    let untouched = env.0.state_digest();
+    let mut model = upper_array_of::<Odd>(UPPER, 2 * MIB);
+    let fresh = model.footprint();
+    let start = section(1).start().get();
+    let part = PfnRange::new(Pfn::new(start), Pfn::new(start + X86_64::PAGES_PER_SUBSECTION)).unwrap();
+    for _ in 0..2 {
+        let mut writer = model.write().unwrap();
+        writer.install(&mut env, part, NODE).unwrap();
+        assert!(writer.retire(&mut env, part).unwrap().lost.is_empty());
+        drop(writer);
+        assert_eq!((model.footprint(), env.0.state_digest()), (fresh, untouched));
+        model.write().unwrap().install(&mut env, part, NODE).unwrap();
+        model.tear_down(&mut env).unwrap();
+        assert_eq!((model.footprint(), env.0.state_digest()), (fresh, untouched));
+    }
 }

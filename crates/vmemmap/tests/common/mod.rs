@@ -4,12 +4,13 @@
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicU64;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     AddressSpace, Block, ForeignBlock, InstallError, MetadataMemory, NodeId, OutOfMemory, Page, PageCount,
-    PagingDepth, Pfn, PfnRange, PhysAddr, PhysRange, Rejected, SectionLoss, SectionShape, VirtRange,
-    forward_to_field,
+    PageDescriptor, PagingDepth, Pfn, PfnRange, PhysAddr, PhysRange, Rejected, SectionLoss, SectionShape,
+    VirtRange, forward_to_field,
 };
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
 use sparsemem_section::RootedTable;
@@ -26,7 +27,8 @@ pub const UPPER: u64 = 0xffff_eb00_0000_0000;
 pub struct Readers;
 pub type Rcu = HostRcu<Readers>;
 pub type Table = RootedTable<X86_64, Page, { X86_64::NR_ROOTS_LEN }>;
-pub type Placed = Vmemmap<X86_64, Page, Rcu, DynamicBase, { X86_64::NR_ROOTS_LEN }>;
+pub type PlacedOf<P> = Vmemmap<X86_64, P, Rcu, DynamicBase, { X86_64::NR_ROOTS_LEN }>;
+pub type Placed = PlacedOf<Page>;
 
 /// The machine's memory, with page tables that no processor uses.
 pub struct OnPaper(pub Machine);
@@ -80,13 +82,25 @@ pub fn why<T: core::fmt::Debug>(result: Result<T, InstallError>) -> SectionLoss 
     }
 }
 
+/// A descriptor of 56 bytes, as Linux' often has: a section's descriptors do not fill leaves.
+#[repr(C)]
+pub struct Odd([AtomicU64; 7]);
+
+// SAFETY: integers; zero is valid, and there is nothing to drop.
+unsafe impl PageDescriptor for Odd {}
+
 /// An array of half a GiB, for whose addresses no processor asks.
 pub fn upper_array(start: u64) -> Box<Placed> {
-    let model = place::<Placed>();
+    upper_array_of(start, GIB / 2)
+}
+
+/// The same, of any descriptors and length.
+pub fn upper_array_of<P: PageDescriptor>(start: u64, bytes: u64) -> Box<PlacedOf<P>> {
+    let model = place::<PlacedOf<P>>();
     let start = usize::try_from(start).unwrap();
     let start = NonNull::new(core::ptr::without_provenance_mut(start)).unwrap();
     // SAFETY: nothing of this program uses addresses of the upper half. Where a test breaks the promise to be alone in the
     // block, it is about what the model then finds, on tables that no processor uses.
-    unsafe { model.placement().base().reserve(start, GIB / 2) };
+    unsafe { model.placement().base().reserve(start, bytes) };
     model
 }
