@@ -61,6 +61,12 @@ pub enum SectionLoss {
     /// Another model uses the place of the virtual memmap, or the place was never told.
     #[error("the place of the virtual memmap belongs to another model")]
     PlaceTaken,
+    /// The model has not the writer slot that the place names: see
+    /// [`ArrayPlace::shared_writer`](crate::ArrayPlace::shared_writer).
+    #[error(
+        "the place of the virtual memmap is for models with another writer slot; make the model with the slot that the place names"
+    )]
+    OtherWriter,
     /// Others have mappings where only the model's page tables may be: see [`ArrayPlace`](crate::ArrayPlace).
     #[error(
         "the place of the virtual memmap is not alone: {at} is mapped by others; give it 512 GiB of its own"

@@ -5,7 +5,7 @@
 //! 1. The page tables are real and live: an entry that a model writes is used by the processor.
 
 use crate::primitive::{AtomicBool, Ordering};
-use crate::{PhysAddr, PhysMap, VirtAddr, VirtRange, const_fn};
+use crate::{PhysAddr, PhysMap, VirtAddr, VirtRange, WriterSlot, const_fn};
 use core::fmt;
 
 /// How many levels the kernel's page tables have.
@@ -188,12 +188,13 @@ impl Default for PlaceClaim {
 /// 1. The `BYTES` bytes from `START` are virtual addresses of the kernel that nothing but the model which claims this
 ///    place maps or uses.
 /// 2. The place is alone in the blocks of 512 GiB, aligned to their size, that it touches: the tables for them are the
-///    model's, who makes and frees them without asking anybody. Only models that share a writer slot may have places in one
-///    block, or, with five levels, below one entry of the top-level table. (The first populate looks for mappings of others
-///    in the blocks, and refuses the place if it finds one.)
+///    model's, which makes and frees them without asking anybody. Only places that name the same
+///    [`ArrayPlace::shared_writer`] may lie in one block, or, with five levels, below one entry of the top-level table. (The
+///    first populate looks for mappings of others in the blocks, and refuses the place if it finds one.)
 /// 3. What else the kernel maps below the same entry of the top-level table was mapped before the model was first populated,
 ///    and some of it stays while the model lives: a table that is empty is given back.
-/// 4. Every call of [`ArrayPlace::claim`] returns the same claim, and none unwinds.
+/// 4. Every call of [`ArrayPlace::claim`] returns the same claim, and every call of [`ArrayPlace::shared_writer`] the same
+///    slot; none unwinds.
 pub unsafe trait ArrayPlace: Send + Sync + 'static {
     /// Virtual address of the descriptor of frame 0; a multiple of 2 MiB.
     const START: u64;
@@ -202,6 +203,13 @@ pub unsafe trait ArrayPlace: Send + Sync + 'static {
 
     /// The claim by which the first model that uses the place keeps others out: a `static`.
     fn claim() -> &'static PlaceClaim;
+
+    /// The writer slot of the models that may use this place: a model with another slot is refused
+    /// ([`SectionLoss::OtherWriter`](crate::SectionLoss::OtherWriter)). `None`, the default, is for models whose slot is
+    /// their own.
+    fn shared_writer() -> Option<&'static WriterSlot> {
+        None
+    }
 }
 
 /// No place at all, for kernels whose model is not a virtual memmap. A vmemmap here loses every section.

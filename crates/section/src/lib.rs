@@ -57,4 +57,4 @@ pub use placement::{Content, Placement, Populate, PopulateRequest, SectionMemmap
 pub use rooted::RootedTable;
 pub use table::{FreshRoot, Occupied, SectionTable};
 pub use word::{NodeTooLarge, NotEncodable, SectionWord};
-pub use writing::{Sharing, Writing};
+pub use writing::Writing;

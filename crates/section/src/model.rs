@@ -12,7 +12,7 @@ use sparsemem_usage_map::SectionUsage;
 
 use crate::notes::Notes;
 use crate::table::Entry;
-use crate::writing::{Sharing, Usage};
+use crate::writing::Usage;
 use crate::{Placement, SectionTable, SectionWord};
 
 /// A type with a value to initialise statics with.
@@ -61,8 +61,9 @@ impl<T, S, R> SparseModel<T, S, R> {
     const_fn! {
         /// The same model with a writer slot that other models have too: whoever writes one keeps writers of all out.
         ///
-        /// For virtual arrays whose places share page tables below the top level. The slot is a `static` of its own, not that of
-        /// one of the models, which would not know that it is shared.
+        /// For virtual arrays whose places share page tables below the top level: each place names the slot
+        /// ([`ArrayPlace::shared_writer`](sparsemem_core::ArrayPlace::shared_writer)), and a model with another one does not get
+        /// it. The slot is a `static` of its own, not that of one of the models, which would not know that it is shared.
         #[must_use]
         pub const fn with_shared_writer(table: T, placement: S, writer: &'static WriterSlot) -> Self {
             Self::with_slot(table, placement, Some(writer))
@@ -92,14 +93,6 @@ impl<T, S, R> SparseModel<T, S, R> {
     /// The slot that other models have too, if there is one.
     pub(crate) const fn shared_slot(&self) -> Option<&'static WriterSlot> {
         self.shared
-    }
-
-    /// Whether other models have the writer slot too.
-    pub(crate) const fn sharing(&self) -> Sharing {
-        match self.shared {
-            Some(_) => Sharing::WithOthers,
-            None => Sharing::Alone,
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     Block, ForeignBlock, LostBlocks, MetadataMemory, NodeId, Origin, PfnRange, Reclaim, SectionFlags,
-    SectionLoss, SectionNr, Writer,
+    SectionLoss, SectionNr, Writer, WriterSlot,
 };
 use sparsemem_usage_map::SectionUsage;
 
@@ -30,17 +30,8 @@ use crate::{Content, Placement, SectionMemmap, SectionTable, SectionWord, Sparse
 pub struct Writing<'w, T, S> {
     table: &'w T,
     placement: &'w S,
-    sharing: Sharing,
+    shared: Option<&'static WriterSlot>,
     notes: &'w Notes,
-}
-
-/// Whether other models write under the same writer slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sharing {
-    /// The slot is the model's own.
-    Alone,
-    /// Other models have it too: what they have in common is changed by one of them at a time.
-    WithOthers,
 }
 
 /// The usage block of a table.
@@ -52,18 +43,15 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
     where
         S: Placement<T>,
     {
-        let SparseModel { table, placement, notes, .. } = writer.model();
-        Self { table, placement, sharing: writer.model().sharing(), notes }
+        let model = writer.model();
+        let (table, placement, notes) = (&model.table, &model.placement, &model.notes);
+        Self { table, placement, shared: model.shared_slot(), notes }
     }
 
     /// The token of somebody who has the model for themselves.
     pub(crate) const fn exclusive<R>(model: &'w mut SparseModel<T, S, R>) -> Self {
-        Self {
-            table: &model.table,
-            placement: &model.placement,
-            sharing: model.sharing(),
-            notes: &model.notes,
-        }
+        let (table, placement, notes) = (&model.table, &model.placement, &model.notes);
+        Self { table, placement, shared: model.shared_slot(), notes }
     }
 
     /// The token for a placement inside the placement.
@@ -74,13 +62,14 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
     /// other models use as well.
     pub unsafe fn project<P: 'w>(&mut self, part: impl FnOnce(&'w S) -> &'w P) -> Writing<'_, T, P> {
         let placement = part(self.placement);
-        Writing { table: self.table, placement, sharing: self.sharing, notes: self.notes }
+        Writing { table: self.table, placement, shared: self.shared, notes: self.notes }
     }
 
-    /// Whether other models write under the same writer slot.
+    /// The writer slot that other models have too, if the model was made with one: what the models have in common is
+    /// changed by one of them at a time.
     #[must_use]
-    pub const fn sharing(&self) -> Sharing {
-        self.sharing
+    pub const fn shared_slot(&self) -> Option<&'static WriterSlot> {
+        self.shared
     }
 
     /// What the model remembers for its next writer.

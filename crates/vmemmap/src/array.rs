@@ -180,6 +180,7 @@ unsafe impl<T: SectionTable, B: ArrayBase> Placement<T> for VirtualArray<B> {
 mod tests {
     use super::*;
     use crate::Claim;
+    use sparsemem_core::WriterSlot;
 
     const START: u64 = 0x4000_0000;
     const BYTES: u64 = 4 << 20;
@@ -195,6 +196,10 @@ mod tests {
 
         fn len_bytes(&self) -> u64 {
             BYTES
+        }
+
+        fn shared_writer(&self) -> Option<&'static WriterSlot> {
+            None
         }
 
         unsafe fn claim(&self) -> Claim {

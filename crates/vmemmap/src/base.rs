@@ -12,7 +12,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use sparsemem_core::primitive::{AtomicBool, Ordering};
-use sparsemem_core::{ArrayPlace, ZeroIsNew};
+use sparsemem_core::{ArrayPlace, WriterSlot, ZeroIsNew};
 #[cfg(not(sparsemem_loom))]
 use sparsemem_section::ConstNew;
 
@@ -20,8 +20,8 @@ use sparsemem_section::ConstNew;
 ///
 /// # Safety
 ///
-/// Once a model with this base is up, [`ArrayBase::start`] and [`ArrayBase::len_bytes`] never change; both are multiples
-/// of 2 MiB, the former is not null, and their sum does not wrap. From when [`ArrayBase::claim`] answered [`Claim::Own`]
+/// Once a model with this base is up, [`ArrayBase::start`], [`ArrayBase::len_bytes`] and [`ArrayBase::shared_writer`] never
+/// change; the first two are multiples of 2 MiB, the start is not null, and their sum does not wrap. From when [`ArrayBase::claim`] answered [`Claim::Own`]
 /// until [`ArrayBase::give_up`], the range is the model's, as [`ArrayPlace`] says of a place. No method unwinds.
 pub unsafe trait ArrayBase: Send + Sync + 'static {
     /// The address of the descriptor of frame 0.
@@ -29,6 +29,10 @@ pub unsafe trait ArrayBase: Send + Sync + 'static {
 
     /// Bytes that are set aside for the array; a multiple of 2 MiB.
     fn len_bytes(&self) -> u64;
+
+    /// The writer slot of the models that may use the place, as [`ArrayPlace::shared_writer`] says. The model asks before
+    /// it looks at its page tables.
+    fn shared_writer(&self) -> Option<&'static WriterSlot>;
 
     /// Takes the place for the model that this base is in, or says that it is taken; the model asks before it changes
     /// its mappings.
@@ -92,6 +96,10 @@ unsafe impl<A: ArrayPlace> ArrayBase for ConstBase<A> {
         A::BYTES
     }
 
+    fn shared_writer(&self) -> Option<&'static WriterSlot> {
+        A::shared_writer()
+    }
+
     unsafe fn claim(&self) -> Claim {
         // Relaxed: only the model's writer asks and stores, and the place's claim alone decides between models.
         if self.own.load(Ordering::Relaxed) {
@@ -137,6 +145,7 @@ pub struct DynamicBase {
 struct Reserved {
     start: *mut u8,
     len_bytes: u64,
+    shared: Option<&'static WriterSlot>,
 }
 
 // SAFETY: `reserve` stores once, before anything else uses the model, says its contract; all else only reads. The
@@ -151,12 +160,31 @@ impl DynamicBase {
     /// # Safety
     ///
     /// The range must be reserved for this model from now on, as [`ArrayPlace`] says of a place: alone in the blocks of 512 GiB
-    /// that it touches, unless models with places there share a writer slot. It begins and ends on 2 MiB borders, and ends
-    /// within the address space. Called once, before the model is booted and before anything else uses it: another processor that uses the
-    /// model has to be handed it, in a way that orders memory, after this call.
+    /// that it touches. It begins and ends on 2 MiB borders, and ends within the address space. Called once, before the model
+    /// is booted and before anything else uses it: another processor that uses the model has to be handed it, in a way that
+    /// orders memory, after this call.
     pub unsafe fn reserve(&self, start: NonNull<u8>, len_bytes: u64) {
         // SAFETY: the caller promises that nobody else uses the model yet.
-        unsafe { *self.reserved.get() = Reserved { start: start.as_ptr(), len_bytes } };
+        unsafe { self.store(start, len_bytes, None) };
+    }
+
+    /// The same, for a model made with the writer slot `shared`
+    /// ([`with_shared_writer`](sparsemem_section::SparseModel::with_shared_writer)).
+    ///
+    /// # Safety
+    ///
+    /// As [`DynamicBase::reserve`], but other places with the same slot may lie in the blocks, too.
+    pub unsafe fn reserve_shared(&self, start: NonNull<u8>, len_bytes: u64, shared: &'static WriterSlot) {
+        // SAFETY: as above.
+        unsafe { self.store(start, len_bytes, Some(shared)) };
+    }
+
+    /// # Safety
+    ///
+    /// Nobody else uses the model yet.
+    unsafe fn store(&self, start: NonNull<u8>, len_bytes: u64, shared: Option<&'static WriterSlot>) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { *self.reserved.get() = Reserved { start: start.as_ptr(), len_bytes, shared } };
     }
 
     /// The range; null and empty before it is known.
@@ -184,6 +212,10 @@ unsafe impl ArrayBase for DynamicBase {
         self.reserved().len_bytes
     }
 
+    fn shared_writer(&self) -> Option<&'static WriterSlot> {
+        self.reserved().shared
+    }
+
     unsafe fn claim(&self) -> Claim {
         // The caller of `reserve` reserved it for one model.
         if self.start().is_null() { Claim::Taken } else { Claim::Own }
@@ -192,9 +224,10 @@ unsafe impl ArrayBase for DynamicBase {
 
 #[cfg(not(sparsemem_loom))]
 impl ConstNew for DynamicBase {
-    const NEW: Self =
-        Self { reserved: UnsafeCell::new(Reserved { start: core::ptr::null_mut(), len_bytes: 0 }) };
+    const NEW: Self = Self {
+        reserved: UnsafeCell::new(Reserved { start: core::ptr::null_mut(), len_bytes: 0, shared: None }),
+    };
 }
 
-// SAFETY: a null pointer and a zero length are zero bytes.
+// SAFETY: a null pointer, a zero length and no reference are zero bytes.
 unsafe impl ZeroIsNew for DynamicBase {}

@@ -6,10 +6,10 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     AddressSpace, ByteLen, LeafSize, LinkRefused, LostBlocks, MetadataMemory, Origin, OtherAddressSpace,
-    PfnRange, PhysRange, SectionLoss, SectionShape, VirtAddr, VirtRange,
+    PfnRange, PhysRange, SectionLoss, SectionShape, VirtAddr, VirtRange, WriterSlot,
 };
 use sparsemem_page_table::{Choice, Fate, Mapping, PageTable, PopulateError, Populated};
-use sparsemem_section::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Sharing, Writing};
+use sparsemem_section::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Writing};
 use sparsemem_x86_64_page_table::X86_64;
 
 use crate::{ArrayBase, Claim, VirtualArray};
@@ -99,7 +99,7 @@ impl<B: ArrayBase> VirtualArray<B> {
         &self,
         tables: &PageTable<X86_64>,
         env: &E,
-        sharing: Sharing,
+        shared: Option<&'static WriterSlot>,
     ) -> Result<Settled, SectionLoss> {
         // SAFETY: the caller is the writer.
         if unsafe { self.base().claim() } == Claim::Taken {
@@ -109,7 +109,7 @@ impl<B: ArrayBase> VirtualArray<B> {
         if self.root().is_some() {
             return Ok(Settled::Before);
         }
-        self.look_around(tables, env, sharing).inspect_err(|_| {
+        self.check_writer(shared).and_then(|()| self.look_around(tables, env)).inspect_err(|_| {
             // SAFETY: the caller is the writer, and nothing was made yet.
             unsafe { self.unsettle() };
         })?;
@@ -117,17 +117,19 @@ impl<B: ArrayBase> VirtualArray<B> {
         Ok(Settled::Now)
     }
 
+    /// Refuses a model with another writer slot than the place names: it would change page tables of other models while they
+    /// do.
+    fn check_writer(&self, shared: Option<&'static WriterSlot>) -> Result<(), SectionLoss> {
+        let same = self.base().shared_writer().map(core::ptr::from_ref) == shared.map(core::ptr::from_ref);
+        if same { Ok(()) } else { Err(SectionLoss::OtherWriter) }
+    }
+
     /// Refuses a place with mappings of others.
-    fn look_around<E: AddressSpace>(
-        &self,
-        tables: &PageTable<X86_64>,
-        env: &E,
-        sharing: Sharing,
-    ) -> Result<(), SectionLoss> {
+    fn look_around<E: AddressSpace>(&self, tables: &PageTable<X86_64>, env: &E) -> Result<(), SectionLoss> {
         let window = self.window().ok_or(SectionLoss::OutsideRange)?;
-        let around = match sharing {
-            Sharing::Alone => rounded(window, EXCLUSIVE_BYTES).ok_or(SectionLoss::OutsideRange)?,
-            Sharing::WithOthers => window,
+        let around = match self.base().shared_writer() {
+            None => rounded(window, EXCLUSIVE_BYTES).ok_or(SectionLoss::OutsideRange)?,
+            Some(_) => window,
         };
         match tables.mappings(env, around).next() {
             None => Ok(()),
@@ -216,7 +218,7 @@ where
         let array = writing.placement();
         let tables = page_table(env);
         // SAFETY: this is the writer: it has the token.
-        let settled = unsafe { array.settle(&tables, env, writing.sharing()) }?;
+        let settled = unsafe { array.settle(&tables, env, writing.shared_slot()) }?;
         let made = array.make::<T, E>(&tables, env, request, lost).inspect_err(|_| {
             if settled == Settled::Now {
                 // SAFETY: as above, and what was made was taken back.

@@ -22,7 +22,7 @@ use std::ptr::NonNull;
 use sparsemem_core::presets::Minute;
 use sparsemem_core::{
     AddressSpace, Block, ForeignBlock, GracePeriod, LeafSize, LinkRefused, MetadataMemory, NodeId,
-    OutOfMemory, PagingDepth, PhysAddr, PhysMap, Rejected, SectionShape, VirtAddr, VirtRange,
+    OutOfMemory, PagingDepth, PhysAddr, PhysMap, Rejected, SectionShape, VirtAddr, VirtRange, WriterSlot,
 };
 use sparsemem_section::{FlatTable, RootedTable, SparseModel};
 use sparsemem_vmemmap::{ArrayBase, Claim, VirtualArray};
@@ -65,6 +65,10 @@ unsafe impl Sync for Place {}
 
 // SAFETY: the start never changes, and one model at a time runs on a thread of the host.
 unsafe impl ArrayBase for Place {
+    fn shared_writer(&self) -> Option<&'static WriterSlot> {
+        None
+    }
+
     fn start(&self) -> *mut u8 {
         self.start.as_ptr()
     }

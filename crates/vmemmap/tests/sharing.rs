@@ -8,15 +8,15 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use sparsemem_core::{
-    AddressSpace, Block, BootModel, ForeignBlock, LeafSize, LinkRefused, MemoryModel, MetadataMemory, NodeId,
-    OutOfMemory, PageCount, PagingDepth, Pfn, PfnRange, PhysAddr, Rejected, SectionLoss, TearDownError,
-    VirtAddr, VirtRange, WriterSlot, forward_to_field,
+    AddressSpace, ArrayPlace, Block, BootModel, ForeignBlock, LeafSize, LinkRefused, MemoryModel,
+    MetadataMemory, NodeId, OutOfMemory, PageCount, PagingDepth, Pfn, PfnRange, PhysAddr, PlaceClaim,
+    Rejected, SectionLoss, TearDownError, VirtAddr, VirtRange, WriterSlot, forward_to_field,
 };
 use sparsemem_machine::{Access, Machine, probe};
 use sparsemem_section::{ConstNew, SparseModel};
-use sparsemem_vmemmap::{DynamicBase, VirtualArray};
+use sparsemem_vmemmap::{ConstBase, DynamicBase, VirtualArray};
 
-use common::{GIB, MIB, NODE, Placed, Table, UPPER, machine, on_paper, section, upper_array, why};
+use common::{GIB, MIB, NODE, Placed, Rcu, Table, UPPER, machine, on_paper, section, upper_array, why};
 
 /// Each with a slot of its own, they could change the tables between them at the same time.
 #[test]
@@ -31,6 +31,94 @@ fn two_models_without_a_common_writer_do_not_get_one_block() {
     assert_eq!(env.0.state_digest(), with_first);
     assert!(first.write().unwrap().retire(&mut env, section(0)).unwrap().lost.is_empty());
     assert_eq!(env.0.state_digest(), untouched);
+}
+
+/// Declares a place in the block at `UPPER` for models with the slot `COMMON`.
+macro_rules! place_in_common_block {
+    ($name:ident: $start:expr) => {
+        struct $name;
+
+        // SAFETY: nothing else of this program uses the block but places that name the same writer slot.
+        unsafe impl ArrayPlace for $name {
+            const START: u64 = $start;
+            const BYTES: u64 = GIB / 2;
+
+            fn claim() -> &'static PlaceClaim {
+                static CLAIM: PlaceClaim = PlaceClaim::new();
+                &CLAIM
+            }
+
+            fn shared_writer() -> Option<&'static WriterSlot> {
+                Some(&COMMON)
+            }
+        }
+    };
+}
+
+static COMMON: WriterSlot = WriterSlot::new();
+place_in_common_block!(Lower: UPPER);
+place_in_common_block!(Higher: UPPER + GIB);
+
+/// A model at a constant place, with a slot of its own or a shared one.
+fn at<A: ArrayPlace>(
+    slot: Option<&'static WriterSlot>,
+) -> Box<SparseModel<Table, VirtualArray<ConstBase<A>>, Rcu>> {
+    with_slot(VirtualArray::NEW, slot)
+}
+
+/// A model of an array, with a slot of its own or a shared one.
+fn with_slot<B>(
+    array: VirtualArray<B>,
+    slot: Option<&'static WriterSlot>,
+) -> Box<SparseModel<Table, VirtualArray<B>, Rcu>> {
+    Box::new(match slot {
+        None => SparseModel::with(Table::new(), array),
+        Some(slot) => SparseModel::with_shared_writer(Table::new(), array, slot),
+    })
+}
+
+/// Which slot a model has is chosen by safe code: with another slot than its neighbour it would change the neighbour's tables
+/// while the neighbour does.
+#[test]
+fn a_model_with_another_slot_than_its_place_names_gets_no_page_tables() {
+    static OTHER: WriterSlot = WriterSlot::new();
+    let mut env = on_paper();
+    let untouched = env.0.state_digest();
+    let mut first = at::<Lower>(Some(&COMMON));
+    first.write().unwrap().install(&mut env, section(0), NODE).unwrap();
+    let up = env.0.state_digest();
+    for slot in [None, Some(&OTHER)] {
+        let mut second = at::<Higher>(slot);
+        let refused = why(second.write().unwrap().install(&mut env, section(1), NODE));
+        assert_eq!((refused, env.0.state_digest()), (SectionLoss::OtherWriter, up));
+        second.tear_down(&mut env).unwrap();
+    }
+    // The refused ones did not keep the place.
+    let mut second = at::<Higher>(Some(&COMMON));
+    second.write().unwrap().install(&mut env, section(1), NODE).unwrap();
+    first.tear_down(&mut env).unwrap();
+    second.tear_down(&mut env).unwrap();
+    assert_eq!(env.0.state_digest(), untouched);
+}
+
+#[test]
+fn a_place_that_is_found_at_boot_names_its_slot_too() {
+    static OTHER: WriterSlot = WriterSlot::new();
+    let mut env = on_paper();
+    let untouched = env.0.state_digest();
+    let start = NonNull::new(core::ptr::without_provenance_mut(usize::try_from(UPPER).unwrap())).unwrap();
+    for (named, slot) in [(None, Some(&OTHER)), (Some(&OTHER), None), (Some(&OTHER), Some(&COMMON))] {
+        let array = VirtualArray::<DynamicBase>::NEW;
+        match named {
+            // SAFETY: nothing of this program uses addresses of the upper half.
+            None => unsafe { array.base().reserve(start, GIB / 2) },
+            // SAFETY: as above.
+            Some(named) => unsafe { array.base().reserve_shared(start, GIB / 2, named) },
+        }
+        let model = with_slot(array, slot);
+        let refused = why(model.write().unwrap().install(&mut env, section(0), NODE));
+        assert_eq!((refused, env.0.state_digest()), (SectionLoss::OtherWriter, untouched));
+    }
 }
 
 /// A machine, and somebody who is asked whether a mapping may be.
@@ -81,8 +169,8 @@ fn half(machine: &Machine, nr: usize, slot: &'static WriterSlot) -> Box<Placed> 
     let bytes = usize::try_from(GIB / 2).unwrap();
     let start = NonNull::new(machine.window_ptr().as_ptr().wrapping_add(nr * bytes)).unwrap();
     // SAFETY: the halves of the window, one for each of two models, which share a writer slot.
-    unsafe { array.base().reserve(start, GIB / 2) };
-    Box::new(SparseModel::with_shared_writer(Table::new(), array, slot))
+    unsafe { array.base().reserve_shared(start, GIB / 2, slot) };
+    with_slot(array, Some(slot))
 }
 
 /// The tables above both halves are made by whoever comes first, and freed by whoever goes last. While one model writes,
