@@ -84,6 +84,17 @@ pub enum RetireError {
         /// Valid frames outside them whose descriptors lie in their memory.
         needed_by: PfnRange,
     },
+    /// The frames are not what was installed last, so that undoing them would be more than undoing.
+    #[error(
+        "{frames} is not what was installed last; undo the end of {installed}, from where an installation began, or retire the \
+         frames"
+    )]
+    NotInstalled {
+        /// The frames whose installation was to be undone.
+        frames: PfnRange,
+        /// Those that were installed last, one section after the other.
+        installed: PfnRange,
+    },
     /// The environment has other page tables than the model.
     #[error("cannot retire {frames}: {why}")]
     OtherAddressSpace {
@@ -301,14 +312,16 @@ pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
     where
         Self: Sized;
 
-    /// Retires frames that were installed under this writer: the undoing of an operation that fails later.
+    /// Retires frames that were installed last, section after section: the undoing of an operation that fails later.
     ///
-    /// Whose descriptors lie in the memory of the frames does not matter: they lay there before, too. The default is
-    /// [`RetireModel::retire`], for models that never refuse for that reason.
+    /// Whose descriptors lie in the memory of the frames is not asked: they lay there before the frames were installed, too.
+    /// That is so because nothing else was installed since, and because whole installations are undone: `frames` begin where
+    /// one of them began, and end where the last one ended. The default is [`RetireModel::retire`], for models that never
+    /// refuse for that reason.
     ///
     /// # Errors
     ///
-    /// As [`RetireModel::retire`], but not [`RetireError::HoldsMemmap`].
+    /// As [`RetireModel::retire`], but [`RetireError::NotInstalled`] instead of [`RetireError::HoldsMemmap`].
     fn undo_install(
         writer: &mut Writer<'_, Self>,
         env: &mut E,

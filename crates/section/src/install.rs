@@ -48,7 +48,9 @@ where
         let word = install.absent_in()?;
         trace_event!(DEBUG, "installing {frames} in section {section}");
         let made = if word.has_memmap() { install.extend(word) } else { install.create() };
-        made.map_err(|why| InstallError::NoMetadata { frames, section, why, lost: install.lost })
+        made.map_err(|why| InstallError::NoMetadata { frames, section, why, lost: install.lost })?;
+        install.writing.notes().note_installed::<T::Geometry>(frames);
+        Ok(())
     }
 }
 

@@ -4,24 +4,28 @@
 //!
 //! 1. Only the holder of a [`Writing`](crate::Writing) loads and stores, so every access is relaxed: what one writer stored
 //!    reaches the next one with the writer slot.
+//! 2. The run of frames that was installed last came one section after the other, and nothing else was installed or retired
+//!    since it began. One installation is of one section, so a section border in the run lies between two installations.
 
-use sparsemem_core::primitive::{AtomicBool, Ordering};
-use sparsemem_core::{Origin, ZeroIsNew, const_fn};
+use sparsemem_core::primitive::{AtomicBool, AtomicU64, Ordering};
+use sparsemem_core::{Geometry, Origin, Pfn, PfnRange, ZeroIsNew, const_fn};
 
 /// What a model remembers from one change to the next.
 pub(crate) struct Notes {
     /// Whether any memmap has come from an altmap since the model was made or torn down.
     altmaps: AtomicBool,
+    /// Start and end of the run of frames that was installed last.
+    installed: (AtomicU64, AtomicU64),
 }
 
-// SAFETY: `false` is a zero byte.
+// SAFETY: `false` and zeros are zero bytes.
 unsafe impl ZeroIsNew for Notes {}
 
 impl Notes {
     const_fn! {
         /// Nothing happened yet; all zero bytes.
         pub(crate) const fn new() -> Self {
-            Self { altmaps: AtomicBool::new(false) }
+            Self { altmaps: AtomicBool::new(false), installed: (AtomicU64::new(0), AtomicU64::new(0)) }
         }
     }
 
@@ -38,4 +42,53 @@ impl Notes {
             self.altmaps.store(true, Ordering::Relaxed);
         }
     }
+
+    /// The run of frames that was installed last.
+    pub(crate) fn installed(&self) -> PfnRange {
+        let (start, end) = &self.installed;
+        // Relaxed, both: invariant 1.
+        let (start, end) = (start.load(Ordering::Relaxed), end.load(Ordering::Relaxed));
+        PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap_or_default()
+    }
+
+    /// Notes that `frames`, of one section, were installed.
+    pub(crate) fn note_installed<G: Geometry>(&self, frames: PfnRange) {
+        let (start, end) = &self.installed;
+        // Relaxed, all: invariant 1.
+        let goes_on =
+            end.load(Ordering::Relaxed) == frames.start().get() && begins_section::<G>(frames.start());
+        if !goes_on {
+            start.store(frames.start().get(), Ordering::Relaxed);
+        }
+        end.store(frames.end().get(), Ordering::Relaxed);
+    }
+
+    /// Notes that memory was retired: what was installed before is no more what was done last.
+    pub(crate) fn note_retired(&self) {
+        self.set_installed(PfnRange::default());
+    }
+
+    /// Notes that the end of the run, from the start of `frames` on, was undone.
+    pub(crate) fn note_undone(&self, frames: PfnRange) {
+        self.set_installed(self.installed().split_at(frames.start()).0);
+    }
+
+    /// Whether `frames` are the whole of the run's last installations: as if they had not been, once they are undone.
+    pub(crate) fn can_undo<G: Geometry>(&self, frames: PfnRange) -> bool {
+        let run = self.installed();
+        let whole = frames.start() == run.start() || begins_section::<G>(frames.start());
+        whole && run.contains_range(frames) && frames.end() == run.end()
+    }
+
+    fn set_installed(&self, frames: PfnRange) {
+        let (start, end) = &self.installed;
+        // Relaxed, both: invariant 1.
+        start.store(frames.start().get(), Ordering::Relaxed);
+        end.store(frames.end().get(), Ordering::Relaxed);
+    }
+}
+
+/// Whether a section begins with this frame.
+fn begins_section<G: Geometry>(pfn: Pfn) -> bool {
+    pfn.offset_in_section::<G>().get() == 0
 }

@@ -30,6 +30,7 @@ where
         {
             return Err(RetireError::HoldsMemmap { frames, needed_by });
         }
+        writing.notes().note_retired();
         Ok(retire_checked::<T, S, R, E>(&mut writing, env, frames))
     }
 
@@ -40,6 +41,10 @@ where
     ) -> Result<Retired, RetireError> {
         let mut writing = Writing::of(writer);
         check(&writing, env, frames)?;
+        if !writing.notes().can_undo::<T::Geometry>(frames) {
+            return Err(RetireError::NotInstalled { frames, installed: writing.notes().installed() });
+        }
+        writing.notes().note_undone(frames);
         Ok(retire_checked::<T, S, R, E>(&mut writing, env, frames))
     }
 }

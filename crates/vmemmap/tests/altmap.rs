@@ -209,3 +209,20 @@ fn memory_that_holds_the_end_of_a_leaf_stays() {
     assert_eq!(writer.retire(&mut env, frames(SECTION, held)), retired(1, 1));
     assert!(env.out == 0 && env.machine.balance().is_zero());
 }
+
+/// An undoing does not ask who needs the memory, so it takes nothing but whole installations.
+#[test]
+fn half_of_a_section_that_holds_the_leaf_of_the_rest_is_not_undone() {
+    let (mut env, model) = up();
+    let lower = frames(SECTION, SECTION + HALF);
+    env.leaves = lower.start().phys::<X86_64>();
+    let mut writer = model.write().unwrap();
+    writer.install(&mut env, whole(1), NODE).unwrap();
+    let refused = RetireError::NotInstalled { frames: lower, installed: whole(1) };
+    assert_eq!(writer.undo_install(&mut env, lower), Err(refused));
+    drop(writer);
+    let mut writer = model.write().unwrap();
+    assert_eq!(writer.undo_install(&mut env, lower), Err(refused));
+    assert_eq!(writer.undo_install(&mut env, whole(1)), retired(1, 1));
+    assert!(env.out == 0 && env.machine.balance().is_zero());
+}

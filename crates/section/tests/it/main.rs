@@ -10,3 +10,4 @@ mod lookups;
 mod losses;
 mod marks;
 mod retiring;
+mod undoing;
