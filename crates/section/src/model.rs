@@ -64,6 +64,9 @@ impl<T, S, R> SparseModel<T, S, R> {
         /// For virtual arrays whose places share page tables below the top level: each place names the slot
         /// ([`ArrayPlace::shared_writer`](sparsemem_core::ArrayPlace::shared_writer)), and a model with another one does not get
         /// it. The slot is a `static` of its own, not that of one of the models, which would not know that it is shared.
+        ///
+        /// A writer that is forgotten (`core::mem::forget`) keeps the slot for ever: none of its models can be written to or torn
+        /// down any more. A model with a slot of its own can still be torn down: with `&mut` of it there is no writer left.
         #[must_use]
         pub const fn with_shared_writer(table: T, placement: S, writer: &'static WriterSlot) -> Self {
             Self::with_slot(table, placement, Some(writer))

@@ -259,3 +259,17 @@ fn a_teardown_keeps_off_tables_that_another_model_writes_to() {
     second.tear_down(&mut machine).unwrap();
     assert_eq!(machine.state_digest(), untouched);
 }
+
+/// It cannot be known whether the forgotten writer was of this model or of the other, in whose tables it may still write.
+#[test]
+fn a_forgotten_writer_of_a_shared_slot_keeps_every_model_up() {
+    static SLOT: WriterSlot = WriterSlot::new();
+    let mut machine = machine(256 * MIB);
+    let (mut first, second) = (half(&machine, 0, &SLOT), half(&machine, 1, &SLOT));
+    first.write().unwrap().install(&mut machine, section(0), NODE).unwrap();
+    core::mem::forget(second.write());
+    drop(second);
+    assert!(first.write().is_none());
+    assert_eq!(first.tear_down(&mut machine), Err(TearDownError::SharedSlotTaken));
+    assert!(first.is_valid(Pfn::new(0)));
+}
