@@ -66,7 +66,10 @@ fn decode(page: Pfn, word: u64) -> Result<Option<Tag>, TagStoreError> {
 
 /// A page descriptor that has a word for a tag while its page belongs to boot metadata.
 ///
-/// The word has to be zero before the page is registered, and is zero when it is free.
+/// The word has to be zero before the page is registered, and is zero when it is free. What an implementor gets wrong ends in
+/// errors and in tags that say nothing: a word that is not zero is refused when its page is registered
+/// ([`ForeignTag`](crate::RegisterError::ForeignTag), [`TagStoreError::NotATag`]), and no word decides what is given back,
+/// which follows from the pieces.
 pub trait BootmemTag {
     /// The word.
     fn tag_word(&self) -> u64;

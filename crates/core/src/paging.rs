@@ -223,7 +223,7 @@ unsafe impl ArrayPlace for NoArray {
     const BYTES: u64 = 0;
 
     fn claim() -> &'static PlaceClaim {
-        // Taken from the start: nobody can have it.
+        // Taken from the start, so nobody can have it, and nothing ever changes it.
         static CLAIMED: PlaceClaim = PlaceClaim { taken: AtomicBool::new(true) };
         &CLAIMED
     }

@@ -42,6 +42,12 @@ use crate::callbacks::for_every;
 /// - Of frames that are given it leaves alone what still holds such data. A block of boot that went offline and comes
 ///   back online still has its own memmap in it, and usually in the middle.
 ///
+/// An allocator that breaks the first makes hotplug take memory away that somebody needs: the data in it is lost to the kernel,
+/// and it is for the environment to keep the memory of blocks that are out where it is
+/// ([`MetadataMemory`](sparsemem_core::MetadataMemory), an `unsafe` trait), whatever is said to be removed. One that breaks the
+/// second gives memory with data of boot to its users. Neither makes an operation here unsound: none follows a pointer on an
+/// allocator's word.
+///
 /// [`WithReserved`](crate::WithReserved) does both for any allocator. Linux knows these frames by a mark in their
 /// descriptors, and neither isolates nor frees any that has it (B-14).
 pub trait AllocatorHooks {
