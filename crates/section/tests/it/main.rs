@@ -11,3 +11,4 @@ mod losses;
 mod marks;
 mod retiring;
 mod undoing;
+mod used_memory;

@@ -1,26 +1,26 @@
-//! A placement whose memory was used before: descriptors are new all the same.
-#![cfg(not(sparsemem_loom))]
+//! A placement whose memory was used before, and which leaves every default of `Populate`: descriptors are new all the same, and
+//! nobody is asked who needs the memory.
 
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    Footprint, LostBlocks, MemoryModel, MemoryRange, NodeId, Page, PageCount, Pfn, PfnRange, PhysAddr,
-    PhysRange, SectionLoss, SectionShape, SectionStamp, ZeroIsNew,
+    Footprint, LostBlocks, MemoryModel, Pfn, PfnRange, Retired, SectionLoss, SectionShape, SectionStamp,
+    ZeroIsNew,
 };
-use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
+use sparsemem_machine::place;
 use sparsemem_section::{
-    Content, Encoded, FlatTable, Placement, Populate, PopulateRequest, SectionMemmap, SectionTable,
-    SectionWord, SparseModel, Writing,
+    Content, Encoded, Placement, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord,
+    SparseModel, Writing,
 };
 
-/// Frames of a section.
-const SECTION: u64 = X86_64::PAGES_PER_SECTION;
+use crate::env::Env;
+use crate::tables::{Alone, FlatEntries, HALF, NODE, SECTION, boot, frames, sections};
 
-struct Readers;
-type Table = FlatTable<X86_64, Page, { X86_64::NR_SECTIONS_LEN }>;
-type Model = SparseModel<Table, Used, HostRcu<Readers>>;
+type Model = SparseModel<FlatEntries, Used, Alone>;
+
+impl crate::tables::Model for Model {}
 
 /// Gives memory that somebody else has used before, and says so.
 struct Used {
@@ -63,10 +63,10 @@ impl Used {
 }
 
 // SAFETY: that of the blocks; what they give is soiled, and that is said.
-unsafe impl<T: SectionTable<Geometry = X86_64, Page: SectionStamp>> Populate<T, Machine> for Used {
+unsafe impl<T: SectionTable<Geometry = X86_64, Page: SectionStamp>> Populate<T, Env> for Used {
     fn populate(
         writing: &mut Writing<'_, T, Self>,
-        env: &mut Machine,
+        env: &mut Env,
         request: &PopulateRequest,
         lost: &mut LostBlocks,
     ) -> Result<SectionMemmap<T::Page>, SectionLoss> {
@@ -82,7 +82,7 @@ unsafe impl<T: SectionTable<Geometry = X86_64, Page: SectionStamp>> Populate<T, 
 
     unsafe fn depopulate(
         writing: &mut Writing<'_, T, Self>,
-        env: &mut Machine,
+        env: &mut Env,
         frames: PfnRange,
         memmap: SectionMemmap<T::Page>,
         lost: &mut LostBlocks,
@@ -93,7 +93,7 @@ unsafe impl<T: SectionTable<Geometry = X86_64, Page: SectionStamp>> Populate<T, 
 
     unsafe fn shrink(
         writing: &mut Writing<'_, T, Self>,
-        env: &mut Machine,
+        env: &mut Env,
         frames: PfnRange,
         lost: &mut LostBlocks,
     ) {
@@ -104,8 +104,7 @@ unsafe impl<T: SectionTable<Geometry = X86_64, Page: SectionStamp>> Populate<T, 
 
 #[test]
 fn descriptors_in_used_memory_are_zeroed_at_boot_and_later() {
-    let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(256 << 20)).unwrap();
-    let mut machine = Machine::new(&MachineConfig::new().memory(memory, NodeId::new(0))).unwrap();
+    let mut env = Env::new();
     let model = place::<Model>();
     let zero = |frames: PfnRange| {
         let reader = model.read();
@@ -115,40 +114,48 @@ fn descriptors_in_used_memory_are_zeroed_at_boot_and_later() {
             (seen, page.references.load(Ordering::Relaxed), page.section().get()) == ([0, 0], 0, 0)
         })
     };
-    let sections = |first, count| {
-        PfnRange::from_start_count(Pfn::new(first * SECTION), PageCount::new(count * SECTION)).unwrap()
-    };
-    let mut writer = model.write().unwrap();
     // Half of the second section is a hole, whose descriptors are there all the same.
-    let frames = sections(0, 2).split_at(Pfn::new(SECTION + SECTION / 2)).0;
-    let memory = [MemoryRange { frames, node: NodeId::new(0) }];
-    writer.boot(&mut machine, memory.into_iter(), &mut |event| panic!("{event:?}")).unwrap();
+    boot(&*model, &mut env, &[frames(0, SECTION + HALF)]);
     assert!(zero(sections(0, 2)), "at boot");
-    let half = sections(2, 1).split_at(Pfn::new(2 * SECTION + SECTION / 2));
-    writer.install(&mut machine, half.0, NodeId::new(0)).unwrap();
+    let mut writer = model.write().unwrap();
+    let half = sections(2, 1).split_at(Pfn::new(2 * SECTION + HALF));
+    writer.install(&mut env, half.0, NODE).unwrap();
     assert!(zero(half.0), "a new section");
-    writer.install(&mut machine, half.1, NodeId::new(0)).unwrap();
+    writer.install(&mut env, half.1, NODE).unwrap();
     assert!(zero(half.1), "more of it");
 }
 
 #[test]
 fn descriptors_of_neighbours_are_left_alone() {
-    let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(256 << 20)).unwrap();
-    let mut machine = Machine::new(&MachineConfig::new().memory(memory, NodeId::new(0))).unwrap();
+    let mut env = Env::new();
     let model = place::<Model>();
     let part = |nr: u64| {
-        let count = PageCount::new(X86_64::PAGES_PER_SUBSECTION);
-        PfnRange::from_start_count(Pfn::new(nr * count.get()), count).unwrap()
+        let count = X86_64::PAGES_PER_SUBSECTION;
+        frames(nr * count, (nr + 1) * count)
     };
     let mut writer = model.write().unwrap();
-    writer.install(&mut machine, part(0), NodeId::new(0)).unwrap();
-    writer.install(&mut machine, part(2), NodeId::new(0)).unwrap();
+    writer.install(&mut env, part(0), NODE).unwrap();
+    writer.install(&mut env, part(2), NODE).unwrap();
     let neighbours = [Pfn::new(part(1).start().get() - 1), part(1).end()];
     for pfn in neighbours {
         model.read().page(pfn).unwrap().private.store(pfn.get(), Ordering::Relaxed);
     }
-    writer.install(&mut machine, part(1), NodeId::new(0)).unwrap();
+    writer.install(&mut env, part(1), NODE).unwrap();
     for pfn in neighbours {
         assert_eq!(model.read().page(pfn).unwrap().private.load(Ordering::Relaxed), pfn.get());
     }
+}
+
+/// A placement that does not say who needs memory does not keep any: also not memory that holds its own descriptors.
+#[test]
+fn memory_goes_from_a_placement_that_says_nothing_of_neighbours() {
+    let mut env = Env::new();
+    let model = place::<Model>();
+    let mut writer = model.write().unwrap();
+    env.memmaps_at(sections(1, 1).start());
+    writer.install(&mut env, sections(1, 1), NODE).unwrap();
+    assert_eq!(env.in_altmap, 1);
+    let gone = Retired { sections: 1, gone: 1, lost: LostBlocks::default() };
+    assert_eq!(writer.retire(&mut env, sections(1, 1)), Ok(gone));
+    assert!(env.is_whole());
 }
