@@ -207,6 +207,7 @@ pub unsafe trait ArrayPlace: Send + Sync + 'static {
     /// The writer slot of the models that may use this place: a model with another slot is refused
     /// ([`SectionLoss::OtherWriter`](crate::SectionLoss::OtherWriter)). `None`, the default, is for models whose slot is
     /// their own.
+    #[must_use]
     fn shared_writer() -> Option<&'static WriterSlot> {
         None
     }
