@@ -40,9 +40,10 @@ pub(super) fn check(workspace: &Workspace) -> Vec<Violation> {
     unknown.chain(idle).collect()
 }
 
-/// The number that a line of the list begins with.
+/// The number that a line of the list, or a row of one of its tables, begins with.
 fn defined(line: &str) -> Option<&str> {
-    line.strip_prefix("- **")?.split_once("**").map(|(number, _)| number)
+    let rest = line.strip_prefix("- **").or_else(|| line.strip_prefix("| **"))?;
+    rest.split_once("**").map(|(number, _)| number)
 }
 
 /// All that look like numbers of facts, with their lines: a capital letter, a dash, two or three digits.
@@ -73,7 +74,7 @@ mod tests {
     #[test]
     fn what_is_cited_is_known_and_the_other_way_round() {
         let (one, two) = (number("01"), number("02"));
-        let facts = format!("# Facts\n\n- **{one}** something, see {two}\n- **{two}** more\n");
+        let facts = format!("# Facts\n\n- **{one}** something, see {two}\n| **{two}** | more |\n");
         let source = format!("// As Linux ({one}); not UTF-16, Q-77.\n");
         let found = files(&[("FACTS.md", &facts), ("a.rs", &source)]);
         assert_eq!(short(&check(&found)), [""; 0]);
