@@ -16,7 +16,7 @@ use sparsemem_core::{
     SECTION_FLAG_BITS, SectionLoss, SectionShape, SectionStamp, ZeroIsNew,
 };
 
-use crate::writing::give_back;
+use crate::entry::give_back;
 use crate::{
     ConstNew, Content, Placement, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord,
     Writing,

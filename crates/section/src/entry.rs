@@ -1,4 +1,4 @@
-//! The entry of one section, and the usage that it points to, in a block of memory of its own.
+//! The entry of one section, the usage that it points to, and the root that it may lie in: each in a block of its own.
 //!
 //! Linux allocates the usages of a node as one chunk, which it can never give back (U-18, O-73). A block per usage
 //! costs some bytes of rounding and goes back with its section.
@@ -10,15 +10,17 @@
 //!    follow it only if they saw that flag before, within the same guard.
 //! 3. What is written into [`UsageBlock::retired`] is for the writer alone: readers never look at it.
 
+use core::alloc::Layout;
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 
 use sparsemem_core::primitive::{AtomicPtr, Ordering, look_at};
-use sparsemem_core::{Geometry, Origin, SectionNr, const_fn};
+use sparsemem_core::{
+    Block, ForeignBlock, Geometry, LostBlocks, MetadataMemory, Origin, SectionNr, const_fn,
+};
 use sparsemem_usage_map::SectionUsage;
 
 use crate::SectionWord;
-use crate::table::FreshRoot;
 
 /// What a section table holds per section: two words (Linux: `struct mem_section`).
 #[derive(Debug)]
@@ -111,5 +113,48 @@ impl<P, G: Geometry> SectionEntry<P, G> {
     pub(crate) fn set_usage(&self, usage: Option<NonNull<UsageBlock<P, G>>>) {
         // Release: pairs with the Acquire in `usage`.
         self.usage.store(usage.map_or(core::ptr::null_mut(), NonNull::as_ptr), Ordering::Release);
+    }
+}
+
+/// A root that no reader can reach.
+#[derive(Debug)]
+#[must_use = "the root is owned and has to be given back"]
+pub struct FreshRoot {
+    pub(crate) start: NonNull<u8>,
+    pub(crate) layout: Layout,
+    pub(crate) origin: Origin,
+}
+
+impl FreshRoot {
+    /// Gives the root's memory back.
+    ///
+    /// # Safety
+    ///
+    /// No reader uses the root any more.
+    pub(crate) unsafe fn give_back<E: MetadataMemory>(self, env: &mut E, lost: &mut LostBlocks) {
+        // SAFETY: a root is a block of its own, and this value is its only owner.
+        unsafe { give_back(env, self.start, self.layout, self.origin, lost) };
+    }
+}
+
+/// Makes a block of its parts again and gives it back to its provider.
+///
+/// # Safety
+///
+/// `start`, `layout` and `origin` are those of a block that was taken apart and of which nobody else knows.
+pub(crate) unsafe fn give_back<E: MetadataMemory>(
+    env: &mut E,
+    start: NonNull<u8>,
+    layout: Layout,
+    origin: Origin,
+    lost: &mut LostBlocks,
+) {
+    let Some(phys) = env.virt_to_phys(start) else {
+        return lost.note(ForeignBlock::new(start, layout, origin));
+    };
+    // SAFETY: the caller's promise, and `phys` is what the provider's own map says of `start`.
+    let block = unsafe { Block::from_parts(start, phys, layout, origin) };
+    if let Err(rejected) = env.free(block) {
+        lost.note(rejected.error);
     }
 }

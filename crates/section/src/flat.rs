@@ -16,7 +16,8 @@ use sparsemem_core::{
 
 #[cfg(not(sparsemem_loom))]
 use crate::ConstNew;
-use crate::table::{Entry, FreshRoot, Occupied, SectionTable, sealed};
+use crate::entry::FreshRoot;
+use crate::table::{Entry, Occupied, SectionTable, sealed};
 use crate::{Occupancy, SectionEntry};
 
 /// A table with an entry for each of the geometry's `N` sections.

@@ -49,12 +49,12 @@ mod word;
 mod writing;
 
 pub use encoded::Encoded;
-pub use entry::SectionEntry;
+pub use entry::{FreshRoot, SectionEntry};
 pub use flat::FlatTable;
 pub use model::{ConstNew, SparseModel};
 pub use occupancy::Occupancy;
 pub use placement::{Content, Placement, Populate, PopulateRequest, SectionMemmap};
 pub use rooted::RootedTable;
-pub use table::{FreshRoot, Occupied, SectionTable};
+pub use table::{Occupied, SectionTable};
 pub use word::{NodeTooLarge, NotEncodable, SectionWord};
 pub use writing::Writing;

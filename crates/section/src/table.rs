@@ -1,14 +1,8 @@
 //! What the two section tables have in common.
 
-use core::alloc::Layout;
-use core::ptr::NonNull;
+use sparsemem_core::{Geometry, MetadataMemory, NodeId, OutOfMemory, PageDescriptor, SectionNr};
 
-use sparsemem_core::{
-    Geometry, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, PageDescriptor, SectionNr,
-};
-
-use crate::SectionEntry;
-use crate::writing::give_back;
+use crate::entry::{FreshRoot, SectionEntry};
 
 /// The entry type of a table.
 pub(crate) type Entry<T> = SectionEntry<<T as SectionTable>::Page, <T as SectionTable>::Geometry>;
@@ -118,25 +112,4 @@ pub enum Occupied {
     Yes,
     /// No longer.
     No,
-}
-
-/// A root that no reader can reach.
-#[derive(Debug)]
-#[must_use = "the root is owned and has to be given back"]
-pub struct FreshRoot {
-    pub(crate) start: NonNull<u8>,
-    pub(crate) layout: Layout,
-    pub(crate) origin: Origin,
-}
-
-impl FreshRoot {
-    /// Gives the root's memory back.
-    ///
-    /// # Safety
-    ///
-    /// No reader uses the root any more.
-    pub(crate) unsafe fn give_back<E: MetadataMemory>(self, env: &mut E, lost: &mut LostBlocks) {
-        // SAFETY: a root is a block of its own, and this value is its only owner.
-        unsafe { give_back(env, self.start, self.layout, self.origin, lost) };
-    }
 }

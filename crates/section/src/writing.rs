@@ -13,14 +13,15 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    Block, ForeignBlock, LostBlocks, MetadataMemory, NodeId, Origin, PfnRange, Reclaim, SectionFlags,
-    SectionLoss, SectionNr, Writer, WriterSlot,
+    LostBlocks, MetadataMemory, NodeId, Origin, PfnRange, Reclaim, SectionFlags, SectionLoss, SectionNr,
+    Writer, WriterSlot,
 };
 use sparsemem_usage_map::SectionUsage;
 
 use crate::entry::UsageBlock;
+use crate::entry::{FreshRoot, give_back};
 use crate::notes::Notes;
-use crate::table::{Entry, FreshRoot, Occupied};
+use crate::table::{Entry, Occupied};
 use crate::{Content, Placement, SectionMemmap, SectionTable, SectionWord, SparseModel};
 
 /// The right to change a table `T` and a placement `S` of one model, lent by the model's [`Writer`].
@@ -232,26 +233,4 @@ pub(crate) unsafe fn free_usage<T: SectionTable, E: MetadataMemory>(
     let origin = unsafe { usage.as_ref() }.usage().origin();
     // SAFETY: the block is one of its own, with the origin that was written into it.
     unsafe { give_back(env, usage.cast(), Layout::new::<Usage<T>>(), origin, lost) };
-}
-
-/// Makes a block of its parts again and gives it back to its provider.
-///
-/// # Safety
-///
-/// `start`, `layout` and `origin` are those of a block that was taken apart and of which nobody else knows.
-pub(crate) unsafe fn give_back<E: MetadataMemory>(
-    env: &mut E,
-    start: NonNull<u8>,
-    layout: Layout,
-    origin: Origin,
-    lost: &mut LostBlocks,
-) {
-    let Some(phys) = env.virt_to_phys(start) else {
-        return lost.note(ForeignBlock::new(start, layout, origin));
-    };
-    // SAFETY: the caller's promise, and `phys` is what the provider's own map says of `start`.
-    let block = unsafe { Block::from_parts(start, phys, layout, origin) };
-    if let Err(rejected) = env.free(block) {
-        lost.note(rejected.error);
-    }
 }
