@@ -54,12 +54,14 @@ impl Notes {
     /// Notes that `frames`, of one section, were installed.
     pub(crate) fn note_installed<G: Geometry>(&self, frames: PfnRange) {
         let (start, end) = &self.installed;
-        // Relaxed, all: invariant 1.
+        // Relaxed: invariant 1.
         let goes_on =
             end.load(Ordering::Relaxed) == frames.start().get() && begins_section::<G>(frames.start());
         if !goes_on {
+            // Relaxed: invariant 1.
             start.store(frames.start().get(), Ordering::Relaxed);
         }
+        // Relaxed: invariant 1.
         end.store(frames.end().get(), Ordering::Relaxed);
     }
 
