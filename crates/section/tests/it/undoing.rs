@@ -88,9 +88,22 @@ fn what_was_not_installed_last_is_retired_instead<M: Model>() {
     assert!(env.is_whole());
 }
 
+/// The same frames, of boot: what came before the teardown does not make them undoable.
+fn nothing_is_undone_over_a_teardown<M: Model>() {
+    let mut env = Env::new();
+    let mut model = place::<M>();
+    model.write().unwrap().install(&mut env, sections(1, 1), NODE).unwrap();
+    model.tear_down(&mut env).unwrap();
+    boot(&*model, &mut env, &[sections(1, 1)]);
+    let mut writer = model.write().unwrap();
+    writer.set_offline(sections(1, 1)).unwrap();
+    assert_eq!(writer.undo_install(&mut env, sections(1, 1)), not_installed(sections(1, 1), frames(0, 0)));
+}
+
 on_both_tables!(
     sections_that_were_installed_in_a_row_are_undone,
     the_memory_under_a_later_installation_is_not_undone,
     an_installation_is_undone_as_a_whole,
     what_was_not_installed_last_is_retired_instead,
+    nothing_is_undone_over_a_teardown,
 );
