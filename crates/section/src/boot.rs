@@ -17,7 +17,7 @@ use sparsemem_core::{
 use crate::memmap::bring_up;
 use crate::retire::tear_down;
 use crate::writing::{free_usage, new_usage};
-use crate::{Populate, PopulateRequest, SectionTable, SectionWord, SparseModel, Writing};
+use crate::{Before, Populate, PopulateRequest, SectionTable, SectionWord, SparseModel, Writing};
 
 /// Flags of a section that boot has marked.
 const MARKED: SectionFlags = SectionFlags::PRESENT.union(SectionFlags::ONLINE);
@@ -239,7 +239,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         node: NodeId,
     ) -> Result<(), SectionLoss> {
         let frames = section.frames::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
-        let request = PopulateRequest { section, frames, neighbourhood, node };
+        let request = PopulateRequest { section, frames, neighbourhood, node, before: Before::NoFrame };
         let flags = MARKED | SectionFlags::EARLY;
         let (word, origin) = bring_up(&mut self.writing, self.env, &request, flags, &mut self.lost)?;
         let entry = self.writing.entry(section).ok_or(SectionLoss::OutsideRange)?;

@@ -14,7 +14,7 @@ use sparsemem_core::{
 
 use crate::memmap::{bring_up, clear_descriptors};
 use crate::writing::{Usage, free_usage, new_usage};
-use crate::{Populate, PopulateRequest, SectionTable, SectionWord, SparseModel, Writing};
+use crate::{Before, Populate, PopulateRequest, SectionTable, SectionWord, SparseModel, Writing};
 
 /// What a new section's entry will hold.
 type Made<T> = (NonNull<Usage<T>>, SectionWord<<T as SectionTable>::Page>);
@@ -42,7 +42,8 @@ where
         node: NodeId,
     ) -> Result<(), InstallError> {
         let (section, bits) = FramesError::check::<T::Geometry>(frames)?;
-        let request = PopulateRequest { section, frames, neighbourhood: frames, node };
+        let request =
+            PopulateRequest { section, frames, neighbourhood: frames, node, before: Before::SomeFrames };
         let lost = LostBlocks::default();
         let mut install = Install { writing: Writing::of(writer), env, request, bits, lost };
         let word = install.absent_in()?;

@@ -53,7 +53,7 @@ pub use entry::{FreshRoot, SectionEntry};
 pub use flat::FlatTable;
 pub use model::{ConstNew, SparseModel};
 pub use occupancy::Occupancy;
-pub use placement::{Content, Placement, Populate, PopulateRequest, SectionMemmap};
+pub use placement::{Before, Content, Placement, Populate, PopulateRequest, SectionMemmap};
 pub use rooted::RootedTable;
 pub use table::{Occupied, SectionTable};
 pub use word::{NodeTooLarge, NotEncodable, SectionWord};

@@ -59,6 +59,18 @@ pub struct PopulateRequest {
     pub neighbourhood: PfnRange,
     /// The node to take memory from.
     pub node: NodeId,
+    /// Whether any frame had a descriptor before.
+    pub before: Before,
+}
+
+/// Whether any frame of a model had a descriptor before the operation that asks for more of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// None had: the model boots. Memory for descriptors that a placement finds was made by the same boot, for
+    /// neighbours, and nobody has written to the rest of it.
+    NoFrame,
+    /// Some may have: what a placement finds may hold what others left.
+    SomeFrames,
 }
 
 /// Where the descriptors of a section are.

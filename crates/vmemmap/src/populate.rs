@@ -9,7 +9,7 @@ use sparsemem_core::{
     PfnRange, PhysRange, SectionLoss, SectionShape, VirtAddr, VirtRange, WriterSlot,
 };
 use sparsemem_page_table::{Choice, Fate, Mapping, PageTable, PopulateError, Populated};
-use sparsemem_section::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Writing};
+use sparsemem_section::{Before, Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Writing};
 use sparsemem_x86_64_page_table::X86_64;
 
 use crate::{ArrayBase, Claim, VirtualArray};
@@ -227,7 +227,9 @@ where
         });
         let (first, populated) = made?;
         array.add(&populated);
-        let content = if populated.is_all_new() { Content::Zero } else { Content::MaybeOld };
+        // What a boot finds, it made itself: the place has no mappings of others, and no frame was valid before.
+        let is_zero = populated.is_all_new() || request.before == Before::NoFrame;
+        let content = if is_zero { Content::Zero } else { Content::MaybeOld };
         // Every leaf knows its own; of the section it is said whether any is in an altmap.
         let origin = if populated.has_leaf_from(Origin::Altmap) { Origin::Altmap } else { Origin::Boot };
         Ok(SectionMemmap { first, origin, content })

@@ -84,7 +84,7 @@ pub fn why<T: core::fmt::Debug>(result: Result<T, InstallError>) -> SectionLoss 
 
 /// A descriptor of 56 bytes, as Linux' often has: a section's descriptors do not fill leaves.
 #[repr(C)]
-pub struct Odd([AtomicU64; 7]);
+pub struct Odd(pub [AtomicU64; 7]);
 
 // SAFETY: integers; zero is valid, and there is nothing to drop.
 unsafe impl PageDescriptor for Odd {}
