@@ -42,6 +42,7 @@ const HOMES: &[(u8, &str)] = &[
     (HOST, "sparsemem-machine"),
     (HOST, "sparsemem-disassembly"),
     (HOST, "sparsemem-terminal"),
+    (7, "sparsemem-fixture"),
     (7, "sparsemem-suite"),
     (7, "sparsemem-report"),
     (8, "sparsemem-exhaustive"),
