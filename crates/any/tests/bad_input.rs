@@ -1,37 +1,16 @@
 //! Input that cannot be, for every operation of a model: each is refused by name, and everything stays as it was.
 
-mod common;
-
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    BootError, BootEvent, BootModel, FramesError, InstallError, InstallModel, Mark, MarkError, MarkModel,
-    MemoryModel, MemoryRange, Page, PageCount, Pfn, PfnRange, RetireError, RetireModel, SectionFlags,
-    SectionNr, SectionShape, SectionState, SubsectionBits, Writer,
+    BootError, BootEvent, BootModel, FramesError, GracePeriod, InstallError, Mark, MarkError, MemoryModel,
+    MemoryRange, PageCount, Pfn, PfnRange, RetireError, SectionFlags, SectionNr, SectionShape, SectionState,
+    SubsectionBits, Writer,
 };
+use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, frames, on_every_backend};
 use sparsemem_machine::{Machine, StateDigest};
 
-use common::{Bench, NODE, SUBSECTION, frames};
-
-/// What the tests need of a model.
-trait Model:
-    BootModel<Machine>
-    + InstallModel<Machine>
-    + MarkModel
-    + MemoryModel<Geometry = X86_64, Page = Page>
-    + RetireModel<Machine>
-{
-}
-
-impl<M> Model for M where
-    M: BootModel<Machine>
-        + InstallModel<Machine>
-        + MarkModel
-        + MemoryModel<Geometry = X86_64, Page = Page>
-        + RetireModel<Machine>
-{
-}
-
-on_every_model!(
+on_every_backend!(
+    [X86_64]
     ranges_that_no_operation_takes,
     ranges_over_a_border_of_sections,
     installing_what_is_there,
@@ -43,18 +22,30 @@ on_every_model!(
 /// Everything that can be seen.
 type State = (StateDigest, Vec<SectionState>, usize);
 
-impl<M: Model> Bench<M> {
+/// A model whose refusals are checked.
+struct Checked<R: GracePeriod> {
+    model: PcModel<R>,
+    machine: Machine,
+}
+
+impl<R: GracePeriod> Checked<R> {
+    fn new(fixture: Pc<R>) -> Self {
+        let Fixture { model, machine } = fixture;
+        Self { model, machine }
+    }
+
     /// Section 0 of boot, online; of section 2, subsections 4 to 7, of which 6 and 7 are online.
-    fn ready(mut self) -> Self {
+    fn ready(fixture: Pc<R>) -> Self {
         let range = MemoryRange { frames: frames(0, 0, 64), node: NODE };
-        let Self { model, machine } = &mut self;
+        let mut checked = Self::new(fixture);
+        let Self { model, machine } = &mut checked;
         let mut writer = model.write().unwrap();
         writer.boot(machine, core::iter::once(range), &mut |event| panic!("{event:?}")).unwrap();
         machine.finish_boot();
         writer.install(machine, frames(2, 4, 4), NODE).unwrap();
         writer.set_online(frames(2, 6, 2)).unwrap();
         drop(writer);
-        self
+        checked
     }
 
     fn state(&self) -> State {
@@ -67,7 +58,7 @@ impl<M: Model> Bench<M> {
     /// Runs an operation that has to fail, and to change nothing.
     fn refuses<T: core::fmt::Debug, E: core::fmt::Debug + PartialEq + Copy>(
         &mut self,
-        operation: impl FnOnce(&mut Writer<'_, M>, &mut Machine) -> Result<T, E>,
+        operation: impl FnOnce(&mut Writer<'_, PcModel<R>>, &mut Machine) -> Result<T, E>,
         why: E,
     ) {
         let before = self.state();
@@ -95,61 +86,61 @@ fn bits(first: u64, count: u64) -> SubsectionBits {
 }
 
 /// Empty, unaligned, beyond the maximum, at the end of all numbers.
-fn ranges_that_no_operation_takes<M: Model>(bench: Bench<M>) {
-    let mut bench = bench.ready();
-    let (section, granule) = (X86_64::PAGES_PER_SECTION, SUBSECTION);
+fn ranges_that_no_operation_takes<R: GracePeriod>(fixture: Pc<R>) {
+    let mut checked = Checked::ready(fixture);
+    let (section, granule) = (X86_64::PAGES_PER_SECTION, X86_64::PAGES_PER_SUBSECTION);
     let last = Pfn::new(X86_64::MAX_PFN - 1);
     let (max, top) = (X86_64::MAX_PFN, u64::MAX);
     for start in [0, 512, section, max, top] {
         let frames = PfnRange::empty_at(Pfn::new(start));
-        bench.all_refuse(frames, FramesError::Empty { frames });
+        checked.all_refuse(frames, FramesError::Empty { frames });
     }
     for (start, end) in [(1, 512), (0, 511), (0, 1), (511, 513), (section - 1, section), (max - 1, max)] {
         let frames = range(start, end);
-        bench.all_refuse(frames, FramesError::Unaligned { frames, granule });
+        checked.all_refuse(frames, FramesError::Unaligned { frames, granule });
     }
     for (start, end) in [(max, max + 512), (max - 512, max + 512), (top - 511 - 512, top - 511)] {
         let frames = range(start, end);
-        bench.all_refuse(frames, FramesError::BeyondMaximum { frames, last });
+        checked.all_refuse(frames, FramesError::BeyondMaximum { frames, last });
     }
     // The last frame number of all belongs to no range; what ends at it is not aligned.
     let frames = range(top - 511, top);
-    bench.all_refuse(frames, FramesError::Unaligned { frames, granule });
+    checked.all_refuse(frames, FramesError::Unaligned { frames, granule });
     assert!(PfnRange::from_start_count(Pfn::new(top), PageCount::new(2)).is_none(), "no range wraps");
     assert!(PfnRange::new(Pfn::new(512), Pfn::new(0)).is_err(), "no range runs backwards");
 }
 
 /// Installing takes one section. The others take any number: all of it, or nothing for the sake of one subsection.
-fn ranges_over_a_border_of_sections<M: Model>(bench: Bench<M>) {
-    let mut bench = bench.ready();
+fn ranges_over_a_border_of_sections<R: GracePeriod>(fixture: Pc<R>) {
+    let mut checked = Checked::ready(fixture);
     let (section, max) = (X86_64::PAGES_PER_SECTION, X86_64::MAX_PFN);
     for (start, end) in [(0, section + 512), (section - 512, section + 512), (512, max)] {
         let frames = range(start, end);
         let section = SectionNr::new(start / section);
         let why = FramesError::CrossesSection { frames, section };
-        bench.refuses(|writer, machine| writer.install(machine, frames, NODE), why.into());
+        checked.refuses(|writer, machine| writer.install(machine, frames, NODE), why.into());
     }
     // The last subsection of section 0 is there and online, the first one of section 1 is not there.
     let (both, first, second) = (frames(0, 63, 2), frames(0, 63, 1), frames(1, 0, 1));
     let (section, bit) = (SectionNr::new(1), bits(0, 1));
     let absent = MarkError::Absent { frames: second, section, absent: bit };
-    bench.refuses(|writer, _| writer.set_offline(both), absent);
-    bench.refuses(|writer, _| writer.taint(both), absent);
-    bench.model.write().unwrap().set_offline(first).unwrap();
-    bench.refuses(|writer, _| writer.set_online(both), absent);
+    checked.refuses(|writer, _| writer.set_offline(both), absent);
+    checked.refuses(|writer, _| writer.taint(both), absent);
+    checked.model.write().unwrap().set_offline(first).unwrap();
+    checked.refuses(|writer, _| writer.set_online(both), absent);
     let why = RetireError::Absent { frames: second, section, absent: bit };
-    bench.refuses(|writer, machine| writer.retire(machine, both), why);
+    checked.refuses(|writer, machine| writer.retire(machine, both), why);
     // Now it is there and online.
-    let mut writer = bench.model.write().unwrap();
-    writer.install(&mut bench.machine, second, NODE).unwrap();
+    let mut writer = checked.model.write().unwrap();
+    writer.install(&mut checked.machine, second, NODE).unwrap();
     writer.set_online(second).unwrap();
     drop(writer);
     let already = MarkError::Already { frames: second, section, already: bit };
-    bench.refuses(|writer, _| writer.set_online(both), already);
+    checked.refuses(|writer, _| writer.set_online(both), already);
     let why = RetireError::Online { frames: second, section, online: bit };
-    bench.refuses(|writer, machine| writer.retire(machine, both), why);
+    checked.refuses(|writer, machine| writer.retire(machine, both), why);
     // And is like the other one.
-    let mut writer = bench.model.write().unwrap();
+    let mut writer = checked.model.write().unwrap();
     writer.set_offline(second).unwrap();
     for mark in [Mark::Online, Mark::Shared, Mark::Offline] {
         match mark {
@@ -157,20 +148,20 @@ fn ranges_over_a_border_of_sections<M: Model>(bench: Bench<M>) {
             Mark::Offline => writer.set_offline(both).unwrap(),
             Mark::Shared => writer.taint(both).unwrap(),
         }
-        let marked = [0, 1].map(|nr| bench.model.section(SectionNr::new(nr)));
+        let marked = [0, 1].map(|nr| checked.model.section(SectionNr::new(nr)));
         assert_eq!(marked[0].online, bits(0, if mark == Mark::Offline { 63 } else { 64 }));
         assert_eq!(marked[1].online, if mark == Mark::Offline { SubsectionBits::EMPTY } else { bit });
         let shared = marked.map(|state| state.flags.contains(SectionFlags::TAINT_ZONE_DEVICE));
         assert_eq!(shared, [mark != Mark::Online; 2]);
     }
-    let retired = writer.retire(&mut bench.machine, both).unwrap();
+    let retired = writer.retire(&mut checked.machine, both).unwrap();
     assert_eq!((retired.sections, retired.gone, retired.lost.count()), (2, 1, 0));
-    assert_eq!(bench.model.section(SectionNr::new(0)).subsections, bits(0, 63));
-    assert_eq!(bench.model.section(section), SectionState::ABSENT);
+    assert_eq!(checked.model.section(SectionNr::new(0)).subsections, bits(0, 63));
+    assert_eq!(checked.model.section(section), SectionState::ABSENT);
 }
 
-fn installing_what_is_there<M: Model>(bench: Bench<M>) {
-    let mut bench = bench.ready();
+fn installing_what_is_there<R: GracePeriod>(fixture: Pc<R>) {
+    let mut checked = Checked::ready(fixture);
     for (wanted, populated) in [
         (frames(0, 0, 64), bits(0, 64)),
         (frames(0, 63, 1), bits(63, 1)),
@@ -181,22 +172,22 @@ fn installing_what_is_there<M: Model>(bench: Bench<M>) {
     ] {
         let section = wanted.start().section::<X86_64>();
         let why = InstallError::Populated { frames: wanted, section, populated };
-        bench.refuses(|writer, machine| writer.install(machine, wanted, NODE), why);
+        checked.refuses(|writer, machine| writer.install(machine, wanted, NODE), why);
     }
     // The last section of all has no memory behind its place in a window that is too small; a table has.
     let last = frames(X86_64::NR_SECTIONS - 1, 0, 1);
-    let before = bench.state();
-    let Bench { model, machine } = &mut bench;
+    let before = checked.state();
+    let Checked { model, machine } = &mut checked;
     let mut writer = model.write().unwrap();
     if writer.install(machine, last, NODE).is_ok() {
         assert!(writer.retire(machine, last).unwrap().lost.is_empty());
     }
     drop(writer);
-    assert_eq!(bench.state(), before);
+    assert_eq!(checked.state(), before);
 }
 
-fn retiring_what_is_not_there_or_in_use<M: Model>(bench: Bench<M>) {
-    let mut bench = bench.ready();
+fn retiring_what_is_not_there_or_in_use<R: GracePeriod>(fixture: Pc<R>) {
+    let mut checked = Checked::ready(fixture);
     for (wanted, absent) in [
         (frames(1, 0, 64), bits(0, 64)),
         (frames(300, 5, 1), bits(5, 1)),
@@ -206,7 +197,7 @@ fn retiring_what_is_not_there_or_in_use<M: Model>(bench: Bench<M>) {
     ] {
         let section = wanted.start().section::<X86_64>();
         let why = RetireError::Absent { frames: wanted, section, absent };
-        bench.refuses(|writer, machine| writer.retire(machine, wanted), why);
+        checked.refuses(|writer, machine| writer.retire(machine, wanted), why);
     }
     for (wanted, online) in [
         (frames(0, 0, 64), bits(0, 64)),
@@ -216,12 +207,12 @@ fn retiring_what_is_not_there_or_in_use<M: Model>(bench: Bench<M>) {
     ] {
         let section = wanted.start().section::<X86_64>();
         let why = RetireError::Online { frames: wanted, section, online };
-        bench.refuses(|writer, machine| writer.retire(machine, wanted), why);
+        checked.refuses(|writer, machine| writer.retire(machine, wanted), why);
     }
 }
 
-fn marking_what_is_not_there_or_is_so_already<M: Model>(bench: Bench<M>) {
-    let mut bench = bench.ready();
+fn marking_what_is_not_there_or_is_so_already<R: GracePeriod>(fixture: Pc<R>) {
+    let mut checked = Checked::ready(fixture);
     for (wanted, absent) in [
         (frames(1, 0, 64), bits(0, 64)),
         (frames(300, 5, 1), bits(5, 1)),
@@ -230,27 +221,28 @@ fn marking_what_is_not_there_or_is_so_already<M: Model>(bench: Bench<M>) {
     ] {
         let section = wanted.start().section::<X86_64>();
         let why = MarkError::Absent { frames: wanted, section, absent };
-        bench.refuses(|writer, _| writer.set_online(wanted), why);
-        bench.refuses(|writer, _| writer.set_offline(wanted), why);
-        bench.refuses(|writer, _| writer.taint(wanted), why);
+        checked.refuses(|writer, _| writer.set_online(wanted), why);
+        checked.refuses(|writer, _| writer.set_offline(wanted), why);
+        checked.refuses(|writer, _| writer.taint(wanted), why);
     }
     let section = SectionNr::new(2);
     let (wanted, already) = (frames(2, 5, 2), bits(6, 1));
     let online = MarkError::Already { frames: wanted, section, already };
-    bench.refuses(|writer, _| writer.set_online(wanted), online);
+    checked.refuses(|writer, _| writer.set_online(wanted), online);
     let already = bits(5, 1);
     let offline = MarkError::Already { frames: wanted, section, already };
-    bench.refuses(|writer, _| writer.set_offline(wanted), offline);
+    checked.refuses(|writer, _| writer.set_offline(wanted), offline);
 }
 
-fn booting_what_is_up_or_cannot_be<M: Model>(mut bench: Bench<M>) {
+fn booting_what_is_up_or_cannot_be<R: GracePeriod>(fixture: Pc<R>) {
+    let mut checked = Checked::new(fixture);
     let max = X86_64::MAX_PFN;
     let memory = |range| MemoryRange { frames: range, node: NODE };
     // Empty, twice the same, overlapping, backwards in order, unaligned, over the end and beyond it: all of it is taken as
     // far as it exists.
     let ranges = [range(70_000, 70_000), range(7, 900), range(3, 8), range(7, 900)].map(memory);
     let beyond = [range(max - 3, max + 5), range(max + 100, u64::MAX)].map(memory);
-    let Bench { model, machine } = &mut bench;
+    let Checked { model, machine } = &mut checked;
     let mut told = Vec::new();
     let mut writer = model.write().unwrap();
     let summary = writer.boot(machine, ranges.into_iter(), &mut |event| told.push(event)).unwrap();
@@ -258,11 +250,11 @@ fn booting_what_is_up_or_cannot_be<M: Model>(mut bench: Bench<M>) {
     assert_eq!((summary.sections, summary.lost, told.len()), (1, 0, 0));
     assert_eq!(model.section(SectionNr::new(0)).subsections, bits(0, 2));
     let present = SectionNr::new(0);
-    bench.refuses(
+    checked.refuses(
         |writer, machine| writer.boot(machine, ranges.into_iter(), &mut |event| panic!("{event:?}")),
         BootError::AlreadyUp { present },
     );
-    let Bench { model, machine } = &mut bench;
+    let Checked { model, machine } = &mut checked;
     model.tear_down(machine).unwrap();
     assert!(machine.balance().is_zero());
     let mut writer = model.write().unwrap();

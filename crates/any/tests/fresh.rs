@@ -2,23 +2,18 @@
 
 use core::ptr::NonNull;
 
-use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    BootModel, Footprint, LookupError, MemoryModel, MemoryRange, NeverReclaim, NodeId, Page, PageCount, Pfn,
-    PfnRange, PhysAddr, PhysRange, Reclaim, SectionNr, SectionShape, SectionState, WriterSlot, initialise,
-    initialise_fresh, initialise_fresh_together,
+    BootModel, Footprint, LookupError, MemoryModel, MemoryRange, NeverReclaim, Page, PageCount, Pfn,
+    PfnRange, Reclaim, SectionNr, SectionShape, SectionState, WriterSlot, initialise, initialise_fresh,
+    initialise_fresh_together,
 };
-use sparsemem_machine::{Machine, MachineConfig, place};
-use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+use sparsemem_fixture::{Backend, Fixture, NODE, Pc, on_every_backend};
 
+on_every_backend!(fresh_descriptors_are_as_if_initialised_one_by_one);
+
+/// What the models are told of: two sections and a part.
 const BYTES: u64 = 300 << 20;
-
-fn machine() -> Machine {
-    let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(BYTES)).unwrap();
-    Machine::new(&MachineConfig::new().memory(memory, NodeId::new(0)).vmemmap_bytes(1 << 30)).unwrap()
-}
 
 /// Every byte of a descriptor, and the frame that leads back to.
 fn seen<M: MemoryModel<Page = Page>>(model: &M, pfn: Pfn) -> ([u8; 64], Pfn) {
@@ -29,9 +24,11 @@ fn seen<M: MemoryModel<Page = Page>>(model: &M, pfn: Pfn) -> ([u8; 64], Pfn) {
     (bytes, unsafe { model.pfn_of(page) })
 }
 
-fn check<M: BootModel<Machine, Page = Page>>(model: &mut M, mut machine: Machine) {
+fn fresh_descriptors_are_as_if_initialised_one_by_one(backend: Backend) {
+    let Fixture { mut model, mut machine } = Pc::<NeverReclaim>::usual(backend);
+    let model = &mut model;
     let frames = PfnRange::from_start_count(Pfn::new(0), PageCount::new(BYTES / X86_64::PAGE_SIZE)).unwrap();
-    let memory = core::iter::once(MemoryRange { frames, node: NodeId::new(0) });
+    let memory = core::iter::once(MemoryRange { frames, node: NODE });
     assert_eq!(model.write().unwrap().boot(&mut machine, memory, &mut |_| {}).unwrap().sections, 3);
     // The whole of the last section is valid: it is early.
     let all = PfnRange::new(Pfn::new(0), Pfn::new(4 * X86_64::PAGES_PER_SECTION)).unwrap();
@@ -164,18 +161,4 @@ fn together<M: MemoryModel<Page = Page>>(model: &M, all: PfnRange, valid: PageCo
             assert_eq!(seen(model, pfn).1, pfn, "{helpers} helpers");
         }
     }
-}
-
-#[test]
-fn fresh_descriptors_are_as_if_initialised_one_by_one() {
-    const SECTIONS: usize = X86_64::NR_SECTIONS_LEN;
-    const ROOTS: usize = X86_64::NR_ROOTS_LEN;
-    check(&mut *place::<ClassicSparse<X86_64, Page, NeverReclaim, SECTIONS>>(), machine());
-    check(&mut *place::<SparseExtreme<X86_64, Page, NeverReclaim, ROOTS>>(), machine());
-    let (mut array, machine) =
-        (place::<Vmemmap<X86_64, Page, NeverReclaim, DynamicBase, ROOTS>>(), machine());
-    let bytes = machine.window().count().get();
-    // SAFETY: the window is for this model alone, and the model is new.
-    unsafe { array.placement().base().reserve(machine.window_ptr(), bytes) };
-    check(&mut *array, machine);
 }

@@ -1,26 +1,14 @@
 //! Statistics change nothing and keep nobody out: while one thread asks for them, no operation of another is refused.
 
-mod common;
-
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use sparsemem_core::presets::X86_64;
-use sparsemem_core::{Footprint, InstallModel, MemoryModel, Page, RetireModel, SectionNr, SectionShape};
+use sparsemem_core::{Footprint, GracePeriod, MemoryModel, Page, SectionNr, SectionShape};
+use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, on_every_backend, sections};
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram, Storage};
-use sparsemem_machine::Machine;
 
-use common::{Bench, NODE, SUBSECTION, frames};
-
-/// What the tests need of a model.
-trait Model: InstallModel<Machine> + MemoryModel<Geometry = X86_64, Page = Page> + RetireModel<Machine> {}
-
-impl<M> Model for M where
-    M: InstallModel<Machine> + MemoryModel<Geometry = X86_64, Page = Page> + RetireModel<Machine>
-{
-}
-
-on_every_model!(no_operation_is_refused_while_somebody_asks);
+on_every_backend!([X86_64] no_operation_is_refused_while_somebody_asks);
 
 /// Sections that come and go together.
 const SECTIONS: u64 = 4;
@@ -43,7 +31,7 @@ impl Answers {
 }
 
 /// Asks for everything that tools show, and checks that it can be.
-fn ask<M: Model>(model: &M, answers: &Answers, full: Footprint) {
+fn ask<R: GracePeriod>(model: &PcModel<R>, answers: &Answers, full: Footprint) {
     let footprint = model.footprint();
     let fields = |it: Footprint| [it.table_bytes, it.usage_bytes, it.memmap_bytes, it.page_table_bytes];
     let too_much = fields(footprint).into_iter().zip(fields(full)).any(|(now, most)| now > most);
@@ -51,7 +39,7 @@ fn ask<M: Model>(model: &M, answers: &Answers, full: Footprint) {
     for nr in (0..=SECTIONS).map(SectionNr::new) {
         let state = model.section(nr);
         let count = u64::from(state.subsections.count());
-        assert!(count <= X86_64::PAGES_PER_SECTION / SUBSECTION && state.online.is_empty(), "{state:?}");
+        assert!(count <= u64::from(X86_64::SUBSECTIONS_PER_SECTION) && state.online.is_empty(), "{state:?}");
         assert!(nr.get() < SECTIONS || count == 0, "{state:?}");
     }
     assert!(model.present_sections().all(|nr| nr.get() < SECTIONS));
@@ -59,14 +47,14 @@ fn ask<M: Model>(model: &M, answers: &Answers, full: Footprint) {
     count.fetch_add(1, Ordering::Relaxed);
 }
 
-fn no_operation_is_refused_while_somebody_asks<M: Model>(bench: Bench<M>) {
-    let Bench { model, mut machine } = bench;
-    let model = &*model;
+fn no_operation_is_refused_while_somebody_asks<R: GracePeriod>(fixture: Pc<R>) {
+    let Fixture { model, mut machine } = fixture;
+    let model = &model;
     machine.finish_boot();
     let (mut blocks, mut resources) = ([None; 8], [None; 8]);
     let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
     let mut hotplug = Hotplug::new(model, Limits::new(BlockSize::SECTION), storage);
-    let ram = frames(0, 0, SECTIONS * X86_64::PAGES_PER_SECTION / SUBSECTION);
+    let ram = sections::<X86_64>(0, SECTIONS);
     let empty = model.footprint();
     let mut round = || {
         hotplug.add_memory(&mut machine, ram, NODE, Ram::default()).unwrap();

@@ -1,19 +1,16 @@
 //! Environments that do what they may and nobody expects: they refuse to take blocks back, and call the model from
 //! inside.
 
-mod common;
-
 use std::alloc::Layout;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    Block, BootEvent, BootModel, ForeignBlock, InstallError, InstallModel, LostBlocks, MarkModel,
-    MemoryModel, MemoryRange, MetadataMemory, NodeId, OutOfMemory, Page, Rejected, RetireModel, SectionNr,
-    SectionShape, TearDownError, forward_to_field,
+    Block, BootEvent, BootModel, ForeignBlock, GracePeriod, InstallError, LostBlocks, MemoryModel,
+    MemoryRange, MetadataMemory, NodeId, OutOfMemory, Page, Rejected, SectionNr, SectionShape, TearDownError,
+    forward_to_field,
 };
+use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, frames, on_every_backend};
 use sparsemem_machine::{Machine, Which};
-
-use common::{Bench, NODE, frames};
 
 /// Bytes of a section's descriptors.
 const MEMMAP: u64 = X86_64::PAGES_PER_SECTION * size_of::<Page>() as u64;
@@ -26,11 +23,11 @@ enum Back {
 }
 
 /// A machine that may refuse blocks, and that calls a model whenever it is asked for memory.
-struct Stubborn<'m, M> {
+struct Stubborn<'m, R: GracePeriod> {
     machine: Machine,
     back: Back,
     refused: Vec<Block>,
-    model: Option<&'m M>,
+    model: Option<&'m PcModel<R>>,
     /// Whether section 0 is up.
     booted: bool,
     /// How often the model was called from inside.
@@ -38,9 +35,9 @@ struct Stubborn<'m, M> {
 }
 
 /// The environment of the tests that call nothing from inside.
-type Quiet<M> = Stubborn<'static, M>;
+type Quiet<R> = Stubborn<'static, R>;
 
-impl<M> Stubborn<'_, M> {
+impl<R: GracePeriod> Stubborn<'_, R> {
     fn new(machine: Machine) -> Self {
         Self { machine, back: Back::Takes, refused: Vec::new(), model: None, booted: false, calls: 0 }
     }
@@ -62,14 +59,10 @@ impl<M> Stubborn<'_, M> {
 }
 
 // SAFETY: the machine stays in its place.
-forward_to_field!(unsafe impl ['m, M] PhysMap for Stubborn<'m, M> => machine);
+forward_to_field!(unsafe impl ['m, R: GracePeriod] PhysMap for Stubborn<'m, R> => machine);
 
-/// Calls a model from inside of one of its own operations.
-trait CallBack<M> {
-    fn call_back(&mut self);
-}
-
-impl<M: Everything> CallBack<M> for Stubborn<'_, M> {
+impl<R: GracePeriod> Stubborn<'_, R> {
+    /// Calls the model from inside of one of its own operations.
     fn call_back(&mut self) {
         let Some(model) = self.model else { return };
         self.calls += 1;
@@ -88,7 +81,7 @@ impl<M: Everything> CallBack<M> for Stubborn<'_, M> {
 }
 
 // SAFETY: the machine's own blocks; what is refused is kept.
-unsafe impl<M: Everything> MetadataMemory for Stubborn<'_, M> {
+unsafe impl<R: GracePeriod> MetadataMemory for Stubborn<'_, R> {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         self.call_back();
         self.machine.alloc_zeroed(layout, node)
@@ -107,48 +100,10 @@ unsafe impl<M: Everything> MetadataMemory for Stubborn<'_, M> {
 }
 
 // SAFETY: the machine stays in its place.
-forward_to_field!(unsafe impl ['m, M: Everything] AddressSpace for Stubborn<'m, M> => machine);
+forward_to_field!(unsafe impl ['m, R: GracePeriod] AddressSpace for Stubborn<'m, R> => machine);
 
-/// What can be done to a model with the machine itself.
-trait Everything:
-    BootModel<Machine>
-    + InstallModel<Machine>
-    + MarkModel
-    + MemoryModel<Geometry = X86_64, Page = Page>
-    + RetireModel<Machine>
-    + 'static
-{
-}
-
-impl<M> Everything for M where
-    M: BootModel<Machine>
-        + InstallModel<Machine>
-        + MarkModel
-        + MemoryModel<Geometry = X86_64, Page = Page>
-        + RetireModel<Machine>
-        + 'static
-{
-}
-
-/// And with a stubborn one.
-trait Model:
-    Everything
-    + Sized
-    + for<'m> BootModel<Stubborn<'m, Self>>
-    + for<'m> InstallModel<Stubborn<'m, Self>>
-    + for<'m> RetireModel<Stubborn<'m, Self>>
-{
-}
-
-impl<M> Model for M where
-    M: Everything
-        + for<'m> BootModel<Stubborn<'m, M>>
-        + for<'m> InstallModel<Stubborn<'m, M>>
-        + for<'m> RetireModel<Stubborn<'m, M>>
-{
-}
-
-on_every_model!(
+on_every_backend!(
+    [X86_64]
     an_installation_counts_the_blocks_that_did_not_go_back,
     a_removal_counts_the_blocks_that_did_not_go_back,
     a_boot_tells_of_every_block_that_did_not_go_back,
@@ -157,8 +112,8 @@ on_every_model!(
 );
 
 /// Two sections at the beginning: something to fail beside.
-fn booted<M: Model>(bench: Bench<M>) -> (Box<M>, Quiet<M>) {
-    let Bench { model, machine } = bench;
+fn booted<R: GracePeriod>(fixture: Pc<R>) -> (PcModel<R>, Quiet<R>) {
+    let Fixture { model, machine } = fixture;
     let mut env = Stubborn::new(machine);
     let range = MemoryRange { frames: frames(0, 0, 128), node: NODE };
     let mut writer = model.write().unwrap();
@@ -169,8 +124,8 @@ fn booted<M: Model>(bench: Bench<M>) -> (Box<M>, Quiet<M>) {
 }
 
 /// Refuses the first, second, .. request of an installation, and everything that comes back.
-fn an_installation_counts_the_blocks_that_did_not_go_back<M: Model>(bench: Bench<M>) {
-    let (model, mut env) = booted(bench);
+fn an_installation_counts_the_blocks_that_did_not_go_back<R: GracePeriod>(fixture: Pc<R>) {
+    let (model, mut env) = booted(fixture);
     let digest = env.machine.state_digest();
     let mut named = 0;
     // A section in a root of its own: root, usage, memmap, and for an array, tables.
@@ -208,8 +163,8 @@ fn an_installation_counts_the_blocks_that_did_not_go_back<M: Model>(bench: Bench
     assert!(named > 0, "no failure had anything to give back");
 }
 
-fn a_removal_counts_the_blocks_that_did_not_go_back<M: Model>(bench: Bench<M>) {
-    let (model, mut env) = booted(bench);
+fn a_removal_counts_the_blocks_that_did_not_go_back<R: GracePeriod>(fixture: Pc<R>) {
+    let (model, mut env) = booted(fixture);
     let digest = env.machine.state_digest();
     let mut writer = model.write().unwrap();
     writer.install(&mut env, frames(300, 0, 64), NODE).unwrap();
@@ -222,9 +177,9 @@ fn a_removal_counts_the_blocks_that_did_not_go_back<M: Model>(bench: Bench<M>) {
     assert_eq!(env.machine.state_digest(), digest);
 }
 
-fn a_boot_tells_of_every_block_that_did_not_go_back<M: Model>(bench: Bench<M>) {
-    let Bench { mut model, machine } = bench;
-    let mut env: Quiet<M> = Stubborn::new(machine);
+fn a_boot_tells_of_every_block_that_did_not_go_back<R: GracePeriod>(fixture: Pc<R>) {
+    let Fixture { mut model, machine } = fixture;
+    let mut env: Quiet<R> = Stubborn::new(machine);
     let range = MemoryRange { frames: frames(0, 0, 128), node: NODE };
     let mut told = 0;
     for k in 0.. {
@@ -258,8 +213,8 @@ fn a_boot_tells_of_every_block_that_did_not_go_back<M: Model>(bench: Bench<M>) {
     assert!(told > 0, "no failure had anything to give back");
 }
 
-fn a_teardown_counts_the_blocks_that_did_not_go_back<M: Model>(bench: Bench<M>) {
-    let (mut model, mut env) = booted(bench);
+fn a_teardown_counts_the_blocks_that_did_not_go_back<R: GracePeriod>(fixture: Pc<R>) {
+    let (mut model, mut env) = booted(fixture);
     let blocks = env.machine.outstanding().count();
     env.back = Back::Refuses;
     let error = model.tear_down(&mut env).unwrap_err();
@@ -271,9 +226,9 @@ fn a_teardown_counts_the_blocks_that_did_not_go_back<M: Model>(bench: Bench<M>) 
 }
 
 /// A provider that calls the model back can read it and not write it.
-fn a_model_that_is_called_from_inside_is_busy<M: Model>(bench: Bench<M>) {
-    let Bench { model, machine } = bench;
-    let model = &*model;
+fn a_model_that_is_called_from_inside_is_busy<R: GracePeriod>(fixture: Pc<R>) {
+    let Fixture { model, machine } = fixture;
+    let model = &model;
     let mut env = Stubborn { model: Some(model), ..Stubborn::new(machine) };
     let range = MemoryRange { frames: frames(0, 0, 64), node: NODE };
     let mut writer = model.write().unwrap();

@@ -4,75 +4,55 @@
 //! in the state it had before, down to the free lists of the machine's allocators; and when everything is gone, so is
 //! all metadata.
 
-mod bench;
+mod checked;
 mod oracle;
 mod shapes;
 
 use proptest::prelude::*;
-use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::{Sparc64, Tiny, X86_64};
 use sparsemem_core::{
-    BootModel, Geometry, InstallModel, LeafSize, MarkModel, NodeId, Page, PhysAddr, PhysRange, RetireModel,
-    SectionShape, SectionStamp, ZeroIsNew,
+    BootModel, Geometry, InstallModel, LeafSize, MarkModel, Page, RetireModel, SectionShape, SectionStamp,
+    ZeroIsNew,
 };
-use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
-use sparsemem_section::{FlatTable, RootedTable, SectionTable, SparseModel};
-use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_vmemmap::{DynamicBase, VirtualArray};
+use sparsemem_fixture::{AnyModel, ArrayOver, Backend, Fixture, NODE, bytes, sections, usual_machine};
+use sparsemem_machine::{HostRcu, Machine, MachineConfig};
+use sparsemem_section::{FlatTable, RootedTable, SectionTable};
 
-use bench::{Bench, Marked, Wide};
+use checked::{Checked, Marked, Wide};
 use oracle::{Span, Step, span, step};
 use shapes::{Row, Solid};
 
 struct Readers;
 type Rcu = HostRcu<Readers>;
 
-/// A machine whose memory is far larger than what the models are told of, so that metadata always has room.
-fn machine(largest: LeafSize) -> Machine {
-    let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(4 << 30)).unwrap();
-    let config = MachineConfig::new().memory(memory, NodeId::new(0)).vmemmap_bytes(1 << 30);
-    Machine::new(&config.largest_leaf(largest)).unwrap()
-}
-
 /// Runs one sequence on a model.
-fn play<M>(mut bench: Bench<M>, steps: &[Step])
+fn play<M>(mut checked: Checked<M>, steps: &[Step])
 where
     M: BootModel<Machine, Page: Marked> + InstallModel<Machine> + MarkModel + RetireModel<Machine>,
 {
-    steps.iter().for_each(|step| bench.step(*step));
-    bench.finish();
+    steps.iter().for_each(|step| checked.step(*step));
+    checked.finish();
 }
 
 /// A virtual array over a table, booted.
-fn array<T>(largest: LeafSize, early: &[Span]) -> Bench<SparseModel<T, VirtualArray<DynamicBase>, Rcu>>
+fn array<T>(config: &MachineConfig, early: &[Span]) -> Checked<ArrayOver<T, Rcu>>
 where
-    T: SectionTable<Page: Marked> + ZeroIsNew,
+    T: SectionTable<Page: Marked + SectionStamp> + ZeroIsNew,
 {
-    let (machine, model) = (machine(largest), place::<SparseModel<T, VirtualArray<DynamicBase>, Rcu>>());
-    let bytes = machine.window().count().get();
-    // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
-    unsafe { model.placement().base().reserve(machine.window_ptr(), bytes) };
-    Bench::boot(model, machine, early)
+    Checked::boot(Fixture::array(config).unwrap(), early)
 }
 
-/// Runs one sequence on a virtual array over either table.
-fn run_arrays<G: Geometry, P: Marked, const NR_SECTIONS: usize, const NR_ROOTS: usize>(
-    early: &[Span],
-    steps: &[Step],
-) {
-    play(array::<RootedTable<G, P, NR_ROOTS>>(LeafSize::Size2MiB, early), steps);
-    play(array::<FlatTable<G, P, NR_SECTIONS>>(LeafSize::Size2MiB, early), steps);
-}
-
-/// Runs one sequence on every model.
+/// Runs one sequence on every model, and on a virtual array over a flat table.
 fn run<G: Geometry, P: Marked + SectionStamp, const NR_SECTIONS: usize, const NR_ROOTS: usize>(
     early: &[Span],
     steps: &[Step],
 ) {
-    let machine = || machine(LeafSize::Size2MiB);
-    play(Bench::boot(place::<ClassicSparse<G, P, Rcu, NR_SECTIONS>>(), machine(), early), steps);
-    play(Bench::boot(place::<SparseExtreme<G, P, Rcu, NR_ROOTS>>(), machine(), early), steps);
-    run_arrays::<G, P, NR_SECTIONS, NR_ROOTS>(early, steps);
+    for backend in Backend::ALL {
+        let Fixture { model, machine } =
+            Fixture::<AnyModel<G, P, Rcu, NR_SECTIONS, NR_ROOTS>>::usual(backend);
+        play(Checked::boot(Fixture { model: Box::new(model), machine }, early), steps);
+    }
+    play(array::<FlatTable<G, P, NR_SECTIONS>>(&usual_machine(), early), steps);
 }
 
 proptest! {
@@ -133,12 +113,21 @@ proptest! {
     #[test]
     fn giant_leaves(steps in prop::collection::vec(step::<Row>(), 1..12)) {
         let early: Vec<_> = (0..Row::NR_SECTIONS).map(|section| Span { section, first: 0, count: 4 }).collect();
-        let bench = array::<GiantTable>(LeafSize::Size1GiB, &early);
-        prop_assert_eq!(bench.leaves(), [LeafSize::Size1GiB]);
-        play(bench, &steps);
+        let booted = |largest| array::<GiantTable>(&roomy_machine().largest_leaf(largest), &early);
+        let giant = booted(LeafSize::Size1GiB);
+        prop_assert_eq!(giant.leaves(), [LeafSize::Size1GiB]);
+        play(giant, &steps);
         // Where the processor has no such leaves, the same in small ones.
-        play(array::<GiantTable>(LeafSize::Size2MiB, &early), &steps);
+        play(booted(LeafSize::Size2MiB), &steps);
     }
+}
+
+/// A machine with room for 1 GiB leaves.
+fn roomy_machine() -> MachineConfig {
+    let mut config = usual_machine();
+    config.memory = vec![(bytes::<X86_64>(sections::<X86_64>(0, 32)), NODE)];
+    config.unmanaged.clear();
+    config
 }
 
 /// A table of descriptors of 256 KiB.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use sparsemem_core::{Geometry, PageCount, Pfn, PfnRange, SectionFlags, SectionShape};
+use sparsemem_core::{Geometry, PfnRange, SectionFlags, SectionShape};
+use sparsemem_fixture::subsections;
 
 /// Sections that the sequences use.
 pub(crate) const SECTIONS: u64 = 6;
@@ -28,9 +29,7 @@ pub(crate) struct Span {
 
 impl Span {
     pub(crate) fn frames<G: Geometry>(self) -> PfnRange {
-        let start = self.section * G::PAGES_PER_SECTION + u64::from(self.first) * G::PAGES_PER_SUBSECTION;
-        let count = u64::from(self.count) * G::PAGES_PER_SUBSECTION;
-        PfnRange::from_start_count(Pfn::new(start), PageCount::new(count)).unwrap()
+        subsections::<G>(self.section, self.first.into(), self.count.into())
     }
 
     pub(crate) fn indices(self) -> BTreeSet<u32> {

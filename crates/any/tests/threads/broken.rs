@@ -4,16 +4,16 @@ use std::process::{Command, Output};
 use std::sync::mpsc;
 use std::thread;
 
-use sparsemem_core::{Block, GracePeriod, MetadataMemory, PhysMap, Reclaim, SectionFlags};
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{Block, GracePeriod, MemoryModel, MetadataMemory, PhysMap, Reclaim, SectionFlags};
+use sparsemem_fixture::{Backend, Fixture, Pc, PcModel, frames};
 use sparsemem_machine::{HostRcu, Machine};
 
 use crate::MOMENT;
-use crate::bench::{Model, install, is_marked};
-use crate::common::{Bench, classic, extreme, frames, virtual_array};
+use crate::frames::{install, is_marked};
 
-/// Tells a process which model, and which writer.
+/// Tells a process which backend, and which writer.
 const WHAT: &str = "SPARSEMEM_THREADS_WRITER";
-const MODELS: [&str; 3] = ["classic-sparse", "sparse-extreme", "vmemmap"];
 
 /// A domain that breaks its promise: it does not wait.
 struct Impatient;
@@ -43,9 +43,9 @@ fn free_usage(machine: &mut Machine) {
 }
 
 /// A reader finds a page, looks again after the writer had time to do harm, and looks the frame up once more.
-fn harm<M: Model>(mut bench: Bench<M>, writer: impl FnOnce(&M, &mut Machine) + Send) {
-    let Bench { model, machine } = &mut bench;
-    let model = &**model;
+fn harm<R: GracePeriod>(backend: Backend, writer: impl FnOnce(&PcModel<R>, &mut Machine) + Send) {
+    let Fixture { model, machine } = &mut Pc::<R>::usual(backend);
+    let model = &*model;
     let pfn = frames(0, 0, 64).start();
     install(model, machine, frames(0, 0, 64));
     let (done, waits) = mpsc::channel();
@@ -61,12 +61,12 @@ fn harm<M: Model>(mut bench: Bench<M>, writer: impl FnOnce(&M, &mut Machine) + S
         let _ = waits.recv_timeout(4 * MOMENT);
         let found = reader.page(pfn);
         assert!(is_marked(page, pfn), "the page is somebody else's");
-        let flags = model.section(pfn.section::<M::Geometry>()).flags;
+        let flags = model.section(pfn.section::<X86_64>()).flags;
         assert_eq!(found.is_some(), flags.contains(SectionFlags::PRESENT), "a frame was lost");
     });
 }
 
-fn retire<M: Model>(model: &M, machine: &mut Machine) {
+fn retire<R: GracePeriod>(model: &PcModel<R>, machine: &mut Machine) {
     let _ = model.write().unwrap().retire(machine, frames(0, 0, 64)).unwrap();
 }
 
@@ -76,32 +76,28 @@ fn writer() {
     struct Tag;
     type Patient = HostRcu<Tag>;
     let Ok(what) = std::env::var(WHAT) else { return };
-    match what.split_once(' ').unwrap() {
-        ("classic-sparse", "patient") => harm(classic::<Patient>(), retire),
-        ("sparse-extreme", "patient") => harm(extreme::<Patient>(), retire),
-        ("vmemmap", "patient") => harm(virtual_array::<Patient>(), retire),
-        ("classic-sparse", "impatient") => harm(classic::<Impatient>(), retire),
-        ("sparse-extreme", "impatient") => harm(extreme::<Impatient>(), retire),
-        ("vmemmap", "impatient") => harm(virtual_array::<Impatient>(), retire),
-        ("classic-sparse", "early") => harm(classic::<Patient>(), |_, machine| free_usage(machine)),
-        ("sparse-extreme", "early") => harm(extreme::<Patient>(), |_, machine| free_usage(machine)),
-        ("vmemmap", "early") => harm(virtual_array::<Patient>(), |_, machine| free_usage(machine)),
+    let (backend, writer) = what.split_once(' ').unwrap();
+    let backend = backend.parse().unwrap();
+    match writer {
+        "patient" => harm::<Patient>(backend, retire),
+        "impatient" => harm::<Impatient>(backend, retire),
+        "early" => harm::<Patient>(backend, |_, machine| free_usage(machine)),
         other => panic!("no such writer: {other:?}"),
     }
 }
 
 /// Runs [`writer`] in a process of its own.
-fn process(model: &str, writer: &str) -> Output {
+fn process(backend: Backend, writer: &str) -> Output {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "broken::writer", "--nocapture"])
-        .env(WHAT, format!("{model} {writer}"))
+        .env(WHAT, format!("{backend} {writer}"))
         .output()
         .unwrap()
 }
 
 /// Whether a process ended badly, and with address sanitizer, whether that was what ended it.
-fn is_caught(model: &str, writer: &str) -> bool {
-    let output = process(model, writer);
+fn is_caught(backend: Backend, writer: &str) -> bool {
+    let output = process(backend, writer);
     let text = String::from_utf8_lossy(&output.stderr);
     let by_sanitizer = !cfg!(sparsemem_asan) || text.contains("AddressSanitizer");
     !output.status.success() && by_sanitizer
@@ -109,18 +105,18 @@ fn is_caught(model: &str, writer: &str) -> bool {
 
 #[test]
 fn a_writer_who_waits_does_no_harm() {
-    for model in MODELS {
-        let output = process(model, "patient");
-        assert!(output.status.success(), "{model}: {}", String::from_utf8_lossy(&output.stderr));
+    for backend in Backend::ALL {
+        let output = process(backend, "patient");
+        assert!(output.status.success(), "{backend}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
 #[test]
 fn a_domain_that_does_not_wait_is_caught() {
-    MODELS.iter().for_each(|model| assert!(is_caught(model, "impatient"), "{model}"));
+    Backend::ALL.iter().for_each(|backend| assert!(is_caught(*backend, "impatient"), "{backend}"));
 }
 
 #[test]
 fn the_order_of_cve_2023_52489_is_caught() {
-    MODELS.iter().for_each(|model| assert!(is_caught(model, "early"), "{model}"));
+    Backend::ALL.iter().for_each(|backend| assert!(is_caught(*backend, "early"), "{backend}"));
 }

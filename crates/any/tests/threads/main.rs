@@ -6,21 +6,20 @@
 //! with address sanitizer (`--cfg sparsemem_asan`, see `.ci/run`) whoever touches a freed block is stopped on the spot.
 //! Broken writers, in processes of their own, show that all this bites.
 
-mod bench;
 mod broken;
-#[path = "../common/mod.rs"]
-mod common;
+mod frames;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use sparsemem_core::{Pfn, PfnRange, SectionNr};
+use sparsemem_core::presets::X86_64;
+use sparsemem_core::{GracePeriod, MemoryModel, Pfn, PfnRange, SectionNr};
+use sparsemem_fixture::{Fixture, Pc, PcModel, each_subsection, frames, on_every_backend};
 use sparsemem_machine::{Access, Machine, probe};
 
-use bench::{Model, finish, install, is_marked, mark, remove, subsections};
-use common::{Bench, frames};
+use self::frames::{finish, install, is_marked, mark, remove};
 
 /// Long enough to see that somebody waits.
 const MOMENT: Duration = Duration::from_millis(50);
@@ -31,26 +30,27 @@ const READERS: u64 = 3;
 const ROUNDS: u64 = 400;
 const FINDS: u64 = 5_000;
 
-on_every_model!(
+on_every_backend!(
+    [X86_64]
     a_section_stays_until_its_reader_is_gone,
     a_subsection_stays_until_its_reader_is_gone,
     what_readers_find_stays_while_sections_come_and_go
 );
 
-fn a_section_stays_until_its_reader_is_gone<M: Model>(bench: Bench<M>) {
-    stays_until_its_reader_is_gone(bench, frames(0, 0, 64));
+fn a_section_stays_until_its_reader_is_gone<R: GracePeriod>(fixture: Pc<R>) {
+    stays_until_its_reader_is_gone(fixture, frames(0, 0, 64));
 }
 
-fn a_subsection_stays_until_its_reader_is_gone<M: Model>(bench: Bench<M>) {
-    stays_until_its_reader_is_gone(bench, frames(0, 8, 1));
+fn a_subsection_stays_until_its_reader_is_gone<R: GracePeriod>(fixture: Pc<R>) {
+    stays_until_its_reader_is_gone(fixture, frames(0, 8, 1));
 }
 
 /// Removal waits for the reader; afterwards the memory is gone.
-fn stays_until_its_reader_is_gone<M: Model>(mut bench: Bench<M>, removed: PfnRange) {
-    let Bench { model, machine } = &mut bench;
-    let (model, pfn) = (&**model, removed.start());
+fn stays_until_its_reader_is_gone<R: GracePeriod>(mut fixture: Pc<R>, removed: PfnRange) {
+    let Fixture { model, machine } = &mut fixture;
+    let (model, pfn) = (&*model, removed.start());
     // One by one: base pages, so that a subsection's go with it.
-    subsections(frames(0, 0, 64)).for_each(|part| install(model, machine, part));
+    each_subsection::<X86_64>(frames(0, 0, 64)).for_each(|part| install(model, machine, part));
     let before = machine.balance().total().bytes;
     let (done, waits) = mpsc::channel();
     let page: *const u8 = thread::scope(|scope| {
@@ -71,13 +71,13 @@ fn stays_until_its_reader_is_gone<M: Model>(mut bench: Bench<M>, removed: PfnRan
     let whole = removed == frames(0, 0, 64);
     assert_eq!(model.is_valid(removed.end()), !whole);
     let bytes = machine.balance().total().bytes;
-    if model.name() == "vmemmap" {
+    if model.backend().has_array() {
         assert_eq!(probe(page), Access::Faults);
         assert!(bytes < before);
     } else {
         assert_eq!(bytes < before, whole, "the block goes with the last subsection");
     }
-    finish(bench);
+    finish(fixture);
 }
 
 /// Numbers that differ, from a seed that is not zero.
@@ -125,10 +125,10 @@ impl Seen {
     }
 }
 
-fn what_readers_find_stays_while_sections_come_and_go<M: Model>(mut bench: Bench<M>) {
+fn what_readers_find_stays_while_sections_come_and_go<R: GracePeriod>(mut fixture: Pc<R>) {
     let (stop, seen) = (AtomicBool::new(false), Seen::default());
-    let Bench { model, machine } = &mut bench;
-    let model = &**model;
+    let Fixture { model, machine } = &mut fixture;
+    let model = &*model;
     thread::scope(|scope| {
         for reader in 1..=READERS {
             let (stop, seen) = (&stop, &seen);
@@ -148,7 +148,7 @@ fn what_readers_find_stays_while_sections_come_and_go<M: Model>(mut bench: Bench
         }
     });
     println!("{}: {seen:?}", model.name());
-    finish(bench);
+    finish(fixture);
 }
 
 /// Ends the readers, also when the writer fails.
@@ -161,13 +161,13 @@ impl Drop for OnDrop<'_> {
 }
 
 /// One round of the writer: frames come; or of those that are there, some come online, or go.
-fn write<M: Model>(model: &M, machine: &mut Machine, random: &mut Random) {
+fn write<R: GracePeriod>(model: &PcModel<R>, machine: &mut Machine, random: &mut Random) {
     let span = random.span();
     match model.next_valid(span) {
         None => install(model, machine, span),
         // Some of them may be online already.
         Some(run) if random.below(3) == 0 => {
-            subsections(run).take(4).for_each(|part| {
+            each_subsection::<X86_64>(run).take(4).for_each(|part| {
                 let _ = model.write().unwrap().set_online(part);
             });
         }
@@ -176,7 +176,7 @@ fn write<M: Model>(model: &M, machine: &mut Machine, random: &mut Random) {
 }
 
 /// One guard's worth of lookups, and a look at what is present.
-fn read<M: Model>(model: &M, random: &mut Random, seen: &Seen) {
+fn read<R: GracePeriod>(model: &PcModel<R>, random: &mut Random, seen: &Seen) {
     let reader = model.read();
     let wanted: [Pfn; 4] = core::array::from_fn(|_| random.frame());
     let found = wanted.map(|pfn| reader.page(pfn).map(|page| (page, pfn, is_marked(page, pfn))));

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sparsemem_core::{
-    BootModel, InstallError, InstallModel, LeafSize, MarkModel, MemoryRange, NodeId, Page, PageDescriptor,
-    Pfn, RetireError, RetireModel, SectionNr, SectionShape, SectionStamp, SubsectionIdx,
+    BootModel, InstallError, InstallModel, LeafSize, MarkModel, MemoryRange, Page, PageDescriptor, Pfn,
+    RetireError, RetireModel, SectionNr, SectionShape, SectionStamp, SubsectionIdx,
 };
+use sparsemem_fixture::{Fixture, NODE};
 use sparsemem_machine::{Access, Machine, Which, probe};
 
 use crate::oracle::{Oracle, SECTIONS, Span, Step};
@@ -50,24 +51,25 @@ impl<const WORDS: usize> Marked for Wide<WORDS> {
 }
 
 /// A model on its machine, with what it should be.
-pub(crate) struct Bench<M> {
+pub(crate) struct Checked<M> {
     model: Box<M>,
     machine: Machine,
     oracle: Oracle,
 }
 
-impl<M> Bench<M>
+impl<M> Checked<M>
 where
     M: BootModel<Machine, Page: Marked> + InstallModel<Machine> + MarkModel + RetireModel<Machine>,
 {
     /// Boots with the given subsections of each section.
-    pub(crate) fn boot(model: Box<M>, mut machine: Machine, early: &[Span]) -> Self {
+    pub(crate) fn boot(fixture: Fixture<Box<M>>, early: &[Span]) -> Self {
+        let Fixture { model, mut machine } = fixture;
         let mut oracle = Oracle::default();
         let memory = early.iter().map(|span| {
             oracle.install(*span);
             oracle.early.insert(span.section);
             oracle.set_online(*span);
-            MemoryRange { frames: span.frames::<M::Geometry>(), node: NodeId::new(0) }
+            MemoryRange { frames: span.frames::<M::Geometry>(), node: NODE }
         });
         let memory: Vec<_> = memory.collect();
         let mut writer = model.write().unwrap();
@@ -94,7 +96,7 @@ where
 
     fn install(&mut self, span: Span) {
         let before = self.machine.state_digest();
-        let (frames, node) = (span.frames::<M::Geometry>(), NodeId::new(0));
+        let (frames, node) = (span.frames::<M::Geometry>(), NODE);
         let installed = self.model.write().unwrap().install(&mut self.machine, frames, node);
         match installed {
             Ok(()) => {
