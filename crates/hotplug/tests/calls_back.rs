@@ -7,14 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::people::TestAllocator;
 use common::refusing::Refusing;
-use common::{Bench, Model, NODE, Op, Scenario, Start, on_every_model, sections};
+use common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{Footprint, MemoryModel, PfnRange, SectionShape};
+use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections};
 use sparsemem_hotplug::{
     AddMemoryError, AllocatorHooks, BlockSize, FramesRefused, Hotplug, Limits, MemoryChange, Notifier,
     OfflineError, OnlineError, Ram, Reason, RemoveError, Storage,
 };
 use sparsemem_machine::{Machine, MachineConfig};
+
+on_every_backend!([Tiny, X86_64] who_calls_back_in_finds_the_model_readable_and_busy);
 
 /// Who calls a model from inside of an operation, and what he should see.
 struct Caller<M: Model> {
@@ -115,44 +118,34 @@ impl<M: Model> AllocatorHooks for CallingHooks<'_, M> {
     }
 }
 
-fn caller<M: Model>(bench: &Bench<M>, frames: PfnRange) -> Caller<M> {
+fn caller<M: Model>(system: &System<M>, frames: PfnRange) -> Caller<M> {
     let calls = [0; 3].map(AtomicU64::new);
-    Caller { model: bench.model, frames, footprint: bench.model.footprint(), calls }
+    Caller { model: system.model, frames, footprint: system.model.footprint(), calls }
 }
 
-struct CallsBack;
-
-impl Scenario for CallsBack {
-    fn run<M: Model>(&self, start: Start<M>) {
-        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[sections::<M::Geometry>(0, 1)]);
-        let ram = sections::<M::Geometry>(4, 2);
-        bench.apply(Op::AddMemory(ram)).unwrap();
-        let notifier: &'static Caller<M> = Box::leak(Box::new(caller(&bench, ram)));
-        bench.hotplug.unregister_notifier("first").unwrap();
-        // Before the last of those that are left, so that it agrees before that one refuses.
-        bench.hotplug.register_notifier(0, notifier).unwrap();
-        let hooks = caller(&bench, ram);
-        let Bench { hotplug, allocator, notifiers, .. } = &mut bench;
-        let mut allocator = CallingHooks { inner: allocator, caller: &hooks };
-        notifiers[2].refuse(true);
-        hotplug.online(&mut allocator, ram).unwrap_err();
-        assert_eq!((notifier.calls(), hooks.calls()), ([1, 0, 1], [0, 0, 0]));
-        notifiers[2].refuse(false);
-        hotplug.online(&mut allocator, ram).unwrap();
-        assert_eq!((notifier.calls(), hooks.calls()), ([1, 1, 0], [1, 1, 0]));
-        notifiers[2].refuse(true);
-        hotplug.offline(&mut allocator, ram).unwrap_err();
-        assert_eq!((notifier.calls(), hooks.calls()), ([1, 0, 1], [1, 1, 0]));
-        notifiers[2].refuse(false);
-        hotplug.offline(&mut allocator, ram).unwrap();
-        assert_eq!((notifier.calls(), hooks.calls()), ([1, 1, 0], [1, 1, 1]));
-        assert!(bench.model.write().is_some(), "writing ends with the operation");
-        bench.apply(Op::RemoveMemory(ram)).unwrap();
-    }
-}
-
-#[test]
-fn who_calls_back_in_finds_the_model_readable_and_busy() {
-    on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&CallsBack);
-    on_every_model::<X86_64, { X86_64::NR_SECTIONS_LEN }, { X86_64::NR_ROOTS_LEN }>(&CallsBack);
+fn who_calls_back_in_finds_the_model_readable_and_busy<M: Model>(fixture: Fixture<M>) {
+    let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[sections::<M::Geometry>(0, 1)]);
+    let ram = sections::<M::Geometry>(4, 2);
+    system.apply(Op::AddMemory(ram)).unwrap();
+    let notifier: &'static Caller<M> = Box::leak(Box::new(caller(&system, ram)));
+    system.hotplug.unregister_notifier("first").unwrap();
+    // Before the last of those that are left, so that it agrees before that one refuses.
+    system.hotplug.register_notifier(0, notifier).unwrap();
+    let hooks = caller(&system, ram);
+    let System { hotplug, allocator, notifiers, .. } = &mut system;
+    let mut allocator = CallingHooks { inner: allocator, caller: &hooks };
+    notifiers[2].refuse(true);
+    hotplug.online(&mut allocator, ram).unwrap_err();
+    assert_eq!((notifier.calls(), hooks.calls()), ([1, 0, 1], [0, 0, 0]));
+    notifiers[2].refuse(false);
+    hotplug.online(&mut allocator, ram).unwrap();
+    assert_eq!((notifier.calls(), hooks.calls()), ([1, 1, 0], [1, 1, 0]));
+    notifiers[2].refuse(true);
+    hotplug.offline(&mut allocator, ram).unwrap_err();
+    assert_eq!((notifier.calls(), hooks.calls()), ([1, 0, 1], [1, 1, 0]));
+    notifiers[2].refuse(false);
+    hotplug.offline(&mut allocator, ram).unwrap();
+    assert_eq!((notifier.calls(), hooks.calls()), ([1, 1, 0], [1, 1, 1]));
+    assert!(system.model.write().is_some(), "writing ends with the operation");
+    system.apply(Op::RemoveMemory(ram)).unwrap();
 }

@@ -6,10 +6,18 @@ use std::any::Any;
 use std::sync::atomic::Ordering;
 
 use common::people::TestAllocator;
-use common::{Bench, Model, NODE, Op, Scenario, Start, on_every_model, sections, subsections};
+use common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{MemoryModel, Page, PageCount, Pfn, PfnRange, SectionShape, SectionStamp};
+use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{AllocatorHooks, BlockSize, FramesRefused, Limits, Ram, Reserved, WithReserved};
+
+on_every_backend!(
+    [Tiny, X86_64]
+    frames_that_come_again_are_new,
+    an_allocator_gets_new_frames_and_memmaps_keep_what_they_hold,
+    tags_of_metadata_stay,
+);
 
 /// Visits the descriptors of the first and the last frame.
 fn each_border(model: &impl MemoryModel, frames: PfnRange, visit: impl Fn(Pfn, &Page)) {
@@ -51,58 +59,48 @@ fn are_new<M: MemoryModel>(model: &M, frames: PfnRange) {
     });
 }
 
-struct Traces;
-
-impl Scenario for Traces {
-    fn run<M: Model>(&self, start: Start<M>) {
-        let subs = u64::from(M::Geometry::SUBSECTIONS_PER_SECTION);
-        let early = [sections::<M::Geometry>(0, 2), subsections::<M::Geometry>(2, 0, subs / 2)];
-        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &early);
-        bench.apply(Op::AddMemory(sections::<M::Geometry>(4, 1))).unwrap();
-        bench.apply(Op::Online(sections::<M::Geometry>(4, 1))).unwrap();
-        for block in [1, 4] {
-            goes_and_comes(&mut bench, sections::<M::Geometry>(block, 1));
-        }
-        hole(&mut bench, subsections::<M::Geometry>(2, subs / 2, subs - subs / 2));
+fn frames_that_come_again_are_new<M: Model>(fixture: Fixture<M>) {
+    let subs = u64::from(M::Geometry::SUBSECTIONS_PER_SECTION);
+    let early = [sections::<M::Geometry>(0, 2), subsections::<M::Geometry>(2, 0, subs / 2)];
+    let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &early);
+    system.apply(Op::AddMemory(sections::<M::Geometry>(4, 1))).unwrap();
+    system.apply(Op::Online(sections::<M::Geometry>(4, 1))).unwrap();
+    for block in [1, 4] {
+        goes_and_comes(&mut system, sections::<M::Geometry>(block, 1));
     }
+    hole(&mut system, subsections::<M::Geometry>(2, subs / 2, subs - subs / 2));
 }
 
 /// RAM goes offline and comes back; its neighbour stays as it is.
-fn goes_and_comes<M: Model>(bench: &mut Bench<M>, ram: PfnRange) {
+fn goes_and_comes<M: Model>(system: &mut System<M>, ram: PfnRange) {
     let other = sections::<M::Geometry>(0, 1);
-    use_frames(bench.model, ram);
-    use_frames(bench.model, other);
-    bench.apply(Op::Offline(ram)).unwrap();
-    are_used(bench.model, ram);
-    bench.notifiers[2].refuse(true);
-    bench.refuses(Op::Online(ram), "not now");
-    bench.notifiers[2].refuse(false);
-    are_used(bench.model, ram);
-    bench.apply(Op::Online(ram)).unwrap();
-    are_new(bench.model, ram);
-    are_used(bench.model, other);
+    use_frames(system.model, ram);
+    use_frames(system.model, other);
+    system.apply(Op::Offline(ram)).unwrap();
+    are_used(system.model, ram);
+    system.notifiers[2].refuse(true);
+    system.refuses(Op::Online(ram), "not now");
+    system.notifiers[2].refuse(false);
+    are_used(system.model, ram);
+    system.apply(Op::Online(ram)).unwrap();
+    are_new(system.model, ram);
+    are_used(system.model, other);
 }
 
 /// Devices come into a hole of boot, one after the other; one that does not come leaves it as it is.
-fn hole<M: Model>(bench: &mut Bench<M>, hole: PfnRange) {
+fn hole<M: Model>(system: &mut System<M>, hole: PfnRange) {
     for _ in 0..2 {
-        use_frames(bench.model, hole);
+        use_frames(system.model, hole);
         // It is installed, and cannot be marked.
-        bench.model.refuse_mark_after(0);
-        bench.refuses(Op::AddDevice(hole), "a section that it shares cannot be marked");
-        assert!(bench.model.heal());
-        are_used(bench.model, hole);
-        bench.apply(Op::AddDevice(hole)).unwrap();
-        are_new(bench.model, hole);
-        use_frames(bench.model, hole);
-        bench.apply(Op::RemoveDevice(hole)).unwrap();
+        system.model.refuse_mark_after(0);
+        system.refuses(Op::AddDevice(hole), "a section that it shares cannot be marked");
+        assert!(system.model.heal());
+        are_used(system.model, hole);
+        system.apply(Op::AddDevice(hole)).unwrap();
+        are_new(system.model, hole);
+        use_frames(system.model, hole);
+        system.apply(Op::RemoveDevice(hole)).unwrap();
     }
-}
-
-#[test]
-fn frames_that_come_again_are_new() {
-    on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&Traces);
-    on_every_model::<X86_64, { X86_64::NR_SECTIONS_LEN }, { X86_64::NR_ROOTS_LEN }>(&Traces);
 }
 
 /// An allocator that writes to the descriptors of the frames that it is given, as those with lists in them do.
@@ -136,33 +134,23 @@ impl<M: MemoryModel> AllocatorHooks for Writes<'_, M> {
 }
 
 /// Blocks that host their memmaps and one that does not come, go and come again: what the memmap's frames hold stays.
-struct Hosted;
-
-impl Scenario for Hosted {
-    fn run<M: Model>(&self, start: Start<M>) {
-        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[]);
-        let memmap = PageCount::new(M::Geometry::PAGES_PER_SUBSECTION);
-        for (block, memmap) in [(4, memmap), (5, memmap), (6, PageCount::new(0))] {
-            let (frames, ram) = (sections::<M::Geometry>(block, 1), Ram::default().hosting(memmap));
-            bench.hotplug.add_memory(&mut bench.machine, frames, NODE, ram).unwrap();
-        }
-        let all = sections::<M::Geometry>(4, 3);
-        let heads = [4, 5].map(|block| subsections::<M::Geometry>(block, 0, 1));
-        heads.iter().for_each(|head| use_frames(bench.model, *head));
-        let inner = TestAllocator::new(M::Geometry::PAGES_PER_SUBSECTION);
-        let mut allocator = Writes { model: bench.model, inner };
-        for _ in 0..2 {
-            bench.hotplug.online(&mut allocator, all).unwrap();
-            heads.iter().for_each(|head| are_used(bench.model, *head));
-            bench.hotplug.offline(&mut allocator, all).unwrap();
-        }
+fn an_allocator_gets_new_frames_and_memmaps_keep_what_they_hold<M: Model>(fixture: Fixture<M>) {
+    let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[]);
+    let memmap = PageCount::new(M::Geometry::PAGES_PER_SUBSECTION);
+    for (block, memmap) in [(4, memmap), (5, memmap), (6, PageCount::new(0))] {
+        let (frames, ram) = (sections::<M::Geometry>(block, 1), Ram::default().hosting(memmap));
+        system.hotplug.add_memory(&mut system.machine, frames, NODE, ram).unwrap();
     }
-}
-
-#[test]
-fn an_allocator_gets_new_frames_and_memmaps_keep_what_they_hold() {
-    on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&Hosted);
-    on_every_model::<X86_64, { X86_64::NR_SECTIONS_LEN }, { X86_64::NR_ROOTS_LEN }>(&Hosted);
+    let all = sections::<M::Geometry>(4, 3);
+    let heads = [4, 5].map(|block| subsections::<M::Geometry>(block, 0, 1));
+    heads.iter().for_each(|head| use_frames(system.model, *head));
+    let inner = TestAllocator::new(M::Geometry::PAGES_PER_SUBSECTION);
+    let mut allocator = Writes { model: system.model, inner };
+    for _ in 0..2 {
+        system.hotplug.online(&mut allocator, all).unwrap();
+        heads.iter().for_each(|head| are_used(system.model, *head));
+        system.hotplug.offline(&mut allocator, all).unwrap();
+    }
 }
 
 /// Two runs of metadata of boot that leaves with its block.
@@ -179,27 +167,16 @@ impl Reserved for Metadata {
 }
 
 /// Tags of metadata that no allocator gets outlive that their block goes offline and comes back.
-struct Tagged;
-
-impl Scenario for Tagged {
-    fn run<M: Model>(&self, start: Start<M>) {
-        let ram = sections::<M::Geometry>(1, 2);
-        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[ram]);
-        let last = u64::from(M::Geometry::SUBSECTIONS_PER_SECTION) - 1;
-        let metadata =
-            Metadata([subsections::<M::Geometry>(1, 1, 1), subsections::<M::Geometry>(2, last, 1)]);
-        use_frames(bench.model, ram);
-        metadata.0.iter().for_each(|run| use_frames(bench.model, *run));
-        bench.hotplug.offline(&mut WithReserved::new(&mut bench.allocator, &metadata), ram).unwrap();
-        bench.hotplug.online(&mut WithReserved::new(&mut bench.allocator, &metadata), ram).unwrap();
-        metadata.0.iter().for_each(|run| are_used(bench.model, *run));
-        are_new(bench.model, subsections::<M::Geometry>(1, 0, 1));
-        are_new(bench.model, subsections::<M::Geometry>(2, 0, last));
-    }
-}
-
-#[test]
-fn tags_of_metadata_stay() {
-    on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&Tagged);
-    on_every_model::<X86_64, { X86_64::NR_SECTIONS_LEN }, { X86_64::NR_ROOTS_LEN }>(&Tagged);
+fn tags_of_metadata_stay<M: Model>(fixture: Fixture<M>) {
+    let ram = sections::<M::Geometry>(1, 2);
+    let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[ram]);
+    let last = u64::from(M::Geometry::SUBSECTIONS_PER_SECTION) - 1;
+    let metadata = Metadata([subsections::<M::Geometry>(1, 1, 1), subsections::<M::Geometry>(2, last, 1)]);
+    use_frames(system.model, ram);
+    metadata.0.iter().for_each(|run| use_frames(system.model, *run));
+    system.hotplug.offline(&mut WithReserved::new(&mut system.allocator, &metadata), ram).unwrap();
+    system.hotplug.online(&mut WithReserved::new(&mut system.allocator, &metadata), ram).unwrap();
+    metadata.0.iter().for_each(|run| are_used(system.model, *run));
+    are_new(system.model, subsections::<M::Geometry>(1, 0, 1));
+    are_new(system.model, subsections::<M::Geometry>(2, 0, last));
 }

@@ -4,26 +4,25 @@ mod common;
 
 use common::greedy::Greedy;
 use common::refusing::Refusing;
-use common::{NODE, Rcu, bytes, sections, subsections};
-use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::Tiny;
 use sparsemem_core::{
     InstallError, LostBlocks, MemoryModel, MemoryRange, Origin, Page, PfnRange, SectionShape,
 };
+use sparsemem_fixture::{Backend, Fixture, NODE, any_model, bytes, sections, subsections};
 use sparsemem_hotplug::{
     AddDeviceError, AddMemoryError, BlockSize, Hotplug, Kind, Limits, Plan, Ram, Storage, add,
 };
-use sparsemem_machine::{Machine, MachineConfig, Which, place};
+use sparsemem_machine::{HostRcu, Which};
 
-type Model = Refusing<ClassicSparse<Tiny, Page, Rcu, { Tiny::NR_SECTIONS_LEN }>>;
+enum Readers {}
+type Model = any_model!(Tiny, Page, HostRcu<Readers>);
 
 /// Boots with a section and a half, and lends hotplug with a provider that takes nothing back.
-fn with_greedy(test: impl FnOnce(&mut Hotplug<'_, Model>, &mut Greedy)) {
+fn with_greedy(test: impl FnOnce(&mut Hotplug<'_, Refusing<Model>>, &mut Greedy)) {
     let half = u64::from(Tiny::SUBSECTIONS_PER_SECTION) / 2;
     let early = subsections::<Tiny>(1, 0, half);
-    let config = MachineConfig::new().memory(bytes::<Tiny>(sections::<Tiny>(0, 512)), NODE);
-    let mut env = Greedy(Machine::new(&config).unwrap());
-    let model = Box::leak(place::<ClassicSparse<Tiny, Page, Rcu, { Tiny::NR_SECTIONS_LEN }>>());
+    let Fixture { model, machine } = Fixture::<Model>::usual(Backend::ClassicSparse);
+    let (model, mut env): (&Model, _) = (Box::leak(Box::new(model)), Greedy(machine));
     let memory = MemoryRange { frames: early, node: NODE };
     let mut writer = model.write().unwrap();
     writer.boot(&mut env.0, [memory].into_iter(), &mut |event| panic!("{event:?}")).unwrap();

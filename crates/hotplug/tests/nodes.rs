@@ -4,24 +4,26 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::{Bench, Model, NODE, Op, Rcu, SECTIONS, Scenario, Start, sections, subsections};
-use sparsemem_classic_sparse::ClassicSparse;
+use common::{Model, Op, SECTIONS, System};
 use sparsemem_core::presets::Tiny;
 use sparsemem_core::{NodeId, Page, PfnRange, PhysAddr, PhysRange, SectionShape};
+use sparsemem_fixture::{Backend, Fixture, NODE, any_model, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{BlockNr, BlockSize, BlockState, Limits, NodeChange, Ram};
-use sparsemem_machine::{Count, Demand, Machine, MachineConfig, Verdict, place};
-use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+use sparsemem_machine::{Count, Demand, HostRcu, Machine, MachineConfig, Verdict};
+
+on_every_backend!(metadata_comes_from_the_node_that_was_asked_for);
+
+enum Readers {}
 
 /// The node that everything is plugged into; boot memory is on the other one.
 const OTHER: NodeId = NodeId::new(1);
 
 /// A machine whose upper half is the other node's.
-fn two_nodes() -> Machine {
+fn two_nodes() -> MachineConfig {
     let half =
         |from: u64, to: u64| PhysRange::new(PhysAddr::new(from << 20), PhysAddr::new(to << 20)).unwrap();
     let config = MachineConfig::new().memory(half(0, 512), NODE).memory(half(512, 1024), OTHER);
-    Machine::new(&config.vmemmap_bytes(1 << 30)).unwrap()
+    config.vmemmap_bytes(1 << 30)
 }
 
 /// The nodes that blocks are asked for from now on.
@@ -37,51 +39,35 @@ fn record(machine: &mut Machine) -> Arc<Mutex<Vec<NodeId>>> {
     nodes
 }
 
-/// Runs a scenario on the three models, each on two nodes.
-fn on_two_nodes(scenario: &impl Scenario) {
-    let model = place::<ClassicSparse<Tiny, Page, Rcu, { Tiny::NR_SECTIONS_LEN }>>();
-    scenario.run(Start { model, machine: two_nodes() });
-    let model = place::<SparseExtreme<Tiny, Page, Rcu, { Tiny::NR_ROOTS_LEN }>>();
-    scenario.run(Start { model, machine: two_nodes() });
-    let machine = two_nodes();
-    let model = place::<Vmemmap<Tiny, Page, Rcu, DynamicBase, { Tiny::NR_ROOTS_LEN }>>();
-    let bytes = machine.window().count().get();
-    // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
-    unsafe { model.placement().base().reserve(machine.window_ptr(), bytes) };
-    scenario.run(Start { model, machine });
-}
-
-struct OtherNode;
-
-impl Scenario for OtherNode {
-    fn run<M: Model>(&self, start: Start<M>) {
-        let early = sections::<M::Geometry>(0, 1);
-        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[early]);
-        let before = bench.machine.balance().on(NODE);
-        let asked = record(&mut bench.machine);
-        let ram = sections::<M::Geometry>(4, 2);
-        bench.hotplug.add_memory(&mut bench.machine, ram, OTHER, Ram::default()).unwrap();
-        came_from(&bench, &asked, before);
-        goes_online(&mut bench, ram);
-        let device = subsections::<M::Geometry>(6, 1, u64::from(M::Geometry::SUBSECTIONS_PER_SECTION));
-        bench.hotplug.add_device(&mut bench.machine, device, OTHER, "device").unwrap();
-        came_from(&bench, &asked, before);
-        bench.apply(Op::RemoveDevice(device)).unwrap();
-        bench.apply(Op::RemoveMemory(ram)).unwrap();
-        assert_eq!(bench.machine.balance().on(OTHER), Count::default(), "what the other node gave");
-    }
+fn metadata_comes_from_the_node_that_was_asked_for(backend: Backend) {
+    type Model = any_model!(Tiny, Page, HostRcu<Readers>);
+    let fixture = Fixture::<Model>::new(backend, &two_nodes()).unwrap();
+    let early = sections::<Tiny>(0, 1);
+    let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[early]);
+    let before = system.machine.balance().on(NODE);
+    let asked = record(&mut system.machine);
+    let ram = sections::<Tiny>(4, 2);
+    system.hotplug.add_memory(&mut system.machine, ram, OTHER, Ram::default()).unwrap();
+    came_from(&system, &asked, before);
+    goes_online(&mut system, ram);
+    let device = subsections::<Tiny>(6, 1, u64::from(Tiny::SUBSECTIONS_PER_SECTION));
+    system.hotplug.add_device(&mut system.machine, device, OTHER, "device").unwrap();
+    came_from(&system, &asked, before);
+    system.apply(Op::RemoveDevice(device)).unwrap();
+    system.apply(Op::RemoveMemory(ram)).unwrap();
+    assert_eq!(system.machine.balance().on(OTHER), Count::default(), "what the other node gave");
 }
 
 /// Blocks were asked for, all of them from the other node, which gave them.
-fn came_from<M: Model>(bench: &Bench<M>, asked: &Mutex<Vec<NodeId>>, before: Count) {
+fn came_from<M: Model>(system: &System<M>, asked: &Mutex<Vec<NodeId>>, before: Count) {
     let asked = std::mem::take(&mut *asked.lock().unwrap());
     assert!(!asked.is_empty() && asked.iter().all(|node| *node == OTHER), "asked for: {asked:?}");
-    assert_eq!(bench.machine.balance().on(NODE), before, "what the node of boot gave");
+    assert_eq!(system.machine.balance().on(NODE), before, "what the node of boot gave");
 }
 
 /// The blocks know their node, and so does everybody who is told.
-fn goes_online<M: Model>(bench: &mut Bench<M>, ram: PfnRange) {
-    let Bench { hotplug, allocator, notifiers, .. } = bench;
+fn goes_online<M: Model>(system: &mut System<M>, ram: PfnRange) {
+    let System { hotplug, allocator, notifiers, .. } = system;
     hotplug.online(allocator, ram).unwrap();
     for nr in 0..SECTIONS {
         let block = hotplug.blocks().get(BlockNr::new(nr)).filter(|block| block.state == BlockState::Online);
@@ -94,9 +80,4 @@ fn goes_online<M: Model>(bench: &mut Bench<M>, ram: PfnRange) {
     assert!(heard(NodeChange::First));
     hotplug.offline(allocator, ram).unwrap();
     assert!(heard(NodeChange::Last));
-}
-
-#[test]
-fn metadata_comes_from_the_node_that_was_asked_for() {
-    on_two_nodes(&OtherNode);
 }

@@ -9,10 +9,13 @@ use std::any::Any;
 use std::sync::Arc;
 
 use common::people::{Call, Event, Log, Look, Word};
-use common::{Bench, Model, NODE, Op, Scenario, Start, on_every_model, sections};
+use common::{Model, Op, System};
 use sparsemem_core::presets::X86_64;
-use sparsemem_core::{MemoryModel, Page, PageCount, Pfn, PfnRange, SectionShape, SectionStamp};
+use sparsemem_core::{MemoryModel, Page, PageCount, Pfn, PfnRange, SectionStamp};
+use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections};
 use sparsemem_hotplug::{BlockSize, Limits, Ram};
+
+on_every_backend!([X86_64] everybody_hears_in_order);
 
 /// The notifiers, in the order in which they are told.
 const NAMES: [&str; 3] = ["first", "second", "third"];
@@ -76,28 +79,28 @@ fn look<M: MemoryModel>(model: &M) -> Look {
     if looks.all(|it| it == first) { first } else { Look::Mixed }
 }
 
-/// A bench, and what is written down on it.
+/// A system, and what is written down on it.
 struct Trial<M: Model> {
-    bench: Bench<M>,
+    system: System<M>,
     log: Arc<Log>,
 }
 
 impl<M: Model> Trial<M> {
-    fn new(start: Start<M>) -> Self {
-        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[sections::<X86_64>(0, 1)]);
+    fn new(fixture: Fixture<M>) -> Self {
+        let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[sections::<X86_64>(0, 1)]);
         for (nr, memmap) in BLOCKS.into_iter().zip([MEMMAP, PageCount::new(0), MEMMAP]) {
             let (frames, ram) = (sections::<X86_64>(nr, 1), Ram::default().hosting(memmap));
-            bench.hotplug.add_memory(&mut bench.machine, frames, NODE, ram).unwrap();
+            system.hotplug.add_memory(&mut system.machine, frames, NODE, ram).unwrap();
         }
-        let model = bench.model;
-        let log = Log::shared(move || look(model), &mut bench.allocator, &bench.notifiers);
-        Self { bench, log }
+        let model = system.model;
+        let log = Log::shared(move || look(model), &mut system.allocator, &system.notifiers);
+        Self { system, log }
     }
 
     /// Makes the descriptors what they were before anybody initialised them.
     fn blank(&self) {
         for pfn in (all().start().get()..all().end().get()).map(Pfn::new) {
-            let page = self.bench.model.lookup(pfn).unwrap();
+            let page = self.system.model.lookup(pfn).unwrap();
             // SAFETY: the descriptor is mapped, zero bytes are a valid one, and nobody uses it now.
             unsafe { page.write_bytes(0, 1) };
         }
@@ -106,33 +109,33 @@ impl<M: Model> Trial<M> {
     /// An operation is refused and changes nothing, and what happens meanwhile is exactly `story`.
     fn refuses(&mut self, op: Op, words: &str, story: &[Story]) {
         self.log.take();
-        self.bench.refuses(op, words);
+        self.system.refuses(op, words);
         assert_eq!(self.log.take(), story.concat(), "{op:?} that is refused");
     }
 
     fn succeeds(&mut self, op: Op, story: &[Story]) {
         self.log.take();
-        self.bench.apply(op).unwrap();
+        self.system.apply(op).unwrap();
         assert_eq!(self.log.take(), story.concat(), "{op:?}");
     }
 
     fn notifier_refuses(&mut self, nth: usize, op: Op, story: &[Story]) {
-        self.bench.notifiers[nth].refuse(true);
+        self.system.notifiers[nth].refuse(true);
         self.refuses(op, "not now", story);
-        self.bench.notifiers[nth].refuse(false);
+        self.system.notifiers[nth].refuse(false);
     }
 
     fn allocator_refuses(&mut self, call: Call, nth: usize, op: Op, story: &[Story]) {
-        (self.bench.allocator.refuse, self.bench.allocator.granted) = (Some(call), nth as u64);
+        (self.system.allocator.refuse, self.system.allocator.granted) = (Some(call), nth as u64);
         self.refuses(op, "poisoned", story);
-        self.bench.allocator.refuse = None;
+        self.system.allocator.refuse = None;
     }
 
     /// The model refuses to mark the frames.
     fn model_refuses(&mut self, op: Op, story: &[Story]) {
-        self.bench.model.refuse_mark_after(0);
+        self.system.model.refuse_mark_after(0);
         self.refuses(op, "cannot mark", story);
-        assert!(self.bench.model.heal(), "nobody marked anything");
+        assert!(self.system.model.heal(), "nobody marked anything");
     }
 
     fn online(&mut self) {
@@ -190,17 +193,8 @@ impl<M: Model> Trial<M> {
     }
 }
 
-struct Order;
-
-impl Scenario for Order {
-    fn run<M: Model>(&self, start: Start<M>) {
-        let mut trial = Trial::new(start);
-        trial.online();
-        trial.offline();
-    }
-}
-
-#[test]
-fn everybody_hears_in_order() {
-    on_every_model::<X86_64, { X86_64::NR_SECTIONS_LEN }, { X86_64::NR_ROOTS_LEN }>(&Order);
+fn everybody_hears_in_order<M: Model>(fixture: Fixture<M>) {
+    let mut trial = Trial::new(fixture);
+    trial.online();
+    trial.offline();
 }

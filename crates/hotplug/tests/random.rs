@@ -7,12 +7,13 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Bench, Model, Op, SECTIONS, Scenario, Start, on_every_model, subsections};
+use common::{Model, Op, SECTIONS, System};
 use proptest::prelude::*;
 use sparsemem_core::presets::{Tiny, X86_64};
-use sparsemem_core::{Geometry, MemoryModel, PfnRange, SectionFlags, SectionShape, SubsectionIdx};
+use sparsemem_core::{Geometry, MemoryModel, Page, PfnRange, SectionFlags, SectionShape, SubsectionIdx};
+use sparsemem_fixture::{Backend, Fixture, any_model, sections, subsections};
 use sparsemem_hotplug::{BlockSize, BlockState, Limits, ResourceKind};
-use sparsemem_machine::Which;
+use sparsemem_machine::{HostRcu, Which};
 
 /// An operation in numbers of subsections, counted over all sections.
 #[derive(Clone, Copy, Debug)]
@@ -140,27 +141,27 @@ impl Sets {
     }
 
     /// Compares everything that can be seen.
-    fn compare<M: Model>(&self, bench: &Bench<M>) {
+    fn compare<M: Model>(&self, system: &System<M>) {
         for nr in 0..SECTIONS {
-            let state = bench.section(nr);
+            let state = system.section(nr);
             assert_eq!(state.flags, self.flags(nr), "section {nr}");
             for index in 0..self.per_section {
                 let sub = nr * self.per_section + index;
                 let bit = SubsectionIdx::new(u32::try_from(index).unwrap());
                 assert_eq!(state.subsections.contains(bit), self.is_populated(sub), "{nr}.{index}");
                 assert_eq!(state.online.contains(bit), self.online.contains(&sub), "{nr}.{index}");
-                self.compare_owner(bench, sub);
+                self.compare_owner(system, sub);
             }
         }
         let blocks: BTreeMap<_, _> =
-            bench.hotplug.blocks().iter().map(|block| (block.nr.get(), block.state)).collect();
+            system.hotplug.blocks().iter().map(|block| (block.nr.get(), block.state)).collect();
         assert_eq!(blocks, self.blocks);
     }
 
     /// The owner of a subsection, by resources, allocator and lookup.
-    fn compare_owner<M: Model>(&self, bench: &Bench<M>, sub: u64) {
+    fn compare_owner<M: Model>(&self, system: &System<M>, sub: u64) {
         let pfn = subsections::<M::Geometry>(0, sub, 1).start();
-        let kind = bench.hotplug.resource_of(pfn).map(|resource| resource.kind);
+        let kind = system.hotplug.resource_of(pfn).map(|resource| resource.kind);
         let expected = match (self.ram.contains(&sub), self.is_device(sub)) {
             (true, false) => Some(ResourceKind::SystemRam),
             (false, true) => Some(ResourceKind::Device),
@@ -168,8 +169,8 @@ impl Sets {
         };
         assert_eq!(kind, expected, "frame {pfn}");
         let online = self.online.contains(&sub);
-        assert_eq!(bench.allocator.has_usable(pfn.get()), online, "frame {pfn}");
-        assert_eq!(bench.model.read().online_page(pfn).is_some(), online, "frame {pfn}");
+        assert_eq!(system.allocator.has_usable(pfn.get()), online, "frame {pfn}");
+        assert_eq!(system.model.read().online_page(pfn).is_some(), online, "frame {pfn}");
     }
 }
 
@@ -187,63 +188,63 @@ impl Step {
     }
 }
 
+enum Readers {}
+
 struct Sequence<'s> {
     early: &'s [(u64, u64)],
     steps: &'s [Step],
 }
 
-impl Scenario for Sequence<'_> {
-    fn run<M: Model>(&self, start: Start<M>) {
+impl Sequence<'_> {
+    fn run<M: Model>(&self, fixture: Fixture<M>) {
         let per_section = u64::from(M::Geometry::SUBSECTIONS_PER_SECTION);
         let early: Vec<_> =
             self.early.iter().map(|(first, count)| subsections::<M::Geometry>(0, *first, *count)).collect();
-        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &early);
+        let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &early);
         let mut sets = Sets::boot(per_section, self.early);
-        sets.compare(&bench);
+        sets.compare(&system);
         for step in self.steps {
-            self.step(&mut bench, &mut sets, step);
+            self.step(&mut system, &mut sets, step);
         }
-        Self::finish(&mut bench, &sets);
+        Self::finish(&mut system, &sets);
     }
-}
 
-impl Sequence<'_> {
-    fn step<M: Model>(&self, bench: &mut Bench<M>, sets: &mut Sets, step: &Step) {
-        let before = bench.snapshot();
-        let refusals = bench.machine.faults().refused();
+    fn step<M: Model>(&self, system: &mut System<M>, sets: &mut Sets, step: &Step) {
+        let before = system.snapshot();
+        let refusals = system.machine.faults().refused();
         if let Some(k) = step.fails {
-            bench.machine.faults().fail_after(Which::All, k);
+            system.machine.faults().fail_after(Which::All, k);
         }
-        let result = bench.apply(step.op::<M::Geometry>());
-        let refused = bench.machine.faults().refused() > refusals;
-        bench.machine.faults().heal();
+        let result = system.apply(step.op::<M::Geometry>());
+        let refused = system.machine.faults().refused() > refusals;
+        system.machine.faults().heal();
         assert_eq!(result.is_ok(), sets.allows(step) && !refused, "{step:?}: {result:?}");
         if result.is_ok() {
             sets.apply(step);
         } else {
-            assert_eq!(bench.snapshot(), before, "{step:?}: {result:?}");
+            assert_eq!(system.snapshot(), before, "{step:?}: {result:?}");
         }
-        sets.compare(bench);
+        sets.compare(system);
     }
 
     /// Takes everything away that can go; when all can, no metadata may be left.
-    fn finish<M: Model>(bench: &mut Bench<M>, sets: &Sets) {
+    fn finish<M: Model>(system: &mut System<M>, sets: &Sets) {
         for (first, count) in &sets.devices {
-            bench.apply(Op::RemoveDevice(subsections::<M::Geometry>(0, *first, *count))).unwrap();
+            system.apply(Op::RemoveDevice(subsections::<M::Geometry>(0, *first, *count))).unwrap();
         }
         let mut left = 0;
         for (nr, state) in &sets.blocks {
-            let block = common::sections::<M::Geometry>(*nr, 1);
-            let offline = *state == BlockState::Offline || bench.apply(Op::Offline(block)).is_ok();
+            let block = sections::<M::Geometry>(*nr, 1);
+            let offline = *state == BlockState::Offline || system.apply(Op::Offline(block)).is_ok();
             if offline {
-                bench.apply(Op::RemoveMemory(block)).unwrap();
+                system.apply(Op::RemoveMemory(block)).unwrap();
             } else {
                 left += 1;
             }
         }
         if left == 0 {
-            assert!(bench.machine.balance().is_zero(), "left over: {:?}", bench.machine.balance());
-            assert_eq!(bench.hotplug.resources().iter().count(), 0);
+            assert!(system.machine.balance().is_zero(), "left over: {:?}", system.machine.balance());
+            assert_eq!(system.hotplug.resources().iter().count(), 0);
         }
     }
 }
@@ -319,7 +320,9 @@ proptest! {
     #[test]
     fn tiny_machines(early in early::<Tiny>(), steps in steps::<Tiny>(60)) {
         let sequence = Sequence { early: &early, steps: &steps };
-        on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&sequence);
+        for backend in Backend::ALL {
+            sequence.run(Fixture::<any_model!(Tiny, Page, HostRcu<Readers>)>::usual(backend));
+        }
     }
 }
 
@@ -329,6 +332,8 @@ proptest! {
     #[test]
     fn pcs(early in early::<X86_64>(), steps in steps::<X86_64>(30)) {
         let sequence = Sequence { early: &early, steps: &steps };
-        on_every_model::<X86_64, { X86_64::NR_SECTIONS_LEN }, { X86_64::NR_ROOTS_LEN }>(&sequence);
+        for backend in Backend::ALL {
+            sequence.run(Fixture::<any_model!(X86_64, Page, HostRcu<Readers>)>::usual(backend));
+        }
     }
 }

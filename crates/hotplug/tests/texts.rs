@@ -2,12 +2,15 @@
 
 mod common;
 
-use common::{Bench, Model, Op, Scenario, Start, on_every_model, sections, subsections};
+use common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
-use sparsemem_core::{ByteLen, MemoryModel, NodeId, PageCount, Pfn, PfnRange, SectionShape};
+use sparsemem_core::{ByteLen, MemoryModel, NodeId, PageCount, Pfn, PfnRange};
+use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{
     BlockNr, BlockSize, BlockState, FramesRefused, Granule, Kind, Limits, Plan, PlanError, Reason,
 };
+
+on_every_backend!([Tiny] hotplug_shows_everything_that_it_keeps);
 
 fn frames(start: u64, end: u64) -> PfnRange {
     PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap()
@@ -77,35 +80,26 @@ fn a_refusal_names_frames_and_reason() {
 }
 
 /// The whole of a machine in one line: its model, blocks, notifiers and resources.
-struct Overview;
-
-impl Scenario for Overview {
-    fn run<M: Model>(&self, start: Start<M>) {
-        let early = sections::<M::Geometry>(0, 1);
-        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[early]);
-        bench.apply(Op::AddMemory(sections::<M::Geometry>(3, 1))).unwrap();
-        bench.apply(Op::AddDevice(subsections::<M::Geometry>(5, 0, 1))).unwrap();
-        let text = format!("{:?}", bench.hotplug);
-        let model = format!("{:?}", bench.model.name());
-        let words = [
-            "Hotplug",
-            model.as_str(),
-            "BlockNr(0)",
-            "BlockNr(3)",
-            "first (priority 7)",
-            "third (priority -1)",
-            "\"System RAM\"",
-            "\"device\"",
-        ];
-        for word in words {
-            assert!(text.contains(word), "{word} is not in {text}");
-        }
-        let told: Vec<_> = bench.hotplug.notifiers().iter().map(|it| (it.name(), it.priority())).collect();
-        assert_eq!(told, [("first", 7), ("second", 7), ("third", -1)]);
+fn hotplug_shows_everything_that_it_keeps<M: Model>(fixture: Fixture<M>) {
+    let early = sections::<M::Geometry>(0, 1);
+    let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[early]);
+    system.apply(Op::AddMemory(sections::<M::Geometry>(3, 1))).unwrap();
+    system.apply(Op::AddDevice(subsections::<M::Geometry>(5, 0, 1))).unwrap();
+    let text = format!("{:?}", system.hotplug);
+    let model = format!("{:?}", system.model.name());
+    let words = [
+        "Hotplug",
+        model.as_str(),
+        "BlockNr(0)",
+        "BlockNr(3)",
+        "first (priority 7)",
+        "third (priority -1)",
+        "\"System RAM\"",
+        "\"device\"",
+    ];
+    for word in words {
+        assert!(text.contains(word), "{word} is not in {text}");
     }
-}
-
-#[test]
-fn hotplug_shows_everything_that_it_keeps() {
-    on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&Overview);
+    let told: Vec<_> = system.hotplug.notifiers().iter().map(|it| (it.name(), it.priority())).collect();
+    assert_eq!(told, [("first", 7), ("second", 7), ("third", -1)]);
 }

@@ -12,13 +12,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::people::{Call, FrameState, Recorder};
-use common::{Bench, Model, NODE, Op, Scenario, Snapshot, Start, on_every_model, sections, subsections};
+use common::{Model, Op, Snapshot, System};
 use sparsemem_core::presets::Tiny;
 use sparsemem_core::{MemoryModel, PageCount, PfnRange, SectionShape, SubsectionBits};
+use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{
     AllocatorHooks, BlockSize, BlockState, FramesRefused, Limits, MemoryChange, Notifier, Ram, Reason,
     Reserved, WithReserved,
 };
+
+on_every_backend!([Tiny] whoever_panics_leaves_all_or_nothing);
 
 /// A call that may panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,39 +180,40 @@ impl Reserved for Middle<'_> {
 /// Three blocks, of which the first and the last host their memmap, with a reserved run in the second: the allocator
 /// gets three runs in two calls of hotplug.
 struct Trial<M: Model> {
-    bench: Bench<M>,
+    system: System<M>,
     panics: Arc<PanicPlan>,
     frames: PfnRange,
     reserved: PfnRange,
 }
 
 impl<M: Model> Trial<M> {
-    fn new(start: Start<M>) -> Self {
-        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[sections::<M::Geometry>(0, 1)]);
+    fn new(fixture: Fixture<M>) -> Self {
+        let mut system =
+            System::boot(fixture, Limits::new(BlockSize::SECTION), &[sections::<M::Geometry>(0, 1)]);
         let memmap = PageCount::new(M::Geometry::PAGES_PER_SUBSECTION);
         for (nr, memmap) in [(4, memmap), (5, PageCount::new(0)), (6, memmap)] {
             let (frames, ram) = (sections::<M::Geometry>(nr, 1), Ram::default().hosting(memmap));
-            bench.hotplug.add_memory(&mut bench.machine, frames, NODE, ram).unwrap();
+            system.hotplug.add_memory(&mut system.machine, frames, NODE, ram).unwrap();
         }
-        let (frames, model) = (sections::<M::Geometry>(4, 3), bench.model);
+        let (frames, model) = (sections::<M::Geometry>(4, 3), system.model);
         let panics = Arc::new(PanicPlan {
             plan: Mutex::new(None),
             is_online: Box::new(move || model.read().online_page(frames.start()).is_some()),
             happened: AtomicBool::new(false),
             was_online: AtomicBool::new(false),
         });
-        for (inner, priority) in bench.notifiers.iter().zip([7, 7, -1]) {
-            bench.hotplug.unregister_notifier(inner.name()).unwrap();
+        for (inner, priority) in system.notifiers.iter().zip([7, 7, -1]) {
+            system.hotplug.unregister_notifier(inner.name()).unwrap();
             let notifier = Box::leak(Box::new(PanickingNotifier { inner, panics: Arc::clone(&panics) }));
-            bench.hotplug.register_notifier(priority, notifier).unwrap();
+            system.hotplug.register_notifier(priority, notifier).unwrap();
         }
-        Self { bench, panics, frames, reserved: subsections::<M::Geometry>(5, 1, 1) }
+        Self { system, panics, frames, reserved: subsections::<M::Geometry>(5, 1, 1) }
     }
 
     /// Switches the blocks, or says why not.
     fn apply(&mut self, op: Op) -> Result<(), String> {
-        let Self { bench, panics, reserved, .. } = self;
-        let Bench { hotplug, allocator, .. } = bench;
+        let Self { system, panics, reserved, .. } = self;
+        let System { hotplug, allocator, .. } = system;
         let hooks = PanickingHooks { inner: allocator, panics };
         let mut hooks = WithReserved::new(hooks, Middle { run: *reserved, panics });
         match op {
@@ -222,31 +226,31 @@ impl<M: Model> Trial<M> {
     fn make(&mut self, trouble: Trouble) {
         match trouble {
             Trouble::None => {}
-            Trouble::Notifier(nr) => self.bench.notifiers[nr].refuse(true),
+            Trouble::Notifier(nr) => self.system.notifiers[nr].refuse(true),
             Trouble::Allocator(call, after) => {
-                (self.bench.allocator.refuse, self.bench.allocator.granted) = (Some(call), after);
+                (self.system.allocator.refuse, self.system.allocator.granted) = (Some(call), after);
             }
-            Trouble::Mark => self.bench.model.refuse_mark_after(0),
+            Trouble::Mark => self.system.model.refuse_mark_after(0),
         }
     }
 
     fn end_trouble(&mut self) {
-        self.bench.notifiers.iter().for_each(|notifier| notifier.refuse(false));
-        self.bench.allocator.refuse = None;
-        self.bench.model.heal();
+        self.system.notifiers.iter().for_each(|notifier| notifier.refuse(false));
+        self.system.allocator.refuse = None;
+        self.system.model.heal();
     }
 
     /// Panics at each call of `point` while `op` goes on with some trouble. The blocks are as before `op` afterwards.
     fn sweep(&mut self, op: Op, trouble: Trouble, point: Point, counts: &Counts) {
         for nth in 0.. {
-            let before = self.bench.snapshot();
+            let before = self.system.snapshot();
             self.make(trouble);
             self.panics.set(point, nth);
             let result = catch_unwind(AssertUnwindSafe(|| self.apply(op)));
             let was_online = self.panics.stop();
             self.end_trouble();
             let context = format!("{op:?} with {trouble:?}, a panic at {point:?} number {nth}");
-            assert!(self.bench.model.write().is_some(), "{context}: the writer is still there");
+            assert!(self.system.model.write().is_some(), "{context}: the writer is still there");
             let Some(was_online) = was_online else {
                 let result = result.unwrap_or_else(|_| panic!("{context}: a panic that nobody began"));
                 assert_eq!(result.is_ok(), matches!(trouble, Trouble::None), "{context}: {result:?}");
@@ -262,10 +266,10 @@ impl<M: Model> Trial<M> {
                 self.apply(op.inverse()).unwrap();
                 counts.after.fetch_add(1, Ordering::Relaxed);
             } else {
-                assert_eq!(self.bench.snapshot(), before, "{context}: something stayed");
+                assert_eq!(self.system.snapshot(), before, "{context}: something stayed");
                 counts.before.fetch_add(1, Ordering::Relaxed);
             }
-            let before = self.bench.snapshot();
+            let before = self.system.snapshot();
             self.apply(op).unwrap();
             self.is_done(&before, op, &context);
             self.apply(op.inverse()).unwrap();
@@ -274,13 +278,13 @@ impl<M: Model> Trial<M> {
 
     /// The blocks have arrived, the frames are marked, the allocator has them or not, and everybody heard so once.
     fn is_done(&self, before: &Snapshot, op: Op, context: &str) {
-        let now = self.bench.snapshot();
+        let now = self.system.snapshot();
         let online = matches!(op, Op::Online(_));
         let state = if online { BlockState::Online } else { BlockState::Offline };
         for nr in [4, 5, 6] {
             let block = now.blocks.iter().find(|block| block.nr.get() == nr).unwrap();
             assert_eq!(block.state, state, "{context}: block {nr}");
-            let section = self.bench.section(nr);
+            let section = self.system.section(nr);
             let marked = if online { section.subsections } else { SubsectionBits::EMPTY };
             assert_eq!(section.online, marked, "{context}: section {nr}");
         }
@@ -306,33 +310,22 @@ struct Counts {
     after: AtomicU64,
 }
 
-struct EveryPanic;
-
-impl Scenario for EveryPanic {
-    fn run<M: Model>(&self, start: Start<M>) {
-        let mut trial = Trial::new(start);
-        let refused = [Trouble::Notifier(0), Trouble::Notifier(2), Trouble::Mark];
-        let give = [0, 1, 2].map(|nth| Trouble::Allocator(Call::Give, nth));
-        let leave =
-            [(Call::Isolate, 2), (Call::Evacuate, 1)].map(|(call, nth)| Trouble::Allocator(call, nth));
-        for (op, special) in [(Op::Online(trial.frames), &give[..]), (Op::Offline(trial.frames), &leave[..])]
-        {
-            let counts = Counts::default();
-            for point in POINTS {
-                for trouble in [Trouble::None].iter().chain(&refused).chain(special) {
-                    trial.sweep(op, *trouble, point, &counts);
-                }
+fn whoever_panics_leaves_all_or_nothing<M: Model>(fixture: Fixture<M>) {
+    let mut trial = Trial::new(fixture);
+    let refused = [Trouble::Notifier(0), Trouble::Notifier(2), Trouble::Mark];
+    let give = [0, 1, 2].map(|nth| Trouble::Allocator(Call::Give, nth));
+    let leave = [(Call::Isolate, 2), (Call::Evacuate, 1)].map(|(call, nth)| Trouble::Allocator(call, nth));
+    for (op, special) in [(Op::Online(trial.frames), &give[..]), (Op::Offline(trial.frames), &leave[..])] {
+        let counts = Counts::default();
+        for point in POINTS {
+            for trouble in [Trouble::None].iter().chain(&refused).chain(special) {
+                trial.sweep(op, *trouble, point, &counts);
             }
-            // Three runs and three notifiers, asked before; the same told after.
-            let [before, after] = [&counts.before, &counts.after].map(|count| count.load(Ordering::Relaxed));
-            assert!(before > 30 && after >= 6, "{op:?}: {before} panics before the mark, {after} after it");
-            println!("{op:?}: {before} panics before the mark, {after} after it");
-            trial.apply(op).unwrap();
         }
+        // Three runs and three notifiers, asked before; the same told after.
+        let [before, after] = [&counts.before, &counts.after].map(|count| count.load(Ordering::Relaxed));
+        assert!(before > 30 && after >= 6, "{op:?}: {before} panics before the mark, {after} after it");
+        println!("{op:?}: {before} panics before the mark, {after} after it");
+        trial.apply(op).unwrap();
     }
-}
-
-#[test]
-fn whoever_panics_leaves_all_or_nothing() {
-    on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&EveryPanic);
 }

@@ -4,10 +4,13 @@ mod common;
 
 use std::any::Any;
 
-use common::{Bench, Model, Op, Scenario, Start, on_every_model, sections, subsections};
+use common::{Model, Op, System};
 use sparsemem_core::presets::Tiny;
 use sparsemem_core::{MemoryModel, Page, Pfn, PfnRange, SectionNr, SectionShape, SectionStamp};
+use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{BlockSize, Limits};
+
+on_every_backend!([Tiny] from_descriptors_that_nobody_else_initialised);
 
 fn each(frames: PfnRange) -> impl Iterator<Item = Pfn> {
     (frames.start().get()..frames.end().get()).map(Pfn::new)
@@ -30,31 +33,22 @@ fn lead_back<M: MemoryModel>(model: &M, frames: PfnRange) {
     }
 }
 
-struct WayBack;
-
-impl Scenario for WayBack {
-    fn run<M: Model>(&self, start: Start<M>) {
-        let subs = u64::from(M::Geometry::SUBSECTIONS_PER_SECTION);
-        let early = subsections::<M::Geometry>(0, 0, subs / 2);
-        let mut bench = Bench::boot(start, Limits::new(BlockSize::SECTION), &[early]);
-        let ram = sections::<M::Geometry>(3, 2);
-        bench.apply(Op::AddMemory(ram)).unwrap();
-        let blank = each(ram).all(|pfn| stamp(bench.model, pfn) == SectionNr::new(0));
-        assert!(blank, "what is offline waits: then there is something to see below");
-        bench.apply(Op::Online(ram)).unwrap();
-        lead_back(bench.model, ram);
-        // From the middle of a section into the next, and the rest of that one.
-        let device = subsections::<M::Geometry>(5, 1, subs);
-        let neighbour = subsections::<M::Geometry>(6, 1, subs - 1);
-        for device in [device, neighbour] {
-            bench.apply(Op::AddDevice(device)).unwrap();
-            lead_back(bench.model, device);
-        }
-        lead_back(bench.model, device);
+fn from_descriptors_that_nobody_else_initialised<M: Model>(fixture: Fixture<M>) {
+    let subs = u64::from(M::Geometry::SUBSECTIONS_PER_SECTION);
+    let early = subsections::<M::Geometry>(0, 0, subs / 2);
+    let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[early]);
+    let ram = sections::<M::Geometry>(3, 2);
+    system.apply(Op::AddMemory(ram)).unwrap();
+    let blank = each(ram).all(|pfn| stamp(system.model, pfn) == SectionNr::new(0));
+    assert!(blank, "what is offline waits: then there is something to see below");
+    system.apply(Op::Online(ram)).unwrap();
+    lead_back(system.model, ram);
+    // From the middle of a section into the next, and the rest of that one.
+    let device = subsections::<M::Geometry>(5, 1, subs);
+    let neighbour = subsections::<M::Geometry>(6, 1, subs - 1);
+    for device in [device, neighbour] {
+        system.apply(Op::AddDevice(device)).unwrap();
+        lead_back(system.model, device);
     }
-}
-
-#[test]
-fn from_descriptors_that_nobody_else_initialised() {
-    on_every_model::<Tiny, { Tiny::NR_SECTIONS_LEN }, { Tiny::NR_ROOTS_LEN }>(&WayBack);
+    lead_back(system.model, device);
 }

@@ -9,6 +9,8 @@ pub struct Greedy(pub Machine);
 
 // SAFETY: the machine stays in its place.
 forward_to_field!(unsafe impl [] PhysMap for Greedy => 0);
+// SAFETY: as above.
+forward_to_field!(unsafe impl [] AddressSpace for Greedy => 0);
 
 // SAFETY: the machine's own blocks.
 unsafe impl MetadataMemory for Greedy {

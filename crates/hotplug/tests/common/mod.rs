@@ -6,81 +6,23 @@ pub mod greedy;
 pub mod people;
 pub mod refusing;
 
-use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::{
-    BootModel, Geometry, InstallModel, MarkModel, MemoryModel, MemoryRange, NodeId, Page, PageCount, Pfn,
-    PfnRange, PhysAddr, PhysRange, RetireModel, Retired, SectionNr, SectionShape, SectionState,
+    CompleteModel, MemoryModel, MemoryRange, PfnRange, Retired, SectionNr, SectionShape, SectionState,
 };
+use sparsemem_fixture::{Fixture, NODE, bytes};
 use sparsemem_hotplug::{Hotplug, Limits, MemoryBlock, Ram, Resource, Storage};
-use sparsemem_machine::{HostRcu, Machine, MachineConfig, StateDigest, place};
-use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+use sparsemem_machine::{Machine, StateDigest};
 
 use people::{FrameState, Recorder, TestAllocator};
 use refusing::Refusing;
 
-pub const NODE: NodeId = NodeId::new(0);
 /// Sections that the tests use.
 pub const SECTIONS: u64 = 8;
 
-pub struct Readers;
-pub type Rcu = HostRcu<Readers>;
+/// What all models can do.
+pub trait Model: CompleteModel<Machine> + 'static {}
 
-/// What all three models can do.
-pub trait Model:
-    BootModel<Machine> + InstallModel<Machine> + MarkModel + RetireModel<Machine> + 'static
-{
-}
-
-impl<M> Model for M where
-    M: BootModel<Machine> + InstallModel<Machine> + MarkModel + RetireModel<Machine> + 'static
-{
-}
-
-/// Something to run on every model.
-pub trait Scenario {
-    fn run<M: Model>(&self, start: Start<M>);
-}
-
-/// A model that is not booted yet, and its machine.
-pub struct Start<M> {
-    pub model: Box<M>,
-    pub machine: Machine,
-}
-
-/// Runs a scenario on the three models.
-pub fn on_every_model<G: Geometry, const SECTIONS: usize, const ROOTS: usize>(scenario: &impl Scenario) {
-    scenario.run(Start { model: place::<ClassicSparse<G, Page, Rcu, SECTIONS>>(), machine: machine() });
-    scenario.run(Start { model: place::<SparseExtreme<G, Page, Rcu, ROOTS>>(), machine: machine() });
-    let machine = machine();
-    let model = place::<Vmemmap<G, Page, Rcu, DynamicBase, ROOTS>>();
-    let bytes = machine.window().count().get();
-    // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
-    unsafe { model.placement().base().reserve(machine.window_ptr(), bytes) };
-    scenario.run(Start { model, machine });
-}
-
-/// A machine whose memory is far larger than what the models are told of, so that metadata always has room.
-fn machine() -> Machine {
-    let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(1 << 30)).unwrap();
-    Machine::new(&MachineConfig::new().memory(memory, NODE).vmemmap_bytes(1 << 30)).unwrap()
-}
-
-/// `count` subsections from subsection `first` of a section, and on into the next ones.
-pub fn subsections<G: Geometry>(section: u64, first: u64, count: u64) -> PfnRange {
-    let start = section * G::PAGES_PER_SECTION + first * G::PAGES_PER_SUBSECTION;
-    PfnRange::from_start_count(Pfn::new(start), PageCount::new(count * G::PAGES_PER_SUBSECTION)).unwrap()
-}
-
-/// `count` sections from `first`.
-pub fn sections<G: Geometry>(first: u64, count: u64) -> PfnRange {
-    subsections::<G>(first, 0, count * u64::from(G::SUBSECTIONS_PER_SECTION))
-}
-
-/// The bytes of frames.
-pub fn bytes<G: Geometry>(frames: PfnRange) -> PhysRange {
-    PhysRange::new(frames.start().phys::<G>().unwrap(), frames.end().phys::<G>().unwrap()).unwrap()
-}
+impl<M: CompleteModel<Machine> + 'static> Model for M {}
 
 /// Everything that can be seen from outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +45,7 @@ impl Snapshot {
 }
 
 /// A model with all that belongs to it.
-pub struct Bench<M: Model> {
+pub struct System<M: Model> {
     pub model: &'static Refusing<M>,
     pub machine: Machine,
     pub hotplug: Hotplug<'static, Refusing<M>>,
@@ -111,34 +53,34 @@ pub struct Bench<M: Model> {
     pub notifiers: Vec<&'static Recorder>,
 }
 
-impl<M: Model> Bench<M> {
+impl<M: Model> System<M> {
     /// Boots with ranges of RAM, which the tables then know, and with three notifiers.
-    pub fn boot(start: Start<M>, limits: Limits<M::Geometry>, early: &[PfnRange]) -> Self {
-        let Start { model, mut machine } = start;
+    pub fn boot(fixture: Fixture<M>, limits: Limits<M::Geometry>, early: &[PfnRange]) -> Self {
+        let Fixture { model, mut machine } = fixture;
         let memory = early.iter().map(|frames| MemoryRange { frames: *frames, node: NODE });
         model.write().unwrap().boot(&mut machine, memory, &mut |event| panic!("{event:?}")).unwrap();
         machine.finish_boot();
-        let model = Box::leak(Box::new(Refusing::new(Box::leak(model))));
+        let model = Box::leak(Box::new(Refusing::new(Box::leak(Box::new(model)))));
         let storage = Storage {
             blocks: Box::leak(vec![None; 16].into()),
             notifiers: Box::leak(vec![None; 3].into()),
             resources: Box::leak(vec![None; 64].into()),
         };
-        let mut bench = Self {
+        let mut system = Self {
             model,
             machine,
             hotplug: Hotplug::new(model, limits, storage),
             allocator: TestAllocator::new(M::Geometry::PAGES_PER_SUBSECTION),
             notifiers: ["first", "second", "third"].map(Recorder::leaked).to_vec(),
         };
-        for (notifier, priority) in bench.notifiers.iter().zip([7, 7, -1]) {
-            bench.hotplug.register_notifier(priority, *notifier).unwrap();
+        for (notifier, priority) in system.notifiers.iter().zip([7, 7, -1]) {
+            system.hotplug.register_notifier(priority, *notifier).unwrap();
         }
         for frames in early {
-            bench.hotplug.adopt_boot(bytes::<M::Geometry>(*frames), NODE).unwrap();
-            bench.allocator.boot(*frames);
+            system.hotplug.adopt_boot(bytes::<M::Geometry>(*frames), NODE).unwrap();
+            system.allocator.boot(*frames);
         }
-        bench
+        system
     }
 
     pub fn snapshot(&self) -> Snapshot {
