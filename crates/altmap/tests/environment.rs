@@ -3,29 +3,30 @@
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-use sparsemem_altmap::{Altmap, AltmapSpec, FramePool, MemmapRule, StillInUse, WithAltmap, room_needed};
-use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_altmap::{Altmap, AltmapSpec, MemmapRule, StillInUse, WithAltmap, room_needed};
 use sparsemem_core::presets::{Arm64Page64K, X86_64};
 use sparsemem_core::{
     AddressSpace, Block, ByteLen, ForeignBlock, Geometry, LeafSize, LinkRefused, MemoryModel, MetadataMemory,
-    NodeId, Origin, OutOfMemory, Page, PageCount, PagingDepth, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange,
-    Rejected, RetireError, SectionShape, VirtAddr, VirtRange,
+    NodeId, Origin, OutOfMemory, PageCount, PagingDepth, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange,
+    Rejected, RetireError, VirtAddr, VirtRange,
 };
-use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
-use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+use sparsemem_fixture::{Backend, Fixture, NODE, Pc, words_of};
+use sparsemem_machine::{HostRcu, Machine, MachineConfig};
 
 const MIB: u64 = 1 << 20;
-const NODE: NodeId = NodeId::new(0);
 /// The device, 16 MiB of it.
 const DEVICE: u64 = 64 * MIB;
 
-fn machine() -> Machine {
+fn config() -> MachineConfig {
     let range = |start, end| PhysRange::new(PhysAddr::new(start), PhysAddr::new(end)).unwrap();
-    let config = MachineConfig::new()
+    MachineConfig::new()
         .memory(range(0, DEVICE), NODE)
         .unmanaged(range(DEVICE, DEVICE + 16 * MIB))
-        .vmemmap_bytes(1 << 30);
-    Machine::new(&config).unwrap()
+        .vmemmap_bytes(1 << 30)
+}
+
+fn machine() -> Machine {
+    Machine::new(&config()).unwrap()
 }
 
 fn layout(size: usize, align: usize) -> Layout {
@@ -249,13 +250,9 @@ fn the_address_space_behind_hears_everything() {
 /// T-10 with an altmap: subsections come and go one by one, eight base pages each.
 #[test]
 fn subsections_take_base_pages_of_the_device() {
-    type Rcu = HostRcu<Virtual>;
-    struct Virtual;
-    let mut machine = machine();
-    let model = place::<Vmemmap<X86_64, Page, Rcu, DynamicBase, { X86_64::NR_ROOTS_LEN }>>();
-    let len = machine.window().count().get();
-    // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
-    unsafe { model.placement().base().reserve(machine.window_ptr(), len) };
+    enum Readers {}
+    let fixture = Pc::<HostRcu<Readers>>::new(Backend::Vmemmap, &config()).unwrap();
+    let Fixture { model, mut machine } = fixture;
     let device = PfnRange::from_start_count(Pfn::new(DEVICE >> 12), PageCount::new(2048)).unwrap();
     let parts: Vec<_> = (0..4)
         .map(|index| {
@@ -264,17 +261,17 @@ fn subsections_take_base_pages_of_the_device() {
         })
         .collect();
     let spec = spec::<X86_64>(0, 32);
-    assert_eq!(room_needed(&*model, MemmapRule::ArrayLeaves, spec.base(), device), Some(PageCount::new(32)));
-    let mut words = vec![0; usize::try_from(FramePool::words_needed(spec.free())).unwrap()];
+    assert_eq!(room_needed(&model, MemmapRule::ArrayLeaves, spec.base(), device), Some(PageCount::new(32)));
+    let mut words = words_of(spec);
     let mut altmap = claim::<X86_64>(spec, &mut words);
-    altmap.check_add(&*model, MemmapRule::ArrayLeaves, device).unwrap();
+    altmap.check_add(&model, MemmapRule::ArrayLeaves, device).unwrap();
     let ram = machine.balance().total().bytes;
     let mut env = before(&mut machine, &mut altmap);
     for (index, part) in parts.iter().enumerate() {
         model.write().unwrap().install(&mut env, *part, NODE).unwrap();
         assert_eq!(env.altmap().in_use().get(), 8 * (index as u64 + 1));
     }
-    let left = room_needed(&*model, MemmapRule::ArrayLeaves, spec.base(), device);
+    let left = room_needed(&model, MemmapRule::ArrayLeaves, spec.base(), device);
     assert_eq!(left, Some(PageCount::new(30)), "the outer two pages are there");
     // The altmap lies in the first part, which so holds the descriptors of all others.
     let refused = model.write().unwrap().retire(&mut env, parts[0]);
@@ -292,9 +289,9 @@ fn subsections_take_base_pages_of_the_device() {
 /// first. That one cannot be removed while the other stays: its memory is needed.
 #[test]
 fn a_neighbour_keeps_the_memory_of_its_descriptors() {
-    struct Table;
-    let mut machine = machine();
-    let model = place::<ClassicSparse<X86_64, Page, HostRcu<Table>, { X86_64::NR_SECTIONS_LEN }>>();
+    enum Readers {}
+    let fixture = Pc::<HostRcu<Readers>>::new(Backend::ClassicSparse, &config()).unwrap();
+    let Fixture { model, mut machine } = fixture;
     let (mut words, mut more) = ([0; 64], [0; 64]);
     let mut first = claim::<X86_64>(spec::<X86_64>(0, 512), &mut words);
     let mut second = claim::<X86_64>(spec::<X86_64>(4 * MIB, 512), &mut more);
@@ -305,7 +302,7 @@ fn a_neighbour_keeps_the_memory_of_its_descriptors() {
     let mut writer = model.write().unwrap();
     writer.install(&mut before(&mut machine, &mut first), low, NODE).unwrap();
     // What is there already needs no room.
-    second.check_add(&*model, MemmapRule::SectionBlocks, high).unwrap();
+    second.check_add(&model, MemmapRule::SectionBlocks, high).unwrap();
     writer.install(&mut before(&mut machine, &mut second), high, NODE).unwrap();
     assert_eq!((first.in_use().get(), second.in_use().get()), (512, 0));
 

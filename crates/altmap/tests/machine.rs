@@ -1,28 +1,19 @@
-//! Devices, and memory that hosts its own memmap, on all three models and the simulated machine.
+//! Devices, and memory that hosts its own memmap, on every backend and the simulated machine.
 
-use sparsemem_altmap::{
-    Altmap, AltmapError, AltmapSpec, FramePool, MemmapRule, StillInUse, WithAltmap, room_needed,
-};
-use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_altmap::{Altmap, AltmapError, AltmapSpec, MemmapRule, StillInUse, room_needed};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    BootModel, InstallModel, LeafSize, MarkModel, MemoryModel, MemoryRange, NodeId, Origin, Page, PageCount,
-    Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, RetireModel, SectionNr, SectionShape, VirtAddr, Writer,
+    LeafSize, MemoryModel, MemoryRange, Origin, Page, PageCount, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange,
+    RetireModel, SectionNr, SectionShape, VirtAddr, Writer,
 };
-use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, Which, place, probe};
-use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+use sparsemem_fixture::{Backend, Fixture, NODE, PcModel, on_every_backend, with_altmap, words_of};
+use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, Which, probe};
 
-struct Readers;
-type Rcu = HostRcu<Readers>;
-type Classic = ClassicSparse<X86_64, Page, Rcu, { X86_64::NR_SECTIONS_LEN }>;
-type Extreme = SparseExtreme<X86_64, Page, Rcu, { X86_64::NR_ROOTS_LEN }>;
-type Virtual = Vmemmap<X86_64, Page, Rcu, DynamicBase, { X86_64::NR_ROOTS_LEN }>;
-type Env<'a, 'w> = WithAltmap<'a, 'w, X86_64, Machine>;
+enum Readers {}
+type Model = PcModel<HostRcu<Readers>>;
 
 const MIB: u64 = 1 << 20;
 const SECTION: u64 = 128 * MIB;
-const NODE: NodeId = NodeId::new(0);
 /// The device of the recording: 700 MiB at 0x30200000, in sections that RAM has in part.
 const DEVICE: u64 = 0x3020_0000;
 const DEVICE_BYTES: u64 = 700 * MIB;
@@ -36,45 +27,21 @@ fn frames(start: u64, len: u64) -> PfnRange {
 }
 
 /// A model on a machine, and all that the tests need of both.
-struct Bench<M> {
-    model: Box<M>,
+struct System {
+    model: Model,
     machine: Machine,
     rule: MemmapRule,
 }
 
-/// What the tests need of a model.
-trait Model:
-    BootModel<Machine>
-    + MarkModel
-    + MemoryModel<Geometry = X86_64, Page = Page>
-    + RetireModel<Machine>
-    + InstallModel<Machine>
-    + for<'a, 'w> InstallModel<Env<'a, 'w>>
-    + for<'a, 'w> RetireModel<Env<'a, 'w>>
-{
-}
-
-impl<M> Model for M where
-    M: BootModel<Machine>
-        + MarkModel
-        + MemoryModel<Geometry = X86_64, Page = Page>
-        + RetireModel<Machine>
-        + InstallModel<Machine>
-        + for<'a, 'w> InstallModel<Env<'a, 'w>>
-        + for<'a, 'w> RetireModel<Env<'a, 'w>>
-{
-}
-
 /// RAM up to the device and behind it up to 2 GiB, as in the recording; a module of 256 MiB at 4 GiB.
-fn machine() -> Machine {
+fn machine() -> MachineConfig {
     let behind = DEVICE + DEVICE_BYTES;
-    let config = MachineConfig::new()
+    MachineConfig::new()
         .memory(bytes(0, DEVICE), NODE)
         .memory(bytes(behind, 2048 * MIB - behind), NODE)
         .unmanaged(bytes(DEVICE, DEVICE_BYTES))
         .unmanaged(bytes(4096 * MIB, 2 * SECTION))
-        .vmemmap_bytes(1 << 30);
-    Machine::new(&config).unwrap()
+        .vmemmap_bytes(1 << 30)
 }
 
 /// Makes the bytes of unmanaged memory something else than zero.
@@ -84,8 +51,10 @@ fn soil(machine: &Machine, range: PhysRange) {
     unsafe { machine.phys_to_virt(range.start()).write_bytes(0xa5, len) };
 }
 
-impl<M: Model> Bench<M> {
-    fn boot(model: Box<M>, mut machine: Machine, rule: MemmapRule) -> Self {
+impl System {
+    fn boot(backend: Backend) -> Self {
+        let Fixture { model, mut machine } = Fixture::<Model>::new(backend, &machine()).unwrap();
+        let rule = if backend.has_array() { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
         let memory: Vec<_> = machine
             .memory()
             .iter()
@@ -102,8 +71,7 @@ impl<M: Model> Bench<M> {
 
     /// Adds a request section by section; on failure takes back what was added, with the same altmap.
     fn add(&mut self, altmap: &mut Altmap<'_, X86_64>, request: PfnRange) -> bool {
-        // SAFETY: the direct map of the machine is one mapping of all its memory.
-        let mut env = unsafe { WithAltmap::new(&mut self.machine, altmap) };
+        let mut env = with_altmap(&mut self.machine, altmap);
         let mut writer = self.model.write().unwrap();
         for (_, part) in request.by_section::<X86_64>() {
             if writer.install(&mut env, part, NODE).is_err() {
@@ -118,8 +86,7 @@ impl<M: Model> Bench<M> {
     }
 
     fn remove(&mut self, altmap: &mut Altmap<'_, X86_64>, request: PfnRange) {
-        // SAFETY: as in `add`.
-        let mut env = unsafe { WithAltmap::new(&mut self.machine, altmap) };
+        let mut env = with_altmap(&mut self.machine, altmap);
         retire(&mut self.model.write().unwrap(), &mut env, request);
     }
 
@@ -155,27 +122,6 @@ fn retire<M: RetireModel<E>, E>(writer: &mut Writer<'_, M>, env: &mut E, frames:
     assert!(writer.retire(env, frames).unwrap().lost.is_empty());
 }
 
-fn classic() -> Bench<Classic> {
-    Bench::boot(place(), machine(), MemmapRule::SectionBlocks)
-}
-
-fn extreme() -> Bench<Extreme> {
-    Bench::boot(place(), machine(), MemmapRule::SectionBlocks)
-}
-
-fn virtual_array() -> Bench<Virtual> {
-    let machine = machine();
-    let model = place::<Virtual>();
-    let len = machine.window().count().get();
-    // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
-    unsafe { model.placement().base().reserve(machine.window_ptr(), len) };
-    Bench::boot(model, machine, MemmapRule::ArrayLeaves)
-}
-
-fn words(spec: AltmapSpec) -> Vec<u64> {
-    vec![0; usize::try_from(FramePool::words_needed(spec.free())).unwrap()]
-}
-
 fn claim(spec: AltmapSpec, words: &mut [u64]) -> Altmap<'_, X86_64> {
     // SAFETY: the tests set aside unmanaged memory of the machine, which nothing else uses.
     unsafe { Altmap::claim(spec, words) }.unwrap()
@@ -185,210 +131,206 @@ fn spec(first: Pfn, reserve: u64, free: u64) -> AltmapSpec {
     AltmapSpec::new(first, PageCount::new(reserve), PageCount::new(free)).unwrap()
 }
 
-/// Every test, on each model.
-macro_rules! on_every_model {
-    ($($name:ident),*) => {
-        mod classic { $(#[test] fn $name() { super::$name(super::classic()); })* }
-        mod extreme { $(#[test] fn $name() { super::$name(super::extreme()); })* }
-        mod virtual_array { $(#[test] fn $name() { super::$name(super::virtual_array()); })* }
-    };
-}
-
-on_every_model!(
+on_every_backend!(
     the_recorded_device_takes_no_ram,
     memory_hosts_its_own_memmap,
     failures_leave_everything_as_it_was,
     a_foreign_altmap_is_found_out,
     requests_that_do_not_fit_are_refused,
-    an_altmap_without_aligned_room_still_serves
+    an_altmap_without_aligned_room_still_serves,
 );
 
 /// The recording `altmap-700m`: base 0x30200, two frames kept, 3070 free.
-fn the_recorded_device_takes_no_ram<M: Model>(mut bench: Bench<M>) {
+fn the_recorded_device_takes_no_ram(backend: Backend) {
+    let mut system = System::boot(backend);
     let request = frames(DEVICE, DEVICE_BYTES);
     let spec = spec(request.start(), 2, 3070);
-    let mut words = words(spec);
+    let mut words = words_of(spec);
     let mut altmap = claim(spec, &mut words);
-    let (ram, digest) = (bench.ram(), bench.machine.state_digest());
-    let before = bench.model.footprint();
-    altmap.check_add(&*bench.model, bench.rule, request).unwrap();
-    assert!(bench.add(&mut altmap, request));
+    let (ram, digest) = (system.ram(), system.machine.state_digest());
+    let before = system.model.footprint();
+    altmap.check_add(&system.model, system.rule, request).unwrap();
+    assert!(system.add(&mut altmap, request));
     // Sections 7 to 10 are new: a memmap of 2 MiB each, at the places where Linux put them.
     for (index, section) in (7..=10).enumerate() {
         let first = SectionNr::new(section).first_pfn::<X86_64>().unwrap();
-        assert_eq!(bench.backing(first).get(), 809_500_672 + 2 * MIB * index as u64);
+        assert_eq!(system.backing(first).get(), 809_500_672 + 2 * MIB * index as u64);
     }
     assert_eq!((altmap.in_use().get(), altmap.skipped().get()), (4 * 512, 510));
     // Usages, which are not descriptors, are all that RAM had to give: not one page for the memmap.
-    let usages = bench.model.footprint().usage_bytes - before.usage_bytes;
-    assert_eq!(bench.ram() - ram, usages);
+    let usages = system.model.footprint().usage_bytes - before.usage_bytes;
+    assert_eq!(system.ram() - ram, usages);
     assert!((4 * 88..4 * 256).contains(&usages), "four usages, not {usages} bytes");
-    bench.use_descriptors(frames(7 * SECTION, 4 * SECTION));
-    bench.machine.mirror_matches_tables().unwrap();
-    bench.remove(&mut altmap, request);
+    system.use_descriptors(frames(7 * SECTION, 4 * SECTION));
+    system.machine.mirror_matches_tables().unwrap();
+    system.remove(&mut altmap, request);
     assert_eq!((altmap.in_use().get(), altmap.skipped().get()), (0, 0));
-    assert_eq!(bench.machine.state_digest(), digest);
+    assert_eq!(system.machine.state_digest(), digest);
     // Adding it again is the same, padding and all.
-    assert!(bench.add(&mut altmap, request));
-    bench.use_descriptors(frames(7 * SECTION, 4 * SECTION));
-    bench.remove(&mut altmap, request);
+    assert!(system.add(&mut altmap, request));
+    system.use_descriptors(frames(7 * SECTION, 4 * SECTION));
+    system.remove(&mut altmap, request);
     assert_eq!(altmap.release().map_err(|refused| refused.error), Ok(spec));
 }
 
 /// A module of two sections, each with its memmap in itself.
-fn memory_hosts_its_own_memmap<M: Model>(mut bench: Bench<M>) {
-    let (ram, digest) = (bench.ram(), bench.machine.state_digest());
+fn memory_hosts_its_own_memmap(backend: Backend) {
+    let mut system = System::boot(backend);
+    let (ram, digest) = (system.ram(), system.machine.state_digest());
     let blocks = [frames(4096 * MIB, SECTION), frames(4096 * MIB + SECTION, SECTION)];
     let specs = blocks.map(|block| AltmapSpec::self_hosted::<X86_64, Page>(block).unwrap());
     assert_eq!(specs[1].offset().get(), 512);
-    let mut storage = specs.map(words);
+    let mut storage = specs.map(words_of);
     let [first, second] = &mut storage;
     let mut altmaps = [claim(specs[0], first), claim(specs[1], second)];
     for (block, altmap) in blocks.iter().zip(&mut altmaps) {
-        altmap.check_add(&*bench.model, bench.rule, *block).unwrap();
-        assert!(bench.add(altmap, *block));
-        assert_eq!(bench.backing(block.start()), block.start().phys::<X86_64>().unwrap());
+        altmap.check_add(&system.model, system.rule, *block).unwrap();
+        assert!(system.add(altmap, *block));
+        assert_eq!(system.backing(block.start()), block.start().phys::<X86_64>().unwrap());
         let usable = altmap.spec().usable(*block);
         assert_eq!((usable.start().get() - block.start().get(), usable.end()), (512, block.end()));
-        bench.model.write().unwrap().set_online(usable).unwrap();
-        bench.use_descriptors(*block);
+        system.model.write().unwrap().set_online(usable).unwrap();
+        system.use_descriptors(*block);
     }
-    let large = [Origin::Boot, Origin::Runtime].map(|origin| bench.machine.balance().of(origin).bytes);
-    assert!(bench.ram() - ram < 32 << 10, "no descriptor in RAM: {large:?}");
+    let large = [Origin::Boot, Origin::Runtime].map(|origin| system.machine.balance().of(origin).bytes);
+    assert!(system.ram() - ram < 32 << 10, "no descriptor in RAM: {large:?}");
     for (block, altmap) in blocks.iter().zip(&mut altmaps) {
-        bench.model.write().unwrap().set_offline(altmap.spec().usable(*block)).unwrap();
-        bench.remove(altmap, *block);
+        system.model.write().unwrap().set_offline(altmap.spec().usable(*block)).unwrap();
+        system.remove(altmap, *block);
         assert_eq!(altmap.in_use().get(), 0);
     }
-    assert_eq!(bench.machine.state_digest(), digest);
+    assert_eq!(system.machine.state_digest(), digest);
 }
 
 /// Refuses the first, second, .. request of the machine while a device is added.
-fn failures_leave_everything_as_it_was<M: Model>(mut bench: Bench<M>) {
+fn failures_leave_everything_as_it_was(backend: Backend) {
+    let mut system = System::boot(backend);
     let request = frames(DEVICE, DEVICE_BYTES);
     let spec = spec(request.start(), 2, 3070);
-    let mut words = words(spec);
+    let mut words = words_of(spec);
     let mut altmap = claim(spec, &mut words);
-    let digest = bench.machine.state_digest();
+    let digest = system.machine.state_digest();
     let untouched = format!("{altmap:?}");
     let mut points = 0;
     loop {
-        bench.machine.faults().fail_nth(Which::All, points);
-        let added = bench.add(&mut altmap, request);
-        bench.machine.faults().heal();
+        system.machine.faults().fail_nth(Which::All, points);
+        let added = system.add(&mut altmap, request);
+        system.machine.faults().heal();
         if added {
             break;
         }
         points += 1;
         assert!(points < 1000, "it fails by itself");
-        assert_eq!(bench.machine.state_digest(), digest, "failure {points}");
+        assert_eq!(system.machine.state_digest(), digest, "failure {points}");
         assert_eq!(format!("{altmap:?}"), untouched, "failure {points}");
-        assert!(!bench.model.is_valid(frames(7 * SECTION, SECTION).start()));
+        assert!(!system.model.is_valid(frames(7 * SECTION, SECTION).start()));
     }
-    println!("{}: {points} points of failure", bench.model.name());
+    println!("{}: {points} points of failure", system.model.name());
     assert!(points >= 4, "at least every usage was refused once");
-    bench.remove(&mut altmap, request);
-    assert_eq!(bench.machine.state_digest(), digest);
+    system.remove(&mut altmap, request);
+    assert_eq!(system.machine.state_digest(), digest);
 }
 
 /// Removal without the altmap, and with that of another device.
-fn a_foreign_altmap_is_found_out<M: Model>(mut bench: Bench<M>) {
+fn a_foreign_altmap_is_found_out(backend: Backend) {
+    let mut system = System::boot(backend);
     let request = frames(7 * SECTION, SECTION);
     let device = spec(request.start(), 0, 1024);
-    let mut storage = words(device);
+    let mut storage = words_of(device);
     let mut altmap = claim(device, &mut storage);
     let other_spec = spec(frames(4096 * MIB, MIB).start(), 0, 1024);
-    let mut other_storage = words(other_spec);
+    let mut other_storage = words_of(other_spec);
     let mut other = claim(other_spec, &mut other_storage);
-    let ram = bench.ram();
-    assert!(bench.add(&mut altmap, request));
-    // SAFETY: the direct map of the machine is one mapping of all its memory.
-    let mut wrong = unsafe { WithAltmap::new(&mut bench.machine, &mut other) };
-    let retired = bench.model.write().unwrap().retire(&mut wrong, request).unwrap();
+    let ram = system.ram();
+    assert!(system.add(&mut altmap, request));
+    let mut wrong = with_altmap(&mut system.machine, &mut other);
+    let retired = system.model.write().unwrap().retire(&mut wrong, request).unwrap();
     assert_eq!((retired.lost.count(), retired.lost.first().unwrap().origin), (1, Origin::Altmap));
     assert_eq!(other.in_use().get(), 0);
-    assert_eq!(bench.ram(), ram, "RAM got what was RAM's, and nothing of the device");
+    assert_eq!(system.ram(), ram, "RAM got what was RAM's, and nothing of the device");
     let refused = altmap.release().unwrap_err();
     assert_eq!(refused.error, StillInUse { base: request.start(), in_use: PageCount::new(512) });
 
     let again = frames(8 * SECTION, SECTION);
-    assert!(bench.add(&mut other, again));
-    let retired = bench.model.write().unwrap().retire(&mut bench.machine, again).unwrap();
+    assert!(system.add(&mut other, again));
+    let retired = system.model.write().unwrap().retire(&mut system.machine, again).unwrap();
     assert_eq!((retired.lost.count(), other.in_use().get()), (1, 512));
-    assert_eq!(bench.ram(), ram);
+    assert_eq!(system.ram(), ram);
 }
 
 /// Everything that Linux believes.
-fn requests_that_do_not_fit_are_refused<M: Model>(mut bench: Bench<M>) {
+fn requests_that_do_not_fit_are_refused(backend: Backend) {
+    let mut system = System::boot(backend);
     let request = frames(DEVICE, DEVICE_BYTES);
-    let check = |bench: &Bench<M>, spec: AltmapSpec, request| {
-        let mut words = words(spec);
+    let check = |system: &System, spec: AltmapSpec, request| {
+        let mut words = words_of(spec);
         let altmap = claim(spec, &mut words);
-        altmap.check_add(&*bench.model, bench.rule, request)
+        altmap.check_add(&system.model, system.rule, request)
     };
     let first = request.start();
     let shifted = Pfn::new(first.get() + 1);
     let wrong = AltmapError::WrongBase { base: shifted, first };
-    assert_eq!(check(&bench, spec(shifted, 0, 4096), request), Err(wrong));
+    assert_eq!(check(&system, spec(shifted, 0, 4096), request), Err(wrong));
     let offset = PageCount::new(request.count().get() + 1);
     let beyond = AltmapError::BeyondRequest { offset, request };
-    assert_eq!(check(&bench, spec(first, offset.get(), 0), request), Err(beyond));
+    assert_eq!(check(&system, spec(first, offset.get(), 0), request), Err(beyond));
     // Room: sections 7 to 10 need 2048 frames, and the table models 510 more to align them.
-    let needed = if bench.rule == MemmapRule::SectionBlocks { 2558 } else { 2048 };
+    let needed = if system.rule == MemmapRule::SectionBlocks { 2558 } else { 2048 };
     let needed = PageCount::new(needed);
     let free = PageCount::new(needed.get() - 1);
     let small = AltmapError::TooSmall { request, needed, free };
-    assert_eq!(check(&bench, spec(first, 2, free.get()), request), Err(small));
-    assert_eq!(check(&bench, spec(first, 2, needed.get()), request), Ok(()));
+    assert_eq!(check(&system, spec(first, 2, free.get()), request), Err(small));
+    assert_eq!(check(&system, spec(first, 2, needed.get()), request), Ok(()));
     // RAM in the request, and frames that cannot be.
     let ram = frames(DEVICE - 2 * MIB, DEVICE_BYTES);
-    let populated = check(&bench, spec(ram.start(), 0, 4096), ram).unwrap_err();
+    let populated = check(&system, spec(ram.start(), 0, 4096), ram).unwrap_err();
     assert!(matches!(populated, AltmapError::Populated { section, .. } if section == SectionNr::new(6)));
     let last = PfnRange::from_start_count(Pfn::new(X86_64::MAX_PFN - 512), PageCount::new(1024)).unwrap();
-    let over = check(&bench, spec(last.start(), 0, 1024), last).unwrap_err();
+    let over = check(&system, spec(last.start(), 0, 1024), last).unwrap_err();
     assert!(matches!(over, AltmapError::BeyondMaximum { .. }));
     // A request of whatever size is answered at once.
     let endless = PfnRange::new(first, Pfn::new(u64::MAX)).unwrap();
-    let over = check(&bench, spec(first, 2, 64), endless).unwrap_err();
+    let over = check(&system, spec(first, 2, 64), endless).unwrap_err();
     assert!(matches!(over, AltmapError::BeyondMaximum { frames, .. } if frames == endless));
     for rule in [MemmapRule::SectionBlocks, MemmapRule::ArrayLeaves] {
         for start in [0, 1 << 58, u64::MAX - 1] {
             let endless = PfnRange::new(Pfn::new(start), Pfn::new(u64::MAX)).unwrap();
-            assert_eq!(room_needed(&*bench.model, rule, first, endless), None);
+            assert_eq!(room_needed(&system.model, rule, first, endless), None);
         }
     }
     assert!(AltmapSpec::new(Pfn::new(u64::MAX), PageCount::new(1), PageCount::new(0)).is_err());
     assert!(AltmapSpec::new(Pfn::new(8), PageCount::new(u64::MAX - 8), PageCount::new(1)).is_err());
     // An altmap in use belongs to something else.
     let spec = spec(first, 2, 3070);
-    let mut words = words(spec);
+    let mut words = words_of(spec);
     let mut altmap = claim(spec, &mut words);
-    assert!(bench.add(&mut altmap, request));
-    bench.remove(&mut altmap, frames(7 * SECTION, SECTION));
+    assert!(system.add(&mut altmap, request));
+    system.remove(&mut altmap, frames(7 * SECTION, SECTION));
     let in_use = PageCount::new(3 * 512);
-    assert_eq!(altmap.check_add(&*bench.model, bench.rule, request), Err(AltmapError::InUse { in_use }));
+    assert_eq!(altmap.check_add(&system.model, system.rule, request), Err(AltmapError::InUse { in_use }));
     // What holds the altmap goes last.
-    bench.remove(&mut altmap, frames(8 * SECTION, DEVICE + DEVICE_BYTES - 8 * SECTION));
-    bench.remove(&mut altmap, frames(DEVICE, 7 * SECTION - DEVICE));
+    system.remove(&mut altmap, frames(8 * SECTION, DEVICE + DEVICE_BYTES - 8 * SECTION));
+    system.remove(&mut altmap, frames(DEVICE, 7 * SECTION - DEVICE));
 }
 
 /// Room for the memmap, but nowhere at a multiple of 2 MiB: the array takes base pages, and a block has no place.
-fn an_altmap_without_aligned_room_still_serves<M: Model>(mut bench: Bench<M>) {
+fn an_altmap_without_aligned_room_still_serves(backend: Backend) {
+    let mut system = System::boot(backend);
     let request = frames(7 * SECTION, SECTION);
     let spec = spec(request.start(), 1, 512);
-    let mut words = words(spec);
+    let mut words = words_of(spec);
     let mut altmap = claim(spec, &mut words);
-    let digest = bench.machine.state_digest();
-    let fits = altmap.check_add(&*bench.model, bench.rule, request).is_ok();
-    assert_eq!(fits, bench.rule == MemmapRule::ArrayLeaves);
-    assert_eq!(bench.add(&mut altmap, request), fits);
+    let digest = system.machine.state_digest();
+    let fits = altmap.check_add(&system.model, system.rule, request).is_ok();
+    assert_eq!(fits, system.rule == MemmapRule::ArrayLeaves);
+    assert_eq!(system.add(&mut altmap, request), fits);
     if fits {
         assert_eq!((altmap.in_use().get(), altmap.skipped().get()), (512, 0));
-        let base = bench.machine.mirrored().filter(|leaf| leaf.size == LeafSize::Size4KiB).count();
+        let base = system.machine.mirrored().filter(|leaf| leaf.size == LeafSize::Size4KiB).count();
         assert_eq!(base, 512);
-        assert_eq!(bench.backing(request.start()).get(), 7 * SECTION + 4096);
-        bench.use_descriptors(request);
-        bench.remove(&mut altmap, request);
+        assert_eq!(system.backing(request.start()).get(), 7 * SECTION + 4096);
+        system.use_descriptors(request);
+        system.remove(&mut altmap, request);
     }
-    assert_eq!((altmap.in_use().get(), bench.machine.state_digest()), (0, digest));
+    assert_eq!((altmap.in_use().get(), system.machine.state_digest()), (0, digest));
 }

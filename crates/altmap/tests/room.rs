@@ -7,26 +7,21 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
-use sparsemem_altmap::{Altmap, AltmapError, AltmapSpec, FramePool, MemmapRule, WithAltmap, room_needed};
-use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_altmap::{Altmap, AltmapError, AltmapSpec, MemmapRule, WithAltmap, room_needed};
 use sparsemem_core::presets::{Arm64Page64K, Minute, TinyWide, X86_64};
 use sparsemem_core::{
-    BootModel, Geometry, InstallModel, LeafSize, MemoryModel, MemoryRange, NodeId, Page, PageCount,
-    PageDescriptor, Pfn, PfnRange, PhysAddr, PhysRange, RetireModel, SectionNr, SectionShape, SectionStamp,
-    ZeroIsNew,
+    BootModel, Geometry, InstallModel, LeafSize, MemoryModel, MemoryRange, Page, PageCount, PageDescriptor,
+    Pfn, PfnRange, PhysAddr, PhysRange, RetireModel, SectionNr, SectionShape, SectionStamp,
 };
-use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
-use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+use sparsemem_fixture::{Backend, Fixture, NODE, any_model, with_altmap, words_of};
+use sparsemem_machine::{HostRcu, Machine, MachineConfig};
 
-const NODE: NodeId = NodeId::new(0);
 /// First frame of the unmanaged memory that altmaps lie in.
 const DEVICE: u64 = 0x8000;
 
 struct Readers;
 type Rcu = HostRcu<Readers>;
 type Env<'a, 'w, G> = WithAltmap<'a, 'w, G, Machine>;
-type Classic<const WORDS: usize> = ClassicSparse<TinyWide, Odd<WORDS>, Rcu, { TinyWide::NR_SECTIONS_LEN }>;
-type Virtual<G, P, const ROOTS: usize> = Vmemmap<G, P, Rcu, DynamicBase, ROOTS>;
 
 /// A descriptor of one word more than `WORDS`.
 #[repr(C)]
@@ -54,28 +49,20 @@ fn frames(start: u64, count: u64) -> PfnRange {
 }
 
 /// Memory for metadata, and a device behind it; base pages only, as `room_needed` counts them.
-fn machine() -> Machine {
+fn machine() -> MachineConfig {
     let range = |start, end| PhysRange::new(PhysAddr::new(start << 12), PhysAddr::new(end << 12)).unwrap();
-    let config = MachineConfig::new()
+    MachineConfig::new()
         .memory(range(0, DEVICE), NODE)
         .unmanaged(range(DEVICE, 2 * DEVICE))
         .largest_leaf(LeafSize::Size4KiB)
-        .vmemmap_bytes(1 << 30);
-    Machine::new(&config).unwrap()
+        .vmemmap_bytes(1 << 30)
 }
 
-/// An array on the machine's window.
-fn virtual_array<G: Geometry, P: PageDescriptor, const ROOTS: usize>(
-    machine: &Machine,
-) -> Box<Virtual<G, P, ROOTS>>
-where
-    Virtual<G, P, ROOTS>: ZeroIsNew,
-{
-    let model = place::<Virtual<G, P, ROOTS>>();
-    let bytes = machine.window().count().get();
-    // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
-    unsafe { model.placement().base().reserve(machine.window_ptr(), bytes) };
-    model
+/// A model on such a machine.
+macro_rules! fixture {
+    ($geometry:ty, $page:ty, $backend:ident) => {
+        Fixture::<any_model!($geometry, $page, Rcu)>::new(Backend::$backend, &machine()).unwrap()
+    };
 }
 
 /// Adds a request with the memmap in `free` frames of the device, and takes it away again; answers with the frames that
@@ -87,11 +74,10 @@ where
     M: for<'a, 'w> InstallModel<Env<'a, 'w, G>> + for<'a, 'w> RetireModel<Env<'a, 'w, G>>,
 {
     let spec = AltmapSpec::new(first, PageCount::new(0), PageCount::new(free)).unwrap();
-    let mut words = vec![0; usize::try_from(FramePool::words_needed(spec.free())).unwrap()];
+    let mut words = words_of(spec);
     // SAFETY: the device is unmanaged memory, which only this altmap uses.
     let mut altmap = unsafe { Altmap::<G>::claim(spec, &mut words) }.unwrap();
-    // SAFETY: the direct map of the machine is one mapping of all its memory.
-    let mut env = unsafe { WithAltmap::new(machine, &mut altmap) };
+    let mut env = with_altmap(machine, &mut altmap);
     let parts: Vec<_> = request.by_section::<G>().map(|(_, part)| part).collect();
     let mut writer = model.write().unwrap();
     let done = parts.iter().take_while(|part| writer.install(&mut env, **part, NODE).is_ok()).count();
@@ -111,17 +97,12 @@ struct Before {
 }
 
 /// Asks for the room, then tries it, and a frame less.
-fn compare<M>(
-    model: &M,
-    mut machine: Machine,
-    rule: MemmapRule,
-    first: Pfn,
-    before: &Before,
-    request: PfnRange,
-) where
+fn compare<M>(fixture: Fixture<M>, rule: MemmapRule, first: Pfn, before: &Before, request: PfnRange)
+where
     M: BootModel<Machine, Geometry = TinyWide> + InstallModel<Machine>,
     M: for<'a, 'w> InstallModel<Env<'a, 'w, TinyWide>> + for<'a, 'w> RetireModel<Env<'a, 'w, TinyWide>>,
 {
+    let Fixture { model, mut machine } = fixture;
     let early = before.early.iter().map(|frames| MemoryRange { frames: *frames, node: NODE });
     let mut writer = model.write().unwrap();
     writer.boot(&mut machine, early, &mut |event| panic!("{event:?}")).unwrap();
@@ -130,12 +111,12 @@ fn compare<M>(
         let _ = writer.install(&mut machine, part.1, NODE);
     }
     drop(writer);
-    let needed = room_needed(model, rule, first, request).unwrap().get();
+    let needed = room_needed(&model, rule, first, request).unwrap().get();
     let digest = machine.state_digest();
-    assert_eq!(add(model, &mut machine, first, needed, request), Some(needed), "{}", model.name());
+    assert_eq!(add(&model, &mut machine, first, needed, request), Some(needed), "{}", model.name());
     assert_eq!(machine.state_digest(), digest);
     if let Some(less) = needed.checked_sub(1) {
-        assert_eq!(add(model, &mut machine, first, less, request), None, "{}", model.name());
+        assert_eq!(add(&model, &mut machine, first, less, request), None, "{}", model.name());
         assert_eq!(machine.state_digest(), digest);
     }
 }
@@ -143,10 +124,10 @@ fn compare<M>(
 /// The same on a model with blocks and on one with an array.
 fn compare_both<const WORDS: usize>(first: u64, before: &Before, request: PfnRange) {
     let first = Pfn::new(DEVICE + first);
-    compare(&*place::<Classic<WORDS>>(), machine(), MemmapRule::SectionBlocks, first, before, request);
-    let with_window = machine();
-    let array = virtual_array::<TinyWide, Odd<WORDS>, { TinyWide::NR_ROOTS_LEN }>(&with_window);
-    compare(&*array, with_window, MemmapRule::ArrayLeaves, first, before, request);
+    let blocks = fixture!(TinyWide, Odd<WORDS>, ClassicSparse);
+    compare(blocks, MemmapRule::SectionBlocks, first, before, request);
+    let array = fixture!(TinyWide, Odd<WORDS>, Vmemmap);
+    compare(array, MemmapRule::ArrayLeaves, first, before, request);
 }
 
 /// Frames of the first six sections.
@@ -183,38 +164,34 @@ proptest! {
 /// A base page takes several frames, where frames are smaller.
 #[test]
 fn small_frames_fill_a_base_page_together() {
-    let with_window = machine();
-    let array = virtual_array::<Minute, Page, { Minute::NR_ROOTS_LEN }>(&with_window);
-    let needed = room_needed(&*array, MemmapRule::ArrayLeaves, Pfn::new(0), frames(0, 2));
+    let array = fixture!(Minute, Page, Vmemmap).model;
+    let needed = room_needed(&array, MemmapRule::ArrayLeaves, Pfn::new(0), frames(0, 2));
     assert_eq!(needed, Some(PageCount::new(64)), "frames of 64 bytes");
 }
 
 /// The array's base pages take a whole frame each, where frames are larger.
 #[test]
 fn large_frames_hold_one_base_page() {
-    const ROOTS: usize = Arm64Page64K::NR_ROOTS_LEN;
-    let mut machine = machine();
-    let array = virtual_array::<Arm64Page64K, Page, ROOTS>(&machine);
+    let Fixture { model: array, mut machine } = fixture!(Arm64Page64K, Page, Vmemmap);
     let request = frames(0, 4 * 32);
     let first = PhysAddr::new(DEVICE << 12).pfn::<Arm64Page64K>();
     // 128 descriptors of 64 bytes are two base pages.
-    let needed = room_needed(&*array, MemmapRule::ArrayLeaves, first, request).unwrap();
+    let needed = room_needed(&array, MemmapRule::ArrayLeaves, first, request).unwrap();
     assert_eq!(needed.get(), 2);
-    assert_eq!(add(&*array, &mut machine, first, 2, request), Some(2));
-    assert_eq!(add(&*array, &mut machine, first, 1, request), None);
+    assert_eq!(add(&array, &mut machine, first, 2, request), Some(2));
+    assert_eq!(add(&array, &mut machine, first, 1, request), None);
     // A block of a table model is 512 KiB: eight frames, at a multiple of eight.
     let shifted = Pfn::new(first.get() + 1);
-    assert_eq!(room_needed(&*array, MemmapRule::SectionBlocks, shifted, request), Some(PageCount::new(15)));
+    assert_eq!(room_needed(&array, MemmapRule::SectionBlocks, shifted, request), Some(PageCount::new(15)));
 }
 
 #[test]
 fn room_beyond_all_numbers_is_none() {
-    let machine = machine();
-    let array = virtual_array::<X86_64, Page, { X86_64::NR_ROOTS_LEN }>(&machine);
+    let array = fixture!(X86_64, Page, Vmemmap).model;
     let request = frames(u64::MAX - 4096, 4096);
-    assert_eq!(room_needed(&*array, MemmapRule::ArrayLeaves, Pfn::new(0), request), None);
+    assert_eq!(room_needed(&array, MemmapRule::ArrayLeaves, Pfn::new(0), request), None);
     let top = Pfn::new(u64::MAX - 100);
-    assert_eq!(room_needed(&*array, MemmapRule::SectionBlocks, top, frames(0, 512)), None);
+    assert_eq!(room_needed(&array, MemmapRule::SectionBlocks, top, frames(0, 512)), None);
 }
 
 #[test]
@@ -237,15 +214,14 @@ fn memory_that_hosts_itself_sets_whole_frames_aside() {
 /// The last frame of the geometry may be set aside; the one behind it may not.
 #[test]
 fn an_altmap_may_end_at_the_maximum() {
-    let machine = machine();
-    let array = virtual_array::<TinyWide, Page, { TinyWide::NR_ROOTS_LEN }>(&machine);
+    let array = fixture!(TinyWide, Page, Vmemmap).model;
     let check = |count: u64| {
         let request = frames(TinyWide::MAX_PFN - 64, count);
         let spec = AltmapSpec::new(request.start(), PageCount::new(0), request.count()).unwrap();
-        let mut words = vec![0; usize::try_from(FramePool::words_needed(spec.free())).unwrap()];
+        let mut words = words_of(spec);
         // SAFETY: nothing is taken from it.
         let altmap = unsafe { Altmap::<TinyWide>::claim(spec, &mut words) }.unwrap();
-        altmap.check_add(&*array, MemmapRule::ArrayLeaves, request)
+        altmap.check_add(&array, MemmapRule::ArrayLeaves, request)
     };
     assert_eq!(check(64), Ok(()));
     let last = Pfn::new(TinyWide::MAX_PFN - 1);
