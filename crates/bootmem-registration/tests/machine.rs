@@ -1,4 +1,4 @@
-//! Boot, plan, removal and accounting on all three models and the simulated machine.
+//! Boot, plan, removal and accounting on every backend and the simulated machine.
 //!
 //! The machine's boot allocator draws from the machine's own sections. Which node a section is reported on says where
 //! its metadata goes: so sections can be made to hold each other's.
@@ -14,16 +14,15 @@ use sparsemem_bootmem_registration::{
 };
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    Block, BootModel, ForeignBlock, InstallModel, MarkModel, MemoryModel, MemoryRange, MetadataMemory,
-    NodeId, Origin, OutOfMemory, Page, Pfn, PhysAddr, PhysRange, Rejected, RetireModel, SectionNr,
-    forward_to_field,
+    Block, ForeignBlock, MemoryModel, MemoryRange, MetadataMemory, NodeId, Origin, OutOfMemory, Pfn,
+    PhysAddr, PhysRange, Rejected, SectionNr, forward_to_field,
 };
+use sparsemem_fixture::{Backend, Fixture, on_every_backend};
 use sparsemem_machine::{Machine, MachineConfig};
 
-use common::{Notes, bytes_of_block};
+use common::{Model, Notes, bytes_of_block};
 
-type Tags<'m, M> = DescriptorTags<'m, M>;
-type Reg<'r, 'm, M> = Registry<'r, X86_64, Tags<'m, M>>;
+type Reg<'r, 'm> = Registry<'r, X86_64, DescriptorTags<'m, Model>>;
 
 const SECTION: u64 = 128 << 20;
 
@@ -35,11 +34,11 @@ fn range(start: u64, end: u64) -> PhysRange {
 }
 
 /// A machine with this memory, and room for a virtual memmap.
-fn machine(memory: &[Memory]) -> Machine {
+fn machine(memory: &[Memory]) -> MachineConfig {
     let config = memory.iter().fold(MachineConfig::new(), |config, (start, end, node)| {
         config.memory(range(*start, *end), NodeId::new(*node))
     });
-    Machine::new(&config.vmemmap_bytes(1 << 30)).unwrap()
+    config.vmemmap_bytes(1 << 30)
 }
 
 /// The machine at boot, with a note of every block.
@@ -71,9 +70,9 @@ unsafe impl MetadataMemory for Recorder<'_> {
 /// The machine at run time, with the registry asked about every block of boot.
 ///
 /// The machine takes whole blocks back, the registry frees pages: a block waits until all its pages are free.
-struct BootAware<'e, 'r, 'm, M> {
+struct BootAware<'e, 'r, 'm> {
     machine: &'e mut Machine,
-    registry: &'e mut Reg<'r, 'm, M>,
+    registry: &'e mut Reg<'r, 'm>,
     desk: &'e mut Desk,
 }
 
@@ -114,12 +113,12 @@ impl Desk {
 }
 
 // SAFETY: the borrow keeps the machine in its place.
-forward_to_field!(unsafe impl ['e, 'r, 'm, M: Sync] PhysMap for BootAware<'e, 'r, 'm, M> => machine);
+forward_to_field!(unsafe impl ['e, 'r, 'm] PhysMap for BootAware<'e, 'r, 'm> => machine);
 // SAFETY: as above.
-forward_to_field!(unsafe impl ['e, 'r, 'm, M: Sync] AddressSpace for BootAware<'e, 'r, 'm, M> => machine);
+forward_to_field!(unsafe impl ['e, 'r, 'm] AddressSpace for BootAware<'e, 'r, 'm> => machine);
 
 // SAFETY: the machine's own blocks; those of boot are kept on the desk until the registry lets them go.
-unsafe impl<M: MemoryModel<Page = Page>> MetadataMemory for BootAware<'_, '_, '_, M> {
+unsafe impl MetadataMemory for BootAware<'_, '_, '_> {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         self.machine.alloc_zeroed(layout, node)
     }
@@ -138,35 +137,11 @@ unsafe impl<M: MemoryModel<Page = Page>> MetadataMemory for BootAware<'_, '_, '_
     }
 }
 
-/// What the tests need of a model.
-trait Model:
-    for<'e> BootModel<Recorder<'e>>
-    + MarkModel
-    + MemoryModel<Geometry = X86_64, Page = Page>
-    + for<'e, 'r, 'm> RetireModel<BootAware<'e, 'r, 'm, Self>>
-    + InstallModel<Machine>
-    + RetireModel<Machine>
-    + Sized
-    + 'static
-{
-}
-
-impl<M> Model for M where
-    M: for<'e> BootModel<Recorder<'e>>
-        + MarkModel
-        + MemoryModel<Geometry = X86_64, Page = Page>
-        + for<'e, 'r, 'm> RetireModel<BootAware<'e, 'r, 'm, M>>
-        + InstallModel<Machine>
-        + RetireModel<Machine>
-        + 'static
-{
-}
-
 /// A booted machine with everything registered.
-struct Bench<'r, 'm, M> {
-    model: &'m M,
+struct System<'r, 'm> {
+    model: &'m Model,
     machine: Machine,
-    registry: Reg<'r, 'm, M>,
+    registry: Reg<'r, 'm>,
     desk: Desk,
     /// Blocks of node data, by node.
     data: Vec<Block>,
@@ -179,12 +154,9 @@ struct Report<'r> {
 }
 
 /// Boots, registers, and runs a test.
-fn run<M: Model>(
-    model: &M,
-    mut machine: Machine,
-    report: &Report<'_>,
-    test: impl FnOnce(&mut Bench<'_, '_, M>),
-) {
+fn run(backend: Backend, memory: &[Memory], report: &Report<'_>, test: impl FnOnce(&mut System<'_, '_>)) {
+    let Fixture { model, mut machine } = Fixture::<Model>::new(backend, &machine(memory)).unwrap();
+    let model = &model;
     let data: Vec<(u32, Block)> = report
         .data
         .iter()
@@ -216,12 +188,12 @@ fn run<M: Model>(
         registry.register_node(NodeId::new(*node), &[bytes_of_block(block)]).unwrap();
     }
     let data = data.into_iter().map(|(_, block)| block).collect();
-    let mut bench = Bench { model, machine, registry, desk: Desk::default(), data };
-    bench.every_byte_is_accounted_for();
-    test(&mut bench);
+    let mut system = System { model, machine, registry, desk: Desk::default(), data };
+    system.every_byte_is_accounted_for();
+    test(&mut system);
 }
 
-impl<M: Model> Bench<'_, '_, M> {
+impl System<'_, '_> {
     fn plan(&self, section: u64) -> Result<Vec<u64>, Vec<u64>> {
         let (mut slots, mut steps) = ([PlanSlot::default(); 16], [SectionNr::new(0); 16]);
         let numbers = |steps: &[SectionNr]| steps.iter().map(|nr| nr.get()).collect();
@@ -290,126 +262,127 @@ fn key(range: PhysRange) -> (u64, u64) {
     (range.start().get(), range.end().get())
 }
 
-on_every_model!(
+on_every_backend!(
     two_sections_that_hold_each_other,
     a_chain_is_removed_in_order,
     sections_that_hold_themselves,
     shared_pages_and_node_data_go_with_the_last_user,
-    hot_added_sections_keep_their_node
+    hot_added_sections_keep_their_node,
 );
 
 /// The memmap of section 0 lies in section 1, and that of 1 in 0.
-fn two_sections_that_hold_each_other<M: Model>(model: impl Fn(&Machine) -> Box<M>) {
-    let machine = machine(&[(0, 8, 0), (8, 16, 1), (16, 24, 2)]);
+fn two_sections_that_hold_each_other(backend: Backend) {
+    let memory = &[(0, 8, 0), (8, 16, 1), (16, 24, 2)];
     let report = Report { sections: &[(0, 1), (1, 0), (2, 2)], data: &[] };
-    run(&*model(&machine), machine, &report, |bench| {
+    run(backend, memory, &report, |system| {
         let in_section = |section: u64, user| {
             let bytes = range(8 * section, 8 * section + 8);
-            let pieces = bench.registry.pieces_in(bytes).filter(|piece| piece.user() == user);
+            let pieces = system.registry.pieces_in(bytes).filter(|piece| piece.user() == user);
             pieces.map(|piece| piece.pages::<X86_64>().count().get()).max().unwrap_or(0)
         };
         assert_eq!(in_section(1, User::Section(SectionNr::new(0))), 512);
         assert_eq!(in_section(0, User::Section(SectionNr::new(1))), 512);
-        assert_eq!((bench.plan(0), bench.plan(1)), (Err(vec![0, 1]), Err(vec![0, 1])));
-        assert!(bench.registry.check_removable(SectionNr::new(0)).is_err());
-        assert!(bench.registry.check_removable(SectionNr::new(1)).is_err());
+        assert_eq!((system.plan(0), system.plan(1)), (Err(vec![0, 1]), Err(vec![0, 1])));
+        assert!(system.registry.check_removable(SectionNr::new(0)).is_err());
+        assert!(system.registry.check_removable(SectionNr::new(1)).is_err());
         // Section 2 has its metadata in itself, and stands for all who are not on the cycle.
-        assert_eq!(bench.plan(2), Ok(vec![2]));
-        bench.remove(2);
-        assert_eq!(bench.plan(0), Err(vec![0, 1]));
+        assert_eq!(system.plan(2), Ok(vec![2]));
+        system.remove(2);
+        assert_eq!(system.plan(0), Err(vec![0, 1]));
     });
 }
 
 /// Section n holds the memmap of section n + 1; section 0 its own too.
-fn a_chain_is_removed_in_order<M: Model>(model: impl Fn(&Machine) -> Box<M>) {
-    let machine = machine(&[(0, 8, 0), (8, 16, 1), (16, 24, 2), (24, 32, 3)]);
+fn a_chain_is_removed_in_order(backend: Backend) {
+    let memory = &[(0, 8, 0), (8, 16, 1), (16, 24, 2), (24, 32, 3)];
     let report = Report { sections: &[(0, 0), (1, 0), (2, 1), (3, 2)], data: &[] };
-    run(&*model(&machine), machine, &report, |bench| {
-        let order = bench.plan(0).unwrap();
+    run(backend, memory, &report, |system| {
+        let order = system.plan(0).unwrap();
         assert_eq!(order, [3, 2, 1, 0]);
-        assert_eq!(bench.plan(2), Ok(vec![3, 2]));
+        assert_eq!(system.plan(2), Ok(vec![3, 2]));
         for section in order {
-            let tagged = bench.registry.pieces().filter(|piece| piece.pages::<X86_64>().count().get() == 512);
+            let tagged =
+                system.registry.pieces().filter(|piece| piece.pages::<X86_64>().count().get() == 512);
             for page in tagged.map(|piece| piece.pages::<X86_64>().start()) {
-                let tag = bench.registry.tag(page).unwrap().unwrap();
+                let tag = system.registry.tag(page).unwrap().unwrap();
                 assert_eq!((tag.kind(), tag.users()), (Kind::SectionInfo, 1));
             }
-            let freed = bench.remove(section);
+            let freed = system.remove(section);
             // The memmap in another section is freed, page for page; that of section 0 leaves with it.
             assert_eq!(freed >= 512, section != 0, "section {section} freed {freed} pages");
         }
-        assert!(bench.finish() >= 2 << 20);
+        assert!(system.finish() >= 2 << 20);
     });
 }
 
 /// Every section has its metadata in itself.
-fn sections_that_hold_themselves<M: Model>(model: impl Fn(&Machine) -> Box<M>) {
-    let machine = machine(&[(0, 8, 0), (8, 16, 1), (16, 24, 2)]);
+fn sections_that_hold_themselves(backend: Backend) {
+    let memory = &[(0, 8, 0), (8, 16, 1), (16, 24, 2)];
     let report = Report { sections: &[(0, 0), (1, 1), (2, 2)], data: &[] };
-    run(&*model(&machine), machine, &report, |bench| {
+    run(backend, memory, &report, |system| {
         for section in [2, 1] {
             let nr = SectionNr::new(section);
-            assert_eq!(bench.plan(section), Ok(vec![section]));
-            assert_eq!(bench.registry.own_memmap_pages(nr).count(), 512);
-            bench.remove(section);
-            assert!(!bench.model.is_valid(nr.first_pfn::<X86_64>().unwrap()));
+            assert_eq!(system.plan(section), Ok(vec![section]));
+            assert_eq!(system.registry.own_memmap_pages(nr).count(), 512);
+            system.remove(section);
+            assert!(!system.model.is_valid(nr.first_pfn::<X86_64>().unwrap()));
         }
         // Tables of all three lie in section 0, and 0 is the last.
-        assert_eq!(bench.plan(0), Ok(vec![0]));
-        assert_eq!(bench.remove(0), 0);
-        assert!(bench.finish() >= 3 * (2 << 20), "all three memmaps left with their sections");
+        assert_eq!(system.plan(0), Ok(vec![0]));
+        assert_eq!(system.remove(0), 0);
+        assert!(system.finish() >= 3 * (2 << 20), "all three memmaps left with their sections");
     });
 }
 
 /// Sections 0 to 2, of node 9, have all their metadata, and their node's data, in the lower half of section 5.
-fn shared_pages_and_node_data_go_with_the_last_user<M: Model>(model: impl Fn(&Machine) -> Box<M>) {
-    let machine = machine(&[(40, 44, 9), (44, 48, 5)]);
+fn shared_pages_and_node_data_go_with_the_last_user(backend: Backend) {
+    let memory = &[(40, 44, 9), (44, 48, 5)];
     let report = Report { sections: &[(0, 9), (1, 9), (2, 9), (5, 5)], data: &[9] };
-    run(&*model(&machine), machine, &report, |bench| {
+    run(backend, memory, &report, |system| {
         let host = SectionNr::new(5);
-        let data = bytes_of_block(&bench.data[0]).start().pfn::<X86_64>();
-        assert_eq!(bench.registry.tag(data).unwrap().unwrap().user(), User::Node(NodeId::new(9)));
-        let shared = bench.registry.pieces().find(|piece| piece.bytes().count().get() < 4096).unwrap();
+        let data = bytes_of_block(&system.data[0]).start().pfn::<X86_64>();
+        assert_eq!(system.registry.tag(data).unwrap().unwrap().user(), User::Node(NodeId::new(9)));
+        let shared = system.registry.pieces().find(|piece| piece.bytes().count().get() < 4096).unwrap();
         let shared = shared.pages::<X86_64>().start();
-        let tag = bench.registry.tag(shared).unwrap().unwrap();
+        let tag = system.registry.tag(shared).unwrap().unwrap();
         assert_eq!((tag.kind(), tag.users() >= 3), (Kind::MixInfo, true));
-        assert_eq!(bench.plan(5), Ok(vec![0, 1, 2, 5]));
+        assert_eq!(system.plan(5), Ok(vec![0, 1, 2, 5]));
         for section in [0, 1] {
-            assert!(bench.registry.check_removable(host).is_err());
-            let freed = bench.remove(section);
+            assert!(system.registry.check_removable(host).is_err());
+            let freed = system.remove(section);
             assert_eq!(freed, 512, "the memmap alone: the usage's page has other users");
-            assert!(bench.registry.tag(shared).unwrap().is_some());
+            assert!(system.registry.tag(shared).unwrap().is_some());
         }
-        let freed = bench.remove(2);
+        let freed = system.remove(2);
         assert!(freed >= 512 + 1 + 4, "memmap, shared page and node data: {freed}");
-        assert_eq!((bench.registry.tag(shared).unwrap(), bench.registry.tag(data).unwrap()), (None, None));
-        assert_eq!(bench.plan(5), Ok(vec![5]));
-        bench.remove(5);
-        bench.finish();
+        assert_eq!((system.registry.tag(shared).unwrap(), system.registry.tag(data).unwrap()), (None, None));
+        assert_eq!(system.plan(5), Ok(vec![5]));
+        system.remove(5);
+        system.finish();
     });
 }
 
 /// A section that is added at run time has no metadata of boot, but its node's data waits for it.
-fn hot_added_sections_keep_their_node<M: Model>(model: impl Fn(&Machine) -> Box<M>) {
-    let machine = machine(&[(0, 8, 0), (8, 16, 1)]);
+fn hot_added_sections_keep_their_node(backend: Backend) {
+    let memory = &[(0, 8, 0), (8, 16, 1)];
     let report = Report { sections: &[(0, 0), (1, 1)], data: &[1] };
-    run(&*model(&machine), machine, &report, |bench| {
+    run(backend, memory, &report, |system| {
         let added = SectionNr::new(6);
         let frames = added.frames::<X86_64>().unwrap();
-        let mut writer = bench.model.write().unwrap();
-        writer.install(&mut bench.machine, frames, NodeId::new(0)).unwrap();
+        let mut writer = system.model.write().unwrap();
+        writer.install(&mut system.machine, frames, NodeId::new(0)).unwrap();
         drop(writer);
-        bench.registry.register_section(added, NodeId::new(1), SectionMetadata::default()).unwrap();
-        assert_eq!(bench.plan(1), Ok(vec![6, 1]));
-        let Bench { model, machine, registry, desk, .. } = bench;
+        system.registry.register_section(added, NodeId::new(1), SectionMetadata::default()).unwrap();
+        assert_eq!(system.plan(1), Ok(vec![6, 1]));
+        let System { model, machine, registry, desk, .. } = system;
         let mut env = BootAware { machine, registry, desk };
         let retired = model.write().unwrap().retire(&mut env, frames).unwrap();
         assert!(retired.lost.is_empty(), "{retired:?}");
         assert_eq!(registry.release_section(added, &mut |run| panic!("{run:?}")).unwrap().free.get(), 0);
         assert!(machine.balance().of(Origin::Runtime).blocks == 0);
-        bench.every_byte_is_accounted_for();
-        assert_eq!(bench.remove(1), 0, "memmap and node data leave with the section that they lie in");
-        bench.remove(0);
-        bench.finish();
+        system.every_byte_is_accounted_for();
+        assert_eq!(system.remove(1), 0, "memmap and node data leave with the section that they lie in");
+        system.remove(0);
+        system.finish();
     });
 }

@@ -7,68 +7,41 @@ use sparsemem_bootmem_registration::{
 };
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    Block, BootModel, ForeignBlock, MarkModel, MemoryModel, MemoryRange, MetadataMemory, NodeId, OutOfMemory,
-    Page, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, Rejected, RetireModel, SectionNr, forward_to_field,
+    Block, ForeignBlock, MemoryModel, MemoryRange, MetadataMemory, NodeId, OutOfMemory, PageCount, Pfn,
+    PfnRange, Rejected, SectionNr, forward_to_field,
 };
+use sparsemem_fixture::{Backend, Fixture, NODE, bytes, sections};
 use sparsemem_hotplug::{
     Hotplug, Limits, OfflineError, OnlineError, Reserved, Storage as HotplugStorage, WithReserved,
 };
 use sparsemem_machine::{Machine, MachineConfig};
 
-use crate::common::Notes;
+use crate::common::{Model, Notes};
 use crate::frames::{Frames, pages};
 
-pub type Reg<M> = Registry<'static, X86_64, DescriptorTags<'static, M>>;
-
-const NODE: NodeId = NodeId::new(0);
-
-/// What the tests need of a model.
-pub trait Model:
-    BootModel<World<Self>>
-    + RetireModel<World<Self>>
-    + MarkModel
-    + MemoryModel<Geometry = X86_64, Page = Page>
-    + Sized
-    + 'static
-{
-}
-
-impl<M> Model for M where
-    M: BootModel<World<M>>
-        + RetireModel<World<M>>
-        + MarkModel
-        + MemoryModel<Geometry = X86_64, Page = Page>
-        + 'static
-{
-}
+type Reg = Registry<'static, X86_64, DescriptorTags<'static, Model>>;
 
 pub fn section(nr: u64) -> PfnRange {
-    SectionNr::new(nr).frames::<X86_64>().unwrap()
+    sections::<X86_64>(nr, 1)
 }
 
-/// Frames of the sections from `first` up to, not including, `end`.
-pub fn sections(first: u64, end: u64) -> PfnRange {
-    PfnRange::new(section(first).start(), section(end).start()).unwrap()
-}
-
-fn bytes_of(frames: PfnRange) -> PhysRange {
-    let address = |pfn: Pfn| PhysAddr::new(pfn.get() << 12);
-    PhysRange::new(address(frames.start()), address(frames.end())).unwrap()
+/// All memory there is.
+pub fn both() -> PfnRange {
+    sections::<X86_64>(0, 2)
 }
 
 /// A machine with sections 0 and 1, and room for a virtual memmap. Section 0 has the boot allocator's node.
-pub fn machine() -> Machine {
-    let config = MachineConfig::new()
-        .memory(bytes_of(section(0)), NODE)
-        .memory(bytes_of(section(1)), NodeId::new(1))
-        .vmemmap_bytes(1 << 30);
-    Machine::new(&config).unwrap()
+fn machine() -> MachineConfig {
+    MachineConfig::new()
+        .memory(bytes::<X86_64>(section(0)), NODE)
+        .memory(bytes::<X86_64>(section(1)), NodeId::new(1))
+        .vmemmap_bytes(1 << 30)
 }
 
 /// The machine as the models' environment. At boot it notes what is allocated; later it asks the registry.
-pub struct World<M: 'static> {
+pub struct World {
     machine: Machine,
-    registry: Option<Reg<M>>,
+    registry: Option<Reg>,
     notes: Notes,
     /// What removals left for the page allocator.
     freed: Vec<PfnRange>,
@@ -77,9 +50,9 @@ pub struct World<M: 'static> {
 }
 
 // SAFETY: the machine's memory stays where it is wherever the machine goes.
-forward_to_field!(unsafe impl [M: Sync] PhysMap for World<M> => machine);
+forward_to_field!(unsafe impl [] PhysMap for World => machine);
 // SAFETY: as above.
-forward_to_field!(unsafe impl [M: Sync] AddressSpace for World<M> => machine);
+forward_to_field!(unsafe impl [] AddressSpace for World => machine);
 
 fn note_freed(freed: &mut Vec<PfnRange>, run: PageRun) {
     if run.is_free() {
@@ -88,7 +61,7 @@ fn note_freed(freed: &mut Vec<PfnRange>, run: PageRun) {
 }
 
 // SAFETY: the machine's own blocks; those of boot that come back are kept and not used again.
-unsafe impl<M: MemoryModel<Page = Page>> MetadataMemory for World<M> {
+unsafe impl MetadataMemory for World {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         self.notes.alloc_zeroed(&mut self.machine, layout, node)
     }
@@ -111,12 +84,12 @@ unsafe impl<M: MemoryModel<Page = Page>> MetadataMemory for World<M> {
 }
 
 /// What hotplug asks, answered by the registry: all that a kernel writes to join the two.
-struct Metadata<'r, M: 'static> {
-    registry: &'r Reg<M>,
+struct Metadata<'r> {
+    registry: &'r Reg,
     block: PageCount,
 }
 
-impl<M: Model> Reserved for Metadata<'_, M> {
+impl Reserved for Metadata<'_> {
     fn pinned(&self, frames: PfnRange) -> Option<PfnRange> {
         self.registry.first_pinned(frames, self.block).map(|pinned| pinned.pages)
     }
@@ -126,20 +99,21 @@ impl<M: Model> Reserved for Metadata<'_, M> {
     }
 }
 
-type Hooks<'b, M> = WithReserved<&'b mut Frames, Metadata<'b, M>>;
+type Hooks<'b> = WithReserved<&'b mut Frames, Metadata<'b>>;
 
 /// Sections 0 and 1, with all metadata in section 0.
-pub struct Bench<M: Model> {
-    pub model: &'static M,
-    pub hotplug: Hotplug<'static, M>,
+pub struct System {
+    pub model: &'static Model,
+    pub hotplug: Hotplug<'static, Model>,
     pub allocator: Frames,
-    world: World<M>,
+    world: World,
 }
 
-impl<M: Model> Bench<M> {
+impl System {
     /// Boots, registers, and gives the allocator what is left.
-    pub fn boot(model: Box<M>, machine: Machine, limits: Limits<X86_64>) -> Self {
-        let model: &'static M = Box::leak(model);
+    pub fn boot(backend: Backend, limits: Limits<X86_64>) -> Self {
+        let Fixture { model, machine } = Fixture::<Model>::new(backend, &machine()).unwrap();
+        let model: &'static Model = Box::leak(Box::new(model));
         let (freed, given_back) = (vec![], vec![]);
         let mut world = World { machine, registry: None, notes: Notes::default(), freed, given_back };
         let memory = [0, 1].map(|nr| MemoryRange { frames: section(nr), node: NODE });
@@ -155,11 +129,11 @@ impl<M: Model> Bench<M> {
             resources: Box::leak(vec![None; 8].into()),
         };
         let mut hotplug = Hotplug::new(model, limits, storage);
-        hotplug.adopt_boot(bytes_of(sections(0, 2)), NODE).unwrap();
-        let mut bench = Self { model, hotplug, allocator: Frames::default(), world };
-        bench.fill_allocator();
-        bench.check();
-        bench
+        hotplug.adopt_boot(bytes::<X86_64>(both()), NODE).unwrap();
+        let mut system = Self { model, hotplug, allocator: Frames::default(), world };
+        system.fill_allocator();
+        system.check();
+        system
     }
 
     /// What boot left over: every page that no piece touches, asked one by one.
@@ -167,16 +141,16 @@ impl<M: Model> Bench<M> {
         let Self { allocator, world, .. } = self;
         let registry = world.registry.as_ref().unwrap();
         let free = |page: &Pfn| registry.page_use(*page) == PageUse::NotRegistered;
-        for page in pages(sections(0, 2)).map(Pfn::new).filter(free) {
+        for page in pages(both()).map(Pfn::new).filter(free) {
             allocator.boot(PfnRange::from_start_count(page, PageCount::new(1)).unwrap());
         }
     }
 
-    pub fn registry(&self) -> &Reg<M> {
+    pub fn registry(&self) -> &Reg {
         self.world.registry.as_ref().unwrap()
     }
 
-    fn hooks(&mut self) -> (Hooks<'_, M>, &mut Hotplug<'static, M>) {
+    fn hooks(&mut self) -> (Hooks<'_>, &mut Hotplug<'static, Model>) {
         let Self { hotplug, allocator, world, .. } = self;
         let block = hotplug.limits().block.frames();
         let registry = world.registry.as_ref().unwrap();
@@ -230,9 +204,9 @@ impl<M: Model> Bench<M> {
     }
 }
 
-impl<M: Model> World<M> {
+impl World {
     /// Registers what boot noted.
-    fn register(&mut self, model: &'static M) {
+    fn register(&mut self, model: &'static Model) {
         let storage = Storage {
             sections: Box::leak(vec![SectionSlot::EMPTY; 4].into()),
             pieces: Box::leak(vec![PieceSlot::EMPTY; 32].into()),
