@@ -1,4 +1,4 @@
-//! Memory is added to a model: every part of a plan, or none.
+//! Memory is added to a model: every part of a request, or none.
 //!
 //! # Invariants
 //!
@@ -10,9 +10,9 @@ use sparsemem_core::{
     trace_event,
 };
 
-use crate::{Part, Plan};
+use crate::{Part, Request};
 
-/// Adds every part of a plan to a model. The memory is not online afterwards.
+/// Adds every part of a request to a model. The memory is not online afterwards.
 ///
 /// Holes of early sections get the descriptors that are there already (T-09). Source: Linux `__add_pages`. Differs from
 /// Linux: there, sections that came before the one that failed stay (H-02, D-02).
@@ -23,15 +23,15 @@ use crate::{Part, Plan};
 pub fn add<M, E>(
     writer: &mut Writer<'_, M>,
     env: &mut E,
-    plan: &Plan<M::Geometry>,
+    request: &Request<M::Geometry>,
 ) -> Result<(), InstallError>
 where
     M: InstallModel<E> + RetireModel<E>,
 {
-    plan.parts().try_for_each(|part| check_absent(writer.model(), part))?;
-    for part in plan.parts() {
-        if let Err(why) = writer.install(env, part.frames, plan.node()) {
-            let before = plan.frames().split_at(part.frames.start()).0;
+    request.parts().try_for_each(|part| check_absent(writer.model(), part))?;
+    for part in request.parts() {
+        if let Err(why) = writer.install(env, part.frames, request.node()) {
+            let before = request.frames().split_at(part.frames.start()).0;
             return Err(with_lost(why, undo(writer, env, before)));
         }
     }

@@ -6,7 +6,7 @@ use sparsemem_core::{
 };
 
 use crate::add::undo;
-use crate::{Hotplug, Kind, Merge, Plan, PlanError, Resource, ResourceError, ResourceKind, add};
+use crate::{Hotplug, Kind, Merge, Request, RequestError, Resource, ResourceError, ResourceKind, add};
 
 /// Why a device's memory was not added. Everything is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum AddDeviceError {
     },
     /// The range is not valid for a device.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Request(#[from] RequestError),
     /// The addresses are somebody's already.
     #[error(transparent)]
     Resource(#[from] ResourceError),
@@ -66,11 +66,11 @@ impl<M: MarkModel> Hotplug<'_, M> {
         M: InstallModel<E> + RetireModel<E>,
     {
         let mut writer = self.model.write().ok_or(AddDeviceError::Busy { frames })?;
-        let plan = Plan::new(frames, node, Kind::Device, &self.limits)?;
-        let (range, kind, merge) = (plan.bytes(), ResourceKind::Device, Merge::Separate);
+        let request = Request::new(frames, node, Kind::Device, &self.limits)?;
+        let (range, kind, merge) = (request.bytes(), ResourceKind::Device, Merge::Separate);
         let resource = self.resources.vacancy(Resource { range, kind, name, merge })?;
-        add(&mut writer, env, &plan).map_err(|why| AddDeviceError::Install { frames, why })?;
-        mark_shared(&mut writer, env, &plan)?;
+        add(&mut writer, env, &request).map_err(|why| AddDeviceError::Install { frames, why })?;
+        mark_shared(&mut writer, env, &request)?;
         resource.commit();
         // After what can fail: a hole's descriptors were there before, and what they hold is nobody's to lose.
         reset(self.model, frames);
@@ -78,20 +78,20 @@ impl<M: MarkModel> Hotplug<'_, M> {
     }
 }
 
-/// Marks the sections that a plan shares. A model that does not mark what was installed under its own writer gets it back.
+/// Marks the sections that a request shares. A model that does not mark what was installed under its own writer gets it back.
 fn mark_shared<M, E>(
     writer: &mut Writer<'_, M>,
     env: &mut E,
-    plan: &Plan<M::Geometry>,
+    request: &Request<M::Geometry>,
 ) -> Result<(), AddDeviceError>
 where
     M: RetireModel<E> + MarkModel,
 {
-    plan.shared_borders().try_for_each(|part| writer.taint(part.frames)).map_err(|why| {
-        let lost = undo(writer, env, plan.frames());
+    request.shared_borders().try_for_each(|part| writer.taint(part.frames)).map_err(|why| {
+        let lost = undo(writer, env, request.frames());
         if !lost.is_empty() {
             trace_event!(WARN, "undoing an addition{lost}");
         }
-        AddDeviceError::Mark { frames: plan.frames(), why }
+        AddDeviceError::Mark { frames: request.frames(), why }
     })
 }

@@ -11,10 +11,10 @@ use sparsemem_core::{
     Geometry, MemoryModel, NodeId, Pfn, PfnRange, PhysRange, SectionNr, SectionShape, SubsectionBits,
 };
 
-use crate::plan::bytes_of;
+use crate::request::bytes_of;
 use crate::{
     BlockError, BlockNr, BlockSpan, Blocks, Chain, ChainError, Direction, Kind, Limits, MemoryBlock,
-    MemoryChange, NodeChange, Notifier, Plan, PlanError, Ram, Registration, Resource, ResourceError,
+    MemoryChange, NodeChange, Notifier, Ram, Registration, Request, RequestError, Resource, ResourceError,
     ResourceKind, Resources,
 };
 
@@ -188,9 +188,9 @@ impl<'a, M: MemoryModel> Hotplug<'a, M> {
     }
 
     /// The bytes and blocks of RAM that is to be switched.
-    pub(crate) fn ram(&self, frames: PfnRange) -> Result<(PhysRange, BlockSpan), PlanError> {
-        let plan = Plan::new(frames, NodeId::default(), Kind::Ram, &self.limits)?;
-        Ok((plan.bytes(), plan.blocks(self.limits.block)))
+    pub(crate) fn ram(&self, frames: PfnRange) -> Result<(PhysRange, BlockSpan), RequestError> {
+        let request = Request::new(frames, NodeId::default(), Kind::Ram, &self.limits)?;
+        Ok((request.bytes(), request.blocks(self.limits.block)))
     }
 
     /// What notifiers are told of blocks that may all go one way.

@@ -2,7 +2,7 @@
 //!
 //! [`Hotplug`] ties a memory model to what else knows of physical memory: [memory blocks](Blocks) with their states,
 //! the [chain of notifiers](Chain), the [resources](Resources), and the page allocator ([`AllocatorHooks`]). Below it,
-//! [`Plan`] checks a request and splits it at section borders, and [`add`](fn@add) adds it to a model alone.
+//! [`Request`] checks a request and splits it at section borders, and [`add`](fn@add) adds it to a model alone.
 //! Everything works on every model, in steps of a subsection (2 MiB); nothing here allocates: tables lie in slots that
 //! the caller supplies.
 //!
@@ -43,7 +43,7 @@
 //!    notifier or the allocator unwinds.
 //! 2. **One at a time.** An operation holds the model's writer from beginning to end. If somebody else has it, the operation
 //!    says so before it does anything; later, nothing can come between its steps.
-//! 3. Adding and then removing is the identity. One mark outlives it: [a shared section](Plan::shared_borders) stays
+//! 3. Adding and then removing is the identity. One mark outlives it: [a shared section](Request::shared_borders) stays
 //!    tainted until its last part goes, as in Linux (H-62).
 #![no_std]
 #![forbid(unsafe_code)]
@@ -65,9 +65,9 @@ mod device;
 mod hooks;
 mod hotplug;
 mod nodes;
-mod plan;
 mod ram;
 mod remove;
+mod request;
 mod reserved;
 mod resource;
 mod resources;
@@ -83,9 +83,9 @@ pub use chain::{Chain, ChainError, MemoryChange, NodeChange, Notifier, NotifierR
 pub use device::AddDeviceError;
 pub use hooks::AllocatorHooks;
 pub use hotplug::{AdoptError, Hotplug, Storage};
-pub use plan::{Granule, Kind, Limits, Part, Plan, PlanError, frames_of_bytes};
 pub use ram::{AddMemoryError, BadName, Ram};
 pub use remove::RemoveError;
+pub use request::{Granule, Kind, Limits, Part, Request, RequestError, frames_of_bytes};
 pub use reserved::{Reserved, WithReserved};
 pub use resource::{Merge, Resource, ResourceError, ResourceKind};
 pub use resources::Resources;

@@ -4,7 +4,9 @@ use sparsemem_core::{
     InstallError, InstallModel, MemoryModel, NodeId, PageCount, PfnRange, PhysRange, RetireModel,
 };
 
-use crate::{BlockError, Hotplug, Kind, Merge, Plan, PlanError, Resource, ResourceError, ResourceKind, add};
+use crate::{
+    BlockError, Hotplug, Kind, Merge, Request, RequestError, Resource, ResourceError, ResourceKind, add,
+};
 
 /// The name of RAM that nobody gave another.
 const NAME: &str = "System RAM";
@@ -92,7 +94,7 @@ pub enum AddMemoryError {
     },
     /// The range is not valid for RAM.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Request(#[from] RequestError),
     /// The addresses are somebody's already.
     #[error(transparent)]
     Resource(#[from] ResourceError),
@@ -159,14 +161,14 @@ impl<M: MemoryModel> Hotplug<'_, M> {
         M: InstallModel<E> + RetireModel<E>,
     {
         let mut writer = self.model.write().ok_or(AddMemoryError::Busy { frames })?;
-        let plan = Plan::new(frames, node, Kind::Ram, &self.limits)?;
+        let request = Request::new(frames, node, Kind::Ram, &self.limits)?;
         check_hosting(ram, frames, self.limits.block.frames())?;
-        let resource = self.resources.vacancy(ram.resource(plan.bytes()))?;
-        let blocks = self.blocks.vacancy(plan.blocks(self.limits.block), node)?.hosting(ram.memmap);
-        add(&mut writer, env, &plan).map_err(|why| AddMemoryError::Install { frames, why })?;
+        let resource = self.resources.vacancy(ram.resource(request.bytes()))?;
+        let blocks = self.blocks.vacancy(request.blocks(self.limits.block), node)?.hosting(ram.memmap);
+        add(&mut writer, env, &request).map_err(|why| AddMemoryError::Install { frames, why })?;
         blocks.commit();
         resource.commit();
-        self.resources.merge(plan.bytes());
+        self.resources.merge(request.bytes());
         Ok(())
     }
 }

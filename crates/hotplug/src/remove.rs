@@ -8,7 +8,9 @@
 use sparsemem_core::{MemoryModel, NodeId, PfnRange, RetireError, RetireModel, Retired, Writer};
 
 use crate::hotplug::bytes_or_empty;
-use crate::{BlockError, BlockSpan, Hotplug, Kind, Plan, PlanError, Resource, ResourceError, ResourceKind};
+use crate::{
+    BlockError, BlockSpan, Hotplug, Kind, Request, RequestError, Resource, ResourceError, ResourceKind,
+};
 
 /// Why memory was not removed. Everything is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +26,7 @@ pub enum RemoveError {
     },
     /// The range is not valid for such memory.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Request(#[from] RequestError),
     /// A memory block is not there, or not offline.
     #[error(transparent)]
     Block(#[from] BlockError),
@@ -80,9 +82,9 @@ impl<M: MemoryModel> Hotplug<'_, M> {
         M: RetireModel<E>,
     {
         let mut writer = self.model.write().ok_or(RemoveError::Busy { frames })?;
-        let plan = Plan::new(frames, NodeId::default(), Kind::Device, &self.limits)?;
-        let touched = |it: &&Resource| it.kind == ResourceKind::Device && it.range.overlaps(plan.bytes());
-        if let Some(device) = self.resources.iter().find(touched).filter(|it| it.range != plan.bytes()) {
+        let request = Request::new(frames, NodeId::default(), Kind::Device, &self.limits)?;
+        let touched = |it: &&Resource| it.kind == ResourceKind::Device && it.range.overlaps(request.bytes());
+        if let Some(device) = self.resources.iter().find(touched).filter(|it| it.range != request.bytes()) {
             return Err(RemoveError::NotTheDevice { frames, device: *device });
         }
         self.remove_range(&mut writer, env, frames, ResourceKind::Device)

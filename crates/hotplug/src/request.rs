@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. A [`Plan`] is not empty, consists of whole subsections (of whole blocks, for RAM in blocks), and lies below the
+//! 1. A [`Request`] is not empty, consists of whole subsections (of whole blocks, for RAM in blocks), and lies below the
 //!    maxima of geometry and machine. So no part of it can be refused for its shape later.
 
 use core::fmt;
@@ -43,10 +43,10 @@ impl fmt::Display for Granule {
     }
 }
 
-/// Why a range cannot be planned.
+/// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum PlanError {
+pub enum RequestError {
     /// The range has no frames.
     #[error("{frames} has no frames")]
     Empty {
@@ -134,17 +134,17 @@ impl<G: Geometry> Limits<G> {
 ///
 /// # Errors
 ///
-/// [`PlanError::Wraps`] and [`PlanError::PartialFrame`].
-pub fn frames_of_bytes<G: Geometry>(start: PhysAddr, len: ByteLen) -> Result<PfnRange, PlanError> {
-    let bytes = PhysRange::from_start_count(start, len).ok_or(PlanError::Wraps { start, len })?;
+/// [`RequestError::Wraps`] and [`RequestError::PartialFrame`].
+pub fn frames_of_bytes<G: Geometry>(start: PhysAddr, len: ByteLen) -> Result<PfnRange, RequestError> {
+    let bytes = PhysRange::from_start_count(start, len).ok_or(RequestError::Wraps { start, len })?;
     let page = ByteLen::new(G::PAGE_SIZE);
     if (bytes.start().get() | bytes.end().get()) & (G::PAGE_SIZE - 1) != 0 {
-        return Err(PlanError::PartialFrame { start, len, page });
+        return Err(RequestError::PartialFrame { start, len, page });
     }
     Ok(bytes.whole_frames::<G>())
 }
 
-/// The part of a plan that lies in one section.
+/// The part of a request that lies in one section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     /// The section.
@@ -158,17 +158,17 @@ pub struct Part {
 /// ```
 /// use sparsemem_core::presets::X86_64;
 /// use sparsemem_core::{ByteLen, NodeId, PhysAddr};
-/// use sparsemem_hotplug::{BlockSize, Kind, Limits, Plan, frames_of_bytes};
+/// use sparsemem_hotplug::{BlockSize, Kind, Limits, Request, frames_of_bytes};
 ///
 /// let limits = Limits::new(BlockSize::<X86_64>::SECTION);
 /// let frames = frames_of_bytes::<X86_64>(PhysAddr::new(0x4_2c00_0000), ByteLen::new(700 << 20))?;
-/// let plan = Plan::new(frames, NodeId::new(0), Kind::Device, &limits)?;
-/// assert_eq!(plan.parts().count(), 6);
-/// assert_eq!(plan.shared_borders().count(), 2, "both ends lie inside a section");
-/// # Ok::<(), sparsemem_hotplug::PlanError>(())
+/// let request = Request::new(frames, NodeId::new(0), Kind::Device, &limits)?;
+/// assert_eq!(request.parts().count(), 6);
+/// assert_eq!(request.shared_borders().count(), 2, "both ends lie inside a section");
+/// # Ok::<(), sparsemem_hotplug::RequestError>(())
 /// ```
 #[derive(Clone, Copy)]
-pub struct Plan<G> {
+pub struct Request<G> {
     frames: PfnRange,
     bytes: PhysRange,
     node: NodeId,
@@ -176,30 +176,30 @@ pub struct Plan<G> {
     geometry: PhantomData<fn() -> G>,
 }
 
-impl<G> fmt::Debug for Plan<G> {
+impl<G> fmt::Debug for Request<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { frames, node, kind, .. } = self;
-        f.debug_struct("Plan").field("frames", frames).field("node", node).field("kind", kind).finish()
+        f.debug_struct("Request").field("frames", frames).field("node", node).field("kind", kind).finish()
     }
 }
 
-impl<G: Geometry> Plan<G> {
+impl<G: Geometry> Request<G> {
     /// Checks a request.
     ///
     /// Source: Linux `check_hotplug_memory_range`, `check_pfn_span`, `mhp_range_allowed` (H-01, H-07, H-12).
     ///
     /// # Errors
     ///
-    /// [`PlanError`], naming the range and the rule.
-    pub fn new(frames: PfnRange, node: NodeId, kind: Kind, limits: &Limits<G>) -> Result<Self, PlanError> {
+    /// [`RequestError`], naming the range and the rule.
+    pub fn new(frames: PfnRange, node: NodeId, kind: Kind, limits: &Limits<G>) -> Result<Self, RequestError> {
         if frames.is_empty() {
-            return Err(PlanError::Empty { frames });
+            return Err(RequestError::Empty { frames });
         }
         check_granule(frames, kind, limits)?;
-        let beyond = PlanError::BeyondMaximum { frames, last: Pfn::new(G::MAX_PFN - 1) };
+        let beyond = RequestError::BeyondMaximum { frames, last: Pfn::new(G::MAX_PFN - 1) };
         let bytes = bytes_of::<G>(frames).filter(|_| frames.end().get() <= G::MAX_PFN).ok_or(beyond)?;
         if !limits.addressable.contains_range(frames) {
-            return Err(PlanError::NotAddressable { frames, addressable: limits.addressable });
+            return Err(RequestError::NotAddressable { frames, addressable: limits.addressable });
         }
         Ok(Self { frames, bytes, node, kind, geometry: PhantomData })
     }
@@ -265,7 +265,7 @@ pub(crate) fn bytes_of<G: Geometry>(frames: PfnRange) -> Option<PhysRange> {
     PhysRange::new(frames.start().phys::<G>()?, frames.end().phys::<G>()?).ok()
 }
 
-fn check_granule<G: Geometry>(frames: PfnRange, kind: Kind, limits: &Limits<G>) -> Result<(), PlanError> {
+fn check_granule<G: Geometry>(frames: PfnRange, kind: Kind, limits: &Limits<G>) -> Result<(), RequestError> {
     let (rule, granule) = match kind {
         Kind::Ram => (Granule::Block, limits.block.frames()),
         Kind::RamPart | Kind::Device => (Granule::Subsection, PageCount::new(G::PAGES_PER_SUBSECTION)),
@@ -273,7 +273,7 @@ fn check_granule<G: Geometry>(frames: PfnRange, kind: Kind, limits: &Limits<G>) 
     if (frames.start().get() | frames.end().get()) & (granule.get() - 1) == 0 {
         return Ok(());
     }
-    Err(PlanError::Unaligned { frames, rule, granule })
+    Err(RequestError::Unaligned { frames, rule, granule })
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use sparsemem_core::{Mark, MarkError, MarkModel, MemoryModel, PfnRange, PhysRang
 use crate::hooks::{Given, Isolated};
 use crate::reserved::Without;
 use crate::{
-    AllocatorHooks, BlockError, Direction, FramesRefused, Hotplug, NotifierRefused, PlanError, ResourceKind,
+    AllocatorHooks, BlockError, Direction, FramesRefused, Hotplug, NotifierRefused, RequestError,
+    ResourceKind,
 };
 
 /// Why RAM did not come online. Everything is as it was.
@@ -29,7 +30,7 @@ pub enum OnlineError {
     },
     /// The range is not valid for memory blocks.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Request(#[from] RequestError),
     /// A memory block is absent, not offline, or of another node.
     #[error(transparent)]
     Block(#[from] BlockError),
@@ -73,7 +74,7 @@ pub enum OfflineError {
     },
     /// The range is not valid for memory blocks.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Request(#[from] RequestError),
     /// A memory block is absent, not online, or of several nodes.
     #[error(transparent)]
     Block(#[from] BlockError),

@@ -9,7 +9,7 @@ use sparsemem_core::{
 };
 use sparsemem_fixture::{Fixture, NODE, bytes, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{
-    AddMemoryError, BlockSize, Hotplug, Limits, Merge, PlanError, Ram, Resource, ResourceKind, Storage,
+    AddMemoryError, BlockSize, Hotplug, Limits, Merge, Ram, RequestError, Resource, ResourceKind, Storage,
     frames_of_bytes,
 };
 
@@ -39,7 +39,7 @@ fn shapes<M: Model>(system: &mut System<M>) {
         system.refuses(op(frames(top, top + pages)), "ends beyond the last possible frame");
     }
     let wraps = frames_of_bytes::<M::Geometry>(PhysAddr::new(1 << 32), ByteLen::new(u64::MAX));
-    assert!(matches!(wraps, Err(PlanError::Wraps { .. })));
+    assert!(matches!(wraps, Err(RequestError::Wraps { .. })));
     let half = subsections::<M::Geometry>(4, 0, u64::from(M::Geometry::SUBSECTIONS_PER_SECTION) / 2);
     for op in [Op::AddMemory, Op::RemoveMemory, Op::Online, Op::Offline] {
         system.refuses(op(half), "does not consist of whole memory blocks");
@@ -124,7 +124,7 @@ fn small_tables_are_full_without_harm<M: Model>(fixture: Fixture<M>) {
     assert!(matches!(full, AddMemoryError::Block(_)), "{full}");
     assert!(full.to_string().contains("no room for memory blocks: 1 of 2"), "{full}");
     let far = add(&mut hotplug, at(6, 2)).unwrap_err();
-    assert!(matches!(far, AddMemoryError::Plan(PlanError::NotAddressable { .. })), "{far}");
+    assert!(matches!(far, AddMemoryError::Request(RequestError::NotAddressable { .. })), "{far}");
     add(&mut hotplug, at(3, 1)).unwrap();
     let full = add(&mut hotplug, at(4, 1)).unwrap_err();
     assert!(matches!(full, AddMemoryError::Resource(_)), "{full}");

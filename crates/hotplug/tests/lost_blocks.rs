@@ -10,7 +10,7 @@ use sparsemem_core::{
 };
 use sparsemem_fixture::{Backend, Fixture, NODE, any_model, bytes, sections, subsections};
 use sparsemem_hotplug::{
-    AddDeviceError, AddMemoryError, BlockSize, Hotplug, Kind, Limits, Plan, Ram, Storage, add,
+    AddDeviceError, AddMemoryError, BlockSize, Hotplug, Kind, Limits, Ram, Request, Storage, add,
 };
 use sparsemem_machine::{HostRcu, Which};
 
@@ -53,15 +53,15 @@ fn third_section_fails(env: &mut Greedy) {
 #[test]
 fn an_addition_that_fails_counts_what_its_undoing_loses() {
     with_greedy(|hotplug, env| {
-        let plan = Plan::new(sections::<Tiny>(2, 3), NODE, Kind::Ram, hotplug.limits()).unwrap();
+        let request = Request::new(sections::<Tiny>(2, 3), NODE, Kind::Ram, hotplug.limits()).unwrap();
         let mut writer = hotplug.model().write().unwrap();
         third_section_fails(env);
-        let error = add(&mut writer, env, &plan).unwrap_err();
+        let error = add(&mut writer, env, &request).unwrap_err();
         let InstallError::NoMetadata { section, lost, .. } = error else { panic!("{error}") };
         assert_eq!(section.get(), 4);
         counts(&error, lost, 4);
-        add(&mut writer, env, &plan).unwrap();
-        let retired = writer.retire(env, plan.frames()).unwrap();
+        add(&mut writer, env, &request).unwrap();
+        let retired = writer.retire(env, request.frames()).unwrap();
         assert_eq!((retired.sections, retired.gone, retired.lost.count()), (3, 3, 6));
     });
 }
@@ -72,11 +72,11 @@ fn an_addition_that_fails_counts_what_its_undoing_loses() {
 fn what_is_there_already_is_found_before_anything_is_asked_for() {
     with_greedy(|hotplug, env| {
         let there = sections::<Tiny>(4, 1);
-        let plan = Plan::new(sections::<Tiny>(2, 3), NODE, Kind::Ram, hotplug.limits()).unwrap();
+        let request = Request::new(sections::<Tiny>(2, 3), NODE, Kind::Ram, hotplug.limits()).unwrap();
         let mut writer = hotplug.model().write().unwrap();
         writer.install(env, there, NODE).unwrap();
         let before = env.0.balance();
-        let error = add(&mut writer, env, &plan).unwrap_err();
+        let error = add(&mut writer, env, &request).unwrap_err();
         let InstallError::Populated { frames, section, .. } = error else { panic!("{error}") };
         assert_eq!((frames, section.get()), (there, 4));
         assert_eq!(env.0.balance().of(Origin::Runtime), before.of(Origin::Runtime));

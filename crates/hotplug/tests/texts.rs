@@ -7,7 +7,7 @@ use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{ByteLen, MemoryModel, NodeId, PageCount, Pfn, PfnRange};
 use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{
-    BlockNr, BlockSize, BlockState, FramesRefused, Granule, Kind, Limits, Plan, PlanError, Reason,
+    BlockNr, BlockSize, BlockState, FramesRefused, Granule, Kind, Limits, Reason, Request, RequestError,
 };
 
 on_every_backend!([Tiny] hotplug_shows_everything_that_it_keeps);
@@ -29,7 +29,7 @@ fn states_and_numbers_of_blocks_read_as_words() {
 fn a_refused_border_names_its_rule_and_the_granule() {
     let limits = Limits::<X86_64>::new(BlockSize::SECTION);
     let text = |start, end, kind| {
-        Plan::new(frames(start, end), NodeId::new(0), kind, &limits).unwrap_err().to_string()
+        Request::new(frames(start, end), NodeId::new(0), kind, &limits).unwrap_err().to_string()
     };
     let range = frames(0x200, 0x8000);
     assert_eq!(
@@ -42,12 +42,12 @@ fn a_refused_border_names_its_rule_and_the_granule() {
         format!("{range} does not consist of whole subsections, multiples of {}", PageCount::new(512))
     );
     let error =
-        PlanError::Unaligned { frames: range, rule: Granule::Subsection, granule: PageCount::new(512) };
+        RequestError::Unaligned { frames: range, rule: Granule::Subsection, granule: PageCount::new(512) };
     assert_eq!(error.to_string(), text(0x100, 0x8000, Kind::RamPart));
 }
 
 #[test]
-fn plans_and_limits_show_what_they_hold() {
+fn requests_and_limits_show_what_they_hold() {
     let block = BlockSize::<X86_64>::new(ByteLen::new(256 << 20)).unwrap();
     assert_eq!(format!("{block:?}"), "BlockSize(65536 frames)");
     let limits = Limits::new(block).addressable(frames(0, 1 << 20));
@@ -57,9 +57,9 @@ fn plans_and_limits_show_what_they_hold() {
         format!("Limits {{ addressable: {range:?}, block: BlockSize(65536 frames) }}")
     );
     let ram = frames(0x1_0000, 0x2_0000);
-    let plan = Plan::new(ram, NodeId::new(3), Kind::Ram, &limits).unwrap();
+    let request = Request::new(ram, NodeId::new(3), Kind::Ram, &limits).unwrap();
     let node = NodeId::new(3);
-    assert_eq!(format!("{plan:?}"), format!("Plan {{ frames: {ram:?}, node: {node:?}, kind: Ram }}"));
+    assert_eq!(format!("{request:?}"), format!("Request {{ frames: {ram:?}, node: {node:?}, kind: Ram }}"));
 }
 
 #[test]

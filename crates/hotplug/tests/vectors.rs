@@ -10,7 +10,7 @@ use sparsemem_core::{
 };
 use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections};
 use sparsemem_hotplug::{
-    BlockSize, Direction, Kind, Limits, NodeChange, Plan, ResourceKind, add, frames_of_bytes,
+    BlockSize, Direction, Kind, Limits, NodeChange, Request, ResourceKind, add, frames_of_bytes,
 };
 
 on_every_backend!(
@@ -34,8 +34,8 @@ fn limits<M: Model>() -> Limits<M::Geometry> {
     Limits::new(BlockSize::SECTION)
 }
 
-fn part<M: Model>(frames: PfnRange) -> Plan<M::Geometry> {
-    Plan::new(frames, NODE, Kind::RamPart, &limits::<M>()).unwrap()
+fn part<M: Model>(frames: PfnRange) -> Request<M::Geometry> {
+    Request::new(frames, NODE, Kind::RamPart, &limits::<M>()).unwrap()
 }
 
 /// T-09: RAM comes into the hole of an early section, without any allocation, and goes again.

@@ -2,7 +2,7 @@
 
 use sparsemem_core::{MemoryModel, PfnRange, PhysRange, SectionShape};
 use sparsemem_hotplug::{
-    AddDeviceError, AddMemoryError, BlockError, OfflineError, OnlineError, PlanError, RemoveError,
+    AddDeviceError, AddMemoryError, BlockError, OfflineError, OnlineError, RemoveError, RequestError,
     ResourceError,
 };
 
@@ -40,11 +40,11 @@ impl About {
         answer(start, end)
     }
 
-    fn plan(self, error: PlanError) -> Answer {
+    fn request(self, error: RequestError) -> Answer {
         let (named, answer) = match error {
-            PlanError::Empty { frames } => (frames, Answer::Empty),
-            PlanError::Unaligned { frames, .. } => (frames, Answer::Unaligned),
-            PlanError::BeyondMaximum { frames, .. } => (frames, Answer::BeyondMaximum),
+            RequestError::Empty { frames } => (frames, Answer::Empty),
+            RequestError::Unaligned { frames, .. } => (frames, Answer::Unaligned),
+            RequestError::BeyondMaximum { frames, .. } => (frames, Answer::BeyondMaximum),
             _ => return Answer::Misreported,
         };
         if named == self.frames { answer } else { Answer::Misreported }
@@ -69,7 +69,7 @@ impl About {
 
     pub(super) fn add_memory(self, error: AddMemoryError) -> Answer {
         match error {
-            AddMemoryError::Plan(error) => self.plan(error),
+            AddMemoryError::Request(error) => self.request(error),
             AddMemoryError::Resource(error) => self.resource(error),
             AddMemoryError::Block(error) => Self::block(error),
             _ => Answer::Misreported,
@@ -78,7 +78,7 @@ impl About {
 
     pub(super) fn add_device(self, error: AddDeviceError) -> Answer {
         match error {
-            AddDeviceError::Plan(error) => self.plan(error),
+            AddDeviceError::Request(error) => self.request(error),
             AddDeviceError::Resource(error) => self.resource(error),
             _ => Answer::Misreported,
         }
@@ -86,7 +86,7 @@ impl About {
 
     pub(super) fn removal(self, error: RemoveError) -> Answer {
         match error {
-            RemoveError::Plan(error) => self.plan(error),
+            RemoveError::Request(error) => self.request(error),
             RemoveError::Resource(error) => self.resource(error),
             RemoveError::Block(error) => Self::block(error),
             RemoveError::NotTheDevice { frames, device } if frames == self.frames => {
@@ -99,7 +99,7 @@ impl About {
 
     pub(super) fn online(self, error: OnlineError) -> Answer {
         match error {
-            OnlineError::Plan(error) => self.plan(error),
+            OnlineError::Request(error) => self.request(error),
             OnlineError::Block(error) => Self::block(error),
             _ => Answer::Misreported,
         }
@@ -107,7 +107,7 @@ impl About {
 
     pub(super) fn offline(self, error: OfflineError) -> Answer {
         match error {
-            OfflineError::Plan(error) => self.plan(error),
+            OfflineError::Request(error) => self.request(error),
             OfflineError::Block(error) => Self::block(error),
             OfflineError::Hole { frames, hole } if frames == self.frames => {
                 let (start, end) = self.frames_of(hole);

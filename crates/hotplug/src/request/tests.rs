@@ -10,8 +10,8 @@ fn frames(start: u64, end: u64) -> PfnRange {
     PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap()
 }
 
-fn plan(start: u64, end: u64, kind: Kind) -> Result<Plan<Tiny>, PlanError> {
-    Plan::new(frames(start, end), NODE, kind, &Limits::new(BlockSize::SECTION))
+fn request(start: u64, end: u64, kind: Kind) -> Result<Request<Tiny>, RequestError> {
+    Request::new(frames(start, end), NODE, kind, &Limits::new(BlockSize::SECTION))
 }
 
 fn sections(parts: impl Iterator<Item = Part>) -> Vec<(u64, PfnRange)> {
@@ -20,17 +20,17 @@ fn sections(parts: impl Iterator<Item = Part>) -> Vec<(u64, PfnRange)> {
 
 #[test]
 fn a_device_splits_at_section_borders() {
-    let plan = plan(6, 26, Kind::Device).unwrap();
+    let request = request(6, 26, Kind::Device).unwrap();
     let all = [(0, frames(6, 8)), (1, frames(8, 16)), (2, frames(16, 24)), (3, frames(24, 26))];
-    assert_eq!(sections(plan.parts()), all);
+    assert_eq!(sections(request.parts()), all);
     // H-62: both borders.
-    assert_eq!(sections(plan.shared_borders()), [all[0], all[3]]);
-    assert_eq!(plan.bytes().start().get(), 6 << 12);
+    assert_eq!(sections(request.shared_borders()), [all[0], all[3]]);
+    assert_eq!(request.bytes().start().get(), 6 << 12);
 }
 
 #[test]
 fn borders_of_sections_are_not_shared() {
-    let shared = |start, end| sections(plan(start, end, Kind::Device).unwrap().shared_borders());
+    let shared = |start, end| sections(request(start, end, Kind::Device).unwrap().shared_borders());
     assert_eq!(shared(8, 24), []);
     assert_eq!(shared(8, 26), [(3, frames(24, 26))]);
     assert_eq!(shared(10, 24), [(1, frames(10, 16))]);
@@ -40,39 +40,42 @@ fn borders_of_sections_are_not_shared() {
 #[test]
 fn ram_comes_in_blocks() {
     let limits = Limits::new(BlockSize::<Tiny>::new(ByteLen::new(1 << 16)).unwrap());
-    let ram = |start, end| Plan::new(frames(start, end), NODE, Kind::Ram, &limits);
+    let ram = |start, end| Request::new(frames(start, end), NODE, Kind::Ram, &limits);
     assert_eq!(ram(16, 48).unwrap().blocks(limits.block), BlockSpan::new(BlockNr::new(1), 2));
     let (rule, granule) = (Granule::Block, PageCount::new(16));
     let range = frames(8, 32);
-    assert_eq!(ram(8, 32).unwrap_err(), PlanError::Unaligned { frames: range, rule, granule });
-    assert!(Plan::new(frames(8, 10), NODE, Kind::RamPart, &limits).is_ok());
+    assert_eq!(ram(8, 32).unwrap_err(), RequestError::Unaligned { frames: range, rule, granule });
+    assert!(Request::new(frames(8, 10), NODE, Kind::RamPart, &limits).is_ok());
 }
 
 #[test]
 fn impossible_ranges_are_named_with_the_rule() {
     let empty = frames(8, 8);
-    assert_eq!(plan(8, 8, Kind::Ram).unwrap_err(), PlanError::Empty { frames: empty });
-    assert!(matches!(plan(8, 11, Kind::Device), Err(PlanError::Unaligned { .. })));
-    assert!(matches!(plan(9, 10, Kind::Device), Err(PlanError::Unaligned { .. })));
+    assert_eq!(request(8, 8, Kind::Ram).unwrap_err(), RequestError::Empty { frames: empty });
+    assert!(matches!(request(8, 11, Kind::Device), Err(RequestError::Unaligned { .. })));
+    assert!(matches!(request(9, 10, Kind::Device), Err(RequestError::Unaligned { .. })));
     // A whole number of subsections, but not whole ones.
-    assert!(matches!(plan(9, 11, Kind::Device), Err(PlanError::Unaligned { .. })));
-    assert!(matches!(plan(12, 20, Kind::Ram), Err(PlanError::Unaligned { .. })));
+    assert!(matches!(request(9, 11, Kind::Device), Err(RequestError::Unaligned { .. })));
+    assert!(matches!(request(12, 20, Kind::Ram), Err(RequestError::Unaligned { .. })));
     let (range, last) = (frames(56, 66), Pfn::new(63));
-    assert_eq!(plan(56, 66, Kind::Device).unwrap_err(), PlanError::BeyondMaximum { frames: range, last });
+    assert_eq!(
+        request(56, 66, Kind::Device).unwrap_err(),
+        RequestError::BeyondMaximum { frames: range, last }
+    );
     let top = (u64::MAX - 7) & !7;
-    assert!(matches!(plan(top, u64::MAX - 1, Kind::Device), Err(PlanError::BeyondMaximum { .. })));
-    assert!(plan(56, 64, Kind::Ram).is_ok());
+    assert!(matches!(request(top, u64::MAX - 1, Kind::Device), Err(RequestError::BeyondMaximum { .. })));
+    assert!(request(56, 64, Kind::Ram).is_ok());
 }
 
 #[test]
 fn the_machine_may_address_less_than_the_geometry() {
     let addressable = frames(8, 32);
     let limits = Limits::<Tiny>::new(BlockSize::SECTION).addressable(addressable);
-    let plan = |start, end| Plan::new(frames(start, end), NODE, Kind::Ram, &limits);
-    assert!(plan(8, 32).is_ok());
+    let request = |start, end| Request::new(frames(start, end), NODE, Kind::Ram, &limits);
+    assert!(request(8, 32).is_ok());
     let below = frames(0, 16);
-    assert_eq!(plan(0, 16).unwrap_err(), PlanError::NotAddressable { frames: below, addressable });
-    assert!(plan(24, 40).is_err());
+    assert_eq!(request(0, 16).unwrap_err(), RequestError::NotAddressable { frames: below, addressable });
+    assert!(request(24, 40).is_err());
 }
 
 #[test]
@@ -84,8 +87,8 @@ fn bytes_become_frames_or_an_error() {
     assert_eq!(frames(0x3000, 0x4000), Ok(self::frames(3, 7)));
     assert_eq!(frames(0x5000, 0), Ok(self::frames(5, 5)));
     // The start and the end may lie inside a frame at the same offset.
-    assert!(matches!(frames(0x1800, 0x1000), Err(PlanError::PartialFrame { .. })));
-    assert!(matches!(frames(u64::MAX - 0xfff, 0x2000), Err(PlanError::Wraps { .. })));
-    assert!(matches!(frames(0x1001, 0x1000), Err(PlanError::PartialFrame { .. })));
-    assert!(matches!(frames(0x1000, 0x1001), Err(PlanError::PartialFrame { .. })));
+    assert!(matches!(frames(0x1800, 0x1000), Err(RequestError::PartialFrame { .. })));
+    assert!(matches!(frames(u64::MAX - 0xfff, 0x2000), Err(RequestError::Wraps { .. })));
+    assert!(matches!(frames(0x1001, 0x1000), Err(RequestError::PartialFrame { .. })));
+    assert!(matches!(frames(0x1000, 0x1001), Err(RequestError::PartialFrame { .. })));
 }
