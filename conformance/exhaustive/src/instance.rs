@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Between plays the model has no sections and the memory has no blocks.
+//! 1. Between loans the model has no sections and the memory has no blocks.
 
 use sparsemem_any::{AnyModel, Backend};
 use sparsemem_core::{CompleteModel, Geometry, MemoryRange, NodeId, Pfn, PfnRange};
@@ -34,7 +34,7 @@ impl<G: Geometry, const SECTIONS: usize, const ROOTS: usize> Model
 }
 
 /// A model and what is around it.
-pub(crate) struct Stand<M> {
+pub(crate) struct Instance<M> {
     pub(crate) model: M,
     backend: Backend,
     pub(crate) environment: Environment,
@@ -42,8 +42,8 @@ pub(crate) struct Stand<M> {
     pub(crate) probes: Vec<u64>,
 }
 
-impl<M: Model> Stand<M> {
-    /// A stand for a model of a backend.
+impl<M: Model> Instance<M> {
+    /// An instance for a model of a backend.
     pub(crate) fn new(shape: Shape, backend: Backend) -> Self {
         let environment = Environment::new();
         let model = M::fresh(backend, &environment);

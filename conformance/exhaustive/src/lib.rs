@@ -26,13 +26,13 @@ mod engine;
 #[allow(unsafe_code, reason = "is the memory of the models, and promises what they need")]
 mod environment;
 mod facts;
+mod instance;
 mod op;
-mod plan;
+mod parts;
 mod ranges;
 mod report;
 mod sections;
 mod shape;
-mod stand;
 mod view;
 
 use std::time::Instant;
@@ -41,7 +41,7 @@ pub use report::{Discrepancy, Progress, Report};
 pub use sparsemem_any::Backend;
 
 use engine::{Finding, Tally};
-use plan::Part;
+use parts::Part;
 
 /// How much to walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

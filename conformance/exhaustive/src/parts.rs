@@ -2,12 +2,12 @@
 
 use sparsemem_any::any_model;
 
-use crate::engine::{Finding, Rules, Stage, Tally, Walk};
+use crate::engine::{Finding, Machines, Rules, Tally, Walk};
 use crate::environment::{Descriptor, OneThread};
-use crate::ranges::{RangeRules, RangeStage};
-use crate::sections::{SectionRules, SectionStage};
+use crate::instance::{Instance, Model};
+use crate::ranges::{RangeMachines, RangeRules};
+use crate::sections::{SectionMachines, SectionRules};
 use crate::shape::{Pair, Quad, Shape, Triple};
-use crate::stand::{Model, Stand};
 use crate::{Backend, Size};
 
 /// The machine of a part.
@@ -99,10 +99,13 @@ impl Part {
         on_state: &mut dyn FnMut(&Tally),
     ) -> Result<(), Finding> {
         let shape = Shape::of::<M::Geometry>(first, sections);
-        let (part, stand) = (OnPart { part: self, shape, tally, on_state }, Stand::<M>::new(shape, backend));
+        let (part, instance) =
+            (OnPart { part: self, shape, tally, on_state }, Instance::<M>::new(shape, backend));
         match self.level {
-            Level::Sections => part.explore(&SectionRules::new(shape, backend), &mut SectionStage(stand)),
-            Level::Ranges => part.explore(&RangeRules::new(shape, backend), &mut RangeStage(stand)),
+            Level::Sections => {
+                part.explore(&SectionRules::new(shape, backend), &mut SectionMachines(instance))
+            }
+            Level::Ranges => part.explore(&RangeRules::new(shape, backend), &mut RangeMachines(instance)),
         }
     }
 }
@@ -116,9 +119,9 @@ struct OnPart<'w> {
 }
 
 impl OnPart<'_> {
-    fn explore<R: Rules>(self, rules: &R, stage: &mut dyn Stage<R>) -> Result<(), Finding> {
+    fn explore<R: Rules>(self, rules: &R, machines: &mut dyn Machines<R>) -> Result<(), Finding> {
         let Self { part, shape, tally, on_state } = self;
-        let mut walk = Walk { rules, stage, tally: *tally, on_state };
+        let mut walk = Walk { rules, machines, tally: *tally, on_state };
         let layouts = 0..1 << shape.cells();
         match part.layouts {
             Layouts::Together => walk.explore(layouts)?,

@@ -1,6 +1,6 @@
 //! Rules and machines that are wrong on purpose, to see that a walk finds it.
 
-use super::{Act, Bench, Finding, Layout, Rules, Stage, Tally, Walk};
+use super::{Act, Driver, Finding, Layout, Machines, Rules, Tally, Walk};
 
 /// Rules of which one is changed.
 pub(crate) struct Changed<R: Rules> {
@@ -46,9 +46,9 @@ impl<R: Rules> Rules for Changed<R> {
 /// Machines for other rules, as far as those are about the same things.
 pub(crate) struct For<S>(pub(crate) S);
 
-struct BenchFor<'b, R: Rules>(&'b mut dyn Bench<R>);
+struct DriverFor<'b, R: Rules>(&'b mut dyn Driver<R>);
 
-impl<R: Rules> Bench<Changed<R>> for BenchFor<'_, R> {
+impl<R: Rules> Driver<Changed<R>> for DriverFor<'_, R> {
     fn apply(&mut self, op: R::Op) -> R::Answer {
         self.0.apply(op)
     }
@@ -58,54 +58,54 @@ impl<R: Rules> Bench<Changed<R>> for BenchFor<'_, R> {
     }
 }
 
-impl<R: Rules, S: Stage<R>> Stage<Changed<R>> for For<S> {
-    fn play(&mut self, layout: Layout, act: Act<'_, Changed<R>>) -> Result<(), String> {
-        self.0.play(layout, &mut |bench| act(&mut BenchFor(bench)))
+impl<R: Rules, S: Machines<R>> Machines<Changed<R>> for For<S> {
+    fn lend(&mut self, layout: Layout, act: Act<'_, Changed<R>>) -> Result<(), String> {
+        self.0.lend(layout, &mut |driver| act(&mut DriverFor(driver)))
     }
 }
 
 /// What a wrong machine does instead of an operation; `before` is what it did since boot.
 pub(crate) type Fault<R> =
-    fn(bench: &mut dyn Bench<R>, before: &[<R as Rules>::Op], op: <R as Rules>::Op) -> <R as Rules>::Answer;
+    fn(driver: &mut dyn Driver<R>, before: &[<R as Rules>::Op], op: <R as Rules>::Op) -> <R as Rules>::Answer;
 
 /// Machines that do something else instead of some operations.
 pub(crate) struct Faulty<S, R: Rules> {
-    pub(crate) stage: S,
+    pub(crate) machines: S,
     pub(crate) fault: Fault<R>,
 }
 
-struct FaultyBench<'b, R: Rules> {
-    bench: &'b mut dyn Bench<R>,
+struct FaultyDriver<'b, R: Rules> {
+    driver: &'b mut dyn Driver<R>,
     fault: Fault<R>,
     before: Vec<R::Op>,
 }
 
-impl<R: Rules> Bench<R> for FaultyBench<'_, R> {
+impl<R: Rules> Driver<R> for FaultyDriver<'_, R> {
     fn apply(&mut self, op: R::Op) -> R::Answer {
-        let answer = (self.fault)(self.bench, &self.before, op);
+        let answer = (self.fault)(self.driver, &self.before, op);
         self.before.push(op);
         answer
     }
 
     fn observe(&mut self) -> R::View {
-        self.bench.observe()
+        self.driver.observe()
     }
 }
 
-impl<R: Rules, S: Stage<R>> Stage<R> for Faulty<S, R> {
-    fn play(&mut self, layout: Layout, act: Act<'_, R>) -> Result<(), String> {
+impl<R: Rules, S: Machines<R>> Machines<R> for Faulty<S, R> {
+    fn lend(&mut self, layout: Layout, act: Act<'_, R>) -> Result<(), String> {
         let fault = self.fault;
-        self.stage.play(layout, &mut |bench| act(&mut FaultyBench { bench, fault, before: Vec::new() }))
+        self.machines.lend(layout, &mut |driver| act(&mut FaultyDriver { driver, fault, before: Vec::new() }))
     }
 }
 
 /// Walks all layouts together.
 pub(crate) fn explore<R: Rules>(
     rules: &R,
-    stage: &mut dyn Stage<R>,
+    machines: &mut dyn Machines<R>,
     layouts: Layout,
 ) -> Result<Tally, Finding> {
-    let mut walk = Walk { rules, stage, tally: Tally::default(), on_state: &mut |_| {} };
+    let mut walk = Walk { rules, machines, tally: Tally::default(), on_state: &mut |_| {} };
     walk.explore(0..layouts)?;
     Ok(walk.tally)
 }

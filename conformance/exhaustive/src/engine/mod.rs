@@ -15,7 +15,7 @@ mod rules;
 mod session;
 mod tree;
 
-pub(crate) use rules::{Act, Bench, Layout, Lines, Rules, Stage};
+pub(crate) use rules::{Act, Driver, Layout, Lines, Machines, Rules};
 
 use session::{Mismatch, Session, Step};
 use tree::Tree;
@@ -41,7 +41,7 @@ pub(crate) struct Finding {
 /// A walk under way.
 pub(crate) struct Walk<'w, R: Rules> {
     pub(crate) rules: &'w R,
-    pub(crate) stage: &'w mut dyn Stage<R>,
+    pub(crate) machines: &'w mut dyn Machines<R>,
     pub(crate) tally: Tally,
     pub(crate) on_state: &'w mut dyn FnMut(&Tally),
 }
@@ -75,8 +75,8 @@ impl<R: Rules> Walk<'_, R> {
             let (rules, tally) = (self.rules, &mut self.tally);
             let mut log = Vec::new();
             let mut outcome = Ok(next);
-            let torn_down = self.stage.play(layout, &mut |bench| {
-                outcome = reach(rules, bench, layout, &path).and_then(|mut session| {
+            let torn_down = self.machines.lend(layout, &mut |driver| {
+                outcome = reach(rules, driver, layout, &path).and_then(|mut session| {
                     let reached = try_ops(&mut session, tree, node, next, tally)?;
                     log = session.into_log();
                     Ok(reached)
@@ -119,8 +119,8 @@ impl<R: Rules> Walk<'_, R> {
     fn retry(&mut self, layout: Layout, ops: &[R::Op]) -> Option<Stop<R>> {
         let rules = self.rules;
         let mut outcome = Ok(());
-        let torn_down = self.stage.play(layout, &mut |bench| {
-            outcome = reach(rules, bench, layout, ops).map(|_| ());
+        let torn_down = self.machines.lend(layout, &mut |driver| {
+            outcome = reach(rules, driver, layout, ops).map(|_| ());
         });
         outcome.err().or_else(|| torn_down.err().map(|left| left_over::<R>(ops.to_vec(), left)))
     }
@@ -143,11 +143,11 @@ fn left_over<R: Rules>(ops: Vec<R::Op>, found: String) -> Stop<R> {
 /// Does the operations of a way, comparing after each.
 fn reach<'s, R: Rules>(
     rules: &'s R,
-    bench: &'s mut dyn Bench<R>,
+    driver: &'s mut dyn Driver<R>,
     layout: Layout,
     path: &[R::Op],
 ) -> Result<Session<'s, R>, Stop<R>> {
-    let mut session = Session::new(rules, bench, layout)?;
+    let mut session = Session::new(rules, driver, layout)?;
     for op in path {
         session.step(*op)?;
     }

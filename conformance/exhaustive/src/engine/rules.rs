@@ -46,7 +46,7 @@ pub(crate) trait Lines {
 }
 
 /// A machine with a booted model.
-pub(crate) trait Bench<R: Rules> {
+pub(crate) trait Driver<R: Rules> {
     /// Does an operation.
     fn apply(&mut self, op: R::Op) -> R::Answer;
 
@@ -55,14 +55,14 @@ pub(crate) trait Bench<R: Rules> {
 }
 
 /// What is done with a booted machine.
-pub(crate) type Act<'a, R> = &'a mut dyn FnMut(&mut dyn Bench<R>);
+pub(crate) type Act<'a, R> = &'a mut dyn FnMut(&mut dyn Driver<R>);
 
 /// Where machines come from.
-pub(crate) trait Stage<R: Rules> {
+pub(crate) trait Machines<R: Rules> {
     /// Boots a machine, lends it, and tears it down.
     ///
     /// # Errors
     ///
     /// What the teardown left behind, in words.
-    fn play(&mut self, layout: Layout, act: Act<'_, R>) -> Result<(), String>;
+    fn lend(&mut self, layout: Layout, act: Act<'_, R>) -> Result<(), String>;
 }

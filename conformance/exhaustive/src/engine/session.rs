@@ -4,7 +4,7 @@
 //!
 //! 1. After every step that succeeded, machine and reference were found to be the same.
 
-use super::rules::{Bench, Layout, Lines, Rules};
+use super::rules::{Driver, Layout, Lines, Rules};
 
 /// Machine and reference differ.
 pub(super) struct Mismatch<Op> {
@@ -23,7 +23,7 @@ pub(super) enum Step {
 /// A machine that is compared with its reference after every step.
 pub(super) struct Session<'s, R: Rules> {
     rules: &'s R,
-    bench: &'s mut dyn Bench<R>,
+    driver: &'s mut dyn Driver<R>,
     world: R::World,
     /// What the reference says that there is to see.
     view: R::View,
@@ -34,11 +34,11 @@ impl<'s, R: Rules> Session<'s, R> {
     /// Begins with a machine that was booted with a layout.
     pub(super) fn new(
         rules: &'s R,
-        bench: &'s mut dyn Bench<R>,
+        driver: &'s mut dyn Driver<R>,
         layout: Layout,
     ) -> Result<Self, Mismatch<R::Op>> {
         let world = rules.boot(layout);
-        let mut session = Self { rules, bench, world, view: rules.view(&world), log: Vec::new() };
+        let mut session = Self { rules, driver, world, view: rules.view(&world), log: Vec::new() };
         session.compare()?;
         Ok(session)
     }
@@ -62,7 +62,7 @@ impl<'s, R: Rules> Session<'s, R> {
     pub(super) fn step(&mut self, op: R::Op) -> Result<Step, Mismatch<R::Op>> {
         let mut after = self.world;
         let expected = self.rules.apply(&mut after, op);
-        let found = self.bench.apply(op);
+        let found = self.driver.apply(op);
         self.log.push(op);
         if found != expected {
             return Err(self.mismatch(format!("answer {expected:?}"), format!("answer {found:?}")));
@@ -92,7 +92,7 @@ impl<'s, R: Rules> Session<'s, R> {
     }
 
     fn compare(&mut self) -> Result<(), Mismatch<R::Op>> {
-        let found = self.bench.observe();
+        let found = self.driver.observe();
         if found == self.view {
             return Ok(());
         }

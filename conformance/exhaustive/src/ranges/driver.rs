@@ -3,35 +3,35 @@
 use sparsemem_core::{PfnRange, PhysRange, Retired};
 use sparsemem_hotplug::{BlockSize, BlockState, Hotplug, Limits, Ram, ResourceKind, Storage};
 
-use crate::engine::{Act, Bench, Layout, Stage};
+use crate::engine::{Act, Driver, Layout, Machines};
 use crate::environment::Environment;
+use crate::instance::{Instance, Model, NODE, frames, runs_of};
 use crate::ranges::allocator::Frames;
 use crate::ranges::answers::About;
 use crate::ranges::{Answer, Block, Op, Owner, RangeRules, RangeView, Verb};
 use crate::shape::{CELLS, SECTIONS, Shape};
-use crate::stand::{Model, NODE, Stand, frames, runs_of};
 use crate::view::{View, settle};
 
-/// A stand, played through hotplug.
-pub(crate) struct RangeStage<M>(pub(crate) Stand<M>);
+/// An instance, changed through hotplug.
+pub(crate) struct RangeMachines<M>(pub(crate) Instance<M>);
 
-impl<M: Model> Stage<RangeRules> for RangeStage<M> {
-    fn play(&mut self, layout: Layout, act: Act<'_, RangeRules>) -> Result<(), String> {
+impl<M: Model> Machines<RangeRules> for RangeMachines<M> {
+    fn lend(&mut self, layout: Layout, act: Act<'_, RangeRules>) -> Result<(), String> {
         self.0.boot(layout);
         let (mut blocks, mut resources) = ([None; SECTIONS + 1], [None; CELLS + 2]);
         let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
-        let Stand { model, environment, shape, probes, .. } = &mut self.0;
+        let Instance { model, environment, shape, probes, .. } = &mut self.0;
         let hotplug = Hotplug::new(&*model, Limits::new(BlockSize::SECTION), storage);
         let allocator = Frames::new(shape.first_frame(0));
-        let mut bench = RangeBench { hotplug, environment, allocator, shape: *shape, probes };
-        bench.adopt(layout);
-        act(&mut bench);
+        let mut driver = RangeDriver { hotplug, environment, allocator, shape: *shape, probes };
+        driver.adopt(layout);
+        act(&mut driver);
         self.0.tear_down()
     }
 }
 
-/// A stand that is booted.
-struct RangeBench<'s, M: Model> {
+/// An instance that is booted.
+struct RangeDriver<'s, M: Model> {
     hotplug: Hotplug<'s, M>,
     environment: &'s mut Environment,
     allocator: Frames,
@@ -39,7 +39,7 @@ struct RangeBench<'s, M: Model> {
     probes: &'s [u64],
 }
 
-impl<M: Model> RangeBench<'_, M> {
+impl<M: Model> RangeDriver<'_, M> {
     /// Registers the memory of boot.
     fn adopt(&mut self, layout: Layout) {
         for (start, end) in runs_of(&self.shape, layout) {
@@ -110,7 +110,7 @@ impl<M: Model> RangeBench<'_, M> {
     }
 }
 
-impl<M: Model> Bench<RangeRules> for RangeBench<'_, M> {
+impl<M: Model> Driver<RangeRules> for RangeDriver<'_, M> {
     fn apply(&mut self, op: Op) -> Answer {
         let digest = self.environment.digest();
         self.environment.begin();

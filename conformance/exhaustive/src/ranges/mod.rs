@@ -6,12 +6,12 @@
 
 mod allocator;
 mod answers;
-mod bench;
+mod driver;
 mod op;
 mod reference;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bench::RangeStage;
+pub(crate) use driver::RangeMachines;
 pub(crate) use op::{Answer, Block, Op, Owner, RangeView, Resource, Verb};
 pub(crate) use reference::RangeRules;

@@ -6,9 +6,9 @@ use crate::engine::{Layout, Rules};
 use sparsemem_any::Backend;
 
 use crate::facts::{Cell, Facts};
+use crate::instance::runs_of;
 use crate::ranges::{Answer, Block, Op, Owner, RangeView, Resource, Verb};
 use crate::shape::{CELLS, SECTIONS, Shape};
-use crate::stand::runs_of;
 
 /// Who has a cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -6,8 +6,8 @@ use super::*;
 use crate::engine::Rules;
 use crate::engine::faults::{Changed, Faulty, For, explore};
 use crate::environment::{Descriptor, OneThread};
+use crate::instance::Instance;
 use crate::shape::{Pair, Shape};
-use crate::stand::Stand;
 
 type Model = any_model!(Pair, Descriptor, OneThread);
 
@@ -15,29 +15,29 @@ fn rules() -> RangeRules {
     RangeRules::new(Shape::of::<Pair>(3, 2), Backend::ClassicSparse)
 }
 
-fn stage() -> RangeStage<Model> {
-    RangeStage(Stand::new(Shape::of::<Pair>(3, 2), Backend::ClassicSparse))
+fn machines() -> RangeMachines<Model> {
+    RangeMachines(Instance::new(Shape::of::<Pair>(3, 2), Backend::ClassicSparse))
 }
 
 #[test]
 fn a_right_machine_passes() {
-    let tally = explore(&rules(), &mut stage(), 16).unwrap();
+    let tally = explore(&rules(), &mut machines(), 16).unwrap();
     assert_eq!(tally.transitions, tally.states * rules().ops().len() as u64);
 }
 
 #[test]
 fn an_operation_that_does_only_its_first_section_is_found() {
-    let fault: crate::engine::faults::Fault<RangeRules> = |bench, _, op| {
+    let fault: crate::engine::faults::Fault<RangeRules> = |driver, _, op| {
         if op.verb == Verb::Offline && (op.start, op.end) == (12, 20) {
-            let answer = bench.apply(op);
+            let answer = driver.apply(op);
             if answer == (Answer::Done { fresh: 0 }) {
-                bench.apply(Op { verb: Verb::Online, start: 16, end: 20 });
+                driver.apply(Op { verb: Verb::Online, start: 16, end: 20 });
             }
             return answer;
         }
-        bench.apply(op)
+        driver.apply(op)
     };
-    let found = explore(&rules(), &mut Faulty { stage: stage(), fault }, 16).unwrap_err();
+    let found = explore(&rules(), &mut Faulty { machines: machines(), fault }, 16).unwrap_err();
     assert_eq!(found.layout, "boot with frames [(12, 20)]");
     assert_eq!(found.operations, ["offline frames 12..20"]);
     assert!(found.found.contains("[Offline, Online, None]"), "{found:?}");
@@ -52,7 +52,7 @@ fn a_rule_that_is_changed_for_devices_is_found() {
         }
         answer => answer,
     };
-    let found = explore(&Changed { rules: rules(), apply }, &mut For(stage()), 16).unwrap_err();
+    let found = explore(&Changed { rules: rules(), apply }, &mut For(machines()), 16).unwrap_err();
     assert_eq!(found.layout, "boot with frames []");
     assert_eq!(found.operations, ["add device frames 12..16", "remove device frames 12..14"]);
     assert!(found.found.starts_with("answer NotTheDevice"), "{found:?}");

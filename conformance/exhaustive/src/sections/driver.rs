@@ -4,29 +4,29 @@ use sparsemem_core::{
     FramesError, InstallError, MarkError, PfnRange, RetireError, Retired, SectionNr, SubsectionBits,
 };
 
-use crate::engine::{Act, Bench, Layout, Stage};
+use crate::engine::{Act, Driver, Layout, Machines};
 use crate::environment::Environment;
+use crate::instance::{Instance, Model, NODE, frames};
 use crate::sections::{Answer, Op, SectionRules, Verb};
-use crate::stand::{Model, NODE, Stand, frames};
 use crate::view::{View, low_bits, settle};
 
-/// A stand, played below hotplug.
-pub(crate) struct SectionStage<M>(pub(crate) Stand<M>);
+/// An instance, changed below hotplug.
+pub(crate) struct SectionMachines<M>(pub(crate) Instance<M>);
 
-impl<M: Model> Stage<SectionRules> for SectionStage<M> {
-    fn play(&mut self, layout: Layout, act: Act<'_, SectionRules>) -> Result<(), String> {
+impl<M: Model> Machines<SectionRules> for SectionMachines<M> {
+    fn lend(&mut self, layout: Layout, act: Act<'_, SectionRules>) -> Result<(), String> {
         self.0.boot(layout);
-        act(&mut SectionBench(&mut self.0));
+        act(&mut SectionDriver(&mut self.0));
         self.0.tear_down()
     }
 }
 
-/// A stand that is booted.
-pub(super) struct SectionBench<'s, M>(pub(super) &'s mut Stand<M>);
+/// An instance that is booted.
+pub(super) struct SectionDriver<'s, M>(pub(super) &'s mut Instance<M>);
 
-impl<M: Model> Bench<SectionRules> for SectionBench<'_, M> {
+impl<M: Model> Driver<SectionRules> for SectionDriver<'_, M> {
     fn apply(&mut self, op: Op) -> Answer {
-        let Stand { model, environment, shape, .. } = self.0;
+        let Instance { model, environment, shape, .. } = self.0;
         let digest = environment.digest();
         environment.begin();
         let done = run(model, environment, op);

@@ -2,12 +2,12 @@
 //!
 //! A cell has three states, a section two marks besides: every reachable combination is visited.
 
-mod bench;
+mod driver;
 mod op;
 mod reference;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bench::SectionStage;
+pub(crate) use driver::SectionMachines;
 pub(crate) use op::{Answer, Op, Verb};
 pub(crate) use reference::SectionRules;

@@ -4,9 +4,9 @@ use crate::engine::{Layout, Rules};
 use sparsemem_any::Backend;
 
 use crate::facts::{Cell, Facts};
+use crate::instance::runs_of;
 use crate::sections::{Answer, Op, Verb};
 use crate::shape::Shape;
-use crate::stand::runs_of;
 use crate::view::View;
 
 /// The rules of one machine.

@@ -7,10 +7,10 @@ use sparsemem_core::MetadataMemory;
 
 use super::*;
 use crate::engine::faults::{Changed, Fault, Faulty, For, explore};
-use crate::engine::{Act, Finding, Layout, Rules, Stage};
+use crate::engine::{Act, Finding, Layout, Machines, Rules};
 use crate::environment::{Descriptor, OneThread};
+use crate::instance::{Instance, NODE};
 use crate::shape::{Pair, Shape};
-use crate::stand::{NODE, Stand};
 
 type Model = any_model!(Pair, Descriptor, OneThread);
 
@@ -22,18 +22,18 @@ fn rules() -> SectionRules {
     SectionRules::new(shape(), Backend::ClassicSparse)
 }
 
-fn stage() -> SectionStage<Model> {
-    SectionStage(Stand::new(shape(), Backend::ClassicSparse))
+fn machines() -> SectionMachines<Model> {
+    SectionMachines(Instance::new(shape(), Backend::ClassicSparse))
 }
 
 /// What a walk says of machines with a fault.
 fn finding(fault: Fault<SectionRules>) -> Finding {
-    explore(&rules(), &mut Faulty { stage: stage(), fault }, 16).unwrap_err()
+    explore(&rules(), &mut Faulty { machines: machines(), fault }, 16).unwrap_err()
 }
 
 #[test]
 fn the_walk_of_a_right_model_visits_what_combinatorics_say() {
-    let tally = explore(&rules(), &mut stage(), 16).unwrap();
+    let tally = explore(&rules(), &mut machines(), 16).unwrap();
     // A section: absent; or two cells of three states, not both absent, early or not, shared or not.
     let per_section = 1 + (3 * 3 - 1) * 2 * 2;
     assert_eq!((tally.boot_layouts, tally.states), (16, per_section * per_section));
@@ -42,10 +42,10 @@ fn the_walk_of_a_right_model_visits_what_combinatorics_say() {
 
 #[test]
 fn a_bit_that_is_not_cleared_is_found() {
-    let found = finding(|bench, _, op| {
-        let answer = bench.apply(op);
+    let found = finding(|driver, _, op| {
+        let answer = driver.apply(op);
         if op.verb == Verb::SetOffline && op.end - op.start == 4 && answer == (Answer::Done { fresh: 0 }) {
-            bench.apply(Op { verb: Verb::SetOnline, start: op.start + 2, ..op });
+            driver.apply(Op { verb: Verb::SetOnline, start: op.start + 2, ..op });
         }
         answer
     });
@@ -57,10 +57,10 @@ fn a_bit_that_is_not_cleared_is_found() {
 
 #[test]
 fn a_refusal_that_changes_something_is_found() {
-    let found = finding(|bench, _, op| {
-        let answer = bench.apply(op);
+    let found = finding(|driver, _, op| {
+        let answer = driver.apply(op);
         if answer == Answer::Online(3, 0b11) {
-            bench.apply(Op { verb: Verb::Taint, ..op });
+            driver.apply(Op { verb: Verb::Taint, ..op });
         }
         answer
     });
@@ -69,13 +69,13 @@ fn a_refusal_that_changes_something_is_found() {
 
 #[test]
 fn an_operation_that_does_only_its_first_section_is_found() {
-    let found = finding(|bench, _, op| {
-        let answer = bench.apply(op);
+    let found = finding(|driver, _, op| {
+        let answer = driver.apply(op);
         if op.verb == Verb::SetOffline
             && (op.start, op.end) == (12, 20)
             && answer == (Answer::Done { fresh: 0 })
         {
-            bench.apply(Op { verb: Verb::SetOnline, start: 16, ..op });
+            driver.apply(Op { verb: Verb::SetOnline, start: 16, ..op });
         }
         answer
     });
@@ -85,7 +85,7 @@ fn an_operation_that_does_only_its_first_section_is_found() {
 
 #[test]
 fn a_wrong_answer_is_found() {
-    let found = finding(|bench, _, op| match bench.apply(op) {
+    let found = finding(|driver, _, op| match driver.apply(op) {
         Answer::Retired { sections: 1, gone: 1 } => Answer::Retired { sections: 1, gone: 0 },
         answer => answer,
     });
@@ -96,11 +96,11 @@ fn a_wrong_answer_is_found() {
 
 #[test]
 fn a_fault_that_needs_more_than_the_shortest_way_is_told_with_what_it_needs() {
-    let found = finding(|bench, before, op| {
+    let found = finding(|driver, before, op| {
         if op.verb == Verb::Taint && before.iter().any(|earlier| earlier.verb == Verb::SetOnline) {
             return Answer::Misreported;
         }
-        bench.apply(op)
+        driver.apply(op)
     });
     // The shortest way to a state without memory would not show it.
     assert_eq!(found.layout, "boot with frames []");
@@ -117,42 +117,42 @@ fn a_changed_rule_is_found() {
         }
         answer => answer,
     };
-    let found = explore(&Changed { rules: rules(), apply }, &mut For(stage()), 16).unwrap_err();
+    let found = explore(&Changed { rules: rules(), apply }, &mut For(machines()), 16).unwrap_err();
     assert_eq!(found.operations, ["retire frames 12..14"]);
     assert_eq!(found.found, "answer Online(3, 1)");
 }
 
 /// Machines that lose a block before or after everything else.
 struct Leaky {
-    stage: SectionStage<Model>,
+    machines: SectionMachines<Model>,
     is_late: bool,
 }
 
-impl Stage<SectionRules> for Leaky {
-    fn play(&mut self, layout: Layout, act: Act<'_, SectionRules>) -> Result<(), String> {
-        let Self { stage: SectionStage(stand), is_late } = self;
-        stand.boot(layout);
-        let lose = |stand: &mut Stand<Model>| {
-            let lost = stand.environment.alloc_zeroed(MemoryLayout::new::<u64>(), NODE);
+impl Machines<SectionRules> for Leaky {
+    fn lend(&mut self, layout: Layout, act: Act<'_, SectionRules>) -> Result<(), String> {
+        let Self { machines: SectionMachines(instance), is_late } = self;
+        instance.boot(layout);
+        let lose = |instance: &mut Instance<Model>| {
+            let lost = instance.environment.alloc_zeroed(MemoryLayout::new::<u64>(), NODE);
             assert!(lost.is_ok());
         };
         if !*is_late {
-            lose(stand);
+            lose(instance);
         }
-        act(&mut super::bench::SectionBench(stand));
+        act(&mut super::driver::SectionDriver(instance));
         if *is_late {
-            lose(stand);
+            lose(instance);
         }
-        stand.tear_down()
+        instance.tear_down()
     }
 }
 
 #[test]
 fn lost_memory_is_found_at_once_and_at_the_end() {
-    let at_once = explore(&rules(), &mut Leaky { stage: stage(), is_late: false }, 1).unwrap_err();
+    let at_once = explore(&rules(), &mut Leaky { machines: machines(), is_late: false }, 1).unwrap_err();
     assert_eq!(at_once.expected, "0 blocks of descriptors, 0 others");
     assert_eq!((at_once.found.as_str(), at_once.operations.len()), ("0 blocks of descriptors, 1 others", 0));
-    let at_the_end = explore(&rules(), &mut Leaky { stage: stage(), is_late: true }, 1).unwrap_err();
+    let at_the_end = explore(&rules(), &mut Leaky { machines: machines(), is_late: true }, 1).unwrap_err();
     assert_eq!(at_the_end.expected, "nothing is left after a teardown");
     assert!(
         at_the_end.operations.is_empty() && at_the_end.found.contains("other_blocks: 1"),
