@@ -10,10 +10,11 @@ use sparsemem_fixture::{NODE, Pc, PcModel, frames, on_every_backend, with_altmap
 use sparsemem_hotplug::{AddDeviceError, RemoveError};
 use sparsemem_machine::Which;
 
-use crate::stage::{DEVICE, Stage, spec, stage};
+use crate::system::{DEVICE, System, spec, with_system};
 
 on_every_backend!(
-    [X86_64] a_device_that_holds_the_memmap_of_another_stays_until_that_is_gone,
+    [X86_64]
+    a_device_that_holds_the_memmap_of_another_stays_until_that_is_gone,
     devices_that_share_an_altmap_can_go_together,
     an_addition_over_the_memmap_of_another_is_undone,
     a_device_stays_under_the_memmap_of_the_next_section,
@@ -33,37 +34,37 @@ fn has_one_memmap<R: GracePeriod>(model: &PcModel<R>) -> bool {
 /// Two devices adjoin in one section, and the first has an altmap.
 fn a_device_that_holds_the_memmap_of_another_stays_until_that_is_gone<R: GracePeriod>(fixture: Pc<R>) {
     let [first, second] = halves();
-    stage(fixture, spec(0, 512), |stage| {
+    with_system(fixture, spec(0, 512), |system| {
         let mut words = words_of(spec(0, 512));
-        // SAFETY: nothing of the stage's own altmap is in use meanwhile.
+        // SAFETY: nothing of the system's own altmap is in use meanwhile.
         let mut altmap = unsafe { Altmap::<X86_64>::claim(spec(0, 512), &mut words) }.unwrap();
-        let before = stage.state();
-        let env = &mut with_altmap(&mut stage.machine, &mut altmap);
-        stage.hotplug.add_device(env, first, NODE, "first").unwrap();
-        stage.hotplug.add_device(&mut stage.machine, second, NODE, "second").unwrap();
-        mark(stage.model, second);
-        let both = (stage.state(), format!("{altmap:?}"));
-        let env = &mut with_altmap(&mut stage.machine, &mut altmap);
-        let removed = stage.hotplug.remove_device(env, first);
-        if has_one_memmap(stage.model) {
+        let before = system.state();
+        let env = &mut with_altmap(&mut system.machine, &mut altmap);
+        system.hotplug.add_device(env, first, NODE, "first").unwrap();
+        system.hotplug.add_device(&mut system.machine, second, NODE, "second").unwrap();
+        mark(system.model, second);
+        let both = (system.state(), format!("{altmap:?}"));
+        let env = &mut with_altmap(&mut system.machine, &mut altmap);
+        let removed = system.hotplug.remove_device(env, first);
+        if has_one_memmap(system.model) {
             let why = RetireError::HoldsMemmap { frames: first, needed_by: second };
             assert_eq!(removed, Err(RemoveError::Retire { frames: first, why }));
-            assert_eq!((stage.state(), format!("{altmap:?}")), both);
+            assert_eq!((system.state(), format!("{altmap:?}")), both);
             // Nor does it go without its altmap.
-            let removed = stage.hotplug.remove_device(&mut stage.machine, first);
+            let removed = system.hotplug.remove_device(&mut system.machine, first);
             assert_eq!(removed, Err(RemoveError::Retire { frames: first, why }));
-            is_marked(stage.model, second);
-            let retired = stage.hotplug.remove_device(&mut stage.machine, second).unwrap();
+            is_marked(system.model, second);
+            let retired = system.hotplug.remove_device(&mut system.machine, second).unwrap();
             assert!(retired.lost.is_empty(), "{retired:?}");
-            let env = &mut with_altmap(&mut stage.machine, &mut altmap);
-            let retired = stage.hotplug.remove_device(env, first).unwrap();
+            let env = &mut with_altmap(&mut system.machine, &mut altmap);
+            let retired = system.hotplug.remove_device(env, first).unwrap();
             assert!(retired.lost.is_empty(), "{retired:?}");
         } else {
             assert!(removed.unwrap().lost.is_empty());
-            is_marked(stage.model, second);
-            assert!(stage.hotplug.remove_device(&mut stage.machine, second).unwrap().lost.is_empty());
+            is_marked(system.model, second);
+            assert!(system.hotplug.remove_device(&mut system.machine, second).unwrap().lost.is_empty());
         }
-        assert_eq!(stage.state(), before);
+        assert_eq!(system.state(), before);
         let free = altmap.release().map_err(|refused| refused.error).unwrap();
         assert_eq!(free, spec(0, 512));
     });
@@ -72,9 +73,9 @@ fn a_device_that_holds_the_memmap_of_another_stays_until_that_is_gone<R: GracePe
 /// The same two, without hotplug in between: both in one call.
 fn devices_that_share_an_altmap_can_go_together<R: GracePeriod>(fixture: Pc<R>) {
     let [first, second] = halves();
-    stage(fixture, spec(0, 512), |stage| {
-        let before = stage.state();
-        let Stage { model, machine, altmap, .. } = stage;
+    with_system(fixture, spec(0, 512), |system| {
+        let before = system.state();
+        let System { model, machine, altmap, .. } = system;
         let mut writer = model.write().unwrap();
         writer.install(&mut with_altmap(machine, altmap), first, NODE).unwrap();
         writer.install(machine, second, NODE).unwrap();
@@ -90,7 +91,7 @@ fn devices_that_share_an_altmap_can_go_together<R: GracePeriod>(fixture: Pc<R>) 
             assert_eq!(writer.retire(env, second).unwrap().lost.count(), 0);
         }
         drop(writer);
-        assert_eq!(stage.state(), before);
+        assert_eq!(system.state(), before);
     });
 }
 
@@ -118,8 +119,8 @@ fn at(device: PfnRange) -> AltmapSpec {
 /// The second device's memory holds the memmap of the first, which came before it: that does not stop the undoing.
 fn an_addition_over_the_memmap_of_another_is_undone<R: GracePeriod>(fixture: Pc<R>) {
     let (first, second) = (frames(DEVICE, 0, 32), frames(DEVICE, 32, 96));
-    stage(fixture, at(second), |stage| {
-        let Stage { model, machine, hotplug, altmap } = stage;
+    with_system(fixture, at(second), |system| {
+        let System { model, machine, hotplug, altmap } = system;
         let env = &mut with_altmap(machine, altmap);
         hotplug.add_device(env, first, NODE, "first").unwrap();
         let sections = || [0, 1].map(|nr| model.section(SectionNr::new(DEVICE + nr)));
@@ -135,8 +136,8 @@ fn an_addition_over_the_memmap_of_another_is_undone<R: GracePeriod>(fixture: Pc<
 /// The altmap of the first device also served the second, which shares no section with it.
 fn a_device_stays_under_the_memmap_of_the_next_section<R: GracePeriod>(fixture: Pc<R>) {
     let (first, second) = (frames(DEVICE, 0, 64), frames(DEVICE + 1, 0, 64));
-    stage(fixture, at(first), |stage| {
-        let Stage { model, machine, hotplug, altmap } = stage;
+    with_system(fixture, at(first), |system| {
+        let System { model, machine, hotplug, altmap } = system;
         let env = &mut with_altmap(machine, altmap);
         hotplug.add_device(env, first, NODE, "first").unwrap();
         hotplug.add_device(env, second, NODE, "second").unwrap();

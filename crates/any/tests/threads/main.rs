@@ -34,7 +34,7 @@ on_every_backend!(
     [X86_64]
     a_section_stays_until_its_reader_is_gone,
     a_subsection_stays_until_its_reader_is_gone,
-    what_readers_find_stays_while_sections_come_and_go
+    what_readers_find_stays_while_sections_come_and_go,
 );
 
 fn a_section_stays_until_its_reader_is_gone<R: GracePeriod>(fixture: Pc<R>) {

@@ -22,7 +22,7 @@ pub(super) enum Op {
 }
 
 /// A booted model with hotplug, and an altmap for what is added.
-pub(super) struct Stage<'m, 'w, R: GracePeriod> {
+pub(super) struct System<'m, 'w, R: GracePeriod> {
     pub(super) model: &'m PcModel<R>,
     pub(super) machine: Machine,
     pub(super) hotplug: Hotplug<'m, PcModel<R>>,
@@ -40,10 +40,10 @@ pub(super) struct State {
 }
 
 /// Boots with two sections of RAM, and runs a test.
-pub(super) fn stage<R: GracePeriod>(
+pub(super) fn with_system<R: GracePeriod>(
     fixture: Pc<R>,
     spec: AltmapSpec,
-    test: impl FnOnce(&mut Stage<'_, '_, R>),
+    test: impl FnOnce(&mut System<'_, '_, R>),
 ) {
     let Fixture { model, mut machine } = fixture;
     let ram = sections::<X86_64>(0, 2);
@@ -60,10 +60,10 @@ pub(super) fn stage<R: GracePeriod>(
     let mut words = words_of(spec);
     // SAFETY: the altmap lies in memory of devices, which nothing else uses.
     let altmap = unsafe { Altmap::claim(spec, &mut words) }.unwrap();
-    test(&mut Stage { model: &model, machine, hotplug, altmap });
+    test(&mut System { model: &model, machine, hotplug, altmap });
 }
 
-impl<R: GracePeriod> Stage<'_, '_, R> {
+impl<R: GracePeriod> System<'_, '_, R> {
     pub(super) fn state(&self) -> State {
         let sections = [0, 1, 2, DEVICE, DEVICE + 1, DEVICE + 2, DEVICE + 3].map(SectionNr::new);
         State {
