@@ -4,11 +4,10 @@
 //!
 //! 1. A replay that went well leaves nothing behind: the machine has everything back.
 
-#![allow(unsafe_code, reason = "a virtual array is told its place by a promise")]
-
 use sparsemem_altmap::MemmapRule;
 use sparsemem_core::{BootModel, SectionShape};
-use sparsemem_machine::{Machine, MachineConfig};
+use sparsemem_fixture::{Backend, Fixture};
+use sparsemem_machine::{Addresses, Machine, MachineConfig};
 
 use super::facts::Disagreement;
 use super::model::Model;
@@ -16,8 +15,6 @@ use super::recorded::{self, Scope};
 use super::script::{Geo, Script};
 use super::stage::{Rooms, Stage};
 use super::words::DESCRIPTOR;
-use sparsemem_any::Backend;
-use sparsemem_machine::Addresses;
 
 /// Why a replay did not come to its end.
 pub(super) struct Halt {
@@ -43,23 +40,18 @@ pub(super) fn run(
 ) -> Result<(), Halt> {
     let window = if backend.has_array() { window_bytes(script) } else { 0 };
     let _addresses = Addresses::take(end_of(script).saturating_add(window));
-    let machine = machine(script, window).map_err(|error| Halt::new(None, &"making a machine", &error))?;
-    let mut model = Model::new(backend);
-    if let Some(base) = model.array_base() {
-        let len_bytes = machine.window().count().get();
-        // SAFETY: (1) the window of a fresh machine is set aside for the one model on it, begins and ends on 1 GiB borders, and
-        // is all that the machine's page tables lead to; (2) the model was just made and is not booted yet.
-        unsafe { base.reserve(machine.window_ptr(), len_bytes) };
-    }
+    let fixture = Fixture::<Model>::new(backend, &machine(script, window));
+    let Fixture { mut model, machine } =
+        fixture.map_err(|error| Halt::new(None, &"making a machine", &error))?;
     Play { script, backend, judge }.on(&mut model, machine)
 }
 
 /// A machine with the memory of boot, and with what comes later as memory that its allocators do not have.
-fn machine(script: &Script, window: u64) -> Result<Machine, sparsemem_machine::MachineError> {
+fn machine(script: &Script, window: u64) -> MachineConfig {
     let mut config = MachineConfig::new().vmemmap_bytes(window);
     config.memory.clone_from(&script.memory);
     config.unmanaged.clone_from(&script.later);
-    Machine::new(&config)
+    config
 }
 
 /// The first address behind all memory, now or later.

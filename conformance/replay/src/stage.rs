@@ -116,7 +116,7 @@ impl<'m> Stage<'m> {
     pub(super) fn look(&self, step: &Step, scope: Scope) -> Result<Facts, String> {
         words(self.machine.mirror_matches_tables())?;
         let Self { model, machine, empty_table, .. } = self;
-        let view = View { model: *model, machine, altmaps: &step.altmaps, empty_table: *empty_table, scope };
+        let view = View { model, machine, altmaps: &step.altmaps, empty_table: *empty_table, scope };
         let mut facts = view.facts();
         if scope.resources {
             look::resources(&mut facts, self.hotplug.resources());

@@ -4,22 +4,21 @@
 //!
 //! 1. A subject has a machine and a model of its own, both fresh.
 
-#![allow(unsafe_code, reason = "a virtual array is told its place by a promise")]
+#![allow(unsafe_code, reason = "memory that can be plugged is promised to be there")]
 
+use sparsemem_any::{AnyModel, Backend};
 use sparsemem_core::{
     Geometry, MemoryRange, Page, PageDescriptor, PhysAddr, PhysRange, SectionShape, SectionStamp, VirtAddr,
     presets,
 };
-use sparsemem_machine::{HostRcu, Machine, MachineConfig, MachineError as HostError};
+use sparsemem_fixture::Fixture;
+use sparsemem_machine::{Addresses, HostRcu, MachineConfig, MachineError as HostError};
 use sparsemem_suite::{
     ArrayFacts, Build, OddPage, Pair, Scratch, Shape, SmallPage, Spare, Subject, TableKind,
 };
-use sparsemem_vmemmap::DynamicBase;
 
 use crate::host_world::HostWorld;
 use crate::variant::Variant;
-use sparsemem_any::{AnyModel, Backend};
-use sparsemem_machine::Addresses;
 use sparsemem_machine_files::{GeometryName, MachineFile};
 
 /// The domain of the readers of all subjects.
@@ -64,7 +63,7 @@ pub(crate) fn with_subject(
                 GeometryName::X86_64 => by_page(setting, play),
                 $(GeometryName::$variant => {
                     use presets::$preset as G;
-                    Stand::lend::<G, Page, { G::NR_SECTIONS_LEN }, { G::NR_ROOTS_LEN }>(setting, play)
+                    lend_model::<G, Page, { G::NR_SECTIONS_LEN }, { G::NR_ROOTS_LEN }>(setting, play)
                 })+
             }
         };
@@ -86,74 +85,54 @@ fn by_page(setting: Setting<'_>, play: Play<'_>) -> Result<(), HostError> {
     const S: usize = presets::X86_64::NR_SECTIONS_LEN;
     const R: usize = presets::X86_64::NR_ROOTS_LEN;
     match setting.variant {
-        Variant::OddPage => Stand::lend::<presets::X86_64, OddPage, S, R>(setting, play),
-        Variant::SmallPage => Stand::lend::<presets::X86_64, SmallPage, S, R>(setting, play),
-        _ => Stand::lend::<presets::X86_64, Page, S, R>(setting, play),
+        Variant::OddPage => lend_model::<presets::X86_64, OddPage, S, R>(setting, play),
+        Variant::SmallPage => lend_model::<presets::X86_64, SmallPage, S, R>(setting, play),
+        _ => lend_model::<presets::X86_64, Page, S, R>(setting, play),
     }
 }
 
-/// Everything around a model.
-struct Stand {
-    machine: Machine,
-    spare: Option<Spare>,
-    build: Build,
-    memory: Vec<MemoryRange>,
-    _addresses: Addresses,
+/// Makes a fresh model on a fresh machine, and lends it.
+fn lend_model<G, P, const S: usize, const R: usize>(
+    setting: Setting<'_>,
+    play: Play<'_>,
+) -> Result<(), HostError>
+where
+    G: Geometry,
+    P: PageDescriptor + SectionStamp + Scratch,
+{
+    let Setting { machine: file, backend, .. } = setting;
+    let shape = Shape::of::<G>();
+    let window = if backend.has_array() { window_bytes(&shape, size_of::<P>() as u64, file) } else { 0 };
+    let spare = spare_range(&shape, file);
+    let end = spare.map_or(end_of(file), |range| range.end().get());
+    let _addresses = Addresses::take(end.saturating_add(window));
+    let config = config(setting, window, spare);
+    let fixture = Fixture::<AnyModel<G, P, HostRcu<Readers>, S, R>>::new(backend, &config)?;
+    let Fixture { mut model, machine } = fixture;
+    let array = backend.has_array().then(|| ArrayFacts {
+        start: VirtAddr::new(machine.window_ptr().addr().get() as u64),
+        len_bytes: machine.window().count().get(),
+    });
+    let table = if backend.has_roots() { TableKind::Rooted } else { TableKind::Flat };
+    // SAFETY: the machine has this memory and never gives it out; its direct map is one mapping of all its memory, aligned
+    // as that is.
+    let spare = spare.map(|range| unsafe { Spare::new(range) });
+    let memory = file.memory.iter();
+    let memory: Vec<_> = memory.map(|(range, node)| MemoryRange::from_bytes::<G>(*range, *node)).collect();
+    let mut world = HostWorld::new(machine, spare);
+    play(&mut Pair::new(&mut model, &mut world), Build { table, array }, &memory);
+    Ok(())
 }
 
-impl Stand {
-    /// Makes a fresh model on a fresh machine, and lends it.
-    fn lend<G, P, const S: usize, const R: usize>(
-        setting: Setting<'_>,
-        play: Play<'_>,
-    ) -> Result<(), HostError>
-    where
-        G: Geometry,
-        P: PageDescriptor + SectionStamp + Scratch,
-    {
-        let mut model = AnyModel::<G, P, HostRcu<Readers>, S, R>::new(setting.backend);
-        let mut stand = Self::new::<G, P>(setting)?;
-        if let Some(base) = model.array_base() {
-            stand.place_array(base);
-        }
-        let mut world = HostWorld::new(stand.machine, stand.spare);
-        play(&mut Pair::new(&mut model, &mut world), stand.build, &stand.memory);
-        Ok(())
-    }
-
-    /// A machine for a model.
-    fn new<G: Geometry, P>(setting: Setting<'_>) -> Result<Self, HostError> {
-        let Setting { machine: file, backend, variant } = setting;
-        let shape = Shape::of::<G>();
-        let window = if backend.has_array() { window_bytes(&shape, size_of::<P>() as u64, file) } else { 0 };
-        let spare = spare_range(&shape, file);
-        let end = spare.map_or(end_of(file), |range| range.end().get());
-        let addresses = Addresses::take(end.saturating_add(window));
-        let mut config = MachineConfig::new()
-            .depth(variant.depth())
-            .largest_leaf(variant.largest_leaf())
-            .vmemmap_bytes(window);
-        config.memory.clone_from(&file.memory);
-        let config = spare.into_iter().fold(config, MachineConfig::unmanaged);
-        let machine = Machine::new(&config)?;
-        // SAFETY: the machine has this memory and never gives it out; its direct map is one mapping of all its memory, aligned
-        // as that is.
-        let spare = spare.map(|range| unsafe { Spare::new(range) });
-        let memory = file.memory.iter();
-        let memory = memory.map(|(range, node)| MemoryRange::from_bytes::<G>(*range, *node)).collect();
-        let table = if backend.has_roots() { TableKind::Rooted } else { TableKind::Flat };
-        Ok(Self { machine, spare, build: Build { table, array: None }, memory, _addresses: addresses })
-    }
-
-    /// Tells a virtual array its place.
-    fn place_array(&mut self, base: &DynamicBase) {
-        let start = self.machine.window_ptr();
-        let len_bytes = self.machine.window().count().get();
-        // SAFETY: (1) the window of a fresh machine is reserved for the one model on it, begins and ends on 1 GiB borders, and
-        // is all that the machine's page tables lead to; (2) the model was just made and is not booted yet.
-        unsafe { base.reserve(start, len_bytes) };
-        self.build.array = Some(ArrayFacts { start: VirtAddr::new(start.addr().get() as u64), len_bytes });
-    }
+/// The machine of a subject.
+fn config(setting: Setting<'_>, window: u64, spare: Option<PhysRange>) -> MachineConfig {
+    let Setting { machine, variant, .. } = setting;
+    let mut config = MachineConfig::new()
+        .depth(variant.depth())
+        .largest_leaf(variant.largest_leaf())
+        .vmemmap_bytes(window);
+    config.memory.clone_from(&machine.memory);
+    spare.into_iter().fold(config, MachineConfig::unmanaged)
 }
 
 /// Whether a machine takes more than half of the addresses that there are for all machines.
