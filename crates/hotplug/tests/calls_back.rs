@@ -5,15 +5,16 @@ mod common;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::people::TestAllocator;
+use common::people::{Call, TestAllocator};
 use common::refusing::Refusing;
+use common::watched::{Watched, When};
 use common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{Footprint, MemoryModel, PfnRange, SectionShape};
 use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections};
 use sparsemem_hotplug::{
-    AddMemoryError, AllocatorHooks, BlockSize, FramesRefused, Hotplug, Limits, MemoryChange, Notifier,
-    OfflineError, OnlineError, Ram, Reason, RemoveError, Storage,
+    AddMemoryError, BlockSize, Hotplug, Limits, MemoryChange, Notifier, OfflineError, OnlineError, Ram,
+    Reason, RemoveError, Storage,
 };
 use sparsemem_machine::{Machine, MachineConfig};
 
@@ -85,36 +86,12 @@ impl<M: Model> Notifier for Caller<M> {
     }
 }
 
-/// An allocator that calls a model at each of its calls.
-struct CallingHooks<'h, M: Model> {
-    inner: &'h mut TestAllocator,
-    caller: &'h Caller<M>,
-}
-
-impl<M: Model> AllocatorHooks for CallingHooks<'_, M> {
-    fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        self.caller.call(0);
-        self.inner.give(frames)
-    }
-
-    fn release(&mut self, frames: PfnRange) {
-        self.caller.call(1);
-        self.inner.release(frames);
-    }
-
-    fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        self.caller.call(0);
-        self.inner.isolate(frames)
-    }
-
-    fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        self.caller.call(2);
-        self.inner.evacuate(frames)
-    }
-
-    fn take(&mut self, frames: PfnRange) {
-        self.caller.call(1);
-        self.inner.take(frames);
+/// The method of the caller for a call of an allocator: those that may refuse an addition, those that may not, and the rest.
+const fn method(call: Call) -> usize {
+    match call {
+        Call::Give | Call::Isolate => 0,
+        Call::Release | Call::Take => 1,
+        Call::Evacuate => 2,
     }
 }
 
@@ -133,7 +110,11 @@ fn who_calls_back_in_finds_the_model_readable_and_busy<M: Model>(fixture: Fixtur
     system.hotplug.register_notifier(0, notifier).unwrap();
     let hooks = caller(&system, ram);
     let System { hotplug, allocator, notifiers, .. } = &mut system;
-    let mut allocator = CallingHooks { inner: allocator, caller: &hooks };
+    let mut allocator = Watched(allocator, |call, when, _| {
+        if when == When::Before {
+            hooks.call(method(call));
+        }
+    });
     notifiers[2].refuse(true);
     hotplug.online(&mut allocator, ram).unwrap_err();
     assert_eq!((notifier.calls(), hooks.calls()), ([1, 0, 1], [0, 0, 0]));

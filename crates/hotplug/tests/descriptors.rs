@@ -5,12 +5,13 @@ mod common;
 use std::any::Any;
 use std::sync::atomic::Ordering;
 
-use common::people::TestAllocator;
+use common::people::{Call, TestAllocator};
+use common::watched::{Watched, When};
 use common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{MemoryModel, Page, PageCount, Pfn, PfnRange, SectionShape, SectionStamp};
 use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections, subsections};
-use sparsemem_hotplug::{AllocatorHooks, BlockSize, FramesRefused, Limits, Ram, Reserved, WithReserved};
+use sparsemem_hotplug::{BlockSize, Limits, Ram, Reserved, WithReserved};
 
 on_every_backend!(
     [Tiny, X86_64]
@@ -103,37 +104,8 @@ fn hole<M: Model>(system: &mut System<M>, hole: PfnRange) {
     }
 }
 
-/// An allocator that writes to the descriptors of the frames that it is given, as those with lists in them do.
-struct Writes<'m, M> {
-    model: &'m M,
-    inner: TestAllocator,
-}
-
-impl<M: MemoryModel> AllocatorHooks for Writes<'_, M> {
-    fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        are_new(self.model, frames);
-        use_frames(self.model, frames);
-        self.inner.give(frames)
-    }
-
-    fn release(&mut self, frames: PfnRange) {
-        self.inner.release(frames);
-    }
-
-    fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        self.inner.isolate(frames)
-    }
-
-    fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        self.inner.evacuate(frames)
-    }
-
-    fn take(&mut self, frames: PfnRange) {
-        self.inner.take(frames);
-    }
-}
-
-/// Blocks that host their memmaps and one that does not come, go and come again: what the memmap's frames hold stays.
+/// Blocks that host their memmaps and one that does not come, go and come again: what the memmap's frames hold stays. The
+/// allocator writes to the descriptors of the frames that it is given, as those with lists in them do.
 fn an_allocator_gets_new_frames_and_memmaps_keep_what_they_hold<M: Model>(fixture: Fixture<M>) {
     let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[]);
     let memmap = PageCount::new(M::Geometry::PAGES_PER_SUBSECTION);
@@ -145,7 +117,13 @@ fn an_allocator_gets_new_frames_and_memmaps_keep_what_they_hold<M: Model>(fixtur
     let heads = [4, 5].map(|block| subsections::<M::Geometry>(block, 0, 1));
     heads.iter().for_each(|head| use_frames(system.model, *head));
     let inner = TestAllocator::new(M::Geometry::PAGES_PER_SUBSECTION);
-    let mut allocator = Writes { model: system.model, inner };
+    let model = system.model;
+    let mut allocator = Watched(inner, |call, when, frames| {
+        if (call, when) == (Call::Give, When::Before) {
+            are_new(model, frames);
+            use_frames(model, frames);
+        }
+    });
     for _ in 0..2 {
         system.hotplug.online(&mut allocator, all).unwrap();
         heads.iter().for_each(|head| are_used(system.model, *head));

@@ -3,11 +3,12 @@
 mod common;
 
 use common::people::{Call, FrameState};
+use common::watched::{Agreeable, Watched, When};
 use common::{Model, Op, System};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MemoryModel, PageCount, Pfn, PfnRange};
 use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections};
-use sparsemem_hotplug::{AddMemoryError, AllocatorHooks, BlockSize, FramesRefused, Limits, Ram};
+use sparsemem_hotplug::{AddMemoryError, BlockSize, Limits, Ram};
 
 on_every_backend!([X86_64] blocks_that_host_their_memmap);
 
@@ -51,39 +52,21 @@ fn refused<M: Model>(system: &mut System<M>) {
     assert_eq!(system.snapshot(), before);
 }
 
-/// Takes everything, and writes down what it was given.
-#[derive(Default)]
-struct Given(Vec<PfnRange>);
-
-impl AllocatorHooks for Given {
-    fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        self.0.push(frames);
-        Ok(())
-    }
-
-    fn release(&mut self, _: PfnRange) {}
-
-    fn isolate(&mut self, _: PfnRange) -> Result<(), FramesRefused> {
-        Ok(())
-    }
-
-    fn evacuate(&mut self, _: PfnRange) -> Result<(), FramesRefused> {
-        Ok(())
-    }
-
-    fn take(&mut self, _: PfnRange) {}
-}
-
 /// Memmaps are the only thing that splits a range: a block that hosts none is in one run with what lies before it.
 fn as_few_runs_as_can_be<M: Model>(system: &mut System<M>) {
     let behind = |nr| Pfn::new(block(nr).start().get() + MEMMAP.get());
     let runs = [(behind(4), block(4).end()), (behind(5), block(6).end())];
     let runs = runs.map(|(start, end)| PfnRange::new(start, end).unwrap());
     for (frames, expected) in [(sections::<X86_64>(4, 3), runs.as_slice()), (block(6), &[block(6)])] {
-        let mut given = Given::default();
-        system.hotplug.online(&mut given, frames).unwrap();
-        assert_eq!(given.0, expected);
-        system.hotplug.offline(&mut given, frames).unwrap();
+        let mut given = Vec::new();
+        let mut allocator = Watched(Agreeable, |call, when, frames| {
+            if (call, when) == (Call::Give, When::Before) {
+                given.push(frames);
+            }
+        });
+        system.hotplug.online(&mut allocator, frames).unwrap();
+        system.hotplug.offline(&mut allocator, frames).unwrap();
+        assert_eq!(given, expected);
     }
 }
 

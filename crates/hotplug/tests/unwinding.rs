@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::people::{Call, FrameState, Recorder};
+use common::watched::{Watched, When};
 use common::{Model, Op, Snapshot, System};
 use sparsemem_core::presets::Tiny;
 use sparsemem_core::{MemoryModel, PageCount, PfnRange, SectionShape, SubsectionBits};
 use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{
-    AllocatorHooks, BlockSize, BlockState, FramesRefused, Limits, MemoryChange, Notifier, Ram, Reason,
-    Reserved, WithReserved,
+    BlockSize, BlockState, Limits, MemoryChange, Notifier, Ram, Reason, Reserved, WithReserved,
 };
 
 on_every_backend!([Tiny] whoever_panics_leaves_all_or_nothing);
@@ -127,39 +127,6 @@ impl Notifier for PanickingNotifier {
     }
 }
 
-/// An allocator that panics when it is told to.
-struct PanickingHooks<'h, H> {
-    inner: &'h mut H,
-    panics: &'h PanicPlan,
-}
-
-impl<H: AllocatorHooks> AllocatorHooks for PanickingHooks<'_, H> {
-    fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        self.panics.at(Point::Hook(Call::Give));
-        self.inner.give(frames)
-    }
-
-    fn release(&mut self, frames: PfnRange) {
-        self.inner.release(frames);
-        self.panics.at(Point::Hook(Call::Release));
-    }
-
-    fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        self.panics.at(Point::Hook(Call::Isolate));
-        self.inner.isolate(frames)
-    }
-
-    fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
-        self.panics.at(Point::Hook(Call::Evacuate));
-        self.inner.evacuate(frames)
-    }
-
-    fn take(&mut self, frames: PfnRange) {
-        self.inner.take(frames);
-        self.panics.at(Point::Hook(Call::Take));
-    }
-}
-
 /// A reserved run; the question for it panics when it is told to.
 struct Middle<'h> {
     run: PfnRange,
@@ -214,7 +181,13 @@ impl<M: Model> Trial<M> {
     fn apply(&mut self, op: Op) -> Result<(), String> {
         let Self { system, panics, reserved, .. } = self;
         let System { hotplug, allocator, .. } = system;
-        let hooks = PanickingHooks { inner: allocator, panics };
+        let hooks = Watched(allocator, |call, when, _| {
+            let may_refuse = matches!(call, Call::Give | Call::Isolate | Call::Evacuate);
+            // What may refuse has done nothing when it panics; what may not has done its work.
+            if may_refuse == (when == When::Before) {
+                panics.at(Point::Hook(call));
+            }
+        });
         let mut hooks = WithReserved::new(hooks, Middle { run: *reserved, panics });
         match op {
             Op::Online(frames) => hotplug.online(&mut hooks, frames).map_err(|error| error.to_string()),

@@ -1,5 +1,8 @@
 //! Frames that an allocator withholds, and hooks behind references: each answer reaches the one who asked.
 
+mod common;
+
+use common::watched::Agreeable;
 use sparsemem_core::{Pfn, PfnRange};
 use sparsemem_hotplug::{AllocatorHooks, FramesRefused, Reason, Reserved, WithReserved};
 
@@ -117,21 +120,7 @@ fn the_lowest_run_is_withheld_whoever_withholds_it() {
 
 #[test]
 fn an_allocator_withholds_nothing_unless_it_says_so() {
-    struct Plain;
-    impl AllocatorHooks for Plain {
-        fn give(&mut self, _: PfnRange) -> Result<(), FramesRefused> {
-            Ok(())
-        }
-        fn release(&mut self, _: PfnRange) {}
-        fn isolate(&mut self, _: PfnRange) -> Result<(), FramesRefused> {
-            Ok(())
-        }
-        fn evacuate(&mut self, _: PfnRange) -> Result<(), FramesRefused> {
-            Ok(())
-        }
-        fn take(&mut self, _: PfnRange) {}
-    }
-    assert_eq!(Plain.next_withheld(run(0, 100)), None);
+    assert_eq!(Agreeable.next_withheld(run(0, 100)), None);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 pub mod greedy;
 pub mod people;
 pub mod refusing;
+pub mod watched;
 
 use sparsemem_core::{
     CompleteModel, MemoryModel, MemoryRange, PfnRange, Retired, SectionNr, SectionShape, SectionState,
