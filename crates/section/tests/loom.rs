@@ -2,14 +2,14 @@
 //!
 //! Run with `RUSTFLAGS="--cfg sparsemem_loom" cargo test --release -p sparsemem-section --test loom`. The code under
 //! test is the crate's own, on loom's atomics. Memory is never really freed: it is written off in a
-//! [`ledger`](bench::ledger), and whoever touches what is written off, or is not ordered after its making, fails the
+//! [`ledger`](fixture::ledger), and whoever touches what is written off, or is not ordered after its making, fails the
 //! test. Broken variants show that the tests bite: a domain that does not wait, the order of CVE-2023-52489, which gave
 //! the usage back before it was out of sight, and the same with the memmap. The virtual array has its turn in its own
 //! crate.
 #![cfg(sparsemem_loom)]
 #![allow(clippy::cast_possible_truncation, reason = "numbers of a tiny geometry, addresses of a 64-bit host")]
 
-mod bench;
+mod fixture;
 mod piecewise;
 
 use std::alloc::Layout;
@@ -24,11 +24,11 @@ use sparsemem_core::{
 };
 use sparsemem_section::{Encoded, FlatTable, Occupancy, RootedTable, SparseModel};
 
-use bench::Subject;
-use bench::domain::Patient;
-use bench::ledger::Ledger;
-use bench::memory::{Descriptor, Memory};
-use bench::race::{SECTION, explore, frames, is_caught};
+use fixture::Subject;
+use fixture::domain::Patient;
+use fixture::ledger::Ledger;
+use fixture::memory::{Descriptor, Memory};
+use fixture::race::{SECTION, explore, frames, is_caught};
 use piecewise::Piecewise;
 
 type Flat = FlatTable<Minute, Descriptor<32>, { Minute::NR_SECTIONS_LEN }>;

@@ -2,7 +2,7 @@
 //!
 //! Run with `RUSTFLAGS="--cfg sparsemem_loom" cargo test --release -p sparsemem-vmemmap --test loom`. Tables, array and
 //! page tables are the real ones. A model checker cannot map memory, so what a processor would do with a virtual address
-//! is done by the [`ledger`](bench::ledger): readers ask it about the addresses that lookups give them, and it follows the mappings that
+//! is done by the [`ledger`](fixture::ledger): readers ask it about the addresses that lookups give them, and it follows the mappings that
 //! the page tables had when it was last told of a change. What it does not show: stale translations, which no memory
 //! model knows of; that nothing is given back before the flush is tested with the page tables.
 //!
@@ -11,8 +11,8 @@
 #![cfg(sparsemem_loom)]
 #![allow(clippy::cast_possible_truncation, reason = "numbers of a tiny geometry, addresses of a 64-bit host")]
 
-#[path = "../../section/tests/bench/mod.rs"]
-mod bench;
+#[path = "../../section/tests/fixture/mod.rs"]
+mod fixture;
 
 use std::alloc::Layout;
 use std::cell::Cell;
@@ -27,10 +27,10 @@ use sparsemem_core::{
 use sparsemem_section::{FlatTable, RootedTable, SparseModel};
 use sparsemem_vmemmap::{ArrayBase, Claim, VirtualArray};
 
-use bench::Subject;
-use bench::ledger;
-use bench::mapping;
-use bench::memory::{Descriptor, Memory};
+use fixture::Subject;
+use fixture::ledger;
+use fixture::mapping;
+use fixture::memory::{Descriptor, Memory};
 
 /// Bytes of the array: one large leaf, of which only the first pages are ever mapped.
 const ARRAY: usize = 2 << 20;

@@ -13,8 +13,8 @@ use sparsemem_section::{
     Content, Placement, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord, Writing,
 };
 
-use crate::bench::ledger;
-use crate::bench::memory::Memory;
+use crate::fixture::ledger;
+use crate::fixture::memory::Memory;
 
 /// Frames of a subsection.
 const PIECE: u64 = Minute::PAGES_PER_SUBSECTION;
