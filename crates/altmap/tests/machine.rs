@@ -6,7 +6,7 @@ use sparsemem_core::{
     LeafSize, MemoryModel, MemoryRange, Origin, Page, PageCount, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange,
     RetireModel, SectionNr, SectionShape, VirtAddr, Writer,
 };
-use sparsemem_fixture::{Backend, Fixture, NODE, PcModel, on_every_backend, with_altmap, words_of};
+use sparsemem_fixture::{Backend, Fixture, NODE, PcModel, boot, on_every_backend, with_altmap, words_of};
 use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, Which, probe};
 
 enum Readers {}
@@ -60,10 +60,7 @@ impl System {
             .iter()
             .map(|(range, node)| MemoryRange::from_bytes::<X86_64>(*range, *node))
             .collect();
-        let mut writer = model.write().unwrap();
-        writer.boot(&mut machine, memory.iter().copied(), &mut |event| panic!("{event:?}")).unwrap();
-        drop(writer);
-        machine.finish_boot();
+        boot(&model, &mut machine, &memory);
         soil(&machine, bytes(DEVICE, 16 * MIB));
         soil(&machine, bytes(4096 * MIB, 8 * MIB));
         Self { model, machine, rule }

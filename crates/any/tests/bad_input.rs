@@ -6,7 +6,7 @@ use sparsemem_core::{
     MemoryRange, PageCount, Pfn, PfnRange, RetireError, SectionFlags, SectionNr, SectionShape, SectionState,
     SubsectionBits, Writer,
 };
-use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, frames, on_every_backend};
+use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, boot, frames, on_every_backend};
 use sparsemem_machine::{Machine, StateDigest};
 
 on_every_backend!(
@@ -39,9 +39,8 @@ impl<R: GracePeriod> Checked<R> {
         let range = MemoryRange { frames: frames(0, 0, 64), node: NODE };
         let mut checked = Self::new(fixture);
         let Self { model, machine } = &mut checked;
+        boot(model, machine, &[range]);
         let mut writer = model.write().unwrap();
-        writer.boot(machine, core::iter::once(range), &mut |event| panic!("{event:?}")).unwrap();
-        machine.finish_boot();
         writer.install(machine, frames(2, 4, 4), NODE).unwrap();
         writer.set_online(frames(2, 6, 2)).unwrap();
         drop(writer);

@@ -7,7 +7,7 @@ use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{
     ByteLen, MemoryModel, MemoryRange, NodeId, PageCount, Pfn, PfnRange, PhysAddr, SectionShape,
 };
-use sparsemem_fixture::{Fixture, NODE, bytes, on_every_backend, sections, subsections};
+use sparsemem_fixture::{Fixture, NODE, boot, bytes, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{
     AddMemoryError, BlockSize, Hotplug, Limits, Merge, Ram, RequestError, Resource, ResourceKind, Storage,
     frames_of_bytes,
@@ -109,9 +109,7 @@ fn bad_input_changes_nothing<M: Model>(fixture: Fixture<M>) {
 fn small_tables_are_full_without_harm<M: Model>(fixture: Fixture<M>) {
     let Fixture { model, mut machine } = fixture;
     let at = |first, count| sections::<M::Geometry>(first, count);
-    let boot = MemoryRange { frames: at(0, 1), node: NODE };
-    model.write().unwrap().boot(&mut machine, [boot].into_iter(), &mut |event| panic!("{event:?}")).unwrap();
-    machine.finish_boot();
+    boot(&model, &mut machine, &[MemoryRange { frames: at(0, 1), node: NODE }]);
     let (mut blocks, mut notifiers, mut resources) = ([None; 2], [None; 0], [None; 2]);
     let storage = Storage { blocks: &mut blocks, notifiers: &mut notifiers, resources: &mut resources };
     let limits = Limits::new(BlockSize::SECTION).addressable(at(0, 7));

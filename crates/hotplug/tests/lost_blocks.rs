@@ -8,7 +8,7 @@ use sparsemem_core::presets::Tiny;
 use sparsemem_core::{
     InstallError, LostBlocks, MemoryModel, MemoryRange, Origin, Page, PfnRange, SectionShape,
 };
-use sparsemem_fixture::{Backend, Fixture, NODE, any_model, bytes, sections, subsections};
+use sparsemem_fixture::{Backend, Fixture, NODE, any_model, boot, bytes, sections, subsections};
 use sparsemem_hotplug::{
     AddDeviceError, AddMemoryError, BlockSize, Hotplug, Kind, Limits, Ram, Request, Storage, add,
 };
@@ -21,13 +21,9 @@ type Model = any_model!(Tiny, Page, HostRcu<Readers>);
 fn with_greedy(test: impl FnOnce(&mut Hotplug<'_, Refusing<Model>>, &mut Greedy)) {
     let half = u64::from(Tiny::SUBSECTIONS_PER_SECTION) / 2;
     let early = subsections::<Tiny>(1, 0, half);
-    let Fixture { model, machine } = Fixture::<Model>::usual(Backend::ClassicSparse);
+    let Fixture { model, mut machine } = Fixture::<Model>::usual(Backend::ClassicSparse);
+    boot(&model, &mut machine, &[MemoryRange { frames: early, node: NODE }]);
     let (model, mut env): (&Model, _) = (Box::leak(Box::new(model)), Greedy(machine));
-    let memory = MemoryRange { frames: early, node: NODE };
-    let mut writer = model.write().unwrap();
-    writer.boot(&mut env.0, [memory].into_iter(), &mut |event| panic!("{event:?}")).unwrap();
-    drop(writer);
-    env.0.finish_boot();
     let (mut blocks, mut resources) = ([None; 8], [None; 8]);
     let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
     let model = Refusing::new(model);

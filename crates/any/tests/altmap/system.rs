@@ -5,7 +5,7 @@ use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     ByteLen, GracePeriod, MemoryModel, MemoryRange, PageCount, PfnRange, Retired, SectionNr, SectionState,
 };
-use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, bytes, sections, with_altmap, words_of};
+use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, boot, bytes, sections, with_altmap, words_of};
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Resource, Storage};
 use sparsemem_machine::{Machine, StateDigest, Which};
 
@@ -47,11 +47,7 @@ pub(super) fn with_system<R: GracePeriod>(
 ) {
     let Fixture { model, mut machine } = fixture;
     let ram = sections::<X86_64>(0, 2);
-    let memory = MemoryRange { frames: ram, node: NODE };
-    let mut writer = model.write().unwrap();
-    writer.boot(&mut machine, core::iter::once(memory), &mut |event| panic!("{event:?}")).unwrap();
-    drop(writer);
-    machine.finish_boot();
+    boot(&model, &mut machine, &[MemoryRange { frames: ram, node: NODE }]);
     let (mut blocks, mut resources) = ([None; 16], [None; 16]);
     let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
     let limits = Limits::new(BlockSize::new(ByteLen::new(128 << 20)).unwrap());

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sparsemem_core::{
     BootModel, InstallError, InstallModel, LeafSize, MarkModel, MemoryRange, Page, PageDescriptor, Pfn,
-    RetireError, RetireModel, SectionNr, SectionShape, SectionStamp, SubsectionIdx,
+    RetireError, RetireModel, SectionNr, SectionShape, SubsectionIdx,
 };
-use sparsemem_fixture::{Fixture, NODE};
+use sparsemem_fixture::{Fixture, NODE, Wide, boot};
 use sparsemem_machine::{Access, Machine, Which, probe};
 
 use crate::oracle::{Oracle, SECTIONS, Span, Step};
@@ -19,28 +19,6 @@ pub(crate) trait Marked: PageDescriptor {
 impl Marked for Page {
     fn mark(&self) -> &AtomicU64 {
         &self.private
-    }
-}
-
-/// A descriptor of two words more than `WORDS`.
-#[repr(C)]
-pub(crate) struct Wide<const WORDS: usize> {
-    section: AtomicU64,
-    mark: AtomicU64,
-    rest: [AtomicU64; WORDS],
-}
-
-// SAFETY: integers; zero is valid, nothing to drop.
-unsafe impl<const WORDS: usize> PageDescriptor for Wide<WORDS> {
-    unsafe fn initialise(&self, _pfn: Pfn, section: SectionNr) {
-        self.section.store(section.get(), Ordering::Relaxed);
-    }
-}
-
-// SAFETY: it answers with what `initialise` wrote.
-unsafe impl<const WORDS: usize> SectionStamp for Wide<WORDS> {
-    fn section(&self) -> SectionNr {
-        SectionNr::new(self.section.load(Ordering::Relaxed))
     }
 }
 
@@ -72,10 +50,7 @@ where
             MemoryRange { frames: span.frames::<M::Geometry>(), node: NODE }
         });
         let memory: Vec<_> = memory.collect();
-        let mut writer = model.write().unwrap();
-        writer.boot(&mut machine, memory.iter().copied(), &mut |event| panic!("{event:?}")).unwrap();
-        drop(writer);
-        machine.finish_boot();
+        boot(&*model, &mut machine, &memory);
         Self { model, machine, oracle }
     }
 

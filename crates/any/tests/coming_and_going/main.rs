@@ -14,11 +14,11 @@ use sparsemem_core::{
     BootModel, Geometry, InstallModel, LeafSize, MarkModel, Page, RetireModel, SectionShape, SectionStamp,
     ZeroIsNew,
 };
-use sparsemem_fixture::{AnyModel, ArrayOver, Backend, Fixture, NODE, bytes, sections, usual_machine};
+use sparsemem_fixture::{AnyModel, ArrayOver, Backend, Fixture, NODE, Wide, bytes, sections, usual_machine};
 use sparsemem_machine::{HostRcu, Machine, MachineConfig};
 use sparsemem_section::{FlatTable, RootedTable, SectionTable};
 
-use checked::{Checked, Marked, Wide};
+use checked::{Checked, Marked};
 use oracle::{Span, Step, span, step};
 use shapes::{Row, Solid};
 

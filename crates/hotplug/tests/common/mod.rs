@@ -10,7 +10,7 @@ pub mod watched;
 use sparsemem_core::{
     CompleteModel, MemoryModel, MemoryRange, PfnRange, Retired, SectionNr, SectionShape, SectionState,
 };
-use sparsemem_fixture::{Fixture, NODE, bytes};
+use sparsemem_fixture::{Fixture, NODE, boot, bytes};
 use sparsemem_hotplug::{Hotplug, Limits, MemoryBlock, Ram, Resource, Storage};
 use sparsemem_machine::{Machine, StateDigest};
 
@@ -59,8 +59,7 @@ impl<M: Model> System<M> {
     pub fn boot(fixture: Fixture<M>, limits: Limits<M::Geometry>, early: &[PfnRange]) -> Self {
         let Fixture { model, mut machine } = fixture;
         let memory = early.iter().map(|frames| MemoryRange { frames: *frames, node: NODE });
-        model.write().unwrap().boot(&mut machine, memory, &mut |event| panic!("{event:?}")).unwrap();
-        machine.finish_boot();
+        boot(&model, &mut machine, &memory.collect::<Vec<_>>());
         let model = Box::leak(Box::new(Refusing::new(Box::leak(Box::new(model)))));
         let storage = Storage {
             blocks: Box::leak(vec![None; 16].into()),

@@ -1,34 +1,15 @@
 //! Stores that fail: pages whose descriptors are gone, and words that cannot be written.
 
-use std::alloc::Layout;
 use std::cell::Cell;
-use std::ptr::NonNull;
 
 use sparsemem_bootmem_registration::{
     Disposition, Fate, Kind, PageRun, Piece, PieceSlot, RegisterError, Registry, SectionMetadata,
     SectionSlot, SliceTags, Storage, Tag, TagStore, TagStoreError, User,
 };
 use sparsemem_core::presets::TinyWide;
-use sparsemem_core::{Block, NodeId, Origin, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr};
+use sparsemem_core::{Origin, Pfn, PfnRange, PhysAddr, PhysRange};
 
-/// Pages of a section.
-const SECTION: u64 = 64;
-const NODE: NodeId = NodeId::new(0);
-
-fn nr(section: u64) -> SectionNr {
-    SectionNr::new(section)
-}
-
-fn pages(first: u64, count: u64) -> PhysRange {
-    PhysRange::new(PhysAddr::new(first << 12), PhysAddr::new((first + count) << 12)).unwrap()
-}
-
-/// A block of boot, which nobody touches.
-fn block(bytes: PhysRange) -> Block {
-    let layout = Layout::from_size_align(usize::try_from(bytes.count().get()).unwrap(), 1).unwrap();
-    // SAFETY: the registry looks at the numbers only, and the block is never given to a provider.
-    unsafe { Block::from_parts(NonNull::dangling(), bytes.start(), layout, Origin::Boot) }
-}
+use crate::{NODE, SECTION, block, nr, pages, with_store};
 
 /// A store in which pages lose their words, as they do when their section is retired, or in which they can be read and
 /// not written.
@@ -59,14 +40,8 @@ impl TagStore for Failing<'_> {
 fn with(test: impl FnOnce(&mut Registry<'_, TinyWide, Failing<'_>>, &Cell<PfnRange>, &Cell<Option<Pfn>>)) {
     let mut words = vec![0; 4096];
     let (gone, stuck) = (Cell::new(PfnRange::default()), Cell::new(None));
-    let (mut sections, mut pieces) = ([SectionSlot::EMPTY; 6], [PieceSlot::EMPTY; 12]);
-    let storage = Storage { sections: &mut sections, pieces: &mut pieces };
     let store = Failing { words: SliceTags::new(Pfn::new(0), &mut words), gone: &gone, stuck: &stuck };
-    let mut registry = Registry::new(store, storage);
-    for section in 0..4 {
-        registry.register_section(nr(section), NODE, SectionMetadata::default()).unwrap();
-    }
-    test(&mut registry, &gone, &stuck);
+    with_store(store, |registry| test(registry, &gone, &stuck));
 }
 
 /// The descriptors of section 1 are gone when it is forgotten: what leaves with it needs no tag, and what lies elsewhere
@@ -77,7 +52,7 @@ fn pages_without_descriptors_are_counted_unless_they_leave() {
         registry.get(Piece::memmap(nr(1), pages(SECTION, 3))).unwrap();
         registry.get(Piece::usage(nr(1), pages(3 * SECTION, 2))).unwrap();
         gone.set(nr(1).frames::<TinyWide>().unwrap());
-        let own = registry.release_block(&block(pages(SECTION, 3)), &mut |_| {}).unwrap();
+        let own = registry.release_block(&block(pages(SECTION, 3), Origin::Boot), &mut |_| {}).unwrap();
         assert_eq!(own, Disposition::Leaves);
         gone.set(nr(3).frames::<TinyWide>().unwrap());
         let released = registry.release_section(nr(1), &mut |_| {}).unwrap();
@@ -93,8 +68,9 @@ fn a_block_counts_the_pages_that_stay_without_a_tag() {
         registry.get(Piece::memmap(nr(1), bytes)).unwrap();
         gone.set(PfnRange::new(Pfn::new(0), Pfn::new(4096)).unwrap());
         let mut told = Vec::new();
-        let decision =
-            registry.release_block(&block(bytes), &mut |run: PageRun| told.push(run.fate)).unwrap();
+        let decision = registry
+            .release_block(&block(bytes, Origin::Boot), &mut |run: PageRun| told.push(run.fate))
+            .unwrap();
         let Disposition::Mixed(released) = decision else { panic!("{decision:?}") };
         assert_eq!((released.leaves.get(), released.free.get(), released.untagged.get()), (2, 1, 1));
         assert_eq!(told, [Fate::Leaves, Fate::Free]);
@@ -196,4 +172,15 @@ fn a_tag_that_is_not_of_the_registered_pieces_is_refused_and_kept() {
     words[11].set(None);
     registry.get(block).unwrap();
     assert_eq!(registry.tag(Pfn::new(11)).unwrap().map(Tag::kind), Some(Kind::SectionInfo));
+}
+
+#[test]
+fn a_store_behind_a_reference_is_a_store() {
+    let mut words = [0; 2];
+    let mut tags = SliceTags::new(Pfn::new(0), &mut words);
+    let mut behind = &mut tags;
+    let tag = Tag::new(Kind::MixInfo, 3, 2).unwrap();
+    TagStore::store(&mut behind, Pfn::new(1), Some(tag)).unwrap();
+    assert_eq!(TagStore::load(&behind, Pfn::new(1)), Ok(Some(tag)));
+    assert!(TagStore::store(&mut behind, Pfn::new(2), None).is_err());
 }
