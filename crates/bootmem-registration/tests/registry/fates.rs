@@ -97,7 +97,8 @@ fn shared_pages_are_freed_with_their_last_user() {
         for section in 0..3 {
             registry.get(Piece::table(nr(section), pages(3 * SECTION + 1, 1))).unwrap();
         }
-        let free = |registry: &mut Reg<'_>, bytes| registry.disposition(&block(bytes, Origin::Boot)).unwrap();
+        let free =
+            |registry: &mut Reg<'_, '_>, bytes| registry.disposition(&block(bytes, Origin::Boot)).unwrap();
         assert_eq!(free(registry, usage(1)), Disposition::Shared);
         assert_eq!(release(registry, 1).0, [run(3 * SECTION + 1, 1, Fate::Shared)]);
         assert_eq!(free(registry, usage(0)), Disposition::Shared);

@@ -5,20 +5,21 @@ mod random;
 mod refusals;
 mod stores;
 
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
 use sparsemem_bootmem_registration::{
     Fate, Kind, PageRun, Piece, PieceSlot, Registry, Released, SectionMetadata, SectionSlot, SliceTags,
     Storage, Tag, TagStore,
 };
 use sparsemem_core::presets::TinyWide;
 use sparsemem_core::{Block, NodeId, Origin, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr};
-use std::alloc::Layout;
-use std::ptr::NonNull;
 
 /// Pages of a section.
 const SECTION: u64 = 64;
 const NODE: NodeId = NodeId::new(0);
 
-type Reg<'r> = Registry<'r, TinyWide, SliceTags<'r>>;
+type Reg<'r, 's> = Registry<'r, TinyWide, SliceTags<'s>>;
 
 fn nr(section: u64) -> SectionNr {
     SectionNr::new(section)
@@ -47,7 +48,7 @@ fn block(bytes: PhysRange, origin: Origin) -> Block {
 }
 
 /// A registry with sections 0 to 3, without metadata, and with its tags in a slice.
-fn with<T>(ask: impl FnOnce(&mut Reg<'_>) -> T) -> T {
+fn with<T>(ask: impl FnOnce(&mut Reg<'_, '_>) -> T) -> T {
     with_store(SliceTags::new(Pfn::new(0), &mut vec![0; 4096]), ask)
 }
 
@@ -66,16 +67,16 @@ fn with_store<S: TagStore, T>(store: S, ask: impl FnOnce(&mut Registry<'_, TinyW
 type Snapshot = (Vec<Piece>, Vec<(SectionNr, NodeId)>, Vec<Option<Tag>>);
 
 /// Everything that can be seen of a registry.
-fn snapshot(registry: &Reg<'_>) -> Snapshot {
+fn snapshot(registry: &Reg<'_, '_>) -> Snapshot {
     let tags = (0..4096).map(|page| registry.tag(Pfn::new(page)).unwrap()).collect();
     (registry.pieces().copied().collect(), registry.sections().collect(), tags)
 }
 
-fn tag(registry: &Reg<'_>, page: u64) -> Option<(Kind, u64, u32)> {
+fn tag(registry: &Reg<'_, '_>, page: u64) -> Option<(Kind, u64, u32)> {
     registry.tag(Pfn::new(page)).unwrap().map(|tag| (tag.kind(), tag.id(), tag.users()))
 }
 
-fn release(registry: &mut Reg<'_>, section: u64) -> (Vec<PageRun>, Released) {
+fn release(registry: &mut Reg<'_, '_>, section: u64) -> (Vec<PageRun>, Released) {
     let mut runs = Vec::new();
     let released = registry.release_section(nr(section), &mut |run| runs.push(run)).unwrap();
     (runs, released)

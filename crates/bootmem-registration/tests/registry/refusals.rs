@@ -11,8 +11,8 @@ use crate::{NODE, Reg, SECTION, at, block, nr, pages, snapshot, tag, with};
 
 /// A call that has to fail and change nothing.
 fn refuse<E: std::fmt::Debug + PartialEq>(
-    registry: &mut Reg<'_>,
-    call: impl FnOnce(&mut Reg<'_>) -> Result<(), E>,
+    registry: &mut Reg<'_, '_>,
+    call: impl FnOnce(&mut Reg<'_, '_>) -> Result<(), E>,
     why: E,
 ) {
     let before = snapshot(registry);
@@ -27,7 +27,7 @@ fn registrations_that_cannot_be_are_refused() {
         let first = at(10, 0, 100);
         registry.get(Piece::memmap(nr(1), first)).unwrap();
         let user = User::Section(nr(1));
-        let piece = |bytes| move |registry: &mut Reg<'_>| registry.get(Piece::usage(nr(1), bytes));
+        let piece = |bytes| move |registry: &mut Reg<'_, '_>| registry.get(Piece::usage(nr(1), bytes));
         let section = TinyWide::sections();
         let beyond = RegisterError::BeyondMaximum { section };
         refuse(registry, |registry| registry.register_section(section, NODE, none), beyond);
@@ -110,7 +110,7 @@ fn releases_that_cannot_be_are_refused() {
         registry.register_node(NodeId::new(9), &[pages(2 * SECTION, 1)]).unwrap();
         registry.register_node(NODE, &[pages(50, 1)]).unwrap();
         let section = |number| {
-            move |registry: &mut Reg<'_>| {
+            move |registry: &mut Reg<'_, '_>| {
                 registry.release_section(nr(number), &mut |_| panic!("told")).map(|_| ())
             }
         };
@@ -120,19 +120,20 @@ fn releases_that_cannot_be_are_refused() {
         refuse(registry, section(2), holds(2, User::Node(NodeId::new(9)), pages(2 * SECTION, 1)));
         refuse(registry, section(0), holds(0, User::Node(NODE), pages(50, 1)));
         let node = |node| {
-            move |registry: &mut Reg<'_>| {
+            move |registry: &mut Reg<'_, '_>| {
                 registry.release_node(NodeId::new(node), &mut |_| panic!("told")).map(|_| ())
             }
         };
         refuse(registry, node(0), ReleaseError::NodeHasSections { node: NODE, section: nr(0) });
         refuse(registry, node(3), ReleaseError::UnknownNode { node: NodeId::new(3) });
         for (user, bytes) in [(User::Section(nr(1)), held), (User::Section(nr(0)), at(SECTION, 0, 9))] {
-            let put = |registry: &mut Reg<'_>| registry.put(user, bytes, &mut |_| panic!("told")).map(|_| ());
+            let put =
+                |registry: &mut Reg<'_, '_>| registry.put(user, bytes, &mut |_| panic!("told")).map(|_| ());
             refuse(registry, put, ReleaseError::UnknownPiece { bytes, user });
         }
         // A block that is only a part of what was registered.
         let part = block(at(SECTION, 0, 100), Origin::Boot);
-        let release = |registry: &mut Reg<'_>| registry.disposition(&part).map(|_| ());
+        let release = |registry: &mut Reg<'_, '_>| registry.disposition(&part).map(|_| ());
         let user = User::Section(nr(0));
         refuse(
             registry,
