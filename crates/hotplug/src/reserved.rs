@@ -158,6 +158,3 @@ impl<F: Fn(PfnRange) -> Option<PfnRange>> Iterator for Without<F> {
         None
     }
 }
-
-#[cfg(test)]
-mod tests;

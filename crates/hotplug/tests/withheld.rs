@@ -26,18 +26,43 @@ impl Reserved for Fixed {
     }
 }
 
-/// Withholds a run, refuses what it may refuse if told so, and writes down what it heard.
+/// Reserved runs, lowest first, of which some are pinned.
+struct Table {
+    runs: Vec<PfnRange>,
+    pinned: Vec<PfnRange>,
+}
+
+impl Reserved for Table {
+    fn pinned(&self, frames: PfnRange) -> Option<PfnRange> {
+        self.pinned.iter().copied().find(|run| run.overlaps(frames))
+    }
+
+    /// The whole run, also beyond what was asked about, and the last one also for frames behind it.
+    fn next_reserved(&self, frames: PfnRange) -> Option<PfnRange> {
+        self.runs.iter().copied().find(|run| run.overlaps(frames)).or(self.runs.last().copied())
+    }
+}
+
+fn table(runs: &[(u64, u64)], pinned: &[(u64, u64)]) -> Table {
+    let ranges = |pairs: &[(u64, u64)]| pairs.iter().map(|(start, end)| run(*start, *end)).collect();
+    Table { runs: ranges(runs), pinned: ranges(pinned) }
+}
+
+/// Withholds a run, refuses frames that it is told to, and writes down what it heard.
 #[derive(Default)]
 struct Allocator {
     withheld: Option<PfnRange>,
-    refuses: bool,
+    refused: PfnRange,
     heard: Vec<(&'static str, PfnRange)>,
 }
 
 impl Allocator {
     fn ask(&mut self, call: &'static str, frames: PfnRange) -> Result<(), FramesRefused> {
         self.heard.push((call, frames));
-        if self.refuses { Err(FramesRefused { frames, reason: Reason::Unmovable }) } else { Ok(()) }
+        if self.refused.overlaps(frames) {
+            return Err(FramesRefused { frames, reason: Reason::Unmovable });
+        }
+        Ok(())
     }
 }
 
@@ -81,10 +106,10 @@ fn every_call(mut hooks: impl AllocatorHooks, frames: PfnRange) -> [Result<(), F
 fn hooks_behind_a_reference_hear_and_answer_the_same() {
     let frames = run(8, 16);
     let heard = ["give", "release", "isolate", "evacuate", "take"].map(|call| (call, frames));
-    for refuses in [false, true] {
-        let refused = Err(FramesRefused { frames, reason: Reason::Unmovable });
-        let expected = [if refuses { refused } else { Ok(()) }; 3];
-        let mut allocator = Allocator { refuses, withheld: Some(run(9, 10)), ..Allocator::default() };
+    let why = Err(FramesRefused { frames, reason: Reason::Unmovable });
+    for (refused, answer) in [(PfnRange::default(), Ok(())), (frames, why)] {
+        let expected = [answer; 3];
+        let mut allocator = Allocator { refused, withheld: Some(run(9, 10)), ..Allocator::default() };
         assert_eq!(every_call(&mut allocator, frames), expected);
         assert_eq!(allocator.heard, heard);
         let behind: &mut dyn AllocatorHooks = &mut allocator;
@@ -97,7 +122,7 @@ fn hooks_behind_a_reference_hear_and_answer_the_same() {
 fn the_refusals_of_the_allocator_inside_pass() {
     let nothing = Fixed { pinned: None, reserved: None };
     let frames = run(8, 16);
-    let mut allocator = Allocator { refuses: true, ..Allocator::default() };
+    let mut allocator = Allocator { refused: frames, ..Allocator::default() };
     let answers = every_call(WithReserved::new(&mut allocator, &nothing), frames);
     assert_eq!(answers, [Err(FramesRefused { frames, reason: Reason::Unmovable }); 3]);
 }
@@ -136,4 +161,53 @@ fn a_table_behind_a_reference_answers_the_same() {
     let refused = WithReserved::new(&mut allocator, behind).isolate(run(0, 9));
     assert_eq!(refused, Err(FramesRefused { frames: run(3, 4), reason: Reason::PINNED }));
     assert_eq!(allocator.heard, []);
+}
+
+#[test]
+fn runs_are_what_is_left_between_reservations() {
+    let free = |runs: &[(u64, u64)], frames: PfnRange| -> Vec<(u64, u64)> {
+        let (table, mut allocator) = (table(runs, &[]), Allocator::default());
+        WithReserved::new(&mut allocator, &table).give(frames).unwrap();
+        allocator.heard.iter().map(|(_, run)| (run.start().get(), run.end().get())).collect()
+    };
+    let all = run(10, 20);
+    assert_eq!(free(&[], all), [(10, 20)]);
+    assert_eq!(free(&[(0, 30)], all), []);
+    assert_eq!(free(&[(0, 12), (12, 13), (19, 30)], all), [(13, 19)]);
+    assert_eq!(free(&[(10, 11), (14, 16), (17, 18)], all), [(11, 14), (16, 17), (18, 20)]);
+    assert_eq!(free(&[(0, 5), (25, 30)], all), [(10, 20)], "beside them");
+    assert_eq!(free(&[(0, 30)], run(10, 10)), []);
+}
+
+#[test]
+fn every_call_leaves_reserved_frames_out() {
+    let (table, mut allocator) = (table(&[(14, 16)], &[]), Allocator::default());
+    assert_eq!(every_call(WithReserved::new(&mut allocator, &table), run(10, 20)), [Ok(()); 3]);
+    let calls = ["give", "release", "isolate", "evacuate", "take"];
+    let expected: Vec<_> =
+        calls.iter().flat_map(|call| [(*call, run(10, 14)), (*call, run(16, 20))]).collect();
+    assert_eq!(allocator.heard, expected);
+}
+
+#[test]
+fn pinned_frames_are_refused_before_anything_happens() {
+    let table = table(&[(14, 16), (18, 30)], &[(18, 30)]);
+    let mut allocator = Allocator::default();
+    let mut hooks = WithReserved::new(&mut allocator, &table);
+    let refused = FramesRefused { frames: run(18, 20), reason: Reason::PINNED };
+    assert_eq!(hooks.isolate(run(10, 20)), Err(refused), "named as far as it was asked about");
+    hooks.isolate(run(10, 18)).unwrap();
+    assert_eq!(allocator.heard, [("isolate", run(10, 14)), ("isolate", run(16, 18))]);
+}
+
+#[test]
+fn a_refusal_of_a_later_run_undoes_the_earlier_ones() {
+    let table = table(&[(14, 16)], &[]);
+    for (call, undo) in [("give", "take"), ("isolate", "release")] {
+        let mut allocator = Allocator { refused: run(16, 20), ..Allocator::default() };
+        let mut hooks = WithReserved::new(&mut allocator, &table);
+        let result = if call == "give" { hooks.give(run(10, 20)) } else { hooks.isolate(run(10, 20)) };
+        assert_eq!(result, Err(FramesRefused { frames: run(16, 20), reason: Reason::Unmovable }));
+        assert_eq!(allocator.heard, [(call, run(10, 14)), (call, run(16, 20)), (undo, run(10, 14))]);
+    }
 }
