@@ -1,6 +1,7 @@
 //! Registering and releasing, with tags in a slice: counts, kinds, fates, and bad input for each operation.
 
 mod fates;
+mod pinned;
 mod random;
 mod refusals;
 mod stores;
@@ -49,16 +50,25 @@ fn block(bytes: PhysRange, origin: Origin) -> Block {
 
 /// A registry with sections 0 to 3, without metadata, and with its tags in a slice.
 fn with<T>(ask: impl FnOnce(&mut Reg<'_, '_>) -> T) -> T {
-    with_store(SliceTags::new(Pfn::new(0), &mut vec![0; 4096]), ask)
+    of_nodes([0; 4], ask)
+}
+
+/// The same with a node for each section.
+fn of_nodes<T>(nodes: [u32; 4], ask: impl FnOnce(&mut Reg<'_, '_>) -> T) -> T {
+    with_store(SliceTags::new(Pfn::new(0), &mut vec![0; 4096]), nodes, ask)
 }
 
 /// The same with its tags in any store.
-fn with_store<S: TagStore, T>(store: S, ask: impl FnOnce(&mut Registry<'_, TinyWide, S>) -> T) -> T {
+fn with_store<S: TagStore, T>(
+    store: S,
+    nodes: [u32; 4],
+    ask: impl FnOnce(&mut Registry<'_, TinyWide, S>) -> T,
+) -> T {
     let (mut sections, mut pieces) = ([SectionSlot::EMPTY; 6], [PieceSlot::EMPTY; 12]);
     let storage = Storage { sections: &mut sections, pieces: &mut pieces };
     let mut registry = Registry::new(store, storage);
-    for section in 0..4 {
-        registry.register_section(nr(section), NODE, SectionMetadata::default()).unwrap();
+    for (section, node) in (0..).zip(nodes) {
+        registry.register_section(nr(section), NodeId::new(node), SectionMetadata::default()).unwrap();
     }
     ask(&mut registry)
 }

@@ -1,47 +1,26 @@
 //! Which frames cannot leave, and which an allocator must not get.
 
-use sparsemem_bootmem_registration::{
-    Piece, PieceSlot, Pinned, Registry, SectionMetadata, SectionSlot, SliceTags, Storage, User,
-};
-use sparsemem_core::presets::TinyWide;
-use sparsemem_core::{NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr};
+use sparsemem_bootmem_registration::{PageUse, Piece, Pinned, User};
+use sparsemem_core::{NodeId, PageCount, Pfn, PfnRange, PhysRange};
 
-type Reg<'r> = Registry<'r, TinyWide, SliceTags<'r>>;
+use crate::{Reg, SECTION, at, nr, of_nodes, pages};
 
-/// Pages of a section.
-const SECTION: u64 = 64;
 /// A memory block of one section, and one of two.
 const ONE: PageCount = PageCount::new(SECTION);
 const TWO: PageCount = PageCount::new(2 * SECTION);
-
-fn section(nr: u64) -> SectionNr {
-    SectionNr::new(nr)
-}
 
 fn frames(first: u64, count: u64) -> PfnRange {
     PfnRange::from_start_count(Pfn::new(first), PageCount::new(count)).unwrap()
 }
 
-/// Addresses in eighths of a page.
+/// Eighths of pages, counted from address zero.
 fn eighths(start: u64, end: u64) -> PhysRange {
-    PhysRange::new(PhysAddr::new(start << 9), PhysAddr::new(end << 9)).unwrap()
-}
-
-fn pages(first: u64, count: u64) -> PhysRange {
-    eighths(8 * first, 8 * (first + count))
+    at(0, start << 9, (end - start) << 9)
 }
 
 /// A registry with sections 0 to 3, of which 0 and 1 are of node 0, 2 and 3 of node 1.
-fn with(test: impl FnOnce(&mut Reg<'_>)) {
-    let mut words = vec![0; 4096];
-    let (mut sections, mut pieces) = ([SectionSlot::EMPTY; 8], [PieceSlot::EMPTY; 16]);
-    let storage = Storage { sections: &mut sections, pieces: &mut pieces };
-    let mut registry = Registry::new(SliceTags::new(Pfn::new(0), &mut words), storage);
-    for nr in 0..4 {
-        let node = NodeId::new(u32::from(nr > 1));
-        registry.register_section(section(nr), node, SectionMetadata::default()).unwrap();
-    }
-    test(&mut registry);
+fn with(test: impl FnOnce(&mut Reg<'_, '_>)) {
+    of_nodes([0, 0, 1, 1], test);
 }
 
 fn pinned(first: u64, count: u64, user: User) -> Option<Pinned> {
@@ -51,20 +30,24 @@ fn pinned(first: u64, count: u64, user: User) -> Option<Pinned> {
 #[test]
 fn others_pin_and_the_blocks_own_sections_do_not() {
     with(|registry| {
-        let (nr, other) = (User::Section(section(1)), User::Section(section(2)));
-        registry.get(Piece::memmap(section(0), pages(2, 4))).unwrap();
-        registry.get(Piece::memmap(section(1), pages(8, 4))).unwrap();
-        registry.get(Piece::memmap(section(2), pages(20, 4))).unwrap();
+        let (next, other) = (User::Section(nr(1)), User::Section(nr(2)));
+        registry.get(Piece::memmap(nr(0), pages(2, 4))).unwrap();
+        registry.get(Piece::memmap(nr(1), pages(8, 4))).unwrap();
+        registry.get(Piece::memmap(nr(2), pages(20, 4))).unwrap();
         let first = |range, block| registry.first_pinned(range, block);
-        assert_eq!(first(frames(0, SECTION), ONE), pinned(8, 4, nr));
-        assert_eq!(first(frames(0, SECTION), PageCount::new(0)), pinned(8, 4, nr), "a section is the least");
+        assert_eq!(first(frames(0, SECTION), ONE), pinned(8, 4, next));
+        assert_eq!(
+            first(frames(0, SECTION), PageCount::new(0)),
+            pinned(8, 4, next),
+            "a section is the least"
+        );
         assert_eq!(
             first(frames(0, 2 * SECTION), ONE),
-            pinned(8, 4, nr),
+            pinned(8, 4, next),
             "section 0 may go without section 1"
         );
         assert_eq!(first(frames(0, 2 * SECTION), TWO), pinned(20, 4, other), "section 1 goes with section 0");
-        assert_eq!(first(frames(10, 1), ONE), pinned(10, 1, nr), "only what was asked about");
+        assert_eq!(first(frames(10, 1), ONE), pinned(10, 1, next), "only what was asked about");
         assert_eq!(first(frames(10, 0), ONE), None);
         assert_eq!(first(frames(SECTION, SECTION), ONE), None, "section 1 holds nothing");
     });
@@ -73,12 +56,12 @@ fn others_pin_and_the_blocks_own_sections_do_not() {
 #[test]
 fn a_piece_over_a_border_pins_the_foreign_side() {
     with(|registry| {
-        registry.get(Piece::memmap(section(1), pages(SECTION - 2, 5))).unwrap();
-        let user = User::Section(section(1));
+        registry.get(Piece::memmap(nr(1), pages(SECTION - 2, 5))).unwrap();
+        let user = User::Section(nr(1));
         assert_eq!(registry.first_pinned(frames(0, 4 * SECTION), ONE), pinned(SECTION - 2, 2, user));
         assert_eq!(registry.first_pinned(frames(SECTION, SECTION), ONE), None);
-        registry.get(Piece::memmap(section(0), pages(2 * SECTION - 2, 4))).unwrap();
-        let user = User::Section(section(0));
+        registry.get(Piece::memmap(nr(0), pages(2 * SECTION - 2, 4))).unwrap();
+        let user = User::Section(nr(0));
         assert_eq!(
             registry.first_pinned(frames(SECTION, 3 * SECTION), ONE),
             pinned(2 * SECTION - 2, 2, user)
@@ -95,7 +78,7 @@ fn node_data_stays_with_the_last_section_outside() {
         let (host, node) = (frames(2 * SECTION, SECTION), User::Node(NodeId::new(1)));
         assert_eq!(registry.first_pinned(host, ONE), pinned(2 * SECTION + 1, 1, node));
         assert_eq!(registry.first_pinned(host, TWO), None, "both sections of the node go");
-        let _ = registry.release_section(section(3), &mut |_| {}).unwrap();
+        let _ = registry.release_section(nr(3), &mut |_| {}).unwrap();
         assert_eq!(registry.first_pinned(host, ONE), None);
         registry.register_node(NodeId::new(7), &[pages(2 * SECTION + 5, 1)]).unwrap();
         let nobody = User::Node(NodeId::new(7));
@@ -107,10 +90,10 @@ fn node_data_stays_with_the_last_section_outside() {
 fn metadata_comes_in_runs_of_whole_pages() {
     with(|registry| {
         // Two usages on one page, a memmap right behind it, and another with a gap of a page.
-        registry.get(Piece::usage(section(0), eighths(16, 17))).unwrap();
-        registry.get(Piece::usage(section(1), eighths(19, 20))).unwrap();
-        registry.get(Piece::memmap(section(0), pages(3, 4))).unwrap();
-        registry.get(Piece::memmap(section(1), pages(8, 4))).unwrap();
+        registry.get(Piece::usage(nr(0), eighths(16, 17))).unwrap();
+        registry.get(Piece::usage(nr(1), eighths(19, 20))).unwrap();
+        registry.get(Piece::memmap(nr(0), pages(3, 4))).unwrap();
+        registry.get(Piece::memmap(nr(1), pages(8, 4))).unwrap();
         let next = |first: u64, count| registry.next_metadata(frames(first, count));
         assert_eq!(next(0, SECTION), Some(frames(2, 5)));
         assert_eq!(next(7, SECTION), Some(frames(8, 4)));
@@ -122,11 +105,10 @@ fn metadata_comes_in_runs_of_whole_pages() {
 /// Against every page asked by itself, where blocks are sections.
 #[test]
 fn runs_agree_with_single_pages() {
-    use sparsemem_bootmem_registration::PageUse;
     with(|registry| {
-        registry.get(Piece::usage(section(0), eighths(11, 13))).unwrap();
-        registry.get(Piece::usage(section(3), eighths(14, 15))).unwrap();
-        registry.get(Piece::memmap(section(1), pages(SECTION - 1, 2))).unwrap();
+        registry.get(Piece::usage(nr(0), eighths(11, 13))).unwrap();
+        registry.get(Piece::usage(nr(3), eighths(14, 15))).unwrap();
+        registry.get(Piece::memmap(nr(1), pages(SECTION - 1, 2))).unwrap();
         registry.register_node(NodeId::new(0), &[eighths(16 * SECTION - 4, 16 * SECTION + 4)]).unwrap();
         for page in (0..4 * SECTION).map(Pfn::new) {
             let one = frames(page.get(), 1);

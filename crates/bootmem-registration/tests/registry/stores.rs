@@ -41,7 +41,7 @@ fn with(test: impl FnOnce(&mut Registry<'_, TinyWide, Failing<'_>>, &Cell<PfnRan
     let mut words = vec![0; 4096];
     let (gone, stuck) = (Cell::new(PfnRange::default()), Cell::new(None));
     let store = Failing { words: SliceTags::new(Pfn::new(0), &mut words), gone: &gone, stuck: &stuck };
-    with_store(store, |registry| test(registry, &gone, &stuck));
+    with_store(store, [0; 4], |registry| test(registry, &gone, &stuck));
 }
 
 /// The descriptors of section 1 are gone when it is forgotten: what leaves with it needs no tag, and what lies elsewhere
