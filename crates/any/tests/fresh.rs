@@ -1,14 +1,11 @@
 //! Descriptors that are initialised as a whole are those that are initialised one by one, on every model.
 
-use core::ptr::NonNull;
-
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    BootModel, Footprint, LookupError, MemoryModel, MemoryRange, NeverReclaim, Page, PageCount, Pfn,
-    PfnRange, Reclaim, SectionNr, SectionShape, SectionState, WriterSlot, initialise, initialise_fresh,
-    initialise_fresh_together,
+    BootModel, MemoryModel, MemoryRange, NeverReclaim, Page, PageCount, Pfn, PfnRange, SectionShape,
+    initialise, initialise_fresh, initialise_fresh_together,
 };
-use sparsemem_fixture::{Backend, Fixture, NODE, Pc, on_every_backend};
+use sparsemem_fixture::{Backend, Difference, Differing, Fixture, NODE, Pc, on_every_backend};
 
 on_every_backend!(fresh_descriptors_are_as_if_initialised_one_by_one);
 
@@ -57,70 +54,14 @@ fn spoil<M: MemoryModel<Page = Page>>(model: &M, frames: PfnRange) {
     }
 }
 
-/// A model that answers `next_valid` with more than it was asked about, and from before it.
-struct Vague<'m, M> {
-    inner: &'m M,
+/// `next_valid` answers with more than it was asked about, and from before it.
+struct Vague {
     all: PfnRange,
 }
 
-// SAFETY: descriptors are those of the model behind the reference; what `next_valid` says is no promise of the trait.
-unsafe impl<M: MemoryModel> MemoryModel for Vague<'_, M> {
-    type Geometry = M::Geometry;
-    type Page = M::Page;
-    type Reclaim = M::Reclaim;
-
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn lookup_with(&self, pfn: Pfn, guard: &<M::Reclaim as Reclaim>::Guard) -> Option<NonNull<M::Page>> {
-        self.inner.lookup_with(pfn, guard)
-    }
-
-    fn lookup_online_with(
-        &self,
-        pfn: Pfn,
-        guard: &<M::Reclaim as Reclaim>::Guard,
-    ) -> Option<NonNull<M::Page>> {
-        self.inner.lookup_online_with(pfn, guard)
-    }
-
-    unsafe fn lookup_unchecked(&self, pfn: Pfn) -> NonNull<M::Page> {
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.inner.lookup_unchecked(pfn) }
-    }
-
-    unsafe fn pfn_of(&self, page: NonNull<M::Page>) -> Pfn {
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.inner.pfn_of(page) }
-    }
-
-    fn explain(
-        &self,
-        pfn: Pfn,
-        guard: &<M::Reclaim as Reclaim>::Guard,
-    ) -> Result<NonNull<M::Page>, LookupError> {
-        self.inner.explain(pfn, guard)
-    }
-
-    fn section(&self, nr: SectionNr) -> SectionState {
-        self.inner.section(nr)
-    }
-
-    fn next_present(&self, from: SectionNr) -> Option<SectionNr> {
-        self.inner.next_present(from)
-    }
-
-    fn next_valid(&self, _within: PfnRange) -> Option<PfnRange> {
+impl Difference for Vague {
+    fn next_valid(&self, _: &impl MemoryModel, _: PfnRange) -> Option<PfnRange> {
         Some(self.all)
-    }
-
-    fn writer_slot(&self) -> &WriterSlot {
-        self.inner.writer_slot()
-    }
-
-    fn footprint(&self) -> Footprint {
-        self.inner.footprint()
     }
 }
 
@@ -129,8 +70,9 @@ fn within_bounds<M: MemoryModel<Page = Page>>(model: &M, all: PfnRange) {
     spoil(model, all);
     let border = X86_64::PAGES_PER_SECTION;
     let some = PfnRange::new(Pfn::new(border - 3), Pfn::new(border + 5)).unwrap();
+    let vague = Differing { inner: model, difference: Vague { all } };
     // SAFETY: nobody uses the descriptors; whole ones are written.
-    let done = unsafe { initialise_fresh(&Vague { inner: model, all }, some) };
+    let done = unsafe { initialise_fresh(&vague, some) };
     assert_eq!(done, some.count());
     for pfn in model.valid_ranges(all).frames() {
         let page = model.lookup(pfn).unwrap();

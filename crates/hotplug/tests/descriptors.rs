@@ -93,9 +93,9 @@ fn hole<M: Model>(system: &mut System<M>, hole: PfnRange) {
     for _ in 0..2 {
         use_frames(system.model, hole);
         // It is installed, and cannot be marked.
-        system.model.refuse_mark_after(0);
+        system.model.difference.refuse_mark_after(0);
         system.refuses(Op::AddDevice(hole), "a section that it shares cannot be marked");
-        assert!(system.model.heal());
+        assert!(system.model.difference.heal());
         are_used(system.model, hole);
         system.apply(Op::AddDevice(hole)).unwrap();
         are_new(system.model, hole);

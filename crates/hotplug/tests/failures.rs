@@ -120,9 +120,9 @@ impl Points {
     fn marks<M: Model>(&mut self, system: &mut System<M>, op: Op) {
         for k in 0.. {
             let before = system.snapshot();
-            system.model.refuse_mark_after(k);
+            system.model.difference.refuse_mark_after(k);
             let result = system.apply(op);
-            let refused = system.model.heal();
+            let refused = system.model.difference.heal();
             assert_eq!(result.is_err(), refused, "{op:?} with mark {k} refused: {result:?}");
             if !refused {
                 system.apply(op.inverse()).unwrap();
@@ -189,9 +189,12 @@ fn a_mark_that_is_refused_undoes_the_device<M: Model>(fixture: Fixture<M>) {
     let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &early);
     let before = system.snapshot();
     let device = subsections::<M::Geometry>(1, subs / 2, subs);
-    system.model.refuse_mark_after(1);
+    system.model.difference.refuse_mark_after(1);
     let error = system.apply(Op::AddDevice(device)).unwrap_err();
-    assert!(system.model.heal() && error.contains("a section that it shares cannot be marked"), "{error}");
+    assert!(
+        system.model.difference.heal() && error.contains("a section that it shares cannot be marked"),
+        "{error}"
+    );
     let mut after = system.snapshot();
     assert!(after.sections[1].flags.contains(SectionFlags::TAINT_ZONE_DEVICE));
     after.sections[1].flags -= SectionFlags::TAINT_ZONE_DEVICE;

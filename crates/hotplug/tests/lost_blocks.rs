@@ -3,7 +3,7 @@
 mod common;
 
 use common::greedy::Greedy;
-use common::refusing::Refusing;
+use common::refusing::{Refusing, refusing};
 use sparsemem_core::presets::Tiny;
 use sparsemem_core::{
     InstallError, LostBlocks, MemoryModel, MemoryRange, Origin, Page, PfnRange, SectionShape,
@@ -26,7 +26,7 @@ fn with_greedy(test: impl FnOnce(&mut Hotplug<'_, Refusing<Model>>, &mut Greedy)
     let (model, mut env): (&Model, _) = (Box::leak(Box::new(model)), Greedy(machine));
     let (mut blocks, mut resources) = ([None; 8], [None; 8]);
     let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
-    let model = Refusing::new(model);
+    let model = refusing(model);
     let mut hotplug = Hotplug::new(&model, Limits::new(BlockSize::SECTION), storage);
     hotplug.adopt_boot(bytes::<Tiny>(early), NODE).unwrap();
     test(&mut hotplug, &mut env);
@@ -116,7 +116,7 @@ fn a_device_goes_again_although_nothing_is_taken_back() {
     with_greedy(|hotplug, env| {
         // From the hole of section 1 over section 2.
         let device: PfnRange = subsections::<Tiny>(1, half, 3 * half);
-        hotplug.model().refuse_mark_after(0);
+        hotplug.model().difference.refuse_mark_after(0);
         let error = hotplug.add_device(env, device, NODE, "device").unwrap_err();
         let AddDeviceError::Mark { frames, .. } = error else { panic!("{error:?}") };
         assert_eq!(frames, device);

@@ -133,9 +133,9 @@ impl<M: Model> Trial<M> {
 
     /// The model refuses to mark the frames.
     fn model_refuses(&mut self, op: Op, story: &[Story]) {
-        self.system.model.refuse_mark_after(0);
+        self.system.model.difference.refuse_mark_after(0);
         self.refuses(op, "cannot mark", story);
-        assert!(self.system.model.heal(), "nobody marked anything");
+        assert!(self.system.model.difference.heal(), "nobody marked anything");
     }
 
     fn online(&mut self) {

@@ -203,14 +203,14 @@ impl<M: Model> Trial<M> {
             Trouble::Allocator(call, after) => {
                 (self.system.allocator.refuse, self.system.allocator.granted) = (Some(call), after);
             }
-            Trouble::Mark => self.system.model.refuse_mark_after(0),
+            Trouble::Mark => self.system.model.difference.refuse_mark_after(0),
         }
     }
 
     fn end_trouble(&mut self) {
         self.system.notifiers.iter().for_each(|notifier| notifier.refuse(false));
         self.system.allocator.refuse = None;
-        self.system.model.heal();
+        self.system.model.difference.heal();
     }
 
     /// Panics at each call of `point` while `op` goes on with some trouble. The blocks are as before `op` afterwards.

@@ -15,7 +15,7 @@ use sparsemem_hotplug::{Hotplug, Limits, MemoryBlock, Ram, Resource, Storage};
 use sparsemem_machine::{Machine, StateDigest};
 
 use people::{FrameState, Recorder, TestAllocator};
-use refusing::Refusing;
+use refusing::{Refusing, refusing};
 
 /// Sections that the tests use.
 pub const SECTIONS: u64 = 8;
@@ -60,7 +60,7 @@ impl<M: Model> System<M> {
         let Fixture { model, mut machine } = fixture;
         let memory = early.iter().map(|frames| MemoryRange { frames: *frames, node: NODE });
         boot(&model, &mut machine, &memory.collect::<Vec<_>>());
-        let model = Box::leak(Box::new(Refusing::new(Box::leak(Box::new(model)))));
+        let model = Box::leak(Box::new(refusing(Box::leak(Box::new(model)))));
         let storage = Storage {
             blocks: Box::leak(vec![None; 16].into()),
             notifiers: Box::leak(vec![None; 3].into()),
