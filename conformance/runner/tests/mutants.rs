@@ -7,13 +7,16 @@
 
 #[path = "mutants/liar.rs"]
 mod liar;
+#[path = "mutants/lie.rs"]
+mod lie;
 #[path = "mutants/plug.rs"]
 mod plug;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use liar::{Liar, Lie};
+use liar::Liar;
+use lie::Lie;
 use sparsemem_any::Backend;
 use sparsemem_conformance::lend;
 use sparsemem_machine_files::MachineFile;

@@ -3,7 +3,7 @@
 use sparsemem_core::{PageCount, Pfn, PfnRange};
 use sparsemem_suite::{Memmap, Obstacle, Plug, PlugError, Snapshot, Step, View, World};
 
-use super::liar::Lie;
+use super::lie::Lie;
 
 /// A plugged model with a lie.
 pub(crate) struct LyingPlug<'h> {
