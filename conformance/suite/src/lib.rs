@@ -46,7 +46,6 @@ pub use sample::{excerpt, frames as sample_frames, sections as sample_sections, 
 pub use scratch::{OddPage, Scratch, SmallPage};
 pub use shape::Shape;
 pub use spare::Spare;
-pub use sparsemem_altmap::AltmapModel as Complete;
 pub use stage::{Booted, Stage};
 pub use subject::{NotUp, Pair, Subject};
 pub use view::{Pages, View};

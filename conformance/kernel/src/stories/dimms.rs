@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 
 use sparsemem::{Geometry, MemoryModel, NodeId, Pfn, PfnRange, SectionShape, initialise, presets::X86_64};
 use sparsemem_hotplug::{
-    AddMemoryError, AllocatorHooks, Granule, Kind, Merge, OfflineError, Plan, PlanError, Reason, Resource,
-    ResourceKind, add,
+    AddMemoryError, AllocatorHooks, Granule, Kind, Merge, OfflineError, Reason, Request, RequestError,
+    Resource, ResourceKind, add,
 };
 use sparsemem_suite::Surroundings;
 
@@ -73,7 +73,7 @@ pub(super) fn too_high(system: &mut System<'_>) -> Result<Told, StoryError> {
     let dimm = system.plug(&NewDimm::new("high", SECTION).at(end))?;
     let added = system.add(&dimm);
     refusal("a DIMM beyond the geometry", added, |error| {
-        matches!(error, AddMemoryError::Plan(PlanError::BeyondMaximum { .. }))
+        matches!(error, AddMemoryError::Request(RequestError::BeyondMaximum { .. }))
     })?;
     system.want(&dimm)?;
     system.eject(&dimm)?;
@@ -114,7 +114,7 @@ pub(super) fn odd_sizes(system: &mut System<'_>) -> Result<Told, StoryError> {
     for dimm in [&small, &odd] {
         let added = system.add(dimm);
         refusal("a DIMM that is no whole memory blocks", added, |error| {
-            matches!(error, AddMemoryError::Plan(PlanError::Unaligned { rule: Granule::Block, .. }))
+            matches!(error, AddMemoryError::Request(RequestError::Unaligned { rule: Granule::Block, .. }))
         })?;
         add_subsections(system, dimm)?;
     }
@@ -137,13 +137,13 @@ fn add_subsections(
     system: &mut System<'_>,
     Plugged { dimm, frames, .. }: &Plugged,
 ) -> Result<(), StoryError> {
-    let plan = Plan::<X86_64>::new(*frames, dimm.node, Kind::RamPart, system.hotplug.limits())?;
+    let request = Request::<X86_64>::new(*frames, dimm.node, Kind::RamPart, system.hotplug.limits())?;
     let (kind, name) = (ResourceKind::SystemRam, "System RAM (parts)");
     let resource = Resource { range: dimm.range, kind, name, merge: Merge::Separate };
     system.hotplug.resources_mut().request(resource)?;
     system.reach(dimm.range)?;
     let mut writer = system.writer()?;
-    add(&mut writer, system.world.env_mut(), &plan)?;
+    add(&mut writer, system.world.env_mut(), &request)?;
     initialise(&MODEL, *frames);
     Pages.give(*frames)?;
     writer.set_online(*frames)?;
