@@ -81,9 +81,4 @@ pub(crate) const CORE_EXTERNALS: &[&str] = &["bitflags", "cfg-if", "thiserror", 
 pub(crate) const HOST_ONLY_EXTERNALS: &[&str] = &["enum_dispatch", "serde", "serde_json"];
 
 /// Files that may be longer than the limit: path and reason.
-pub(crate) const LONG_FILES: &[(&str, &str)] = &[
-    ("conformance/runner/tests/mutants/liar.rs", "every way to lie about a subject, each a few lines"),
-    ("crates/bootmem-registration/tests/machine.rs", "one world, and what happens in it"),
-    ("crates/bootmem-registration/tests/registry.rs", "one test per answer of the registry"),
-    ("crates/vmemmap/tests/place.rs", "every way in which a place is refused"),
-];
+pub(crate) const LONG_FILES: &[(&str, &str)] = &[];
