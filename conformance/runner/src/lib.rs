@@ -1,7 +1,7 @@
 //! Boots real machines on every backend and checks that they do what they have to.
 //!
 //! [`cells`] multiplies scenarios, backends and machines, [`run`] runs them on all
-//! cores and gives a [`Report`]; [`inspect`] shows what the models make of one machine. The scenarios themselves are in
+//! cores and gives a [`Report`](sparsemem_report::Report); [`inspect`] shows what the models make of one machine. The scenarios themselves are in
 //! the `sparsemem-suite` crate, which also runs inside a kernel; recordings of Linux are replayed by `sparsemem-replay`.
 //!
 //! # Invariants
