@@ -10,7 +10,7 @@
 //! # Invariants
 //!
 //! 1. Nothing waits for ever: every reading, every command and every boot has a deadline.
-//! 2. A process that was started here has ended when its [`guest::Guest`] is gone.
+//! 2. A process that was started here has ended when its `Guest` is gone.
 //! 3. The kernel is not believed: its exit status, its own count, and what QEMU tells have to agree.
 
 #![forbid(unsafe_code)]
