@@ -41,7 +41,7 @@ pub fn on_machine(map: &Map, effort: Effort, say: &dyn Fn(&str), results: &mut R
     } else {
         let frames = WARM.map(|pattern| pattern.list(memory)).concat();
         models.iter().chain([&placed]).for_each(|model| model.initialise_these(&frames));
-        let why = "all descriptors would not fit the measuring machine: only the way back reads some, and they are on 4 KiB pages";
+        let why = "all descriptors would not fit the measuring machine: only `pfn_of` reads some, and they are on 4 KiB pages";
         skip(results, &map.name, vec![why.to_owned()]);
     }
     let chosen = models.iter().chain([&placed]).filter_map(|model| model.chosen_at_run_time());

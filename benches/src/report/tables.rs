@@ -26,7 +26,7 @@ pub(super) fn all(report: &Report<'_>) -> String {
     lookups(report, COLD, &cold, &mut text);
     boots(report, &mut text);
     operations(report, &mut text);
-    comings_and_goings(report, &mut text);
+    adding_and_removing(report, &mut text);
     descriptors(report, &mut text);
     readers(report, &mut text);
     bytes(report, &mut text);
@@ -128,8 +128,8 @@ fn operations(report: &Report<'_>, text: &mut String) {
     let Some(codegen) = report.codegen.filter(|codegen| !codegen.operations.is_empty()) else { return };
     text.push_str(
         "## Instructions of operations\n\nA repeated string instruction counts once for each byte that it sets to zero: the 4096 of a \
-         new root or page table, and the 32768 of the descriptors of a section's second subsection on the table models, where \
-         an earlier life of them may lie. A section's own memmap comes zeroed from its allocator.\n\n",
+         new root or page table, and, on the table models, the 32768 of the descriptors of a section's second subsection, which \
+         an earlier user may have written to. The allocator gives a section's own memmap as zeros.\n\n",
     );
     let operation = |name: &str| name.split(' ').next().unwrap_or_default().to_owned();
     let names = once_each(codegen.operations.iter().map(|executed| operation(&executed.operation)));
@@ -141,12 +141,12 @@ fn operations(report: &Report<'_>, text: &mut String) {
     by_model(text, "operation", names.iter().map(|name| row(name, MODELS.map(|model| count(name, model)))));
 }
 
-fn comings_and_goings(report: &Report<'_>, text: &mut String) {
+fn adding_and_removing(report: &Report<'_>, text: &mut String) {
     let Some(machine) = machine_of(report, changes::ZEROING) else { return };
     let _ = writeln!(
         text,
-        "## Coming and going\n\nOn {machine}; memory that comes back is set to zero when it is given again. The last row is what the \
-         allocator needs to set the 2 MiB of a section's descriptors to zero, which is part of `add section` on every model.\n"
+        "## Adding and removing\n\nOn {machine}; the allocator sets memory that it got back to zero when it gives it again. The last \
+         row is the time that it needs for the 2 MiB of a section's descriptors, which is part of `add section` on every model.\n"
     );
     let operations = changes::CHANGES.iter().flat_map(|(adding, removing, _)| [*adding, *removing]);
     let rows = operations.map(|operation| {

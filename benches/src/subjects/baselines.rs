@@ -63,7 +63,10 @@ impl Baselines {
             );
         }
         if self.arenas.count() > ARENAS_AT_MOST {
-            left_out.push(format!("linear arenas: {} of them would only be waited for", self.arenas.count()));
+            left_out.push(format!(
+                "linear arenas: a search through {} of them would take too long to measure",
+                self.arenas.count()
+            ));
         }
         left_out
     }
