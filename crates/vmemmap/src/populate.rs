@@ -101,6 +101,8 @@ impl<B: ArrayBase> VirtualArray<B> {
         env: &E,
         shared: Option<&'static WriterSlot>,
     ) -> Result<Settled, SectionLoss> {
+        // First of all: a model that may not have the place must not keep another out of it, not even for a moment.
+        self.check_writer(shared)?;
         // SAFETY: the caller is the writer.
         if unsafe { self.base().claim() } == Claim::Taken {
             return Err(SectionLoss::PlaceTaken);
@@ -109,7 +111,7 @@ impl<B: ArrayBase> VirtualArray<B> {
         if self.root().is_some() {
             return Ok(Settled::Before);
         }
-        self.check_writer(shared).and_then(|()| self.look_around(tables, env)).inspect_err(|_| {
+        self.look_around(tables, env).inspect_err(|_| {
             // SAFETY: the caller is the writer, and nothing was made yet.
             unsafe { self.unsettle() };
         })?;
@@ -228,7 +230,7 @@ where
         let (first, populated) = made?;
         array.add(&populated);
         // What a boot finds, it made itself: the place has no mappings of others, and no frame was valid before.
-        let is_zero = populated.is_all_new() || request.before == Before::NoFrame;
+        let is_zero = populated.is_all_new() || request.before() == Before::NoFrame;
         let content = if is_zero { Content::Zero } else { Content::MaybeOld };
         // Every leaf knows its own; of the section it is said whether any is in an altmap.
         let origin = if populated.has_leaf_from(Origin::Altmap) { Origin::Altmap } else { Origin::Boot };
@@ -273,5 +275,32 @@ where
                 .filter(in_frames)
                 .find_map(|leaf| writing.first_valid_outside(array.frames_in::<T::Page>(leaf.range), frames))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sparsemem_core::{NodeId, OutOfMemory, PhysAddr};
+    use sparsemem_page_table::Wanted;
+
+    use super::*;
+
+    #[test]
+    fn every_failure_of_the_tables_is_a_loss_of_its_own() {
+        let (at, what) = (VirtAddr::new(0x20_0000), Wanted::Leaf(LeafSize::Size2MiB));
+        let error = OutOfMemory { size: 1, align: 1, node: NodeId::new(0) };
+        assert_eq!(loss(PopulateError::OutOfMemory { at, what, error }), SectionLoss::Memmap(error));
+        let (refused, phys) = (LinkRefused { at }, PhysAddr::new(0x1000));
+        let link = PopulateError::LinkRefused { size: LeafSize::Size2MiB, refused };
+        let errors = [
+            link,
+            PopulateError::Misaligned { at, phys, what },
+            PopulateError::OutOfReach { at, phys, what },
+        ];
+        for error in errors {
+            assert_eq!(loss(error), SectionLoss::Mapping(refused));
+        }
+        let range = VirtRange::from_start_count(at, ByteLen::new(1)).unwrap();
+        assert_eq!(loss(PopulateError::NonCanonical { range }), SectionLoss::Unmappable { at });
     }
 }

@@ -101,13 +101,45 @@ fn a_model_with_another_slot_than_its_place_names_gets_no_page_tables() {
     assert_eq!(env.0.state_digest(), untouched);
 }
 
+static NAMED: WriterSlot = WriterSlot::new();
+
+/// A place that says when its claim is looked at.
+struct Watched;
+static ASKED: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(false);
+
+// SAFETY: nothing else of this program uses the block.
+unsafe impl ArrayPlace for Watched {
+    const START: u64 = UPPER + (8 << 39);
+    const BYTES: u64 = GIB / 2;
+
+    fn claim() -> &'static PlaceClaim {
+        static CLAIM: PlaceClaim = PlaceClaim::new();
+        ASKED.store(true, Ordering::Relaxed);
+        &CLAIM
+    }
+
+    fn shared_writer() -> Option<&'static WriterSlot> {
+        Some(&NAMED)
+    }
+}
+
+/// Not even for a moment: a model that has the right slot could find the place taken.
+#[test]
+fn a_model_with_another_slot_does_not_touch_the_claim() {
+    let mut env = on_paper();
+    let model = at::<Watched>(None);
+    let refused = why(model.write().unwrap().install(&mut env, section(0), NODE));
+    assert_eq!((refused, ASKED.load(Ordering::Relaxed)), (SectionLoss::OtherWriter, false));
+}
+
 #[test]
 fn a_place_that_is_found_at_boot_names_its_slot_too() {
     static OTHER: WriterSlot = WriterSlot::new();
+    static THIRD: WriterSlot = WriterSlot::new();
     let mut env = on_paper();
     let untouched = env.0.state_digest();
     let start = NonNull::new(core::ptr::without_provenance_mut(usize::try_from(UPPER).unwrap())).unwrap();
-    for (named, slot) in [(None, Some(&OTHER)), (Some(&OTHER), None), (Some(&OTHER), Some(&COMMON))] {
+    for (named, slot) in [(None, Some(&OTHER)), (Some(&OTHER), None), (Some(&OTHER), Some(&THIRD))] {
         let array = VirtualArray::<DynamicBase>::NEW;
         match named {
             // SAFETY: nothing of this program uses addresses of the upper half.
