@@ -29,13 +29,39 @@ where
     M: InstallModel<E> + RetireModel<E>,
 {
     request.parts().try_for_each(|part| check_absent(writer.model(), part))?;
+    let mut adding = Adding { writer, env, installed: PfnRange::default() };
     for part in request.parts() {
-        if let Err(why) = writer.install(env, part.frames, request.node()) {
-            let before = request.frames().split_at(part.frames.start()).0;
-            return Err(with_lost(why, undo(writer, env, before)));
+        if let Err(why) = adding.writer.install(adding.env, part.frames, request.node()) {
+            return Err(with_lost(why, adding.take_back()));
         }
+        adding.installed = request.frames().split_at(part.frames.end()).0;
     }
+    // All of it stays.
+    adding.installed = PfnRange::default();
     Ok(())
+}
+
+/// An addition that is going on. Dropping it takes back the parts that were installed: a listener to the events of an
+/// installation may unwind.
+struct Adding<'a, 'w, M: RetireModel<E>, E> {
+    writer: &'a mut Writer<'w, M>,
+    env: &'a mut E,
+    installed: PfnRange,
+}
+
+impl<M: RetireModel<E>, E> Adding<'_, '_, M, E> {
+    /// Takes the installed parts back, and counts the blocks that were lost.
+    fn take_back(&mut self) -> LostBlocks {
+        let installed = core::mem::take(&mut self.installed);
+        undo(self.writer, self.env, installed)
+    }
+}
+
+impl<M: RetireModel<E>, E> Drop for Adding<'_, '_, M, E> {
+    fn drop(&mut self) {
+        // While the program unwinds, no result can report lost blocks.
+        let _ = self.take_back();
+    }
 }
 
 /// Retires what was installed a moment ago, and counts what did not go back.

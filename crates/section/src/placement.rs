@@ -59,8 +59,15 @@ pub struct PopulateRequest {
     pub neighbourhood: PfnRange,
     /// The node to take memory from.
     pub node: NodeId,
-    /// Whether any frame had a descriptor before.
-    pub before: Before,
+    pub(crate) before: Before,
+}
+
+impl PopulateRequest {
+    /// Whether any frame had a descriptor before the operation that asks.
+    #[must_use]
+    pub const fn before(&self) -> Before {
+        self.before
+    }
 }
 
 /// Whether any frame of a model had a descriptor before the operation that asks for more of them.
@@ -111,7 +118,7 @@ pub enum Content {
 ///
 /// After a successful [`Populate::populate`], the descriptors of the requested frames are readable and writable, used by
 /// nothing else, and zero if it said so, until [`Populate::depopulate`] or [`Populate::shrink`] of the frames. No method
-/// unwinds.
+/// unwinds. A placement that hands a request on to a placement inside hands on one of the same operation.
 pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     /// Makes the descriptors of `request.frames` exist. What exists already is left alone.
     ///

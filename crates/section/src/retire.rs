@@ -30,6 +30,8 @@ where
         {
             return Err(RetireError::HoldsMemmap { frames, needed_by });
         }
+        // Before anything changes: a listener may unwind.
+        trace_event!(DEBUG, "retiring {frames}");
         writing.notes().note_retired();
         Ok(retire_checked::<T, S, R, E>(&mut writing, env, frames))
     }
@@ -44,6 +46,8 @@ where
         if !writing.notes().can_undo::<T::Geometry>(frames) {
             return Err(RetireError::NotInstalled { frames, installed: writing.notes().installed() });
         }
+        // Before anything changes: a listener may unwind.
+        trace_event!(DEBUG, "undoing the installation of {frames}");
         writing.notes().note_undone(frames);
         Ok(retire_checked::<T, S, R, E>(&mut writing, env, frames))
     }
@@ -74,7 +78,6 @@ where
     R: GracePeriod,
     E: MetadataMemory,
 {
-    trace_event!(DEBUG, "retiring {frames}");
     let mut retired = Retired::default();
     let mut out = OutOfSight { sections: RetiredSections::none(), parts: [None; 2] };
     let (first, rest) = SectionPart::first_of::<T::Geometry>(frames);

@@ -43,6 +43,19 @@ fn the_half_with_the_memmap_goes_last<M: Model>() {
     }
 }
 
+/// Nothing of the model lies anywhere else: the first memmap from an altmap is enough to ask.
+fn a_model_whose_only_memmap_is_in_an_altmap_asks<M: Model>() {
+    let mut env = Env::new();
+    let model = place::<M>();
+    let (lower, upper) = (frames(SECTION, SECTION + HALF), frames(SECTION + HALF, 2 * SECTION));
+    let mut writer = model.write().unwrap();
+    env.memmaps_at(lower.start());
+    writer.install(&mut env, sections(1, 1), NODE).unwrap();
+    assert_eq!(writer.retire(&mut env, lower), holds(lower, upper));
+    assert_eq!(writer.retire(&mut env, sections(1, 1)), retired(1, 1));
+    assert!(env.is_whole());
+}
+
 /// The section at either end of a longer range is asked, and it does not matter where the other's memmap lies.
 fn both_ends_of_a_range_are_asked<M: Model>() {
     let mut env = Env::new();
@@ -89,6 +102,7 @@ fn a_device_that_begins_in_a_section_of_ram_stays_under_its_own_memmap<M: Model>
 
 on_both_tables!(
     the_half_with_the_memmap_goes_last,
+    a_model_whose_only_memmap_is_in_an_altmap_asks,
     both_ends_of_a_range_are_asked,
     a_device_that_begins_in_a_section_of_ram_stays_under_its_own_memmap
 );

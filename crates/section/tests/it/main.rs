@@ -6,6 +6,7 @@ mod tables;
 
 mod altmap;
 mod footprint;
+mod listeners;
 mod lookups;
 mod losses;
 mod marks;
