@@ -1,10 +1,11 @@
-//! What a model answers: the state of a section, walks over what it has, and why a frame has no descriptor.
+//! The answers of a model: the state of a section, walks over present sections and valid frames, and the reason why a
+//! frame has no descriptor.
 //!
 //! # Invariants
 //!
 //! 1. The positions of the flags are those of Linux 5.12 and later, so that a recorded word can be compared bit for bit.
 //! 2. Together they fill the lowest [`SECTION_FLAG_BITS`] bits and no other.
-//! 3. A walk asks the model anew at every step, so it ends and stays in order whatever is added or removed meanwhile.
+//! 3. A walk calls the model again at every step, so it ends and stays in order while memory is added or removed.
 
 use crate::{MemoryModel, NodeId, PageCount, Pfn, PfnRange, SectionNr, SubsectionBits, SubsectionIdx};
 
@@ -12,7 +13,7 @@ use crate::{MemoryModel, NodeId, PageCount, Pfn, PfnRange, SectionNr, Subsection
 pub const SECTION_FLAG_BITS: u32 = 5;
 
 bitflags::bitflags! {
-    /// What is known of a section.
+    /// The flags that a section word holds.
     ///
     /// Source: Linux `SECTION_*` bits of `section_mem_map`, 6.1 and 6.12.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,7 +26,7 @@ bitflags::bitflags! {
         const ONLINE = 1 << 2;
         /// The memmap was made at boot and covers the section as a whole, holes included.
         const EARLY = 1 << 3;
-        /// A device range shares the section with something else, so `ONLINE` alone does not tell RAM.
+        /// A device range shares the section with other memory, so `ONLINE` alone does not prove that a frame is RAM.
         const TAINT_ZONE_DEVICE = 1 << 4;
     }
 }
@@ -41,12 +42,12 @@ pub struct SectionState {
     pub early_node: Option<NodeId>,
     /// The populated subsections; empty while there is no usage.
     pub subsections: SubsectionBits,
-    /// Those of them that are online.
+    /// The populated subsections that are online.
     pub online: SubsectionBits,
 }
 
 impl SectionState {
-    /// The state of a section of which nothing is known.
+    /// The state of a section that is absent.
     pub const ABSENT: Self = Self {
         flags: SectionFlags::empty(),
         early_node: None,
@@ -108,7 +109,7 @@ impl<M: MemoryModel> Iterator for ValidRanges<'_, M> {
     }
 }
 
-/// The reason for which a lookup found nothing.
+/// The reason why a lookup found no descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookupError {

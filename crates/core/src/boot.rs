@@ -1,9 +1,9 @@
-//! Bringing a model up from the memory that firmware reported, and taking it down again.
+//! Boot: a model gets the memory that firmware reported. Teardown: a model gives all of its metadata back.
 //!
 //! # Invariants
 //!
-//! 1. Nothing that was reported is lost silently: what a model cannot take is a [`BootEvent`].
-//! 2. A section whose metadata cannot be had is absent, and only that section.
+//! 1. No reported memory is lost silently: for memory that a model cannot take it reports a [`BootEvent`].
+//! 2. If the metadata of a section cannot be allocated, that section is absent, and no other.
 
 use crate::{
     Geometry, LinkRefused, LostBlocks, MemoryModel, NodeId, OtherAddressSpace, OutOfMemory, PageCount, Pfn,
@@ -27,63 +27,62 @@ impl MemoryRange {
     }
 }
 
-/// Why a section could not be brought up.
+/// The reason why a section could not be brought up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SectionLoss {
-    /// The root of the two-level table that the section's entry belongs to.
-    #[error("no root for its entry: {0}")]
+    /// The environment has no memory for the root of the two-level table that the section's entry belongs to.
+    #[error("the root of its section entry cannot be allocated: {0}")]
     Root(OutOfMemory),
-    /// Its node number, in whose place `memory` gave a smaller one when it was first asked.
+    /// The section's node number does not fit, although the iterator `memory` gave one that fits when it was first
+    /// read.
     #[error("its node {0} does not fit a section word")]
     NodeTooLarge(NodeId),
-    /// The section's usage.
-    #[error("no usage map: {0}")]
+    /// The environment has no memory for the section's usage.
+    #[error("its usage cannot be allocated: {0}")]
     Usage(OutOfMemory),
-    /// The section's memmap, or the page tables that lead to it.
-    #[error("no memmap: {0}")]
+    /// The environment has no memory for the section's memmap, or for the page tables that lead to it.
+    #[error("its memmap cannot be allocated: {0}")]
     Memmap(OutOfMemory),
-    /// The address space would not take the memmap's mapping.
-    #[error("no mapping for its memmap: {0}")]
+    /// The address space refused the mapping of the memmap.
+    #[error("its memmap cannot be mapped: {0}")]
     Mapping(LinkRefused),
-    /// The memmap's address leaves no room for flags: the provider's direct map does not keep alignments.
-    #[error("its memmap at {address:#x} is not aligned, so a section word cannot hold it")]
+    /// The memmap's address leaves no room for flags: the environment's direct map does not keep alignments.
+    #[error("its memmap at {address:#x} is not aligned, so a section word cannot hold the address")]
     Misaligned {
         /// Virtual address of the memmap.
         address: usize,
     },
-    /// The memmap's virtual addresses are not ones that the processor can translate.
-    #[error("its memmap at {at} has no canonical addresses with these page tables")]
+    /// The processor cannot translate the memmap's virtual addresses.
+    #[error("its memmap at {at} has addresses that are not canonical with these page tables")]
     Unmappable {
         /// First virtual address of the descriptors.
         at: VirtAddr,
     },
-    /// Another model uses the place of the virtual memmap, or the place was never told.
+    /// Another model uses the place of the virtual memmap, or this model was not given a place.
     #[error("the place of the virtual memmap belongs to another model")]
     PlaceTaken,
-    /// The model has not the writer slot that the place names: see
+    /// The model does not have the writer slot that the place names: see
     /// [`ArrayPlace::shared_writer`](crate::ArrayPlace::shared_writer).
     #[error(
         "the place of the virtual memmap is for models with another writer slot; make the model with the slot that the place names"
     )]
     OtherWriter,
-    /// Others have mappings where only the model's page tables may be: see [`ArrayPlace`](crate::ArrayPlace).
-    #[error(
-        "the place of the virtual memmap is not alone: {at} is mapped by others; give it 512 GiB of its own"
-    )]
+    /// Other mappings lie where only the model's page tables may be: see [`ArrayPlace`](crate::ArrayPlace).
+    #[error("the place of the virtual memmap has a foreign mapping at {at}; give it free blocks of 512 GiB")]
     PlaceShared {
-        /// The first address that others have mapped.
+        /// The first address that other code has mapped.
         at: VirtAddr,
     },
     /// The environment has other page tables than the model.
-    #[error("no mapping for its memmap: {0}")]
+    #[error("its memmap cannot be mapped: {0}")]
     OtherAddressSpace(OtherAddressSpace),
     /// The memmap would lie outside the range of virtual addresses set aside for it.
     #[error("its memmap would end beyond the virtual range of the memmap")]
     OutsideRange,
 }
 
-/// Something that boot met and went on from.
+/// A problem that boot reports and continues after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BootEvent {
@@ -94,7 +93,7 @@ pub enum BootEvent {
         /// The highest frame that the geometry has.
         last: Pfn,
     },
-    /// Two nodes have memory in one section; its descriptors are allocated on the first reporter's node.
+    /// Two nodes have memory in one section; its descriptors are allocated on the node that was reported first.
     SharedSection {
         /// The section.
         section: SectionNr,
@@ -107,10 +106,10 @@ pub enum BootEvent {
     SectionLost {
         /// The section.
         section: SectionNr,
-        /// Why.
+        /// The reason.
         why: SectionLoss,
     },
-    /// The environment would not take back blocks that it gave a moment ago.
+    /// The environment refused blocks of its own, which boot allocated and then gave back.
     BlocksLost {
         /// The section that the blocks were meant for.
         section: SectionNr,
@@ -119,31 +118,31 @@ pub enum BootEvent {
     },
 }
 
-/// What a boot did.
+/// The result of a boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootSummary {
-    /// Sections that are up.
+    /// Number of sections that are up.
     pub sections: u64,
-    /// Runs of successive sections of one node that they were brought up in.
+    /// Number of runs in which they were brought up; a run is successive sections of one node.
     pub runs: u64,
-    /// Sections that were reported but are absent, each told as [`BootEvent::SectionLost`].
+    /// Number of sections that were reported but are absent; boot reported each as [`BootEvent::SectionLost`].
     pub lost: u64,
-    /// Frames beyond the geometry's maximum.
+    /// Number of frames beyond the geometry's maximum.
     pub beyond_maximum: PageCount,
 }
 
-/// Why a boot did not begin. The model is as it was.
+/// The reason why a boot did not begin. The model is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BootError {
     /// The model is up already.
-    #[error("the model is up already: section {present} is present")]
+    #[error("the model is up already, section {present} is present; tear it down before another boot")]
     AlreadyUp {
         /// The lowest section that is present.
         present: SectionNr,
     },
     /// A node number does not fit the section word.
-    #[error("node {node} of {frames} does not fit a section word")]
+    #[error("node {node} of frames {frames} does not fit a section word")]
     NodeTooLarge {
         /// The node.
         node: NodeId,
@@ -152,7 +151,7 @@ pub enum BootError {
     },
 }
 
-/// Why a teardown did not give everything back to where it came from.
+/// The reason why a teardown did not give all metadata back to the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TearDownError {
@@ -164,9 +163,9 @@ pub enum TearDownError {
         /// The section of the first.
         section: SectionNr,
     },
-    /// A model with the same writer slot is being changed; this one is as it was.
+    /// Another model with the same writer slot has a writer now; this model is as it was.
     #[error(
-        "the model is as it was: a model that shares its writer slot is being changed; try again when that has ended"
+        "the model is as it was: another model with the same writer slot is being changed; try again after that"
     )]
     SharedSlotTaken,
     /// The environment has other page tables than the model, which is as it was.
@@ -174,21 +173,21 @@ pub enum TearDownError {
     OtherAddressSpace(#[from] OtherAddressSpace),
 }
 
-/// What a model's metadata takes, in bytes: [`MemoryModel::footprint`].
+/// Memory of a model's metadata, in bytes: [`MemoryModel::footprint`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
-    /// The section table with all its levels.
+    /// Bytes of the section table with all its levels.
     pub table_bytes: u64,
-    /// Usages of sections.
+    /// Bytes of the usages of sections.
     pub usage_bytes: u64,
-    /// Descriptors, counted by what backs them.
+    /// Bytes of the memory that backs descriptors.
     pub memmap_bytes: u64,
-    /// Page tables that the model made to reach them; zero for models without.
+    /// Bytes of the page tables that the model made to reach descriptors; zero for models without.
     pub page_table_bytes: u64,
 }
 
 impl Footprint {
-    /// All of it.
+    /// The sum of the four, in bytes.
     #[must_use]
     pub const fn total_bytes(&self) -> u64 {
         self.table_bytes + self.usage_bytes + self.memmap_bytes + self.page_table_bytes
@@ -205,18 +204,19 @@ pub trait BootModel<E>: MemoryModel {
     ///
     /// Sections are marked with the node of the first range that touches them (an early node id), with a usage in which
     /// the populated subsections are marked; then runs of successive sections of one node get memmaps. Ranges may
-    /// come in any order and may overlap. Descriptors are zeroed, not initialised: see
+    /// have any order and may overlap. Descriptors are zeroed, not initialised: see
     /// [`initialise`](crate::initialise). No memory at all is not an error: the summary then counts no sections.
     ///
-    /// If `memory` or `on_event` unwinds while sections are marked, none of them stays; if `on_event` unwinds later, boot
-    /// brings up the rest without telling it, and then unwinding goes on.
+    /// If `memory` or `on_event` unwinds while sections are marked, boot unmarks all of them; if `on_event` unwinds
+    /// later, boot brings up the rest without calling it, and then unwinding continues.
     ///
     /// Source: Linux `memory_present`, `sparse_init`, `subsection_map_init`. Differs from Linux: a section whose
-    /// metadata cannot be had is skipped alone, where Linux gave up the rest of the run (until 7.0) or panics (since).
+    /// metadata cannot be allocated is skipped alone, where Linux gave up the rest of the run (until 7.0) or panics
+    /// (since).
     ///
     /// # Errors
     ///
-    /// [`BootError`]; nothing has changed then. What goes wrong later is reported to `on_event` and counted.
+    /// [`BootError`]; nothing has changed then. Boot reports later problems to `on_event` and counts them.
     fn boot<I>(
         writer: &mut Writer<'_, Self>,
         env: &mut E,
@@ -227,12 +227,12 @@ pub trait BootModel<E>: MemoryModel {
         Self: Sized,
         I: Iterator<Item = MemoryRange> + Clone;
 
-    /// Gives back everything that [`BootModel::boot`] took. `&mut self` proves that no reader and no writer of
-    /// this model is left; a slot that others have too is taken meanwhile.
+    /// Gives back all metadata of the model. `&mut self` proves that this model has no reader and no writer left;
+    /// teardown holds a writer slot that other models share.
     ///
     /// # Errors
     ///
-    /// [`TearDownError::Lost`] if the environment refused blocks; everything else is given back all the same.
+    /// [`TearDownError::Lost`] if the environment refused blocks; all other blocks are given back.
     /// [`TearDownError::OtherAddressSpace`], [`TearDownError::SharedSlotTaken`]; nothing has changed then.
     fn tear_down(&mut self, env: &mut E) -> Result<(), TearDownError>;
 }

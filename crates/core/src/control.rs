@@ -1,66 +1,66 @@
 //! Changing a model while it runs: subsections are installed and retired, and marked online.
 //!
-//! This is the level below hotplug: no memory blocks, no notifiers, no resources. Every operation takes the model's
-//! [`Writer`] and is usually called through it: `model.write()?.install(..)`.
+//! These operations have no memory blocks, no notifiers and no resources; hotplug adds them. Every operation takes the
+//! model's [`Writer`] and is usually called through it: `model.write()?.install(..)`.
 //!
 //! # Invariants
 //!
 //! 1. A call that fails leaves everything as it was: words, bits, usages, memmaps, page tables, roots, allocator.
-//! 2. What readers may hold is given back only after a grace period.
-//! 3. An operation that is not refused for its arguments fails for want of memory only, and only [`InstallModel`] takes
-//!    memory. So whoever holds the writer can retire what it installed, and mark back what it marked.
+//! 2. Memory that readers may still use is given back only after a grace period.
+//! 3. An operation whose arguments are valid can fail only for lack of memory, and only [`InstallModel`] takes memory.
+//!    So the holder of the writer can always retire the frames that it installed, and reverse the marks that it made.
 
 use crate::{
     BootModel, FramesError, GracePeriod, LinkRefused, LostBlocks, MemoryModel, NodeId, OtherAddressSpace,
     OutOfMemory, PfnRange, SectionLoss, SectionNr, SectionPart, SubsectionBits, Writer,
 };
 
-/// Why subsections could not be installed. The model is as it was.
+/// The reason why subsections could not be installed. The model is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
-    /// The frames are no subsections of one section.
+    /// The frames are not whole subsections of one section.
     #[error(transparent)]
     Frames(#[from] FramesError),
-    /// Some of the frames are there already.
+    /// Some of the frames are populated already.
     #[error("{frames} is populated already in subsections {populated:?} of section {section}")]
     Populated {
         /// The frames that were to be installed.
         frames: PfnRange,
         /// Their section.
         section: SectionNr,
-        /// Those of their subsections that are populated.
+        /// The subsections of `frames` that are populated.
         populated: SubsectionBits,
     },
-    /// The metadata of the section cannot be had.
-    #[error("{frames} of section {section} cannot have metadata: {why}{lost}")]
+    /// The metadata of the section cannot be made.
+    #[error("section {section} cannot get metadata for frames {frames}: {why}{lost}")]
     NoMetadata {
         /// The frames that were to be installed.
         frames: PfnRange,
         /// Their section.
         section: SectionNr,
-        /// What is missing.
+        /// The reason.
         why: SectionLoss,
-        /// Blocks that the environment would not take back while the failure was undone.
+        /// Blocks that the environment refused while the model undid the failure.
         lost: LostBlocks,
     },
 }
 
-/// Why subsections could not be retired. The model is as it was.
+/// The reason why subsections could not be retired. The model is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetireError {
     /// The frames are not whole subsections of the geometry.
     #[error(transparent)]
     Frames(#[from] FramesError),
-    /// Some of the frames are not there.
+    /// Some of the frames are not populated.
     #[error("{frames} is absent in subsections {absent:?} of section {section}")]
     Absent {
         /// The frames that were to be retired, as far as they lie in the section.
         frames: PfnRange,
-        /// The first section that stands in the way.
+        /// The first section with absent subsections.
         section: SectionNr,
-        /// Those of their subsections that are absent.
+        /// The subsections of `frames` that are absent.
         absent: SubsectionBits,
     },
     /// Some of the frames are online.
@@ -68,15 +68,16 @@ pub enum RetireError {
     Online {
         /// The frames that were to be retired, as far as they lie in the section.
         frames: PfnRange,
-        /// The first section that stands in the way.
+        /// The first section with online subsections.
         section: SectionNr,
-        /// Those of their subsections that are online.
+        /// The subsections of `frames` that are online.
         online: SubsectionBits,
     },
-    /// The memory of the frames holds descriptors of others, which stay: theirs would be gone. Looked for wherever the
-    /// environment said that it took the memory of a memmap from an altmap ([`Origin::Altmap`](crate::Origin::Altmap)).
+    /// The memory of the frames holds descriptors of other frames, which stay valid: they would lose their descriptors.
+    /// The model checks this wherever the environment took the memory of a memmap from an altmap
+    /// ([`Origin::Altmap`](crate::Origin::Altmap)).
     #[error(
-        "{frames} holds the descriptors of {needed_by}, which stays; remove that first, or both together"
+        "{frames} holds the descriptors of {needed_by}, which stays; remove {needed_by} first, or both together"
     )]
     HoldsMemmap {
         /// The frames that were to be retired.
@@ -84,7 +85,7 @@ pub enum RetireError {
         /// Valid frames outside them whose descriptors lie in their memory.
         needed_by: PfnRange,
     },
-    /// The frames are not what was installed last, so that undoing them would be more than undoing.
+    /// The frames are not the last installations of the model, so removing them would be more than an undo.
     #[error(
         "{frames} is not what was installed last; undo the end of {installed}, from where an installation began, or retire the \
          frames"
@@ -92,22 +93,22 @@ pub enum RetireError {
     NotInstalled {
         /// The frames whose installation was to be undone.
         frames: PfnRange,
-        /// Those that were installed last, one section after the other.
+        /// The frames of the last installations, one section after the other.
         installed: PfnRange,
     },
     /// The environment has other page tables than the model.
-    #[error("cannot retire {frames}: {why}")]
+    #[error("frames {frames} cannot be retired: {why}")]
     OtherAddressSpace {
         /// The frames that were to be retired.
         frames: PfnRange,
-        /// Which ones.
+        /// The two address spaces.
         why: OtherAddressSpace,
     },
 }
 
 impl RetireError {
-    /// Checks that every frame of `frames` is populated and none is online, as far as `model` tells: what
-    /// [`RetireModel::retire`] refuses before it changes anything, for callers who have to know beforehand.
+    /// Checks that every frame of `frames` is populated and none is online, as far as `model` reports: the cases that
+    /// [`RetireModel::retire`] refuses before it changes anything, for callers that have to know in advance.
     ///
     /// # Errors
     ///
@@ -120,7 +121,7 @@ impl RetireError {
         })
     }
 
-    /// The same for one part, in a section with these populated and these online subsections.
+    /// The same check for one part, in a section with these populated and these online subsections.
     ///
     /// # Errors
     ///
@@ -142,48 +143,50 @@ impl RetireError {
     }
 }
 
-/// What a retirement did.
+/// The result of a retirement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use = "refused blocks are lost memory that somebody should hear of"]
+#[must_use = "refused blocks are lost memory that the caller should report"]
 pub struct Retired {
-    /// Sections that lost subsections.
+    /// Number of sections that lost subsections.
     pub sections: u64,
-    /// Those of them that are absent now, with all their metadata; the others have subsections left.
+    /// Number of those sections that are absent now, with all their metadata; the others have subsections left.
     pub gone: u64,
-    /// Metadata blocks that the environment would not take back.
+    /// Metadata blocks that the environment refused.
     pub lost: LostBlocks,
 }
 
-/// Why frames could not be set online or offline, or marked as shared. They are as they were.
+/// The reason why frames could not be marked online, offline, or as shared. Their marks are as they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MarkError {
     /// The frames are not whole subsections of the geometry.
     #[error(transparent)]
     Frames(#[from] FramesError),
-    /// Some of the frames are not there.
+    /// Some of the frames are not populated.
     #[error("{frames} is absent in subsections {absent:?} of section {section}")]
     Absent {
         /// The frames that were to be marked, as far as they lie in the section.
         frames: PfnRange,
-        /// The first section that stands in the way.
+        /// The first section with absent subsections.
         section: SectionNr,
-        /// Those of their subsections that are absent.
+        /// The subsections of `frames` that are absent.
         absent: SubsectionBits,
     },
-    /// Some of the frames are marked so already.
-    #[error("{frames} is so already in subsections {already:?} of section {section}")]
+    /// Some of the frames have the mark already.
+    #[error(
+        "{frames} has this mark already in subsections {already:?} of section {section}; mark only the others"
+    )]
     Already {
         /// The frames that were to be marked, as far as they lie in the section.
         frames: PfnRange,
-        /// The first section that stands in the way.
+        /// The first section with subsections that have the mark.
         section: SectionNr,
-        /// Those of their subsections that are marked so already.
+        /// The subsections of `frames` that have the mark already.
         already: SubsectionBits,
     },
 }
 
-/// How frames can be marked.
+/// The marks that frames can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// RAM that the page allocator has.
@@ -195,8 +198,8 @@ pub enum Mark {
 }
 
 impl MarkError {
-    /// Checks that every frame of `frames` is populated and lacks the mark, as far as `model` tells: what [`MarkModel`]
-    /// refuses before it changes anything, for callers who have to know beforehand.
+    /// Checks that every frame of `frames` is populated and lacks the mark, as far as `model` reports: the cases that
+    /// [`MarkModel`] refuses before it changes anything, for callers that have to know in advance.
     ///
     /// # Errors
     ///
@@ -209,7 +212,7 @@ impl MarkError {
         })
     }
 
-    /// The same for one part, in a section with these populated and these online subsections.
+    /// The same check for one part, in a section with these populated and these online subsections.
     ///
     /// # Errors
     ///
@@ -239,9 +242,10 @@ pub trait InstallModel<E>: MemoryModel {
     /// Makes `frames`, whole subsections of one section, valid.
     ///
     /// A hole of an early section gets its descriptors from the section's own memmap, without any allocation; they
-    /// are as they were left. Descriptors of other sections are zeroed. The section is not online afterwards unless it
-    /// was before. One section at a time, where [`RetireModel::retire`] takes any number: undoing an installation that
-    /// fails in a later section means waiting for readers, which a domain without grace periods cannot.
+    /// keep their old content. Descriptors of other sections are zeroed. The section is not online afterwards unless it
+    /// was before. It takes one section at a time, where [`RetireModel::retire`] takes any number: undoing an
+    /// installation that fails in a later section means waiting for readers, which a domain without grace periods
+    /// cannot do.
     ///
     /// Source: Linux `sparse_add_section`, since 5.3.
     ///
@@ -258,12 +262,12 @@ pub trait InstallModel<E>: MemoryModel {
         Self: Sized;
 }
 
-/// Marks populated subsections: online, offline, shared with a device. All of a range or none of it.
+/// Marks populated subsections: online, offline, shared with a device. An operation marks all of a range or none of it.
 pub trait MarkModel: MemoryModel {
     /// Marks `frames`, populated subsections of any number of sections, as online: lookups for online frames find them.
     ///
-    /// Source: Linux `online_mem_sections` (O-90). Differs from Linux: the state is kept per subsection; the section's flag
-    /// says whether any is online.
+    /// Source: Linux `online_mem_sections` (O-90). Differs from Linux: the state is kept per subsection; the section's
+    /// flag is set if any subsection is online.
     ///
     /// # Errors
     ///
@@ -292,18 +296,18 @@ pub trait MarkModel: MemoryModel {
         Self: Sized;
 }
 
-/// Takes subsections away. Only for domains with a grace period: see [`Reclaim`](crate::Reclaim).
+/// Removes subsections. Only for domains with a grace period: see [`Reclaim`](crate::Reclaim).
 pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
     /// Makes `frames`, whole subsections of any number of sections, invalid, waits for readers once, and gives metadata
     /// back.
     ///
-    /// An early section is valid as a whole, and keeps its memmap, until its last subsection is retired: before that,
-    /// nobody has to be waited for. Of others the memmap goes with the subsections, as far as no neighbour shares its
-    /// memory. Deadlocks if the caller holds a guard of the domain.
+    /// An early section is valid as a whole, and keeps its memmap, until its last subsection is retired: retiring one
+    /// of the others waits for no reader. In any other section the memmap of the subsections is freed with them, except
+    /// memory that a neighbour shares. Deadlocks if the caller holds a guard of the domain.
     ///
     /// Source: Linux `sparse_remove_section`. Differs from Linux: the memmap outlives readers, usages and roots of
-    /// boot are given back, and what was never there is an error before the first change, where Linux warns after some
-    /// sections have gone (H-04).
+    /// boot are given back, and absent frames are an error before the first change, where Linux warns after it has
+    /// removed some sections (H-04).
     ///
     /// # Errors
     ///
@@ -312,12 +316,12 @@ pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
     where
         Self: Sized;
 
-    /// Retires frames that were installed last, section after section: the undoing of an operation that fails later.
+    /// Retires the frames that were installed last, section after section: it undoes an operation that fails later.
     ///
-    /// Whose descriptors lie in the memory of the frames is not asked: they lay there before the frames were installed, too.
-    /// That is so because nothing else was installed since, and because whole installations are undone: `frames` begin where
-    /// one of them began, and end where the last one ended. The default is [`RetireModel::retire`], for models that never
-    /// refuse for that reason.
+    /// It does not check whether other frames have descriptors in the memory of `frames`: such descriptors lay there
+    /// before the installation, too. This holds because the model installed nothing else since, and because whole
+    /// installations are undone: `frames` begin where one of them began, and end where the last one ended. The default
+    /// is [`RetireModel::retire`], for models that never refuse for that reason.
     ///
     /// # Errors
     ///
@@ -334,7 +338,7 @@ pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
     }
 }
 
-/// Everything that a model does with an environment `E`, in one bound; every model that does it has this trait.
+/// All operations of a model with an environment `E`, in one bound; every model that has them all has this trait.
 pub trait CompleteModel<E>: BootModel<E> + InstallModel<E> + RetireModel<E> + MarkModel {}
 
 impl<M, E> CompleteModel<E> for M where M: BootModel<E> + InstallModel<E> + RetireModel<E> + MarkModel {}

@@ -1,17 +1,18 @@
-//! What a page descriptor has to be, and a standard one.
+//! The contract of a page descriptor, and a standard descriptor.
 //!
 //! # Invariants
 //!
-//! 1. All-zero bytes are a valid descriptor, so a fresh memmap needs no pass over it before lookups may return it.
+//! 1. All-zero bytes are a valid descriptor, so lookups may return a fresh memmap before it is initialised.
 //! 2. A descriptor never moves: kernels keep pointers to it and links in it.
-//! 3. What a user of a frame wrote to its descriptor outlives the use, until [`PageDescriptor::reset`] before the next.
+//! 3. Data that a user of a frame wrote to its descriptor stays after the use, until [`PageDescriptor::reset`] before
+//!    the next.
 
 use crate::primitive::{AtomicU32, AtomicU64, Ordering};
 use crate::{MemoryModel, PageCount, Pfn, PfnRange, SectionNr};
 
 /// The record that a kernel keeps for one page frame.
 ///
-/// Whoever may look a page up may not stamp it with another section, which would lead the way back to its frame astray:
+/// Code that may look a page up may not stamp it with another section, because the frame is computed from the stamp:
 ///
 /// ```compile_fail
 /// use sparsemem_core::{Page, PageDescriptor, Pfn, SectionNr};
@@ -24,32 +25,33 @@ use crate::{MemoryModel, PageCount, Pfn, PfnRange, SectionNr};
 /// # Safety
 ///
 /// All-zero bytes must be a valid value, and dropping a value must not be necessary: memmaps are allocated as zeroed
-/// bytes and given back as bytes. What [`PageDescriptor::initialised`] returns must be what
-/// [`PageDescriptor::initialise`] makes of zero bytes, and any number of copies of its bytes must be values as good as
-/// it: they are made, and none of them is dropped. No method unwinds, and all of them may be called at any time and by several
-/// processors at once: what callers are asked for beyond their `# Safety` section is for the data's sake.
+/// bytes and given back as bytes. [`PageDescriptor::initialised`] must return the value that
+/// [`PageDescriptor::initialise`] makes of zero bytes, and any number of copies of its bytes must be equally valid
+/// values: copies are made, and none of them is dropped. No method unwinds, and all of them may be called at any time
+/// and by several processors at once: requirements outside a `# Safety` section protect only the data.
 pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
     /// Prepares the descriptor of `pfn`, whose bytes were zero when it was made. Does nothing by default.
     ///
-    /// It writes what the model needs and leaves the rest, which somebody may be using: so it may come at any time, and
-    /// again. Source: Linux `__init_single_page`; on large machines it may be done late and in parallel.
+    /// It writes only the fields that the model needs and leaves the rest, which a user of the frame may be using: so
+    /// it may be called at any time, and again. Source: Linux `__init_single_page`; on large machines it may run late
+    /// and in parallel.
     ///
     /// Callers use [`initialise`] or [`initialise_fresh`](crate::initialise_fresh), which know the frame.
     ///
     /// # Safety
     ///
-    /// This is the descriptor of `pfn`, or of no frame, and `section` is the section of `pfn`: the way from a descriptor
-    /// back to its frame believes the stamp.
+    /// This is the descriptor of `pfn`, or of no frame, and `section` is the section of `pfn`: the path from a
+    /// descriptor back to its frame relies on the stamp.
     unsafe fn initialise(&self, pfn: Pfn, section: SectionNr) {
         let _ = (pfn, section);
     }
 
     /// Makes the descriptor of `pfn` as good as new for another user of the frame. Initialises it by default, which is
-    /// enough for descriptors whose users leave nothing in them; others forget here what was written to them.
+    /// enough for descriptors in which users leave nothing; other descriptors clear their users' data here.
     ///
-    /// Nobody uses the frame meanwhile, but lookups may return its descriptor, and [`SectionStamp::section`] must answer
-    /// as ever. Source: Linux zeroes each `struct page` in `__init_single_page`, also when memory comes online again or a
-    /// device comes into a hole of boot (H-41). Callers use [`reset`].
+    /// No user has the frame meanwhile, but lookups may return its descriptor, and [`SectionStamp::section`] must keep
+    /// its value. Source: Linux zeroes each `struct page` in `__init_single_page`, also when memory is online again or
+    /// when a device is added in a hole of boot (H-41). Callers use [`reset`].
     ///
     /// # Safety
     ///
@@ -59,8 +61,8 @@ pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
         unsafe { self.initialise(pfn, section) };
     }
 
-    /// What [`PageDescriptor::initialise`] makes of zero bytes, if that is the same for every frame of a section, so that
-    /// [`initialise_fresh`](crate::initialise_fresh) can write whole descriptors. `None` by default.
+    /// The value that [`PageDescriptor::initialise`] makes of zero bytes, if it is the same for every frame of a
+    /// section, so that [`initialise_fresh`](crate::initialise_fresh) can write whole descriptors. `None` by default.
     #[must_use]
     fn initialised(section: SectionNr) -> Option<Self> {
         let _ = section;
@@ -68,7 +70,7 @@ pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
     }
 }
 
-/// A descriptor that knows its section, which the table models need to get from a descriptor back to its frame.
+/// A descriptor that holds its section, which the table models need to get from a descriptor back to its frame.
 ///
 /// Source: Linux keeps the section number in `page->flags` for the models without a virtual memmap (W-42).
 ///
@@ -84,8 +86,8 @@ pub unsafe trait SectionStamp: PageDescriptor {
 
 /// Initialises the descriptor of every valid frame in `frames` and returns how many there were.
 ///
-/// Cost follows the valid frames; call it per node, or in parallel over disjoint ranges, when the machine is large.
-/// Before anybody uses the descriptors, [`initialise_fresh`](crate::initialise_fresh) is several times as fast.
+/// The cost grows with the valid frames; call it per node, or in parallel over disjoint ranges, when the machine is
+/// large. Before the descriptors are in use, [`initialise_fresh`](crate::initialise_fresh) is several times as fast.
 pub fn initialise<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
     // SAFETY: `each_valid` gives each descriptor with its frame and that frame's section.
     each_valid(model, frames, |page, pfn, section| unsafe { page.initialise(pfn, section) })
@@ -93,14 +95,14 @@ pub fn initialise<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
 
 /// Makes the descriptor of every valid frame in `frames` as good as new, and returns how many there were.
 ///
-/// For frames that get another user: what the last one wrote to their descriptors is gone afterwards
-/// ([`PageDescriptor::reset`]). Cost follows the valid frames, as for [`initialise`].
+/// For frames that get another user: it clears the data that the last user wrote to their descriptors
+/// ([`PageDescriptor::reset`]). The cost grows with the valid frames, as for [`initialise`].
 pub fn reset<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
     // SAFETY: as in `initialise`.
     each_valid(model, frames, |page, pfn, section| unsafe { page.reset(pfn, section) })
 }
 
-/// Does something to the descriptor of every valid frame in `frames`, and returns how many there were.
+/// Calls a function with the descriptor of every valid frame in `frames`, and returns how many there were.
 fn each_valid<M: MemoryModel>(
     model: &M,
     frames: PfnRange,
@@ -108,7 +110,8 @@ fn each_valid<M: MemoryModel>(
 ) -> PageCount {
     let mut done = 0;
     for run in model.valid_ranges(frames) {
-        // A reader per run, not for all of them: removal waits for readers, and a machine may have billions of frames.
+        // One reader per run, not one for all runs: removal waits for readers, and a machine may have billions of
+        // frames.
         let reader = model.read();
         let mut pfn = run.start();
         while pfn < run.end() {
@@ -124,19 +127,19 @@ fn each_valid<M: MemoryModel>(
 
 /// A 64-byte descriptor with the fields that most kernels want first.
 ///
-/// It fills one cache line, as Linux' `struct page` does on 64-bit machines, and its size is a power of two, so that
-/// getting from descriptor to frame is a shift.
+/// It fills one cache line, as Linux' `struct page` does on 64-bit machines, and its size in bytes is a power of two,
+/// so that the step from descriptor to frame is a shift.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Page {
-    /// State bits of the kernel's choice.
+    /// State bits that the kernel defines.
     pub flags: AtomicU64,
     /// References to the page.
     pub references: AtomicU32,
     section: AtomicU32,
-    /// The owner's word: buddy order, file offset, anything.
+    /// A word for the page's owner: buddy order, file offset, anything.
     pub private: AtomicU64,
-    /// Links for a list that the kernel threads through its pages.
+    /// Links for a list of pages.
     pub links: [AtomicU64; 2],
     rest: [AtomicU64; 3],
 }
@@ -148,18 +151,18 @@ const _: () = assert!(size_of::<Page>() == 64 && align_of::<Page>() == 64);
 unsafe impl PageDescriptor for Page {
     unsafe fn initialise(&self, _pfn: Pfn, section: SectionNr) {
         #[expect(clippy::cast_possible_truncation, reason = "SectionShape::CHECK: at most 2^32 sections")]
-        // Relaxed: whoever hands the frame out publishes the descriptor; see `SectionStamp`.
+        // Relaxed: the code that hands the frame out publishes the descriptor; see `SectionStamp`.
         self.section.store(section.get() as u32, Ordering::Relaxed);
     }
 
     unsafe fn reset(&self, pfn: Pfn, section: SectionNr) {
         let words = [&self.flags, &self.private].into_iter().chain(&self.links).chain(&self.rest);
-        // Relaxed: nobody uses the frame, and whoever hands it out next publishes these stores: the mark that makes it
-        // online (Release, which `lookup_online_with` acquires), or the allocator's or driver's own lock.
+        // Relaxed: no user has the frame, and the code that hands it out next publishes these stores: the mark that
+        // makes it online (Release, which `lookup_online_with` acquires), or the allocator's or driver's own lock.
         words.for_each(|word| word.store(0, Ordering::Relaxed));
         self.references.store(0, Ordering::Relaxed);
-        // SAFETY: the caller's promise is the same. Not zeroed first: readers may ask for the section of what a lookup
-        // returned.
+        // SAFETY: the caller's promise is the same. The stamp is not zeroed first: readers may ask for the section of a
+        // descriptor that a lookup returned.
         unsafe { self.initialise(pfn, section) };
     }
 
@@ -182,7 +185,7 @@ unsafe impl PageDescriptor for Page {
 unsafe impl SectionStamp for Page {
     #[inline]
     fn section(&self) -> SectionNr {
-        // Relaxed: pairs with the store in `initialise` through whatever published the frame.
+        // Relaxed: pairs with the store in `initialise` through the operation that published the frame.
         SectionNr::new(u64::from(self.section.load(Ordering::Relaxed)))
     }
 }
@@ -192,7 +195,7 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
-    /// All words of a page, as they are seen from outside.
+    /// All words of a page, as other code sees them.
     fn words(page: &Page) -> Vec<u64> {
         let halves = [&page.references, &page.section].map(|half| u64::from(half.load(Ordering::Relaxed)));
         let long = [&page.flags, &page.private].into_iter().chain(&page.links).chain(&page.rest);
@@ -210,7 +213,7 @@ mod tests {
         let used = words(&page);
         // SAFETY: no frame has this descriptor.
         unsafe { page.initialise(pfn, section) };
-        assert_eq!(words(&page), used, "initialising takes nothing from its user");
+        assert_eq!(words(&page), used, "initialising changes no data of the user");
         // SAFETY: as above.
         unsafe { page.reset(pfn, section) };
         assert_eq!(words(&page), new);

@@ -1,19 +1,19 @@
-//! Environments around an environment: what they do not change, they forward.
+//! Environments that wrap another environment and forward the methods that they do not change.
 
 /// Implements [`PhysMap`](crate::PhysMap) or [`AddressSpace`](crate::AddressSpace) for a type by forwarding every method
 /// to a field.
 ///
-/// For environments that change where memory comes from and nothing else: one that counts, one that fails on purpose, a
-/// router between allocators. Written by hand, a method with a default is easily forgotten, and then the default speaks
-/// for the environment behind.
+/// For environments that change the source of memory and nothing else: one that counts, one that fails on purpose, a
+/// router between allocators. In a handwritten impl a method with a default is easily forgotten, and then the default
+/// replaces the method of the wrapped environment.
 ///
 /// `unsafe` is the caller's argument that the field is one environment for as long as the value lives, or is only
-/// exchanged for one that the contracts of both traits allow in its place. Generics go into the brackets.
+/// exchanged for one that the contracts of both traits allow in its place. Generics are written in the brackets.
 ///
 /// ```
 /// use sparsemem_core::{AddressSpace, PhysMap, forward_to_field};
 ///
-/// /// Counts what is asked for.
+/// /// Counts the requests for memory.
 /// struct Counting<'e, E> {
 ///     env: &'e mut E,
 ///     requests: u64,
@@ -26,9 +26,9 @@
 /// ```
 #[macro_export]
 macro_rules! forward_to_field {
-    // SAFETY: no impl yet: a pattern, in which whoever writes `unsafe` has the argument.
+    // SAFETY: no impl yet: a pattern, and the code that writes `unsafe` has the argument.
     (unsafe impl [$($generics:tt)*] PhysMap for $name:ty => $field:tt) => {
-        // SAFETY: the environment behind the field keeps the contract, and the caller says that it stays.
+        // SAFETY: the environment in the field keeps the contract, and the caller says that it stays.
         unsafe impl<$($generics)*> $crate::PhysMap for $name {
             fn phys_to_virt(&self, at: $crate::PhysAddr) -> ::core::ptr::NonNull<u8> {
                 use $crate::PhysMap as _;

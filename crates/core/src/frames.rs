@@ -2,16 +2,16 @@
 //!
 //! # Invariants
 //!
-//! 1. What passes a check consists of whole subsections of the geometry.
+//! 1. Frames that pass a check are whole subsections of the geometry.
 
 use crate::{Geometry, Pfn, PfnRange, SectionNr, SectionShape, SubsectionBits};
 
-/// Why frames cannot be an argument of an operation on subsections.
+/// The reason why frames cannot be an argument of an operation on subsections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FramesError {
     /// The range has no frames.
-    #[error("{frames} has no frames")]
+    #[error("{frames} has no frames; give a range that is not empty")]
     Empty {
         /// The range that was given.
         frames: PfnRange,
@@ -33,7 +33,7 @@ pub enum FramesError {
         section: SectionNr,
     },
     /// The range ends beyond the geometry's maximum.
-    #[error("{frames} ends beyond the last possible frame {last}")]
+    #[error("{frames} ends beyond the last possible frame {last}; cut it off there")]
     BeyondMaximum {
         /// The range that was given.
         frames: PfnRange,
@@ -43,11 +43,13 @@ pub enum FramesError {
 }
 
 impl FramesError {
-    /// Checks that `frames` are whole subsections of one section of the geometry, and returns the section and them.
+    /// Checks that `frames` are whole subsections of one section of the geometry, and returns the section and the
+    /// subsections.
     ///
     /// # Errors
     ///
-    /// The first of the reasons, in the order of their declaration except that the maximum comes before the section.
+    /// The first of the reasons, in the order of their declaration except that the maximum is checked before the
+    /// section.
     pub fn check<G: Geometry>(frames: PfnRange) -> Result<(SectionNr, SubsectionBits), Self> {
         Self::check_subsections::<G>(frames)?;
         let section = frames.start().section::<G>();

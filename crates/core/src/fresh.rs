@@ -1,14 +1,14 @@
-//! Initialising descriptors that nobody uses yet, at the speed of memory, by as many processors as there are.
+//! Initialises descriptors that are not in use yet, at the speed of memory, on as many processors as the caller has.
 //!
-//! Storing a few bytes into every cache line costs reading the line first. Whole descriptors can be stored around the
-//! caches instead; they are not going to be used before the caches have seen much else anyway.
+//! A processor that stores a few bytes into every cache line has to read the line first. Whole descriptors can be
+//! stored past the caches instead: other data would evict them from the caches before their first use anyway.
 //!
 //! # Invariants
 //!
-//! 1. Of the processors that work together, one alone gets a run of frames: the cursor only moves on, and passes a run once.
-//!    That and staying within the range follow from what is done here, whatever a model answers.
-//! 2. Streamed stores are in memory before the guard is dropped under which they were made: a grace period that ends is
-//!    the end of them, too.
+//! 1. Of the processors that work together, one alone gets a run of frames: the cursor only moves on, and passes a run
+//!    once. That and staying within the range follow from the code of this module, whatever a model answers.
+//! 2. Streamed stores are in memory before the guard is dropped under which they were made: when a grace period has
+//!    ended, they have ended, too.
 
 use core::mem::ManuallyDrop;
 
@@ -22,33 +22,33 @@ use crate::{MemoryModel, PageCount, PageDescriptor, Pfn, PfnRange, Reclaim, Sect
 /// [`initialise_fresh_together`] does it on several processors. Descriptors whose initialised form differs from frame to
 /// frame ([`PageDescriptor::initialised`] is `None`) are initialised one by one.
 ///
-/// The descriptors have to be zero bytes, as after a boot, for the two to come to the same: [`initialise`] leaves what it
-/// does not know.
+/// The descriptors have to be zero bytes, as after a boot, for the two to have the same result: [`initialise`] leaves
+/// bytes that it does not know.
 ///
 /// # Safety
 ///
-/// Nobody reads or writes the descriptors while this runs, nor has a reference to one (as
+/// No other code reads or writes the descriptors while this runs, nor has a reference to one (as
 /// [`Reader::page`](crate::Reader::page) gives); bare lookups may find them.
 ///
 /// ```
 /// # use sparsemem_core::{MemoryModel, PfnRange, initialise_fresh};
 /// fn bring_up<M: MemoryModel>(model: &M, memory: PfnRange) {
-///     // SAFETY: called right after the boot, before memory is given to anybody.
+///     // SAFETY: called right after the boot, before any memory is handed out.
 ///     let done = unsafe { initialise_fresh(model, memory) };
 ///     assert!(done <= memory.count());
 /// }
 /// ```
 pub unsafe fn initialise_fresh<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
-    // SAFETY: the caller's promise is the same; nobody helps.
+    // SAFETY: the caller's promise is the same; no other processor helps.
     unsafe { initialise_fresh_together(model, frames, |_| {}) }
 }
 
 /// The same on as many processors as the caller has: `executor` is given the work and calls it, once on each.
 ///
-/// Who calls takes a run of a section's frames after the other until none is left, so that processors that are faster,
-/// or called earlier, do more. The caller's own processor helps at the end: an executor that calls nobody is
-/// [`initialise_fresh`]. The answer counts what was finished: fewer than there are if somebody's call did not return
-/// and the executor made nothing of it.
+/// Each call takes one run of a section's frames after the other until none is left, so that processors that are
+/// faster, or called earlier, do more. The caller's own processor helps at the end: with an executor that calls the
+/// work on no processor this is [`initialise_fresh`]. The result counts the frames that were finished: fewer than there
+/// are if a call did not return and the executor ignored that.
 ///
 /// Source: Linux `deferred_init_memmap` (4.2, a thread per node; later several, in pieces of whole sections).
 ///
@@ -59,7 +59,7 @@ pub unsafe fn initialise_fresh<M: MemoryModel>(model: &M, frames: PfnRange) -> P
 /// ```
 /// # use sparsemem_core::{MemoryModel, PfnRange, initialise_fresh_together};
 /// fn bring_up<M: MemoryModel>(model: &M, memory: PfnRange, processors: usize) {
-///     // SAFETY: called right after the boot, before memory is given to anybody.
+///     // SAFETY: called right after the boot, before any memory is handed out.
 ///     let done = unsafe {
 ///         initialise_fresh_together(model, memory, |work| {
 ///             std::thread::scope(|threads| {
@@ -85,19 +85,19 @@ pub unsafe fn initialise_fresh_together<M: MemoryModel>(
             let guard = M::Reclaim::enter();
             // Dropped before the guard, also by a panic (invariant 2).
             let _ordered = Ordered;
-            // SAFETY: the caller's promise, and nobody else gets this run (invariant 1).
+            // SAFETY: the caller's promise, and no other processor gets this run (invariant 1).
             own += unsafe { initialise_run(model, run, &guard) };
         }
-        // Release: pairs with the Acquire below, so that the caller sees the descriptors of all who helped.
+        // Release: pairs with the Acquire below, so that the caller sees the descriptors of all processors that helped.
         done.fetch_add(own, Ordering::Release);
     };
     executor(&work);
     work();
-    // Acquire: pairs with the Release above. Nobody is inside `work` any more: it was only lent to the executor.
+    // Acquire: pairs with the Release above. No processor is inside `work` any more: it was only lent to the executor.
     PageCount::new(done.load(Ordering::Acquire))
 }
 
-/// Orders what was streamed when it is dropped.
+/// Orders streamed stores when it is dropped.
 struct Ordered;
 
 impl Drop for Ordered {
@@ -108,12 +108,13 @@ impl Drop for Ordered {
 
 /// Takes the next run of valid frames, of one section.
 fn take_run<M: MemoryModel>(model: &M, cursor: &AtomicU64, end: Pfn) -> Option<PfnRange> {
-    // Relaxed, all: the cursor only deals out numbers; who took part is ordered in `initialise_fresh_together`.
+    // Relaxed, all: the cursor only deals out numbers; `initialise_fresh_together` orders the processors that took
+    // part.
     let mut from = cursor.load(Ordering::Relaxed);
     loop {
         let rest = PfnRange::new(Pfn::new(from), end).ok()?;
         let found = model.next_valid(rest)?.intersection(rest);
-        // A model gives a run of one section; that the cursor moves on must not depend on it.
+        // A model gives a run of one section, but the cursor must move on even if the model does not.
         let (_, run) = found.by_section::<M::Geometry>().next()?;
         let passed = run.end().get();
         // Relaxed, both: as above.
@@ -137,19 +138,19 @@ unsafe fn initialise_run<M: MemoryModel>(
     let Some(value) = M::Page::initialised(run.start().section::<M::Geometry>()) else {
         return initialise(model, run).get();
     };
-    // It lives on in its copies.
+    // No drop: the copies are the value.
     let value = ManuallyDrop::new(value);
     let (mut rest, mut done) = (run, 0);
     while !rest.is_empty() {
         let border = (rest.start().get() | (M::Geometry::PAGES_PER_SUBSECTION - 1)) + 1;
-        let (part, behind) = rest.split_at(Pfn::new(border));
+        let (part, after) = rest.split_at(Pfn::new(border));
         if let Some(first) = model.lookup_with(part.start(), guard) {
-            // SAFETY: the frames of a subsection are valid together and their descriptors lie one after the other, mapped
-            // while the guard lives; the caller promises that nobody else uses them.
+            // SAFETY: the frames of a subsection are valid together and their descriptors lie one after the other,
+            // mapped while the guard lives; the caller promises that no other code uses them.
             unsafe { stream_all(first, part.count(), &value) };
             done += part.count().get();
         }
-        rest = behind;
+        rest = after;
     }
     done
 }

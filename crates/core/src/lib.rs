@@ -1,16 +1,16 @@
 //! Vocabulary and contracts of the section memory model.
 //!
-//! Everything above this crate speaks its words: frames and sections ([`Pfn`], [`SectionNr`], [`PfnRange`]), the
-//! shape of an architecture's physical memory ([`Geometry`]), what a memory model answers ([`MemoryModel`]), how its
-//! readers are kept safe ([`Reclaim`]), what a page descriptor has to be ([`PageDescriptor`]), and where the memory
-//! for all of it comes from ([`MetadataMemory`], [`AddressSpace`]).
+//! All other crates use the types of this one: frames and sections ([`Pfn`], [`SectionNr`], [`PfnRange`]), the
+//! shape of an architecture's physical memory ([`Geometry`]), the lookups of a memory model ([`MemoryModel`]), how its
+//! readers are protected ([`Reclaim`]), the contract of a page descriptor ([`PageDescriptor`]), and the environment
+//! that gives memory and mappings ([`MetadataMemory`], [`AddressSpace`]).
 //!
 //! # Invariants
 //!
 //! 1. Every range is half-open: `start` belongs to it, `end` does not.
-//! 2. A raw integer never stands for an address, a frame or a section number; each has its type, and the types have
-//!    named arithmetic instead of operators, so that a wrap or a unit mix-up has to be written out to happen.
-//! 3. Nothing here allocates, and nothing here uses `std`.
+//! 2. No address, frame or section number is a raw integer: each has a type of its own, and these types have
+//!    named arithmetic instead of operators, so code cannot wrap around or mix units without naming it.
+//! 3. This crate does not allocate, and does not use `std`.
 //!
 //! # Glossary
 //!
@@ -21,14 +21,14 @@
 //! | memmap | the descriptors of consecutive frames, as one array |
 //! | section | the unit in which memory is present or absent; power of two, 128 MiB on x86_64 |
 //! | subsection | the unit of hotplug inside a section, 2 MiB on every architecture |
-//! | section word | memmap pointer and state flags of a section in one machine word |
+//! | section word | one machine word with the memmap pointer and the state flags of a section |
 //! | usage | per-section record of which subsections are populated, and of the pageblock flags |
 //! | root | one page of section entries in the two-level table |
 //! | early | created at boot; an early section's memmap covers the section as a whole, holes included |
 //! | altmap | device memory set aside to hold the device's own memmap |
 //! | node | a NUMA node, [`NodeId`] |
 //!
-//! Numbers such as W-42 are those of facts of Linux, listed in the project's `FACTS.md`.
+//! Numbers such as W-42 refer to facts about Linux, which the project's `FACTS.md` lists.
 #![no_std]
 #![allow(unsafe_code, reason = "declares the unsafe traits and the raw descriptor")]
 #![cfg_attr(

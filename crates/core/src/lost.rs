@@ -1,10 +1,10 @@
-//! Metadata that could not be given back: one count for every operation that gives back.
+//! Metadata blocks that an environment refused to take back: every operation that gives blocks back counts them here.
 
 use core::fmt;
 
 use crate::ForeignBlock;
 
-/// Blocks that an environment would not take back. Their memory is lost, and somebody should hear of it.
+/// Blocks that an environment refused to take back. Their memory is lost, and the caller should report that.
 ///
 /// Every operation that gives metadata back ends with one of these, in its result or in its error, so that no loss is
 /// silent. A block is refused by an environment that did not give it: the usual cause is that memory is removed with
@@ -15,29 +15,29 @@ use crate::ForeignBlock;
 ///
 /// let none = LostBlocks::default();
 /// assert!(none.is_empty());
-/// assert_eq!(none.to_string(), "", "nothing was lost, so there is nothing to say");
+/// assert_eq!(none.to_string(), "", "nothing was lost, so the text is empty");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use = "refused blocks are lost memory that somebody should hear of"]
+#[must_use = "refused blocks are lost memory that the caller should report"]
 pub struct LostBlocks {
     count: u64,
     first: Option<ForeignBlock>,
 }
 
 impl LostBlocks {
-    /// How many blocks were refused.
+    /// The number of refused blocks.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count
     }
 
-    /// The first of them.
+    /// The first refused block.
     #[must_use]
     pub const fn first(&self) -> Option<ForeignBlock> {
         self.first
     }
 
-    /// Whether everything went back.
+    /// Whether no block was refused.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
@@ -56,13 +56,13 @@ impl LostBlocks {
     }
 }
 
-/// Nothing if no block was lost; otherwise the end of a sentence about something else.
+/// Empty if no block was lost; otherwise the end of a sentence about the operation.
 impl fmt::Display for LostBlocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(first) = self.first else { return Ok(()) };
         let Self { count, .. } = self;
-        write!(f, "; {count} metadata blocks were not taken back and are lost, the first because {first}; ")?;
-        f.write_str("give memory back through the environment that it was taken from")
+        write!(f, "; {count} metadata blocks were refused and are lost, the first because {first}; ")?;
+        f.write_str("give memory back through the environment that allocated it")
     }
 }
 

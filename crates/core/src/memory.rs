@@ -1,17 +1,17 @@
-//! Where metadata comes from: blocks of memory that know their origin, and the providers that give and take them.
+//! The source of metadata: blocks of memory that record their origin, and the environments that give and take them.
 //!
 //! # Invariants
 //!
 //! 1. A [`Block`] is owned: it cannot be copied, so it cannot be given back twice.
-//! 2. A block goes back to the provider that its [`Origin`] names; a provider refuses a block that is not its own.
-//! 3. Providers are arguments of slow operations, never part of a model.
+//! 2. A block is given back to an environment of its [`Origin`]; an environment refuses a block that is not its own.
+//! 3. Environments are arguments of slow operations, never part of a model.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use crate::{NodeId, PhysAddr};
 
-/// Which kind of provider a block came from.
+/// The kind of memory that a block was allocated from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Origin {
@@ -35,22 +35,22 @@ impl Origin {
         }
     }
 
-    /// A number below four, for the places that have two bits to remember an origin.
+    /// A number below four, so that two bits can hold an origin.
     #[must_use]
     pub const fn code(self) -> u8 {
         self as u8
     }
 }
 
-/// No memory for a block.
+/// The environment has no memory for a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no {size} bytes (aligned to {align}) for metadata near node {node}")]
+#[error("no memory for {size} bytes of metadata, aligned to {align} bytes, near node {node}")]
 pub struct OutOfMemory {
-    /// Bytes that were asked for.
+    /// Requested size, in bytes.
     pub size: usize,
-    /// Alignment that was asked for.
+    /// Requested alignment, in bytes.
     pub align: usize,
-    /// Node that was asked for.
+    /// Requested node.
     pub node: NodeId,
 }
 
@@ -62,15 +62,17 @@ impl OutOfMemory {
     }
 }
 
-/// A block was offered to a provider that did not give it.
+/// A block was given back to an environment that did not allocate it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{size} bytes reached at {address:#x}, from {origin:?} memory, are not this provider's")]
+#[error(
+    "the block of {size} bytes at {address:#x}, from {origin:?} memory, does not belong to this environment"
+)]
 pub struct ForeignBlock {
-    /// Where the block is reached, as a number.
+    /// Virtual address of the block.
     pub address: usize,
-    /// Bytes of the block.
+    /// Size of the block, in bytes.
     pub size: usize,
-    /// Where the block says it came from.
+    /// The origin that the block records.
     pub origin: Origin,
 }
 
@@ -82,19 +84,19 @@ impl ForeignBlock {
     }
 }
 
-/// A refusal that gives back what was offered.
+/// A refusal that returns the refused value to the caller.
 #[derive(Debug)]
-#[must_use = "the refused value is still owned and has to go somewhere"]
+#[must_use = "the refused value is still owned, and the caller has to keep it or give it to its owner"]
 pub struct Rejected<E, T> {
-    /// Why it was refused.
+    /// The reason of the refusal.
     pub error: E,
-    /// What was offered.
+    /// The refused value.
     pub returned: T,
 }
 
 /// An owned piece of zeroed metadata memory.
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "a block that is dropped is lost to its provider"]
+#[must_use = "a block that is dropped is lost to its environment"]
 pub struct Block {
     start: NonNull<u8>,
     phys: PhysAddr,
@@ -103,12 +105,13 @@ pub struct Block {
 }
 
 impl Block {
-    /// Makes a block from its parts: for providers, and for taking a block back from where it was written down.
+    /// Makes a block from its parts: for environments, and for code that stored the parts of a block.
     ///
     /// # Safety
     ///
     /// `start` must point to `layout.size()` bytes aligned as `layout` says, exclusively owned by the caller, backed
-    /// by physical memory at `phys`, and given by a provider of kind `origin`; no other `Block` for them may exist.
+    /// by physical memory at `phys`, and given by an environment from memory of kind `origin`; no other `Block` for
+    /// them may exist.
     pub const unsafe fn from_parts(
         start: NonNull<u8>,
         phys: PhysAddr,
@@ -118,7 +121,7 @@ impl Block {
         Self { start, phys, layout, origin }
     }
 
-    /// Where the block can be reached; valid for [`Block::layout`] bytes.
+    /// Pointer to the block; valid for [`Block::layout`] bytes.
     #[must_use]
     pub const fn start(&self) -> NonNull<u8> {
         self.start
@@ -136,13 +139,13 @@ impl Block {
         self.layout
     }
 
-    /// Which kind of provider it goes back to.
+    /// The kind of memory that the block was allocated from.
     #[must_use]
     pub const fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// The error that a provider refuses the block with.
+    /// The error with which an environment refuses the block.
     #[must_use]
     pub fn foreign(&self) -> ForeignBlock {
         ForeignBlock::new(self.start, self.layout, self.origin)
@@ -153,14 +156,14 @@ impl Block {
 ///
 /// # Safety
 ///
-/// For memory that the provider gave out, [`PhysMap::phys_to_virt`] returns a pointer that may access all of the
-/// block it lies in, and [`PhysMap::virt_to_phys`] is its inverse. Both are harmless for any other argument, and neither
-/// unwinds.
+/// For memory that the environment gave out, [`PhysMap::phys_to_virt`] returns a pointer that may access all of the
+/// block it lies in, and [`PhysMap::virt_to_phys`] is its inverse. Both are harmless for any other argument, and
+/// neither unwinds.
 pub unsafe trait PhysMap {
-    /// Where the byte at `at` can be reached.
+    /// Pointer to the byte at physical address `at`.
     fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8>;
 
-    /// The physical address behind a pointer of the direct map, or `None` if it is not of the direct map.
+    /// The physical address of a pointer into the direct map, or `None` if it does not point there.
     fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr>;
 }
 
@@ -170,24 +173,24 @@ pub unsafe trait PhysMap {
 ///
 /// 1. A block from [`MetadataMemory::alloc_zeroed`] or [`MetadataMemory::alloc_memmap`] has exactly the layout that was
 ///    asked for, is fresh, zeroed, aligned at its virtual and its physical address, exclusively owned by the caller,
-///    reachable through the same provider's [`PhysMap`], and stays so until it is given back.
-/// 2. [`MetadataMemory::free`] refuses every block that it did not give: `free` is safe to call, and a model may be
-///    given different environments over time.
+///    reachable through the same environment's [`PhysMap`], and stays so until it is given back.
+/// 2. [`MetadataMemory::free`] refuses every block that its environment did not give: `free` is safe to call, and a
+///    model may be given different environments over time.
 /// 3. No method unwinds.
 pub unsafe trait MetadataMemory: PhysMap {
     /// Gives a zeroed block, on `node` if it can and elsewhere if it must.
     ///
     /// # Errors
     ///
-    /// [`OutOfMemory`] if no block can be had; nothing has changed then.
+    /// [`OutOfMemory`] if there is no memory for the block; nothing has changed then.
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory>;
 
-    /// Gives a zeroed block for descriptors. The same as [`MetadataMemory::alloc_zeroed`], unless the provider sets
+    /// Gives a zeroed block for descriptors. The same as [`MetadataMemory::alloc_zeroed`], unless the environment sets
     /// memory aside for them: an altmap gives its device's own memory here, and nothing else.
     ///
     /// # Errors
     ///
-    /// [`OutOfMemory`] if no block can be had; nothing has changed then.
+    /// [`OutOfMemory`] if there is no memory for the block; nothing has changed then.
     fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         self.alloc_zeroed(layout, node)
     }
@@ -196,14 +199,14 @@ pub unsafe trait MetadataMemory: PhysMap {
     ///
     /// # Errors
     ///
-    /// [`ForeignBlock`] with the block, if this provider did not give it.
+    /// [`ForeignBlock`] with the block, if this environment did not give it.
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>>;
 }
 
-/// A type whose fresh value is all zero bytes, so that a large one can be placed in zeroed memory without ever being
+/// A type whose new value is all zero bytes, so that a large one can be placed in zeroed memory without ever being
 /// built on a stack.
 ///
 /// # Safety
 ///
-/// All-zero bytes must be a valid value of the type, equal to what its `new` makes.
+/// All-zero bytes must be a valid value of the type, equal to the one that its `new` makes.
 pub unsafe trait ZeroIsNew {}

@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //!
-//! 1. One lookup reads the section word once and decides everything from what it read.
-//! 2. Nothing here changes a model: [`MemoryModel::write`] lends the right to, and the traits of `control` use it.
+//! 1. One lookup reads the section word once and decides everything from that value.
+//! 2. No method of this trait changes a model: [`MemoryModel::write`] lends the right to change it, and the traits of
+//!    `control` use that right.
 
 use core::ptr::NonNull;
 
@@ -17,17 +18,17 @@ type Guard<M> = <<M as MemoryModel>::Reclaim as Reclaim>::Guard;
 
 /// The map between page frames and their descriptors.
 ///
-/// `lookup(pfn)` is the primitive. Linux asks two questions in a row, `pfn_valid` and `pfn_to_page`; between them the
-/// section may go away, and the section word is loaded twice. Here one load answers both.
+/// `lookup(pfn)` is the primitive. Linux makes two calls in a row, `pfn_valid` and `pfn_to_page`; between them the
+/// section may be removed, and the section word is loaded twice. Here one load answers both.
 ///
 /// # Safety
 ///
 /// A descriptor that [`MemoryModel::lookup_with`] returns is mapped, aligned and initialised (at least to zero bytes)
-/// until its frame is retired and a grace period of [`MemoryModel::Reclaim`] has passed after that, or until somebody
+/// until its frame is retired and a grace period of [`MemoryModel::Reclaim`] has passed after that, or until code
 /// with `&mut` of the model tears it down, which guards do not hold off; two frames never share a descriptor.
 ///
-/// The frames of a subsection are valid together, and their descriptors lie one after the other: a pointer to one of them
-/// may be moved to, and used for, every other.
+/// The frames of a subsection are valid together, and their descriptors lie one after the other: a pointer to one of
+/// them may be moved to every other one and used there.
 ///
 /// [`MemoryModel::writer_slot`] is the same slot at every call, and while the model is shared nothing but its [`Writer`]
 /// changes it. Two models may have one slot: then a writer of one keeps writers of both out.
@@ -61,8 +62,8 @@ pub unsafe trait MemoryModel: Sync {
 
     /// Finds the descriptor of a frame that is online: of RAM that the page allocator has, not of a device.
     ///
-    /// Tells the two apart also where they share a section. Source: Linux `pfn_to_online_page`. Differs from Linux:
-    /// there is no second lookup for shared sections, because the online state is kept per subsection.
+    /// It distinguishes the two also where they share a section. Source: Linux `pfn_to_online_page`. Differs from
+    /// Linux: there is no second lookup for shared sections, because the online state is kept per subsection.
     ///
     /// # Concurrency
     ///
@@ -70,11 +71,11 @@ pub unsafe trait MemoryModel: Sync {
     ///
     /// # Cost
     ///
-    /// One load of the section word (and of the root), the usage pointer, and the online bit.
+    /// One load each of the section word (and the root), the usage pointer, and the online bit.
     #[doc(alias = "pfn_to_online_page")]
     fn lookup_online_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>>;
 
-    /// Finds the descriptor of a frame that is known to have one: what C gets from `pfn_to_page`.
+    /// Finds the descriptor of a frame that is known to have one (Linux: `pfn_to_page`).
     ///
     /// # Safety
     ///
@@ -82,7 +83,7 @@ pub unsafe trait MemoryModel: Sync {
     ///
     /// # Cost
     ///
-    /// vmemmap: no load with a constant base; classic-sparse: one; sparse-extreme: two.
+    /// vmemmap: no load with a constant base; classic-sparse: one load; sparse-extreme: two loads.
     #[doc(alias = "pfn_to_page")]
     unsafe fn lookup_unchecked(&self, pfn: Pfn) -> NonNull<Self::Page>;
 
@@ -105,17 +106,17 @@ pub unsafe trait MemoryModel: Sync {
     ///
     /// # Errors
     ///
-    /// [`LookupError`], naming the frame and the first thing that is missing on the way to its descriptor.
+    /// [`LookupError`], naming the frame and the first thing that is missing on the path to its descriptor.
     fn explain(&self, pfn: Pfn, guard: &Guard<Self>) -> Result<NonNull<Self::Page>, LookupError>;
 
-    /// A copy of what is known of a section; [`SectionState::ABSENT`] for any number beyond the last.
+    /// A copy of a section's state; [`SectionState::ABSENT`] for any number beyond the last.
     fn section(&self, nr: SectionNr) -> SectionState;
 
     /// The first present section at or after `from`.
     ///
     /// # Cost
     ///
-    /// Follows the populated sections: stretches without any are skipped by summary bits.
+    /// Grows with the populated sections: summary bits skip stretches without any.
     fn next_present(&self, from: SectionNr) -> Option<SectionNr>;
 
     /// The first run of valid frames in `within`, ending at the latest with its section.
@@ -125,18 +126,18 @@ pub unsafe trait MemoryModel: Sync {
     /// As [`MemoryModel::next_present`], then one word of the subsection map at a time.
     fn next_valid(&self, within: PfnRange) -> Option<PfnRange>;
 
-    /// The slot of this model's writers.
+    /// The writer slot of this model.
     fn writer_slot(&self) -> &WriterSlot;
 
-    /// What the model's metadata takes now. While a writer is at work, parts of its operation may be counted.
+    /// The size of the model's metadata now. While a writer is at work, parts of its operation may be counted.
     ///
     /// # Concurrency
     ///
-    /// Takes no lock and keeps no writer out.
+    /// Takes no lock and excludes no writer.
     fn footprint(&self) -> Footprint;
 
-    /// Starts writing, or `None` if somebody else does: a kernel serialises its slow operations by a lock of its own, and
-    /// a wait in here would only hide that the lock is missing.
+    /// Starts writing, or `None` if another writer exists: a kernel serialises its slow operations by a lock of its
+    /// own, and waiting here would only hide that the lock is missing.
     fn write(&self) -> Option<Writer<'_, Self>>
     where
         Self: Sized,
@@ -146,14 +147,14 @@ pub unsafe trait MemoryModel: Sync {
 
     /// Finds the descriptor of a frame for a caller with a guarantee of its own, such as a reference to the page.
     ///
-    /// Without one the pointer may be stale by the time it is used: prefer [`MemoryModel::read`].
+    /// Without such a guarantee the pointer may be stale when it is used: prefer [`MemoryModel::read`].
     #[inline]
     fn lookup(&self, pfn: Pfn) -> Option<NonNull<Self::Page>> {
         let guard = Self::Reclaim::enter();
         self.lookup_with(pfn, &guard)
     }
 
-    /// Whether the frame has a descriptor. It says nothing of whether the memory is in use, online, or RAM.
+    /// Whether the frame has a descriptor. A valid frame need not be in use, online, or RAM.
     #[inline]
     fn is_valid(&self, pfn: Pfn) -> bool {
         self.lookup(pfn).is_some()
@@ -185,7 +186,7 @@ pub unsafe trait MemoryModel: Sync {
     }
 }
 
-// SAFETY: every method forwards to the model behind the reference, whose implementor made the promise.
+// SAFETY: every method forwards to the referenced model, whose implementor made the promise.
 unsafe impl<M: MemoryModel> MemoryModel for &M {
     type Geometry = M::Geometry;
     type Page = M::Page;

@@ -1,4 +1,4 @@
-//! The one macro behind every number type: construction, reading, formatting, checked arithmetic.
+//! The macros that define every number type: construction, reading, formatting, checked arithmetic.
 //!
 //! # Invariants
 //!

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. A [`Pfn`] may be any number, also one that no machine can have: lookups check, constructors do not.
-//! 2. An address is only a number here: holding one grants no access to what lies there.
+//! 1. A [`Pfn`] may be any number, also one that no machine can have: lookups check it, constructors do not.
+//! 2. An address is only a number here: it gives no access to the memory at that address.
 
 use crate::newtype::{arithmetic, number};
 
@@ -22,7 +22,8 @@ number! {
 arithmetic!(Pfn, PageCount, "frames");
 
 impl Pfn {
-    /// The section that contains this frame; any number, the caller compares it with the geometry's maximum.
+    /// The section that contains this frame; it may be any number, and the caller compares it with the geometry's
+    /// maximum.
     #[inline]
     #[must_use]
     pub const fn section<G: Geometry>(self) -> SectionNr {
@@ -102,7 +103,7 @@ impl SectionNr {
         self.get() < G::NR_SECTIONS
     }
 
-    /// The next higher section number; at the very top it stays where it is.
+    /// The next higher section number; the highest number stays as it is.
     #[inline]
     #[must_use]
     pub const fn next(self) -> Self {
@@ -111,7 +112,7 @@ impl SectionNr {
 }
 
 impl SubsectionIdx {
-    /// The index that a subsection offset stands for. Offsets come masked by the section size, so they fit.
+    /// The index of the subsection with this number. Callers mask it by the section size, so it fits.
     #[inline]
     pub(crate) const fn of_offset(offset: u64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "a section has at most 512 subsections")]

@@ -1,4 +1,4 @@
-//! What a virtual memmap needs to know of the kernel's address space.
+//! The parts of the kernel's address space that a virtual memmap uses.
 //!
 //! # Invariants
 //!
@@ -8,7 +8,7 @@ use crate::primitive::{AtomicBool, Ordering};
 use crate::{PhysAddr, PhysMap, VirtAddr, VirtRange, WriterSlot, const_fn};
 use core::fmt;
 
-/// How many levels the kernel's page tables have.
+/// The number of levels of the kernel's page tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PagingDepth {
     /// 48-bit virtual addresses.
@@ -59,10 +59,10 @@ pub struct LinkRefused {
     pub at: VirtAddr,
 }
 
-/// A model was given the address space of another kernel, or another one of this kernel.
+/// The environment has other page tables than those that the model was first populated with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the model's page tables are those below {own}, and the environment's are those below {given}; give it the first"
+    "the model uses the page tables below {own}, but the environment has those below {given}; use the first environment"
 )]
 pub struct OtherAddressSpace {
     /// The top-level table of the environment that the model was first populated with.
@@ -78,14 +78,14 @@ pub struct OtherAddressSpace {
 ///
 /// # Safety
 ///
-/// 1. [`AddressSpace::root`] is the physical address of a live top-level page table of [`AddressSpace::depth`] levels, in
-///    the format of the processor, which uses what is written there. The table, and every table that it leads to, is
-///    reached through this environment's [`PhysMap`]. Every call gives the same root and depth.
-/// 2. Nobody else changes entries of the memmap's range. What is found there when a model is booted is an empty,
+/// 1. [`AddressSpace::root`] is the physical address of a live top-level page table of [`AddressSpace::depth`] levels,
+///    in the format of the processor, which uses the entries that are written there. The table, and every table that it
+///    leads to, is reached through this environment's [`PhysMap`]. Every call gives the same root and depth.
+/// 2. No other code changes entries of the memmap's range. When a model is booted, the range contains only an empty,
 ///    well-formed tree, whose tables may be given back as [`Origin::Boot`](crate::Origin::Boot); the bits that the
 ///    format keeps notes in are clear in its entries (x86_64: 9, 10 and 58).
 /// 3. When [`AddressSpace::flush`] returns, no processor holds a translation of the range any more, nor a cached
-///    upper-level entry on the way to one.
+///    upper-level entry on the path to one.
 /// 4. Other address spaces of the kernel see the memmap's range as this one does, if need be through
 ///    [`AddressSpace::root_changed`].
 /// 5. No method unwinds.
@@ -101,28 +101,28 @@ pub unsafe trait AddressSpace: PhysMap {
         LeafSize::Size2MiB
     }
 
-    /// Learns that a mapping was entered. Hardware needs no hint; a simulated MMU repeats the mapping here.
+    /// The model reports here that it made a mapping. Hardware needs no hint; a simulated MMU repeats the mapping here.
     ///
     /// # Errors
     ///
-    /// [`LinkRefused`] if the mapping cannot be had; the model then takes its entry back.
+    /// [`LinkRefused`] if the mapping cannot be made; the model then clears its entry again.
     fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
         let _ = (at, to, size);
         Ok(())
     }
 
-    /// Learns that the entry for `at` of the root table was changed, before anything depends on it. Does nothing by
-    /// default; a kernel whose address spaces have root tables of their own updates their copies of the entry here
-    /// (Linux: `sync_global_pgds`).
+    /// The model reports here that it changed the entry for `at` of the root table, before anything depends on it. Does
+    /// nothing by default; a kernel whose address spaces have root tables of their own updates their copies of the
+    /// entry here (Linux: `sync_global_pgds`).
     fn root_changed(&mut self, at: VirtAddr) {
         let _ = at;
     }
 
-    /// Makes every processor forget its translations of `range`.
+    /// Makes every processor drop its cached translations of `range`.
     fn flush(&mut self, range: VirtRange);
 }
 
-/// Whether a model uses a place. Whoever takes it first keeps others out; nobody else can give it back.
+/// The claim of a model on a place. The first model that takes it excludes others; only that model can give it back.
 ///
 /// ```
 /// use sparsemem_core::PlaceClaim;
@@ -132,7 +132,7 @@ pub unsafe trait AddressSpace: PhysMap {
 /// assert!(!CLAIM.take(), "it is taken");
 /// ```
 ///
-/// Safe code cannot free a place under the model that uses it:
+/// Safe code cannot free a place while a model uses it:
 ///
 /// ```compile_fail
 /// use sparsemem_core::PlaceClaim;
@@ -148,14 +148,14 @@ pub struct PlaceClaim {
 
 impl PlaceClaim {
     const_fn! {
-        /// A claim that nobody has taken; all zero bytes.
+        /// A claim that is not taken; all zero bytes.
         #[must_use]
         pub const fn new() -> Self {
             Self { taken: AtomicBool::new(false) }
         }
     }
 
-    /// Takes the claim, and says whether it was free. Taking it without a model only keeps models out.
+    /// Takes the claim, and returns whether it was free. Taking it without a model only keeps models out.
     #[must_use = "the claim is the caller's only if this is true"]
     pub fn take(&self) -> bool {
         // Acquire: pairs with the Release in `give_back`, so that the next model sees the place as the last one left it.
@@ -187,33 +187,33 @@ impl Default for PlaceClaim {
 ///
 /// 1. The `BYTES` bytes from `START` are virtual addresses of the kernel that nothing but the model which claims this
 ///    place maps or uses.
-/// 2. The place is alone in the blocks of 512 GiB, aligned to their size, that it touches: the tables for them are the
-///    model's, which makes and frees them without asking anybody. Only places that name the same
-///    [`ArrayPlace::shared_writer`] may lie in one block, or, with five levels, below one entry of the top-level table. (The
-///    first populate looks for mappings of others in the blocks, and refuses the place if it finds one.)
-/// 3. What else the kernel maps below the same entry of the top-level table was mapped before the model was first populated,
-///    and some of it stays while the model lives: a table that is empty is given back.
-/// 4. Every call of [`ArrayPlace::claim`] returns the same claim, and every call of [`ArrayPlace::shared_writer`] the same
-///    slot; none unwinds.
+/// 2. Nothing but the place lies in the blocks of 512 GiB, aligned to their size, that it touches: the tables for
+///    them are the model's, which makes and frees them without asking other code. Only places that name the same
+///    [`ArrayPlace::shared_writer`] may lie in one block, or, with five levels, below one entry of the top-level table.
+///    (The first populate looks for foreign mappings in the blocks, and refuses the place if it finds one.)
+/// 3. Everything else that the kernel maps below the same entry of the top-level table was mapped before the model was
+///    first populated, and some of it stays while the model lives: the model gives a table back when it is empty.
+/// 4. Every call of [`ArrayPlace::claim`] returns the same claim, and every call of [`ArrayPlace::shared_writer`] the
+///    same slot; none unwinds.
 pub unsafe trait ArrayPlace: Send + Sync + 'static {
     /// Virtual address of the descriptor of frame 0; a multiple of 2 MiB.
     const START: u64;
     /// Bytes set aside; a multiple of 2 MiB.
     const BYTES: u64;
 
-    /// The claim by which the first model that uses the place keeps others out: a `static`.
+    /// The claim by which the first model that uses the place excludes others: a `static`.
     fn claim() -> &'static PlaceClaim;
 
     /// The writer slot of the models that may use this place: a model with another slot is refused
-    /// ([`SectionLoss::OtherWriter`](crate::SectionLoss::OtherWriter)). `None`, the default, is for models whose slot is
-    /// their own.
+    /// ([`SectionLoss::OtherWriter`](crate::SectionLoss::OtherWriter)). `None`, the default, is for models with a slot
+    /// of their own.
     #[must_use]
     fn shared_writer() -> Option<&'static WriterSlot> {
         None
     }
 }
 
-/// No place at all, for kernels whose model is not a virtual memmap. A vmemmap here loses every section.
+/// No place at all, for kernels whose model is not a virtual memmap. A vmemmap with this place loses every section.
 #[derive(Clone, Copy, Debug)]
 pub struct NoArray;
 
@@ -224,7 +224,7 @@ unsafe impl ArrayPlace for NoArray {
     const BYTES: u64 = 0;
 
     fn claim() -> &'static PlaceClaim {
-        // Taken from the start, so nobody can have it, and nothing ever changes it.
+        // Taken from the start, so no model can take it, and no code ever changes it.
         static CLAIMED: PlaceClaim = PlaceClaim { taken: AtomicBool::new(true) };
         &CLAIMED
     }

@@ -1,8 +1,8 @@
 //! The atomics that every crate of the workspace uses.
 //!
-//! One place, so that a model checker can take the processor's place: with `--cfg sparsemem_loom` the same code runs on
-//! loom's atomics, in every order that the memory model allows. Those have no `const` constructor, which is what
-//! [`const_fn!`](crate::const_fn) and [`atomic_array!`](crate::atomic_array) hide.
+//! This is the only place that names them, so that a model checker can replace the processor: with `--cfg
+//! sparsemem_loom` the same code runs on loom's atomics, in every order that the memory model allows. Those have no
+//! `const` constructor; [`const_fn!`](crate::const_fn) and [`atomic_array!`](crate::atomic_array) hide that.
 
 #[cfg(not(sparsemem_loom))]
 pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -10,11 +10,12 @@ pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU
 #[cfg(sparsemem_loom)]
 pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-/// A model checker's look at memory that is never really freed: whoever registers hears of every usage that is looked at.
+/// For model checkers, under which memory is never really freed: a registered function is called with every usage that
+/// is read.
 #[cfg(sparsemem_loom)]
 pub static LOOKED_AT: std::sync::OnceLock<fn(usize)> = std::sync::OnceLock::new();
 
-/// Says that something in shared memory is looked at; nothing without a model checker.
+/// Reports that code reads something in shared memory; does nothing without a model checker.
 #[inline(always)]
 pub fn look_at<T>(it: &T) {
     #[cfg(sparsemem_loom)]

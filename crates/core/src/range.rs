@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. `start <= end`, always: the constructors refuse anything else.
+//! 1. `start <= end`, always: the constructors refuse any other range.
 
 use crate::ByteLen;
 use crate::{Geometry, PageCount, Pfn, PhysAddr, SectionNr, SectionShape, VirtAddr};
@@ -64,14 +64,14 @@ macro_rules! range {
                 self.start
             }
 
-            /// The first item behind the range.
+            /// The first item after the range.
             #[inline]
             #[must_use]
             pub const fn end(self) -> $item {
                 self.end
             }
 
-            /// How many items the range has.
+            /// The number of items in the range.
             #[inline]
             #[must_use]
             pub const fn count(self) -> $len {
@@ -150,7 +150,7 @@ range! {
 }
 
 impl PhysRange {
-    /// The frames that lie in the range with every byte: the start is rounded up, the end down.
+    /// The frames all of whose bytes lie in the range: the start is rounded up, the end down.
     #[must_use]
     pub const fn whole_frames<G: Geometry>(self) -> PfnRange {
         let start = self.start.get().div_ceil(G::PAGE_SIZE);
@@ -181,7 +181,7 @@ impl PfnRange {
         })
     }
 
-    /// The range grown outwards to whole subsections; the end stops at the largest number there is.
+    /// The range extended to whole subsections; the end stops at the largest number there is.
     #[must_use]
     pub const fn whole_subsections<G: Geometry>(self) -> Self {
         if self.is_empty() {

@@ -1,12 +1,13 @@
-//! Readers: how they are protected from removal, by guards and grace periods chosen by type, and what they look up.
+//! Readers: guards and grace periods, chosen by type, protect them from removal, and they look frames up.
 //!
 //! # Invariants
 //!
 //! 1. One type is one domain: a guard of another domain does not type-check, so it cannot protect the wrong model.
 //! 2. A model whose domain has no [`GracePeriod`] frees nothing while it is shared. Teardown takes `&mut` of the model:
 //!    it ends all readers, and bare pointers from guards of the domain with them.
-//! 3. What readers may hold is [`Unpublished`] until a grace period has passed.
-//! 4. A [`Reader`] holds a guard of its own model's domain from its making to its drop, so whatever it found stays mapped.
+//! 3. Values that readers may hold are [`Unpublished`] until a grace period has passed.
+//! 4. A [`Reader`] holds a guard of its own model's domain from its making to its drop, so whatever it found stays
+//!    mapped.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -20,30 +21,30 @@ use crate::{LookupError, MemoryModel, Pfn};
 /// While a guard from [`Reclaim::enter`] lives, no [`GracePeriod::synchronize`] of the same domain that started after
 /// the guard was made may return. Neither entering nor dropping a guard unwinds.
 pub unsafe trait Reclaim: 'static {
-    /// Proof that a reader is inside; leaving happens when it is dropped.
+    /// Proof that a reader is inside; dropping it ends reading.
     type Guard;
 
-    /// Enters a read-side section. Never waits, and may nest.
+    /// Starts a reader. Never waits, and may nest.
     fn enter() -> Self::Guard;
 }
 
-/// A domain that can wait until all readers of now have left.
+/// A domain that can wait until all current readers have left.
 ///
 /// # Safety
 ///
 /// [`GracePeriod::synchronize`] returns only after every guard that existed when it was called is gone, and whatever
-/// those readers did happens before its return. A guard that it did not wait for was made by a reader who sees
-/// everything that happened before the call: what was taken out of sight before cannot be found by that reader. (On
-/// most processors this needs a full barrier on each side, or an equivalent.) It does not unwind: it waits, or it never
+/// those readers did happens before its return. A guard that it did not wait for belongs to a reader that sees
+/// everything that happened before the call: that reader cannot find a value that was unpublished before. (On most
+/// processors this needs a full barrier on each side, or an equivalent.) It does not unwind: it waits, or it never
 /// returns.
 pub unsafe trait GracePeriod: Reclaim {
     /// Waits until every guard that exists now is gone. Deadlocks if the caller holds one.
     fn synchronize();
 }
 
-/// Something that was taken out of readers' sight, and that readers of domain `R` may still hold.
+/// A value that was unpublished, so that no new reader finds it, and that readers of domain `R` may still hold.
 ///
-/// Waiting for them is the only way to get at it while the model is shared, so that nothing is freed too early:
+/// Waiting for them is the only access to the value while the model is shared, so that nothing is freed too early:
 ///
 /// ```
 /// use sparsemem_core::{GracePeriod, Unpublished};
@@ -53,7 +54,7 @@ pub unsafe trait GracePeriod: Reclaim {
 /// }
 /// ```
 ///
-/// A domain without grace periods cannot:
+/// A domain without grace periods cannot free the value:
 ///
 /// ```compile_fail
 /// use sparsemem_core::{NeverReclaim, Unpublished};
@@ -62,20 +63,20 @@ pub unsafe trait GracePeriod: Reclaim {
 ///     drop(memmap.after_grace());
 /// }
 /// ```
-#[must_use = "what was taken out of sight has to be given back"]
+#[must_use = "an unpublished value has to be given back"]
 pub struct Unpublished<R, T> {
     value: T,
     domain: PhantomData<fn() -> R>,
 }
 
 impl<R, T> Unpublished<R, T> {
-    /// Wraps what nobody can find any more.
+    /// Wraps a value that no new reader can find.
     #[inline]
     pub const fn new(value: T) -> Self {
         Self { value, domain: PhantomData }
     }
 
-    /// Waits for the readers of now, and gives what none of them can hold any more.
+    /// Waits for the current readers, and returns the value, which no reader can hold any more.
     #[inline]
     pub fn after_grace(self) -> T
     where
@@ -86,16 +87,16 @@ impl<R, T> Unpublished<R, T> {
     }
 }
 
-/// The domain of kernels that never remove memory: readers cost nothing, and nothing is ever freed under them.
+/// The domain of kernels that never remove memory: readers cost nothing, and nothing they use is ever freed.
 ///
-/// It does not implement [`GracePeriod`], and so there is no way to remove memory with it. It will do for readers:
+/// It does not implement [`GracePeriod`], so memory cannot be removed with it. It is enough for readers:
 ///
 /// ```
 /// fn needs_readers<R: sparsemem_core::Reclaim>() {}
 /// needs_readers::<sparsemem_core::NeverReclaim>();
 /// ```
 ///
-/// Waiting for its readers is not:
+/// It cannot wait for its readers:
 ///
 /// ```compile_fail
 /// fn needs_grace_period<R: sparsemem_core::GracePeriod>() {}
@@ -123,7 +124,7 @@ unsafe impl Reclaim for NeverReclaim {
 /// }
 /// ```
 ///
-/// It cannot outlive it:
+/// The page cannot outlive the reader:
 ///
 /// ```compile_fail
 /// # use sparsemem_core::{MemoryModel, Pfn};
@@ -177,7 +178,7 @@ impl<'m, M: MemoryModel> Reader<'m, M> {
     ///
     /// # Errors
     ///
-    /// [`LookupError`], naming the frame and what is missing.
+    /// [`LookupError`], naming the frame and the missing part.
     pub fn explain(&self, pfn: Pfn) -> Result<&M::Page, LookupError> {
         let found = self.model.explain(pfn, &self.guard)?;
         // SAFETY: as in `page`.

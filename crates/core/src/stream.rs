@@ -1,9 +1,10 @@
-//! Stores of whole descriptors that go around the caches.
+//! Stores of whole descriptors that bypass the caches.
 //!
 //! # Invariants
 //!
 //! 1. Bytes are moved as they are, whatever they mean: a descriptor may have padding.
-//! 2. Streamed stores are not ordered like others: whoever streamed calls [`order_streams`] before it publishes anything, or lets go of what keeps the memory.
+//! 2. Streamed stores are not ordered like others: the code that streamed calls [`order_streams`] before it publishes
+//!    anything, or gives up the guard that keeps the memory.
 
 use core::ptr::NonNull;
 
@@ -13,7 +14,7 @@ use crate::{PageCount, PageDescriptor};
 ///
 /// # Safety
 ///
-/// `first` and the following, `count` in all, may be written, and nobody else uses them.
+/// `first` and the following, `count` in all, may be written, and no other code uses them.
 pub(crate) unsafe fn stream_all<P: PageDescriptor>(first: NonNull<P>, count: PageCount, value: &P) {
     #[expect(clippy::cast_possible_truncation, reason = "descriptors that exist have addresses")]
     for index in 0..count.get() as usize {
@@ -24,11 +25,11 @@ pub(crate) unsafe fn stream_all<P: PageDescriptor>(first: NonNull<P>, count: Pag
     }
 }
 
-/// Stores a copy of `value`, around the caches if it fills cache lines and the processor can.
+/// Stores a copy of `value`, past the caches if it fills cache lines and the processor can.
 ///
 /// # Safety
 ///
-/// `to` may be written, and nobody else uses it.
+/// `to` may be written, and no other code uses it.
 #[inline]
 unsafe fn stream<P: PageDescriptor>(to: NonNull<P>, value: &P) {
     let from = core::ptr::from_ref(value);
@@ -111,7 +112,7 @@ unsafe fn stream_line(from: *const u8, to: *mut u8) {
     unsafe { to.copy_from_nonoverlapping(from, LINE) };
 }
 
-/// Makes streamed stores come before whatever publishes the descriptors: they are not ordered like others.
+/// Orders streamed stores before the store that publishes the descriptors: they are not ordered like others.
 #[inline]
 pub(crate) fn order_streams() {
     #[cfg(target_arch = "x86_64")]

@@ -4,16 +4,16 @@
 //!
 //! 1. Bit *n* stands for the subsection at the *n*-th lowest address; bits beyond the geometry's last are zero.
 //! 2. A set is made from frames only if they are not empty and lie in one section, so "all bits" never arises from
-//!    "no frames" (Linux' mask helper gives exactly that, see fact O-40).
+//!    "no frames"; Linux' mask helper returns all bits for no frames (O-40).
 
 use core::fmt;
 
 use crate::{Geometry, Pfn, PfnRange, SectionNr, SectionShape, SubsectionIdx};
 
-/// Words that hold the largest section's subsections.
+/// 64-bit words that hold the subsections of the largest section.
 const WORDS: usize = 8;
 
-/// Why frames are not a set of subsections of one section.
+/// The reason why frames are not a set of subsections of one section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpanError {
@@ -24,7 +24,7 @@ pub enum SpanError {
         range: PfnRange,
     },
     /// The range reaches into a second section.
-    #[error("{range} reaches beyond the section it starts in")]
+    #[error("{range} reaches beyond the section it starts in; split it at section borders")]
     CrossesSection {
         /// The range that was given.
         range: PfnRange,
@@ -41,7 +41,7 @@ impl SubsectionBits {
     /// The set without members.
     pub const EMPTY: Self = Self { words: [0; WORDS] };
 
-    /// The set that has these bits, lowest word first; words beyond the eighth are ignored.
+    /// The set with these bits, lowest word first; words after the eighth are ignored.
     #[must_use]
     pub fn from_words(words: impl IntoIterator<Item = u64>) -> Self {
         let mut set = Self::EMPTY;
@@ -51,7 +51,7 @@ impl SubsectionBits {
         set
     }
 
-    /// Every subsection that `range` touches, also those it covers only in part.
+    /// Every subsection that `range` touches, also those of which it covers only a part.
     ///
     /// # Errors
     ///
@@ -102,13 +102,14 @@ impl SubsectionBits {
         self.words.iter().fold(0, |all, word| all | word) == 0
     }
 
-    /// How many members the set has.
+    /// The number of members.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.words.iter().map(|word| word.count_ones()).sum()
     }
 
-    /// The lowest run of successive members that starts at or after `from`: first member, and one behind the last.
+    /// The lowest run of successive members that starts at or after `from`: first member, and the subsection after the
+    /// last.
     #[must_use]
     pub fn next_run(&self, from: SubsectionIdx) -> Option<(SubsectionIdx, SubsectionIdx)> {
         let first = self.find(from, Self::MEMBERS)?;
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn masks_are_those_of_the_worked_vectors() {
-        // T-02
+        // The worked vectors (T-02).
         assert_eq!(touched(0x10_8000, 0x200).words()[0], 1);
         assert_eq!(touched(0x10_8200, 0x400).words()[0], 0x6);
         assert_eq!(touched(0x10_8000, 0x8000).words()[0], u64::MAX);
@@ -234,7 +235,7 @@ mod tests {
 
     #[test]
     fn no_frames_and_two_sections_are_errors() {
-        // T-03: Linux' helper answers "all 64 bits" to the first.
+        // T-03: Linux' helper returns all 64 bits for the first.
         let none = span(0x10_8000, 0);
         assert_eq!(SubsectionBits::touched::<X86_64>(none), Err(SpanError::Empty { range: none }));
         let two = span(0x10_ff00, 0x200);

@@ -1,13 +1,13 @@
-//! Events of slow operations, for kernels that listen.
+//! Events of slow operations, for kernels that record them.
 //!
-//! With the feature `tracing` they go to the `tracing` crate; without it they are checked and compile to nothing.
+//! With the feature `tracing` the `tracing` crate gets them; without it they are type-checked and compile to nothing.
 //! Lookups have none.
 
 #[cfg(feature = "tracing")]
 #[doc(hidden)]
 pub use tracing;
 
-/// Tells of a slow operation: `trace_event!(WARN, "section {nr} is lost")`.
+/// Reports an event of a slow operation: `trace_event!(WARN, "section {nr} is lost")`.
 #[cfg(feature = "tracing")]
 #[macro_export]
 macro_rules! trace_event {
@@ -16,7 +16,7 @@ macro_rules! trace_event {
     };
 }
 
-/// Tells nobody: the feature `tracing` is off.
+/// Reports nothing: the feature `tracing` is off.
 #[cfg(not(feature = "tracing"))]
 #[macro_export]
 macro_rules! trace_event {

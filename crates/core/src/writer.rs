@@ -1,8 +1,9 @@
-//! The writer of a model: proof, as a value, that nobody else changes the model meanwhile.
+//! The writer of a model: a value that proves that no other code changes the model meanwhile.
 //!
 //! # Invariants
 //!
-//! 1. At most one owning [`Writer`] of a slot exists at a time. A projection borrows it, so it cannot be used beside it.
+//! 1. At most one owning [`Writer`] of a slot exists at a time. A projection borrows the writer, which cannot be used
+//!    until the projection ends.
 
 use core::fmt;
 
@@ -12,9 +13,10 @@ use crate::{
     MemoryModel, MemoryRange, NodeId, PfnRange, RetireError, RetireModel, Retired, const_fn,
 };
 
-/// Whether somebody changes a model. Only [`MemoryModel::write`] takes it, and only the [`Writer`] gives it back.
+/// The slot that a writer takes while it changes a model. [`MemoryModel::write`] and [`WriterSlot::hold`] take it; it
+/// is free again when the [`Writer`] or the [`HeldSlot`] is dropped.
 ///
-/// A model has one as a field, or shares the one of another model ([`MemoryModel::writer_slot`]).
+/// A model has a slot as a field, or shares one with other models ([`MemoryModel::writer_slot`]).
 #[derive(Debug)]
 #[repr(transparent)]
 pub struct WriterSlot {
@@ -23,17 +25,17 @@ pub struct WriterSlot {
 
 impl WriterSlot {
     const_fn! {
-        /// A slot that nobody has taken; all zero bytes.
+        /// A slot that is not taken; all zero bytes.
         #[must_use]
         pub const fn new() -> Self {
             Self { taken: AtomicBool::new(false) }
         }
     }
 
-    /// Takes the slot if it is free, without a model: nobody writes to a model with this slot until it is dropped.
+    /// Takes the slot if it is free, without a model: no model with this slot has a writer until the result is dropped.
     #[must_use]
     pub fn hold(&self) -> Option<HeldSlot<'_>> {
-        // Acquire: pairs with the Release in `HeldSlot::drop`, so that this writer sees what the last one did.
+        // Acquire: pairs with the Release in `HeldSlot::drop`, so that this writer sees the changes of the last one.
         let free = self.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
         // Lazily: a `HeldSlot` that is made and dropped would give the other writer's slot back.
         free.then(|| HeldSlot { slot: self })
@@ -46,7 +48,7 @@ impl Default for WriterSlot {
     }
 }
 
-/// A slot that was taken; free again when dropped.
+/// A slot that was taken; it is free again when this is dropped.
 #[derive(Debug)]
 #[must_use = "the slot is free again as soon as this is dropped"]
 pub struct HeldSlot<'m> {
@@ -60,10 +62,10 @@ impl Drop for HeldSlot<'_> {
     }
 }
 
-/// The right to change a model, and the only way to do so while it is shared.
+/// The right to change a model. Code that shares a model with others can change it only with this right.
 ///
-/// [`MemoryModel::write`] gives one if nobody else has one; dropping it ends writing. Operations of several steps hold
-/// one writer for all of them, so no step, and no undoing, can find the model busy.
+/// [`MemoryModel::write`] gives a writer if no other exists; dropping it ends writing. Operations of several steps hold
+/// one writer for all of them, so no step, and no undo, can find the model busy.
 ///
 /// ```
 /// use sparsemem_core::{InstallError, InstallModel, MemoryModel, NodeId, PfnRange};
@@ -102,7 +104,7 @@ pub struct Writer<'m, M: MemoryModel> {
 }
 
 impl<'m, M: MemoryModel> Writer<'m, M> {
-    /// Takes the model's slot, or `None` if another writer has it.
+    /// Takes the model's slot, or returns `None` if another writer has it.
     pub(crate) fn new(model: &'m M) -> Option<Self> {
         let owned = Some(model.writer_slot().hold()?);
         Some(Self { model, owned })
@@ -119,7 +121,7 @@ impl<'m, M: MemoryModel> Writer<'m, M> {
     ///
     /// # Panics
     ///
-    /// If `inner` has another slot: holding this writer says nothing about who changes `inner`.
+    /// If `inner` has another slot: this writer does not exclude other writers of `inner`.
     pub fn project<'w, N: MemoryModel>(&'w mut self, inner: &'w N) -> Writer<'w, N> {
         let same = core::ptr::eq(inner.writer_slot(), self.model.writer_slot());
         assert!(same, "the models {} and {} do not share a writer slot", self.model.name(), inner.name());
@@ -231,11 +233,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_turned_away_takes_nothing_and_gives_nothing_back() {
+    fn a_refused_call_takes_nothing_and_gives_nothing_back() {
         let slot = WriterSlot::new();
         let first = slot.hold().unwrap();
         assert!(slot.hold().is_none());
-        assert!(slot.hold().is_none(), "the one who was turned away gave the slot back");
+        assert!(slot.hold().is_none(), "the refused call gave the slot back");
         drop(first);
         assert!(slot.hold().is_some());
     }

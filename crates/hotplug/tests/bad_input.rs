@@ -83,7 +83,7 @@ fn behind_the_back<M: Model>(system: &mut System<M>) {
     let _ = write().retire(&mut system.machine, hidden).unwrap();
     let offline = sections::<M::Geometry>(3, 1);
     write().set_online(offline).unwrap();
-    system.refuses(Op::Online(offline), "is so already");
+    system.refuses(Op::Online(offline), "has this mark already");
     system.refuses(Op::RemoveMemory(offline), "offline it first");
     // The second of two sections: the first must not go before it was looked at.
     let first = sections::<M::Geometry>(2, 1);

@@ -36,8 +36,7 @@ fn with_greedy(test: impl FnOnce(&mut Hotplug<'_, Refusing<Model>>, &mut Greedy)
 fn counts(error: &impl core::fmt::Display, lost: LostBlocks, count: u64) {
     let first = lost.first().expect("the first block is named");
     assert_eq!(lost.count(), count);
-    let words =
-        format!("; {count} metadata blocks were not taken back and are lost, the first because {first}; ");
+    let words = format!("; {count} metadata blocks were refused and are lost, the first because {first}; ");
     assert!(error.to_string().contains(&words), "{error}");
 }
 

@@ -1,5 +1,5 @@
-//! Geometries that cannot be, one per check of [`SectionShape::CHECK`](super::SectionShape::CHECK), each beside its
-//! nearest neighbour that can: so that it is known to fail for the one reason that is named.
+//! Geometries that are not valid, one per check of [`SectionShape::CHECK`](super::SectionShape::CHECK). Each stands
+//! beside the nearest valid geometry, which proves that it fails to compile for the named reason alone.
 
 /// The text of a program with a geometry.
 macro_rules! program {

@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //!
-//! 1. A [`Geometry`] states only what cannot be derived; all else is in [`SectionShape`], which nobody can override.
-//! 2. Whatever uses a geometry evaluates [`SectionShape::CHECK`] first, so an impossible one does not compile.
+//! 1. A [`Geometry`] states only numbers that cannot be derived; all others are in [`SectionShape`], which cannot be
+//!    overridden.
+//! 2. All code that uses a geometry evaluates [`SectionShape::CHECK`] first, so one that is not valid does not compile.
 
 #[cfg(doctest)]
 mod impossible;
@@ -39,7 +40,7 @@ use crate::primitive::AtomicU64;
 /// assert_eq!(Board::SUBSECTIONS_PER_SECTION, 32);
 /// ```
 ///
-/// A subsection larger than its section is no geometry:
+/// A geometry whose subsections are larger than its sections does not compile:
 ///
 /// ```compile_fail
 /// # use core::sync::atomic::AtomicU64;
@@ -79,7 +80,7 @@ pub trait Geometry: Copy + Send + Sync + 'static {
     type PageblockFlags: BitWords;
 }
 
-/// Everything that follows from a [`Geometry`].
+/// All numbers that follow from a [`Geometry`].
 ///
 /// Implemented for every geometry and for nothing else, so that the numbers cannot be given inconsistently.
 pub trait SectionShape: Geometry {
@@ -117,7 +118,7 @@ pub trait SectionShape: Geometry {
     /// [`SectionShape::NR_ROOTS`] as an array length.
     const NR_ROOTS_LEN: usize = array_len(Self::NR_ROOTS);
 
-    /// Fails to compile for a geometry that cannot be.
+    /// Does not compile for a geometry that is not valid.
     const CHECK: () = {
         assert!(Self::PAGE_SHIFT >= 6, "a page must hold several section entries");
         assert!(Self::SUBSECTION_SHIFT >= Self::PAGE_SHIFT, "a subsection must hold at least one page");
@@ -165,7 +166,7 @@ const fn array_len(count: u64) -> usize {
 
 /// `[AtomicU64; N]`: the storage of a bitmap whose size a [`Geometry`](crate::Geometry) fixes.
 ///
-/// Sealed: lookups believe what they read from it, so nobody else may decide what that is.
+/// Sealed: lookups rely on the words that they read from it, so no other crate may implement it.
 pub trait BitWords: sealed::Sealed + Send + Sync + 'static {
     /// Number of 64-bit words.
     const LEN: usize;

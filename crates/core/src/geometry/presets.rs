@@ -39,7 +39,7 @@ preset! {
 }
 
 preset! {
-    /// 32-bit x86 with physical address extension: 36 bits, 512 MiB sections.
+    /// 32-bit x86 with physical address extension: 36 bits of physical address, 512 MiB sections.
     X86Pae = "x86-pae", page 12, section 29, physmem 36, subsection 21, pageblock 9
 }
 
@@ -84,7 +84,7 @@ preset! {
 }
 
 preset! {
-    /// Eight sections of four subsections of two 4 KiB frames: small enough to walk every state.
+    /// Eight sections of four subsections of two 4 KiB frames: small enough for tests to visit every state.
     Tiny = "tiny", page 12, section 15, physmem 18, subsection 13, pageblock 1
 }
 
@@ -94,8 +94,8 @@ preset! {
 }
 
 preset! {
-    /// Eight sections of two subsections of two 64-byte frames, four sections to a root: for model checkers, which pay
-    /// for every atomic.
+    /// Eight sections of two subsections of two 64-byte frames, four sections to a root: for model checkers, whose run
+    /// time grows with every atomic.
     Minute = "minute", page 6, section 8, physmem 11, subsection 7, pageblock 1
 }
 
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn frame_numbers_split_as_in_the_worked_vectors() {
-        // T-01
+        // The worked vectors (T-01).
         assert_eq!(Pfn::new(0x10_0000).section::<X86_64>(), SectionNr::new(32));
         assert_eq!(Pfn::new(0x10_0000).subsection::<X86_64>().get(), 0);
         assert_eq!(Pfn::new(0xf_ffff).section::<X86_64>(), SectionNr::new(31));

@@ -164,13 +164,13 @@ fn errors_name_the_offender() {
             Faults { table: Some(1), ..Faults::default() },
             PopulateError::OutOfMemory { at, what: Wanted::Table(Level::PMD), error },
             "out of memory for a PMD table at 0xffff800000005000: \
-             no 4096 bytes (aligned to 4096) for metadata near node 3",
+             no memory for 4096 bytes of metadata, aligned to 4096 bytes, near node 3",
         ),
         (
             Faults { leaf: Some(0), ..Faults::default() },
             PopulateError::OutOfMemory { at, what: Wanted::Leaf(LeafSize::Size4KiB), error },
             "out of memory for a 4 KiB leaf at 0xffff800000005000: \
-             no 4096 bytes (aligned to 4096) for metadata near node 3",
+             no memory for 4096 bytes of metadata, aligned to 4096 bytes, near node 3",
         ),
         (
             Faults { link: Some(0), ..Faults::default() },
