@@ -1,8 +1,8 @@
 //! The one walker: from the root towards a page, an entry at a time, at any depth.
 //!
-//! Every operation is a loop over pages that asks [`PageTable::stop`] how far the tables reach, acts on that one
-//! entry, and goes on after the addresses that the entry stands for. That visits four or five entries for each leaf
-//! or hole, and in return knows no table boundary that it could get wrong.
+//! Every operation is a loop over pages that calls [`PageTable::stop`] to find how far the tables reach, acts on that
+//! one entry, and continues after the addresses that the entry stands for. That visits four or five entries for each
+//! leaf or hole, and in return needs no code for the borders of tables.
 //!
 //! # Invariants
 //!
@@ -19,7 +19,7 @@ use crate::page::{Page, Pages};
 use crate::table::{Index, Table};
 use crate::{EntryFormat, Level, Mapping, PageTable, Target};
 
-/// One entry on the way to a page.
+/// One entry on the path to a page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step<F> {
     table: PhysAddr,
@@ -29,7 +29,7 @@ pub(crate) struct Step<F> {
     format: PhantomData<F>,
 }
 
-/// Where a walk ends, and the entry that led to the table it ends in.
+/// The entry where a walk ends, and the entry that led to its table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stop<F> {
     pub(crate) parent: Option<Step<F>>,
@@ -37,7 +37,7 @@ pub(crate) struct Stop<F> {
 }
 
 impl<F: EntryFormat> PageTable<F> {
-    /// The entries on the way to `page`, from the root's to the one that points to no table.
+    /// The entries on the path to `page`, from the root's to the one that points to no table.
     pub(crate) fn steps<E: PhysMap + ?Sized>(&self, env: &E, page: Page) -> impl Iterator<Item = Step<F>> {
         successors(Some(self.root_step(env, page)), |step| step.child(env))
     }
@@ -56,25 +56,25 @@ impl<F: EntryFormat> PageTable<F> {
         Step::read(env, self.root, self.root_level(), page)
     }
 
-    /// Makes the empty entry of `step` point somewhere.
+    /// Stores `entry` in the empty entry of `step`.
     pub(crate) fn publish<E: AddressSpace + ?Sized>(&self, env: &mut E, step: &Step<F>, entry: u64) {
         step.table(env).publish(step.index(), entry);
         self.announce(env, step);
     }
 
-    /// Makes the entry of `step` point to nothing.
+    /// Makes the entry of `step` empty.
     pub(crate) fn clear<E: AddressSpace + ?Sized>(&self, env: &mut E, step: &Step<F>) {
         step.table(env).clear(step.index());
         self.announce(env, step);
     }
 
-    /// Takes the FRESH bits off the entry of `step`.
+    /// Clears the FRESH bits of the entry of `step`.
     pub(crate) fn settle<E: AddressSpace + ?Sized>(&self, env: &mut E, step: &Step<F>) {
         step.table(env).settle(step.index());
         self.announce(env, step);
     }
 
-    /// Tells the environment about a change in the root table.
+    /// Reports a change in the root table to the environment.
     fn announce<E: AddressSpace + ?Sized>(&self, env: &mut E, step: &Step<F>) {
         if step.level == self.root_level() {
             env.root_changed(step.page.start::<F>());
@@ -97,12 +97,12 @@ impl<F: EntryFormat> Step<F> {
         Some(Self::read(env, at, self.level.below()?, self.page))
     }
 
-    /// Whether nothing is in the table of this entry.
+    /// Whether the table of this entry has only empty entries.
     pub(crate) fn is_table_empty<E: PhysMap + ?Sized>(&self, env: &E) -> bool {
         self.table(env).is_empty()
     }
 
-    /// What the entry pointed to when it was read.
+    /// The target of the entry when it was read.
     #[inline]
     pub(crate) fn target(&self) -> Target {
         F::target(self.entry, self.level)
@@ -145,9 +145,9 @@ impl<F: EntryFormat> Step<F> {
         let start = env.phys_to_virt(self.table);
         // SAFETY: 1. The table is live: it is the root, live by `PageTable::new`, or was reached from it (invariant
         // 1). 2. A live table is a page that the environment reaches, so the pointer may access all of it (`PhysMap`).
-        // 3. It stays so for `'m`: giving a table back takes the environment exclusively, and what other environments
-        // over the same tables give back is kept for walks (`PageTable::new`, promise 4). 4. A table's contents change
-        // only through atomics (`table`, invariant 1).
+        // 3. It stays so for `'m`: giving a table back takes the environment exclusively, and tables that are given
+        // back by other environments over the same tables are kept for walks (`PageTable::new`, promise 4). 4. A
+        // table's contents change only through atomics (`table`, invariant 1).
         unsafe { Table::at(start) }
     }
 }

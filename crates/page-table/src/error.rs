@@ -1,4 +1,4 @@
-//! What can go wrong, one type per operation.
+//! Errors, one type per operation.
 
 use core::fmt;
 
@@ -7,7 +7,7 @@ use sparsemem_core::{LeafSize, LinkRefused, OutOfMemory, PhysAddr, VirtAddr, Vir
 use crate::Level;
 use crate::halves::BadRange;
 
-/// What memory was wanted for.
+/// The use of requested memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wanted {
     /// A table page of this level.
@@ -25,18 +25,20 @@ impl fmt::Display for Wanted {
     }
 }
 
-/// Why [`PageTable::populate`](crate::PageTable::populate) did nothing.
+/// The reason why [`PageTable::populate`](crate::PageTable::populate) changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PopulateError {
     /// The range has no bytes.
-    #[error("nothing to populate in the empty range {range}")]
+    #[error("the range {range} has no bytes to populate; give a range that is not empty")]
     Empty {
         /// The range that was given.
         range: VirtRange,
     },
     /// The range has addresses that the processor cannot translate at this depth.
-    #[error("range {range} is not canonical")]
+    #[error(
+        "the range {range} has addresses that are not canonical; give a range in one half of the address space"
+    )]
     NonCanonical {
         /// The range that was given.
         range: VirtRange,
@@ -44,39 +46,39 @@ pub enum PopulateError {
     /// There is no memory for a table or for a leaf of the smallest size.
     #[error("out of memory for a {what} at {at}: {error}")]
     OutOfMemory {
-        /// The first address that it would have translated and that was not mapped.
+        /// The first unmapped address that the table or leaf would have translated.
         at: VirtAddr,
-        /// What was wanted.
+        /// The use of the memory.
         what: Wanted,
-        /// What the environment said.
+        /// The error of the environment.
         error: OutOfMemory,
     },
     /// The memory that was allocated is not aligned to its own size; it was given back.
-    #[error("the memory at {phys} is misaligned for a {what} at {at}")]
+    #[error("the memory at {phys} is misaligned for a {what} at {at}; align it to its size")]
     Misaligned {
-        /// The first address that it would have translated and that was not mapped.
+        /// The first unmapped address that the table or leaf would have translated.
         at: VirtAddr,
         /// The memory that was allocated.
         phys: PhysAddr,
-        /// What was wanted.
+        /// The use of the memory.
         what: Wanted,
     },
-    /// The memory that was allocated lies where no entry can point; it was given back.
+    /// No entry can point to the memory that was allocated; it was given back.
     #[error("the memory at {phys} is beyond the reach of a page-table entry, for a {what} at {at}")]
     OutOfReach {
-        /// The first address that it would have translated and that was not mapped.
+        /// The first unmapped address that the table or leaf would have translated.
         at: VirtAddr,
         /// The memory that was allocated.
         phys: PhysAddr,
-        /// What was wanted.
+        /// The use of the memory.
         what: Wanted,
     },
     /// The environment refused a leaf.
-    #[error("no {size} leaf: {refused}")]
+    #[error("a {size} leaf cannot be mapped: {refused}")]
     LinkRefused {
         /// The size of the leaf.
         size: LeafSize,
-        /// What the environment said.
+        /// The error of the environment.
         refused: LinkRefused,
     },
 }
@@ -90,18 +92,20 @@ impl PopulateError {
     }
 }
 
-/// Why [`PageTable::unmap`](crate::PageTable::unmap) did nothing.
+/// The reason why [`PageTable::unmap`](crate::PageTable::unmap) changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnmapError {
     /// The range has no bytes.
-    #[error("nothing to unmap in the empty range {range}")]
+    #[error("the range {range} has no bytes to unmap; give a range that is not empty")]
     Empty {
         /// The range that was given.
         range: VirtRange,
     },
     /// The range has addresses that the processor cannot translate at this depth.
-    #[error("range {range} is not canonical")]
+    #[error(
+        "the range {range} has addresses that are not canonical; give a range in one half of the address space"
+    )]
     NonCanonical {
         /// The range that was given.
         range: VirtRange,

@@ -1,45 +1,45 @@
-//! What the walker has to be told of a processor: how its entries are written and read, and how many levels it walks.
+//! The parts of a processor that the walker depends on: the format of its entries, and the number of its levels.
 //!
 //! # Invariants
 //!
-//! 1. Nothing here depends on a tree or on an environment: a format is constants and functions of numbers.
+//! 1. A format does not depend on a tree or on an environment: it is constants and functions of numbers.
 
 use sparsemem_core::{LeafSize, Origin, PagingDepth, PhysAddr};
 
 use crate::Level;
 
-/// What an entry points to.
+/// The target of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Nothing.
+    /// The entry is empty.
     Empty,
     /// A table of the level below.
     Table {
         /// The table's first byte.
         at: PhysAddr,
-        /// Where the table's memory came from.
+        /// The origin of the table's memory.
         origin: Origin,
     },
-    /// Memory.
+    /// A leaf, which maps memory.
     Leaf {
-        /// How much memory.
+        /// The size of the memory.
         size: LeafSize,
         /// The memory's first byte.
         at: PhysAddr,
-        /// Where the memory came from.
+        /// The origin of the memory.
         origin: Origin,
     },
 }
 
 /// The page-table entries of one processor architecture.
 ///
-/// An entry is a 64-bit word that the processor reads. Of what the processor ignores in it, a format uses two bits for
-/// the [`Origin`] of what the entry points to (its [`code`](Origin::code) fits), and one or more as
-/// [`FRESH`](Self::FRESH), by which a populate in progress knows its own entries.
+/// An entry is a 64-bit word that the processor reads. Of the bits that the processor ignores, a format uses two for
+/// the [`Origin`] of the entry's target (its [`code`](Origin::code) fits), and one or more as [`FRESH`](Self::FRESH),
+/// by which a populate in progress recognises its own entries.
 ///
 /// # Safety
 ///
-/// The walker follows entries to memory, and gives back what they point to. The implementor promises, for every level
+/// The walker follows entries to memory, and gives their targets back. The implementor promises, for every level
 /// up to the root's of a depth:
 ///
 /// 1. **Written is read**: for an address that [`holds`](Self::holds), [`table`](Self::table) decodes, at each level
@@ -47,17 +47,17 @@ pub enum Target {
 ///    [`Target::Leaf`] at the level whose [`leaf_size`](Self::leaf_size) it has, if the address is a multiple of the
 ///    size. [`EMPTY`](Self::EMPTY) decodes to [`Target::Empty`] at every level. A leaf is never decoded at a level
 ///    without leaves, nor with another size than the level's, and a table never at the lowest level.
-/// 2. **The processor agrees**: through what `leaf` makes it reaches exactly the memory that the leaf was made from, to
-///    read and to write, and through what `table` makes it walks on in exactly that table. It ignores the bits of the
-///    origin and of `FRESH`, and never writes to an entry that `leaf` or `table` made.
-/// 3. **Fresh is a mark and nothing else**: `FRESH` is not zero, all of its bits are set in what `table` and `leaf` make
-///    and clear in `EMPTY`, and an entry with and without them decodes to the same.
-/// 4. **Sizes agree**: an entry of the lowest level translates 2^[`BASE_SHIFT`](Self::BASE_SHIFT) bytes, and one of each
-///    level above 2^[`INDEX_BITS`](Self::INDEX_BITS) times as many as one of the level below. `leaf_size` is exactly what
-///    an entry of the level translates, and the lowest level has leaves. [`address_bits`](Self::address_bits) lies above
-///    `BASE_SHIFT` and at most at what the root table translates.
-/// 5. **Published is seen**: what [`published`](Self::published) promises.
-/// 6. The same question gets the same answer, always, and nothing unwinds.
+/// 2. **The processor agrees**: through an entry of `leaf` it reaches exactly the memory that the leaf was made from,
+///    to read and to write, and through an entry of `table` it continues in exactly that table. It ignores the bits of
+///    the origin and of `FRESH`, and never writes to an entry that `leaf` or `table` made.
+/// 3. **Fresh is a mark and nothing else**: `FRESH` is not zero, all of its bits are set in the entries of `table` and
+///    `leaf` and clear in `EMPTY`, and an entry with and without them decodes to the same.
+/// 4. **Sizes agree**: an entry of the lowest level translates 2^[`BASE_SHIFT`](Self::BASE_SHIFT) bytes, and one of
+///    each level above 2^[`INDEX_BITS`](Self::INDEX_BITS) times as many as one of the level below. `leaf_size` is
+///    exactly what an entry of the level translates, and the lowest level has leaves.
+///    [`address_bits`](Self::address_bits) lies above `BASE_SHIFT` and at most at what the root table translates.
+/// 5. **Published is seen**: [`published`](Self::published) keeps its promise.
+/// 6. Every function returns the same result for the same arguments, always, and nothing unwinds.
 pub unsafe trait EntryFormat: Copy + 'static {
     /// Bits of an address that index a table: a table has two to that power of entries.
     const INDEX_BITS: u32 = 9;
@@ -65,17 +65,17 @@ pub unsafe trait EntryFormat: Copy + 'static {
     /// Bits of an address within the smallest page; a table fills one such page.
     const BASE_SHIFT: u32 = 12;
 
-    /// The entry that points to nothing.
+    /// The empty entry.
     const EMPTY: u64;
 
-    /// The bits that say that an entry was made by the populate which is now running.
+    /// The bits that mark an entry which the running populate made.
     const FRESH: u64;
 
     /// The level of the root table.
     fn root_level(depth: PagingDepth) -> Level;
 
-    /// How many low bits of a virtual address are translated. The others have to repeat the highest of them; if they do
-    /// not, the address is not canonical and nothing can be mapped there.
+    /// The number of low bits of a virtual address that are translated. The others have to repeat the highest of them;
+    /// if they do not, the address is not canonical and nothing can be mapped there.
     fn address_bits(depth: PagingDepth) -> u32;
 
     /// The size of the leaves that a table of `level` can hold, if it can hold any.
@@ -90,17 +90,17 @@ pub unsafe trait EntryFormat: Copy + 'static {
     /// A fresh entry for a leaf of `size` at `at`: writable, for the kernel only, and not executable.
     fn leaf(at: PhysAddr, size: LeafSize, origin: Origin) -> u64;
 
-    /// What the entry `raw`, found in a table of `level`, points to.
+    /// The target of the entry `raw`, found in a table of `level`.
     ///
-    /// For an entry that `table` and `leaf` do not make, an origin is [`Origin::Boot`] unless the entry says otherwise:
-    /// it was there before, as the kernel's boot made it.
+    /// For an entry that `table` and `leaf` do not make, the origin is [`Origin::Boot`] unless the entry says
+    /// otherwise: such an entry was made by the kernel's boot.
     fn target(raw: u64, level: Level) -> Target;
 
     /// Orders the entries that this processor stored before the accesses that it makes through them afterwards.
     ///
     /// A populate calls it once before it returns, if it made anything. When it returns, the calling processor may use
-    /// what the entries map, by plain loads and stores. Where the processor also caches that an entry was empty, or does
+    /// the memory that the entries map, by plain loads and stores. If the processor also caches empty entries, or does
     /// not see its own stores when it walks the tables, this waits until that is over. Other processors are ordered by
-    /// whatever tells them that the memory is there.
+    /// the operation that publishes the memory to them.
     fn published();
 }

@@ -1,4 +1,4 @@
-//! Which addresses are canonical: the two ends of the address space, with a hole between them.
+//! The canonical addresses: the two ends of the address space, with a hole between them.
 //!
 //! # Invariants
 //!
@@ -13,11 +13,11 @@ use crate::page::{Page, Pages};
 /// The two halves of the canonical addresses: the high bits repeat the highest bit that is translated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Halves {
-    /// How many low bits of an address are translated.
+    /// The number of low bits of an address that are translated.
     bits: u32,
 }
 
-/// Why a range cannot be worked on.
+/// The reason why an operation refuses a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadRange {
     /// It has no bytes.
@@ -27,7 +27,7 @@ pub(crate) enum BadRange {
 }
 
 impl Halves {
-    /// The halves as a processor with tables of format `F` sees them.
+    /// The halves of a processor with tables of format `F`.
     #[inline]
     pub(crate) fn of<F: EntryFormat>(depth: PagingDepth) -> Self {
         Self { bits: F::address_bits(depth) }

@@ -43,12 +43,12 @@ impl Level {
         }
     }
 
-    /// How many pages one entry of a table of this level translates; a power of two.
+    /// The number of pages that one entry of a table of this level translates; a power of two.
     pub(crate) const fn entry_pages<F: EntryFormat>(self) -> u64 {
         1 << self.shift::<F>()
     }
 
-    /// How many pages a table of this level translates; a power of two.
+    /// The number of pages that a table of this level translates; a power of two.
     pub(crate) const fn table_pages<F: EntryFormat>(self) -> u64 {
         1 << (self.shift::<F>() + F::INDEX_BITS)
     }
@@ -78,7 +78,7 @@ impl fmt::Debug for Level {
     }
 }
 
-/// How many leaves there are of each size.
+/// The number of leaves of each size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LeafCounts {
     nr_4k: u64,

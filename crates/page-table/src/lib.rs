@@ -1,29 +1,29 @@
-//! Page tables for a kernel's virtual memmap, of any entry format: populate, walk, unmap, give empty tables back.
+//! Page tables for a kernel's virtual memmap, of any entry format: populate, walk, unmap, free empty tables.
 //!
 //! A [`PageTable`] is a handle of a live tree of tables. [`populate`](PageTable::populate) maps memory into a range
-//! with large or small leaves as a policy says, all of it or nothing. [`walk`](PageTable::walk) looks up one address,
-//! [`mappings`](PageTable::mappings) lists what a range holds, [`unmap`](PageTable::unmap) takes memory and empty tables
-//! out again. What an entry looks like, and how many levels there are, is the format's business: [`EntryFormat`]. Where
-//! memory comes from, how a table is reached and how translations are flushed is the environment's, the same one as the
-//! memory models have: [`MetadataMemory`](sparsemem_core::MetadataMemory) and
-//! [`AddressSpace`](sparsemem_core::AddressSpace); looking needs its [`PhysMap`](sparsemem_core::PhysMap) only. Nothing
-//! here knows what the range is for.
+//! with large or small leaves as a policy decides, all of it or nothing. [`walk`](PageTable::walk) looks up one
+//! address, [`mappings`](PageTable::mappings) lists the leaves of a range, [`unmap`](PageTable::unmap) removes leaves
+//! and empty tables. The format, [`EntryFormat`], defines the bits of an entry and the number of levels. The
+//! environment, the same one as the memory models have, gives memory, reaches tables and flushes translations:
+//! [`MetadataMemory`](sparsemem_core::MetadataMemory) and [`AddressSpace`](sparsemem_core::AddressSpace); operations
+//! that only read need its [`PhysMap`](sparsemem_core::PhysMap) only. This crate does not depend on the use of the
+//! range.
 //!
 //! The crate `sparsemem-x86_64-page-table` has the format of x86_64, and an example that runs.
 //!
 //! # Invariants
 //!
 //! 1. No range is cut at a table boundary: operations step from entry to entry, at whatever level the walk ends.
-//! 2. A populate that fails leaves every table as it was, and everything that it allocated goes back. So does one
-//!    whose policy unwinds.
-//! 3. Memory is freed only after its entry was cleared and the addresses were flushed; a type sees to the order. An
-//!    unmap whose callback unwinds has flushed and freed what it cleared.
+//! 2. A populate that fails, or whose policy unwinds, leaves every table as it was, and gives back everything that it
+//!    allocated.
+//! 3. Memory is freed only after its entry was cleared and the addresses were flushed; a type enforces the order. An
+//!    unmap whose callback unwinds has flushed and freed the targets of all entries that it cleared.
 //! 4. The root table is never freed, and a table only if all of its entries are empty.
 //! 5. Nothing panics, whatever range is given, unless a callback does.
-//! 6. What is allocated goes back to where it came from: each entry holds the [`Origin`](sparsemem_core::Origin) of what
-//!    it points to, in two bits that the processor ignores. What does not go back is counted.
+//! 6. Memory is given back with its origin: each entry holds the [`Origin`](sparsemem_core::Origin) of its target, in
+//!    two bits that the processor ignores. Blocks that the environment refuses are counted.
 #![no_std]
-#![allow(unsafe_code, reason = "reads and writes tables behind raw addresses")]
+#![allow(unsafe_code, reason = "reads and writes tables through raw addresses")]
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)

@@ -1,4 +1,4 @@
-//! Everything that is mapped in a range, and the tables it takes.
+//! The leaves that are mapped in a range, and the tables that lead to them.
 
 use sparsemem_core::{PhysMap, VirtRange};
 
@@ -11,11 +11,11 @@ use crate::{EntryFormat, Level, Mapping, PageTable};
 pub struct Mappings<'m, F, E: ?Sized> {
     tree: PageTable<F>,
     env: &'m E,
-    /// What is left to visit.
+    /// The pages that are not visited yet.
     left: Option<Pages>,
 }
 
-/// How many table pages there are of each level; made by [`PageTable::table_pages`].
+/// The number of table pages of each level; made by [`PageTable::table_pages`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TablePages {
     pte: u64,
@@ -28,12 +28,12 @@ pub struct TablePages {
 impl<F: EntryFormat> PageTable<F> {
     /// The leaves that map a byte of `range`, each of them once and whole, in order of address.
     ///
-    /// Addresses that are not canonical are mapped by nothing, so any range may be asked for.
+    /// Addresses that are not canonical are not mapped, so `range` may be any range.
     ///
     /// # Cost
     ///
-    /// A walk for each leaf and each empty entry that stands for addresses in `range`. What lies below an empty
-    /// entry costs nothing.
+    /// A walk for each leaf and each empty entry that stands for addresses in `range`. Addresses below an empty entry
+    /// add no cost.
     pub fn mappings<'m, E: PhysMap + ?Sized>(&self, env: &'m E, range: VirtRange) -> Mappings<'m, F, E> {
         Mappings { tree: *self, env, left: Pages::touching::<F>(range) }
     }
@@ -56,7 +56,7 @@ impl<F: EntryFormat> PageTable<F> {
         count
     }
 
-    /// Counts the tables that pages before `page` had no part in; returns the page after the last entry's slot.
+    /// Counts the tables that no page before `page` entered; returns the page after the last entry's slot.
     ///
     /// The pages come in order and end with slots, so a later walk enters a table exactly where the table starts.
     /// Only the very first walk, with nothing counted yet, may enter its tables in the middle.

@@ -1,4 +1,4 @@
-//! Page numbers: the arithmetic that every walk is done in.
+//! Page numbers, in which every walk computes.
 //!
 //! Bytes at the top of the address space have no 64-bit end; numbers of pages do, so no step can wrap. A [`VirtRange`]
 //! that would end at 2^64 ends at the last address instead: it is one byte short, and rounding it outwards to pages
@@ -100,7 +100,7 @@ impl Pages {
         Page(self.end.0 - 1)
     }
 
-    /// What is left from `first` on, if anything is.
+    /// The part from `first` on, if it is not empty.
     pub(crate) fn starting_at(self, first: Page) -> Option<Self> {
         (first < self.end).then_some(Self { first: first.max(self.first), end: self.end })
     }
@@ -117,7 +117,7 @@ impl Pages {
         touching.then_some(Self { first: self.first.min(other.first), end: self.end.max(other.end) })
     }
 
-    /// The bytes of these pages, but for the very last byte of the address space, which no range can end after.
+    /// The bytes of these pages, except the very last byte of the address space, after which no range can end.
     pub(crate) const fn bytes<F: EntryFormat>(self) -> VirtRange {
         let start = self.first.start::<F>();
         let end = match self.end.0 >> (u64::BITS - F::BASE_SHIFT) {
@@ -126,7 +126,7 @@ impl Pages {
         };
         match VirtRange::new(start, end) {
             Ok(range) => range,
-            // Invariant 2 keeps it from happening.
+            // Invariant 2 excludes this.
             Err(_) => VirtRange::empty_at(start),
         }
     }
@@ -158,7 +158,7 @@ mod tests {
                 pages.bytes::<Toy>(),
                 VirtRange::new(VirtAddr::new(0xffff_ffff_ffff_f000), top).unwrap()
             );
-            // What its bytes touch is the same pages again.
+            // The pages that these bytes touch are the same pages again.
             assert_eq!(Pages::touching::<Toy>(pages.bytes::<Toy>()), Some(pages));
         }
         let all = Pages::touching::<Toy>(VirtRange::new(VirtAddr::new(0), top).unwrap()).unwrap();

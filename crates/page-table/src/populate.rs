@@ -1,17 +1,17 @@
-//! Mapping memory into a range, all of it or none.
+//! Maps memory into a range, all of it or none.
 //!
-//! The loop looks at one page at a time. Where the walk ends in a leaf, the page is mapped already. Where it ends in
-//! an empty entry, that entry becomes a leaf or gets a table, and in the latter case the same page is looked at again
-//! one level further down. There is no per-level code and no "end of this table". At the end, what was made settles, or it
-//! goes.
+//! The loop handles one page at a time. If its walk ends in a leaf, the page is mapped already. If it ends in
+//! an empty entry, that entry becomes a leaf or gets a table, and in the latter case the loop handles the same page
+//! again one level further down. There is no code per level and none for the end of a table. At the end, the entries
+//! that were made become permanent, or they are removed.
 //!
 //! # Invariants
 //!
-//! 1. Every entry that is published here is FRESH until the call has succeeded, so what has to be undone can be told
-//!    from what was there before.
+//! 1. Every entry that is published here is FRESH until the call has succeeded, which distinguishes the entries that an
+//!    undo has to remove from older ones.
 //! 2. A block from the environment is in an entry before anything else can fail, or is given back at once.
-//! 3. A run that is dropped before it succeeded is undone: after an error, and where the policy unwinds. After success and
-//!    after an undo no entry on the way to any of the pages is FRESH.
+//! 3. A run that is dropped before it succeeded is undone: after an error, and where the policy unwinds. After success
+//!    and after an undo no entry on the path to any of the pages is FRESH.
 
 use sparsemem_core::{
     AddressSpace, Block, LeafSize, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, VirtRange,
@@ -23,22 +23,22 @@ use crate::sweep::{Fate, Found};
 use crate::table::{Table, leaf_block, table_block};
 use crate::{EntryFormat, LeafCounts, PageTable, PopulateError, Wanted};
 
-/// Whether a large leaf may be put in a slot.
+/// The decision whether a large leaf is put in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Choice {
     /// Put a leaf there, even if only a part of the slot was asked for.
     Place,
-    /// Go on with smaller leaves.
+    /// Continue with smaller leaves.
     Smaller,
 }
 
-/// What a successful [`PageTable::populate`] made.
+/// The leaves and tables that a successful [`PageTable::populate`] made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[must_use = "says how much memory now belongs to the tables"]
+#[must_use = "reports how much memory now belongs to the tables"]
 pub struct Populated {
     leaves: LeafCounts,
     nr_tables: u64,
-    /// A bit for each origin, by its code, that a leaf came from, whether it was made or found.
+    /// One bit for the origin, by its code, of every leaf that was made or found.
     origins: u8,
     /// Leaves that were there before.
     found: u64,
@@ -57,19 +57,19 @@ impl Populated {
         self.nr_tables
     }
 
-    /// Whether no leaf was there before: all of the range is new memory.
+    /// Whether no leaf was there before, so that all of the range is new memory.
     #[must_use]
     pub const fn is_all_new(self) -> bool {
         self.found == 0
     }
 
-    /// Whether the memory of a leaf, made or found, came from `origin`.
+    /// Whether the memory of a leaf, made or found, is from `origin`.
     #[must_use]
     pub const fn has_leaf_from(self, origin: Origin) -> bool {
         self.origins & 1 << origin.code() != 0
     }
 
-    /// Whether everything was there already.
+    /// Whether the call made nothing, because everything was mapped already.
     #[must_use]
     pub const fn is_nothing(self) -> bool {
         self.leaves.total() == 0 && self.nr_tables == 0
@@ -77,29 +77,29 @@ impl Populated {
 }
 
 impl<F: EntryFormat> PageTable<F> {
-    /// Maps every byte of `range` that is not mapped yet, with zeroed memory, on `node` if it can be had there; ends
-    /// inside a page are rounded outwards.
+    /// Maps every byte of `range` that is not mapped yet, with zeroed memory, on `node` if the environment has memory
+    /// there; ends inside a page are rounded outwards.
     ///
-    /// An existing leaf is left alone. For an empty slot of a large leaf (1 GiB, 2 MiB), aligned to its size, `policy`
-    /// is asked whether a leaf of that size may take it, also if `range` covers only a part of the slot. If it may not,
+    /// An existing leaf stays as it is. For an empty slot of a large leaf (1 GiB, 2 MiB), aligned to its size, `policy`
+    /// decides whether a leaf of that size may take it, also if `range` covers only a part of the slot. If it may not,
     /// or if there is no memory for a leaf of that size, the slot gets a table and smaller leaves. A table that exists
     /// already is always used.
     ///
-    /// When it returns, the calling processor may use what is mapped. A block that has to go back, but that `env` does
-    /// not take, is counted in `lost`.
+    /// When it returns, the calling processor may use the mapped memory. Blocks that `env` refuses when the call gives
+    /// them back are counted in `lost`.
     ///
     /// # Errors
     ///
-    /// [`PopulateError`], and nothing is left behind: what the call linked is unlinked, flushed and given back, and
-    /// all tables hold what they held before.
+    /// [`PopulateError`]; everything that the call linked is then unlinked, flushed and given
+    /// back, and all tables have their former entries.
     ///
     /// # Panics
     ///
-    /// Only if `policy` does. Then nothing is left behind either.
+    /// Only if `policy` does. Then the call is undone, too.
     ///
     /// # Concurrency
     ///
-    /// Walks may go on elsewhere, and may see what a call that fails takes away again.
+    /// Walks may run at the same time, and may see entries that a failing call removes again.
     ///
     /// # Cost
     ///
@@ -119,27 +119,27 @@ impl<F: EntryFormat> PageTable<F> {
         let pages = self.halves().pages::<F>(range).map_err(|bad| PopulateError::bad_range(bad, range))?;
         let at = pages.first();
         let mut run = Run { tree: *self, env, node, lost, pages, at, made: Populated::default() };
-        // Where this returns or unwinds, dropping the run undoes it.
+        // If this returns or unwinds, dropping the run undoes it.
         run.fill(&mut policy)?;
         Ok(run.commit())
     }
 }
 
-/// One populate in progress; dropping it takes back what it made.
+/// One populate in progress; dropping it removes the entries that it made.
 struct Run<'m, F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> {
     tree: PageTable<F>,
     env: &'m mut E,
     node: NodeId,
     lost: &'m mut LostBlocks,
     pages: Pages,
-    /// The page that is looked at: nothing after it was touched.
+    /// The current page: no entry after it was changed.
     at: Page,
-    /// What was made and is not lasting yet.
+    /// The leaves and tables that were made and are not permanent yet.
     made: Populated,
 }
 
 impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Drop for Run<'_, F, E> {
-    /// Takes back what was done up to and including the page that failed.
+    /// Undoes the run up to and including the page that failed.
     fn drop(&mut self) {
         if !self.made.is_nothing() {
             let touched = Pages::inclusive(self.pages.first(), self.at);
@@ -148,7 +148,7 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Drop for Run<'_,
     }
 }
 
-/// What became of an attempt to put a leaf into an empty slot.
+/// The result of an attempt to put a leaf into an empty slot.
 enum Attempt {
     Placed,
     Smaller,
@@ -220,7 +220,7 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
         let block = self.env.alloc_zeroed(table_block::<F>(), self.node);
         let block = block.map_err(|error| self.out_of_memory(what, error))?;
         let block = self.checked(block, what)?;
-        // SAFETY: it is a page of the smallest size, as aligned as it is large, that nobody else knows of.
+        // SAFETY: it is a page of the smallest size, as aligned as it is large, that no other code knows.
         let table = unsafe { Table::<F>::at(block.start()) };
         table.empty_out();
         self.tree.publish(self.env, step, F::table(block.phys(), block.origin()));
@@ -228,7 +228,7 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
         Ok(())
     }
 
-    /// The block, if an entry can point to it; otherwise it goes back.
+    /// The block, if an entry can point to it; otherwise the block is given back.
     fn checked(&mut self, block: Block, what: Wanted) -> Result<Block, PopulateError> {
         let (at, phys) = (self.at.start::<F>(), block.phys());
         let error = if !phys.is_aligned(block.layout().size() as u64) {
@@ -248,28 +248,28 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
         PopulateError::OutOfMemory { at: self.at.start::<F>(), what, error }
     }
 
-    /// Makes what was done lasting.
+    /// Makes all entries of the run permanent.
     fn commit(mut self) -> Populated {
         if !self.made.is_nothing() {
             self.tree.settle_fresh(self.env, self.pages);
             F::published();
         }
-        // Nothing is left to take back.
+        // Dropping the run has nothing left to undo.
         core::mem::take(&mut self.made)
     }
 }
 
 impl<F: EntryFormat> PageTable<F> {
-    /// Takes the FRESH bits off every entry on the way to one of `pages`.
+    /// Clears the FRESH bits of every entry on the path to one of `pages`.
     pub(crate) fn settle_fresh<E: AddressSpace + ?Sized>(&self, env: &mut E, pages: Pages) {
         let mut page = pages.first();
         while page < pages.end() {
-            page = self.settle_way(env, page);
+            page = self.settle_path(env, page);
         }
     }
 
-    /// Takes the FRESH bits off every entry on the way to `page`; returns the page after the last entry's slot.
-    fn settle_way<E: AddressSpace + ?Sized>(&self, env: &mut E, page: Page) -> Page {
+    /// Clears the FRESH bits of every entry on the path to `page`; returns the page after the last entry's slot.
+    fn settle_path<E: AddressSpace + ?Sized>(&self, env: &mut E, page: Page) -> Page {
         let mut step = self.root_step(env, page);
         loop {
             if step.is_fresh() {
@@ -282,10 +282,10 @@ impl<F: EntryFormat> PageTable<F> {
         }
     }
 
-    /// Unlinks, flushes and frees every FRESH leaf and table on the way to one of `pages`.
+    /// Unlinks, flushes and frees every FRESH leaf and table on the path to one of `pages`.
     ///
-    /// Leaves go before the tables they are in, so a fresh table is empty when the sweep leaves it. A table that was
-    /// there before stays, also if it is empty.
+    /// Leaves are removed before the tables they are in, so a fresh table is empty when the sweep leaves it. A table
+    /// that was there before stays, also if it is empty.
     pub(crate) fn drop_fresh<E>(&self, env: &mut E, pages: Pages, lost: &mut LostBlocks)
     where
         E: MetadataMemory + AddressSpace + ?Sized,

@@ -1,12 +1,12 @@
-//! Receipts that make "clear, then flush, then free" the only order there is.
+//! Receipts that enforce the order "clear, then flush, then free".
 //!
-//! What a cleared entry pointed to goes into an [`Unlinked`]. All that can be done with one is to flush it, which gives
-//! a [`Flushed`], and only that can be freed. Freeing what was not flushed does not compile.
+//! The target of a cleared entry is put into an [`Unlinked`]. Its only operation is the flush, which gives a
+//! [`Flushed`], and only that can be freed. Code that frees a block before the flush does not compile.
 //!
 //! # Invariants
 //!
-//! 1. What is in a receipt is reachable from no entry.
-//! 2. No address of what is in an `Unlinked` is mapped.
+//! 1. No entry leads to a block in a receipt.
+//! 2. No address of a block in an `Unlinked` is mapped.
 
 use core::alloc::Layout;
 
@@ -15,23 +15,23 @@ use sparsemem_core::{AddressSpace, Block, LostBlocks, MetadataMemory, Origin, Ph
 use crate::EntryFormat;
 use crate::page::Pages;
 
-/// How many blocks wait for one flush. The receipt lives on the stack: about 1.5 KiB.
+/// The number of blocks that wait for one flush. The receipt lives on the stack and has about 1.5 KiB.
 const BATCH: usize = 32;
 
 /// A block whose entry was cleared: memory of a leaf or of a table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loose {
-    /// The pages for which processors may still know the entry.
+    /// The pages for which processors may still cache the entry.
     pub(crate) stale: Pages,
-    /// What the entry pointed to.
+    /// The target of the entry.
     pub(crate) phys: PhysAddr,
-    /// As which it was allocated.
+    /// The layout with which it was allocated.
     pub(crate) layout: Layout,
-    /// From where.
+    /// The origin of the memory.
     pub(crate) origin: Origin,
 }
 
-/// Blocks that nothing points to any more, but that processors may still use.
+/// Blocks to which no entry points any more, but that processors may still use.
 #[must_use = "the blocks leak unless they are flushed and freed"]
 #[derive(Debug)]
 pub(crate) struct Unlinked {
@@ -57,7 +57,7 @@ impl Unlinked {
         Ok(())
     }
 
-    /// Makes every processor forget the way to these blocks; adjoining ranges are flushed as one.
+    /// Makes every processor drop its cached path to these blocks; adjoining ranges are flushed as one.
     pub(crate) fn flush<F: EntryFormat, E: AddressSpace + ?Sized>(self, env: &mut E) -> Flushed {
         let mut run: Option<Pages> = None;
         for stale in self.blocks.iter().flatten().map(|loose| loose.stale) {
@@ -80,8 +80,8 @@ impl Flushed {
         for Loose { phys, layout, origin, .. } in self.0.blocks.into_iter().flatten() {
             let start = env.phys_to_virt(phys);
             // SAFETY: 1. Exactly this block was taken apart and written into an entry with its origin, or was there
-            // before as the entry says (`PageTable::new`, promise 2). 2. The entry is cleared and flushed, so nobody
-            // else knows of it.
+            // before as the entry says (`PageTable::new`, promise 2). 2. The entry is cleared and flushed, so no other
+            // code knows the block.
             let block = unsafe { Block::from_parts(start, phys, layout, origin) };
             if let Err(refused) = env.free(block) {
                 lost.note(refused.error);

@@ -1,9 +1,9 @@
-//! Taking leaves and empty tables out of a range: the common part of unmapping and of undoing.
+//! Removes leaves and empty tables from a range: the common part of unmap and undo.
 //!
-//! The sweep goes through the pages in order. It decides on each leaf it meets, and on each table when it leaves it,
-//! if the table is empty by then. A table that goes makes the entry above it absent, and the walk to the same page
-//! then ends one level higher, where the same question is asked of the table above. So tables go bottom up, and the
-//! root, which no entry points to, never does.
+//! The sweep goes through the pages in order. It decides on each leaf that it meets, and on each table when it leaves
+//! it, if the table is empty by then. Removing a table makes the entry above it empty, so the walk to the same page
+//! then ends one level higher, where the sweep decides on the table above. So tables are removed bottom up, and the
+//! root, to which no entry points, is never removed.
 //!
 //! # Invariants
 //!
@@ -19,7 +19,7 @@ use crate::receipt::{Loose, Unlinked};
 use crate::table::{leaf_block, table_block};
 use crate::{EntryFormat, Mapping, PageTable, Target, Unmapped};
 
-/// What becomes of something that was found.
+/// The decision on a leaf or a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fate {
     /// It stays.
@@ -28,18 +28,18 @@ pub enum Fate {
     Drop,
 }
 
-/// Something that could go.
+/// A leaf or a table that could be removed.
 pub(crate) enum Found<'a> {
     /// A leaf, and whether the populate that is running made it.
     Leaf { mapping: &'a Mapping, is_fresh: bool },
-    /// A table in which nothing is left, and whether the populate that is running made it.
+    /// A table with only empty entries, and whether the populate that is running made it.
     EmptyTable { is_fresh: bool },
 }
 
 impl<F: EntryFormat> PageTable<F> {
-    /// Asks `decide` about every leaf, and about every empty table, on the way to one of `pages`.
+    /// Calls `decide` with every leaf, and with every empty table, on the path to one of `pages`.
     ///
-    /// If `decide` unwinds, what it decided on before is as if the sweep had ended there.
+    /// If `decide` unwinds, its earlier decisions are carried out as if the sweep had ended there.
     pub(crate) fn sweep<E, D>(
         &self,
         env: &mut E,
@@ -62,7 +62,7 @@ impl<F: EntryFormat> PageTable<F> {
     }
 }
 
-/// A sweep that is going on; dropping it flushes and frees what it unlinked.
+/// A sweep in progress; dropping it flushes and frees the blocks that it unlinked.
 struct Sweep<'m, F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> {
     tree: PageTable<F>,
     env: &'m mut E,
@@ -73,14 +73,14 @@ struct Sweep<'m, F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> {
 }
 
 impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Drop for Sweep<'_, F, E> {
-    /// Also where a callback unwinds: invariant 3.
+    /// This runs also where a callback unwinds: invariant 3.
     fn drop(&mut self) {
         self.release();
     }
 }
 
 impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Sweep<'_, F, E> {
-    /// Handles the entry at which the walk to `page` ends; returns the page to go on with.
+    /// Handles the entry at which the walk to `page` ends; returns the page to continue with.
     fn visit(&mut self, page: Page, decide: &mut impl FnMut(Found<'_>) -> Fate) -> Page {
         let Stop { parent, last } = self.tree.stop(self.env, page);
         if let Some(mapping) = last.mapping() {
@@ -120,8 +120,8 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Sweep<'_, F, E> 
         let fate = decide(Found::EmptyTable { is_fresh: parent.is_fresh() });
         if fate == Fate::Drop {
             self.done.nr_tables += 1;
-            // The processor finds what it cached about a table by any address in the table's slot. So the part of
-            // the slot in the swept range will do, and the flush does not reach into addresses of others.
+            // The processor finds its cached entries of a table by any address in the table's slot. So the part of the
+            // slot in the swept range is enough, and the flush does not reach into other addresses.
             let stale = parent.slot().intersection(self.pages).unwrap_or(parent.slot());
             self.unlink(parent, Loose { stale, phys: at, layout: table_block::<F>(), origin });
         }
@@ -137,7 +137,7 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Sweep<'_, F, E> 
         }
     }
 
-    /// Flushes and frees what was unlinked so far.
+    /// Flushes and frees the blocks that were unlinked so far.
     fn release(&mut self) {
         let batch = core::mem::replace(&mut self.batch, Unlinked::none());
         batch.flush::<F, E>(self.env).free(self.env, self.lost);

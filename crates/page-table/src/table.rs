@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Entries are atomics: a table is only ever used through shared references, and the only one who writes to it is
+//! 1. Entries are atomics: a table is only ever used through shared references, and the only code that writes to it is
 //!    the call that holds the environment exclusively.
 //! 2. An [`Index`] is below the number of entries in a table.
 //! 3. The block of a table or of a leaf is as aligned as it is large.
@@ -41,7 +41,7 @@ impl Index {
 }
 
 impl<'m, F: EntryFormat> Table<'m, F> {
-    /// How many entries a table has.
+    /// The number of entries of a table.
     const ENTRIES: usize = {
         assert!(size_of::<u64>() << F::INDEX_BITS <= 1 << F::BASE_SHIFT, "a table fits a page");
         1 << F::INDEX_BITS
@@ -60,43 +60,45 @@ impl<'m, F: EntryFormat> Table<'m, F> {
         Self { entries, format: PhantomData }
     }
 
-    /// Makes every entry of a table that was all zero, and that nobody knows of yet, an empty one.
+    /// Makes every entry of a table empty that was all zero and that no other code knows yet.
     pub(crate) fn empty_out(self) {
         if F::EMPTY == 0 {
             return;
         }
         for entry in self.entries {
-            // Relaxed: whoever links the table publishes what was stored before.
+            // Relaxed: the store that links the table publishes these stores.
             entry.store(F::EMPTY, Ordering::Relaxed);
         }
     }
 
-    /// Whether nothing is in the table, not even a software note in an entry that points to nothing.
+    /// Whether every entry is exactly the empty entry, also without a software note.
     pub(crate) fn is_empty(self) -> bool {
-        // Relaxed: only the writer asks. The entries are its own stores, or were ordered before it became the writer.
+        // Relaxed: only the writer calls this. The entries are its own stores, or were ordered before it became the
+        // writer.
         self.entries.iter().all(|entry| entry.load(Ordering::Relaxed) == F::EMPTY)
     }
 
     #[inline]
     pub(crate) fn load(self, at: Index) -> u64 {
-        // Acquire pairs with the Release in `publish`: whoever sees a table's entry sees the table emptied.
+        // Acquire pairs with the Release in `publish`: a reader that sees the entry of a table sees the table emptied.
         self.entry(at).load(Ordering::Acquire)
     }
 
     /// Makes `entry` visible.
     pub(crate) fn publish(self, at: Index, entry: u64) {
-        // Release pairs with the Acquire in `load`, and with the processor's own walk, which depends on the address that
-        // it loads: what the entry points to was written before.
+        // Release pairs with the Acquire in `load`, and with the processor's own walk, which depends on the address
+        // that it loads: the target of the entry was written before.
         self.entry(at).store(entry, Ordering::Release);
     }
 
-    /// Makes the entry point to nothing.
+    /// Makes the entry empty.
     pub(crate) fn clear(self, at: Index) {
-        // Relaxed: absence publishes nothing. That no one still walks through it is what the flush after it is for.
+        // Relaxed: absence publishes nothing. The flush after it ensures that no processor still walks through the
+        // entry.
         self.entry(at).store(F::EMPTY, Ordering::Relaxed);
     }
 
-    /// Takes the FRESH bits off an entry.
+    /// Clears the FRESH bits of an entry.
     pub(crate) fn settle(self, at: Index) {
         // Relaxed, but a read-modify-write: it continues the release sequence that `publish` headed, so a reader
         // that sees this value still synchronises with the publication.
@@ -125,7 +127,7 @@ pub(crate) const fn leaf_block(size: LeafSize) -> Layout {
     }
 }
 
-/// A block of `bytes`, which has to be a power of two: anything else does not compile.
+/// A block of `bytes`, which has to be a power of two: other sizes do not compile.
 const fn naturally_aligned(bytes: usize) -> Layout {
     match Layout::from_size_align(bytes, bytes) {
         Ok(layout) => layout,

@@ -1,13 +1,13 @@
-//! Taking memory out of a range, and the tables that nothing is left in.
+//! Removes leaves from a range, and the tables that are empty then.
 
 use sparsemem_core::{AddressSpace, LostBlocks, MetadataMemory, VirtRange};
 
 use crate::sweep::{Fate, Found};
 use crate::{EntryFormat, LeafCounts, Mapping, PageTable, UnmapError};
 
-/// What [`PageTable::unmap`] took away and what it left.
+/// The leaves and tables that [`PageTable::unmap`] removed, and the leaves that it left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[must_use = "says how much memory no longer belongs to the tables"]
+#[must_use = "reports how much memory no longer belongs to the tables"]
 pub struct Unmapped {
     pub(crate) dropped: LeafCounts,
     pub(crate) kept: LeafCounts,
@@ -21,7 +21,7 @@ impl Unmapped {
         self.dropped
     }
 
-    /// The leaves that `keep` wanted to stay.
+    /// The leaves that `keep` decided to keep.
     #[must_use]
     pub const fn kept(self) -> LeafCounts {
         self.kept
@@ -35,27 +35,28 @@ impl Unmapped {
 }
 
 impl<F: EntryFormat> PageTable<F> {
-    /// Takes out every leaf that maps a byte of `range`, unless `keep` says that it stays, and then every table on
-    /// the way to `range` in which nothing is left; ends inside a page are rounded outwards.
+    /// Removes every leaf that maps a byte of `range`, unless `keep` decides that it stays, and then every table on
+    /// the path to `range` that is empty; ends inside a page are rounded outwards.
     ///
-    /// A leaf goes whole, also where it reaches beyond `range`: `keep` sees all of it and is asked once for each.
-    /// Tables that were empty before go too; the root never does. What is not mapped is skipped.
+    /// A leaf is removed whole, also where it reaches beyond `range`: `keep` gets all of it and is called once for
+    /// each. Tables that were empty before are removed too, but never the root. Addresses that are not mapped are
+    /// skipped.
     ///
-    /// Entries are cleared, then flushed, and only then is their memory freed, in batches. What `env` does not take
-    /// back is counted in `lost`.
+    /// Entries are cleared, then flushed, and only then is their memory freed, in batches. Blocks that `env` refuses
+    /// are counted in `lost`.
     ///
     /// # Errors
     ///
-    /// [`UnmapError`] for a range that makes no sense; nothing was touched then.
+    /// [`UnmapError`] for a range that is empty or not canonical; nothing has changed then.
     ///
     /// # Panics
     ///
-    /// Only if `keep` does. Then each leaf is still mapped, or is cleared, flushed and given back; tables in which
-    /// nothing is left may stay, for the next call.
+    /// Only if `keep` does. Then each leaf is still mapped, or is cleared, flushed and given back; empty tables may
+    /// stay until the next call.
     ///
     /// # Concurrency
     ///
-    /// Walks may go on elsewhere, as far as table pages are kept for them (see [`PageTable::new`]).
+    /// Walks may run at the same time, as far as table pages are kept for them (see [`PageTable::new`]).
     ///
     /// # Cost
     ///

@@ -1,4 +1,4 @@
-//! The handle of a tree of tables, and looking up one address in it.
+//! The handle of a tree of tables, and the lookup of one address in it.
 
 use core::marker::PhantomData;
 
@@ -10,7 +10,7 @@ use crate::{EntryFormat, Level};
 
 /// A handle of a tree of page tables whose entries have the format `F`.
 ///
-/// It owns nothing: copies stand for the same tables, and dropping it frees none of them.
+/// It owns nothing: copies refer to the same tables, and dropping it frees none of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageTable<F> {
     pub(crate) root: PhysAddr,
@@ -21,13 +21,13 @@ pub struct PageTable<F> {
 /// One leaf: a range of addresses and the memory that they lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// The addresses that the leaf maps, all of them; as long as `size` says.
+    /// All addresses that the leaf maps; the length of the range is `size`.
     ///
     /// The range of the last leaf of the address space is one byte short: no [`VirtRange`] ends at 2^64.
     pub range: VirtRange,
     /// The first byte of the memory that they lead to.
     pub phys: PhysAddr,
-    /// Where that memory came from.
+    /// The origin of that memory.
     pub origin: Origin,
     /// The size of the leaf.
     pub size: LeafSize,
@@ -35,7 +35,7 @@ pub struct Mapping {
     pub entry: u64,
 }
 
-/// What [`PageTable::walk`] found.
+/// The result of [`PageTable::walk`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Walk {
     /// The address is mapped by this leaf.
@@ -60,12 +60,13 @@ impl<F: EntryFormat> PageTable<F> {
     /// 1. `root` is the address of the live root table of a tree with `depth` levels of format `F`, and every
     ///    environment that the handle is used with reaches all tables of the tree through its [`PhysMap`].
     /// 2. The tree is well formed: an entry that is not empty points to memory or to a live table of the level below,
-    ///    and says where that came from; no table is reached on two ways; no entry has bits of
+    ///    and holds the origin of its target; no table is reached on two paths; no entry has bits of
     ///    [`FRESH`](EntryFormat::FRESH). Entries change through atomics only.
-    /// 3. While the handle populates or unmaps, nobody else changes entries on the way to that range, or gives their
-    ///    tables back; tables and leaves that are found there may go to the environment that the call was given.
-    /// 4. Where somebody looks at the tables meanwhile (another processor, with an environment of its own), the memory
-    ///    of a table that is given back is not used otherwise until no look that began earlier is still going on.
+    /// 3. While the handle populates or unmaps, no other code changes entries on the path to that range, or gives their
+    ///    tables back; tables and leaves that are found there may be given back to the environment that the call was
+    ///    given.
+    /// 4. If other code reads the tables meanwhile (another processor, with an environment of its own), the memory
+    ///    of a table that is given back is not used otherwise until every such read that began earlier has ended.
     #[inline]
     #[must_use]
     pub const unsafe fn new(root: PhysAddr, depth: PagingDepth) -> Self {
@@ -79,7 +80,7 @@ impl<F: EntryFormat> PageTable<F> {
         self.root
     }
 
-    /// How many levels the tables have.
+    /// The depth of the tables: their number of levels.
     #[inline]
     #[must_use]
     pub const fn depth(&self) -> PagingDepth {
@@ -97,7 +98,7 @@ impl<F: EntryFormat> PageTable<F> {
     ///
     /// # Concurrency
     ///
-    /// Safe while another processor populates or unmaps. What is found may be gone by the time it is used.
+    /// Safe while another processor populates or unmaps. The result may be stale when it is used.
     ///
     /// # Cost
     ///

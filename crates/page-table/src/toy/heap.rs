@@ -30,7 +30,7 @@ impl RawTable {
     }
 }
 
-/// An environment that counts what is out.
+/// An environment that counts the blocks that it gave.
 pub(crate) struct Heap {
     depth: PagingDepth,
     tables: BTreeMap<PhysAddr, Box<RawTable>>,
@@ -38,11 +38,11 @@ pub(crate) struct Heap {
     next: u64,
     pub(crate) flushed: Vec<VirtRange>,
     pub(crate) roots_changed: Vec<VirtAddr>,
-    /// How many blocks can still be had.
+    /// The number of blocks that are left.
     pub(crate) left: usize,
     /// Added to the address of every leaf.
     pub(crate) leaves_from: u64,
-    /// Where the memory of the next leaves comes from.
+    /// The origin of the memory of the next leaves.
     pub(crate) leaf_origin: Origin,
 }
 
@@ -71,7 +71,7 @@ impl Heap {
         unsafe { PageTable::new(ROOT, self.depth) }
     }
 
-    /// Tables, the root among them, and leaves that are out.
+    /// The numbers of tables, with the root, and of leaves that were given and are not back.
     pub(crate) fn out(&self) -> (usize, usize) {
         (self.tables.len(), self.leaves.len())
     }
@@ -91,7 +91,7 @@ impl Heap {
     }
 }
 
-// SAFETY: a table is a box of its own while it is out; nobody follows the pointer to a leaf.
+// SAFETY: a table is a box of its own until it is given back; no code follows the pointer to a leaf.
 unsafe impl PhysMap for Heap {
     fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
         self.tables.get(&at).map_or(NonNull::dangling(), |table| table.start())
@@ -102,7 +102,7 @@ unsafe impl PhysMap for Heap {
     }
 }
 
-// SAFETY: tables are boxes of zeros; nobody follows the pointer to a leaf. A panic ends the test.
+// SAFETY: tables are boxes of zeros; no code follows the pointer to a leaf. A panic ends the test.
 unsafe impl MetadataMemory for Heap {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         assert_eq!(layout, Layout::new::<RawTable>());
@@ -115,7 +115,7 @@ unsafe impl MetadataMemory for Heap {
     fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         let phys = PhysAddr::new(self.leaves_from + self.take(layout, node)?.get());
         self.leaves.insert(phys, (layout, self.leaf_origin));
-        // SAFETY: nobody follows the pointer.
+        // SAFETY: no code follows the pointer.
         Ok(unsafe { Block::from_parts(NonNull::dangling(), phys, layout, self.leaf_origin) })
     }
 

@@ -1,4 +1,4 @@
-//! A format that no processor has, so that the walker takes nothing of a real one for granted: an empty entry is not
+//! A format that no processor has, so that the walker cannot depend on the format of a real one: an empty entry is not
 //! zero, there are three or four levels, 1 GiB leaves do not exist, and FRESH is two bits.
 
 mod heap;
@@ -29,7 +29,7 @@ std::thread_local! {
     static PUBLISHED: Cell<u32> = const { Cell::new(0) };
 }
 
-/// How often entries were published since the last question, by this thread.
+/// The number of times that this thread published entries since the last call.
 pub(crate) fn nr_published() -> u32 {
     PUBLISHED.replace(0)
 }

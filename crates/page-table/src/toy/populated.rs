@@ -1,4 +1,4 @@
-//! What a populate says that it made: whether the memory is new, where it came from, and how much there is of it.
+//! The result of a populate: whether the memory is new, its origin, and how much of it there is.
 
 use sparsemem_core::{ByteLen, LeafSize, LostBlocks, NodeId, Origin, PagingDepth, VirtAddr, VirtRange};
 
@@ -21,7 +21,7 @@ fn populate(heap: &mut Heap, range: VirtRange) -> Populated {
     tree.populate(heap, NodeId::new(0), range, small, &mut LostBlocks::default()).unwrap()
 }
 
-/// The caller zeroes what may have been used before, and nothing else.
+/// The caller zeroes memory that may have been used before, and no other.
 #[test]
 fn memory_is_new_where_no_leaf_was_there_before() {
     let mut heap = Heap::new(DEPTH);
@@ -33,17 +33,17 @@ fn memory_is_new_where_no_leaf_was_there_before() {
     assert!(populate(&mut heap, pages(9, 1)).is_all_new());
 }
 
-/// Whoever takes the memory of an altmap away has to know what lies in it.
+/// Code that removes the memory of an altmap has to know which descriptors lie in it.
 #[test]
-fn a_populate_tells_where_the_memory_of_its_leaves_came_from() {
+fn a_populate_reports_the_origins_of_its_leaves() {
     for origin in ORIGINS {
         let mut heap = Heap::new(DEPTH);
         heap.leaf_origin = origin;
         let made = populate(&mut heap, pages(0, 3));
-        // Tables come from elsewhere, and do not count.
+        // Tables are from another origin, and do not count.
         assert_eq!(ORIGINS.map(|other| made.has_leaf_from(other)), ORIGINS.map(|other| other == origin));
         let again = populate(&mut heap, pages(0, 3));
-        assert!(again.is_nothing(), "what was found is told of as well");
+        assert!(again.is_nothing(), "leaves that were found are reported as well");
         assert_eq!(ORIGINS.map(|other| again.has_leaf_from(other)), ORIGINS.map(|other| other == origin));
     }
 }

@@ -1,4 +1,4 @@
-//! What the walker promises, over a format that no processor has. What it promises in detail is tested over x86_64's.
+//! The promises of the walker, over a format that no processor has. Tests over x86_64's format check the details.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -94,7 +94,7 @@ fn mappings_are_listed_on_both_sides_of_the_addresses_that_do_not_exist() {
         |within| heap.tree().mappings(&heap, within).map(|it| it.range).collect::<std::vec::Vec<_>>();
     let around = range(below.start().get(), above.end().get() - below.start().get());
     assert_eq!(listed(around), [below, above]);
-    assert_eq!(listed(hole), [], "it ends where a mapping begins");
+    assert_eq!(listed(hole), [], "the hole ends where a mapping begins");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn what_was_made_is_published_once() {
     let _ = nr_published();
     let _ = populate(&mut heap, wanted).unwrap();
     assert_eq!(nr_published(), 1);
-    // Nothing new, and nothing that stays: nothing to publish.
+    // Nothing is new, and nothing stays: nothing is published.
     assert!(populate(&mut heap, wanted).unwrap().is_nothing());
     heap.left = 2;
     let further = range(base(PagingDepth::Four) + 5 * MIB2, 3 * MIB2);
@@ -162,7 +162,7 @@ fn callbacks_may_unwind() {
     }));
     assert!(unwound.is_err());
     assert_eq!((heap.entries(), heap.out(), heap.flushed.is_empty()), (before, (1, 0), false));
-    // Each change of the root's entry was told: made, and taken back.
+    // Each change of the root's entry was reported: when it was made, and when it was removed.
     assert_eq!(heap.roots_changed.len(), 2);
     assert!(heap.roots_changed.iter().all(|&at| wanted.contains(at)));
 }

@@ -175,7 +175,7 @@ fn errors_name_the_offender() {
         (
             Faults { link: Some(0), ..Faults::default() },
             PopulateError::LinkRefused { size: LeafSize::Size4KiB, refused: LinkRefused { at } },
-            "no 4 KiB leaf: the address space refused the mapping at 0xffff800000005000",
+            "a 4 KiB leaf cannot be mapped: the address space refused the mapping at 0xffff800000005000",
         ),
     ];
     for (faults, expected, text) in cases {
