@@ -7,12 +7,12 @@
 //! | leaf of 4 KiB | 1 | (PAT), level 1 | 12..52 |
 //! | leaf of 2 MiB, 1 GiB | 1 | 1, levels 2 and 3 | 21..52, 30..52 |
 //!
-//! Bits 9 and 10 hold the [`Origin`] and bit 58 says FRESH. The processor ignores all three.
+//! Bits 9 and 10 hold the [`Origin`] and bit 58 is FRESH. The processor ignores all three.
 //!
 //! # Invariants
 //!
-//! 1. What is made here has ACCESSED, and for leaves DIRTY, set from the start: the processor has no reason to write to
-//!    the entry, so the walker's stores lose no update.
+//! 1. Every entry that is made here has ACCESSED, and for leaves DIRTY, set from the start: the processor has no reason
+//!    to write to the entry, so the walker's stores lose no update.
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
@@ -20,10 +20,10 @@ use sparsemem_core::{LeafSize, Origin, PagingDepth, PhysAddr};
 use sparsemem_page_table::{EntryFormat, Level, Target};
 use x86_64::structures::paging::PageTableFlags;
 
-/// Where the lower bit of the origin is.
+/// The position of the lower bit of the origin.
 const ORIGIN_SHIFT: u32 = 9;
 const ORIGIN_MASK: u64 = 0b11 << ORIGIN_SHIFT;
-/// The bits of an entry that are no flags of the processor.
+/// The bits of an entry that are not flags of the processor.
 const NOT_FLAGS: u64 = ADDRESS | ORIGIN_MASK | FRESH;
 /// The bits of an entry that hold the address of a 4 KiB frame.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
@@ -32,8 +32,8 @@ const FRESH: u64 = PageTableFlags::BIT_58.bits();
 const TABLE: PageTableFlags =
     PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE).union(PageTableFlags::ACCESSED);
 
-/// Not GLOBAL: a kernel that keeps user and kernel translations apart could not drop it by changing the root, and a
-/// memmap gains little from it.
+/// Not GLOBAL: a kernel that keeps user and kernel translations apart could not drop the leaf by changing the root, and
+/// GLOBAL gains little for a memmap.
 const LEAF: PageTableFlags = TABLE.union(PageTableFlags::DIRTY).union(PageTableFlags::NO_EXECUTE);
 
 const _: () = {
@@ -47,7 +47,7 @@ pub struct X86_64;
 
 // SAFETY: 1. Tables and leaves differ in the large-leaf bit where a level has both, and the address and the origin have
 // bits of their own; `EMPTY` has no PRESENT. Tests make and read one of each. 2. The bits are those of the processor's
-// manual (table above), and invariant 1 keeps it from writing. 3. FRESH is a bit that `target` does not look at. 4. Nine
+// manual (table above), and invariant 1 keeps it from writing. 3. FRESH is a bit that `target` does not read. 4. Nine
 // index bits over 4 KiB give 2 MiB and 1 GiB; 48 bits are 12 and four times nine, 57 are 12 and five times nine. 5. See
 // `published`. 6. All of it is arithmetic on the arguments.
 unsafe impl EntryFormat for X86_64 {
@@ -113,17 +113,17 @@ unsafe impl EntryFormat for X86_64 {
         }
     }
 
-    /// Keeps the compiler from moving accesses to what was mapped before the stores of the entries that map it: to the
+    /// Keeps the compiler from moving accesses to mapped memory before the stores of the entries that map it: to the
     /// compiler they are unrelated.
     ///
     /// The processor needs nothing more: an entry that is not present is never cached, neither as a translation nor on
-    /// the way to one, so making it present takes no invalidation (Intel SDM vol. 3, 4.10.4.3, which lists it among the
-    /// changes whose invalidation is optional). What was cached when the address was mapped an earlier time has been
-    /// flushed since, before its memory was freed.
+    /// the path to one, so making it present takes no invalidation (Intel SDM vol. 3, 4.10.4.3, which lists it among
+    /// the changes whose invalidation is optional). Entries that were cached when the address was mapped an earlier
+    /// time have been flushed since, before its memory was freed.
     #[inline]
     fn published() {
-        // SeqCst is the one that orders stores before later loads as well. It pairs with nothing: it is about one
-        // processor.
+        // SeqCst is the only ordering that also orders stores before later loads. It pairs with nothing: it is about
+        // one processor.
         compiler_fence(Ordering::SeqCst);
     }
 }
@@ -149,7 +149,7 @@ const fn pack(at: PhysAddr, origin: Origin, flags: PageTableFlags) -> u64 {
         .bits()
 }
 
-/// The origin that an entry says; the fourth code, which no entry of ours has, stands for the kernel's boot.
+/// The origin that an entry holds; the fourth code, which no entry of this format has, stands for the kernel's boot.
 #[inline]
 const fn origin(raw: u64) -> Origin {
     match Origin::from_code((raw >> ORIGIN_SHIFT & 0b11) as u8) {
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(X86_64::flags(fresh), LEAF | PageTableFlags::HUGE_PAGE);
     }
 
-    /// Bit 7 of a small leaf is no size: it would choose another memory type (PAT).
+    /// Bit 7 of a small leaf is not a size: it would choose another memory type (PAT).
     #[test]
     fn only_large_leaves_have_the_bit_of_large_leaves() {
         for origin in ORIGINS {

@@ -1,13 +1,13 @@
 //! The entry format of four- and five-level x86_64 page tables.
 //!
-//! [`X86_64`] says what an entry looks like; populating, walking and unmapping are
-//! [`PageTable`](sparsemem_page_table::PageTable)'s, for any format.
+//! [`X86_64`] defines the bits of an entry; [`PageTable`](sparsemem_page_table::PageTable) populates, walks and unmaps
+//! tables of any format.
 //!
 //! # Flags
 //!
 //! A leaf is writable, not executable, and accessed and dirty from the start, so that the processor never writes to
-//! it; it is not global. The kernel has to have enabled no-execute. Bits 9 and 10 of an entry hold the origin of what it
-//! points to, bit 58 is used while a populate runs.
+//! it; it is not global. The kernel has to have enabled no-execute. Bits 9 and 10 of an entry hold the origin of its
+//! target, bit 58 is used while a populate runs.
 //!
 //! # Examples
 //!
@@ -26,7 +26,7 @@
 //! #[repr(C, align(4096))]
 //! struct Table([u64; 512]);
 //!
-//! /// Tables on the heap, leaves made of thin air.
+//! /// Tables on the heap, and leaves that are only numbers.
 //! #[derive(Default)]
 //! struct Host {
 //!     tables: BTreeMap<PhysAddr, NonNull<Table>>,
@@ -41,7 +41,7 @@
 //!     }
 //! }
 //!
-//! // SAFETY: a table is a box of its own; nobody follows the pointer to a leaf.
+//! // SAFETY: a table is a box of its own; no code follows the pointer to a leaf.
 //! unsafe impl PhysMap for Host {
 //!     fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
 //!         self.tables.get(&at).map_or(NonNull::dangling(), |table| table.cast())
@@ -51,8 +51,8 @@
 //!     }
 //! }
 //!
-//! // SAFETY: tables are boxes of zeros; leaves are only numbers here, which nobody follows. A table that goes back is
-//! // leaked, so nothing is used twice. Nothing unwinds.
+//! // SAFETY: tables are boxes of zeros; leaves are only numbers here, which no code follows. A table that is given
+//! // back is leaked, so nothing is used twice. Nothing unwinds.
 //! unsafe impl MetadataMemory for Host {
 //!     fn alloc_zeroed(&mut self, layout: Layout, _: NodeId) -> Result<Block, OutOfMemory> {
 //!         let (phys, table) = (self.take(layout), NonNull::from(Box::leak(Box::new(Table([0; 512])))));
@@ -62,7 +62,7 @@
 //!     }
 //!     fn alloc_memmap(&mut self, layout: Layout, _: NodeId) -> Result<Block, OutOfMemory> {
 //!         let phys = self.take(layout);
-//!         // SAFETY: nobody follows the pointer.
+//!         // SAFETY: no code follows the pointer.
 //!         Ok(unsafe { Block::from_parts(NonNull::dangling(), phys, layout, Origin::Runtime) })
 //!     }
 //!     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
