@@ -1,12 +1,12 @@
-//! What of a section is in use: which subsections are populated, and the flags of its pageblocks.
+//! The usage of a section: the populated subsections, and the flags of its pageblocks.
 //!
-//! [`SectionUsage`] is what a section entry points to beside its memmap. Before it, a section was present as a whole or
-//! not at all; with it, RAM and two devices of different lifetimes can share one section (Linux 5.3, "sub-section
+//! A section entry points to a [`SectionUsage`] beside its memmap. Without usages, a section is present as a whole or
+//! not at all; with them, RAM and two devices of different lifetimes can share one section (Linux 5.3, "sub-section
 //! memory hotplug").
 //!
 //! # Invariants
 //!
-//! 1. Only one writer at a time changes the subsection map; readers look at any time.
+//! 1. Only one writer at a time changes the subsection map; readers may read it at any time.
 //! 2. A failed call changes no bit.
 //! 3. The bits of one pageblock never straddle a word, so a block is read and written in one atomic step.
 #![no_std]

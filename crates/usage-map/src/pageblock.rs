@@ -1,4 +1,4 @@
-//! Pageblock flags: what kind of pages a block of frames holds, and whether it is isolated.
+//! Pageblock flags: the kind of pages that a block of frames holds, and whether it is isolated.
 //!
 //! | bit | meaning |
 //! |---|---|
@@ -19,7 +19,7 @@ const TYPE_MASK: u64 = 0b111;
 /// The isolation bit.
 const ISOLATED: u64 = 1 << 4;
 
-/// What kind of allocations a pageblock serves.
+/// The kind of allocations that a pageblock serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum MigrateType {
@@ -48,7 +48,7 @@ impl MigrateType {
     }
 }
 
-/// Whether a pageblock is closed to allocation.
+/// The isolation of a pageblock: isolated blocks are closed to allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Isolation {
     /// Pages may be allocated from the block.
@@ -57,22 +57,26 @@ pub enum Isolation {
     Isolated,
 }
 
-/// Why a pageblock could not be read or written. Nothing has changed.
+/// The reason why a pageblock could not be read or written. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PageblockError {
     /// The section has fewer blocks.
-    #[error("pageblock {block} does not exist, a section has {blocks}")]
+    #[error(
+        "pageblock {block} does not exist, because a section has {blocks} pageblocks; use a lower number"
+    )]
     OutOfRange {
-        /// The block that was asked for.
+        /// The requested block.
         block: u32,
-        /// How many blocks a section has.
+        /// The number of blocks of a section.
         blocks: u32,
     },
-    /// The bits of the block are no migrate type.
-    #[error("pageblock {block} has migrate type bits {bits:#b}, which name no type")]
+    /// The bits of the block are not a migrate type.
+    #[error(
+        "pageblock {block} has the migrate type bits {bits:#b}, which stand for no type; set its type first"
+    )]
     UnknownType {
-        /// The block that was asked for.
+        /// The requested block.
         block: u32,
         /// Its type bits.
         bits: u8,
@@ -144,7 +148,7 @@ impl<G: Geometry> Pageblocks<G> {
     }
 }
 
-/// The isolation that a block's bits say.
+/// The isolation in a block's bits.
 const fn isolation_in(bits: u64) -> Isolation {
     if bits & ISOLATED == 0 { Isolation::Open } else { Isolation::Isolated }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. A set bit is published with Release after what it promises exists; readers load with Acquire.
+//! 1. A set bit is published with Release after its descriptors exist; readers load with Acquire.
 //! 2. A call checks all of its bits before it changes any.
 
 use core::fmt;
@@ -10,36 +10,36 @@ use core::fmt;
 use sparsemem_core::primitive::{AtomicU64, Ordering};
 use sparsemem_core::{BitWords, Geometry, PfnRange, SectionShape, SpanError, SubsectionBits, SubsectionIdx};
 
-/// Why subsections could not be marked as populated. Nothing has changed.
+/// The reason why subsections could not be marked as populated. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FillError {
-    /// The range is no part of one section.
+    /// The range is not a part of one section.
     #[error(transparent)]
     Span(#[from] SpanError),
     /// Some of the range is populated already.
     #[error("{range} is populated already in subsections {populated:?}")]
     Populated {
-        /// The range that was asked for.
+        /// The requested range.
         range: PfnRange,
-        /// Its subsections that are populated.
+        /// The subsections of the range that are populated.
         populated: SubsectionBits,
     },
 }
 
-/// Why subsections could not be marked as absent. Nothing has changed.
+/// The reason why subsections could not be marked as absent. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClearError {
-    /// The range is no part of one section.
+    /// The range is not a part of one section.
     #[error(transparent)]
     Span(#[from] SpanError),
     /// Some of the range is not populated.
     #[error("{range} is not populated in subsections {absent:?}")]
     Absent {
-        /// The range that was asked for.
+        /// The requested range.
         range: PfnRange,
-        /// Its subsections that are absent.
+        /// The subsections of the range that are absent.
         absent: SubsectionBits,
     },
 }
@@ -59,7 +59,7 @@ impl<G: Geometry> SubsectionMap<G> {
     /// Whether a subsection is populated.
     #[inline]
     pub(crate) fn contains(&self, index: SubsectionIdx) -> bool {
-        // Acquire: pairs with the Release in `insert`, so that the descriptors behind the bit are seen.
+        // Acquire: pairs with the Release in `insert`, so that the descriptors of the subsection are seen.
         self.words
             .words()
             .get(index.get() as usize / 64)
@@ -123,7 +123,7 @@ impl<G: Geometry> SubsectionMap<G> {
     /// Clears bits, whatever they were.
     pub(crate) fn remove(&self, bits: SubsectionBits) {
         for (word, bits) in self.words.words().iter().zip(bits.words()) {
-            // Release: what the writer did before is seen by who finds the bit cleared.
+            // Release: a reader that finds the bit cleared sees the writer's earlier stores.
             word.fetch_and(!bits, Ordering::Release);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. `origin` never changes: the memory of a usage goes back to where it came from.
+//! 1. `origin` never changes: the memory of a usage is given back to the origin that it was allocated from.
 
 use sparsemem_core::primitive::{AtomicU8, Ordering};
 use sparsemem_core::{BitWords, Geometry, Origin, PfnRange, SectionShape, SubsectionBits, SubsectionIdx};
@@ -12,9 +12,9 @@ use crate::subsection::{ClearError, FillError, SubsectionMap};
 
 /// Subsection map and pageblock flags of one section.
 ///
-/// Source: Linux `struct mem_section_usage`, without its RCU head: grace periods are the business of
-/// [`Reclaim`](sparsemem_core::Reclaim). Differs from Linux: it also records which subsections are online, so that
-/// frames of RAM and of a device in one section can be told apart without asking anybody else (X-09, D-17).
+/// Source: Linux `struct mem_section_usage`, without its RCU head: [`Reclaim`](sparsemem_core::Reclaim) provides grace
+/// periods. Differs from Linux: it also records which subsections are online, so that frames of RAM and of a device in
+/// one section can be told apart without another lookup (X-09, D-17).
 ///
 /// ```
 /// use sparsemem_core::presets::X86_64;
@@ -89,7 +89,7 @@ impl<G: Geometry> SectionUsage<G> {
         self.pageblocks.isolation(block)
     }
 
-    /// Isolates a pageblock or ends its isolation, and returns what it was; its migrate type survives.
+    /// Isolates a pageblock or ends its isolation, and returns its former isolation; its migrate type stays.
     ///
     /// # Errors
     ///
@@ -111,9 +111,9 @@ impl<G: Geometry> SectionUsage<G> {
     }
 }
 
-/// What a section table keeps and asks. Methods take `&self`, because readers look while the one writer works.
+/// The methods that a section table uses. They take `&self`, because readers read while the one writer works.
 impl<G: Geometry> SectionUsage<G> {
-    /// A usage without any populated subsection, living in memory from `origin`.
+    /// A usage without any populated subsection, in memory from `origin`.
     #[must_use]
     pub fn new(origin: Origin) -> Self {
         const { G::CHECK }
@@ -126,20 +126,20 @@ impl<G: Geometry> SectionUsage<G> {
         }
     }
 
-    /// Where the memory of this usage goes back to.
+    /// The origin of the memory of this usage.
     #[must_use]
     pub const fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// Where the section's memmap goes back to, for models that allocate it as one block.
+    /// The origin of the section's memmap, for models that allocate it as one block.
     #[must_use]
     pub fn memmap_origin(&self) -> Origin {
         // Relaxed: only the writer reads and writes it.
         Origin::from_code(self.memmap_origin.load(Ordering::Relaxed)).unwrap_or(self.origin)
     }
 
-    /// Writes down where the section's memmap came from.
+    /// Stores the origin of the section's memmap.
     pub fn set_memmap_origin(&self, origin: Origin) {
         // Relaxed: as above.
         self.memmap_origin.store(origin.code(), Ordering::Relaxed);
@@ -188,17 +188,17 @@ impl<G: Geometry> SectionUsage<G> {
     ///
     /// # Concurrency
     ///
-    /// Release: whoever sees a bit also sees what was written before it was inserted.
+    /// Release: a reader that sees a bit also sees everything that was written before it was inserted.
     pub fn insert(&self, bits: SubsectionBits) {
         self.subsections.insert(bits);
     }
 
-    /// Takes populated subsections out, which may be absent already.
+    /// Removes populated subsections, which may be absent already.
     pub fn remove(&self, bits: SubsectionBits) {
         self.subsections.remove(bits);
     }
 
-    /// Whether a subsection is online: populated, and its frames in the hands of the page allocator.
+    /// Whether a subsection is online: populated, and its frames belong to the page allocator.
     ///
     /// # Cost
     ///
