@@ -4,9 +4,9 @@
 //!
 //! 1. A section word gets `HAS_MEM_MAP` only after usage and memmap are there, and the usage is stored before it.
 //! 2. A section that cannot be brought up has its word back at zero, and its usage and memmap are given back. Its root
-//!    stays, for readers may hold it by then: it goes with the last section of the root, or at teardown.
-//! 3. Whoever is called back finds every section whole, so unwinding from there leaves nothing half done: while sections
-//!    are marked, all marks go; after that, the others are brought up without telling anybody.
+//!    stays, for readers may hold it by then: it is freed with the last section of the root, or at teardown.
+//! 3. A callback finds every section complete, so an unwind from it leaves no section half made: while sections
+//!    are marked, boot unmarks all of them; after that, it brings up the others without calling back.
 
 use sparsemem_core::{
     BootError, BootEvent, BootModel, BootSummary, Geometry, LostBlocks, MemoryModel, MemoryRange,
@@ -42,7 +42,7 @@ impl Run {
     }
 }
 
-/// What a boot is doing: what has to happen if a callback unwinds.
+/// The phase of a boot, which decides what boot has to do if a callback unwinds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Marking,
@@ -50,17 +50,17 @@ enum Phase {
     Done,
 }
 
-/// A boot under way.
+/// A boot in progress.
 struct Boot<'b, T: SectionTable, S: Populate<T, E>, E: MetadataMemory> {
     writing: Writing<'b, T, S>,
     env: &'b mut E,
-    /// `None` once it has unwound.
+    /// `None` after it has unwound.
     on_event: Option<&'b mut dyn FnMut(BootEvent)>,
     summary: BootSummary,
     phase: Phase,
-    /// Where bringing up goes on if a callback unwinds: the first marked section that nobody has tried yet.
+    /// The first marked section that boot has not tried yet: it continues there if a callback unwinds.
     next: Option<SectionNr>,
-    /// Blocks that did not go back, of the section that is being brought up.
+    /// Blocks of the section that is being brought up which the environment refused.
     lost: LostBlocks,
 }
 
@@ -120,15 +120,15 @@ fn node_fits<T: SectionTable>(range: MemoryRange) -> Result<(), BootError> {
 }
 
 impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
-    /// Marks every section and subsection that `memory` touches (Linux: `memory_present`, `subsection_map_init`), and tells
-    /// of the sections that cannot be marked.
+    /// Marks every section and subsection that `memory` touches (Linux: `memory_present`, `subsection_map_init`), and
+    /// reports the sections that cannot be marked.
     fn mark_present(&mut self, memory: &(impl Iterator<Item = MemoryRange> + Clone)) {
         let mut any_lost = false;
         for (index, range) in memory.clone().enumerate() {
             let frames = self.below_maximum(range.frames);
             for (nr, part) in frames.by_section::<T::Geometry>() {
-                // No second try: the section would come up without the memory of the range that failed, and nobody would be
-                // told of that.
+                // No second try: the section would come up without the memory of the range that failed, and boot would
+                // not report that.
                 if any_lost && self.is_lost(memory, index, nr) {
                     continue;
                 }
@@ -140,7 +140,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         }
     }
 
-    /// Cuts off what lies beyond the geometry's maximum, and tells of it.
+    /// Cuts off the frames beyond the geometry's maximum, and reports them.
     fn below_maximum(&mut self, frames: PfnRange) -> PfnRange {
         let (below, beyond) = frames.split_at(Pfn::new(T::Geometry::MAX_PFN));
         if !beyond.is_empty() {
@@ -148,12 +148,12 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
             trace_event!(WARN, "frames {beyond} are beyond the last possible frame {last}");
             let sum = self.summary.beyond_maximum.get().saturating_add(beyond.count().get());
             self.summary.beyond_maximum = PageCount::new(sum);
-            self.tell(BootEvent::BeyondMaximum { frames: beyond, last });
+            self.report(BootEvent::BeyondMaximum { frames: beyond, last });
         }
         below
     }
 
-    /// Marks the section of a part with a node, which the first node keeps, and the part as populated and online.
+    /// Marks the section of a part with a node, and the part as populated and online. The section keeps its first node.
     fn mark_part(&mut self, nr: SectionNr, part: PfnRange, node: NodeId) -> Result<(), SectionLoss> {
         // `by_section` gives parts of one section that are not empty: there is always a set.
         let bits = SubsectionBits::touched::<T::Geometry>(part).unwrap_or_default();
@@ -166,7 +166,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
             }
         };
         if entry.word().is_absent() {
-            // `node_fits` was asked for every node before anything began; an iterator may give another one now.
+            // `node_fits` accepted every node before anything began; an iterator may give another one now.
             let word = SectionWord::marked(node, MARKED).map_err(|_| SectionLoss::NodeTooLarge(node))?;
             let block = new_usage::<T, E>(self.env, node)?;
             // SAFETY: it was just made and is not shared yet.
@@ -181,7 +181,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
             usage.insert_online(bits);
         }
         if let Some(first) = entry.word().early_node().filter(|first| *first != node) {
-            self.tell(BootEvent::SharedSection { section: nr, first, also: node });
+            self.report(BootEvent::SharedSection { section: nr, first, also: node });
         }
         Ok(())
     }
@@ -197,7 +197,8 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         unmarked && memory.clone().take(index).any(|earlier| touches::<T>(earlier, nr))
     }
 
-    /// Gives every marked section its memmap, run by run (Linux: `sparse_init`). Goes on where it stopped.
+    /// Gives every marked section its memmap, run by run (Linux: `sparse_init`). A second call continues where it
+    /// stopped.
     fn bring_up(&mut self) {
         while let Some(run) = self.next.and_then(|first| self.run_from(first)) {
             self.summary.runs += 1;
@@ -207,7 +208,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
                 match self.bring_up_section(nr, neighbourhood, run.node) {
                     Ok(()) => self.summary.sections += 1,
                     Err(why) => {
-                        // Before anybody is told of this section, who may unwind.
+                        // Before the event of this section is reported, whose callback may unwind.
                         self.next = if nr.next() < run.end { Some(nr.next()) } else { run.next };
                         self.give_up(nr, why);
                     }
@@ -250,7 +251,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         Ok(())
     }
 
-    /// Makes a marked section absent again, and tells of it.
+    /// Makes a marked section absent again, and reports it.
     #[cold]
     fn give_up(&mut self, nr: SectionNr, why: SectionLoss) {
         self.unmark(nr);
@@ -264,24 +265,24 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         self.writing.unpublish(nr, entry);
         if let Some(usage) = usage {
             // SAFETY: the usage was taken out of its entry, and readers follow it only in sections with a memmap, which
-            // this never had.
+            // this section never had.
             unsafe { free_usage::<T, E>(self.env, usage, &mut self.lost) };
         }
     }
 
-    /// Counts and tells a lost section.
+    /// Counts and reports a lost section.
     fn lose(&mut self, section: SectionNr, why: SectionLoss) {
         self.summary.lost += 1;
         trace_event!(WARN, "section {section} is lost: {why}");
         let lost = core::mem::take(&mut self.lost);
         if !lost.is_empty() {
-            self.tell(BootEvent::BlocksLost { section, lost });
+            self.report(BootEvent::BlocksLost { section, lost });
         }
-        self.tell(BootEvent::SectionLost { section, why });
+        self.report(BootEvent::SectionLost { section, why });
     }
 
-    /// Tells of an event. Every section is whole at this point (invariant 3).
-    fn tell(&mut self, event: BootEvent) {
+    /// Reports an event. Every section is complete at this point (invariant 3).
+    fn report(&mut self, event: BootEvent) {
         if let Some(on_event) = self.on_event.as_mut() {
             on_event(event);
         }
@@ -294,7 +295,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
 }
 
 impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Drop for Boot<'_, T, S, E> {
-    /// Leaves a model that is up or not, also when a callback unwinds (invariant 3).
+    /// Leaves a model that is completely up or down, also when a callback unwinds (invariant 3).
     fn drop(&mut self) {
         self.on_event = None;
         match self.phase {
@@ -304,11 +305,11 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Drop for Boot<'_, T,
                 let mut from = SectionNr::new(0);
                 while let Some(nr) = self.writing.next_known(from) {
                     self.unmark(nr);
-                    // Not from the start again: empty roots stay, and would be searched every time.
+                    // Not from the start again: empty roots stay, and every search would visit them.
                     from = nr.next();
                 }
                 if !self.lost.is_empty() {
-                    trace_event!(WARN, "a boot was given up{}", self.lost);
+                    trace_event!(WARN, "a boot unwound while it marked sections{}", self.lost);
                 }
             }
         }

@@ -1,12 +1,12 @@
 //! Memmaps found through the section word: one block of memory per section.
 //!
 //! Source: Linux `SPARSEMEM` without `VMEMMAP`. Differs from Linux: sections may be populated in parts; the block
-//! comes with the first subsection and goes with the last.
+//! is made with the first subsection and freed with the last.
 //!
 //! # Invariants
 //!
 //! 1. A memmap is one block of [`memmap_layout`], with a descriptor for each frame of its section.
-//! 2. A descriptor knows its section once it is initialised ([`SectionStamp`]), which is the way back to the frame.
+//! 2. A descriptor holds its section once it is initialised ([`SectionStamp`]); the path back to the frame reads it.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -40,7 +40,7 @@ const fn leaves_flag_bits<T: SectionTable>() -> bool {
     size > 0 && low_zeros >= SECTION_FLAG_BITS && T::Geometry::PAGE_SHIFT >= SECTION_FLAG_BITS
 }
 
-/// Whether the way back works: a descriptor's distance from that of frame 0, modulo the target's addresses.
+/// Whether the path back works: a descriptor's distance from that of frame 0, modulo the target's addresses.
 const fn frames_have_distances<T: SectionTable>() -> bool {
     match T::Geometry::MAX_PFN.checked_mul(size_of::<T::Page>() as u64) {
         Some(bytes) => bytes <= usize::MAX as u64,
@@ -58,13 +58,13 @@ fn memmap_layout<T: SectionTable>(node: NodeId) -> Result<Layout, OutOfMemory> {
         .map_err(|_| OutOfMemory { size: usize::MAX, align: page, node })
 }
 
-/// Bytes of such a block, as counted.
+/// Bytes of such a block, for the footprint.
 fn memmap_bytes<T: SectionTable>() -> u64 {
     memmap_layout::<T>(NodeId::new(0)).map_or(0, |layout| layout.size() as u64)
 }
 
 // SAFETY: the word holds the section's own block, moved back by the section's first frame (`SectionWord::mapped`), so
-// all three ways lead to the block's descriptor of that frame; pointers keep the provenance of the whole block.
+// all three methods lead to the block's descriptor of that frame; pointers keep the provenance of the whole block.
 unsafe impl<T: SectionTable<Page: SectionStamp>> Placement<T> for Encoded {
     const NAME: &'static str = T::ENCODED_MODEL;
 
@@ -127,7 +127,8 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
         lost: &mut LostBlocks,
     ) {
         let Ok(layout) = memmap_layout::<T>(NodeId::new(0)) else { return };
-        // SAFETY: `populate` took exactly this block apart, and the caller promises that nobody uses it any more.
+        // SAFETY: `populate` took exactly this block apart, and the caller promises that no other code uses it any
+        // more.
         unsafe { give_back(env, memmap.first.cast(), layout, memmap.origin, lost) };
     }
 
@@ -137,7 +138,7 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
         _frames: PfnRange,
         _lost: &mut LostBlocks,
     ) {
-        // The block goes with the section's last subsection.
+        // The block is freed with the section's last subsection.
     }
 
     fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange> {
@@ -155,7 +156,7 @@ fn bytes_of<T: SectionTable>(frames: PfnRange) -> Option<PhysRange> {
     PhysRange::new(frames.start().phys::<T::Geometry>()?, frames.end().phys::<T::Geometry>()?).ok()
 }
 
-/// Where the block of a memmap lies.
+/// The bytes of the block of a memmap.
 fn block_of<T: SectionTable, E: MetadataMemory>(env: &E, first: NonNull<T::Page>) -> Option<PhysRange> {
     PhysRange::from_start_count(env.virt_to_phys(first.cast())?, ByteLen::new(memmap_bytes::<T>()))
 }

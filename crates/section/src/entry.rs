@@ -1,14 +1,14 @@
 //! The entry of one section, the usage that it points to, and the root that it may lie in: each in a block of its own.
 //!
 //! Linux allocates the usages of a node as one chunk, which it can never give back (U-18, O-73). A block per usage
-//! costs some bytes of rounding and goes back with its section.
+//! costs some bytes of rounding and is given back with its section.
 //!
 //! # Invariants
 //!
 //! 1. All-zero bytes are an absent section: both pointers null.
 //! 2. `usage` is null, or points to a usage that lives until a grace period after its section lost `HAS_MEM_MAP`. Readers
 //!    follow it only if they saw that flag before, within the same guard.
-//! 3. What is written into [`UsageBlock::retired`] is for the writer alone: readers never look at it.
+//! 3. [`UsageBlock::retired`] is for the writer alone: readers never read it.
 
 use core::alloc::Layout;
 use core::cell::UnsafeCell;
@@ -22,7 +22,7 @@ use sparsemem_usage_map::SectionUsage;
 
 use crate::SectionWord;
 
-/// What a section table holds per section: two words (Linux: `struct mem_section`).
+/// The entry of one section in a section table: two words (Linux: `struct mem_section`).
 #[derive(Debug)]
 #[repr(C)]
 pub struct SectionEntry<P, G: Geometry> {
@@ -34,20 +34,20 @@ pub struct SectionEntry<P, G: Geometry> {
 const _: () =
     assert!(size_of::<SectionEntry<u64, sparsemem_core::presets::X86_64>>() == 2 * size_of::<usize>());
 
-/// A usage, and room for what has to be remembered of its section while readers are waited for: so any number of sections
-/// can be retired with one wait, and without an allocation (Linux: the RCU head in `struct mem_section_usage`).
+/// A usage, and room for the data of its section that the writer needs after it waited for readers: so it can retire
+/// any number of sections with one wait, and without an allocation (Linux: the RCU head in `struct mem_section_usage`).
 #[repr(C)]
 pub(crate) struct UsageBlock<P, G: Geometry> {
     usage: SectionUsage<G>,
     retired: UnsafeCell<Option<RetiredSection<P, G>>>,
 }
 
-/// A section that nobody finds any more.
+/// A section that no new reader can find.
 pub(crate) struct RetiredSection<P, G: Geometry> {
     pub(crate) nr: SectionNr,
-    /// The word that it had: where its memmap is.
+    /// The word that the section had: it leads to the memmap.
     pub(crate) word: SectionWord<P>,
-    /// The root that went with it.
+    /// The root that was taken out of the table with the section.
     pub(crate) root: Option<FreshRoot>,
     /// The section that was retired before it.
     pub(crate) next: Option<NonNull<UsageBlock<P, G>>>,
@@ -66,15 +66,16 @@ impl<P, G: Geometry> UsageBlock<P, G> {
         &self.usage
     }
 
-    /// What the writer remembers of the section once it is retired.
+    /// The data that the writer keeps of the section once it is retired.
     ///
     /// # Safety
     ///
-    /// The block is live for `'w`, and the caller is the writer, who takes this reference once at a time (invariant 3).
+    /// The block is live for `'w`, and the caller is the writer, which takes this reference once at a time (invariant
+    /// 3).
     pub(crate) unsafe fn retired<'w>(block: NonNull<Self>) -> &'w mut Option<RetiredSection<P, G>> {
         // SAFETY: the caller says that the block is live; readers have shared references too.
         let block: &'w Self = unsafe { block.as_ref() };
-        // SAFETY: only the writer looks at it, and has no other reference.
+        // SAFETY: only the writer uses it, and has no other reference.
         unsafe { &mut *block.retired.get() }
     }
 }
@@ -92,14 +93,14 @@ impl<P, G: Geometry> SectionEntry<P, G> {
     #[inline]
     #[must_use]
     pub fn word(&self) -> SectionWord<P> {
-        // Acquire: pairs with the Release in `set_word`, so that what the word leads to is seen: memmap and usage.
+        // Acquire: pairs with the Release in `set_word`, so that memmap and usage, to which the word leads, are seen.
         SectionWord::from_raw(self.word.load(Ordering::Acquire))
     }
 
     /// The usage, if the section has one.
     #[inline]
     pub(crate) fn usage(&self) -> Option<NonNull<UsageBlock<P, G>>> {
-        // Acquire: pairs with the Release in `set_usage`, so that what the usage holds is seen.
+        // Acquire: pairs with the Release in `set_usage`, so that the content of the usage is seen.
         NonNull::new(self.usage.load(Ordering::Acquire))
     }
 
@@ -137,11 +138,11 @@ impl FreshRoot {
     }
 }
 
-/// Makes a block of its parts again and gives it back to its provider.
+/// Makes a block of its parts again and gives it back to its environment.
 ///
 /// # Safety
 ///
-/// `start`, `layout` and `origin` are those of a block that was taken apart and of which nobody else knows.
+/// `start`, `layout` and `origin` are those of a block that was taken apart and that no other code knows.
 pub(crate) unsafe fn give_back<E: MetadataMemory>(
     env: &mut E,
     start: NonNull<u8>,
@@ -152,7 +153,7 @@ pub(crate) unsafe fn give_back<E: MetadataMemory>(
     let Some(phys) = env.virt_to_phys(start) else {
         return lost.note(ForeignBlock::new(start, layout, origin));
     };
-    // SAFETY: the caller's promise, and `phys` is what the provider's own map says of `start`.
+    // SAFETY: the caller's promise, and `phys` is the address that the environment's own map has for `start`.
     let block = unsafe { Block::from_parts(start, phys, layout, origin) };
     if let Err(rejected) = env.free(block) {
         lost.note(rejected.error);

@@ -1,7 +1,7 @@
 //! The flat table: one entry per possible section.
 //!
-//! Sized by the geometry: 8 MiB for x86_64 with 46 bits, 512 MiB with 52. It lives in a `static` (zero bytes, so it
-//! takes no room in an image) or in zeroed memory, and never moves.
+//! Its size depends on the geometry: 8 MiB for x86_64 with 46 bits of physical address, 512 MiB with 52 bits. It lives
+//! in a `static` (zero bytes, so it takes no room in an image) or in zeroed memory, and never moves.
 //!
 //! # Invariants
 //!
@@ -30,7 +30,7 @@ pub struct FlatTable<G: Geometry, P, const N: usize> {
 }
 
 impl<G: Geometry, P: PageDescriptor, const N: usize> FlatTable<G, P, N> {
-    /// How many neighbouring sections share an occupancy slot.
+    /// The number of neighbouring sections that share an occupancy slot.
     const STRIDE: u64 = Occupancy::stride(G::NR_SECTIONS);
 
     const_fn! {
@@ -98,7 +98,7 @@ where
         // Here as well, because a table may be zeroed memory instead of coming from `new`.
         const { G::CHECK }
         const { assert!(N == G::NR_SECTIONS_LEN, "N must be the geometry's NR_SECTIONS_LEN") }
-        // Every section of the geometry has its entry; others cannot be had for any memory.
+        // Every section of the geometry has its entry; memory does not help for others.
         match self.get(nr) {
             Some(_) => Ok(None),
             None => {
@@ -108,7 +108,7 @@ where
     }
 
     unsafe fn commit(&self, _nr: SectionNr, _fresh: Option<FreshRoot>) {
-        // The entry was visible all along.
+        // The entry was visible from the start.
     }
 
     unsafe fn unlink_empty_root(&self, _nr: SectionNr) -> Option<FreshRoot> {
@@ -146,7 +146,7 @@ where
 }
 
 // SAFETY: null pointers are zero bytes on every target that Rust supports, and so are the zero words of the
-// occupancy; that is what `new` makes.
+// occupancy; `new` makes the same bytes.
 unsafe impl<G: Geometry, P, const N: usize> ZeroIsNew for FlatTable<G, P, N> {}
 
 #[cfg(not(sparsemem_loom))]
@@ -179,9 +179,9 @@ mod tests {
         unsafe { table.note(nr, occupied) };
     }
 
-    /// A bit that stayed would cost every later walk a look at sixteen entries.
+    /// A bit that stayed would make every later walk read sixteen entries.
     #[test]
-    fn a_summary_bit_goes_with_the_last_of_its_sections() {
+    fn a_summary_bit_is_cleared_with_the_last_of_its_sections() {
         let table: Box<Table> = place();
         let word = SectionWord::marked(NodeId::new(1), SectionFlags::PRESENT).unwrap();
         let bits = || [0, 1, 2, 32_767].map(|slot| table.occupancy.next(slot) == Some(slot));

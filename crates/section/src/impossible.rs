@@ -1,5 +1,5 @@
-//! Models that cannot be, each beside its nearest neighbour that can: so that it is known to fail for the one reason
-//! that is named.
+//! Models that do not compile. Each stands beside the nearest model that compiles, which proves that it fails for the
+//! named reason alone.
 
 /// The beginning of every program: a domain, an environment that is never called, and a function that uses a model.
 macro_rules! prelude {
@@ -109,14 +109,14 @@ border! {
 }
 
 border! {
-    /// Memory goes only from a model whose readers can be waited for.
+    /// Memory can be removed only from a model that can wait for its readers.
     Retire:
     "retire(&*zeroed::<Flat<Tiny, Page, Waits, 8>>());",
     "retire(&*zeroed::<Flat<Tiny, Page, NeverReclaim, 8>>());"
 }
 
 border! {
-    /// The way back from a descriptor needs its section.
+    /// The path back from a descriptor needs its section.
     Stamp:
     "struct Plain(u64);
 unsafe impl PageDescriptor for Plain {}

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. What a new section needs is made before anything of it is visible, so a failure has nothing to hide.
-//! 2. Bits are set after the descriptors behind them exist, and the word after usage and bits.
+//! 1. The parts of a new section are made before any of it is visible, so a failure has nothing to unpublish.
+//! 2. Bits are set after their descriptors exist, and the word is stored after usage and bits.
 
 use core::ptr::NonNull;
 
@@ -16,10 +16,10 @@ use crate::memmap::{bring_up, clear_descriptors};
 use crate::writing::{Usage, free_usage, new_usage};
 use crate::{Before, Populate, PopulateRequest, SectionTable, SectionWord, SparseModel, Writing};
 
-/// What a new section's entry will hold.
+/// The usage and the word that a new section's entry will hold.
 type Made<T> = (NonNull<Usage<T>>, SectionWord<<T as SectionTable>::Page>);
 
-/// An installation under way.
+/// An installation in progress.
 struct Install<'i, T, S, E> {
     writing: Writing<'i, T, S>,
     env: &'i mut E,
@@ -81,7 +81,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
         let entry = self.writing.entry(self.request.section);
         if let Some(usage) = entry.and_then(|entry| self.writing.usage(entry)) {
             if in_altmap {
-                // Whoever retires memory looks at the sections that are in altmaps.
+                // The writer that retires memory visits the sections that are in altmaps.
                 usage.set_memmap_origin(Origin::Altmap);
             }
             usage.insert(self.bits);
@@ -89,7 +89,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
         Ok(())
     }
 
-    /// Makes a section of which nothing was there.
+    /// Makes a section that was absent.
     fn create(&mut self) -> Result<(), SectionLoss> {
         let PopulateRequest { section, node, .. } = self.request;
         let root = self.writing.prepare(section, node, self.env)?;
@@ -124,7 +124,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
                 Ok((usage, word))
             }
             Err(why) => {
-                // SAFETY: the usage was just made, and nobody else knows of it.
+                // SAFETY: the usage was just made, and no other code knows it.
                 unsafe { free_usage::<T, E>(self.env, usage, &mut self.lost) };
                 Err(why)
             }

@@ -1,22 +1,22 @@
 //! The section word, the section entry, the two section tables, and the model that all backends are made of.
 //!
-//! Linux' three names for its memory models mix two independent questions: how a section's entry is found, and how a
-//! frame's descriptor is found. Here they are two type parameters of one [`SparseModel`]:
+//! Linux' three names for its memory models mix two independent questions: how the entry of a section is found, and how
+//! the descriptor of a frame is found. Here they are two type parameters of one [`SparseModel`]:
 //!
 //! | | [`Encoded`]: the section word leads to the memmap | a virtual array (vmemmap crate) |
 //! |---|---|---|
 //! | [`FlatTable`]: an entry per possible section | classic-sparse | vmemmap over a flat table |
 //! | [`RootedTable`]: roots on demand | sparse-extreme | vmemmap, as Linux builds it |
 //!
-//! So boot, teardown, lookups and walks exist once, and what the models answer cannot drift apart.
+//! So boot, teardown, lookups and walks exist once, and the answers of the models cannot differ.
 //!
 //! # Invariants
 //!
 //! 1. **Published means complete**: a section word with `HAS_MEM_MAP` is stored (Release) only after the memmap and
-//!    the usage exist; who loads it (Acquire) may use both.
+//!    the usage exist; code that loads it (Acquire) may use both.
 //! 2. **One load**: a lookup loads the section word once.
-//! 3. **One writer**: operations that change a model take its [`Writer`](sparsemem_core::Writer), and there is one; what
-//!    lies below the model takes a [`Writing`], which is made of it.
+//! 3. **One writer**: operations that change a model take its [`Writer`](sparsemem_core::Writer), and there is one;
+//!    tables and placements take a [`Writing`], which is made of it.
 //! 4. **Provenance**: the word is kept as a pointer to the memmap moved by `wrapping` arithmetic, so adding a frame
 //!    number of the section gives back a pointer that may access the memmap.
 #![no_std]

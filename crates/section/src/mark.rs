@@ -1,10 +1,11 @@
-//! Marks on sections that are there: online, offline, shared with a device.
+//! Marks on populated subsections: online, offline, shared with a device.
 //!
 //! # Invariants
 //!
 //! 1. Only populated subsections are online.
 //! 2. A section's word has `ONLINE` exactly while one of its subsections is online.
-//! 3. Coming online sets the bit before the flag, going offline clears it after: who sees flag and bit may use both.
+//! 3. Going online sets the bit before the flag, going offline clears it after: a reader that sees flag and bit may use
+//!    both.
 
 use sparsemem_core::{
     FramesError, Mark, MarkError, MarkModel, PfnRange, Reclaim, SectionFlags, SectionPart, SubsectionBits,

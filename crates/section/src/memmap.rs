@@ -1,10 +1,11 @@
-//! One way up for the memmap of a section, at boot and later, and one way down, for one section or for many.
+//! One path that makes the memmap of a section, at boot and later, and one that frees it, for one section or for many.
 //!
 //! # Invariants
 //!
-//! 1. A word is made only when the descriptors behind it exist and hold nothing of an earlier life.
-//! 2. **Unpublish, wait, free**: what a section had is remembered in its own usage while readers are waited for, and given
-//!    back after that. (Linux freed the usage first, until CVE-2023-52489, and frees the memmap first to this day.)
+//! 1. A word is made only when its descriptors exist and hold no data of an earlier use.
+//! 2. **Unpublish, wait, free**: the usage of a section keeps the section's metadata while the writer waits for
+//!    readers, and the writer gives it back after that. (Linux freed the usage first, until CVE-2023-52489, and still
+//!    frees the memmap first.)
 
 use core::ptr::NonNull;
 
@@ -17,7 +18,7 @@ use crate::table::Entry;
 use crate::writing::{Usage, free_usage};
 use crate::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord, Writing};
 
-/// The word of a section, and where its memmap goes back to.
+/// The word of a section, and the origin of its memmap.
 pub(crate) type Mapped<T> = (SectionWord<<T as SectionTable>::Page>, Origin);
 
 /// Makes the descriptors of a request exist, zeroed, and the word that leads to them.
@@ -50,7 +51,7 @@ where
     }
 }
 
-/// Zeroes descriptors that were just populated and may have been others' before.
+/// Zeroes descriptors that were just populated, because their memory may have held other descriptors before.
 pub(crate) fn clear_descriptors<T, S>(
     writing: &Writing<'_, T, S>,
     word: SectionWord<T::Page>,
@@ -67,24 +68,24 @@ pub(crate) fn clear_descriptors<T, S>(
     while pfn < frames.end() {
         // SAFETY: the descriptor is populated, and the word is that of its section.
         let page = unsafe { writing.placement().descriptor(word, pfn) };
-        // SAFETY: nobody can find the frame yet, so nobody else uses its descriptor.
+        // SAFETY: no lookup can find the frame yet, so no other code uses its descriptor.
         unsafe { page.write_bytes(0, 1) };
         pfn = pfn.saturating_add(PageCount::new(1));
     }
 }
 
-/// Sections that nobody finds any more, and whose metadata is still there: a list threaded through their usages.
+/// Sections that no new reader can find, and whose metadata is not freed yet: a list linked through their usages.
 pub(crate) struct RetiredSections<T: SectionTable> {
     newest: Option<NonNull<Usage<T>>>,
 }
 
 impl<T: SectionTable> RetiredSections<T> {
-    /// None yet.
+    /// An empty list.
     pub(crate) const fn none() -> Self {
         Self { newest: None }
     }
 
-    /// Takes a section with its usage out of readers' sight; its root stays.
+    /// Unpublishes a section with its usage; its root stays.
     #[inline]
     pub(crate) fn unpublish<S>(&mut self, writing: &Writing<'_, T, S>, nr: SectionNr, entry: &Entry<T>) {
         let (word, usage) = (entry.word(), entry.usage());
@@ -96,7 +97,8 @@ impl<T: SectionTable> RetiredSections<T> {
         self.newest = Some(block);
     }
 
-    /// Takes the root of the section that was unpublished last along, if it is empty.
+    /// Takes the root of the section that was unpublished last out of the table, if it is empty, and keeps it with the
+    /// section.
     pub(crate) fn unlink_root<S>(&mut self, writing: &mut Writing<'_, T, S>, nr: SectionNr) {
         let Some(block) = self.newest else { return };
         let Some(root) = writing.unlink_empty_root(nr) else { return };
@@ -106,7 +108,7 @@ impl<T: SectionTable> RetiredSections<T> {
         }
     }
 
-    /// Gives back everything that the sections had.
+    /// Gives back all metadata of the sections.
     ///
     /// # Safety
     ///
@@ -125,13 +127,13 @@ impl<T: SectionTable> RetiredSections<T> {
             // SAFETY: as in `unpublish`, which wrote it.
             let Some(section) = unsafe { UsageBlock::retired(block) }.take() else { return };
             self.newest = section.next;
-            // SAFETY: the caller's promise; the section left the list, so nobody else gives it back.
+            // SAFETY: the caller's promise; the section left the list, so no other code gives it back.
             unsafe { free_section(writing, env, block, section, lost) };
         }
     }
 }
 
-/// Gives back what one section had.
+/// Gives back all metadata of one section.
 ///
 /// # Safety
 ///

@@ -1,4 +1,4 @@
-//! The model: a table, a placement, and everything that does not depend on which ones they are.
+//! The model: a table, a placement, and all code that does not depend on their types.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -29,7 +29,7 @@ pub struct SparseModel<T, S, R> {
     pub(crate) table: T,
     pub(crate) placement: S,
     writer: WriterSlot,
-    /// The slot that takes the place of `writer`, for models that share page tables.
+    /// The slot that replaces `writer`, for models that share page tables.
     shared: Option<&'static WriterSlot>,
     pub(crate) notes: Notes,
     reclaim: PhantomData<fn() -> R>,
@@ -59,11 +59,12 @@ impl<T, S, R> SparseModel<T, S, R> {
     }
 
     const_fn! {
-        /// The same model with a writer slot that other models have too: whoever writes one keeps writers of all out.
+        /// The same model with a writer slot that other models share: a writer of one excludes writers of all.
         ///
         /// For virtual arrays whose places share page tables below the top level: each place names the slot
-        /// ([`ArrayPlace::shared_writer`](sparsemem_core::ArrayPlace::shared_writer)), and a model with another one does not get
-        /// it. The slot is a `static` of its own, not that of one of the models, which would not know that it is shared.
+        /// ([`ArrayPlace::shared_writer`](sparsemem_core::ArrayPlace::shared_writer)), and a model with another slot
+        /// does not get the place. The slot is a `static` of its own, not that of one of the models, which would not
+        /// know that it is shared.
         ///
         /// A writer that is forgotten (`core::mem::forget`) keeps the slot for ever: none of its models can be written to or torn
         /// down any more. A model with a slot of its own can still be torn down: with `&mut` of it there is no writer left.
@@ -80,20 +81,21 @@ impl<T, S, R> SparseModel<T, S, R> {
         }
     }
 
-    /// The placement. Through a shared reference nothing of it can be changed but what it says itself: a virtual array is
-    /// told its place this way ([`Populate`](crate::Populate) needs a token that only operations of the model make).
+    /// The placement. A shared reference permits only the changes that the placement's own methods make: a virtual
+    /// array gets its place so ([`Populate`](crate::Populate) needs a token that only operations of the model
+    /// make).
     pub const fn placement(&self) -> &S {
         &self.placement
     }
 
-    /// Makes the model new for its next writer: frees its own slot of a writer that was forgotten (with `&mut` of the model
-    /// there is none any more), and the notes of earlier writers.
+    /// Prepares the model for its next writer: frees its own slot from a writer that was forgotten (with `&mut` of the
+    /// model no writer is left), and clears the notes of earlier writers.
     pub(crate) fn forget_writers(&mut self) {
         self.writer = WriterSlot::new();
         self.notes = Notes::new();
     }
 
-    /// The slot that other models have too, if there is one.
+    /// The slot that other models share, if there is one.
     pub(crate) const fn shared_slot(&self) -> Option<&'static WriterSlot> {
         self.shared
     }
@@ -192,7 +194,7 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
         }
         // SAFETY: the word has a memmap.
         if !unsafe { Self::usage(entry, guard) }?.is_online(pfn.subsection::<T::Geometry>()) {
-            // Without this the compiler works the descriptor out first, to choose without a branch.
+            // Without this the compiler computes the descriptor first, to choose without a branch.
             core::hint::cold_path();
             return None;
         }
@@ -202,7 +204,7 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
 
     #[inline]
     fn is_valid(&self, pfn: Pfn) -> bool {
-        // Not through `lookup`: where the descriptor would be need not be found out.
+        // Not through `lookup`: the address of the descriptor is not needed.
         let guard = R::enter();
         self.entry(pfn.section::<T::Geometry>(), &guard)
             .is_some_and(|entry| Self::covers(entry, entry.word(), pfn, &guard))
@@ -245,7 +247,7 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
         let guard = R::enter();
         let Some(entry) = self.entry(nr, &guard) else { return SectionState::ABSENT };
         let word = entry.word();
-        // SAFETY: asked only if the word has a memmap.
+        // SAFETY: called only if the word has a memmap.
         let usage = word.has_memmap().then(|| unsafe { Self::usage(entry, &guard) }).flatten();
         SectionState {
             flags: word.flags(),

@@ -1,18 +1,19 @@
-//! What a model remembers for its next writer.
+//! Notes that a model keeps for its next writer.
 //!
 //! # Invariants
 //!
-//! 1. Only the holder of a [`Writing`](crate::Writing) loads and stores, so every access is relaxed: what one writer stored
-//!    reaches the next one with the writer slot.
-//! 2. The run of frames that was installed last came one section after the other, and nothing else was installed or retired
-//!    since it began. One installation is of one section, so a section border in the run lies between two installations.
+//! 1. Only the holder of a [`Writing`](crate::Writing) loads and stores, so every access is relaxed: the writer slot
+//!    makes the stores of one writer visible to the next one.
+//! 2. The run of frames that was installed last was installed one section after the other, and no other frames were
+//!    installed or retired since it began. One installation is of one section, so a section border in the run lies
+//!    between two installations.
 
 use sparsemem_core::primitive::{AtomicBool, AtomicU64, Ordering};
 use sparsemem_core::{Geometry, Origin, Pfn, PfnRange, ZeroIsNew, const_fn};
 
-/// What a model remembers from one change to the next.
+/// The notes that a model keeps from one change to the next.
 pub(crate) struct Notes {
-    /// Whether any memmap has come from an altmap since the model was made or torn down.
+    /// Whether any memmap was allocated from an altmap since the model was made or torn down.
     altmaps: AtomicBool,
     /// Start and end of the run of frames that was installed last.
     installed: (AtomicU64, AtomicU64),
@@ -23,7 +24,7 @@ unsafe impl ZeroIsNew for Notes {}
 
 impl Notes {
     const_fn! {
-        /// Nothing happened yet; all zero bytes.
+        /// No notes; all zero bytes.
         pub(crate) const fn new() -> Self {
             Self { altmaps: AtomicBool::new(false), installed: (AtomicU64::new(0), AtomicU64::new(0)) }
         }
@@ -35,7 +36,7 @@ impl Notes {
         self.altmaps.load(Ordering::Relaxed)
     }
 
-    /// Notes where a memmap came from.
+    /// Notes the origin of a memmap.
     pub(crate) fn note_origin(&self, origin: Origin) {
         if origin == Origin::Altmap {
             // Relaxed: invariant 1.
@@ -65,7 +66,7 @@ impl Notes {
         end.store(frames.end().get(), Ordering::Relaxed);
     }
 
-    /// Notes that memory was retired: what was installed before is no more what was done last.
+    /// Notes that memory was retired: earlier installations are no longer the last operations.
     pub(crate) fn note_retired(&self) {
         self.set_installed(PfnRange::default());
     }
@@ -75,7 +76,7 @@ impl Notes {
         self.set_installed(self.installed().split_at(frames.start()).0);
     }
 
-    /// Whether `frames` are the whole of the run's last installations: as if they had not been, once they are undone.
+    /// Whether `frames` are the whole of the run's last installations, so that undoing them restores the earlier state.
     pub(crate) fn can_undo<G: Geometry>(&self, frames: PfnRange) -> bool {
         let run = self.installed();
         let whole = frames.start() == run.start() || begins_section::<G>(frames.start());

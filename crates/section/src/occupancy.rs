@@ -1,17 +1,18 @@
-//! Summary bits over a table, so that walks skip what is empty.
+//! Summary bits over a table, so that walks skip empty stretches.
 //!
 //! Two levels of bits over at most [`Occupancy::SLOTS`] slots; a slot stands for one or more neighbouring entries of
 //! the table. The size is fixed (about 4 KiB), so that it needs neither allocation nor another type parameter.
 //!
 //! # Invariants
 //!
-//! 1. The bit of a slot is set before anything in the slot becomes visible, and cleared only after all of it is gone.
+//! 1. The bit of a slot is set before anything in the slot becomes visible, and cleared only after all of it is
+//!    removed.
 //! 2. A set bit may be stale; a clear bit is not.
 
 use sparsemem_core::primitive::{AtomicU64, Ordering};
 use sparsemem_core::{atomic_array, const_fn};
 
-/// Words of the lower level; a model checker's atomics are dear, so it gets few.
+/// Words of the lower level; a model checker takes long for every atomic, so it gets few.
 const WORDS: usize = if cfg!(sparsemem_loom) { 2 } else { 512 };
 /// Words of the upper level.
 const TOPS: usize = WORDS.div_ceil(64);
@@ -24,18 +25,18 @@ pub struct Occupancy {
 }
 
 impl Occupancy {
-    /// How many slots can be told apart.
+    /// The number of slots.
     pub const SLOTS: u64 = WORDS as u64 * 64;
 
     const_fn! {
-        /// Nothing is occupied.
+        /// No slot is occupied.
         #[must_use]
         pub const fn new() -> Self {
             Self { tops: atomic_array![AtomicU64::new(0); TOPS], words: atomic_array![AtomicU64::new(0); WORDS] }
         }
     }
 
-    /// How many entries of a table of `entries` share a slot.
+    /// The number of entries of a table of `entries` that share a slot.
     #[must_use]
     pub const fn stride(entries: u64) -> u64 {
         let stride = entries.div_ceil(Self::SLOTS);
@@ -53,7 +54,7 @@ impl Occupancy {
     /// Notes that a slot holds nothing any more.
     pub fn clear(&self, slot: u64) {
         let Some((word, top)) = self.locate(slot) else { return };
-        // Release, both: whoever finds the bit clear sees the slot empty. Only the one writer sets and clears.
+        // Release, both: a reader that finds the bit clear sees the slot empty. Only the one writer sets and clears.
         let before = word.fetch_and(!(1 << (slot % 64)), Ordering::Release);
         if before & !(1 << (slot % 64)) == 0 {
             top.fetch_and(!(1 << (slot / 64 % 64)), Ordering::Release);
@@ -162,7 +163,7 @@ mod tests {
         }
     }
 
-    /// As a reader may see it while the writer clears a slot: the word is empty already, the bit above it is still set.
+    /// A state that a reader may see while the writer clears a slot: the word is empty, the bit above it is still set.
     #[test]
     fn a_stale_bit_hides_nothing() {
         let occupancy = Occupancy::new();
@@ -174,7 +175,7 @@ mod tests {
         assert_eq!([701, 1280, 1281].map(|from| occupancy.next(from)), [None; 3]);
     }
 
-    /// What a walk costs: after the last slot has gone it does not look at words any more.
+    /// The cost of a walk: after the last slot is cleared it does not read words any more.
     #[test]
     fn nothing_is_left_of_what_was_cleared() {
         let occupancy = Occupancy::new();

@@ -1,4 +1,4 @@
-//! Where memmaps lie, and how a descriptor is found: the second of the two questions.
+//! Where memmaps lie, and how a descriptor is found.
 
 use core::ptr::NonNull;
 
@@ -8,13 +8,13 @@ use sparsemem_core::{
 
 use crate::{SectionTable, SectionWord, Writing};
 
-/// How a frame's descriptor is found.
+/// The method by which a model finds the descriptor of a frame.
 ///
 /// # Safety
 ///
-/// For a valid frame all three methods speak of the one descriptor that [`Populate::populate`] made for the frame, aligned
-/// and no other frame's; descriptors of a subsection's frames lie one after the other, and pointers to them may be used for
-/// each other. No method unwinds.
+/// For a valid frame all three methods refer to the one descriptor that [`Populate::populate`] made for the frame,
+/// aligned and no other frame's; descriptors of a subsection's frames lie one after the other, and pointers to them may
+/// be used for each other. No method unwinds.
 pub unsafe trait Placement<T: SectionTable>: Send + Sync {
     /// The name of the model over table `T`.
     const NAME: &'static str;
@@ -40,15 +40,16 @@ pub unsafe trait Placement<T: SectionTable>: Send + Sync {
     /// `page` is the descriptor of a valid frame, initialised, and stays so meanwhile.
     unsafe fn frame(&self, table: &T, page: NonNull<T::Page>) -> Pfn;
 
-    /// Bytes of the memmaps of `sections` present sections, and of the page tables to them; the table's and the usages'
-    /// are not this trait's to count. May be asked at any time, also while a writer is at work.
+    /// Bytes of the memmaps of `sections` present sections, and of the page tables to them; the table and the usages
+    /// are counted elsewhere. May be called at any time, also while a writer is at work.
     fn footprint(&self, sections: u64) -> Footprint;
 
-    /// Learns that the model was torn down: no frame is valid, and all memmaps were taken back. Does nothing by default.
+    /// The model calls this after a teardown: no frame is valid, and all memmaps were taken back. Does nothing by
+    /// default.
     fn torn_down(&mut self) {}
 }
 
-/// What a memmap is wanted for.
+/// A request for a memmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PopulateRequest {
     /// The section.
@@ -70,41 +71,41 @@ impl PopulateRequest {
     }
 }
 
-/// Whether any frame of a model had a descriptor before the operation that asks for more of them.
+/// The earlier descriptors of a model: whether any frame had one before the operation that needs more of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Before {
-    /// None had: the model boots. Memory for descriptors that a placement finds was made by the same boot, for
-    /// neighbours, and nobody has written to the rest of it.
+    /// No frame had one: the model boots. Memory for descriptors that a placement finds was made by the same boot, for
+    /// neighbours, and no other code has written to the rest of it.
     NoFrame,
-    /// Some may have: what a placement finds may hold what others left.
+    /// Some frames may have had one: memory that a placement finds may hold old descriptors.
     SomeFrames,
 }
 
-/// Where the descriptors of a section are.
+/// The location of a section's descriptors.
 #[derive(Debug)]
 pub struct SectionMemmap<P> {
     /// The descriptor of the section's first frame; the frame itself need not be populated.
     pub first: NonNull<P>,
-    /// Where the memory goes back to, for placements that take it as one block; of others, [`Origin::Altmap`] if any of it is
-    /// in an altmap.
+    /// The origin of the memory, for placements that take it as one block; for others, [`Origin::Altmap`] if any of it
+    /// is in an altmap.
     pub origin: Origin,
-    /// Whether the requested descriptors are known to be zero.
+    /// The content of the requested descriptors: whether they are known to be zero.
     pub content: Content,
 }
 
-/// What is in descriptors that were just made to exist.
+/// The content of descriptors that were just made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Zero bytes: all of their memory is new.
     Zero,
-    /// Some of their memory was there before, and may hold an earlier life of them.
+    /// Some of their memory was there before, and may hold old descriptors.
     MaybeOld,
 }
 
 /// Makes memmaps and takes them back, with memory and mappings from `E`.
 ///
 /// There is no `&self`: the placement that is changed is [`Writing::placement`], so it is that of a model of which the
-/// caller is the writer. Safe code can neither call this beside a model's operations nor mix two models up:
+/// caller is the writer. Safe code can neither call this outside a model's operations nor mix two models up:
 ///
 /// ```compile_fail
 /// # use sparsemem_core::LostBlocks;
@@ -116,13 +117,13 @@ pub enum Content {
 ///
 /// # Safety
 ///
-/// After a successful [`Populate::populate`], the descriptors of the requested frames are readable and writable, used by
-/// nothing else, and zero if it said so, until [`Populate::depopulate`] or [`Populate::shrink`] of the frames. No method
-/// unwinds. A placement that hands a request on to a placement inside hands on one of the same operation.
+/// After a successful [`Populate::populate`], the descriptors of the requested frames are readable and writable, used
+/// by nothing else, and zero if it reported so, until [`Populate::depopulate`] or [`Populate::shrink`] of the frames.
+/// No method unwinds. A placement that wraps another passes on a request of the same operation.
 pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
-    /// Makes the descriptors of `request.frames` exist. What exists already is left alone.
+    /// Makes the descriptors of `request.frames` exist. Descriptors that exist already stay as they are.
     ///
-    /// Blocks that the environment would not take back while a failure is undone are counted in `lost`.
+    /// Blocks that the environment refuses while a failure is undone are counted in `lost`.
     ///
     /// # Errors
     ///
@@ -143,8 +144,8 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     ///
     /// # Safety
     ///
-    /// `memmap` is what [`Populate::populate`] returned for the section, no frame of the section is valid any more, and
-    /// no reader holds a descriptor of them.
+    /// `memmap` is the value that [`Populate::populate`] returned for the section, no frame of the section is valid any
+    /// more, and no reader holds a descriptor of them.
     unsafe fn depopulate(
         writing: &mut Writing<'_, T, Self>,
         env: &mut E,
@@ -169,8 +170,8 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     ) where
         Self: Sized;
 
-    /// Refuses an environment that is not the one whose page tables lead to the memmaps. By default every environment will do:
-    /// each of them refuses blocks that are not its own.
+    /// Refuses an environment that is not the one whose page tables lead to the memmaps. By default every environment
+    /// is valid: each of them refuses blocks that are not its own.
     ///
     /// # Errors
     ///
@@ -186,9 +187,9 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     /// Valid frames outside of `frames` whose descriptors lie in the memory of `frames`: an altmap that holds the memmap
     /// of neighbours too. As long as they are valid, `frames` cannot be retired.
     ///
-    /// Asked before every retirement, once any [`SectionMemmap::origin`] of the model has been [`Origin::Altmap`]: the frames
-    /// that hold descriptors need not have any in an altmap themselves. A placement that never takes memory for several
-    /// ranges at once leaves the default.
+    /// The model calls this before every retirement, once any [`SectionMemmap::origin`] of the model has been
+    /// [`Origin::Altmap`]: the frames that hold descriptors need not have any in an altmap themselves. A placement that
+    /// never takes memory for several ranges at once leaves the default.
     fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange>
     where
         Self: Sized,

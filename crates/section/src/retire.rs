@@ -1,4 +1,4 @@
-//! Subsections are taken away: of any number of sections, readers first; and the model as a whole.
+//! Removal: subsections of any number of sections, after a wait for readers; and the model as a whole.
 
 use sparsemem_core::{
     FramesError, GracePeriod, LostBlocks, MetadataMemory, PfnRange, Reclaim, RetireError, RetireModel,
@@ -8,8 +8,8 @@ use sparsemem_core::{
 use crate::memmap::RetiredSections;
 use crate::{Populate, SectionTable, SparseModel, Writing};
 
-/// What was taken out of readers' sight, and whether they may still hold it.
-struct OutOfSight<T: SectionTable> {
+/// The parts that were unpublished, and whether readers may still hold them.
+struct UnpublishedParts<T: SectionTable> {
     sections: RetiredSections<T>,
     /// Frames of sections that stay: at both ends of the range.
     parts: [Option<PfnRange>; 2],
@@ -79,11 +79,11 @@ where
     E: MetadataMemory,
 {
     let mut retired = Retired::default();
-    let mut out = OutOfSight { sections: RetiredSections::none(), parts: [None; 2] };
+    let mut out = UnpublishedParts { sections: RetiredSections::none(), parts: [None; 2] };
     let (first, rest) = SectionPart::first_of::<T::Geometry>(frames);
-    take_out(writing, first, &mut out, &mut retired);
+    unpublish_part(writing, first, &mut out, &mut retired);
     for part in SectionPart::of::<T::Geometry>(rest) {
-        take_out(writing, part, &mut out, &mut retired);
+        unpublish_part(writing, part, &mut out, &mut retired);
     }
     if retired.gone == 0 && out.parts == [None; 2] {
         return retired;
@@ -92,13 +92,14 @@ where
     // SAFETY: a grace period has passed since the sections were unpublished.
     unsafe { out.sections.give_back(writing, env, &mut retired.lost) };
     for part in out.parts.into_iter().flatten() {
-        // SAFETY: the part's bits are gone, and a grace period has passed: nobody holds a descriptor of the frames.
+        // SAFETY: the part's bits are cleared, and a grace period has passed: no reader holds a descriptor of the
+        // frames.
         unsafe { S::shrink(writing, env, part, &mut retired.lost) };
     }
     retired
 }
 
-/// Refuses a part that is not all there, or not all offline.
+/// Refuses a part of which a subsection is absent or online.
 #[inline]
 fn check_part<T: SectionTable, S>(writing: &Writing<'_, T, S>, part: SectionPart) -> Result<(), RetireError> {
     let SectionPart { section, frames, bits } = part;
@@ -110,11 +111,11 @@ fn check_part<T: SectionTable, S>(writing: &Writing<'_, T, S>, part: SectionPart
     Ok(())
 }
 
-/// Takes the subsections of a part out of readers' sight.
-fn take_out<T: SectionTable, S>(
+/// Unpublishes the subsections of a part.
+fn unpublish_part<T: SectionTable, S>(
     writing: &mut Writing<'_, T, S>,
     part: SectionPart,
-    out: &mut OutOfSight<T>,
+    out: &mut UnpublishedParts<T>,
     retired: &mut Retired,
 ) {
     let SectionPart { section, frames, bits } = part;
@@ -123,7 +124,7 @@ fn take_out<T: SectionTable, S>(
     retired.sections += 1;
     if usage.contains_others(&bits) {
         usage.remove(bits);
-        // An early section is valid as a whole: nobody has to be waited for, and its memmap stays.
+        // An early section is valid as a whole: no reader has to be waited for, and its memmap stays.
         if !entry.word().flags().contains(SectionFlags::EARLY) {
             let [first, last] = &mut out.parts;
             *if first.is_none() { first } else { last } = Some(frames);
@@ -135,7 +136,7 @@ fn take_out<T: SectionTable, S>(
     out.sections.unlink_root(writing, section);
 }
 
-/// Gives back everything that a model has, without waiting: nobody shares it.
+/// Gives back all metadata of a model, without waiting: no other code shares it.
 pub(crate) fn tear_down<T, S, R, E>(
     model: &mut SparseModel<T, S, R>,
     env: &mut E,
@@ -147,7 +148,7 @@ where
     E: MetadataMemory,
 {
     let mut losses = Losses::default();
-    // `&mut` of this model says nothing about others that change the same page tables.
+    // `&mut` of this model does not exclude other models that change the same page tables.
     let held = model.shared_slot().map(|slot| slot.hold().ok_or(TearDownError::SharedSlotTaken));
     let _held = held.transpose()?;
     let mut writing = Writing::exclusive(model);
@@ -161,7 +162,7 @@ where
         // SAFETY: `&mut` of the model: no reader is left.
         unsafe { section.give_back(&mut writing, env, &mut lost) };
         losses.add(nr, lost);
-        // Not from the start again: empty roots stay until the end, and would be searched every time.
+        // Not from the start again: empty roots stay until the end, and every search would visit them.
         from = nr.next();
     }
     while let Some((first, root)) = model.table.next_empty_root() {

@@ -36,7 +36,7 @@ pub struct RootedTable<G: Geometry, P, const N: usize> {
 }
 
 impl<G: Geometry, P: PageDescriptor, const N: usize> RootedTable<G, P, N> {
-    /// How many neighbouring roots share an occupancy slot.
+    /// The number of neighbouring roots that share an occupancy slot.
     const STRIDE: u64 = Occupancy::stride(G::NR_ROOTS);
     /// Bits of a section's index in its root.
     const INDEX_BITS: u32 = G::SECTIONS_PER_ROOT.trailing_zeros();
@@ -73,7 +73,7 @@ impl<G: Geometry, P: PageDescriptor, const N: usize> RootedTable<G, P, N> {
     ///
     /// # Safety
     ///
-    /// `root` has room for the entries of a root, and nobody else knows of it.
+    /// `root` has room for the entries of a root, and no other code knows it.
     unsafe fn write_entries(root: *mut SectionEntry<P, G>) {
         for index in 0..G::SECTIONS_PER_ROOT {
             // SAFETY: the caller promises the room.
@@ -83,7 +83,7 @@ impl<G: Geometry, P: PageDescriptor, const N: usize> RootedTable<G, P, N> {
         }
     }
 
-    /// The root pointer and the origin of a section's root.
+    /// The root pointer of a section, and the origin of the root.
     fn slot(&self, nr: SectionNr) -> Option<(&AtomicPtr<SectionEntry<P, G>>, &AtomicU8)> {
         let root = usize::try_from(nr.get() >> Self::INDEX_BITS).ok()?;
         Some((self.roots.get(root)?, self.origins.get(root)?))
@@ -147,7 +147,7 @@ impl<G: Geometry, P: PageDescriptor, const N: usize> RootedTable<G, P, N> {
     fn any_root(&self, slot: u64) -> bool {
         (slot * Self::STRIDE..(slot + 1) * Self::STRIDE)
             .filter_map(|root| self.roots.get(usize::try_from(root).ok()?))
-            // Relaxed: only the writer asks.
+            // Relaxed: only the writer calls this.
             .any(|root| !root.load(Ordering::Relaxed).is_null())
     }
 }
@@ -175,7 +175,7 @@ where
         if root.is_null() {
             return None;
         }
-        // SAFETY: a root that is in the table is live (invariant 2), and the caller keeps it from going away.
+        // SAFETY: a root that is in the table is live (invariant 2), and the caller keeps it live.
         let entry = unsafe { Self::in_root(root, nr) };
         // SAFETY: as above; entries were written before the root was published (invariant 3), and only shared references are made.
         Some(unsafe { &*entry })
@@ -221,14 +221,14 @@ where
         self.occupancy.set(Self::occupancy_slot(nr));
         // Relaxed: only the writer reads it.
         origin.store(fresh.origin.code(), Ordering::Relaxed);
-        // Release: pairs with the Acquires of the lookups, so that the entries behind it are seen.
+        // Release: pairs with the Acquires of the lookups, so that the root's entries are seen.
         root.store(fresh.start.cast().as_ptr(), Ordering::Release);
     }
 
     unsafe fn unlink_empty_root(&self, nr: SectionNr) -> Option<FreshRoot> {
         let (slot, origin) = self.slot(nr)?;
         let first = nr.get() & !(G::SECTIONS_PER_ROOT - 1);
-        // SAFETY: this is for the writer, and nobody else takes roots out.
+        // SAFETY: this is for the writer, and no other code takes roots out.
         if unsafe { self.next_in_root(first) }.is_some() {
             return None;
         }
@@ -263,7 +263,7 @@ where
         while let Some(slot) = self.occupancy.next(0) {
             for root in slot * Self::STRIDE..(slot + 1) * Self::STRIDE {
                 let first = SectionNr::new(root * G::SECTIONS_PER_ROOT);
-                // SAFETY: `&mut self`: no reader is left, and nobody holds an entry.
+                // SAFETY: `&mut self`: no reader is left, and no code holds an entry.
                 if let Some(unlinked) = unsafe { self.unlink_empty_root(first) } {
                     return Some((first, unlinked));
                 }
@@ -275,14 +275,14 @@ where
     }
 
     fn bytes(&self) -> u64 {
-        // Relaxed: only whether they are there is counted.
+        // Relaxed: only the presence of roots is counted.
         let roots = self.roots.iter().filter(|root| !root.load(Ordering::Relaxed).is_null()).count() as u64;
         size_of::<Self>() as u64 + roots * G::SECTIONS_PER_ROOT * size_of::<Entry<Self>>() as u64
     }
 }
 
 // SAFETY: null pointers are zero bytes on every target that Rust supports, and so are the zero words of the
-// occupancy; that is what `new` makes.
+// occupancy; `new` makes the same bytes.
 unsafe impl<G: Geometry, P, const N: usize> ZeroIsNew for RootedTable<G, P, N> {}
 
 #[cfg(not(sparsemem_loom))]
@@ -319,9 +319,9 @@ mod tests {
         .collect()
     }
 
-    /// A bit that stayed would cost every later walk a look at four roots.
+    /// A bit that stayed would make every later walk read four roots.
     #[test]
-    fn a_summary_bit_goes_with_the_last_of_its_roots() {
+    fn a_summary_bit_is_cleared_with_the_last_of_its_roots() {
         let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(64 << 20)).unwrap();
         let mut machine = Machine::new(&MachineConfig::new().memory(memory, NodeId::new(0))).unwrap();
         let table: Box<Wide> = place();
@@ -343,7 +343,7 @@ mod tests {
                 let left: BTreeSet<_> = order[index + 1..].iter().map(|root| root / 4).collect();
                 assert!(bits(&table).into_iter().eq(left), "after root {root}");
                 let mut lost = LostBlocks::default();
-                // SAFETY: nobody reads the table.
+                // SAFETY: no code reads the table.
                 unsafe { gone.give_back(&mut machine, &mut lost) };
                 assert!(lost.is_empty());
             }

@@ -1,4 +1,4 @@
-//! What the two section tables have in common.
+//! The interface that the two section tables share.
 
 use sparsemem_core::{Geometry, MetadataMemory, NodeId, OutOfMemory, PageDescriptor, SectionNr};
 
@@ -9,22 +9,22 @@ pub(crate) type Entry<T> = SectionEntry<<T as SectionTable>::Page, <T as Section
 
 /// Keeps [`SectionTable`] to the tables of this crate.
 pub(crate) mod sealed {
-    /// Nobody else can name it.
+    /// No other crate can name it.
     pub trait Sealed {}
 }
 
 /// A table of section entries: [`FlatTable`](crate::FlatTable) or [`RootedTable`](crate::RootedTable).
 ///
-/// Sealed: memory is given back on the strength of what a table says is still known, and its methods are for the model's
-/// operations alone. Where its `# Safety` sections say *the writer*, they mean the holder of the
+/// Sealed: the model frees memory where a table reports that no section is known, and only the model's operations may
+/// call its methods. Where its `# Safety` sections say *the writer*, they mean the holder of the
 /// [`Writing`](crate::Writing) of the model that the table belongs to, which is also their only caller.
 ///
 /// # Safety
 ///
 /// 1. [`SectionTable::entry`] gives, for the same number, the same entry at every call, from the
 ///    [`SectionTable::commit`] that made it until its root is taken out; entries of different numbers are different.
-/// 2. [`SectionTable::next_known`] misses no section whose word is not zero: whoever asks it whether memory is still needed
-///    frees what it does not name.
+/// 2. [`SectionTable::next_known`] misses no section whose word is not zero: a caller that asks whether memory is still
+///    needed frees the memory of all sections that the method does not name.
 pub unsafe trait SectionTable: sealed::Sealed + Send + Sync {
     /// Sizes of pages, subsections and sections.
     type Geometry: Geometry;
@@ -43,7 +43,7 @@ pub unsafe trait SectionTable: sealed::Sealed + Send + Sync {
     ///
     /// # Cost
     ///
-    /// Flat: no load. Rooted: one, of the root pointer.
+    /// Flat: no load. Rooted: one load, of the root pointer.
     unsafe fn entry(&self, nr: SectionNr) -> Option<&Entry<Self>>;
 
     /// The entry of a section that is known to have one.
@@ -53,7 +53,8 @@ pub unsafe trait SectionTable: sealed::Sealed + Send + Sync {
     /// As [`SectionTable::entry`], and the section must be present.
     unsafe fn entry_unchecked(&self, nr: SectionNr) -> &Entry<Self>;
 
-    /// Makes sure that a section can have an entry: allocates a root for it that nobody sees yet, unless there is an entry.
+    /// Makes sure that a section can have an entry: allocates a root for it that no reader sees yet, unless there is an
+    /// entry.
     ///
     /// # Errors
     ///
@@ -80,8 +81,8 @@ pub unsafe trait SectionTable: sealed::Sealed + Send + Sync {
     ///
     /// # Safety
     ///
-    /// For the writer, who holds no entry of the root, and gives the root back only after a grace period, or with `&mut` of
-    /// the model.
+    /// For the writer, which holds no entry of the root, and gives the root back only after a grace period, or with
+    /// `&mut` of the model.
     unsafe fn unlink_empty_root(&self, nr: SectionNr) -> Option<FreshRoot>;
 
     /// Notes that an entry is about to be known, or is no longer.
@@ -105,7 +106,7 @@ pub unsafe trait SectionTable: sealed::Sealed + Send + Sync {
     fn bytes(&self) -> u64;
 }
 
-/// Whether a section's entry is in use.
+/// The use of a section's entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occupied {
     /// About to be.

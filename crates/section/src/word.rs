@@ -25,12 +25,14 @@ use sparsemem_core::{NodeId, Pfn, SECTION_FLAG_BITS, SectionFlags};
 
 /// The bits of a word that are flags.
 const FLAG_MASK: usize = (1 << SECTION_FLAG_BITS) - 1;
-/// Where the early node number begins (Linux: `SECTION_NID_SHIFT`).
+/// The lowest bit of the early node number (Linux: `SECTION_NID_SHIFT`).
 const NODE_SHIFT: u32 = SECTION_FLAG_BITS;
 
-/// A memmap pointer whose encoding would lose its low bits.
+/// The error for a memmap pointer whose encoding would lose its low bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("memmap at {address:#x} for frames from {first} does not leave {SECTION_FLAG_BITS} bits for flags")]
+#[error(
+    "the memmap at {address:#x} for frames from {first} does not leave {SECTION_FLAG_BITS} bits for flags"
+)]
 pub struct NotEncodable {
     /// Address of the memmap.
     pub address: usize,
@@ -38,7 +40,7 @@ pub struct NotEncodable {
     pub first: Pfn,
 }
 
-/// A node number that does not fit a section word.
+/// The error for a node number that does not fit a section word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("node {node} does not fit a section word")]
 pub struct NodeTooLarge {
@@ -50,7 +52,7 @@ pub struct NodeTooLarge {
 pub struct SectionWord<P>(*mut P);
 
 impl<P> SectionWord<P> {
-    /// The word of a section of which nothing is known.
+    /// The word of a section that is absent.
     pub const ABSENT: Self = Self(core::ptr::null_mut());
 
     /// Takes a word as it was stored.
@@ -100,14 +102,14 @@ impl<P> SectionWord<P> {
         SectionFlags::from_bits_retain((self.0.addr() & FLAG_MASK) as u8)
     }
 
-    /// Whether the word is zero: nothing known, nothing present.
+    /// Whether the word is zero: the section is absent.
     #[inline]
     #[must_use]
     pub fn is_absent(self) -> bool {
         self.0.is_null()
     }
 
-    /// Whether lookups succeed.
+    /// Whether lookups of the section succeed.
     #[inline]
     #[must_use]
     pub fn has_memmap(self) -> bool {
@@ -123,13 +125,14 @@ impl<P> SectionWord<P> {
         u32::try_from(self.0.addr() >> NODE_SHIFT).ok().map(NodeId::new)
     }
 
-    /// Where the descriptor of `pfn` is, if the word has a memmap and the frame is of this section.
+    /// The address of the descriptor of `pfn`, if the word has a memmap and the frame is of this section.
     #[inline]
     #[must_use]
     pub fn descriptor(self, pfn: Pfn) -> *mut P {
         if const { size_of::<P>().is_multiple_of(FLAG_MASK + 1) } {
-            // Whole descriptors do not touch the flags, so these may go last. The word then need not outlive the
-            // addition in a register of its own: one instruction less than the other order, in every checked lookup.
+            // A whole number of descriptors does not touch the flags, so the flags may be cleared last. The word then
+            // need not outlive the addition in a register of its own: one instruction less than the other order, in
+            // every checked lookup.
             return self.0.wrapping_add(index(pfn)).map_addr(|address| address & !FLAG_MASK);
         }
         self.coded().wrapping_add(index(pfn))
@@ -157,7 +160,7 @@ impl<P> SectionWord<P> {
     }
 }
 
-/// Flags as bits of a word. Bits that are no flags have no place there.
+/// Flags as bits of a word. Other bits are dropped.
 const fn bits(flags: SectionFlags) -> usize {
     flags.bits() as usize & FLAG_MASK
 }
@@ -213,7 +216,7 @@ mod tests {
 
     #[test]
     fn encodes_as_in_the_worked_vectors() {
-        // T-05
+        // The worked vectors (T-05).
         let memmap = at(0xffff_8880_1234_5000);
         let coded = |section| {
             let word = SectionWord::mapped(memmap, first(section), SectionFlags::empty()).unwrap();
@@ -254,7 +257,7 @@ mod tests {
         finds_descriptors_of::<[u64; 10]>();
     }
 
-    /// Sizes that are multiples of a number beside 32: their descriptors do touch the flags.
+    /// Sizes in bytes that are not multiples of 32: their descriptors do touch the flags.
     #[test]
     fn flags_are_no_part_of_the_address_beside_multiples_of_32() {
         finds_descriptors_of::<[u64; 15]>();
@@ -264,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_virtual_memmap_encodes_to_its_base() {
-        // T-04
+        // The worked vectors (T-04).
         let base = 0xffff_ea00_0000_0000_usize;
         for section in [0, 32, 524_287] {
             let memmap = at(base + usize::try_from(first(section).get() * 64).unwrap());
@@ -276,7 +279,7 @@ mod tests {
 
     #[test]
     fn an_early_node_sits_above_the_flags() {
-        // T-07
+        // The worked vectors (T-07).
         let flags = SectionFlags::PRESENT | SectionFlags::ONLINE;
         let word = SectionWord::<Page>::marked(NodeId::new(5), flags).unwrap();
         assert_eq!(word.into_raw().addr(), 0xa5);

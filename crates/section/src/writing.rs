@@ -1,8 +1,9 @@
-//! The writer's token as tables and placements see it.
+//! The writer's token, in the form that tables and placements use.
 //!
-//! A [`Writer`] is of a whole model; what lies below the model knows a table and a placement. [`Writing`] is made of the
-//! one or of `&mut` of the model, and nothing else, so it proves three things: table and placement belong to one model,
-//! nobody else changes them, and what the table's entries point to stays until its holder takes it out.
+//! A [`Writer`] is of a whole model; the code of a model has a table and a placement. [`Writing`] is made of the
+//! writer or of `&mut` of the model, and nothing else, so it proves three things: table and placement belong to one
+//! model, no other code changes them, and the usages and memmaps of the table's entries stay until its holder takes
+//! them out.
 //!
 //! # Invariants
 //!
@@ -49,7 +50,7 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
         Self { table, placement, shared: model.shared_slot(), notes }
     }
 
-    /// The token of somebody who has the model for themselves.
+    /// The token of code that has the model for itself.
     pub(crate) const fn exclusive<R>(model: &'w mut SparseModel<T, S, R>) -> Self {
         let (table, placement, notes) = (&model.table, &model.placement, &model.notes);
         Self { table, placement, shared: model.shared_slot(), notes }
@@ -66,14 +67,14 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
         Writing { table: self.table, placement, shared: self.shared, notes: self.notes }
     }
 
-    /// The writer slot that other models have too, if the model was made with one: what the models have in common is
-    /// changed by one of them at a time.
+    /// The writer slot that other models share, if the model was made with one: one of the models at a time changes
+    /// their common parts.
     #[must_use]
     pub const fn shared_slot(&self) -> Option<&'static WriterSlot> {
         self.shared
     }
 
-    /// What the model remembers for its next writer.
+    /// The notes of the model for its next writer.
     pub(crate) const fn notes(&self) -> &'w Notes {
         self.notes
     }
@@ -94,9 +95,9 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
 
     /// The first run of valid frames among `frames`, ending at the latest with its section.
     ///
-    /// This is how a placement finds out whether memory is still needed. Linux marks unused parts of a large leaf with a
-    /// byte pattern and remembers one unfinished tail in a global; with small mappings it does not look at all (V-30 to
-    /// V-38, T-18). The table knows every valid frame, and there is no count that could go wrong.
+    /// This is how a placement finds out whether memory is still needed: the table knows every valid frame, so no count
+    /// can go wrong. Linux marks unused parts of a large leaf with a byte pattern and remembers one unfinished tail in
+    /// a global; with small mappings it does not look at all (V-30 to V-38, T-18).
     #[must_use]
     pub fn first_valid(&self, frames: PfnRange) -> Option<PfnRange> {
         let mut rest = frames;
@@ -169,7 +170,7 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
         unsafe { self.table.prepare(nr, node, env) }.map_err(SectionLoss::Root)
     }
 
-    /// Makes what was prepared for a section visible.
+    /// Makes the prepared root of a section visible.
     pub(crate) fn commit(&self, nr: SectionNr, fresh: Option<FreshRoot>) {
         // SAFETY: as in `prepare`, and a root is made for this section's place only.
         unsafe { self.table.commit(nr, fresh) };
@@ -188,7 +189,7 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
         entry.set_word(word);
     }
 
-    /// Takes word and usage of a section out of readers' sight.
+    /// Takes word and usage of a section out of its entry, so that no new reader finds them.
     pub(crate) fn unpublish(&self, nr: SectionNr, entry: &Entry<T>) {
         entry.set_word(SectionWord::ABSENT);
         entry.set_usage(None);
@@ -219,7 +220,7 @@ pub(crate) fn new_usage<T: SectionTable, E: MetadataMemory>(
     Ok(usage)
 }
 
-/// Gives the memory of a usage back.
+/// Gives back the memory of a usage.
 ///
 /// # Safety
 ///
@@ -231,6 +232,6 @@ pub(crate) unsafe fn free_usage<T: SectionTable, E: MetadataMemory>(
 ) {
     // SAFETY: the caller owns the usage.
     let origin = unsafe { usage.as_ref() }.usage().origin();
-    // SAFETY: the block is one of its own, with the origin that was written into it.
+    // SAFETY: the usage is a block of its own, with the origin that was written into it.
     unsafe { give_back(env, usage.cast(), Layout::new::<Usage<T>>(), origin, lost) };
 }
