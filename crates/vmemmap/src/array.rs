@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Nothing of the descriptor is asked for: the way back is a subtraction, and a division by the descriptor's size,
-//!    which is a shift when that is a power of two.
+//! 1. The path from a descriptor to its frame reads nothing from the descriptor: it is a subtraction, and a division by
+//!    the descriptor's size in bytes, which is a shift when that size is a power of two.
 
 use core::ptr::NonNull;
 
@@ -21,10 +21,10 @@ use crate::ArrayBase;
 #[repr(C)]
 pub struct VirtualArray<B> {
     base: B,
-    /// The top-level table that leads to the place, with bit 0 set, since the writer has looked around it; or 0.
+    /// The top-level table that leads to the place, with bit 0 set, once the writer has checked the place; 0 before.
     root: AtomicU64,
-    /// Bytes that leaves map, and table pages that were made for them: what statistics tell without a walk, which would
-    /// meet tables that the writer is freeing.
+    /// Bytes that leaves map, and table pages that were made for them: statistics read these counts instead of walking
+    /// the tables, because such a walk would meet tables that the writer is freeing.
     leaf_bytes: AtomicU64,
     table_pages: AtomicU64,
 }
@@ -43,7 +43,7 @@ impl<B: ConstNew> ConstNew for VirtualArray<B> {
 unsafe impl<B: ZeroIsNew> ZeroIsNew for VirtualArray<B> {}
 
 impl<B> VirtualArray<B> {
-    /// Where the array begins.
+    /// The base, which has the address of the array.
     pub const fn base(&self) -> &B {
         &self.base
     }
@@ -55,13 +55,13 @@ impl<B> VirtualArray<B> {
         (root != 0).then(|| PhysAddr::new(root & !1))
     }
 
-    /// Remembers it: a table's address, so bit 0 is free.
+    /// Stores the root: a table's address, so bit 0 is free.
     pub(crate) fn set_root(&self, root: PhysAddr) {
         // Relaxed: as above.
         self.root.store(root.get() | 1, Ordering::Relaxed);
     }
 
-    /// Forgets the table and gives the place up.
+    /// Clears the root and gives the place up.
     ///
     /// # Safety
     ///
@@ -76,14 +76,15 @@ impl<B> VirtualArray<B> {
         unsafe { self.base.give_up() };
     }
 
-    /// Counts what a populate made.
+    /// Counts leaves and tables that a populate made.
     pub(crate) fn add(&self, made: &Populated) {
         // Relaxed, both: counts publish nothing.
         self.leaf_bytes.fetch_add(made.leaves().bytes(), Ordering::Relaxed);
         self.table_pages.fetch_add(made.nr_tables(), Ordering::Relaxed);
     }
 
-    /// Counts what an unmap took away: at most what there is, for it may take tables along that were there before.
+    /// Subtracts leaves and tables that an unmap removed: at most the current count, because the unmap may remove
+    /// tables that were there before.
     pub(crate) fn subtract(&self, gone: &Unmapped) {
         for (count, less) in
             [(&self.leaf_bytes, gone.dropped().bytes()), (&self.table_pages, gone.nr_tables())]
@@ -119,7 +120,7 @@ impl<B: ArrayBase> VirtualArray<B> {
         VirtRange::from_start_count(VirtAddr::new(start), ByteLen::new(frames.count().get() * size))
     }
 
-    /// The same, as far as they lie in the array, which may end within a section; `None` if none does.
+    /// The same, as far as they lie in the array, which may end within a section; `None` if no descriptor lies in it.
     pub(crate) fn bytes_within<P>(&self, frames: PfnRange) -> Option<VirtRange> {
         let room = self.base.len_bytes() / size_of::<P>() as u64;
         self.bytes_of::<P>(frames.split_at(Pfn::new(room)).0).filter(|bytes| !bytes.is_empty())
@@ -139,8 +140,8 @@ impl<B: ArrayBase> VirtualArray<B> {
     }
 }
 
-// SAFETY: all three ways are the same arithmetic on the same base, and elements of different frames are different and
-// follow each other; pointers keep the provenance of the base, which is that of the whole array.
+// SAFETY: all three methods are the same arithmetic on the same base, and elements of different frames are different
+// and follow each other; pointers keep the provenance of the base, which is that of the whole array.
 unsafe impl<T: SectionTable, B: ArrayBase> Placement<T> for VirtualArray<B> {
     const NAME: &'static str = "vmemmap";
 
@@ -163,7 +164,7 @@ unsafe impl<T: SectionTable, B: ArrayBase> Placement<T> for VirtualArray<B> {
     }
 
     fn footprint(&self, _sections: u64) -> Footprint {
-        // Relaxed, both: a look at two counts of which the writer may be changing one.
+        // Relaxed, both: a snapshot of two counts of which the writer may be changing one.
         let (memmap_bytes, pages) =
             (self.leaf_bytes.load(Ordering::Relaxed), self.table_pages.load(Ordering::Relaxed));
         let page_table_bytes = pages.saturating_mul(LeafSize::Size4KiB.bytes());
@@ -171,7 +172,7 @@ unsafe impl<T: SectionTable, B: ArrayBase> Placement<T> for VirtualArray<B> {
     }
 
     fn torn_down(&mut self) {
-        // SAFETY: `&mut`: nobody writes, and the model was torn down.
+        // SAFETY: `&mut`: no writer is left, and the model was torn down.
         unsafe { self.unsettle() };
     }
 }
@@ -185,7 +186,7 @@ mod tests {
     const START: u64 = 0x4000_0000;
     const BYTES: u64 = 4 << 20;
 
-    /// A place that nobody goes to.
+    /// A place that no test accesses.
     struct Nowhere;
 
     // SAFETY: constants, multiples of 2 MiB; nothing is mapped there.
@@ -233,7 +234,7 @@ mod tests {
         assert_eq!(array.element::<[u8; 64]>(Pfn::new(3)).addr() as u64, START + 192);
     }
 
-    /// What is taken back is that of whole sections, also of one that the array ends in.
+    /// Whole sections are taken back, also one in which the array ends.
     #[test]
     fn frames_beyond_the_array_do_not_hide_those_in_it() {
         let array = array();
@@ -251,7 +252,7 @@ mod tests {
         );
     }
 
-    /// A leaf goes when none of the frames is valid that have a byte of their descriptor in it.
+    /// A leaf is removed when no frame is valid that has a byte of its descriptor in it.
     #[test]
     fn every_frame_with_a_byte_in_a_leaf_is_found() {
         let array = array();

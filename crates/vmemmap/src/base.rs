@@ -1,10 +1,10 @@
-//! Where the array lies in the kernel's address space.
+//! The place of the array in the kernel's address space.
 //!
 //! # Invariants
 //!
 //! 1. The range is reserved for the array: nothing else is mapped there, and it does not end beyond the address space.
-//! 2. A place that is found out while booting is stored once, before anything else uses the model; from then on it is
-//!    only read.
+//! 2. A place that the kernel chooses while booting is stored once, before anything else uses the model; from then on
+//!    it is only read.
 
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -20,22 +20,23 @@ use sparsemem_section::ConstNew;
 ///
 /// # Safety
 ///
-/// Once a model with this base is up, [`ArrayBase::start`], [`ArrayBase::len_bytes`] and [`ArrayBase::shared_writer`] never
-/// change; the first two are multiples of 2 MiB, the start is not null, and their sum does not wrap. From when [`ArrayBase::claim`] answered [`Claim::Own`]
-/// until [`ArrayBase::give_up`], the range is the model's, as [`ArrayPlace`] says of a place. No method unwinds.
+/// Once a model with this base is up, [`ArrayBase::start`], [`ArrayBase::len_bytes`] and [`ArrayBase::shared_writer`]
+/// never change; the first two are multiples of 2 MiB, the start is not null, and their sum does not wrap. From the
+/// moment when [`ArrayBase::claim`] returned [`Claim::Own`] until [`ArrayBase::give_up`], the range is the model's, as
+/// [`ArrayPlace`] requires of a place. No method unwinds.
 pub unsafe trait ArrayBase: Send + Sync + 'static {
     /// The address of the descriptor of frame 0.
     fn start(&self) -> *mut u8;
 
-    /// Bytes that are set aside for the array; a multiple of 2 MiB.
+    /// Size of the place that is set aside for the array, in bytes; a multiple of 2 MiB.
     fn len_bytes(&self) -> u64;
 
-    /// The writer slot of the models that may use the place, as [`ArrayPlace::shared_writer`] says. The model asks before
-    /// it looks at its page tables.
+    /// The writer slot of the models that may use the place, as [`ArrayPlace::shared_writer`] says. The model calls
+    /// this before it reads its page tables.
     fn shared_writer(&self) -> Option<&'static WriterSlot>;
 
-    /// Takes the place for the model that this base is in, or says that it is taken; the model asks before it changes
-    /// its mappings.
+    /// Takes the place for the model that this base is in, or reports that it is taken; the model calls this before it
+    /// changes its mappings.
     ///
     /// # Safety
     ///
@@ -50,12 +51,12 @@ pub unsafe trait ArrayBase: Send + Sync + 'static {
     unsafe fn give_up(&self) {}
 }
 
-/// Whose a place is.
+/// The owner of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// The model's that asked.
+    /// The place belongs to the model that asked.
     Own,
-    /// Another model's, or nobody said where it is.
+    /// The place belongs to another model, or [`DynamicBase::reserve`] was not called.
     Taken,
 }
 
@@ -67,7 +68,7 @@ pub struct ConstBase<A> {
 }
 
 impl<A: ArrayPlace> ConstBase<A> {
-    /// Fails to compile for a place that cannot be.
+    /// Does not compile for a place that is not valid.
     const CHECK: () = {
         assert!(A::START.is_multiple_of(1 << 21), "the array begins on a 2 MiB border");
         assert!(
@@ -101,7 +102,7 @@ unsafe impl<A: ArrayPlace> ArrayBase for ConstBase<A> {
     }
 
     unsafe fn claim(&self) -> Claim {
-        // Relaxed: only the model's writer asks and stores, and the place's claim alone decides between models.
+        // Relaxed: only the model's writer loads and stores, and the place's claim alone decides between models.
         if self.own.load(Ordering::Relaxed) {
             return Claim::Own;
         }
@@ -130,12 +131,12 @@ impl<A> ConstNew for ConstBase<A> {
 // SAFETY: `false` is a zero byte.
 unsafe impl<A> ZeroIsNew for ConstBase<A> {}
 
-/// A place that is found out while booting, as with address-space randomisation; lookups load it.
+/// A place that the kernel chooses while booting, as with address-space randomisation; lookups load it.
 ///
 /// Until [`DynamicBase::reserve`] it has no bytes, and nothing can be populated.
 #[repr(transparent)]
 pub struct DynamicBase {
-    /// No atomic: its load would not become an operand of the lookup's addition (invariant 2 makes it unnecessary).
+    /// No atomic: the lookup's addition could not use its load as an operand (invariant 2 makes an atomic unnecessary).
     reserved: UnsafeCell<Reserved>,
 }
 
@@ -148,23 +149,23 @@ struct Reserved {
     shared: Option<&'static WriterSlot>,
 }
 
-// SAFETY: `reserve` stores once, before anything else uses the model, says its contract; all else only reads. The
-// pointer is an address for whoever uses the model, on whichever processor.
+// SAFETY: `reserve` stores once, before anything else uses the model, by its contract; all other code only reads. The
+// pointer is an address for all code that uses the model, on any processor.
 unsafe impl Sync for DynamicBase {}
 // SAFETY: as above.
 unsafe impl Send for DynamicBase {}
 
 impl DynamicBase {
-    /// Tells the place of the array.
+    /// Sets the place of the array.
     ///
     /// # Safety
     ///
-    /// The range must be reserved for this model from now on, as [`ArrayPlace`] says of a place: alone in the blocks of 512 GiB
-    /// that it touches. It begins and ends on 2 MiB borders, and ends within the address space. Called once, before the model
-    /// is booted and before anything else uses it: another processor that uses the model has to be handed it, in a way that
-    /// orders memory, after this call.
+    /// The range must be reserved for this model from now on, as [`ArrayPlace`] requires of a place: alone in the
+    /// blocks of 512 GiB that it touches. It begins and ends on 2 MiB borders, and ends within the address space.
+    /// Called once, before the model is booted and before anything else uses it: another processor must get the model
+    /// only after this call, by an operation that orders memory.
     pub unsafe fn reserve(&self, start: NonNull<u8>, len_bytes: u64) {
-        // SAFETY: the caller promises that nobody else uses the model yet.
+        // SAFETY: the caller promises that no other code uses the model yet.
         unsafe { self.store(start, len_bytes, None) };
     }
 
@@ -181,16 +182,16 @@ impl DynamicBase {
 
     /// # Safety
     ///
-    /// Nobody else uses the model yet.
+    /// No other code uses the model yet.
     unsafe fn store(&self, start: NonNull<u8>, len_bytes: u64, shared: Option<&'static WriterSlot>) {
         // SAFETY: the caller's promise is the same.
         unsafe { *self.reserved.get() = Reserved { start: start.as_ptr(), len_bytes, shared } };
     }
 
-    /// The range; null and empty before it is known.
+    /// The range; null and empty before `reserve`.
     #[inline]
     fn reserved(&self) -> Reserved {
-        // SAFETY: the only store came before every use of the model (invariant 2).
+        // SAFETY: the only store was before every use of the model (invariant 2).
         unsafe { *self.reserved.get() }
     }
 }

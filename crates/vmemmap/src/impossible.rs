@@ -1,5 +1,5 @@
-//! Places and descriptors of an array that cannot be, each beside its nearest neighbour that can: so that it is known to fail
-//! for the one reason that is named.
+//! Places and descriptors of an array that are not valid. Each stands beside the nearest valid one, which proves that
+//! it fails to compile for the named reason alone.
 
 /// The text of a program with an array at a place.
 macro_rules! program {
@@ -53,7 +53,7 @@ border! {
 }
 
 border! {
-    /// Neither does it end behind the address space by its length alone.
+    /// Nor does it end after the address space by its length alone.
     Length: ("0x20_0000", "0xffff_ffff_ffc0_0000") ("0x20_0000", "0xffff_ffff_ffe0_0000")
 }
 
@@ -92,7 +92,7 @@ unsafe impl PageDescriptor for Aligned {}
 
 let model = FlatVmemmap::<Tiny, Aligned, NeverReclaim, DynamicBase, 8>::new();
 let frames = PfnRange::new(Pfn::new(0), Pfn::new(Tiny::PAGES_PER_SUBSECTION)).unwrap();
-// There is no memory for a usage, so the model does not come to ask for its page tables.
+// There is no memory for a usage, so the model does not reach the call for its page tables.
 assert!(model.write().unwrap().install(&mut Env, frames, NodeId::new(0)).is_err());
 "
         )

@@ -1,16 +1,16 @@
-//! The vmemmap memory model: descriptors of all frames in one virtual array, backed only where memory is.
+//! The vmemmap memory model: descriptors of all frames in one virtual array, mapped only where memory is present.
 //!
 //! The descriptor of frame *n* is element *n* of the array: a lookup of a known frame is an addition, without a load
-//! when the base is a constant. The price is paid in page tables, which this crate fills and empties: 2 MiB leaves for
-//! whole sections, base pages for parts of them, 1 GiB leaves where the processor has them and the kernel wants them.
-//! The section table stays, to know which frames are valid.
+//! when the base is a constant. In return the array needs page tables, which this crate fills and empties: 2 MiB leaves
+//! for whole sections, base pages for parts of them, 1 GiB leaves where the processor has them and the kernel wants
+//! them. The section table stays, because it records which frames are valid.
 //!
 //! ```
 //! use sparsemem_core::presets::X86_64;
 //! use sparsemem_core::{ArrayPlace, MemoryModel, NeverReclaim, Page, Pfn, PlaceClaim, SectionShape};
 //! use sparsemem_vmemmap::{ConstBase, Vmemmap};
 //!
-//! /// Where Linux keeps the array with 4-level tables.
+//! /// The place of the array in Linux with 4-level tables.
 //! struct Place;
 //!
 //! // SAFETY: nothing else of this program uses these addresses, nor any in the 512 GiB around them.
@@ -36,11 +36,11 @@
 //! 1. **Mapped where valid**: the descriptors of a valid frame lie in mapped pages of the array.
 //! 2. **Not mapped elsewhere**: a leaf is there only if it holds a descriptor of a valid frame (or, during boot, of the
 //!    run that is being brought up). Descriptors that do not fill leaves, and 2 MiB leaves of partly removed sections,
-//!    are shared: a leaf goes with its last valid frame.
-//! 3. **The entry knows the origin**: two software bits of every page-table entry say which provider the leaf, or the
-//!    table below, goes back to.
+//!    are shared: a leaf is removed with its last valid frame.
+//! 3. **The entry has the origin**: two software bits of every page-table entry hold the origin of the leaf, or of the
+//!    table below.
 //! 4. **The processor's own entries**: a target without an entry format does not compile.
-//! 5. **Clear, flush, free**: memory is given back only after no processor can reach it.
+//! 5. **Clear, flush, free**: memory is given back only when no processor can reach it any more.
 #![no_std]
 #![allow(unsafe_code, reason = "computes descriptor addresses from the base")]
 #![cfg_attr(

@@ -1,6 +1,6 @@
-//! Making descriptors exist, and taking them back, through the page tables.
+//! Maps and unmaps descriptors through the page tables.
 //!
-//! Source: Linux `vmemmap_populate` and `vmemmap_free`; which mapping sizes are used follows x86 (V-15).
+//! Source: Linux `vmemmap_populate` and `vmemmap_free`; the choice of mapping sizes follows x86 (V-15).
 
 use core::ptr::NonNull;
 
@@ -14,7 +14,7 @@ use sparsemem_x86_64_page_table::X86_64;
 
 use crate::{ArrayBase, Claim, VirtualArray};
 
-/// Which leaves a request may use.
+/// The leaf sizes that a request may use.
 struct Policy {
     largest: LeafSize,
     /// The descriptors that are, or are going to be, needed around the request.
@@ -57,11 +57,11 @@ impl<B: ArrayBase> VirtualArray<B> {
 /// The kernel's page tables.
 fn page_table<E: AddressSpace>(env: &E) -> PageTable<X86_64> {
     // SAFETY: the environment promises a live top-level table of this depth, whose entries for the array's range
-    // only the model changes; the model has one writer at a time, and only the writer looks.
+    // only the model changes; the model has one writer at a time, and only the writer reads them.
     unsafe { PageTable::new(env.root(), env.depth()) }
 }
 
-/// The loss that a failure to populate means for a section.
+/// The loss of a section that a failed populate causes.
 fn loss(error: PopulateError) -> SectionLoss {
     match error {
         PopulateError::OutOfMemory { error, .. } => SectionLoss::Memmap(error),
@@ -75,7 +75,7 @@ fn loss(error: PopulateError) -> SectionLoss {
     }
 }
 
-/// When an array took its place.
+/// The call in which an array took its place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Settled {
     /// In an earlier call.
@@ -84,13 +84,13 @@ enum Settled {
     Now,
 }
 
-/// How much of the address space belongs to an array alone around its place: what an entry above the tables of 1 GiB leaves
-/// stands for (see [`ArrayPlace`](sparsemem_core::ArrayPlace)).
+/// Bytes of address space around its place that belong to an array alone: the range of one entry above the tables of
+/// 1 GiB leaves (see [`ArrayPlace`](sparsemem_core::ArrayPlace)).
 const EXCLUSIVE_BYTES: u64 = 1 << 39;
 
 impl<B: ArrayBase> VirtualArray<B> {
-    /// Takes the place of the array for the page tables of `env`, and looks around it when it is new: a mapping of others
-    /// there would be used as this model's, or lost with the tables that it makes and frees.
+    /// Takes the place of the array for the page tables of `env`, and checks the addresses around it when it is new: a
+    /// foreign mapping there would be used as this model's, or lost with the tables that it makes and frees.
     ///
     /// # Safety
     ///
@@ -111,7 +111,7 @@ impl<B: ArrayBase> VirtualArray<B> {
         if self.root().is_some() {
             return Ok(Settled::Before);
         }
-        self.look_around(tables, env).inspect_err(|_| {
+        self.check_neighbours(tables, env).inspect_err(|_| {
             // SAFETY: the caller is the writer, and nothing was made yet.
             unsafe { self.unsettle() };
         })?;
@@ -119,15 +119,19 @@ impl<B: ArrayBase> VirtualArray<B> {
         Ok(Settled::Now)
     }
 
-    /// Refuses a model with another writer slot than the place names: it would change page tables of other models while they
-    /// do.
+    /// Refuses a model with another writer slot than the place names: it would change page tables that other models
+    /// change at the same time.
     fn check_writer(&self, shared: Option<&'static WriterSlot>) -> Result<(), SectionLoss> {
         let same = self.base().shared_writer().map(core::ptr::from_ref) == shared.map(core::ptr::from_ref);
         if same { Ok(()) } else { Err(SectionLoss::OtherWriter) }
     }
 
-    /// Refuses a place with mappings of others.
-    fn look_around<E: AddressSpace>(&self, tables: &PageTable<X86_64>, env: &E) -> Result<(), SectionLoss> {
+    /// Refuses a place with foreign mappings.
+    fn check_neighbours<E: AddressSpace>(
+        &self,
+        tables: &PageTable<X86_64>,
+        env: &E,
+    ) -> Result<(), SectionLoss> {
         let window = self.window().ok_or(SectionLoss::OutsideRange)?;
         let around = match self.base().shared_writer() {
             None => rounded(window, EXCLUSIVE_BYTES).ok_or(SectionLoss::OutsideRange)?,
@@ -139,7 +143,7 @@ impl<B: ArrayBase> VirtualArray<B> {
         }
     }
 
-    /// Refuses an environment with other page tables than those that were settled in.
+    /// Refuses an environment with other page tables than those in which the array has its place.
     fn same_root<E: AddressSpace>(&self, env: &E) -> Result<(), OtherAddressSpace> {
         match self.root() {
             Some(own) if own != env.root() => Err(OtherAddressSpace { own, given: env.root() }),
@@ -147,7 +151,7 @@ impl<B: ArrayBase> VirtualArray<B> {
         }
     }
 
-    /// Maps the descriptors of a request, and finds that of the section's first frame.
+    /// Maps the descriptors of a request, and returns that of the section's first frame.
     fn make<T, E>(
         &self,
         tables: &PageTable<X86_64>,
@@ -168,7 +172,7 @@ impl<B: ArrayBase> VirtualArray<B> {
         Ok((first, populated))
     }
 
-    /// Takes the mappings of `bytes` away, except leaves that hold descriptors of valid frames.
+    /// Unmaps `bytes`, except leaves that hold descriptors of valid frames.
     fn unmap<T, E>(writing: &Writing<'_, T, Self>, env: &mut E, frames: PfnRange, lost: &mut LostBlocks)
     where
         T: SectionTable,
@@ -223,16 +227,16 @@ where
         let settled = unsafe { array.settle(&tables, env, writing.shared_slot()) }?;
         let made = array.make::<T, E>(&tables, env, request, lost).inspect_err(|_| {
             if settled == Settled::Now {
-                // SAFETY: as above, and what was made was taken back.
+                // SAFETY: as above, and the populate gave back all that it made.
                 unsafe { array.unsettle() };
             }
         });
         let (first, populated) = made?;
         array.add(&populated);
-        // What a boot finds, it made itself: the place has no mappings of others, and no frame was valid before.
+        // A boot finds only mappings of its own: the place has no foreign mappings, and no frame was valid before.
         let is_zero = populated.is_all_new() || request.before() == Before::NoFrame;
         let content = if is_zero { Content::Zero } else { Content::MaybeOld };
-        // Every leaf knows its own; of the section it is said whether any is in an altmap.
+        // Every leaf has its own origin; the section's origin says whether any of them is in an altmap.
         let origin = if populated.has_leaf_from(Origin::Altmap) { Origin::Altmap } else { Origin::Boot };
         Ok(SectionMemmap { first, origin, content })
     }
