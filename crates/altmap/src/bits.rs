@@ -1,8 +1,8 @@
-//! A bitmap over words that somebody else owns.
+//! A bitmap over words that the caller owns.
 //!
 //! # Invariants
 //!
-//! 1. Bits beyond the last word are zero and stay so; nothing here panics on any number.
+//! 1. Bits beyond the last word are zero and stay so; no method panics for any number.
 
 /// Bits of a word.
 const BITS: u64 = u64::BITS as u64;

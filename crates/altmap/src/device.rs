@@ -1,4 +1,4 @@
-//! An altmap: frames of a device that are really there, with what is out of them.
+//! An altmap: existing frames of a device, and the record of the frames that hold blocks.
 
 use core::marker::PhantomData;
 
@@ -10,20 +10,22 @@ use crate::pool::{FramePool, GiveBackError, TakeError, TooFewWords};
 use crate::room::{MemmapRule, room_needed};
 use crate::spec::{AltmapError, AltmapSpec};
 
-/// An altmap was to be given up while blocks of it are out.
+/// The caller wanted to release an altmap while its blocks are in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{in_use} of the altmap at frame {base} are still in use")]
+#[error(
+    "{in_use} of the altmap at frame {base} are still in use; retire the memory with descriptors in them first"
+)]
 pub struct StillInUse {
     /// First frame of the altmap.
     pub base: Pfn,
-    /// Frames in use.
+    /// Number of frames in use.
     pub in_use: PageCount,
 }
 
-/// Frames of a device that hold its own memmap, and which of them do.
+/// Frames of a device that hold its own memmap, and the record of the frames in use.
 ///
-/// It lives from before the device is added until after it is removed, and goes through [`WithAltmap`] into the calls
-/// that add and remove. Its bits lie in words of the caller: [`FramePool::words_needed`] of them.
+/// It lives from before the device is added until after it is removed. [`WithAltmap`] passes it to the calls that add
+/// and remove. Its bits lie in words of the caller: [`FramePool::words_needed`] of them.
 ///
 /// [`WithAltmap`]: crate::WithAltmap
 #[derive(Debug)]
@@ -34,7 +36,7 @@ pub struct Altmap<'w, G> {
 }
 
 impl<'w, G: Geometry> Altmap<'w, G> {
-    /// Takes charge of the frames that `spec` sets aside for the memmap.
+    /// Takes the frames that `spec` sets aside for the memmap.
     ///
     /// # Errors
     ///
@@ -49,16 +51,16 @@ impl<'w, G: Geometry> Altmap<'w, G> {
         Ok(Self { spec, pool, geometry: PhantomData })
     }
 
-    /// Checks that `request` can be added with this altmap, before anything of it is: what Linux checks (base and
-    /// offset, A-08), and that nothing of it is populated, that the altmap is not in use, lies below the geometry's
-    /// maximum, and has room for the memmap by `rule`.
+    /// Checks that `request` can be added with this altmap, before any of it is added: the conditions that Linux checks
+    /// (base and offset, A-08), and that none of it is populated, that the altmap is not in use, lies below the
+    /// geometry's maximum, and has room for the memmap by `rule`.
     ///
-    /// An altmap that passes may still turn out too small where leaves of several sizes have to find places; the
+    /// An altmap that passes may still be too small where leaves of several sizes need aligned frames; the
     /// installation then fails, and leaves everything as it was.
     ///
     /// # Errors
     ///
-    /// [`AltmapError`], naming what does not fit.
+    /// [`AltmapError`], naming the part that does not fit.
     pub fn check_add<M>(&self, model: &M, rule: MemmapRule, request: PfnRange) -> Result<(), AltmapError>
     where
         M: MemoryModel<Geometry = G>,
@@ -84,15 +86,15 @@ impl<'w, G: Geometry> Altmap<'w, G> {
 
     /// Gives the frames back to the device.
     ///
-    /// That its own frames are retired is not enough: a section's memmap, or a large leaf, that lies here may also hold
-    /// descriptors of neighbours. It comes back when the last of them is retired through an environment in which this
-    /// altmap stands, before or behind others.
+    /// It is not enough that its own frames are retired: a section's memmap, or a large leaf, that lies here may also
+    /// hold descriptors of neighbours. The block is given back when the last of them is retired through an environment
+    /// that contains this altmap, alone or with others.
     ///
     /// Source: Linux warns when a device is unmapped with its altmap in use.
     ///
     /// # Errors
     ///
-    /// [`StillInUse`] with the altmap, if blocks are out.
+    /// [`StillInUse`] with the altmap, if any of its blocks are in use.
     pub fn release(self) -> Result<AltmapSpec, Rejected<StillInUse, Self>> {
         let in_use = self.in_use();
         if in_use.get() != 0 {
@@ -102,34 +104,34 @@ impl<'w, G: Geometry> Altmap<'w, G> {
         Ok(self.spec)
     }
 
-    /// What is set aside.
+    /// The frames that are set aside.
     #[must_use]
     pub const fn spec(&self) -> AltmapSpec {
         self.spec
     }
 
-    /// Frames that blocks lie in (Linux: `alloc`).
+    /// The number of frames that blocks lie in (Linux: `alloc`).
     #[must_use]
     pub const fn in_use(&self) -> PageCount {
         self.pool.in_use()
     }
 
-    /// Free frames before frames that are in use (Linux: `align`).
+    /// The number of free frames before frames that are in use (Linux: `align`).
     #[must_use]
     pub const fn skipped(&self) -> PageCount {
         self.pool.skipped()
     }
 
-    /// Writes down that `count` frames are out, and says which.
+    /// Takes `count` frames out of the pool, and returns them.
     pub(crate) fn take(&mut self, count: PageCount, align: PageCount) -> Result<PfnRange, TakeError> {
         self.pool.take(count, align)
     }
 
-    /// Writes down that the frames of a block are free again; the next block may get them.
+    /// Puts the frames of a block back into the pool; the next block may get them.
     ///
     /// # Safety
     ///
-    /// If the frames are a block, the caller owns it, and nobody uses it any more.
+    /// If the frames are a block, the caller owns it, and no other code uses it any more.
     pub(crate) unsafe fn give_back(&mut self, frames: PfnRange) -> Result<(), GiveBackError> {
         self.pool.give_back(frames)
     }

@@ -1,10 +1,10 @@
-//! An environment whose memmaps come from an altmap, and everything else from the environment behind it.
+//! An environment that allocates memmaps from an altmap, and everything else from the environment that it wraps.
 //!
 //! # Invariants
 //!
-//! 1. What is given out as a memmap is the device's own or nothing: there is no way from here to RAM for it.
-//! 2. A block goes to the altmap if it says that it came from one and lies in this one, else to the environment behind;
-//!    several altmaps can so be stacked, and a block of none of them is refused by the last.
+//! 1. A memmap is allocated from the device's own memory or not at all: no path from here leads to RAM for it.
+//! 2. A block is given to the altmap if its origin is an altmap and it lies in this one, else to the wrapped
+//!    environment; so several altmaps can wrap each other, and the last environment refuses a block of none of them.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -17,14 +17,14 @@ use sparsemem_core::{
 
 use crate::device::Altmap;
 
-/// An environment `E` with an altmap before it, for the time of one slow call.
+/// An environment `E` wrapped with an altmap, for the time of one slow call.
 ///
 /// [`MetadataMemory::alloc_memmap`] gives zeroed blocks of the altmap in whole frames; page tables, usages and roots
-/// still come from `E`. When no block for a large mapping is left, the array asks for base pages: that fall-back is the
-/// model's, and works here as with RAM (Linux refuses, V-13, and has it as a wish, D-06).
+/// are still allocated from `E`. When no block for a large mapping is left, the array asks for base pages: the model
+/// does that with RAM, too (Linux refuses instead, V-13, and lists the fall-back as a wish, D-06).
 ///
-/// Removal has to go through the same altmap. Without it, or with another, the environment behind refuses the blocks,
-/// which [`Retired`](sparsemem_core::Retired) counts; in Linux they went to the page allocator.
+/// Removal has to use the same altmap. Without it, or with another, the wrapped environment refuses the blocks,
+/// which [`Retired`](sparsemem_core::Retired) counts; Linux gave them to the page allocator.
 #[derive(Debug)]
 pub struct WithAltmap<'a, 'w, G, E> {
     env: &'a mut E,
@@ -32,13 +32,13 @@ pub struct WithAltmap<'a, 'w, G, E> {
 }
 
 impl<'a, 'w, G: Geometry, E: MetadataMemory> WithAltmap<'a, 'w, G, E> {
-    /// Puts `altmap` before `env`.
+    /// Wraps `env` with `altmap`.
     ///
     /// # Safety
     ///
-    /// The direct map of `env` has the free frames of the altmap as [`PhysMap`](sparsemem_core::PhysMap) promises it for
-    /// a block that `env` gave out itself, all of them together being one such block, as long as this value lives and as
-    /// long as blocks of the altmap are out:
+    /// The direct map of `env` has the free frames of the altmap as [`PhysMap`](sparsemem_core::PhysMap) promises it
+    /// for a block that `env` gave out itself, all of them together being one such block, as long as this value lives
+    /// and as long as blocks of the altmap are in use:
     ///
     /// 1. Every byte of them is reached, for reading and writing, and
     ///    [`virt_to_phys`](sparsemem_core::PhysMap::virt_to_phys) leads back to it.
@@ -56,28 +56,28 @@ impl<'a, 'w, G: Geometry, E: MetadataMemory> WithAltmap<'a, 'w, G, E> {
         self.altmap
     }
 
-    /// The environment behind it.
+    /// The wrapped environment.
     #[must_use]
     pub const fn inner(&self) -> &E {
         self.env
     }
 
-    /// The environment behind it, to be used.
+    /// The wrapped environment, for changes.
     ///
     /// # Safety
     ///
-    /// It must not be exchanged for another, and what [`WithAltmap::new`] asks of its direct map stays true: the altmap's
-    /// frames are reached through it.
+    /// It must not be exchanged for another, and the requirements of [`WithAltmap::new`] for its direct map stay true:
+    /// the altmap's frames are reached through it.
     pub const unsafe fn inner_mut(&mut self) -> &mut E {
         self.env
     }
 
-    /// Frames of the altmap for a block, with where they are reached.
+    /// Frames of the altmap for a block, with their pointer.
     fn take(&mut self, layout: Layout) -> Option<(NonNull<u8>, PhysAddr)> {
         let align = frames_of::<G>(layout.align());
         let frames = self.altmap.take(frames_of::<G>(layout.size()), align).ok()?;
         let Some(phys) = frames.start().phys::<G>() else {
-            // SAFETY: the frames were taken a moment ago, and nobody was told of them.
+            // SAFETY: the frames were taken a moment ago, and no other code knows them.
             let returned = unsafe { self.altmap.give_back(frames) };
             debug_assert!(returned.is_ok(), "the block was taken a moment ago");
             return None;
@@ -85,21 +85,21 @@ impl<'a, 'w, G: Geometry, E: MetadataMemory> WithAltmap<'a, 'w, G, E> {
         Some((self.env.phys_to_virt(phys), phys))
     }
 
-    /// The frames of a block, if it begins like one of an altmap.
+    /// The frames of a block, if it begins on a frame border, like a block of an altmap.
     fn frames(block: &Block) -> Option<PfnRange> {
         let aligned = block.phys().is_aligned(G::PAGE_SIZE);
         let count = frames_of::<G>(block.layout().size());
         PfnRange::from_start_count(block.phys().pfn::<G>(), count).filter(|_| aligned)
     }
 
-    /// Whether a block says that it is of this altmap.
+    /// Whether a block belongs to this altmap, by its origin and its frames.
     fn claims(&self, block: &Block) -> bool {
         let free = self.altmap.spec().free_frames();
         block.origin() == Origin::Altmap && free.contains(block.phys().pfn::<G>())
     }
 }
 
-/// How many whole frames hold `bytes` bytes.
+/// The number of whole frames that hold `bytes` bytes.
 const fn frames_of<G: Geometry>(bytes: usize) -> PageCount {
     PageCount::new((bytes as u64).div_ceil(G::PAGE_SIZE))
 }
@@ -108,11 +108,11 @@ const fn frames_of<G: Geometry>(bytes: usize) -> PageCount {
 // (`WithAltmap::new`).
 forward_to_field!(unsafe impl ['w, 'e, G: Geometry, E: MetadataMemory] PhysMap for WithAltmap<'w, 'e, G, E> => env);
 
-// SAFETY: blocks of the environment behind are as it promises. For blocks of the altmap: (1) the pool gives a frame to
+// SAFETY: blocks of the wrapped environment are as it promises. For blocks of the altmap: (1) the pool gives a frame to
 // one block at a time, and nothing else lies in it (`Altmap::claim`); (2) they are zeroed here; (3) frames are aligned
-// to their size, and the pool aligns to what was asked for beyond that; (4) what did not come from the pool as this very
-// block is refused; (5) nothing here can panic. Where a block is reached, and how it is aligned there, is what
-// `WithAltmap::new` asks of the direct map.
+// to their size, and the pool aligns to the requested alignment beyond that; (4) a block that the pool did not give as
+// this very block is refused; (5) nothing here can panic. The pointer of a block, and its alignment there, are as
+// `WithAltmap::new` requires of the direct map.
 unsafe impl<G: Geometry, E: MetadataMemory> MetadataMemory for WithAltmap<'_, '_, G, E> {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         self.env.alloc_zeroed(layout, node)
@@ -134,7 +134,7 @@ unsafe impl<G: Geometry, E: MetadataMemory> MetadataMemory for WithAltmap<'_, '_
         }
         let known = block.start() == self.env.phys_to_virt(block.phys());
         let frames = Self::frames(&block).filter(|_| known);
-        // SAFETY: the block is owned, so nobody else uses its frames (`Block::from_parts`).
+        // SAFETY: the block is owned, so no other code uses its frames (`Block::from_parts`).
         match frames.map(|frames| unsafe { self.altmap.give_back(frames) }) {
             Some(Ok(())) => Ok(()),
             _ => Err(Rejected { error: block.foreign(), returned: block }),
@@ -142,12 +142,12 @@ unsafe impl<G: Geometry, E: MetadataMemory> MetadataMemory for WithAltmap<'_, '_
     }
 }
 
-// SAFETY: as above; what is mapped is only noted by the environment, and lies in memory that its direct map reaches.
+// SAFETY: as above; the environment only records mappings, and they lie in memory that its direct map reaches.
 forward_to_field!(
     unsafe impl ['w, 'e, G: Geometry, E: MetadataMemory + AddressSpace] AddressSpace for WithAltmap<'w, 'e, G, E> => env
 );
 
-/// A model that is changed with an environment `E`, and with an altmap before it: all that generic code has to ask of it.
+/// A model that is changed with an environment `E`, and with an altmap around it: one bound for generic code.
 pub trait AltmapModel<E>:
     CompleteModel<E>
     + for<'a, 'w> InstallModel<WithAltmap<'a, 'w, <Self as MemoryModel>::Geometry, E>>

@@ -1,14 +1,14 @@
-//! Altmap: memory of a device, or of a module that is being added, that holds the memmap of that very memory.
+//! Altmap: memory of a device, or of a memory module that is being added, that holds the memmap of that same memory.
 //!
-//! A large device would take its descriptors from RAM: 16 GiB per TiB. With an altmap they come from the device
-//! itself, and hot-adding it takes no RAM but for page tables, usages and roots. An [`AltmapSpec`] says which frames are
-//! set aside, an [`Altmap`] gives them out, and [`WithAltmap`] puts it before the environment of a slow call, so that
-//! every model, not only the virtual one, has its descriptors there.
+//! Without an altmap, a large device takes its descriptors from RAM: 16 GiB of RAM per TiB of device memory. With an
+//! altmap they lie in the device itself, and hot-adding it takes RAM only for page tables, usages and roots. An
+//! [`AltmapSpec`] names the frames that are set aside, an [`Altmap`] allocates from them, and [`WithAltmap`] wraps the
+//! environment of a slow call with it, so that every model, not only the virtual one, has its descriptors there.
 //!
 //! Source: Linux `struct vmem_altmap`, 4.5 to 6.12 (A-01 to A-14). Fresh frames are given by the same rule, so they lie
-//! at the same places. Differs from Linux: what came back is given again, padding included; base pages are tried when
-//! no large block is left; every backend uses it; foreign and double frees, an altmap in use, and one that is too small
-//! are refused instead of believed.
+//! at the same places. Differs from Linux: returned frames are given again, padding included; base pages are tried when
+//! no large block is left; every model uses it; foreign and double frees, an altmap in use, and one that is too small
+//! are refused, where Linux does not check.
 //!
 //! ```
 //! use sparsemem_core::{PageCount, Pfn, PfnRange};
@@ -24,9 +24,10 @@
 //!
 //! # Invariants
 //!
-//! 1. Frames that are given out lie in the altmap's free part, behind what the driver keeps.
-//! 2. A frame is in at most one block, and a block comes back as a whole or not at all.
-//! 3. The state follows from which blocks are out and from nothing else: giving a block and taking it back is no change.
+//! 1. Frames that are given out lie in the altmap's free part, after the frames that the driver keeps.
+//! 2. A frame is in at most one block, and a block is given back as a whole or not at all.
+//! 3. The state depends on the blocks that are in use and on nothing else: giving a block and taking it back changes
+//!    nothing.
 #![no_std]
 #![allow(unsafe_code, reason = "zeroes frames of a device and makes blocks of them")]
 #![cfg_attr(

@@ -1,11 +1,12 @@
-//! Which frames of a range are out: Linux' rule for fresh ones, and a memory of what came back.
+//! The pool of a range of frames: fresh frames are given by Linux' rule, and returned ones are given again.
 //!
-//! Only numbers: nothing here touches the frames.
+//! The pool holds only numbers: it does not access the frames.
 //!
 //! # Invariants
 //!
-//! 1. Two bits per frame: whether it is out, and whether a block begins with it. So the bounds of every block are known.
-//! 2. What lies from `next` on is free, and the frame before it is out: `next` follows from the bits.
+//! 1. Two bits per frame: whether it is in use, and whether a block begins with it. So the bounds of every block are
+//!    known.
+//! 2. All frames from `next` on are free, and the frame before it is in use: `next` follows from the bits.
 
 use sparsemem_core::{PageCount, Pfn, PfnRange};
 
@@ -15,76 +16,76 @@ use crate::bits::Bits;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a pool of {frames} needs {needed} words, not {given}")]
 pub struct TooFewWords {
-    /// Frames of the pool.
+    /// Number of frames of the pool.
     pub frames: PageCount,
-    /// Words that it needs.
+    /// Number of 64-bit words that it needs.
     pub needed: u64,
-    /// Words that there are.
+    /// Number of 64-bit words that the caller gave.
     pub given: u64,
 }
 
-/// Why no frames were given. The pool is as it was.
+/// The reason why no frames were given. The pool is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TakeError {
-    /// No frames were asked for.
-    #[error("no frames were asked for")]
+    /// The caller requested no frames.
+    #[error("a block of 0 frames was requested; request at least one frame")]
     Nothing,
     /// The alignment is not a power of two.
-    #[error("an alignment of {align} is not a power of two")]
+    #[error("the alignment of {align} is not a power of two; round it up to one")]
     Alignment {
-        /// The alignment that was asked for.
+        /// The requested alignment.
         align: PageCount,
     },
-    /// There is no free place of this size and alignment.
-    #[error("no {count} at a multiple of {align}")]
+    /// No free frames have this size and alignment.
+    #[error("no free block of {count} at a multiple of {align} is left")]
     Exhausted {
-        /// Frames that were asked for.
+        /// The requested number of frames.
         count: PageCount,
-        /// The alignment that they need.
+        /// The required alignment.
         align: PageCount,
     },
 }
 
-/// Why frames were not taken back. The pool is as it was.
+/// The reason why frames were not taken back. The pool is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GiveBackError {
     /// The block has no frames.
-    #[error("{block} has no frames")]
+    #[error("the block {block} has no frames")]
     Nothing {
-        /// The block that was offered.
+        /// The block that the caller gave back.
         block: PfnRange,
     },
     /// The block does not lie in the pool.
-    #[error("{block} does not lie in {pool}")]
+    #[error("the block {block} does not lie in the pool {pool}; give it back to its own pool")]
     Foreign {
-        /// The block that was offered.
+        /// The block that the caller gave back.
         block: PfnRange,
         /// The frames of the pool.
         pool: PfnRange,
     },
-    /// Some of the block is not out: it was never given, or came back already.
-    #[error("frame {free} of {block} is free already")]
+    /// Some of the block is not in use: it was never given, or was given back already.
+    #[error("frame {free} of the block {block} is free already")]
     NotOut {
-        /// The block that was offered.
+        /// The block that the caller gave back.
         block: PfnRange,
         /// Its first frame that is free.
         free: Pfn,
     },
-    /// The frames are out, but not as this block.
-    #[error("{block} was not given as one block")]
+    /// The frames are in use, but not as this block.
+    #[error("{block} was not given as one block; give each block back as it was taken")]
     NotABlock {
-        /// The frames that were offered.
+        /// The frames that the caller gave back.
         block: PfnRange,
     },
 }
 
 /// Gives the frames of a range out and takes them back.
 ///
-/// Fresh frames come by Linux' rule (A-03 to A-05): as many as asked for behind all that is out, at a multiple of the
-/// count's lowest set bit, by absolute frame number. Differs from Linux: when no fresh ones are left, the lowest place
-/// among skipped and returned frames is given; and frames behind the last one that is out are fresh again.
+/// Fresh frames are given by Linux' rule (A-03 to A-05): the requested number after all frames in use, at a multiple of
+/// the count's lowest set bit, by absolute frame number. Differs from Linux: when no fresh ones are left, the lowest
+/// fitting run of skipped and returned frames is given; and frames after the last one in use are fresh again.
 ///
 /// ```
 /// use sparsemem_core::{PageCount, Pfn, PfnRange};
@@ -95,11 +96,11 @@ pub enum GiveBackError {
 /// let mut pool = FramePool::new(frames, &mut words)?;
 /// let large = pool.take(PageCount::new(512), PageCount::new(1))?;
 /// assert_eq!(large.start(), Pfn::new(0x10_0200));
-/// // Nothing is left behind the large block: the padding before it is used.
+/// // No frame is left after the large block: the padding before it is used.
 /// let small = pool.take(PageCount::new(1), PageCount::new(1))?;
 /// assert_eq!(small.start(), Pfn::new(0x10_0002));
 /// pool.give_back(large)?;
-/// assert!(pool.give_back(large).is_err(), "it came back already");
+/// assert!(pool.give_back(large).is_err(), "the block was given back already");
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -107,13 +108,13 @@ pub struct FramePool<'w> {
     frames: PfnRange,
     out: Bits<'w>,
     begins: Bits<'w>,
-    /// Offset behind the last frame that is out.
+    /// Offset after the last frame in use.
     next: u64,
     in_use: u64,
 }
 
 impl<'w> FramePool<'w> {
-    /// How many words a pool of `frames` keeps its bits in.
+    /// The number of 64-bit words in which a pool of `frames` keeps its bits.
     #[must_use]
     pub const fn words_needed(frames: PageCount) -> u64 {
         2 * Bits::words_for(frames.get())
@@ -149,7 +150,7 @@ impl<'w> FramePool<'w> {
         let exhausted = TakeError::Exhausted { count, align: PageCount::new(align) };
         let place = self.fresh(count.get(), align).or_else(|| self.hole(count.get(), align));
         let start = place.ok_or(exhausted)?;
-        self.mark_out(start, start + count.get());
+        self.mark_used(start, start + count.get());
         self.block(start, count.get()).ok_or(exhausted)
     }
 
@@ -179,37 +180,37 @@ impl<'w> FramePool<'w> {
         Ok(())
     }
 
-    /// All frames of the pool, in it or out.
+    /// All frames of the pool, free or in use.
     #[must_use]
     pub const fn frames(&self) -> PfnRange {
         self.frames
     }
 
-    /// How many frames are out (Linux: `alloc`).
+    /// The number of frames in use (Linux: `alloc`).
     #[must_use]
     pub const fn in_use(&self) -> PageCount {
         PageCount::new(self.in_use)
     }
 
-    /// How many free frames lie before frames that are out: padding, and what came back (Linux: `align`).
+    /// The number of free frames before frames in use: padding, and returned frames (Linux: `align`).
     #[must_use]
     pub const fn skipped(&self) -> PageCount {
         PageCount::new(self.next - self.in_use)
     }
 
-    /// How many frames are fresh: behind all that are out (Linux: `free` without `alloc` and `align`).
+    /// The number of fresh frames: after all that are in use (Linux: `free` without `alloc` and `align`).
     #[must_use]
     pub const fn fresh_left(&self) -> PageCount {
         PageCount::new(self.frames.count().get() - self.next)
     }
 
-    /// The place of fresh frames.
+    /// The offset of a fresh block.
     fn fresh(&self, count: u64, align: u64) -> Option<u64> {
         let start = self.aligned(self.next, align)?;
         (start.checked_add(count)? <= self.frames.count().get()).then_some(start)
     }
 
-    /// The lowest place of enough free frames before the last that is out.
+    /// The lowest offset of enough free frames before the last one in use.
     fn hole(&self, count: u64, align: u64) -> Option<u64> {
         let mut start = self.aligned(0, align)?;
         loop {
@@ -228,7 +229,7 @@ impl<'w> FramePool<'w> {
         Some(frame - first)
     }
 
-    /// Whether a block begins at `start` and ends at `end`, where all frames between are out.
+    /// Whether a block begins at `start` and ends at `end`, where all frames between are in use.
     fn is_block(&self, start: u64, end: u64) -> bool {
         let begins = self.begins.contains(start);
         let inside = self.begins.last_in(start + 1, end);
@@ -236,15 +237,15 @@ impl<'w> FramePool<'w> {
         begins && inside.is_none() && !goes_on
     }
 
-    /// Writes down that a block is out.
-    fn mark_out(&mut self, start: u64, end: u64) {
+    /// Marks a block as in use.
+    fn mark_used(&mut self, start: u64, end: u64) {
         self.out.insert(start, end);
         self.begins.insert(start, start + 1);
         self.next = self.next.max(end);
         self.in_use += end - start;
     }
 
-    /// Writes down that a block came back.
+    /// Marks a block as free.
     fn mark_free(&mut self, start: u64, end: u64) {
         self.out.remove(start, end);
         self.begins.remove(start, start + 1);

@@ -1,26 +1,26 @@
-//! How many frames the memmap of a request takes.
+//! The number of frames that the memmap of a request takes.
 //!
-//! Linux does not ask: an altmap that is too small is found out half way through adding (A-08, D-02).
+//! Linux does not compute it: it finds an altmap too small only in the middle of adding (A-08, D-02).
 
 use sparsemem_core::{
     LeafSize, MemoryModel, PageCount, Pfn, PfnRange, SectionFlags, SectionNr, SectionShape,
 };
 
-/// How a model lays its memmap out.
+/// The layout of a model's memmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemmapRule {
-    /// A block per section, with its first subsection: classic-sparse and sparse-extreme.
+    /// A block per section, allocated with its first subsection: classic-sparse and sparse-extreme.
     SectionBlocks,
     /// Leaves of a virtual array, at worst base pages: vmemmap.
     ArrayLeaves,
 }
 
-/// How many frames from `start` on the memmap of `request` takes, with alignment, on top of what `model` has already.
-/// `None` if the number does not fit, or the request reaches beyond what the geometry has.
+/// The number of frames from `start` on that the memmap of `request` takes, with alignment, in addition to the memmap
+/// that `model` has already. `None` if the number does not fit, or the request reaches beyond the geometry's maximum.
 ///
-/// For [`MemmapRule::SectionBlocks`] the answer is exact. For [`MemmapRule::ArrayLeaves`] it is what base pages take:
-/// large leaves may have to be cut up to fit into it, and with frames that are larger than a base page that takes
-/// more.
+/// For [`MemmapRule::SectionBlocks`] the number is exact. For [`MemmapRule::ArrayLeaves`] it is the number for base
+/// pages: large leaves may have to be split to fit into the altmap, and where a frame is larger than a base page, that
+/// takes more frames.
 #[must_use]
 pub fn room_needed<M: MemoryModel>(
     model: &M,
@@ -54,18 +54,18 @@ fn section_blocks<M: MemoryModel>(model: &M, start: Pfn, request: PfnRange) -> O
 
 /// Frames for the base pages of the array that no valid frame needs yet.
 fn array_leaves<M: MemoryModel>(model: &M, request: PfnRange) -> Option<u64> {
-    let mut runs = BaseRuns::<M> { model, behind: 0, pages: 0 };
+    let mut runs = BaseRuns::<M> { model, next: 0, pages: 0 };
     for (nr, part) in request.by_section::<M::Geometry>() {
         if !is_early(model, nr) {
             runs.add(part)?;
         }
     }
-    // A base page takes a frame, however large frames are.
+    // A base page takes a frame, however large a frame is.
     let frames_per_page = LeafSize::Size4KiB.bytes().div_ceil(M::Geometry::PAGE_SIZE);
     runs.pages.checked_mul(frames_per_page)
 }
 
-/// Whether a section has the memmap of boot, which covers it as a whole.
+/// Whether a section has a memmap of boot, which covers it as a whole.
 fn is_early<M: MemoryModel>(model: &M, nr: SectionNr) -> bool {
     model.section(nr).flags.contains(SectionFlags::EARLY | SectionFlags::HAS_MEM_MAP)
 }
@@ -73,19 +73,19 @@ fn is_early<M: MemoryModel>(model: &M, nr: SectionNr) -> bool {
 /// Counts base pages of the array, each once.
 struct BaseRuns<'m, M> {
     model: &'m M,
-    /// The first page that was not looked at yet.
-    behind: u64,
+    /// The first page that was not visited yet.
+    next: u64,
     pages: u64,
 }
 
 impl<M: MemoryModel> BaseRuns<'_, M> {
-    /// Adds the pages of the descriptors of `part`, which comes after all that was added before.
+    /// Adds the pages of the descriptors of `part`, which lies after all parts that were added before.
     fn add(&mut self, part: PfnRange) -> Option<()> {
         let size = size_of::<M::Page>() as u64;
         let base = LeafSize::Size4KiB.bytes();
-        let first = (part.start().get().checked_mul(size)? / base).max(self.behind);
+        let first = (part.start().get().checked_mul(size)? / base).max(self.next);
         let end = part.end().get().checked_mul(size)?.div_ceil(base).max(first);
-        self.behind = end;
+        self.next = end;
         self.pages += end - first;
         if end == first {
             return Some(());
@@ -98,7 +98,7 @@ impl<M: MemoryModel> BaseRuns<'_, M> {
         Some(())
     }
 
-    /// Whether a page of the array holds the descriptor of a valid frame. `None` if it ends beyond all addresses.
+    /// Whether a page of the array holds the descriptor of a valid frame. `None` if the page ends beyond all addresses.
     fn is_mapped(&self, page: u64) -> Option<bool> {
         let size = (size_of::<M::Page>() as u64).max(1);
         let start = page.checked_mul(LeafSize::Size4KiB.bytes())?;
