@@ -1,4 +1,4 @@
-//! The backends, by the names that people type.
+//! The backends, by the names that users type.
 
 use alloc::string::String;
 use core::fmt;
@@ -62,9 +62,9 @@ impl fmt::Display for Backend {
     }
 }
 
-/// A name that no backend has.
+/// The error for a name that no backend has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no backend `{name}`; there are classic-sparse, sparse-extreme and vmemmap")]
+#[error("there is no backend `{name}`; use classic-sparse, sparse-extreme or vmemmap")]
 pub struct UnknownBackend {
     /// The name that was given.
     pub name: String,

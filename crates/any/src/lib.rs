@@ -1,6 +1,6 @@
 //! Run-time choice between the memory models, for tools and tests that compare them. A kernel does not link this.
 //!
-//! [`AnyModel`] is one of the three models and a model itself; [`Backend`] is their names.
+//! [`AnyModel`] is one of the three models and a model itself; [`Backend`] names them.
 #![no_std]
 #![deny(unsafe_code)]
 

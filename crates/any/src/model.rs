@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Every method of a trait is the same method of the model inside, with the same arguments.
+//! 1. Every method of a trait calls the same method of the model inside, with the same arguments.
 
 use alloc::boxed::Box;
 use core::ptr::NonNull;
@@ -22,7 +22,7 @@ use crate::Backend;
 /// One of the three models. [`any_model!`](crate::any_model) writes the type for a geometry.
 ///
 /// It is a model itself: hotplug, registration and the conformance suite take it as they take the model inside. The
-/// models lie on the heap, because a flat table of 8 MiB by value would be in every variant.
+/// models lie on the heap, because otherwise every variant would contain a flat table of 8 MiB.
 ///
 /// `SECTIONS` and `ROOTS` are the geometry's
 /// [`NR_SECTIONS_LEN`](sparsemem_core::SectionShape::NR_SECTIONS_LEN) and
@@ -38,7 +38,7 @@ where
     ClassicSparse(Box<ClassicSparse<G, P, R, SECTIONS>>),
     /// [`SparseExtreme`].
     SparseExtreme(Box<SparseExtreme<G, P, R, ROOTS>>),
-    /// [`Vmemmap`] at a place found out at run time.
+    /// [`Vmemmap`] at a place that is chosen at run time.
     Vmemmap(Box<Vmemmap<G, P, R, DynamicBase, ROOTS>>),
 }
 
@@ -70,7 +70,7 @@ macro_rules! any_model {
     };
 }
 
-/// An expression over the model inside, whichever it is.
+/// An expression over the model inside, for any of the three.
 macro_rules! inside {
     ($any:expr, $model:ident => $value:expr) => {
         match $any {
@@ -87,11 +87,11 @@ where
     P: SectionStamp,
     R: Reclaim,
 {
-    /// A fresh model of a backend; an array still has to be told its place ([`AnyModel::array_base`]).
+    /// A fresh model of a backend; the place of an array still has to be set ([`AnyModel::array_base`]).
     ///
     /// # Cost
     ///
-    /// One allocation of zeroed memory; what is not used of a table costs no memory where the allocator gets zeroed pages
+    /// One allocation of zeroed memory; unused parts of a table cost no memory where the allocator gets zeroed pages
     /// from a host.
     #[must_use]
     pub fn new(backend: Backend) -> Self {
@@ -102,7 +102,7 @@ where
         }
     }
 
-    /// Which of them it is.
+    /// The backend of the model.
     #[must_use]
     pub const fn backend(&self) -> Backend {
         match self {
@@ -112,7 +112,7 @@ where
         }
     }
 
-    /// Who has to be told where the virtual array is, before boot; `None` if the model has no array.
+    /// The base whose place has to be set before boot; `None` if the model has no array.
     #[must_use]
     pub fn array_base(&self) -> Option<&DynamicBase> {
         match self {
@@ -122,7 +122,7 @@ where
     }
 }
 
-/// A fresh value that was never on a stack: a flat table is larger than most of them.
+/// A fresh value that was never on a stack: a flat table is larger than most stacks.
 fn fresh<T: ZeroIsNew>() -> Box<T> {
     // SAFETY: `ZeroIsNew` promises that zero bytes are a valid value.
     unsafe { Box::<T>::new_zeroed().assume_init() }
