@@ -1,7 +1,7 @@
 //! The classic-sparse memory model: one static table with an entry per possible section.
 //!
 //! A lookup loads the section word and adds the frame number. The table costs 16 bytes per *possible* section: 8 MiB
-//! for x86_64 with 46 bits of physical address, 512 MiB with 52; choose sparse-extreme or vmemmap there.
+//! for x86_64 with 46 bits of physical address, 512 MiB with 52 bits; choose sparse-extreme or vmemmap there.
 //!
 //! ```
 //! use sparsemem_classic_sparse::ClassicSparse;

@@ -1,7 +1,7 @@
 //! The sparse-extreme memory model: a two-level section table whose roots are allocated when needed.
 //!
 //! A lookup loads the root pointer, then the section word, and adds the frame number. The table costs 8 bytes per
-//! possible root, and a page per root that has a section: it scales to 56 bits of physical address.
+//! possible root, and a page per root that has a section: it is suitable for up to 56 bits of physical address.
 //!
 //! ```
 //! use sparsemem_core::presets::Riscv64;
