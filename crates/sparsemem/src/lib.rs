@@ -1,6 +1,6 @@
 //! Sparse physical memory models for kernels and hypervisors.
 //!
-//! A kernel names its parts once, in a [`Config`], and chooses the model by a feature of this crate:
+//! A kernel names its types once, in a [`Config`], and chooses the model by a feature of this crate:
 //!
 //! | feature | model | a lookup costs |
 //! |---|---|---|
@@ -9,9 +9,9 @@
 //! | `vmemmap` | a virtual array on real page tables | an addition |
 //!
 //! With exactly one of them on, `Selected` is that model and [`declare!`] puts one into a `static`. With several on,
-//! for comparing, the modules are all there, but `Selected` is not, and `declare!` says so: a second feature may take
-//! the name away, never change what it means. The feature `altmap` is no model: it adds a module for memory that holds
-//! its own memmap, with any of them.
+//! for comparisons, all their modules exist, but `Selected` does not, and `declare!` reports that: a second feature may
+//! remove the name, but never change its meaning. The feature `altmap` is not a model: it adds a module for memory that
+//! holds its own memmap, with any of them.
 //!
 //! ```
 //! use sparsemem::{Config, MemoryModel, NeverReclaim, Page, Pfn, PlaceClaim, presets::X86_64};
@@ -25,7 +25,7 @@
 //!     type Array = Array;
 //! }
 //!
-//! /// Where vmemmap keeps its array. The other models do not ask: `sparsemem::NoArray` will do for them.
+//! /// The place of vmemmap's array. The other models do not use it: `sparsemem::NoArray` is enough for them.
 //! struct Array;
 //!
 //! // SAFETY: nothing else of this program uses these addresses, nor any in the blocks of 512 GiB around them.
@@ -51,7 +51,7 @@
 
 mod selected;
 
-#[allow(unused_imports, unreachable_pub, reason = "with no feature, or several, there is nothing in it")]
+#[allow(unused_imports, unreachable_pub, reason = "with no feature, or several, the module is empty")]
 pub use selected::*;
 pub use sparsemem_core::*;
 
@@ -64,19 +64,19 @@ pub use sparsemem_sparse_extreme as sparse_extreme;
 #[cfg(feature = "vmemmap")]
 pub use sparsemem_vmemmap as vmemmap;
 
-/// The parts of a memory model that are the kernel's.
+/// The parts of a memory model that the kernel provides.
 pub trait Config: 'static {
     /// Sizes of pages, subsections and sections: one of the [`presets`] or the kernel's own.
     type Geometry: Geometry;
     /// The page descriptor: [`Page`] or the kernel's own.
     type Page: SectionStamp;
-    /// How readers are protected from removal; [`NeverReclaim`] if nothing ever is.
+    /// The domain that protects readers from removal; [`NeverReclaim`] if memory is never removed.
     type Reclaim: Reclaim;
-    /// Where vmemmap keeps its array. Only vmemmap asks.
+    /// The place of vmemmap's array. Only vmemmap uses it.
     type Array: ArrayPlace;
 }
 
-/// Runs the example of the README, so that it stays true.
+/// Runs the example of the README as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 pub struct Readme;

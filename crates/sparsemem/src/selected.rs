@@ -1,9 +1,9 @@
-//! The one place where features choose: `Selected` is an alias, and nothing else depends on the choice.
+//! The only place where features choose: `Selected` is an alias, and no other code depends on the choice.
 
 use cfg_if::cfg_if;
 
-/// Names the model that the features choose, and which of the geometry's lengths is that of its table.
-#[allow(unused_macros, reason = "with no feature, or several, nothing is chosen")]
+/// Names the model that the features choose, and the geometry's constant for the length of its table.
+#[allow(unused_macros, reason = "with no feature, or several, no model is chosen")]
 macro_rules! select {
     ($about:literal, $model:ty, $len:ident) => {
         #[doc = concat!("The model that the features choose: ", $about, ". `N` is [`selected_len`].")]
@@ -24,20 +24,20 @@ cfg_if! {
         all(feature = "sparse-extreme", feature = "vmemmap"),
         not(any(feature = "classic-sparse", feature = "sparse-extreme", feature = "vmemmap")),
     ))] {
-        /// Says why there is no model to declare: the features choose none, or several.
+        /// Reports why there is no model to declare: the features choose none, or several.
         #[macro_export]
         macro_rules! declare {
             ($($anything:tt)*) => {
                 ::core::compile_error!(
                     "sparsemem::declare! needs exactly one of the features classic-sparse, sparse-extreme and vmemmap; \
-                     `cargo tree -e features -i sparsemem` shows who enables which"
+                     `cargo tree -e features -i sparsemem` shows which package enables each of them"
                 );
             };
         }
     } else {
         /// Declares a `static` with the model that the features choose, for a [`Config`](crate::Config).
         ///
-        /// It costs no room in the image (all zero bytes) and works before any heap exists.
+        /// It takes no space in the image (all zero bytes) and works before any heap exists.
         #[macro_export]
         macro_rules! declare {
             ($(#[$doc:meta])* $vis:vis static $name:ident: $config:ty;) => {
