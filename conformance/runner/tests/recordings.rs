@@ -265,7 +265,7 @@ fn an_operation_that_is_not_possible_stops_the_replay() {
     let recording = doctored("dimm-1g.json", from, to, "");
     for backend in Backend::ALL {
         let said = replay(&recording, backend).unwrap_err().to_string();
-        let wanted = "dimm-1g.json, step 2: online [0x180000, 0x188000): memory block 48 is not there";
+        let wanted = "dimm-1g.json, step 2: online [0x180000, 0x188000): memory block 48 does not exist";
         assert!(said.starts_with(wanted), "{said}");
     }
 }

@@ -1,9 +1,9 @@
-//! Memory is added to a model: every part of a request, or none.
+//! Adds memory to a model: every part of a request, or none.
 //!
 //! # Invariants
 //!
-//! 1. Nothing is installed before every part was looked at.
-//! 2. When a part fails, the parts before it are retired again, under the same writer: nothing can stop that.
+//! 1. No part is installed before every part was checked.
+//! 2. When a part fails, the parts before it are retired under the same writer, so no other writer can prevent that.
 
 use sparsemem_core::{
     FramesError, InstallError, InstallModel, LostBlocks, MemoryModel, PfnRange, RetireModel, Writer,
@@ -14,12 +14,12 @@ use crate::{Part, Request};
 
 /// Adds every part of a request to a model. The memory is not online afterwards.
 ///
-/// Holes of early sections get the descriptors that are there already (T-09). Source: Linux `__add_pages`. Differs from
-/// Linux: there, sections that came before the one that failed stay (H-02, D-02).
+/// Holes of early sections get the descriptors that are there already (T-09). Source: Linux `__add_pages`. Differs
+/// from Linux: there, the sections that were added before the failing one stay (H-02, D-02).
 ///
 /// # Errors
 ///
-/// [`InstallError`] of the part that failed, naming it, its section and the cause. Everything is as it was.
+/// [`InstallError`] of the part that failed, with its section and the cause. Nothing has changed then.
 pub fn add<M, E>(
     writer: &mut Writer<'_, M>,
     env: &mut E,
@@ -64,7 +64,7 @@ impl<M: RetireModel<E>, E> Drop for Adding<'_, '_, M, E> {
     }
 }
 
-/// Retires what was installed a moment ago, and counts what did not go back.
+/// Retires memory that was installed a moment ago, and counts the blocks that the environment did not take back.
 pub(crate) fn undo<M, E>(writer: &mut Writer<'_, M>, env: &mut E, installed: PfnRange) -> LostBlocks
 where
     M: RetireModel<E>,
@@ -80,18 +80,18 @@ where
     retired.map_or_else(|_| LostBlocks::default(), |retired| retired.lost)
 }
 
-/// The error, with blocks that were lost in the undoing.
+/// Adds the blocks that were lost while undoing to an error.
 fn with_lost(mut why: InstallError, more: LostBlocks) -> InstallError {
     match &mut why {
         InstallError::NoMetadata { lost, .. } => lost.add(more),
-        // For want of metadata is the only reason left once the arguments were found to be good.
+        // The arguments were checked before, so a shortage of metadata memory is the only reason left.
         _ if !more.is_empty() => trace_event!(WARN, "undoing an addition{more}"),
         _ => {}
     }
     why
 }
 
-/// Refuses a part of which something is there already.
+/// Refuses a part if the model has any of its frames already.
 fn check_absent<M: MemoryModel>(model: &M, part: Part) -> Result<(), InstallError> {
     let (section, bits) = FramesError::check::<M::Geometry>(part.frames)?;
     let populated = bits.intersection(model.section(section).subsections);

@@ -1,9 +1,10 @@
-//! One memory block: its number, its states, and the only ways between them.
+//! One memory block: its number, its states, and the legal transitions between them.
 //!
 //! # Invariants
 //!
-//! 1. A transition that is not in [`Transition`] cannot be expressed; one that is, applies only in its own state.
-//! 2. `node` is the only one of `nodes`, if there is but one.
+//! 1. A transition that is not in [`Transition`] cannot be expressed, and each transition applies only in the state
+//!    that it starts from.
+//! 2. `node` is `Some` exactly when `nodes` has a single node.
 
 use core::fmt;
 
@@ -50,26 +51,26 @@ pub struct BlockSpan {
 }
 
 impl BlockSpan {
-    /// `count` blocks from `first`; fewer at the very end of all numbers.
+    /// `count` blocks from `first`; the span is cut off at the largest block number.
     #[must_use]
     pub const fn new(first: BlockNr, count: u64) -> Self {
         let room = u64::MAX - first.get();
         Self { first, count: if count < room { count } else { room } }
     }
 
-    /// The first block.
+    /// The first block of the span.
     #[must_use]
     pub const fn first(self) -> BlockNr {
         self.first
     }
 
-    /// How many blocks there are.
+    /// The number of blocks.
     #[must_use]
     pub const fn count(self) -> u64 {
         self.count
     }
 
-    /// Whether a block is among them.
+    /// Whether the span contains a block.
     #[must_use]
     pub const fn contains(self, block: BlockNr) -> bool {
         block.get() >= self.first.get() && block.get() - self.first.get() < self.count
@@ -84,13 +85,13 @@ impl BlockSpan {
 /// The state of a memory block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BlockState {
-    /// It has descriptors, and the allocator does not know it.
+    /// The block has descriptors, and the allocator does not have its frames.
     Offline,
-    /// It is about to come online. Differs from Linux: there the block stays `OFFLINE` meanwhile (I-20).
+    /// The block is about to come online. Differs from Linux: there the block stays `OFFLINE` meanwhile (I-20).
     GoingOnline,
-    /// The allocator has it.
+    /// The allocator has the block's frames.
     Online,
-    /// It is about to go offline.
+    /// The block is about to go offline.
     GoingOffline,
 }
 
@@ -123,7 +124,7 @@ pub enum Transition {
 }
 
 impl Transition {
-    /// All of them.
+    /// All transitions.
     pub const ALL: [Self; 6] = [
         Self::BeginOnline,
         Self::FinishOnline,
@@ -133,7 +134,7 @@ impl Transition {
         Self::CancelOffline,
     ];
 
-    /// The state that a block has to be in.
+    /// The state that the block must be in before the transition.
     #[must_use]
     pub const fn from(self) -> BlockState {
         match self {
@@ -144,7 +145,7 @@ impl Transition {
         }
     }
 
-    /// The state that it is in afterwards.
+    /// The state of the block after the transition.
     #[must_use]
     pub const fn to(self) -> BlockState {
         match self {
@@ -162,9 +163,9 @@ impl Transition {
 pub struct IllegalTransition {
     /// The block.
     pub block: BlockNr,
-    /// The state that it is in.
+    /// The state of the block.
     pub from: BlockState,
-    /// The state that it should have come to.
+    /// The state that the transition leads to.
     pub to: BlockState,
 }
 
@@ -175,10 +176,10 @@ pub struct MemoryBlock {
     pub nr: BlockNr,
     /// Its state.
     pub state: BlockState,
-    /// The node that all of its memory belongs to; `None` if several nodes have memory in it. Such a block of boot is
-    /// online for ever (H-32).
+    /// The node that all of the block's memory belongs to; `None` if several nodes have memory in it. A block of boot
+    /// with several nodes cannot go offline (H-32).
     pub node: Option<NodeId>,
-    /// Frames at its start that hold its own memmap; no allocator gets them.
+    /// Frames at the start of the block that hold its own memmap; no allocator gets them.
     pub memmap: PageCount,
     pub(crate) nodes: Nodes,
 }
@@ -189,13 +190,14 @@ impl MemoryBlock {
         Self { nr, state, node: Some(node), memmap: PageCount::new(0), nodes: Nodes::one(node) }
     }
 
-    /// Whether a node has memory in the block; of a block of several nodes, each of them has.
+    /// Whether a node has memory in the block, alone or with other nodes.
     #[must_use]
     pub fn has_memory_of(&self, node: NodeId) -> bool {
         self.nodes.contains(node)
     }
 
-    /// The same with memory of a node, which may be another; `None` if there are too many.
+    /// The same block with memory of one more node, which may be a node that it has already; `None` if it has no room
+    /// for another node.
     pub(crate) fn joined_by(self, node: NodeId) -> Option<Self> {
         let nodes = self.nodes.with(node)?;
         Some(Self { nodes, node: nodes.single(), ..self })
@@ -205,8 +207,8 @@ impl MemoryBlock {
     ///
     /// # Errors
     ///
-    /// [`IllegalTransition`] if the block is not in the state that the transition starts from; it stays as it is.
-    /// Source: Linux `memory_block_change_state`.
+    /// [`IllegalTransition`] if the block is not in the state that the transition starts from; the block is unchanged
+    /// then. Source: Linux `memory_block_change_state`.
     pub fn apply(&mut self, transition: Transition) -> Result<(), IllegalTransition> {
         let Self { nr: block, state: from, .. } = *self;
         if from != transition.from() {
@@ -244,7 +246,7 @@ mod tests {
 
     #[test]
     fn writing_the_state_that_is_there_is_an_error() {
-        // T-25
+        // A block that is online cannot come online again (T-25).
         let mut block = block(BlockState::Online);
         let error = block.apply(Transition::BeginOnline).unwrap_err();
         assert_eq!(error.to_string(), "memory block 3 is online and cannot become going online");

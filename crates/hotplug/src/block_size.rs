@@ -1,4 +1,4 @@
-//! How large a memory block is: the unit in which RAM is added, removed, switched online and offline.
+//! The size of a memory block: the unit in which RAM is added, removed, and switched online and offline.
 //!
 //! # Invariants
 //!
@@ -9,22 +9,22 @@ use core::marker::PhantomData;
 
 use sparsemem_core::{ByteLen, Geometry, PageCount, PhysAddr, SectionShape};
 
-/// Bytes of the largest block that Linux chooses by itself.
+/// Bytes of the largest block that Linux chooses without an operator's request.
 const LARGEST: u64 = 2 << 30;
-/// From this much RAM on, Linux chooses blocks larger than a section.
+/// Bytes of RAM from which on Linux chooses blocks larger than a section.
 const LARGE_MACHINE: u64 = 64 << 30;
 
-/// Why a number of bytes is no block size.
+/// Why a number of bytes is not a block size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockSizeError {
-    /// Not a power of two.
+    /// The size is not a power of two.
     #[error("a memory block of {bytes} is not a power of two")]
     NotPowerOfTwo {
         /// The size that was given.
         bytes: ByteLen,
     },
-    /// Smaller than a section.
+    /// The size is smaller than a section.
     #[error("a memory block of {bytes} is smaller than a section of {section}")]
     SmallerThanSection {
         /// The size that was given.
@@ -32,35 +32,35 @@ pub enum BlockSizeError {
         /// The size of a section.
         section: ByteLen,
     },
-    /// Larger than all memory that the geometry can have.
+    /// The size is larger than all physical memory of the geometry.
     #[error("a memory block of {bytes} is larger than the {maximum} that physical memory can have")]
     LargerThanMemory {
         /// The size that was given.
         bytes: ByteLen,
-        /// The bytes that the geometry's addresses reach.
+        /// The bytes that the geometry's physical addresses can name.
         maximum: ByteLen,
     },
 }
 
-/// Whether the machine is real.
+/// Says whether the kernel runs on hardware or in a virtual machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Platform {
-    /// No hypervisor below.
+    /// The kernel runs without a hypervisor.
     BareMetal,
-    /// A guest of a hypervisor.
+    /// The kernel is the guest of a hypervisor.
     Virtual,
 }
 
-/// What the choice of a block size depends on.
+/// The facts that the choice of a block size depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockSizeHints {
-    /// What the operator asked for; it decides alone.
+    /// The size that the operator asks for; if there is one, nothing else counts.
     pub requested: Option<ByteLen>,
-    /// The first address behind the RAM of boot.
+    /// The first address past the RAM of boot.
     pub end_of_ram: PhysAddr,
-    /// Whether the machine is real.
+    /// Hardware or a virtual machine.
     pub platform: Platform,
-    /// The largest size that firmware advises, because its windows have that alignment: a power of two.
+    /// The largest size that firmware advises, because its hotplug windows have that alignment: a power of two.
     pub advised: Option<ByteLen>,
 }
 
@@ -72,15 +72,15 @@ pub struct BlockSize<G> {
 }
 
 impl<G: Geometry> BlockSize<G> {
-    /// One section: the smallest block there is.
+    /// One section: the smallest possible block.
     pub const SECTION: Self = Self { frames: G::PAGES_PER_SECTION, geometry: PhantomData };
 
-    /// A block of so many bytes.
+    /// A block of `bytes`.
     ///
     /// # Errors
     ///
-    /// [`BlockSizeError`] if it is not a power of two of at least one section, below the geometry's maximum. Differs
-    /// from Linux: `memory_dev_init` panics.
+    /// [`BlockSizeError`] if `bytes` is not a power of two, is smaller than a section, or exceeds the geometry's
+    /// maximum. Differs from Linux: `memory_dev_init` panics.
     pub const fn new(bytes: ByteLen) -> Result<Self, BlockSizeError> {
         if !bytes.get().is_power_of_two() {
             return Err(BlockSizeError::NotPowerOfTwo { bytes });
@@ -95,16 +95,18 @@ impl<G: Geometry> BlockSize<G> {
         Ok(Self { frames: bytes.get() >> G::PAGE_SHIFT, geometry: PhantomData })
     }
 
-    /// Chooses as Linux does on x86: the operator's word; below 64 GiB of RAM one section; on bare metal without advice
-    /// 2 GiB; in a guest, and wherever firmware advises a size, the largest one that divides the end of RAM, up to 2 GiB
-    /// and up to the advice. An advice below a section is one section.
+    /// Chooses the size as Linux does on x86. The operator's request decides if there is one. Machines with less than
+    /// 64 GiB of RAM get blocks of one section. Larger machines get blocks of 2 GiB on bare metal if firmware advises
+    /// nothing. In a guest, and wherever firmware advises a size, they get the largest size that divides the end of
+    /// RAM, limited to 2 GiB and to the advice. An advice of less than a section counts as one section.
     ///
-    /// Source: Linux x86 `probe_memory_block_size`, and `memory_block_advise_max_size` for advice that is no power of two.
+    /// Source: Linux x86 `probe_memory_block_size`, and `memory_block_advise_max_size` for advice that is not a power
+    /// of two.
     ///
     /// # Errors
     ///
-    /// [`BlockSizeError`] if what the operator asks for is no block size, or if firmware's advice is no power of two and
-    /// the operator asks for nothing.
+    /// [`BlockSizeError`] if the operator asks for a size that is not a block size, or if the operator asks for
+    /// nothing and firmware advises a size that is not a power of two.
     ///
     /// # Examples
     ///
@@ -131,7 +133,7 @@ impl<G: Geometry> BlockSize<G> {
         Self::new(ByteLen::new(Self::probe(hints)))
     }
 
-    /// Units: bytes. The size for the machine's RAM and its firmware.
+    /// Chooses the size, in bytes, for the machine's RAM and its firmware.
     fn probe(hints: &BlockSizeHints) -> u64 {
         let (end, section) = (hints.end_of_ram.get(), G::SECTION_SIZE);
         if end < LARGE_MACHINE {
@@ -183,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_worked_vectors_of_linux() {
-        // T-16
+        // The sizes that Linux chooses (T-16).
         use Platform::{BareMetal, Virtual};
         assert_eq!(chosen(&hints(63 * GIB, BareMetal)), 128 * MIB);
         assert_eq!(chosen(&hints(64 * GIB, BareMetal)), 2 * GIB);
@@ -191,7 +193,7 @@ mod tests {
         assert_eq!(chosen(&hints(65 * GIB, Virtual)), GIB);
         assert_eq!(chosen(&hints(65 * GIB + 512 * MIB, Virtual)), 512 * MIB);
         assert_eq!(chosen(&hints(66 * GIB + 128 * MIB, Virtual)), 128 * MIB);
-        // A guest whose RAM ends in the middle of a section.
+        // RAM of a guest ends in the middle of a section.
         assert_eq!(chosen(&hints(66 * GIB + MIB, Virtual)), 128 * MIB);
     }
 
@@ -212,14 +214,14 @@ mod tests {
             ..hints(end, platform)
         };
         for platform in [Platform::BareMetal, Platform::Virtual] {
-            // Less than a section is a section.
+            // An advice of less than a section counts as a section.
             assert_eq!(chosen(&advised(128 * GIB, platform, 64 * MIB)), 128 * MIB);
-            // More than Linux takes is 2 GiB, and the end of RAM limits it further.
+            // Linux chooses at most 2 GiB, and the end of RAM limits the size further.
             assert_eq!(chosen(&advised(128 * GIB, platform, 64 * GIB)), 2 * GIB);
             assert_eq!(chosen(&advised(65 * GIB + 256 * MIB, platform, 2 * GIB)), 256 * MIB);
             assert_eq!(chosen(&advised(65 * GIB + 512 * MIB, platform, 256 * MIB)), 256 * MIB);
             assert_eq!(chosen(&advised(65 * GIB + MIB, platform, 2 * GIB)), 128 * MIB);
-            // A small machine has blocks of one section, whatever is advised.
+            // A small machine has blocks of one section, whatever firmware advises.
             assert_eq!(chosen(&advised(8 * GIB, platform, 2 * GIB)), 128 * MIB);
         }
     }

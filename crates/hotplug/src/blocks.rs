@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //!
-//! 1. Blocks are sorted by number, and each number is there once.
-//! 2. A block is on its way ([`BlockState::GoingOnline`], [`BlockState::GoingOffline`]) only while a [`Going`] lives.
+//! 1. Blocks are sorted by number, and each number occurs once.
+//! 2. A block is in transition ([`BlockState::GoingOnline`], [`BlockState::GoingOffline`]) only while a [`Going`]
+//!    lives.
 
 use core::cell::Cell;
 use core::iter::once;
@@ -14,20 +15,20 @@ use crate::nodes::Nodes;
 use crate::slots::{Change, Slots};
 use crate::{BlockNr, BlockSpan, BlockState, Full, IllegalTransition, MemoryBlock, Transition};
 
-/// Why memory blocks cannot be made, switched or forgotten. They are as they were.
+/// Why memory blocks cannot be made, switched or removed. No block has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockError {
-    /// A block is there already.
-    #[error("memory block {block} is there already, {state}")]
+    /// A block exists already.
+    #[error("memory block {block} exists already and is {state}")]
     Exists {
         /// The block.
         block: BlockNr,
         /// Its state.
         state: BlockState,
     },
-    /// A block is not there.
-    #[error("memory block {block} is not there; add its memory first")]
+    /// A block does not exist.
+    #[error("memory block {block} does not exist; add its memory first")]
     Missing {
         /// The block.
         block: BlockNr,
@@ -35,7 +36,7 @@ pub enum BlockError {
     /// A block is in another state.
     #[error(transparent)]
     Illegal(#[from] IllegalTransition),
-    /// A block that should be removed is not offline.
+    /// A block that is to be removed is not offline.
     #[error("memory block {block} is {state}; switch it offline before removing it")]
     NotOffline {
         /// The block.
@@ -43,13 +44,13 @@ pub enum BlockError {
         /// Its state.
         state: BlockState,
     },
-    /// Several nodes have memory in a block, so it stays online.
+    /// Several nodes have memory in a block, so it cannot go offline.
     #[error("memory block {block} has memory of several nodes and cannot change its state")]
     SeveralNodes {
         /// The block.
         block: BlockNr,
     },
-    /// More nodes have memory in a block than it can remember.
+    /// A block has memory of more nodes than its record has room for.
     #[error(
         "memory block {block} has memory of more than {} nodes, node {node} is one too many; choose smaller memory \
          blocks",
@@ -58,7 +59,7 @@ pub enum BlockError {
     TooManyNodes {
         /// The block.
         block: BlockNr,
-        /// The node that came last.
+        /// The node that there is no room for.
         node: NodeId,
     },
     /// The blocks of a range belong to different nodes.
@@ -71,30 +72,30 @@ pub enum BlockError {
         /// The other node.
         other: NodeId,
     },
-    /// No room for more blocks.
+    /// The table has no room for more blocks.
     #[error("no room for memory blocks: {0}")]
     Full(#[from] Full),
-    /// A block that hosts its own memmap was to go together with others.
+    /// A block that hosts its own memmap was to be removed together with others.
     #[error("memory block {block} hosts its own memmap in {memmap}; remove it alone, through its altmap")]
     Host {
-        /// The block.
+        /// Frames that its memmap takes.
         block: BlockNr,
         /// Frames of its memmap.
         memmap: PageCount,
     },
 }
 
-/// Which way blocks go.
+/// The direction in which memory is switched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Into the hands of the allocator.
+    /// The allocator gets the frames.
     Online,
-    /// Out of them.
+    /// The allocator loses the frames.
     Offline,
 }
 
 impl Direction {
-    /// The other way.
+    /// The opposite direction.
     #[must_use]
     pub const fn back(self) -> Self {
         match self {
@@ -132,7 +133,7 @@ pub struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// No blocks yet; a slot per block that there will ever be at once.
+    /// A table without blocks; `slots` needs one slot for each block that exists at the same time.
     pub fn new(slots: &'a mut [Option<MemoryBlock>]) -> Self {
         Self { slots: Slots::new(slots) }
     }
@@ -149,14 +150,15 @@ impl<'a> Blocks<'a> {
         self.slots.get(self.place(nr)).filter(|block| block.nr == nr)
     }
 
-    /// Whether a node has memory in online blocks outside `except`, be it alone in them or with other nodes.
+    /// Whether a node has memory in online blocks outside `except`, alone or with other nodes.
     #[must_use]
     pub fn node_is_online(&self, node: NodeId, except: BlockSpan) -> bool {
         let of_node = |block: &&MemoryBlock| block.has_memory_of(node) && !except.contains(block.nr);
         self.iter().filter(of_node).any(|block| block.state == BlockState::Online)
     }
 
-    /// Registers memory of boot: its blocks are online. A block in which another node has memory belongs to none.
+    /// Registers memory of boot: its blocks are online. A block in which several nodes have memory belongs to no
+    /// single node.
     ///
     /// Source: Linux `memory_dev_init`, `early_node_zone_for_memory_block` (H-32).
     ///
@@ -170,7 +172,7 @@ impl<'a> Blocks<'a> {
             missing = missing.saturating_sub(1);
         }
         let (taken, _) = self.slots.usage();
-        // Says whether there is room, and nothing else.
+        // This only checks that there is room.
         let _room = self.slots.change(taken, 0, missing)?;
         span.iter().try_for_each(|nr| self.adopt_one(nr, node))
     }
@@ -186,11 +188,11 @@ impl<'a> Blocks<'a> {
         Ok(())
     }
 
-    /// Prepares to make blocks, which will be offline.
+    /// Prepares to make blocks. They will be offline.
     ///
     /// # Errors
     ///
-    /// [`BlockError::Exists`] with the first that is there, [`BlockError::Full`].
+    /// [`BlockError::Exists`] with the first block that exists already, [`BlockError::Full`].
     pub(crate) fn vacancy(&mut self, span: BlockSpan, node: NodeId) -> Result<NewBlocks<'_>, BlockError> {
         if let Some(MemoryBlock { nr: block, state, .. }) = self.iter().find(|it| span.contains(it.nr)) {
             return Err(BlockError::Exists { block: *block, state: *state });
@@ -199,7 +201,7 @@ impl<'a> Blocks<'a> {
         Ok(NewBlocks { change, span, node, memmap: PageCount::new(0) })
     }
 
-    /// Prepares to forget blocks that are offline.
+    /// Prepares to remove blocks that are offline from the table.
     ///
     /// # Errors
     ///
@@ -219,7 +221,7 @@ impl<'a> Blocks<'a> {
         Ok(OldBlocks { change })
     }
 
-    /// Sends blocks on their way.
+    /// Begins to switch blocks in a direction.
     ///
     /// # Errors
     ///
@@ -234,7 +236,7 @@ impl<'a> Blocks<'a> {
         Ok(Going { blocks, direction, next: Cell::new(direction.cancel()) })
     }
 
-    /// The node of blocks that may all go that way.
+    /// The node of blocks that can all be switched in a direction.
     ///
     /// # Errors
     ///
@@ -253,18 +255,18 @@ impl<'a> Blocks<'a> {
         first.ok_or(BlockError::Missing { block: span.first() })
     }
 
-    /// Where a block is, or would be.
+    /// The index of a block in the table, or the index at which it would be inserted.
     fn place(&self, nr: BlockNr) -> usize {
         self.slots.place(|block| block.nr < nr)
     }
 }
 
-/// A block that a node has memory in, too.
+/// The same block with memory of another node.
 fn joined(block: &MemoryBlock, node: NodeId) -> Result<MemoryBlock, BlockError> {
     block.joined_by(node).ok_or(BlockError::TooManyNodes { block: block.nr, node })
 }
 
-/// The number of blocks as a length; too many for any slice is as good as full.
+/// The number of blocks as a length. A number that no slice can have is reported as full.
 fn len(span: BlockSpan) -> usize {
     usize::try_from(span.count()).unwrap_or(usize::MAX)
 }
@@ -279,13 +281,13 @@ pub(crate) struct NewBlocks<'s> {
 }
 
 impl NewBlocks<'_> {
-    /// The same, with `memmap` frames at the start of each for its own memmap.
+    /// The same blocks, each with `memmap` frames at its start for its own memmap.
     pub(crate) const fn hosting(mut self, memmap: PageCount) -> Self {
         self.memmap = memmap;
         self
     }
 
-    /// Makes them, offline.
+    /// Makes the blocks, offline.
     pub(crate) fn commit(self) {
         let (state, node, memmap) = (BlockState::Offline, self.node, self.memmap);
         let block = |nr| MemoryBlock { memmap, ..MemoryBlock::new(nr, state, node) };
@@ -293,30 +295,32 @@ impl NewBlocks<'_> {
     }
 }
 
-/// Blocks that are about to be forgotten.
+/// Blocks that are about to be removed from the table.
 #[must_use = "nothing changes before the commit"]
 pub(crate) struct OldBlocks<'s> {
     change: Change<'s, MemoryBlock>,
 }
 
 impl OldBlocks<'_> {
-    /// Forgets them.
+    /// Removes the blocks.
     pub(crate) fn commit(self) {
         self.change.commit([]);
     }
 }
 
-/// Blocks on their way. Dropping it sends them back.
-#[must_use = "dropping it sends the blocks back"]
+/// Blocks in transition. Dropping this puts them into the state that `next` leads to: back to the old state, unless
+/// [`Going::arrived`] was called.
+#[must_use = "dropping it returns the blocks to their old state"]
 pub(crate) struct Going<'s> {
     blocks: &'s mut [Option<MemoryBlock>],
     direction: Direction,
-    /// What happens when this is dropped.
+    /// The transition that is made when this is dropped.
     next: Cell<Transition>,
 }
 
 impl Going<'_> {
-    /// What of `frames`, which are those of the blocks, an allocator gets: all but what holds the memmap of a block.
+    /// The runs of `frames` that an allocator gets: all frames of the blocks, except those that hold the memmap of a
+    /// block. `frames` must be the frames of the blocks.
     ///
     /// Source: Linux `memory_block_online` (A-25).
     pub(crate) fn usable(
@@ -337,7 +341,7 @@ impl Going<'_> {
             .filter(|run| !run.is_empty())
     }
 
-    /// They have arrived: dropping it leaves them where they were sent.
+    /// Makes the switch final: dropping this puts the blocks into their new state.
     pub(crate) fn arrived(&self) {
         self.next.set(self.direction.finish());
     }
@@ -347,8 +351,8 @@ impl Drop for Going<'_> {
     fn drop(&mut self) {
         let next = self.next.get();
         for block in self.blocks.iter_mut().flatten() {
-            // `begin` put each of them on this way, and nobody else had access since.
-            debug_assert!(block.state == next.from(), "block {} left its way", block.nr);
+            // `begin` put each block into this transition, and `self` has had exclusive access since then.
+            debug_assert!(block.state == next.from(), "block {} is not in transition", block.nr);
             block.state = next.to();
         }
     }

@@ -1,34 +1,34 @@
-//! What a kernel's callbacks may answer, and calling all of them though one unwinds.
+//! The answers that a kernel's callbacks may give, and a loop that calls all of them even if one unwinds.
 //!
 //! # Invariants
 //!
-//! 1. Who has to be called is called, also if one before it unwinds; then unwinding goes on. (If a second one unwinds
-//!    meanwhile, the program aborts, as everywhere in Rust.)
+//! 1. Every callback that has to be called is called, even if an earlier one unwinds; then unwinding continues. (If a
+//!    second callback unwinds meanwhile, the program aborts, as everywhere in Rust.)
 
 use sparsemem_core::PfnRange;
 
 /// Why a notifier or an allocator refuses.
 ///
-/// Source: what Linux prints when offlining fails (M-16), as a type.
+/// Source: the reasons that Linux prints when offlining fails (M-16), as a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The frames are in use, and their users can neither move nor go.
+    /// The frames are in use, and their users can neither be moved nor end.
     #[error("in use")]
     InUse,
-    /// The frames hold something that cannot be moved, by its kind.
+    /// The frames hold data of a kind that cannot be moved.
     #[error("not movable")]
     Unmovable,
     /// The frames are known to be broken.
     #[error("poisoned")]
     Poisoned,
-    /// What the refuser needs cannot be had.
+    /// The allocator or notifier cannot get memory that it needs.
     #[error("no memory for it")]
     OutOfMemory,
-    /// The one who asked went away meanwhile.
+    /// The caller was interrupted.
     #[error("interrupted")]
     Interrupted,
-    /// A rule of the kernel, in its own words.
+    /// A rule of the kernel, in the kernel's words.
     #[error("{0}")]
     Policy(&'static str),
 }
@@ -37,9 +37,9 @@ pub enum Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("frames {frames}: {reason}")]
 pub struct FramesRefused {
-    /// The frames that stand in the way.
+    /// The frames that are refused.
     pub frames: PfnRange,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn for_every<I: Iterator>(items: I, act: impl FnMut(I::Item)) {
     rest.go_on();
 }
 
-/// Items that are still to be acted on.
+/// Items for which `act` has not been called yet.
 struct Rest<I: Iterator, F: FnMut(I::Item)> {
     items: I,
     act: F,

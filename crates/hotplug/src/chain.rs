@@ -1,10 +1,10 @@
-//! Who is told, and may refuse, when memory comes online or goes offline.
+//! The chain of notifiers: it announces that memory comes online or goes offline, and each notifier may refuse.
 //!
 //! # Invariants
 //!
-//! 1. Members are in order: higher priority first, then whoever registered earlier.
-//! 2. Exactly those who agreed to a change hear its end: `done` if it happened, `cancelled` if it did not. The one who
-//!    refuses, or unwinds, hears nothing more, and whoever comes after it never heard anything.
+//! 1. Notifiers are sorted: higher priority first, and among equal priorities in the order of registration.
+//! 2. Exactly those notifiers that agreed to a change are called at its end: `done` if it happened, `cancelled` if it
+//!    did not. A notifier that refuses or unwinds is not called again, and the notifiers after it are never called.
 
 use core::fmt;
 
@@ -14,10 +14,10 @@ use crate::callbacks::for_every;
 use crate::slots::Slots;
 use crate::{Direction, Full, Reason};
 
-/// What a change means for its node.
+/// The effect of a change on its node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeChange {
-    /// The node has other memory online, before and after.
+    /// The node has other memory online, before and after the change.
     None,
     /// The node gets its first online memory.
     First,
@@ -28,25 +28,24 @@ pub enum NodeChange {
 /// A change of memory that is about to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryChange {
-    /// Which way the memory goes.
+    /// The direction in which the memory is switched.
     pub direction: Direction,
     /// The memory.
     pub frames: PfnRange,
     /// Its node.
     pub node: NodeId,
-    /// What it means for the node. Differs from Linux: there a second chain tells that (since 6.17).
+    /// The effect on the node. Differs from Linux: there a second chain reports it (since 6.17).
     pub node_change: NodeChange,
 }
 
-/// Somebody who has to know of memory that comes online or goes offline.
+/// Code that must know of memory that comes online or goes offline.
 ///
-/// One direction at a time, the three methods are Linux' `MEM_GOING_ONLINE`, `MEM_ONLINE` and `MEM_CANCEL_ONLINE`, or
-/// `MEM_GOING_OFFLINE`, `MEM_OFFLINE` and `MEM_CANCEL_OFFLINE`. Only the first can be refused, so only it has a result:
-/// Linux ignores what the others return (H-55). A method that unwinds has done what it is called for: from `going` it is a
-/// refusal, and after the others every member still hears what it has to hear.
+/// The three methods correspond to Linux' `MEM_GOING_ONLINE`, `MEM_ONLINE` and `MEM_CANCEL_ONLINE`, or, in the other
+/// direction, to `MEM_GOING_OFFLINE`, `MEM_OFFLINE` and `MEM_CANCEL_OFFLINE`. Only the first can refuse, so only it
+/// has a result: Linux ignores the results of the others (H-55). If `going` unwinds, that is a refusal. If another
+/// method unwinds, it counts as having returned, and all other notifiers are still called.
 ///
-/// Notifiers are shared between processors, so that [`Hotplug`](crate::Hotplug) can be: one that is not `Sync` is not a
-/// notifier.
+/// Notifiers must be `Sync`, so that processors can share a [`Hotplug`](crate::Hotplug).
 ///
 /// ```compile_fail
 /// use sparsemem_hotplug::{MemoryChange, Notifier, Reason};
@@ -68,13 +67,14 @@ pub trait Notifier: Sync {
     ///
     /// # Errors
     ///
-    /// The [`Reason`] for which it must not. What the notifier did for the change until then it has to undo itself.
+    /// The [`Reason`] why the change must not happen. A notifier that refuses must itself undo its preparations for
+    /// the change.
     fn going(&self, change: &MemoryChange) -> Result<(), Reason>;
 
     /// The change has happened.
     fn done(&self, change: &MemoryChange);
 
-    /// The change, to which this notifier had agreed, does not happen.
+    /// The change does not happen, although this notifier agreed to it.
     fn cancelled(&self, change: &MemoryChange);
 }
 
@@ -84,9 +84,9 @@ pub trait Notifier: Sync {
 pub struct NotifierRefused {
     /// The notifier's name.
     pub notifier: &'static str,
-    /// Its priority.
+    /// The notifier's priority.
     pub priority: i32,
-    /// Its reason.
+    /// The notifier's reason.
     pub reason: Reason,
 }
 
@@ -98,7 +98,7 @@ pub struct Registration<'a> {
 }
 
 impl Registration<'_> {
-    /// Higher is told earlier.
+    /// The priority; notifiers of higher priority are called earlier.
     #[must_use]
     pub const fn priority(&self) -> i32 {
         self.priority
@@ -117,7 +117,7 @@ impl fmt::Debug for Registration<'_> {
     }
 }
 
-/// Why a notifier cannot be registered or taken out. The chain is as it was.
+/// Why a notifier cannot be registered or unregistered. The chain has not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {
@@ -130,7 +130,7 @@ pub enum ChainError {
     /// No notifier of this name is registered.
     #[error("no notifier is registered under that name")]
     Unknown,
-    /// No room for more notifiers.
+    /// The chain has no room for more notifiers.
     #[error("no room for a notifier: {0}")]
     Full(#[from] Full),
 }
@@ -142,22 +142,22 @@ pub struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    /// Nobody yet.
+    /// A chain without notifiers.
     pub fn new(slots: &'a mut [Option<Registration<'a>>]) -> Self {
         Self { slots: Slots::new(slots) }
     }
 
-    /// The members in the order in which they are told.
+    /// The notifiers in the order in which they are called.
     #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Registration<'a>> + Clone {
         self.slots.iter()
     }
 
-    /// Adds a notifier behind those of the same priority.
+    /// Adds a notifier after those of the same priority.
     ///
     /// # Errors
     ///
-    /// [`ChainError::Registered`] if one of that name is there, [`ChainError::Full`].
+    /// [`ChainError::Registered`] if a notifier of that name is registered already, [`ChainError::Full`].
     pub fn register(&mut self, priority: i32, notifier: &'a dyn Notifier) -> Result<(), ChainError> {
         if self.iter().any(|member| member.name() == notifier.name()) {
             return Err(ChainError::Registered { notifier: notifier.name() });
@@ -167,21 +167,22 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    /// Takes the notifier of this name out.
+    /// Removes the notifier of this name.
     ///
     /// # Errors
     ///
-    /// [`ChainError::Unknown`] if there is none.
+    /// [`ChainError::Unknown`] if the chain has no notifier of this name.
     pub fn unregister(&mut self, name: &str) -> Result<(), ChainError> {
         let at = self.iter().position(|member| member.name() == name).ok_or(ChainError::Unknown)?;
         self.slots.remove(at);
         Ok(())
     }
 
-    /// Announces a change until somebody refuses. Who agreed hears the end of it through the result.
+    /// Announces a change to the notifiers in order, until one refuses. The result calls the notifiers that agreed
+    /// when the change ends.
     ///
-    /// Source: Linux `memory_notify`. Differs from Linux: there a cancellation goes to the whole chain, also to those
-    /// who never heard of the change (H-42, D-19).
+    /// Source: Linux `memory_notify`. Differs from Linux: there a cancellation goes to the whole chain, also to
+    /// notifiers to which the change was never announced (H-42, D-19).
     pub(crate) fn announce(&self, change: MemoryChange) -> Announced<'_, 'a> {
         let mut announced = Announced { chain: self, change, agreed: 0, outcome: Outcome::Cancelled };
         for member in self.iter() {
@@ -196,7 +197,7 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// How a change ends for those who agreed to it.
+/// The end of a change, as reported to the notifiers that agreed to it.
 #[derive(Clone, Copy)]
 enum Outcome {
     Done,
@@ -204,18 +205,18 @@ enum Outcome {
     Refused(NotifierRefused),
 }
 
-/// A change that was announced. Dropping it tells those who agreed that it is cancelled.
-#[must_use = "dropping it cancels the change for those who agreed"]
+/// A change that was announced. Dropping it reports to the notifiers that agreed that the change is cancelled.
+#[must_use = "dropping it cancels the change for the notifiers that agreed"]
 pub(crate) struct Announced<'c, 'a> {
     chain: &'c Chain<'a>,
     change: MemoryChange,
-    /// How many agreed: the first so many of the chain.
+    /// The number of notifiers that agreed: the first ones of the chain.
     agreed: usize,
     outcome: Outcome,
 }
 
 impl Announced<'_, '_> {
-    /// Whether everybody agreed.
+    /// Reports whether all notifiers agreed.
     pub(crate) const fn verdict(&self) -> Result<(), NotifierRefused> {
         match self.outcome {
             Outcome::Refused(refused) => Err(refused),
@@ -223,7 +224,7 @@ impl Announced<'_, '_> {
         }
     }
 
-    /// The change has happened: dropping it tells those who agreed so.
+    /// The change has happened: dropping the result reports that to the notifiers that agreed.
     pub(crate) fn happened(mut self) -> Self {
         self.outcome = Outcome::Done;
         self

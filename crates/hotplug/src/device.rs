@@ -1,4 +1,4 @@
-//! Memory of devices is added: in subsections, next to RAM and other devices, never online.
+//! Adds the memory of devices: in subsections, next to RAM and other devices, never online.
 
 use sparsemem_core::{
     InstallError, InstallModel, MarkError, MarkModel, NodeId, PfnRange, RetireModel, Writer, reset,
@@ -8,11 +8,11 @@ use sparsemem_core::{
 use crate::add::undo;
 use crate::{Hotplug, Kind, Merge, Request, RequestError, Resource, ResourceError, ResourceKind, add};
 
-/// Why a device's memory was not added. Everything is as it was.
+/// Why a device's memory was not added. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddDeviceError {
-    /// Somebody else writes to the model.
+    /// Another writer has the model.
     #[error("cannot add {frames}: another operation of this model is running; try again when it has ended")]
     Busy {
         /// The range that was given.
@@ -21,18 +21,18 @@ pub enum AddDeviceError {
     /// The range is not valid for a device.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// The addresses are somebody's already.
+    /// A resource has some of the addresses already.
     #[error(transparent)]
     Resource(#[from] ResourceError),
-    /// The model would not take the memory.
+    /// The model does not take the memory.
     #[error("cannot add {frames}: {why}")]
     Install {
         /// The range that was given.
         frames: PfnRange,
-        /// Which part of it, and why.
+        /// The part that failed, and the reason.
         why: InstallError,
     },
-    /// The model would not mark a shared section.
+    /// The model does not mark a section that the device shares.
     #[error("cannot add {frames}: a section that it shares cannot be marked: {why}")]
     Mark {
         /// The range that was given.
@@ -43,18 +43,20 @@ pub enum AddDeviceError {
 }
 
 impl<M: MarkModel> Hotplug<'_, M> {
-    /// Adds the memory of a device: its frames have new descriptors, and are never online.
+    /// Adds the memory of a device: its frames get new descriptors, and are never online.
     ///
-    /// A device in a hole of an early section gets the descriptors that boot made, reset (T-09): what was written to them
-    /// before is gone. What it leaves in them stays until the next one is added, where Linux writes poison.
+    /// A device in a hole of an early section gets the descriptors that boot made (T-09). They are reset, so earlier
+    /// contents are gone. When the device is removed, its descriptors keep their contents until the next device is
+    /// added; Linux writes poison instead.
     ///
-    /// A section in whose middle the device begins or ends is marked as shared (H-62). With an environment that has an
-    /// altmap, the descriptors live in the device's own memory. Source: Linux `memremap_pages` (H-65). Differs from
-    /// Linux: conflicts are looked for over the whole range, not at its two ends, and what fails leaves nothing behind.
+    /// If the device begins or ends inside a section, that section is marked as shared (H-62). With an environment
+    /// that has an altmap, the descriptors lie in the device's own memory. Source: Linux `memremap_pages` (H-65).
+    /// Differs from Linux: the whole range is checked for conflicts, not only its two ends, and a failed call changes
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// [`AddDeviceError`]; everything is as it was.
+    /// [`AddDeviceError`]; nothing has changed then.
     pub fn add_device<E>(
         &mut self,
         env: &mut E,
@@ -72,13 +74,15 @@ impl<M: MarkModel> Hotplug<'_, M> {
         add(&mut writer, env, &request).map_err(|why| AddDeviceError::Install { frames, why })?;
         mark_shared(&mut writer, env, &request)?;
         resource.commit();
-        // After what can fail: a hole's descriptors were there before, and what they hold is nobody's to lose.
+        // The reset comes after every step that can fail, because it destroys the contents of a hole's descriptors,
+        // which existed before.
         reset(self.model, frames);
         Ok(())
     }
 }
 
-/// Marks the sections that a request shares. A model that does not mark what was installed under its own writer gets it back.
+/// Marks the sections that a request shares. If the model refuses, the memory that was installed under the same
+/// writer is retired again.
 fn mark_shared<M, E>(
     writer: &mut Writer<'_, M>,
     env: &mut E,

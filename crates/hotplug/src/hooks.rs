@@ -1,9 +1,9 @@
-//! What a page allocator does when memory comes and goes.
+//! The calls that hotplug makes to a page allocator.
 //!
 //! # Invariants
 //!
-//! 1. Each step that can fail is followed by one that undoes it and cannot. So an operation that fails midway puts the
-//!    allocator back by dropping what it holds.
+//! 1. Each step that can fail has an opposite that cannot fail. So an operation that fails midway restores the
+//!    allocator by dropping the values that it holds.
 
 use sparsemem_core::PfnRange;
 
@@ -12,7 +12,7 @@ use crate::callbacks::for_every;
 
 /// The page allocator, as hotplug sees it.
 ///
-/// Frames go through four states. Only the arrows that can refuse return a result:
+/// Frames have one of four states. Only the transitions marked "may refuse" return a result:
 ///
 /// | from | call | to |
 /// |---|---|---|
@@ -22,66 +22,69 @@ use crate::callbacks::for_every;
 /// | isolated, perhaps in use | [`evacuate`](Self::evacuate) (may refuse) | isolated and free |
 /// | isolated and free | [`take`](Self::take) | unknown |
 ///
-/// Online is give, mark, release; offline is isolate, evacuate, mark, take. A call that refuses leaves frames as they
-/// were. Frames that hold the memmap of their own block ([`Ram::hosting`](crate::Ram::hosting)) are in no call: a range
-/// with several such blocks comes in as many calls as there are runs between. Source: Linux `online_pages` and
-/// `offline_pages`, which do the same steps (H-41, H-51, H-52).
+/// Bringing memory online is give, mark, release; taking it offline is isolate, evacuate, mark, take. A call that
+/// refuses leaves the frames unchanged. Frames that hold the memmap of their own block
+/// ([`Ram::hosting`](crate::Ram::hosting)) are never passed: for a range with several such blocks, hotplug makes one
+/// call for each run between their memmaps. Source: Linux `online_pages` and `offline_pages`, which do the same steps
+/// (H-41, H-51, H-52).
 ///
-/// A call that may refuse and unwinds instead has done nothing; one that cannot refuse and unwinds has done its work. Either
-/// way the operation goes on as after a refusal or a return, and then unwinding goes on.
+/// If a call that may refuse unwinds, it must have done nothing. If a call that cannot refuse unwinds, it must have
+/// done its work. In both cases the operation continues as after a refusal or a return, and then unwinding continues.
 ///
 /// # Frames that the allocator never had
 ///
-/// Hotplug knows blocks and memmaps that blocks host. It does not know what boot and firmware laid into RAM: memmaps,
-/// usages and tables of sections, node data, tables of firmware. Calls contain those frames, and the allocator has two
-/// duties, without which memory is lost or overwritten:
+/// Hotplug knows memory blocks, and the memmaps that blocks host. It does not know which data boot and firmware put
+/// into RAM: memmaps, usages and tables of sections, node data, tables of firmware. Its calls contain those frames,
+/// so the allocator has two duties. If it neglects them, memory is lost or overwritten:
 ///
-/// - It refuses to isolate frames that it never had, unless what lies there goes with the memory block that they are
-///   in. Nobody else asks: when a block is offline, [`Hotplug::remove_memory`](crate::Hotplug::remove_memory) takes its
-///   memory away, and with it the memmap of another section, if that lies there.
-/// - Of frames that are given it leaves alone what still holds such data. A block of boot that went offline and comes
-///   back online still has its own memmap in it, and usually in the middle.
+/// - It refuses to isolate frames that it never had, unless only their own memory block needs the data in them.
+///   Hotplug does not check this later: when a block is offline,
+///   [`Hotplug::remove_memory`](crate::Hotplug::remove_memory) removes its memory, even if the memmap of another
+///   section lies there.
+/// - It does not use those of the given frames that still hold such data. A block of boot that went offline and comes
+///   back online still contains its own memmap, usually in the middle.
 ///
-/// An allocator that breaks the first makes hotplug take memory away that somebody needs: the data in it is lost to the kernel,
-/// and it is for the environment to keep the memory of blocks that are out where it is
-/// ([`MetadataMemory`](sparsemem_core::MetadataMemory), an `unsafe` trait), whatever is said to be removed. One that breaks the
-/// second gives memory with data of boot to its users. Neither makes an operation here unsound: none follows a pointer on an
-/// allocator's word.
+/// If an allocator neglects the first duty, hotplug removes memory that is still needed, and the kernel loses the
+/// data in it. The environment must keep the memory of metadata blocks that it has handed out where it is
+/// ([`MetadataMemory`](sparsemem_core::MetadataMemory), an `unsafe` trait), whatever memory is reported as removed.
+/// If an allocator neglects the second duty, it gives memory with data of boot to its users. Neither makes an
+/// operation of this crate unsound: no operation follows a pointer because of an allocator's answer.
 ///
-/// [`WithReserved`](crate::WithReserved) does both for any allocator. Linux knows these frames by a mark in their
-/// descriptors, and neither isolates nor frees any that has it (B-14).
+/// [`WithReserved`](crate::WithReserved) fulfils both duties for any allocator. Linux marks these frames in their
+/// descriptors, and neither isolates nor frees a marked frame (B-14).
 pub trait AllocatorHooks {
-    /// Gets frames, initialised but in nobody's hands, and must not hand them out yet; those that hold data of boot or
-    /// firmware never.
+    /// Gets frames that are initialised and have no user, and must not hand them out yet. It must never hand out
+    /// those that hold data of boot or firmware.
     ///
     /// # Errors
     ///
     /// [`FramesRefused`], for instance because a frame is known to be broken (H-33).
     fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused>;
 
-    /// May hand isolated frames out from now on, those that are free.
+    /// May hand out isolated frames from now on, if they are free.
     fn release(&mut self, frames: PfnRange);
 
-    /// Stops handing frames out. The memory may be gone soon, with all that anybody laid into it.
+    /// Stops handing out frames. Their memory may soon be removed, with all data in it.
     ///
     /// # Errors
     ///
-    /// [`FramesRefused`] naming the frames that cannot be isolated, among them frames that the allocator never had and
-    /// that somebody needs when their block is gone.
+    /// [`FramesRefused`] with the frames that cannot be isolated, among them frames that the allocator never had and
+    /// whose data is needed after their block is removed.
     fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused>;
 
     /// Moves the users of isolated frames elsewhere.
     ///
     /// # Errors
     ///
-    /// [`FramesRefused`] naming the frames that stay in use.
+    /// [`FramesRefused`] with the frames that stay in use.
     fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused>;
 
     /// Forgets frames that are isolated and free.
     fn take(&mut self, frames: PfnRange);
 
-    /// The lowest run of frames among these that the allocator does not take when they are given, because they hold data
-    /// of boot or firmware: their descriptors keep what is written to them, as tags are. None by default.
+    /// The lowest run among `frames` that the allocator does not use when it is given them, because they hold data of
+    /// boot or firmware. Hotplug does not reset the descriptors of these frames, so that tags in them survive. `None`
+    /// by default.
     fn next_withheld(&self, frames: PfnRange) -> Option<PfnRange> {
         let _ = frames;
         None
@@ -114,7 +117,7 @@ impl<H: AllocatorHooks + ?Sized> AllocatorHooks for &mut H {
     }
 }
 
-/// Does something to each of some runs, or, if one of them refuses or unwinds, undoes it for those before.
+/// Calls `act` for each run. If one call refuses or unwinds, calls `undo` for the runs before it.
 pub(crate) fn each<H>(
     hooks: &mut H,
     runs: impl Iterator<Item = PfnRange> + Clone,
@@ -130,7 +133,7 @@ pub(crate) fn each<H>(
     Ok(())
 }
 
-/// Undoes what was done to the first `done` runs when it is dropped, also by unwinding.
+/// Undoes `act` for the first `done` runs when it is dropped, also by unwinding.
 struct Acted<'h, H, R: Iterator<Item = PfnRange> + Clone, U: Fn(&mut H, PfnRange)> {
     hooks: &'h mut H,
     runs: R,
@@ -141,7 +144,7 @@ struct Acted<'h, H, R: Iterator<Item = PfnRange> + Clone, U: Fn(&mut H, PfnRange
 impl<H, R: Iterator<Item = PfnRange> + Clone, U: Fn(&mut H, PfnRange)> Drop for Acted<'_, H, R, U> {
     fn drop(&mut self) {
         let (mut runs, mut left) = (self.runs.clone(), self.done);
-        // Not `Iterator::take`: it counts a run before it asks for it, and who is asked may unwind and be asked again.
+        // Not `Iterator::take`: it counts a run before it calls `next`, and `next` may unwind and be called again.
         let done = core::iter::from_fn(|| {
             let run = if left > 0 { runs.next() } else { None };
             left -= usize::from(run.is_some());
@@ -151,7 +154,7 @@ impl<H, R: Iterator<Item = PfnRange> + Clone, U: Fn(&mut H, PfnRange)> Drop for 
     }
 }
 
-/// Runs of frames that were given and are isolated. Taken back when dropped.
+/// Runs of frames that the allocator was given and that are isolated. Dropping this takes them back.
 #[must_use = "dropping it takes the frames back"]
 pub(crate) struct Given<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> {
     hooks: Option<&'h mut H>,
@@ -159,7 +162,7 @@ pub(crate) struct Given<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> + Cl
 }
 
 impl<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> Given<'h, H, R> {
-    /// Gives frames.
+    /// Gives the frames to the allocator.
     pub(crate) fn new(hooks: &'h mut H, runs: R) -> Result<Self, FramesRefused> {
         each(hooks, runs.clone(), H::give, H::take)?;
         Ok(Self { hooks: Some(hooks), runs })
@@ -181,7 +184,7 @@ impl<H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> Drop for Given<'_,
     }
 }
 
-/// Runs of frames that were usable and are isolated. Usable again when dropped.
+/// Runs of frames that were usable and are isolated. Dropping this makes them usable again.
 #[must_use = "dropping it makes the frames usable again"]
 pub(crate) struct Isolated<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> {
     hooks: Option<&'h mut H>,
@@ -189,19 +192,19 @@ pub(crate) struct Isolated<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> +
 }
 
 impl<'h, H: AllocatorHooks, R: Iterator<Item = PfnRange> + Clone> Isolated<'h, H, R> {
-    /// Isolates frames.
+    /// Isolates the frames.
     pub(crate) fn new(hooks: &'h mut H, runs: R) -> Result<Self, FramesRefused> {
         each(hooks, runs.clone(), H::isolate, H::release)?;
         Ok(Self { hooks: Some(hooks), runs })
     }
 
-    /// Moves users elsewhere.
+    /// Moves the users of the frames elsewhere.
     pub(crate) fn evacuate(&mut self) -> Result<(), FramesRefused> {
         let Some(hooks) = self.hooks.as_mut() else { return Ok(()) };
         self.runs.clone().try_for_each(|run| hooks.evacuate(run))
     }
 
-    /// Takes the frames, which were evacuated, away from the allocator.
+    /// Takes the evacuated frames away from the allocator.
     pub(crate) fn take(mut self) {
         if let Some(hooks) = self.hooks.take() {
             for_every(self.runs.clone(), |run| hooks.take(run));

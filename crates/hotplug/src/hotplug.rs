@@ -1,8 +1,8 @@
-//! Everything that knows of physical memory, kept in step.
+//! One value that holds all records of physical memory and keeps them consistent.
 //!
 //! # Invariants
 //!
-//! 1. Every memory block lies in resources of kind [`ResourceKind::SystemRam`], as far as it has memory.
+//! 1. All memory of a memory block lies in resources of kind [`ResourceKind::SystemRam`].
 //! 2. Every device lies in a resource of kind [`ResourceKind::Device`] of exactly its range.
 
 use core::fmt;
@@ -18,14 +18,14 @@ use crate::{
     ResourceKind, Resources,
 };
 
-/// The memory that the tables live in. What the slots held is forgotten.
+/// The memory that the tables lie in. Earlier contents of the slots are dropped.
 #[derive(Debug)]
 pub struct Storage<'a> {
-    /// A slot for every memory block that will be there at once.
+    /// One slot for each memory block that exists at the same time.
     pub blocks: &'a mut [Option<MemoryBlock>],
-    /// A slot for every notifier.
+    /// One slot for each notifier.
     pub notifiers: &'a mut [Option<Registration<'a>>],
-    /// A slot for every resource; a removal from the middle of one needs another.
+    /// One slot for each resource; removing memory from the middle of a resource needs one more.
     pub resources: &'a mut [Option<Resource>],
 }
 
@@ -33,18 +33,20 @@ pub struct Storage<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdoptError {
-    /// No model of this geometry has all of the range.
-    #[error("cannot register {range}: {beyond} is beyond the last possible frame; register what lies below")]
+    /// Part of the range lies beyond the geometry's maximum.
+    #[error(
+        "cannot register {range}: {beyond} is beyond the last possible frame; register only the memory below"
+    )]
     BeyondMaximum {
         /// The range that was given.
         range: PhysRange,
-        /// The frames that no model has.
+        /// The frames beyond the maximum.
         beyond: PfnRange,
     },
-    /// The model does not have all of the range.
+    /// Part of the range is not online in the model.
     #[error(
         "cannot register {range}: {frames} of section {section} is not online in the model; boot lost the section, or \
-         was told of less; register what lies around it"
+         was given less memory; register the memory around it"
     )]
     NotBooted {
         /// The range that was given.
@@ -54,21 +56,22 @@ pub enum AdoptError {
         /// The frames of the range in that section.
         frames: PfnRange,
     },
-    /// The resources do not take it.
+    /// The resource tree refuses the range.
     #[error(transparent)]
     Resource(#[from] ResourceError),
-    /// The memory blocks do not take it.
+    /// The memory blocks cannot be registered.
     #[error(transparent)]
     Block(#[from] BlockError),
 }
 
 /// A memory model with memory blocks, notifiers and resources.
 ///
-/// Readers use the model as before. Whoever changes it does so through here, one at a time: every operation holds the
-/// model's [`Writer`](sparsemem_core::Writer) from its beginning to its end, so that nothing comes between its steps or
-/// stops an undoing. The price is that a long operation keeps others out, as Linux' `mem_hotplug_lock` does.
+/// Readers use the model as before. All changes go through this type, one at a time: every operation holds the
+/// model's [`Writer`](sparsemem_core::Writer) from its beginning to its end, so that no other writer can act between
+/// its steps or prevent it from being undone. The price is that a long operation excludes other writers, as Linux'
+/// `mem_hotplug_lock` does.
 ///
-/// It can be kept in a lock that processors share:
+/// Processors can share it in a lock:
 ///
 /// ```
 /// use sparsemem_core::MemoryModel;
@@ -103,10 +106,10 @@ impl<'a, M: MemoryModel> Hotplug<'a, M> {
 
     /// Registers a range of RAM that the model was booted with: its blocks are online.
     ///
-    /// A block in which another node has memory too is of no node and stays online for ever (H-32). Borders need no
-    /// alignment; partial frames belong to the resource and to no block. Source: Linux `memory_dev_init`. Differs from
-    /// Linux: RAM that boot lost ([`BootEvent`](sparsemem_core::BootEvent)) is not registered, as it could neither be
-    /// used nor go; a block is there as soon as one of its sections is.
+    /// A block in which several nodes have memory belongs to no single node and cannot go offline (H-32). Borders
+    /// need no alignment; partial frames belong to the resource and to no block. Source: Linux `memory_dev_init`.
+    /// Differs from Linux: RAM that boot lost ([`BootEvent`](sparsemem_core::BootEvent)) is not registered, because
+    /// it can be neither used nor removed; a block exists as soon as one of its sections does.
     ///
     /// # Errors
     ///
@@ -120,7 +123,8 @@ impl<'a, M: MemoryModel> Hotplug<'a, M> {
         Ok(())
     }
 
-    /// Adds a notifier: those of higher priority are told first, of equal ones those who came first.
+    /// Adds a notifier. Notifiers of higher priority are called first, and those of equal priority in the order of
+    /// registration.
     ///
     /// # Errors
     ///
@@ -129,7 +133,7 @@ impl<'a, M: MemoryModel> Hotplug<'a, M> {
         self.chain.register(priority, notifier)
     }
 
-    /// Takes a notifier out by its name.
+    /// Removes the notifier of this name.
     ///
     /// # Errors
     ///
@@ -144,7 +148,7 @@ impl<'a, M: MemoryModel> Hotplug<'a, M> {
         self.model
     }
 
-    /// What the machine allows.
+    /// The limits of the machine.
     #[must_use]
     pub const fn limits(&self) -> &Limits<M::Geometry> {
         &self.limits
@@ -168,32 +172,32 @@ impl<'a, M: MemoryModel> Hotplug<'a, M> {
         &self.resources
     }
 
-    /// The resources, to register what firmware says of places: persistent memory, windows, reservations. RAM and
-    /// devices come and go through the operations here; `remove_memory` and `remove_device` refuse to remove an entry
-    /// that was changed here.
+    /// The resources, for registering the places that firmware describes: persistent memory, windows, reservations.
+    /// Add and remove RAM and devices with the operations of [`Hotplug`]: an entry changed here cannot be removed by
+    /// `remove_memory` or `remove_device`.
     pub const fn resources_mut(&mut self) -> &mut Resources<'a> {
         &mut self.resources
     }
 
-    /// What a frame is, by the innermost resource around it: for telling RAM from a device where they share a section.
+    /// The innermost resource around a frame. It distinguishes RAM from a device where they share a section.
     #[must_use]
     pub fn resource_of(&self, pfn: Pfn) -> Option<&Resource> {
         self.resources.at(pfn.phys::<M::Geometry>()?)
     }
 
-    /// Whether a frame is a device's. Source: Linux `get_dev_pagemap`.
+    /// Whether a frame belongs to a device. Source: Linux `get_dev_pagemap`.
     #[must_use]
     pub fn is_device(&self, pfn: Pfn) -> bool {
         self.resource_of(pfn).is_some_and(|resource| resource.kind == ResourceKind::Device)
     }
 
-    /// The bytes and blocks of RAM that is to be switched.
+    /// The bytes and blocks of RAM that is about to be switched.
     pub(crate) fn ram(&self, frames: PfnRange) -> Result<(PhysRange, BlockSpan), RequestError> {
         let request = Request::new(frames, NodeId::default(), Kind::Ram, &self.limits)?;
         Ok((request.bytes(), request.blocks(self.limits.block)))
     }
 
-    /// What notifiers are told of blocks that may all go one way.
+    /// The change to announce to notifiers, for blocks that can all be switched in one direction.
     pub(crate) fn change(
         &self,
         span: BlockSpan,
@@ -222,7 +226,7 @@ impl<M: MemoryModel> fmt::Debug for Hotplug<'_, M> {
     }
 }
 
-/// Refuses frames of boot that the model does not have online.
+/// Refuses frames of boot that are not online in the model.
 fn check_booted<M: MemoryModel>(model: &M, range: PhysRange, frames: PfnRange) -> Result<(), AdoptError> {
     let (_, beyond) = frames.split_at(Pfn::new(M::Geometry::MAX_PFN));
     if !beyond.is_empty() {
@@ -237,7 +241,7 @@ fn check_booted<M: MemoryModel>(model: &M, range: PhysRange, frames: PfnRange) -
     Ok(())
 }
 
-/// The blocks that frames lie in, also in part.
+/// The blocks that contain at least one of the frames.
 fn touched_blocks<G: Geometry>(frames: PfnRange, limits: &Limits<G>) -> BlockSpan {
     let block = limits.block.frames().get();
     let first = frames.start().get() / block;
@@ -245,7 +249,7 @@ fn touched_blocks<G: Geometry>(frames: PfnRange, limits: &Limits<G>) -> BlockSpa
     BlockSpan::new(BlockNr::new(first), end - first)
 }
 
-/// The bytes of frames below the maximum.
+/// The bytes of frames below the maximum; empty if their addresses do not fit.
 pub(crate) fn bytes_or_empty<G: Geometry>(frames: PfnRange) -> PhysRange {
     bytes_of::<G>(frames).unwrap_or_default()
 }

@@ -1,16 +1,16 @@
-//! Adds and removes memory while the machine runs, and switches it online and offline: RAM and devices.
+//! Adds and removes RAM and devices while the machine runs, and switches RAM online and offline.
 //!
-//! [`Hotplug`] ties a memory model to what else knows of physical memory: [memory blocks](Blocks) with their states,
-//! the [chain of notifiers](Chain), the [resources](Resources), and the page allocator ([`AllocatorHooks`]). Below it,
-//! [`Request`] checks a request and splits it at section borders, and [`add`](fn@add) adds it to a model alone.
-//! Everything works on every model, in steps of a subsection (2 MiB); nothing here allocates: tables lie in slots that
-//! the caller supplies.
+//! [`Hotplug`] connects a memory model with the other records of physical memory: [memory blocks](Blocks) with their
+//! states, the [chain of notifiers](Chain), the [resources](Resources), and the page allocator ([`AllocatorHooks`]).
+//! It is built from two parts that can be used alone: [`Request`] checks a request and splits it at section borders,
+//! and [`add`](fn@add) adds it to a model without these records. Everything works on every model, in multiples of a
+//! subsection (2 MiB). This crate does not allocate: tables lie in slots that the caller supplies.
 //!
 //! ```
 //! use sparsemem_core::{InstallModel, MarkModel, NodeId, PfnRange, RetireModel};
 //! use sparsemem_hotplug::{AllocatorHooks, Hotplug, Ram};
 //!
-//! /// What happens when somebody plugs a memory module in.
+//! /// Adds a memory module that was plugged in.
 //! fn plugged<M, E>(
 //!     hotplug: &mut Hotplug<'_, M>,
 //!     env: &mut E,
@@ -26,25 +26,26 @@
 //! }
 //! ```
 //!
-//! # What boot laid into RAM
+//! # Metadata of boot in RAM
 //!
-//! Memmaps and other metadata of boot lie in RAM, often of another section, and hotplug does not know where. Whoever
-//! takes memory of boot offline asks about it: [`WithReserved`] puts the question, [`Reserved`], before any allocator, so
-//! that [`Hotplug::offline`] refuses a block with what others need, and [`Hotplug::online`] gives no frame that is not
-//! free. [`Hotplug::remove_memory`] does not ask again: what must not go must not go offline. The answers for metadata
-//! are in `sparsemem-bootmem-registration`, `Registry::first_pinned` and `Registry::next_metadata`; `removal_plan` there
-//! says in which order blocks can go.
+//! Memmaps and other metadata of boot lie in RAM, often of another section, and hotplug does not know where. A kernel
+//! that takes memory of boot offline must provide that knowledge: it implements [`Reserved`] and wraps its allocator
+//! in [`WithReserved`]. Then [`Hotplug::offline`] refuses a block whose data is needed elsewhere, and
+//! [`Hotplug::online`] gives the allocator only free frames. [`Hotplug::remove_memory`] does not check again: memory
+//! that must not be removed must not go offline. `sparsemem-bootmem-registration` has the answers for metadata in
+//! `Registry::first_pinned` and `Registry::next_metadata`, and its `removal_plan` reports the order in which blocks
+//! can be removed.
 //!
 //! # Invariants
 //!
-//! 1. **All or nothing.** Whatever fails leaves words, bits, usages, memmaps, tables, resources, blocks and allocator as
-//!    they were, and who was told of a change is told that it does not happen. An operation first prepares what can
-//!    fail and then commits what cannot; the types of the middle put everything back when they are dropped, also when a
-//!    notifier or the allocator unwinds.
-//! 2. **One at a time.** An operation holds the model's writer from beginning to end. If somebody else has it, the operation
-//!    says so before it does anything; later, nothing can come between its steps.
-//! 3. Adding and then removing is the identity. One mark outlives it: [a shared section](Request::shared_borders) stays
-//!    tainted until its last part goes, as in Linux (H-62).
+//! 1. **All or nothing.** A failed operation leaves words, bits, usages, memmaps, tables, resources, blocks and
+//!    allocator as they were, and notifiers that agreed to the change are called with its cancellation. An operation
+//!    first prepares the steps that can fail and then commits those that cannot. The values that it holds in between
+//!    restore everything when they are dropped, also when a notifier or the allocator unwinds.
+//! 2. **One at a time.** An operation holds the model's writer from beginning to end. If another operation has the
+//!    writer, it returns an error before it does anything. Otherwise no other writer can act between its steps.
+//! 3. Adding and then removing memory restores the earlier state, with one exception: [a shared
+//!    section](Request::shared_borders) stays tainted until its last part is removed, as in Linux (H-62).
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(

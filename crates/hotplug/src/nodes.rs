@@ -2,16 +2,17 @@
 //!
 //! # Invariants
 //!
-//! 1. There is at least one. Places that are free repeat the first.
+//! 1. There is at least one node. Unused places repeat the first node.
 
 use sparsemem_core::NodeId;
 
-/// A few nodes.
+/// Up to eight nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Nodes([NodeId; Nodes::MOST]);
 
 impl Nodes {
-    /// How many nodes there can be: far more than meet in one block of any machine; without a heap there is a limit.
+    /// The largest number of nodes. The limit exists because there is no heap; it is far more than meet in one block
+    /// of any machine.
     pub(crate) const MOST: usize = 8;
 
     /// One node.
@@ -19,18 +20,18 @@ impl Nodes {
         Self([node; Self::MOST])
     }
 
-    /// Whether a node is among them.
+    /// Whether a node is one of them.
     pub(crate) fn contains(&self, node: NodeId) -> bool {
         self.0.contains(&node)
     }
 
-    /// The only node, if there is but one.
+    /// The only node, or `None` if there are several.
     pub(crate) fn single(&self) -> Option<NodeId> {
         let [first, rest @ ..] = self.0;
         rest.iter().all(|node| *node == first).then_some(first)
     }
 
-    /// The same with another node, or `None` if there is no place for it.
+    /// The same nodes and one more, or `None` if there is no room.
     pub(crate) fn with(mut self, node: NodeId) -> Option<Self> {
         if !self.contains(node) {
             let [first, rest @ ..] = &mut self.0;

@@ -1,4 +1,4 @@
-//! RAM is added, in whole memory blocks. It is offline at first.
+//! Adds RAM, in whole memory blocks. They are offline at first.
 
 use sparsemem_core::{
     InstallError, InstallModel, MemoryModel, NodeId, PageCount, PfnRange, PhysRange, RetireModel,
@@ -8,12 +8,12 @@ use crate::{
     BlockError, Hotplug, Kind, Merge, Request, RequestError, Resource, ResourceError, ResourceKind, add,
 };
 
-/// The name of RAM that nobody gave another.
+/// The name of RAM for which the caller gives none.
 const NAME: &str = "System RAM";
 
-/// A name that does not look like RAM.
+/// A resource name that is not a name for RAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{name}\" does not read \"System RAM (DRIVER)\", as tools that look for RAM expect")]
+#[error("\"{name}\" is not a name for RAM; use the form \"System RAM (DRIVER)\", which tools look for")]
 pub struct BadName {
     /// The name.
     pub name: &'static str,
@@ -28,7 +28,7 @@ pub struct Ram {
 }
 
 impl Default for Ram {
-    /// As `System RAM`, separately.
+    /// The resource is called `System RAM` and does not merge.
     fn default() -> Self {
         Self { name: NAME, merge: Merge::Separate, memmap: PageCount::new(0) }
     }
@@ -59,18 +59,18 @@ impl Ram {
         }
     }
 
-    /// Lets the resource become one with neighbours that allow it too.
+    /// Allows the resource to merge with neighbours that allow it too.
     #[must_use]
     pub const fn merging(self) -> Self {
         Self { merge: Merge::Allowed, ..self }
     }
 
-    /// RAM whose first `memmap` frames hold its own memmap, so that adding it takes next to no RAM: no allocator ever
-    /// gets them. The environment of the call has to put the memmap there, as one with an altmap does; without one the
-    /// frames are merely lost.
+    /// RAM whose first `memmap` frames hold its own memmap, so that adding it takes almost no other RAM. No allocator
+    /// gets these frames. The environment of the call must place the memmap there, as an environment with an altmap
+    /// does; with any other environment the frames are unused.
     ///
-    /// Such RAM is added block by block, each with a memmap of its own: otherwise one block could not go before another.
-    /// Source: Linux `memmap_on_memory`.
+    /// Such RAM is added block by block, each with its own memmap, so that each block can be removed without the
+    /// others. Source: Linux `memmap_on_memory`.
     #[must_use]
     pub const fn hosting(self, memmap: PageCount) -> Self {
         Self { memmap, ..self }
@@ -82,11 +82,11 @@ impl Ram {
     }
 }
 
-/// Why RAM was not added. Everything is as it was.
+/// Why RAM was not added. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddMemoryError {
-    /// Somebody else writes to the model.
+    /// Another writer has the model.
     #[error("cannot add {frames}: another operation of this model is running; try again when it has ended")]
     Busy {
         /// The range that was given.
@@ -95,15 +95,15 @@ pub enum AddMemoryError {
     /// The range is not valid for RAM.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// The addresses are somebody's already.
+    /// A resource has some of the addresses already.
     #[error(transparent)]
     Resource(#[from] ResourceError),
-    /// The memory blocks are there already, or have no room.
+    /// Some memory blocks exist already, or the table has no room.
     #[error(transparent)]
     Block(#[from] BlockError),
-    /// RAM that hosts its own memmap is several blocks.
+    /// RAM that hosts its own memmap has more than one memory block.
     #[error(
-        "{frames} is to host its own memmap and is more than one memory block, {block}; add it block by block"
+        "{frames} cannot host its own memmap: it is not one memory block of {block}; add it block by block"
     )]
     SeveralHosts {
         /// The range that was given.
@@ -111,25 +111,27 @@ pub enum AddMemoryError {
         /// Frames of a block.
         block: PageCount,
     },
-    /// RAM that hosts its own memmap has no room for anything else.
-    #[error("{memmap} at the start of {frames} are to hold its memmap, which leaves nothing of it")]
+    /// The memmap would take all of the RAM that hosts it.
+    #[error(
+        "{frames} cannot host its own memmap: {memmap} for it leave no usable frame; keep the memmap elsewhere"
+    )]
     NothingLeft {
         /// The range that was given.
         frames: PfnRange,
         /// Frames for the memmap.
         memmap: PageCount,
     },
-    /// The model would not take the memory.
+    /// The model does not take the memory.
     #[error("cannot add {frames}: {why}")]
     Install {
         /// The range that was given.
         frames: PfnRange,
-        /// Which part of it, and why.
+        /// The part that failed, and the reason.
         why: InstallError,
     },
 }
 
-/// Refuses RAM that cannot host its own memmap, if it is to.
+/// Refuses RAM that is to host its own memmap and cannot.
 fn check_hosting(ram: Ram, frames: PfnRange, block: PageCount) -> Result<(), AddMemoryError> {
     let memmap = ram.memmap;
     if memmap.get() > 0 && frames.count() != block {
@@ -142,14 +144,14 @@ fn check_hosting(ram: Ram, frames: PfnRange, block: PageCount) -> Result<(), Add
 }
 
 impl<M: MemoryModel> Hotplug<'_, M> {
-    /// Adds RAM: its blocks are there and offline, its frames have descriptors, and lookups find them.
+    /// Adds RAM: its blocks exist and are offline, its frames have descriptors, and lookups find them.
     ///
-    /// Source: Linux `add_memory_resource` (H-11 to H-17). Differs from Linux: what fails leaves nothing behind; there
-    /// the sections before the one that failed stay (H-02).
+    /// Source: Linux `add_memory_resource` (H-11 to H-17). Differs from Linux: a failed call changes nothing; there
+    /// the sections before the failing one stay (H-02).
     ///
     /// # Errors
     ///
-    /// [`AddMemoryError`]; everything is as it was.
+    /// [`AddMemoryError`]; nothing has changed then.
     pub fn add_memory<E>(
         &mut self,
         env: &mut E,

@@ -1,9 +1,9 @@
-//! RAM and devices are removed, with everything that knows of them.
+//! Removes RAM and devices, and all records of them.
 //!
 //! # Invariants
 //!
-//! 1. Whatever can refuse is asked before the first section changes; forgetting blocks and resources cannot fail after
-//!    that.
+//! 1. Every check that can refuse is made before the first section changes; after that, removing blocks and resources
+//!    from their tables cannot fail.
 
 use sparsemem_core::{MemoryModel, NodeId, PfnRange, RetireError, RetireModel, Retired, Writer};
 
@@ -12,11 +12,11 @@ use crate::{
     BlockError, BlockSpan, Hotplug, Kind, Request, RequestError, Resource, ResourceError, ResourceKind,
 };
 
-/// Why memory was not removed. Everything is as it was.
+/// Why memory was not removed. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoveError {
-    /// Somebody else writes to the model.
+    /// Another writer has the model.
     #[error(
         "cannot remove {frames}: another operation of this model is running; try again when it has ended"
     )]
@@ -24,24 +24,24 @@ pub enum RemoveError {
         /// The range that was given.
         frames: PfnRange,
     },
-    /// The range is not valid for such memory.
+    /// The range is not valid for RAM or a device.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// A memory block is not there, or not offline.
+    /// A memory block does not exist, or is not offline.
     #[error(transparent)]
     Block(#[from] BlockError),
-    /// The addresses are not registered as what should go.
+    /// The addresses are not registered as RAM or as a device.
     #[error(transparent)]
     Resource(#[from] ResourceError),
-    /// The range is a part of a device, or reaches beyond one: devices go as they came.
-    #[error("{frames} is not the whole of a device; \"{}\" has {}", device.name, device.range)]
+    /// The range is only a part of a device, or reaches past its end: a device is removed as it was added.
+    #[error("{frames} is not the whole of a device; remove all of \"{}\", which has {}", device.name, device.range)]
     NotTheDevice {
         /// The range that was given.
         frames: PfnRange,
         /// The lowest device that has a part of it.
         device: Resource,
     },
-    /// The model would not let the memory go.
+    /// The model does not remove the memory.
     #[error("cannot remove {frames}: {why}")]
     Retire {
         /// The range that was given.
@@ -52,14 +52,14 @@ pub enum RemoveError {
 }
 
 impl<M: MemoryModel> Hotplug<'_, M> {
-    /// Removes RAM whose blocks are all offline. It need not have come in one piece.
+    /// Removes RAM whose blocks are all offline. It may have been added in several pieces.
     ///
-    /// Source: Linux `try_remove_memory` (H-20). Differs from Linux: absent memory is an error, and RAM that came in
-    /// several pieces can go as one.
+    /// Source: Linux `try_remove_memory` (H-20). Differs from Linux: removing absent memory is an error, and RAM that
+    /// was added in several pieces can be removed in one call.
     ///
     /// # Errors
     ///
-    /// [`RemoveError`], naming what is in the way; everything is as it was.
+    /// [`RemoveError`], naming the obstacle; nothing has changed then.
     pub fn remove_memory<E>(&mut self, env: &mut E, frames: PfnRange) -> Result<Retired, RemoveError>
     where
         M: RetireModel<E>,
@@ -69,14 +69,14 @@ impl<M: MemoryModel> Hotplug<'_, M> {
         self.remove_range(&mut writer, env, frames, ResourceKind::SystemRam)
     }
 
-    /// Removes a device's memory, all that one [`add_device`](Hotplug::add_device) added. Others in the same section
-    /// stay, and so does the section's mark until its last part goes.
+    /// Removes all memory that one call of [`add_device`](Hotplug::add_device) added. Other devices in the same
+    /// section stay, and the section keeps its mark until its last part is removed.
     ///
     /// Source: Linux `memunmap_pages` (H-66).
     ///
     /// # Errors
     ///
-    /// [`RemoveError`], naming what is in the way; everything is as it was.
+    /// [`RemoveError`], naming the obstacle; nothing has changed then.
     pub fn remove_device<E>(&mut self, env: &mut E, frames: PfnRange) -> Result<Retired, RemoveError>
     where
         M: RetireModel<E>,
@@ -90,7 +90,7 @@ impl<M: MemoryModel> Hotplug<'_, M> {
         self.remove_range(&mut writer, env, frames, ResourceKind::Device)
     }
 
-    /// Retires `frames`, and forgets them.
+    /// Retires `frames`, and removes the records of them.
     fn remove_range<E>(
         &mut self,
         writer: &mut Writer<'_, M>,
@@ -109,7 +109,7 @@ impl<M: MemoryModel> Hotplug<'_, M> {
         Ok(retired)
     }
 
-    /// The blocks that go with a range: none for a device.
+    /// The blocks that are removed with a range: none for a device.
     fn blocks_of(&self, frames: PfnRange, kind: ResourceKind) -> BlockSpan {
         match self.ram(frames) {
             Ok((_, blocks)) if kind == ResourceKind::SystemRam => blocks,

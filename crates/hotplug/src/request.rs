@@ -1,9 +1,9 @@
-//! What is asked for, checked and split at section borders. Pure: no model, no memory.
+//! Requests to add or remove memory, checked and split at section borders. Pure: no model, no memory.
 //!
 //! # Invariants
 //!
-//! 1. A [`Request`] is not empty, consists of whole subsections (of whole blocks, for RAM in blocks), and lies below the
-//!    maxima of geometry and machine. So no part of it can be refused for its shape later.
+//! 1. A [`Request`] is not empty, consists of whole subsections (of whole blocks, for RAM in blocks), and lies below
+//!    the maxima of geometry and machine. So no later step can refuse a part for its borders.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -14,18 +14,18 @@ use sparsemem_core::{
 
 use crate::{BlockNr, BlockSize, BlockSpan};
 
-/// What kind of range comes or goes.
+/// The kind of memory that is added or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// RAM in whole memory blocks, which can be switched online.
+    /// RAM in whole memory blocks, which can come online.
     Ram,
-    /// RAM in subsections, without blocks: for drivers that grow and shrink by 2 MiB.
+    /// RAM in subsections, without memory blocks: for drivers that grow and shrink in steps of 2 MiB.
     RamPart,
     /// The memory of a device, in subsections.
     Device,
 }
 
-/// The rule that a border has to follow.
+/// The alignment that a border must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Granule {
     /// Multiples of a subsection.
@@ -54,7 +54,7 @@ pub enum RequestError {
         frames: PfnRange,
     },
     /// The end of the range does not fit an address.
-    #[error("{len} from {start} end beyond the last address there is")]
+    #[error("{len} from {start} end beyond the last physical address; give a shorter range")]
     Wraps {
         /// The start that was given.
         start: PhysAddr,
@@ -76,7 +76,7 @@ pub enum RequestError {
     Unaligned {
         /// The range that was given.
         frames: PfnRange,
-        /// What its borders have to be.
+        /// The required alignment.
         rule: Granule,
         /// Frames of a granule.
         granule: PageCount,
@@ -89,20 +89,21 @@ pub enum RequestError {
         /// The highest frame that the geometry has.
         last: Pfn,
     },
-    /// The machine cannot address the range.
+    /// The machine cannot address all of the range.
     #[error("{frames} is not within {addressable}, which is all that this machine addresses")]
     NotAddressable {
         /// The range that was given.
         frames: PfnRange,
-        /// What the machine addresses.
+        /// The frames that the machine can address.
         addressable: PfnRange,
     },
 }
 
-/// What a machine allows.
+/// The limits of a machine.
 #[derive(Clone, Copy)]
 pub struct Limits<G> {
-    /// The frames that the machine can address, and map if it needs to. Source: Linux `mhp_get_pluggable_range`.
+    /// The frames that the machine can address, and map if the model needs it. Source: Linux
+    /// `mhp_get_pluggable_range`.
     pub addressable: PfnRange,
     /// The size of a memory block.
     pub block: BlockSize<G>,
@@ -116,21 +117,21 @@ impl<G> fmt::Debug for Limits<G> {
 }
 
 impl<G: Geometry> Limits<G> {
-    /// Everything that the geometry can express, in blocks of one size.
+    /// All frames of the geometry, in blocks of one size.
     #[must_use]
     pub fn new(block: BlockSize<G>) -> Self {
         let addressable = PfnRange::new(Pfn::new(0), Pfn::new(G::MAX_PFN)).unwrap_or_default();
         Self { addressable, block }
     }
 
-    /// The same blocks on a machine that addresses less.
+    /// The same limits for a machine that addresses only `addressable`.
     #[must_use]
     pub const fn addressable(self, addressable: PfnRange) -> Self {
         Self { addressable, ..self }
     }
 }
 
-/// The frames of `len` bytes from `start`, for callers who think in bytes.
+/// The frames of `len` bytes from `start`, for callers that count in bytes.
 ///
 /// # Errors
 ///
@@ -149,7 +150,7 @@ pub fn frames_of_bytes<G: Geometry>(start: PhysAddr, len: ByteLen) -> Result<Pfn
 pub struct Part {
     /// The section.
     pub section: SectionNr,
-    /// The frames in it.
+    /// The frames of the request in that section.
     pub frames: PfnRange,
 }
 
@@ -190,7 +191,7 @@ impl<G: Geometry> Request<G> {
     ///
     /// # Errors
     ///
-    /// [`RequestError`], naming the range and the rule.
+    /// [`RequestError`], with the range and the rule that it breaks.
     pub fn new(frames: PfnRange, node: NodeId, kind: Kind, limits: &Limits<G>) -> Result<Self, RequestError> {
         if frames.is_empty() {
             return Err(RequestError::Empty { frames });
@@ -204,25 +205,25 @@ impl<G: Geometry> Request<G> {
         Ok(Self { frames, bytes, node, kind, geometry: PhantomData })
     }
 
-    /// All frames.
+    /// All frames of the request.
     #[must_use]
     pub const fn frames(&self) -> PfnRange {
         self.frames
     }
 
-    /// All bytes.
+    /// All bytes of the request.
     #[must_use]
     pub const fn bytes(&self) -> PhysRange {
         self.bytes
     }
 
-    /// The node that metadata should be on.
+    /// The node that should supply the metadata.
     #[must_use]
     pub const fn node(&self) -> NodeId {
         self.node
     }
 
-    /// What the range is.
+    /// The kind of memory.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
@@ -233,7 +234,7 @@ impl<G: Geometry> Request<G> {
         parts_of::<G>(self.frames)
     }
 
-    /// The parts whose section the range shares with something else, because it begins or ends inside it.
+    /// The parts in sections that the request shares with other memory, because it begins or ends inside them.
     ///
     /// Source: Linux `move_pfn_range_to_zone`, which taints the section of an unaligned start and the one that
     /// contains an unaligned end (H-62).
@@ -260,7 +261,7 @@ pub(crate) fn parts_of<G: Geometry>(frames: PfnRange) -> impl Iterator<Item = Pa
     frames.by_section::<G>().map(|(section, frames)| Part { section, frames })
 }
 
-/// The bytes of frames, or `None` if their addresses do not fit.
+/// The bytes of frames, or `None` if their addresses do not fit 64 bits.
 pub(crate) fn bytes_of<G: Geometry>(frames: PfnRange) -> Option<PhysRange> {
     PhysRange::new(frames.start().phys::<G>()?, frames.end().phys::<G>()?).ok()
 }

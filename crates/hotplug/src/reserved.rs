@@ -1,9 +1,10 @@
-//! Frames that a page allocator never had, kept out of its hooks.
+//! Keeps frames that a page allocator never had out of the calls to it.
 //!
 //! # Invariants
 //!
-//! 1. The hooks inside see no frame that is reserved: not when memory comes online, and not when it goes.
-//! 2. Frames with something that is needed when their memory is gone are refused before anything is isolated.
+//! 1. The wrapped allocator gets no call with a reserved frame, neither online nor offline.
+//! 2. If frames hold data that is needed after their memory is removed, the call is refused before any frame is
+//!    isolated.
 
 use sparsemem_core::PfnRange;
 
@@ -11,26 +12,26 @@ use crate::callbacks::for_every;
 use crate::hooks::each;
 use crate::{AllocatorHooks, FramesRefused, Reason};
 
-/// Who knows of frames in RAM that are not the page allocator's: metadata of boot, firmware.
+/// Knowledge of the frames in RAM that do not belong to the page allocator: metadata of boot, tables of firmware.
 ///
-/// Answers may reach beyond the frames that were asked about; one that touches none of them counts as none.
+/// An answer may reach beyond the frames in question; an answer that touches none of them counts as `None`.
 ///
-/// Answers may change between operations. Whoever changes them hands the frames over as well: a reservation that ends
-/// in online memory gives its frames to the allocator, as boot does.
+/// Answers may change between operations. Code that changes them must also hand the frames over: when a reservation
+/// in online memory ends, it gives the frames to the allocator, as boot does.
 ///
-/// For metadata of boot, `Registry` of `sparsemem-bootmem-registration` has both answers.
+/// For metadata of boot, `Registry` of `sparsemem-bootmem-registration` computes both answers.
 ///
-/// A question that unwinds counts as a refusal of the call of [`AllocatorHooks`] that asked it.
+/// If a method unwinds, that counts as a refusal by the method of [`AllocatorHooks`] that called it.
 pub trait Reserved {
-    /// Reserved frames among these that cannot leave, because something in them is needed when their memory is gone:
-    /// the memmap of a section that stays, say.
+    /// Reserved frames among `frames` that must not go offline, because data in them is needed after their memory is
+    /// removed: for example the memmap of a section that stays.
     ///
-    /// Frames are asked about in runs: a range that goes with several blocks is several questions when a block
-    /// [hosts its memmap](crate::Ram::hosting). And blocks that go offline together may be removed one by one. So what
-    /// may leave with its own memory block must not depend on the rest of `frames`.
+    /// The method is called for runs of frames: a range with several blocks takes several calls when a block [hosts
+    /// its memmap](crate::Ram::hosting). And blocks that go offline together may be removed one by one. So an answer
+    /// about one memory block must not depend on the other blocks in `frames`.
     fn pinned(&self, frames: PfnRange) -> Option<PfnRange>;
 
-    /// The lowest run of reserved frames among these, pinned or not: what the allocator never gets.
+    /// The lowest run of reserved frames among `frames`, pinned or not. The allocator never gets them.
     fn next_reserved(&self, frames: PfnRange) -> Option<PfnRange>;
 }
 
@@ -44,11 +45,11 @@ impl<R: Reserved + ?Sized> Reserved for &R {
     }
 }
 
-/// Hooks that see only what is not reserved.
+/// Allocator hooks that pass only frames that are not reserved.
 ///
-/// [`AllocatorHooks::isolate`] is refused for frames of which some are pinned, with [`Reason::PINNED`] and the pinned
-/// ones. Everything else passes, without what is reserved: in several calls, in runs that may begin and end at any
-/// frame, or in none.
+/// [`AllocatorHooks::isolate`] is refused if some of the frames are pinned, with [`Reason::PINNED`] and the pinned
+/// frames. All other calls are passed on without the reserved frames: in several calls, in runs that may begin and
+/// end at any frame, or in no call.
 ///
 /// ```
 /// use sparsemem_core::{MarkModel, PfnRange};
@@ -71,16 +72,16 @@ pub struct WithReserved<H, R> {
 
 impl Reason {
     /// Why [`WithReserved`] does not isolate pinned frames.
-    pub const PINNED: Self = Self::Policy("hold what memory that stays needs; remove that memory first");
+    pub const PINNED: Self = Self::Policy("hold data that other memory needs; remove that memory first");
 }
 
 impl<H: AllocatorHooks, R: Reserved> WithReserved<H, R> {
-    /// The hooks `hooks` without what is reserved. Both may be references.
+    /// Wraps `hooks` and hides the frames that `reserved` names. Both may be references.
     pub const fn new(hooks: H, reserved: R) -> Self {
         Self { hooks, reserved }
     }
 
-    /// The hooks, and the runs of `frames` that they may see.
+    /// The wrapped hooks, and the runs of `frames` that may be passed to them.
     fn parts(&mut self, frames: PfnRange) -> (&mut H, impl Iterator<Item = PfnRange> + Clone) {
         let Self { hooks, reserved } = self;
         let reserved = &*reserved;
@@ -123,12 +124,13 @@ impl<H: AllocatorHooks, R: Reserved> AllocatorHooks for WithReserved<H, R> {
     }
 }
 
-/// The part of an answer that lies in the frames that were asked about.
+/// The part of an answer that lies in the frames in question.
 pub(crate) fn clipped(answer: Option<PfnRange>, frames: PfnRange) -> Option<PfnRange> {
     answer.map(|run| run.intersection(frames)).filter(|run| !run.is_empty())
 }
 
-/// The runs of a range without those that `next` answers with: of a rest of the range, the lowest to be left out.
+/// The runs of a range without those that `next` names. `next` gets the rest of the range and returns the lowest run
+/// in it to leave out.
 #[derive(Clone)]
 pub(crate) struct Without<F> {
     rest: PfnRange,
@@ -136,7 +138,7 @@ pub(crate) struct Without<F> {
 }
 
 impl<F: Fn(PfnRange) -> Option<PfnRange>> Without<F> {
-    /// What is left of `frames`.
+    /// The runs of `frames` without those that `next` names.
     pub(crate) const fn new(frames: PfnRange, next: F) -> Self {
         Self { rest: frames, next }
     }

@@ -1,40 +1,40 @@
-//! One resource: a range of physical addresses, what it is, and who calls it what.
+//! One resource: a range of physical addresses, its kind, and its name.
 
 use sparsemem_core::PhysRange;
 
 use crate::Full;
 
-/// What an address range is.
+/// The kind of memory at an address range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ResourceKind {
     /// RAM that the kernel uses.
     SystemRam,
-    /// Memory that firmware describes as persistent; devices and RAM may be made of it.
+    /// Memory that firmware describes as persistent; devices and RAM may lie in it.
     Persistent,
     /// The memory of a device.
     Device,
-    /// Nobody's to use.
+    /// Memory that must not be used.
     Reserved,
-    /// Addresses behind a bridge or a hotplug window; others may lie in it.
+    /// Addresses of a bridge or a hotplug window; others may lie in it.
     Window,
 }
 
 impl ResourceKind {
-    /// Whether other resources may lie inside one of this kind.
+    /// Whether other resources may lie inside a resource of this kind.
     #[must_use]
     pub const fn holds_others(self) -> bool {
         matches!(self, Self::Persistent | Self::Window)
     }
 }
 
-/// Whether a resource may become one with an equal neighbour.
+/// Says whether a resource may merge with an equal neighbour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Merge {
-    /// It stays by itself.
+    /// The resource does not merge.
     #[default]
     Separate,
-    /// It may, if both allow it (Linux: `MHP_MERGE_RESOURCE`, H-16).
+    /// The resource merges if both allow it (Linux: `MHP_MERGE_RESOURCE`, H-16).
     Allowed,
 }
 
@@ -43,22 +43,22 @@ pub enum Merge {
 pub struct Resource {
     /// The addresses.
     pub range: PhysRange,
-    /// What they are.
+    /// The kind of memory.
     pub kind: ResourceKind,
-    /// What the owner calls them.
+    /// The owner's name for it.
     pub name: &'static str,
-    /// Whether it may merge.
+    /// Says whether the resource may merge.
     pub merge: Merge,
 }
 
 impl Resource {
-    /// Whether the other differs in nothing but its range.
+    /// Whether the other resource differs only in its range.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         Self { range: other.range, ..*self } == *other
     }
 }
 
-/// Why a resource cannot be had or given back. The tree is as it was.
+/// Why a resource cannot be registered or released. The tree has not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResourceError {
@@ -68,25 +68,25 @@ pub enum ResourceError {
         /// The range that was given.
         range: PhysRange,
     },
-    /// Somebody else has some of the addresses.
+    /// Another resource has some of the addresses.
     #[error("{range} conflicts with {:?} \"{}\" at {}", with.kind, with.name, with.range)]
     Conflict {
         /// The range that was given.
         range: PhysRange,
-        /// The lowest resource that stands in the way.
+        /// The lowest resource that conflicts.
         with: Resource,
     },
-    /// Nothing of this kind is registered there.
+    /// A part of the range is not registered as this kind.
     #[error("{missing} of {range} is not registered as {kind:?}")]
     Absent {
         /// The range that was given.
         range: PhysRange,
         /// The kind that was given.
         kind: ResourceKind,
-        /// The lowest part of the range that is not of the kind.
+        /// The lowest part of the range that is not of this kind.
         missing: PhysRange,
     },
-    /// A resource that should go still holds another.
+    /// A resource that is to be released still holds another.
     #[error("{range} still holds \"{}\" at {}; release that first", child.name, child.range)]
     HoldsOthers {
         /// The range that was given.
@@ -94,7 +94,7 @@ pub enum ResourceError {
         /// The first resource in it.
         child: Resource,
     },
-    /// No room for more resources.
+    /// The table has no room for more resources.
     #[error("no room for a resource: {0}")]
     Full(#[from] Full),
 }

@@ -1,9 +1,10 @@
-//! Who owns which physical addresses.
+//! The tree of resources: the owner of each range of physical addresses.
 //!
 //! # Invariants
 //!
-//! 1. Resources either nest or do not touch. Only kinds that describe a place, not its use, hold others.
-//! 2. The order is that of a walk over the tree: by start, and of those that start alike the outer one first.
+//! 1. Two resources either nest or are disjoint. Only kinds that describe a place, and not its use, hold others.
+//! 2. Resources are in the order of a walk over the tree: sorted by start, and among equal starts the outer one
+//!    first.
 
 use sparsemem_core::{PhysAddr, PhysRange};
 
@@ -17,7 +18,7 @@ pub struct Resources<'a> {
 }
 
 impl<'a> Resources<'a> {
-    /// Nothing is owned yet.
+    /// A tree without resources.
     pub fn new(slots: &'a mut [Option<Resource>]) -> Self {
         Self { slots: Slots::new(slots) }
     }
@@ -28,7 +29,7 @@ impl<'a> Resources<'a> {
         self.slots.iter()
     }
 
-    /// How many resources a resource lies in.
+    /// The number of resources that a resource lies in.
     #[must_use]
     pub fn depth(&self, of: &Resource) -> usize {
         let outer = self.iter().take_while(|it| *it != of);
@@ -39,16 +40,17 @@ impl<'a> Resources<'a> {
     ///
     /// # Cost
     ///
-    /// Linear in the number of resources, as all questions here.
+    /// Linear in the number of resources, as all methods here.
     #[must_use]
     pub fn at(&self, address: PhysAddr) -> Option<&Resource> {
         self.iter().rev().find(|it| it.range.contains(address))
     }
 
-    /// Registers a resource. It may lie inside resources that hold others, and may touch nothing else.
+    /// Registers a resource. It may lie inside resources that hold others, and must be disjoint from all other
+    /// resources.
     ///
-    /// Source: Linux `__request_region`. Differs from Linux: for devices the whole range is looked at, where Linux
-    /// looks up its two ends and overwrites what lies between (H-65, D-20).
+    /// Source: Linux `__request_region`. Differs from Linux: for devices the whole range is checked, where Linux
+    /// checks only its two ends and overwrites the entries between them (H-65, D-20).
     ///
     /// # Errors
     ///
@@ -75,16 +77,17 @@ impl<'a> Resources<'a> {
         Ok(Vacancy { change: self.slots.change(at, 0, 1)?, resource })
     }
 
-    /// Gives addresses back. Of kinds that hold nothing, any part may go, also parts of several neighbours: what is
-    /// left stays, in up to two pieces. Of kinds that hold others, only a whole resource that is empty.
+    /// Releases addresses. From resources of kinds that hold no others, any part can be released, also parts of
+    /// several neighbours; the rest stays, in up to two pieces. A resource of a kind that holds others can be
+    /// released only as a whole and when it is empty.
     ///
-    /// Source: Linux `release_mem_region_adjustable` (H-20). Differs from Linux: what is not there is an error, several
-    /// neighbours are one request, and a resource with children is not cut under them.
+    /// Source: Linux `release_mem_region_adjustable` (H-20). Differs from Linux: releasing absent addresses is an
+    /// error, one call can release several neighbours, and a resource with children is never cut.
     ///
     /// # Errors
     ///
     /// [`ResourceError::Empty`], [`ResourceError::Absent`], [`ResourceError::HoldsOthers`], and
-    /// [`ResourceError::Full`] if a piece from the middle would leave one resource too many.
+    /// [`ResourceError::Full`] if releasing the middle of a resource needs one more slot than there is.
     pub fn release(&mut self, range: PhysRange, kind: ResourceKind) -> Result<(), ResourceError> {
         self.releasing(range, kind)?.commit();
         Ok(())
@@ -104,12 +107,12 @@ impl<'a> Resources<'a> {
         } else {
             self.covering(range, kind)?
         };
-        let rest = [self.before(at, range), self.behind(at + count - 1, range)];
+        let rest = [self.before(at, range), self.after(at + count - 1, range)];
         let change = self.slots.change(at, count, rest.iter().flatten().count())?;
         Ok(Release { change, rest })
     }
 
-    /// Joins the resource that `range` lies in with the neighbours it may merge with. Says whether it did.
+    /// Merges the resource around `range` with neighbours that allow it. Returns whether it did.
     ///
     /// Source: Linux `merge_system_ram_resource`.
     pub fn merge(&mut self, range: PhysRange) -> bool {
@@ -120,14 +123,15 @@ impl<'a> Resources<'a> {
         joined_behind || joined_before
     }
 
-    /// Joins a resource with the one behind it, if both allow it and have the same parent.
+    /// Merges a resource with the next one, if both allow it and have the same parent.
     fn merge_with_next(&mut self, at: usize) -> bool {
         let (Some(first), Some(next)) = (self.slots.get(at).copied(), self.slots.get(at + 1).copied()) else {
             return false;
         };
         let touch = first.range.end() == next.range.start() && first.is_like(&next);
         let free = first.merge == Merge::Allowed && !first.kind.holds_others();
-        // Alike deep is in the same: what held `next` alone would begin where `first` ends, and come between the two.
+        // Equal depth implies the same parent: a resource that held only `next` would begin where `first` ends, and
+        // lie between the two.
         if !(touch && free && self.depth(&first) == self.depth(&next)) {
             return false;
         }
@@ -137,7 +141,7 @@ impl<'a> Resources<'a> {
         true
     }
 
-    /// The lowest part of a range that is not of a kind.
+    /// The lowest part of a range that is not of this kind.
     pub(crate) fn gap(&self, range: PhysRange, kind: ResourceKind) -> Option<PhysRange> {
         let mut rest = range;
         for it in self.iter().filter(|it| it.kind == kind) {
@@ -153,7 +157,7 @@ impl<'a> Resources<'a> {
         PhysRange::new(rest.start(), end).ok().filter(|gap| !gap.is_empty())
     }
 
-    /// Place and number of the resources of a kind that cover a range between them.
+    /// Index and number of the resources of one kind that together cover a range.
     fn covering(&self, range: PhysRange, kind: ResourceKind) -> Result<(usize, usize), ResourceError> {
         let absent = |missing| ResourceError::Absent { range, kind, missing };
         if let Some(missing) = self.gap(range, kind) {
@@ -162,15 +166,15 @@ impl<'a> Resources<'a> {
         let hit = |it: &Resource| it.kind == kind && it.range.overlaps(range);
         let at = self.iter().position(hit).ok_or(absent(range))?;
         let count = self.iter().skip(at).take_while(|it| hit(it)).count();
-        // They cover the range without a gap and hold nothing. So what may lie between them is only the start of a
-        // place that holds others, whose border a release does not cross.
+        // They cover the range without a gap and hold no others. So a resource between them can only be the start of
+        // a place that holds others, and a release does not cross its border.
         match self.slots.get(at + count).filter(|it| it.range.overlaps(range)) {
             Some(with) => Err(ResourceError::Conflict { range, with: *with }),
             None => Ok((at, count)),
         }
     }
 
-    /// Place of a resource that holds others but holds none now.
+    /// Index of a resource of a kind that holds others and that holds none now.
     fn empty_outer(&self, range: PhysRange, kind: ResourceKind) -> Result<usize, ResourceError> {
         let same = |it: &Resource| it.kind == kind && it.range == range;
         let absent = ResourceError::Absent { range, kind, missing: range };
@@ -183,15 +187,15 @@ impl<'a> Resources<'a> {
         }
     }
 
-    /// What is left of a resource before a range.
+    /// The rest of a resource before a range.
     fn before(&self, at: usize, range: PhysRange) -> Option<Resource> {
         let resource = *self.slots.get(at)?;
         let left = PhysRange::new(resource.range.start(), range.start()).ok()?;
         (!left.is_empty()).then_some(Resource { range: left, ..resource })
     }
 
-    /// What is left of a resource behind a range.
-    fn behind(&self, at: usize, range: PhysRange) -> Option<Resource> {
+    /// The rest of a resource past a range.
+    fn after(&self, at: usize, range: PhysRange) -> Option<Resource> {
         let resource = *self.slots.get(at)?;
         let left = PhysRange::new(range.end(), resource.range.end()).ok()?;
         (!left.is_empty()).then_some(Resource { range: left, ..resource })
@@ -206,13 +210,13 @@ pub(crate) struct Vacancy<'s> {
 }
 
 impl Vacancy<'_> {
-    /// Registers it.
+    /// Registers the resource.
     pub(crate) fn commit(self) {
         self.change.commit([self.resource]);
     }
 }
 
-/// Addresses that are about to be given back.
+/// Addresses that are about to be released.
 #[must_use = "nothing changes before the commit"]
 #[derive(Debug)]
 pub(crate) struct Release<'s> {
@@ -221,7 +225,7 @@ pub(crate) struct Release<'s> {
 }
 
 impl Release<'_> {
-    /// Gives them back.
+    /// Releases the addresses.
     pub(crate) fn commit(self) {
         self.change.commit(self.rest.into_iter().flatten());
     }

@@ -2,18 +2,18 @@
 //!
 //! # Invariants
 //!
-//! 1. The first `len` slots hold items, the others none.
-//! 2. A [`Change`] has room for what it will do: after it was prepared, nothing about it can fail.
+//! 1. The first `len` slots hold items, and the others are `None`.
+//! 2. A [`Change`] was prepared with enough room, so it cannot fail.
 
-/// No room for another item in the memory that was supplied.
+/// The supplied memory has no room for another item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{taken} of {capacity} slots are taken and {wanted} more are needed; supply more at the start")]
 pub struct Full {
     /// Slots that were supplied.
     pub capacity: usize,
-    /// Slots that hold something.
+    /// Slots that hold an item.
     pub taken: usize,
-    /// Slots that would be needed beyond those.
+    /// Additional slots that are needed.
     pub wanted: usize,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Slots<'a, T> {
 }
 
 impl<'a, T: Copy> Slots<'a, T> {
-    /// No items; what the memory held is forgotten.
+    /// A list without items; earlier contents of the slots are dropped.
     pub(crate) fn new(slots: &'a mut [Option<T>]) -> Self {
         slots.fill(None);
         Self { slots, len: 0 }
@@ -36,19 +36,19 @@ impl<'a, T: Copy> Slots<'a, T> {
         self.slots.iter().take(self.len).flatten()
     }
 
-    /// The item at a place.
+    /// The item at an index.
     pub(crate) fn get(&self, at: usize) -> Option<&T> {
         self.slots.get(at)?.as_ref()
     }
 
-    /// Puts another item in the place of the one that is there; does nothing where none is.
+    /// Replaces the item at an index; does nothing if the slot is empty.
     pub(crate) fn replace(&mut self, at: usize, item: T) {
         if let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.is_some()) {
             *slot = Some(item);
         }
     }
 
-    /// Takes an item out, if there is one at this place.
+    /// Removes and returns the item at an index, if there is one.
     pub(crate) fn remove(&mut self, at: usize) -> Option<T> {
         let removed = *self.get(at)?;
         if let Ok(change) = self.change(at, 1, 0) {
@@ -57,27 +57,27 @@ impl<'a, T: Copy> Slots<'a, T> {
         Some(removed)
     }
 
-    /// The items that lie in `count` slots from `at`, or `None` if there are not as many.
+    /// The items in `count` slots from `at`, or `None` if fewer slots hold an item.
     pub(crate) fn run_mut(&mut self, at: usize, count: usize) -> Option<&mut [Option<T>]> {
         let end = at.checked_add(count).filter(|end| *end <= self.len)?;
         self.slots.get_mut(at..end)
     }
 
-    /// The place of the first item for which `before` does not hold; it has to hold for a prefix.
+    /// The index of the first item for which `before` does not hold; it must hold for a prefix.
     pub(crate) fn place(&self, before: impl Fn(&T) -> bool) -> usize {
         self.slots.partition_point(|slot| slot.as_ref().is_some_and(&before))
     }
 
-    /// How many slots hold something, and how many there are.
+    /// The number of slots that hold an item, and the number of slots.
     pub(crate) const fn usage(&self) -> (usize, usize) {
         (self.len, self.slots.len())
     }
 
-    /// Prepares to replace `remove` items from place `at` by `insert` others.
+    /// Prepares to replace `remove` items from index `at` by `insert` others.
     ///
     /// # Errors
     ///
-    /// [`Full`] if the supplied memory does not hold that many.
+    /// [`Full`] if the supplied memory has too few slots.
     pub(crate) fn change(&mut self, at: usize, remove: usize, insert: usize) -> Result<Change<'_, T>, Full> {
         let (taken, capacity) = self.usage();
         let full = Full { capacity, taken, wanted: insert.saturating_sub(remove) };
@@ -91,7 +91,7 @@ impl<'a, T: Copy> Slots<'a, T> {
 #[must_use = "nothing changes before the commit"]
 #[derive(Debug)]
 pub(crate) struct Change<'s, T> {
-    /// From the first item of the change to the last slot that is taken before or after it.
+    /// From the first item of the change to the last slot that holds an item before or after it.
     affected: &'s mut [Option<T>],
     len: &'s mut usize,
     remove: usize,
@@ -99,7 +99,7 @@ pub(crate) struct Change<'s, T> {
 }
 
 impl<T: Copy> Change<'_, T> {
-    /// Makes the change. `items` has to have as many items as were announced.
+    /// Makes the change. `items` must have as many items as were announced.
     pub(crate) fn commit(self, items: impl IntoIterator<Item = T>) {
         let Self { affected, len, remove, insert } = self;
         let (grow, shrink) = (insert.saturating_sub(remove), remove.saturating_sub(insert));

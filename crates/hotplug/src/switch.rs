@@ -1,11 +1,12 @@
-//! RAM is switched online and offline, in whole memory blocks.
+//! Switches RAM online and offline, in whole memory blocks.
 //!
 //! # Invariants
 //!
-//! 1. Frames are marked online only while the allocator knows them; it hands them out only while they are marked.
-//! 2. Until the frames are marked, each step holds a value that puts things back when it is dropped, also by unwinding:
-//!    blocks, isolation, notifiers. Marking the frames is the point of no return: from there on, blocks have arrived, and
-//!    allocator and notifiers hear so, whoever of them unwinds.
+//! 1. Frames are marked online only while the allocator has them, and the allocator hands them out only while they
+//!    are marked.
+//! 2. Until the frames are marked, each step holds a value that undoes the step when it is dropped, also by
+//!    unwinding: blocks, isolation, notifiers. After the frames are marked, the switch is final: the blocks get their
+//!    new state, and the allocator and the notifiers are called, even if one of them unwinds.
 
 use sparsemem_core::{Mark, MarkError, MarkModel, MemoryModel, PfnRange, PhysRange, initialise, reset};
 
@@ -16,11 +17,11 @@ use crate::{
     ResourceKind,
 };
 
-/// Why RAM did not come online. Everything is as it was.
+/// Why RAM did not come online. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OnlineError {
-    /// Somebody else writes to the model.
+    /// Another writer has the model.
     #[error(
         "cannot bring {frames} online: another operation of this model is running; try again when it has ended"
     )]
@@ -34,23 +35,23 @@ pub enum OnlineError {
     /// A memory block is absent, not offline, or of another node.
     #[error(transparent)]
     Block(#[from] BlockError),
-    /// A notifier does not want it.
+    /// A notifier refuses.
     #[error("cannot bring {frames} online: {why}")]
     Notifier {
         /// The frames.
         frames: PfnRange,
-        /// Who, and why.
+        /// The notifier, and its reason.
         why: NotifierRefused,
     },
-    /// The allocator does not take the frames.
+    /// The allocator does not take some of the frames.
     #[error("cannot bring {frames} online: the allocator refuses {why}")]
     Allocator {
         /// The frames.
         frames: PfnRange,
-        /// Which of them, and why.
+        /// The refused frames, and the reason.
         why: FramesRefused,
     },
-    /// The model would not mark the frames.
+    /// The model does not mark the frames.
     #[error("cannot mark {frames}: {why}")]
     Mark {
         /// The frames.
@@ -60,11 +61,11 @@ pub enum OnlineError {
     },
 }
 
-/// Why RAM did not go offline. Everything is as it was.
+/// Why RAM did not go offline. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OfflineError {
-    /// Somebody else writes to the model.
+    /// Another writer has the model.
     #[error(
         "cannot take {frames} offline: another operation of this model is running; try again when it has ended"
     )]
@@ -78,7 +79,7 @@ pub enum OfflineError {
     /// A memory block is absent, not online, or of several nodes.
     #[error(transparent)]
     Block(#[from] BlockError),
-    /// Not all of the range is RAM.
+    /// Part of the range is not RAM.
     #[error("cannot take {frames} offline: {hole} is not RAM")]
     Hole {
         /// The frames.
@@ -86,23 +87,23 @@ pub enum OfflineError {
         /// The lowest part that is not RAM.
         hole: PhysRange,
     },
-    /// The allocator keeps some of the frames.
+    /// The allocator does not give up some of the frames.
     #[error("cannot take {frames} offline: the allocator refuses {why}")]
     Allocator {
         /// The frames.
         frames: PfnRange,
-        /// Which of them, and why.
+        /// The refused frames, and the reason.
         why: FramesRefused,
     },
-    /// A notifier does not want it.
+    /// A notifier refuses.
     #[error("cannot take {frames} offline: {why}")]
     Notifier {
         /// The frames.
         frames: PfnRange,
-        /// Who, and why.
+        /// The notifier, and its reason.
         why: NotifierRefused,
     },
-    /// The model would not mark the frames.
+    /// The model does not mark the frames.
     #[error("cannot mark {frames}: {why}")]
     Mark {
         /// The frames.
@@ -115,15 +116,16 @@ pub enum OfflineError {
 impl<M: MarkModel> Hotplug<'_, M> {
     /// Brings the blocks of a range online, all or none.
     ///
-    /// In order: blocks are going online; notifiers are asked; descriptors are reset; the allocator gets the frames; they
-    /// are marked online; the allocator may hand them out; notifiers hear that it is done. What earlier users wrote to
-    /// descriptors is gone as soon as the notifiers agree; those of frames that hold a memmap
-    /// ([`Ram::hosting`](crate::Ram::hosting)) keep it. Source: Linux `online_pages` (H-41). Differs from Linux: several
-    /// blocks are one operation, and when something fails only those notifiers hear of it who had agreed (T-24).
+    /// In this order: the blocks are marked as going online; notifiers are asked; descriptors are reset; the
+    /// allocator gets the frames; the frames are marked online; the allocator may hand them out; notifiers are called
+    /// with the end of the change. As soon as the notifiers agree, descriptors lose the data of earlier users, except
+    /// those of frames that hold a memmap ([`Ram::hosting`](crate::Ram::hosting)). Source: Linux `online_pages`
+    /// (H-41). Differs from Linux: one operation switches several blocks, and when a step fails only the notifiers
+    /// that agreed are called (T-24).
     ///
     /// # Errors
     ///
-    /// [`OnlineError`]; everything is as it was.
+    /// [`OnlineError`]; nothing has changed then.
     pub fn online<H>(&mut self, hooks: &mut H, frames: PfnRange) -> Result<(), OnlineError>
     where
         H: AllocatorHooks,
@@ -134,30 +136,31 @@ impl<M: MarkModel> Hotplug<'_, M> {
         let mark = |why| OnlineError::Mark { frames, why };
         MarkError::check(self.model, frames, Mark::Online).map_err(mark)?;
         let going = self.blocks.begin(span, Direction::Online)?;
-        let told = self.chain.announce(change);
-        told.verdict().map_err(|why| OnlineError::Notifier { frames, why })?;
+        let announced = self.chain.announce(change);
+        announced.verdict().map_err(|why| OnlineError::Notifier { frames, why })?;
         let usable = going.usable(frames, self.limits.block.frames());
         let withheld = |rest| hooks.next_withheld(rest);
         renew(self.model, frames, usable.clone().flat_map(|run| Without::new(run, withheld)));
         let given = Given::new(hooks, usable).map_err(|why| OnlineError::Allocator { frames, why })?;
         writer.set_online(frames).map_err(mark)?;
-        let told = told.happened();
+        let announced = announced.happened();
         going.arrived();
         given.release();
-        drop(told);
+        drop(announced);
         Ok(())
     }
 
     /// Takes the blocks of a range offline, all or none.
     ///
-    /// In order: blocks are going offline; the allocator isolates the frames; notifiers are asked; the allocator moves
-    /// users away; the frames are marked offline; the allocator forgets them; notifiers hear that it is done. When
-    /// something fails, isolation ends before those who agreed hear of it. Source: Linux `offline_pages` (H-50 to
-    /// H-53). Differs from Linux: there the whole chain hears of a cancellation (T-23).
+    /// In this order: the blocks are marked as going offline; the allocator isolates the frames; notifiers are asked;
+    /// the allocator moves the users of the frames elsewhere; the frames are marked offline; the allocator loses
+    /// them; notifiers are called with the end of the change. When a step fails, isolation ends before the notifiers
+    /// that agreed are called. Source: Linux `offline_pages` (H-50 to H-53). Differs from Linux: there a cancellation
+    /// goes to the whole chain (T-23).
     ///
     /// # Errors
     ///
-    /// [`OfflineError`]; everything is as it was.
+    /// [`OfflineError`]; nothing has changed then.
     pub fn offline<H>(&mut self, hooks: &mut H, frames: PfnRange) -> Result<(), OfflineError>
     where
         H: AllocatorHooks,
@@ -174,22 +177,23 @@ impl<M: MarkModel> Hotplug<'_, M> {
         let allocator = |why| OfflineError::Allocator { frames, why };
         let isolated =
             Isolated::new(hooks, going.usable(frames, self.limits.block.frames())).map_err(allocator)?;
-        // In this order they are dropped: isolation ends before those who agreed hear of it, as they may want to use the
-        // memory again (I-23).
+        // They are dropped in this order: isolation ends before the notifiers that agreed are called, because they
+        // may want to use the memory again (I-23).
         let mut under_way = (isolated, self.chain.announce(change));
         under_way.1.verdict().map_err(|why| OfflineError::Notifier { frames, why })?;
         under_way.0.evacuate().map_err(allocator)?;
         writer.set_offline(frames).map_err(mark)?;
-        let (isolated, told) = under_way;
-        let told = told.happened();
+        let (isolated, announced) = under_way;
+        let announced = announced.happened();
         going.arrived();
         isolated.take();
-        drop(told);
+        drop(announced);
         Ok(())
     }
 }
 
-/// Resets the descriptors of frames that an allocator gets. Those between keep what they hold and are only initialised.
+/// Resets the descriptors of frames that an allocator gets. Those of the frames between them keep their contents and
+/// are only initialised.
 fn renew<M: MemoryModel>(model: &M, frames: PfnRange, gets: impl Iterator<Item = PfnRange>) {
     let mut kept = frames;
     for run in gets {

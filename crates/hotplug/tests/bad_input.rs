@@ -50,7 +50,7 @@ fn shapes<M: Model>(system: &mut System<M>) {
 fn states<M: Model>(system: &mut System<M>) {
     let at = |first, count| sections::<M::Geometry>(first, count);
     for op in [Op::RemoveMemory, Op::Online, Op::Offline] {
-        system.refuses(op(at(6, 1)), "memory block 6 is not there");
+        system.refuses(op(at(6, 1)), "memory block 6 does not exist");
         system.refuses(op(at(0, 8)), "memory block");
     }
     system.refuses(Op::RemoveDevice(at(6, 1)), "is not registered as Device");
@@ -63,8 +63,8 @@ fn states<M: Model>(system: &mut System<M>) {
     system.refuses(Op::RemoveMemory(at(0, 1)), "switch it offline before removing it");
     system.refuses(Op::Online(at(0, 1)), "is online and cannot become going online");
     system.refuses(Op::Offline(at(3, 1)), "is offline and cannot become going offline");
-    system.refuses(Op::RemoveMemory(at(3, 2)), "memory block 4 is not there");
-    system.refuses(Op::RemoveMemory(at(5, 1)), "memory block 5 is not there");
+    system.refuses(Op::RemoveMemory(at(3, 2)), "memory block 4 does not exist");
+    system.refuses(Op::RemoveMemory(at(5, 1)), "memory block 5 does not exist");
 }
 
 /// An early section with a hole: its block cannot go offline (H-50).

@@ -119,8 +119,9 @@ fn a_drivers_name_reads_as_tools_expect() {
     for name in ["System RAM ()", "System RAM", "System RAM kmem", "System RAM (kmem", "RAM (kmem)", ""] {
         let error = Ram::driver_managed(name).unwrap_err();
         assert_eq!(error, BadName { name });
-        let words =
-            format!("\"{name}\" does not read \"System RAM (DRIVER)\", as tools that look for RAM expect");
+        let words = format!(
+            "\"{name}\" is not a name for RAM; use the form \"System RAM (DRIVER)\", which tools look for"
+        );
         assert_eq!(error.to_string(), words);
     }
 }

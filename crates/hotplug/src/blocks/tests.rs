@@ -1,4 +1,4 @@
-//! Memory blocks that come, go, and are on their way.
+//! Memory blocks are made, switched and removed.
 
 use super::*;
 use std::string::ToString;
@@ -61,7 +61,7 @@ fn one_block_in_the_wrong_state_stops_them_all() {
 
 #[test]
 fn a_block_of_two_nodes_stays_online() {
-    // H-32, T-25
+    // A block with memory of several nodes cannot go offline (H-32, T-25).
     let mut memory = [None; 3];
     let mut blocks = Blocks::new(&mut memory);
     blocks.adopt(span(0, 2), NODE).unwrap();

@@ -1,4 +1,4 @@
-//! Who hears of what, and in which order.
+//! Which notifiers are called, and in which order.
 
 use super::*;
 use sparsemem_core::Pfn;
@@ -13,7 +13,7 @@ type Log = Arc<Mutex<Vec<String>>>;
 struct Member {
     name: &'static str,
     answer: Result<(), Reason>,
-    /// What it panics at.
+    /// The call in which the notifier panics.
     panics: Option<&'static str>,
     log: Log,
 }
@@ -82,7 +82,7 @@ fn order_is_by_priority_then_registration() {
 
 #[test]
 fn only_those_who_agreed_hear_the_cancellation() {
-    // T-23: Linux tells all three.
+    // Linux calls all three notifiers here (T-23).
     let (members, log) = members([Ok(()), Err(Reason::Policy("pinned")), Ok(()), Ok(())]);
     let mut slots = [None; 3];
     let mut chain = Chain::new(&mut slots);
@@ -97,8 +97,8 @@ fn only_those_who_agreed_hear_the_cancellation() {
     assert_eq!(format!("{refused}"), "notifier b (priority 0) refuses: pinned");
 }
 
-/// Announces a change to three members, and lets it happen if all agree. The second one panics at `panics`. Answers with
-/// what they heard.
+/// Announces a change to three notifiers, and lets it happen if all agree. The second notifier panics in the call
+/// `panics`. Returns the calls that the notifiers received.
 fn with_a_panic_at(panics: &'static str, third: Result<(), Reason>) -> Vec<String> {
     let (mut members, log) = members([Ok(()), Ok(()), third, Ok(())]);
     members[1].panics = Some(panics);

@@ -1,4 +1,4 @@
-//! Requests that are possible, and all kinds that are not.
+//! Requests that are possible, and one of each kind that is refused.
 
 use super::*;
 use sparsemem_core::presets::{Tiny, X86_64};
@@ -23,7 +23,7 @@ fn a_device_splits_at_section_borders() {
     let request = request(6, 26, Kind::Device).unwrap();
     let all = [(0, frames(6, 8)), (1, frames(8, 16)), (2, frames(16, 24)), (3, frames(24, 26))];
     assert_eq!(sections(request.parts()), all);
-    // H-62: both borders.
+    // The sections at both borders are shared (H-62).
     assert_eq!(sections(request.shared_borders()), [all[0], all[3]]);
     assert_eq!(request.bytes().start().get(), 6 << 12);
 }
@@ -54,7 +54,7 @@ fn impossible_ranges_are_named_with_the_rule() {
     assert_eq!(request(8, 8, Kind::Ram).unwrap_err(), RequestError::Empty { frames: empty });
     assert!(matches!(request(8, 11, Kind::Device), Err(RequestError::Unaligned { .. })));
     assert!(matches!(request(9, 10, Kind::Device), Err(RequestError::Unaligned { .. })));
-    // A whole number of subsections, but not whole ones.
+    // The length is a multiple of a subsection, but the borders are not.
     assert!(matches!(request(9, 11, Kind::Device), Err(RequestError::Unaligned { .. })));
     assert!(matches!(request(12, 20, Kind::Ram), Err(RequestError::Unaligned { .. })));
     let (range, last) = (frames(56, 66), Pfn::new(63));
@@ -82,7 +82,7 @@ fn the_machine_may_address_less_than_the_geometry() {
 fn bytes_become_frames_or_an_error() {
     let frames = |start, len| frames_of_bytes::<X86_64>(PhysAddr::new(start), ByteLen::new(len));
     assert_eq!(frames(1 << 32, 1 << 27).unwrap().count().get(), 0x8000);
-    // Odd frames are whole frames too, and so are none.
+    // Single frames are whole frames, and so is an empty range.
     assert_eq!(frames(0x1000, 0x1000), Ok(self::frames(1, 2)));
     assert_eq!(frames(0x3000, 0x4000), Ok(self::frames(3, 7)));
     assert_eq!(frames(0x5000, 0), Ok(self::frames(5, 5)));

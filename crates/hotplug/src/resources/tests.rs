@@ -1,4 +1,4 @@
-//! The tree, against Linux' rules for requesting, releasing and merging.
+//! The tree follows Linux' rules for requesting, releasing and merging.
 
 use super::*;
 use crate::Full;
@@ -24,7 +24,7 @@ fn ranges(tree: &Resources<'_>) -> Vec<(u64, u64)> {
 
 #[test]
 fn a_conflict_strictly_inside_is_seen() {
-    // D-20: Linux looks at the first and the last frame only.
+    // Linux checks only the first and the last frame (D-20).
     let mut slots = [None; 4];
     let mut tree = Resources::new(&mut slots);
     tree.request(ram(40, 50)).unwrap();
@@ -72,7 +72,7 @@ fn half_inside_a_window_is_a_conflict() {
 
 #[test]
 fn a_release_cuts_exactly_what_it_names() {
-    // H-20: exact, prefix, suffix, middle.
+    // A release of all, of a prefix, of a suffix and of the middle (H-20).
     let left = |start, end| {
         let mut slots = [None; 2];
         let mut tree = Resources::new(&mut slots);
