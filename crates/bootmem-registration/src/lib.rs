@@ -1,32 +1,35 @@
-//! Who uses which boot-allocated metadata page, what may be freed, and which section has to go first.
+//! A registry of boot-allocated metadata pages: their users, whether they may be freed, and the order in which
+//! sections can be removed.
 //!
-//! At boot, memmaps, usages, tables and node data are laid wherever there is memory: in the section that they describe,
-//! or in another. When sections go, three questions come up. May a page be freed, or does it leave with its section?
-//! Who else uses it? And which section has to go before this one? The [`Registry`] answers them from what boot told it:
-//! every [`Piece`] of metadata, and who uses it.
+//! Boot allocates memmaps, usages, tables and node data wherever there is memory: in the section that they describe,
+//! or in another. When sections are removed, three questions arise. May a page be freed, or is it removed with its
+//! section? Which other users does it have? And which sections must be removed before this one? The [`Registry`]
+//! answers them from the records of boot: every [`Piece`] of metadata, and its user.
 //!
-//! Source: Linux `mm/bootmem_info.c`, from the 2008 patch "register section/node id to free" until 2026. Its five
-//! points, of which Linux had the first two:
+//! Source: Linux `mm/bootmem_info.c`, from the 2008 patch "register section/node id to free" until 2026. The patch
+//! names five points, of which Linux implemented the first two:
 //!
 //! 1. Memmap of a removed section that lies in another section is freed: [`Fate::Free`].
-//! 2. Memmap that lies in the removed section is not, because it leaves with it: [`Fate::Leaves`].
-//! 3. A section that holds metadata of others is removed after them, and the user is told so, or told the cycle that
-//!    makes it impossible: [`Registry::removal_plan`].
-//! 4. Offlining tells a section's own metadata from pages in use: [`Registry::page_use`],
+//! 2. Memmap that lies in the removed section is not freed, because it is removed with the section: [`Fate::Leaves`].
+//! 3. A section that holds metadata of others is removed after them. The registry reports that order, or the cycle
+//!    that makes the removal impossible: [`Registry::removal_plan`].
+//! 4. Offlining distinguishes a section's own metadata from pages in use: [`Registry::page_use`],
 //!    [`Registry::own_memmap_pages`].
-//! 5. Node data goes with the last section of its node: [`Registry::release_section`].
+//! 5. Node data is released with the last section of its node: [`Registry::release_section`].
 //!
-//! There are two records. Each page has a [`Tag`] with kind, user and count, in a [`TagStore`] of the kernel's choice,
-//! usually a word of the page's own descriptor ([`DescriptorTags`]): it answers in one load what a page is. A tag names
-//! one user only, which is why Linux could not answer question 3 even when it had all tags. So the registry also keeps
-//! the pieces, sorted by address, in slices that the kernel sets aside ([`Storage`]). Tags follow from pieces.
+//! There are two records. Each page has a [`Tag`] with kind, user and count, in a [`TagStore`] of the kernel's
+//! choice, usually a word of the page's own descriptor ([`DescriptorTags`]). One load of the tag shows which metadata
+//! a page holds. A tag names only one user, which is why Linux could not implement point 3 even when it had all tags.
+//! So the registry also keeps the pieces, sorted by address, in slices that the kernel sets aside ([`Storage`]). Tags
+//! follow from pieces.
 //!
 //! # Removing a section
 //!
-//! [`Registry::removal_plan`] says which sections go first. For each of them: offline it and retire its frames through
-//! an environment that asks [`Registry::release_block`] about every block of boot, then call
-//! [`Registry::release_section`] for what nobody gave back, node data among it. This crate has no unsafe code, and the
-//! provider traits are unsafe, so the kernel writes the environment; the decision is one `match`:
+//! [`Registry::removal_plan`] reports the sections to remove, in order. For each of them, take it offline and retire
+//! its frames through an environment that calls [`Registry::release_block`] for every block of boot. Then call
+//! [`Registry::release_section`] for the pieces that the model did not give back, for example node data. The kernel
+//! writes the environment, because the provider traits are unsafe and this crate has no unsafe code; the decision is
+//! one `match`:
 //!
 //! ```
 //! use sparsemem_bootmem_registration::{Disposition, Registry, TagStore};
@@ -49,22 +52,22 @@
 //!     });
 //!     match decision {
 //!         Ok(Disposition::NotRegistered) => inner.free(block),
-//!         Ok(_) => Ok(()), // its free pages were told; what leaves or is shared needs nothing
+//!         Ok(_) => Ok(()), // its free pages were reported; the others must not be freed
 //!         Err(_) => Err(Rejected { error: block.foreign(), returned: block }),
 //!     }
 //! }
 //! ```
 //!
-//! A memory block of several sections goes at once, in one operation. Then the pages that are told to be free count only
-//! where they lie outside the block, and its sections are released in an order in which each is after those whose
+//! A memory block of several sections is removed in one operation. In that case, free only those reported pages that
+//! lie outside the memory block, and release its sections in an order in which each section follows those whose
 //! metadata it holds.
 //!
 //! # Offline and online
 //!
-//! The page allocator never had the pages of boot metadata. So it can neither isolate them when their block goes
-//! offline nor get them when it comes back, and a block with metadata of another must not go offline at all: its memory
-//! could be removed next. Hotplug (`sparsemem-hotplug`) asks this of whoever implements its `Reserved`, and the
-//! registry answers:
+//! The page allocator never had the pages of boot metadata. So it cannot isolate them when their memory block goes
+//! offline, and must not get them when the block comes back online. A block with metadata of another must not go
+//! offline at all, because its memory could be removed next. Hotplug (`sparsemem-hotplug`) asks for this knowledge
+//! through its trait `Reserved`, which the kernel implements with the registry:
 //!
 //! ```
 //! use sparsemem_bootmem_registration::{Registry, TagStore};
@@ -98,21 +101,23 @@
 //! }
 //! ```
 //!
-//! Bringing a block online in the same way keeps the tags in its descriptors. When offlining is refused, [`Registry::page_use`] of the first refused frame says who is in the way, and
-//! [`Registry::removal_plan`] in which order sections can go.
+//! Bringing a block online in the same way keeps the tags in its descriptors. When offlining is refused,
+//! [`Registry::page_use`] of the first refused frame reports the user of the metadata, and [`Registry::removal_plan`]
+//! reports the order in which sections can be removed.
 //!
-//! # What has to be registered
+//! # Data that must be registered
 //!
-//! A page is free when no registered piece is left on it. So whatever boot laid on a page beside metadata, say in the
-//! rest of the usages' page, has to be registered too, or kept off such pages. Page tables and roots count as metadata:
-//! each section that needs one names it ([`SectionMetadata::tables`]).
+//! A page is free when no registered piece is left on it. So other data that boot puts on a page with metadata, for
+//! example in the rest of the usages' page, must be registered too, or must not lie on such pages. Page tables and
+//! roots count as metadata: each section that needs one names it ([`SectionMetadata::tables`]).
 //!
 //! # Invariants
 //!
 //! 1. Pieces are disjoint or identical, and sorted: identical ones are one block with several users.
-//! 2. The tag of a page follows from the pieces that touch it. A page whose descriptor is gone has no tag.
+//! 2. The tag of a page follows from the pieces that touch it. A page without a descriptor has no tag.
 //! 3. A call that fails has changed nothing.
-//! 4. Nothing here allocates, recurses, or frees: what may be freed is told, and the kernel does it.
+//! 4. This crate neither allocates, recurses, nor frees: it reports the pages that may be freed, and the kernel frees
+//!    them.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -1,35 +1,36 @@
-//! What hotplug asks of the registry: before frames leave the page allocator, and when they come back to it.
+//! Answers for hotplug: before frames leave the page allocator, and when they come back to it.
 //!
-//! Boot laid metadata into frames that the allocator never had. If somebody else needs it, the memory block that holds
-//! it cannot go: [`Registry::first_pinned`]. If only the block itself needs it, the block can go offline and come back,
-//! and then the allocator must not get those frames: [`Registry::next_metadata`]. Hotplug's `Reserved` asks both. Whoever
-//! offlines page by page asks [`Registry::page_use`]: point 4 of the 2008 patch. Linux' isolation finds a reserved page and
-//! gives up, because it cannot tell (B-14).
+//! Boot put metadata into frames that the allocator never had. If other sections or nodes need it, the memory block
+//! that holds it cannot go offline: [`Registry::first_pinned`]. If only the block itself needs it, the block can go
+//! offline and come back online, and then the allocator must not get those frames: [`Registry::next_metadata`].
+//! Hotplug's `Reserved` needs both answers. A kernel that offlines page by page calls [`Registry::page_use`]: point 4
+//! of the 2008 patch. Linux' isolation gives up when it finds a reserved page, because it cannot distinguish the two
+//! cases (B-14).
 
 use crate::piece::bytes_of;
 use sparsemem_core::{Geometry, PageCount, Pfn, PfnRange, SectionNr, SectionShape};
 
 use crate::{Piece, Purpose, Registry, TagStore, User};
 
-/// Pages that cannot leave now.
+/// Pages that must not go offline now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pinned {
     /// The pages.
     pub pages: PfnRange,
-    /// Who needs what lies there, and has to go first.
+    /// The user of the metadata there, which must be removed first.
     pub user: User,
 }
 
 impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
-    /// The lowest pages of `frames` that hold metadata which somebody needs when their memory block is gone.
+    /// The lowest pages of `frames` that hold metadata which is needed after their memory block is removed.
     ///
-    /// `block` is the size of a memory block; less than a section counts as a section. Blocks go one by one, so
-    /// metadata of a section in its own block is no reason to stay, and metadata of a section in another block is one,
-    /// also if that block is in `frames`: it could stay when this one is removed. Node data is needed as long as its
-    /// node has a section outside the block, and always if its node has none at all.
+    /// `block` is the size of a memory block; a size below a section counts as a section. Blocks are removed one by
+    /// one. So metadata of a section in the same block does not pin its pages, and metadata of a section in another
+    /// block does, also if that block is in `frames`: it may stay when this one is removed. Node data is needed as
+    /// long as its node has a section outside the block, and always if its node has no section.
     ///
-    /// A node can get a section while a block with its data is offline. Whoever adds memory to a node between a block's
-    /// offlining and its removal asks again before the removal.
+    /// A node can get a section while a block with its data is offline. If memory is added to a node between a
+    /// block's offlining and its removal, call this method again before the removal.
     ///
     /// Source: points 3 and 4 of the 2008 patch; Linux refuses to isolate any reserved page (B-14).
     ///
@@ -45,7 +46,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         })
     }
 
-    /// The lowest run of `frames` that holds metadata, whoever needs it: what the page allocator must not get.
+    /// The lowest run of `frames` that holds metadata of any user. The page allocator must not get it.
     ///
     /// # Cost
     ///
@@ -63,7 +64,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         Some(run.intersection(frames)).filter(|run| !run.is_empty())
     }
 
-    /// Whether somebody needs a piece when the memory in `gone` is gone.
+    /// Whether a user needs a piece after the memory in `gone` is removed.
     fn outlives_frames(&self, piece: &Piece, gone: PfnRange) -> bool {
         let goes = |nr: SectionNr| nr.frames::<G>().is_some_and(|frames| gone.contains_range(frames));
         match piece.user() {
@@ -83,25 +84,25 @@ fn by_block<G: Geometry>(frames: PfnRange, block: PageCount) -> impl Iterator<It
     core::iter::from_fn(move || {
         let start = Pfn::new(rest.start().get() / block.get() * block.get());
         let host = PfnRange::new(start, start.saturating_add(block)).unwrap_or_default();
-        let (part, behind) = rest.split_at(host.end());
-        rest = behind;
+        let (part, after) = rest.split_at(host.end());
+        rest = after;
         (!part.is_empty()).then_some((host, part))
     })
 }
 
-/// What a page is, for the one who offlines its section.
+/// The use of a page, as far as it matters for taking its section offline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageUse {
-    /// No metadata of boot lies there: the page is the page allocator's business.
+    /// No metadata of boot lies there: the page belongs to the page allocator.
     NotRegistered,
-    /// Metadata that goes with the section: offlining skips the page.
+    /// The page holds metadata that is removed with the section: offlining skips it.
     Own,
-    /// Metadata of somebody else, who has to go first.
+    /// The page holds metadata of this user, which must be removed first.
     InUse(User),
 }
 
 impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
-    /// What a page is, for the one who offlines its section.
+    /// The use of a page, as far as it matters for taking its section offline.
     ///
     /// # Cost
     ///
@@ -123,11 +124,11 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         let frames = nr.frames::<G>().unwrap_or_default();
         let own =
             move |piece: &&Piece| piece.purpose() == Purpose::Memmap && piece.user() == User::Section(nr);
-        let mut behind = frames.start();
+        let mut next = frames.start();
         self.pieces_in(Self::section_bytes(nr)).filter(own).flat_map(move |piece| {
             // Pieces are sorted; two small ones may lie on one page, which counts once.
-            let pages = piece.pages::<G>().intersection(frames).split_at(behind).1;
-            behind = behind.max(pages.end());
+            let pages = piece.pages::<G>().intersection(frames).split_at(next).1;
+            next = next.max(pages.end());
             (pages.start().get()..pages.end().get()).map(Pfn::new)
         })
     }

@@ -1,12 +1,12 @@
-//! A piece of boot metadata, and who uses it.
+//! A piece of boot metadata, and its user.
 //!
 //! # Invariants
 //!
-//! 1. User and purpose of a [`Piece`] fit each other: node data is a node's, everything else a section's.
+//! 1. User and purpose of a [`Piece`] match: a node uses node data, and sections use everything else.
 
 use sparsemem_core::{Geometry, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr};
 
-/// Who uses a piece of metadata. Nodes come before sections.
+/// The user of a piece of metadata. Nodes are sorted before sections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum User {
     /// A node.
@@ -24,7 +24,7 @@ impl core::fmt::Display for User {
     }
 }
 
-/// What a piece of metadata is.
+/// The purpose of a piece of metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// Descriptors.
@@ -70,32 +70,32 @@ impl Piece {
         Self { bytes, user: User::Node(node), purpose: Purpose::NodeData }
     }
 
-    /// Where it lies.
+    /// The bytes of the piece.
     #[must_use]
     pub const fn bytes(&self) -> PhysRange {
         self.bytes
     }
 
-    /// Who uses it.
+    /// The user of the piece.
     #[must_use]
     pub const fn user(&self) -> User {
         self.user
     }
 
-    /// What it is.
+    /// The purpose of the piece.
     #[must_use]
     pub const fn purpose(&self) -> Purpose {
         self.purpose
     }
 
-    /// The pages that it lies on, wholly or in part.
+    /// All pages that contain a byte of the piece.
     #[must_use]
     pub fn pages<G: Geometry>(&self) -> PfnRange {
         touched_pages::<G>(self.bytes)
     }
 }
 
-/// The pages that bytes lie on, wholly or in part.
+/// All pages that contain one of the bytes.
 pub(crate) fn touched_pages<G: Geometry>(bytes: PhysRange) -> PfnRange {
     let first = bytes.start().pfn::<G>();
     if bytes.is_empty() {
@@ -116,12 +116,12 @@ pub(crate) fn bytes_of<G: Geometry>(pages: PfnRange) -> PhysRange {
     PhysRange::new(address(pages.start()), address(pages.end())).unwrap_or_default()
 }
 
-/// A place for a piece in a registry's storage.
+/// A slot for a piece in a registry's storage.
 #[derive(Clone, Copy, Debug)]
 pub struct PieceSlot(Piece);
 
 impl PieceSlot {
-    /// A place that holds nothing.
+    /// A slot without a piece.
     pub const EMPTY: Self =
         Self::new(Piece::memmap(SectionNr::new(0), PhysRange::empty_at(PhysAddr::new(0))));
 
@@ -134,7 +134,7 @@ impl PieceSlot {
     }
 }
 
-/// A place for a section in a registry's storage.
+/// A slot for a section in a registry's storage.
 #[derive(Clone, Copy, Debug)]
 pub struct SectionSlot {
     pub(crate) nr: SectionNr,
@@ -142,6 +142,6 @@ pub struct SectionSlot {
 }
 
 impl SectionSlot {
-    /// A place that holds nothing.
+    /// A slot without a section.
     pub const EMPTY: Self = Self { nr: SectionNr::new(0), node: NodeId::new(0) };
 }

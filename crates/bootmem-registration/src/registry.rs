@@ -4,7 +4,7 @@
 //!
 //! 1. Sections are sorted by number. Pieces are sorted by address, then user; they are disjoint or identical.
 //! 2. The user of a piece is a registered section, or a node.
-//! 3. The tag of a page is what `tag_of` makes of the pieces on it, wherever the store has a place for it.
+//! 3. Each page for which the store has a place has the tag that `tag_of` computes from the pieces on it.
 
 use core::marker::PhantomData;
 
@@ -18,26 +18,27 @@ use crate::{Piece, PieceSlot, RegisterError, SectionSlot, Tag, TagStore, User};
 /// Memory for a registry's records.
 #[derive(Debug)]
 pub struct Storage<'r> {
-    /// One per section that is present, whether it has metadata of boot or not.
+    /// One slot for each section that is present, with or without metadata of boot.
     pub sections: &'r mut [SectionSlot],
-    /// One per piece: a memmap and a usage per section of boot, a table per section that needs it, node data.
+    /// One slot for each piece: a memmap and a usage per section of boot, a table per section that needs it, node
+    /// data.
     pub pieces: &'r mut [PieceSlot],
 }
 
-/// Where the metadata of one section lies.
+/// The places of the metadata of one section.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SectionMetadata<'p> {
-    /// Its descriptors, in as many blocks as they were allocated in.
+    /// The descriptors of the section, in as many blocks as they were allocated in.
     pub memmap: &'p [PhysRange],
-    /// Its usage.
+    /// The usage of the section.
     pub usage: &'p [PhysRange],
-    /// Tables that it needs: its root in a two-level section table, page tables of a virtual memmap. Other sections may
-    /// name the same bytes.
+    /// Tables that the section needs: its root in a two-level section table, page tables of a virtual memmap. Other
+    /// sections may name the same bytes.
     pub tables: &'p [PhysRange],
 }
 
 impl<'p> SectionMetadata<'p> {
-    /// All of it as pieces of a section.
+    /// All metadata as pieces of a section.
     fn pieces(self, nr: SectionNr) -> impl Iterator<Item = Piece> + Clone + use<'p> {
         let memmap = self.memmap.iter().map(move |bytes| Piece::memmap(nr, *bytes));
         let usage = self.usage.iter().map(move |bytes| Piece::usage(nr, *bytes));
@@ -45,7 +46,7 @@ impl<'p> SectionMetadata<'p> {
     }
 }
 
-/// Who uses which boot-allocated metadata page.
+/// A registry of boot-allocated metadata and its users.
 ///
 /// ```
 /// use sparsemem_bootmem_registration::{
@@ -80,24 +81,25 @@ pub struct Registry<'r, G, S> {
 }
 
 impl<'r, G: Geometry, S: TagStore> Registry<'r, G, S> {
-    /// An empty registry. What the slices of `storage` hold is overwritten as they are needed.
+    /// An empty registry. It overwrites the slices of `storage` as it needs them.
     pub const fn new(tags: S, storage: Storage<'r>) -> Self {
         let Storage { sections, pieces } = storage;
         Self { tags, sections: Slots::new(sections), pieces: Slots::new(pieces), geometry: PhantomData }
     }
 
-    /// Registers a section, present from now on, with its metadata of boot; a hot-added section has none, but its node
-    /// counts it.
+    /// Registers a section that becomes present, with its metadata of boot. A hot-added section has no such metadata,
+    /// and is registered because its node counts its sections.
     ///
-    /// Source: Linux `register_page_bootmem_info_section`. Differs from Linux: it can fail, and changes nothing then.
+    /// Source: Linux `register_page_bootmem_info_section`. Differs from Linux: the call can fail, and changes nothing
+    /// then.
     ///
     /// # Errors
     ///
-    /// [`RegisterError`], naming the offender.
+    /// [`RegisterError`], with the section or piece that was refused.
     ///
     /// # Cost
     ///
-    /// A binary search per piece, and the move of everything registered at higher addresses.
+    /// A binary search per piece, and moving the entries at higher addresses.
     pub fn register_section(
         &mut self,
         nr: SectionNr,
@@ -121,14 +123,14 @@ impl<'r, G: Geometry, S: TagStore> Registry<'r, G, S> {
 
     /// Registers data of a node.
     ///
-    /// It goes with the node's last section ([`Registry::release_section`]). A node without sections keeps it until
-    /// [`Registry::release_node`].
+    /// The data is released with the node's last section ([`Registry::release_section`]). A node without sections
+    /// keeps it until [`Registry::release_node`].
     ///
-    /// Source: Linux `register_page_bootmem_info_node`, which nothing ever used (B-14).
+    /// Source: Linux `register_page_bootmem_info_node`, whose records Linux never used (B-14).
     ///
     /// # Errors
     ///
-    /// [`RegisterError`], naming the offender.
+    /// [`RegisterError`], with the piece that was refused.
     pub fn register_node(&mut self, node: NodeId, data: &[PhysRange]) -> Result<(), RegisterError> {
         self.get_all(data.iter().map(|bytes| Piece::node_data(node, *bytes)))
     }
@@ -139,7 +141,7 @@ impl<'r, G: Geometry, S: TagStore> Registry<'r, G, S> {
     ///
     /// # Errors
     ///
-    /// [`RegisterError`], naming the offender.
+    /// [`RegisterError`], with the piece that was refused.
     pub fn get(&mut self, piece: Piece) -> Result<(), RegisterError> {
         let at = self.place_for(&piece)?;
         let pages = piece.pages::<G>();
@@ -159,7 +161,7 @@ impl<'r, G: Geometry, S: TagStore> Registry<'r, G, S> {
     ///
     /// # Errors
     ///
-    /// [`RegisterError::Store`] if the store has none for the page.
+    /// [`RegisterError::Store`] if the store has no word for the page.
     pub fn tag(&self, page: Pfn) -> Result<Option<Tag>, RegisterError> {
         Ok(self.tags.load(page)?)
     }
@@ -174,23 +176,23 @@ impl<'r, G: Geometry, S: TagStore> Registry<'r, G, S> {
         self.pieces.items().iter().map(PieceSlot::piece)
     }
 
-    /// The pieces that lie in `bytes`, wholly or in part.
+    /// The pieces that overlap `bytes`.
     pub fn pieces_in(&self, bytes: PhysRange) -> impl Iterator<Item = &Piece> + Clone {
         self.slots_in(bytes).iter().map(PieceSlot::piece)
     }
 
-    /// Where a section is in the list, or belongs.
+    /// The index of a section in the list, or the index at which it would be inserted.
     pub(crate) fn section_index(&self, nr: SectionNr) -> Result<usize, usize> {
         self.sections.items().binary_search_by_key(&nr, |slot| slot.nr)
     }
 
-    /// The first section of a node at or after an index, but for one.
+    /// The first section of a node at or after an index, except `but`.
     pub(crate) fn section_of(&self, node: NodeId, from: usize, but: Option<SectionNr>) -> Option<usize> {
         let sections = self.sections.items().iter().enumerate().skip(from);
         sections.filter(|(_, slot)| slot.node == node && Some(slot.nr) != but).map(|(index, _)| index).next()
     }
 
-    /// Where the pieces that touch `bytes` are in the list.
+    /// The indices of the pieces that touch `bytes`.
     pub(crate) fn range_in(&self, bytes: PhysRange) -> core::ops::Range<usize> {
         let items = self.pieces.items();
         let start = items.partition_point(|slot| slot.piece().bytes().end() <= bytes.start());
@@ -213,13 +215,13 @@ impl<'r, G: Geometry, S: TagStore> Registry<'r, G, S> {
         bytes_of::<G>(nr.frames::<G>().unwrap_or_default())
     }
 
-    /// Writes the tag that a page should have.
+    /// Writes the tag that follows from the pieces on a page.
     pub(crate) fn write_tag(&mut self, page: Pfn) -> Result<(), RegisterError> {
         let tag = tag_of(self.pieces_on(page)).map_err(|why| RegisterError::Tag { page, why })?;
         Ok(self.tags.store(page, tag)?)
     }
 
-    /// Does something for every page, until it fails.
+    /// Calls `act` for every page until it fails.
     pub(crate) fn each_page<E>(
         &mut self,
         pages: PfnRange,
@@ -228,12 +230,12 @@ impl<'r, G: Geometry, S: TagStore> Registry<'r, G, S> {
         (pages.start().get()..pages.end().get()).try_for_each(|page| each(self, Pfn::new(page)))
     }
 
-    /// Registers pieces, all or none.
+    /// Registers pieces: all or none.
     fn get_all(&mut self, pieces: impl Iterator<Item = Piece> + Clone) -> Result<(), RegisterError> {
         for (done, piece) in pieces.clone().enumerate() {
             if let Err(error) = self.get(piece) {
                 pieces.take(done).for_each(|piece| {
-                    // Registered a moment ago, so it is there.
+                    // The piece was registered a moment ago, so `put` finds it.
                     let _ = self.put(piece.user(), piece.bytes(), &mut |_| {});
                 });
                 return Err(error);
@@ -242,7 +244,7 @@ impl<'r, G: Geometry, S: TagStore> Registry<'r, G, S> {
         Ok(())
     }
 
-    /// Where a new piece belongs in the list.
+    /// The index at which a new piece belongs.
     fn place_for(&self, piece: &Piece) -> Result<usize, RegisterError> {
         let (bytes, user) = (piece.bytes(), piece.user());
         if bytes.is_empty() {
@@ -268,8 +270,8 @@ impl<'r, G: Geometry, S: TagStore> Registry<'r, G, S> {
         Ok(self.pieces.items().partition_point(|slot| key(slot.piece()) < key(piece)))
     }
 
-    /// Checks that a page can have the tag that it gets with a new piece, and that nobody else uses its word: it holds the
-    /// tag of the pieces that are registered, and nothing that only looks like a tag.
+    /// Checks that a page can have the tag that it gets with a new piece, and that no other code uses its word: the
+    /// word must hold the tag that follows from the registered pieces, and not another number that looks like a tag.
     fn check_page(&self, page: Pfn, piece: &Piece) -> Result<(), RegisterError> {
         let refused = |why| RegisterError::Tag { page, why };
         tag_of(self.pieces_on(page).chain([piece])).map_err(refused)?;
@@ -281,7 +283,8 @@ impl<'r, G: Geometry, S: TagStore> Registry<'r, G, S> {
         Ok(())
     }
 
-    /// Writes the tags of pages anew; answers with how many could not be, outside the section that leaves.
+    /// Writes the tags of pages again. Returns the number of pages outside the section `leaving` whose tag could not
+    /// be written.
     pub(crate) fn rewrite_tags(&mut self, pages: PfnRange, leaving: Option<SectionNr>) -> u64 {
         let mut untagged = 0;
         for page in pages.start().get()..pages.end().get() {

@@ -1,9 +1,9 @@
-//! Users go: which pages may be freed now, and which must not.
+//! Releases metadata of users that are removed: which pages may be freed now, and which must not.
 //!
 //! # Invariants
 //!
-//! 1. A page is told to be free at most once between two registrations: when its last piece goes, and only if the
-//!    section that it lies in does not go with it.
+//! 1. A page is reported as free at most once between two registrations: when its last piece is released, and only if
+//!    the section that contains the page is not removed at the same time.
 
 use sparsemem_core::{
     Block, ByteLen, Geometry, NodeId, Origin, PageCount, Pfn, PfnRange, PhysRange, SectionNr,
@@ -13,14 +13,15 @@ use crate::piece::{one, touched_pages};
 use crate::tag::tag_of;
 use crate::{Piece, Registry, ReleaseError, TagStore, User};
 
-/// What becomes of a page.
+/// The fate of a page when metadata on it is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fate {
-    /// Nobody needs it any more: it may be freed.
+    /// The page has no users any more and may be freed.
     Free,
-    /// It lies in the section that goes: freeing it would let it be used while it is unplugged (point 2 of the patch).
+    /// The page lies in the section that is removed. It must not be freed, because the allocator would hand it out
+    /// while it is unplugged (point 2 of the patch).
     Leaves,
-    /// Others still use it.
+    /// The page still has other users.
     Shared,
 }
 
@@ -29,7 +30,7 @@ pub enum Fate {
 pub struct PageRun {
     /// The pages.
     pub pages: PfnRange,
-    /// What becomes of them.
+    /// Their fate.
     pub fate: Fate,
 }
 
@@ -41,17 +42,17 @@ impl PageRun {
     }
 }
 
-/// How many pages had which fate.
+/// The number of pages with each fate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use = "it says whether pages were freed"]
+#[must_use = "it reports which pages may be freed"]
 pub struct Released {
     /// Pages that may be freed.
     pub free: PageCount,
-    /// Pages that leave with the section.
+    /// Pages that are removed with the section.
     pub leaves: PageCount,
-    /// Pages that others still use.
+    /// Pages that still have other users.
     pub shared: PageCount,
-    /// Pages that stay, but whose tag could not be written: their descriptors are not there.
+    /// Pages that stay, but whose tag could not be written because they have no descriptor.
     pub untagged: PageCount,
 }
 
@@ -66,7 +67,7 @@ impl Released {
         *count = PageCount::new(count.get() + 1);
     }
 
-    /// The fate that all pages have, if there is one.
+    /// The fate of all pages, if they have the same.
     const fn disposition(self) -> Disposition {
         match (self.free.get(), self.leaves.get(), self.shared.get()) {
             (_, 0, 0) => Disposition::Free,
@@ -77,32 +78,32 @@ impl Released {
     }
 }
 
-/// What to do with a block of boot that a model gives back.
+/// The decision about a block of boot that a model gives back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a block that is neither freed nor kept is lost"]
 pub enum Disposition {
-    /// The registry knows nothing of it: it goes where it would go without a registry.
+    /// The registry has no pieces of the block: the environment handles it as it would without a registry.
     NotRegistered,
-    /// All its pages may be freed, also where other blocks on them were [`Disposition::Shared`] before.
+    /// All its pages may be freed, including pages that were reported as [`Disposition::Shared`] with earlier blocks.
     Free,
-    /// All its pages leave with the section: nothing is freed.
+    /// All its pages are removed with the section: free none of them.
     Leaves,
-    /// All its pages are still used by others: nothing is freed yet.
+    /// All its pages still have other users: free none of them yet.
     Shared,
-    /// Its pages have different fates, as told run by run.
+    /// Its pages have different fates, which were reported run by run.
     Mixed(Released),
 }
 
-/// Joins pages of one fate to runs, and counts them.
+/// Joins pages of one fate into runs, reports them, and counts the pages.
 struct Runs<'t> {
-    tell: &'t mut dyn FnMut(PageRun),
+    report: &'t mut dyn FnMut(PageRun),
     pending: Option<PageRun>,
     released: Released,
 }
 
 impl<'t> Runs<'t> {
-    fn new(tell: &'t mut dyn FnMut(PageRun)) -> Self {
-        Self { tell, pending: None, released: Released::default() }
+    fn new(report: &'t mut dyn FnMut(PageRun)) -> Self {
+        Self { report, pending: None, released: Released::default() }
     }
 
     /// Adds a page.
@@ -124,10 +125,10 @@ impl<'t> Runs<'t> {
         self.released.untagged = PageCount::new(self.released.untagged.get() + pages);
     }
 
-    /// Tells the run that was not told yet.
+    /// Reports the run that was not reported yet.
     fn flush(&mut self) {
         if let Some(run) = self.pending.take() {
-            (self.tell)(run);
+            (self.report)(run);
         }
     }
 
@@ -137,30 +138,31 @@ impl<'t> Runs<'t> {
     }
 }
 
-/// What goes in one call.
+/// The users that are removed by one call.
 #[derive(Clone, Copy)]
 struct Going {
-    /// The section whose memory goes.
+    /// The section whose memory is removed.
     section: Option<SectionNr>,
-    /// Who goes with all pieces, so that a page is judged when the last of these went.
+    /// Users all of whose pieces are released, so that the fate of a page is decided when the last of these pieces
+    /// is.
     users: [Option<User>; 2],
 }
 
 impl Going {
-    /// Whether a piece is going to be forgotten too.
+    /// Whether the call releases a piece too.
     fn takes(self, piece: &Piece) -> bool {
         self.users.contains(&Some(piece.user()))
     }
 }
 
 impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
-    /// Decides about a block of boot that is given back, and forgets all pieces in it.
+    /// Decides about a block of boot that is given back, and removes all pieces in it.
     ///
-    /// The model gives a block back when none of its users is left, so all of them go at once. Pages with other pieces
-    /// stay; pages in a section that used the block leave with it.
+    /// The model gives a block back when it has no users any more, so all its pieces are removed at once. Pages with
+    /// other pieces stay; pages in a section that used the block are removed with that section.
     ///
-    /// Source: Linux `free_map_bootmem` and `put_page_bootmem` (B-04, B-11). Differs from Linux: usages and tables are
-    /// put too (B-13), and the virtual memmap is treated like any other (B-12).
+    /// Source: Linux `free_map_bootmem` and `put_page_bootmem` (B-04, B-11). Differs from Linux: usages and tables
+    /// are released too (B-13), and the virtual memmap is handled like any other (B-12).
     ///
     /// # Errors
     ///
@@ -168,7 +170,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
     pub fn release_block(
         &mut self,
         block: &Block,
-        tell: &mut dyn FnMut(PageRun),
+        report: &mut dyn FnMut(PageRun),
     ) -> Result<Disposition, ReleaseError> {
         let len = ByteLen::new(block.layout().size() as u64);
         let bytes = PhysRange::from_start_count(block.phys(), len).unwrap_or_default();
@@ -179,7 +181,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
             let (user, piece) = (piece.user(), piece.bytes());
             return Err(ReleaseError::PartlyInBlock { block: bytes, user, bytes: piece });
         }
-        let mut runs = Runs::new(tell);
+        let mut runs = Runs::new(report);
         let pages = touched_pages::<G>(bytes);
         for page in pages.start().get()..pages.end().get() {
             self.judge_without(Pfn::new(page), bytes, &mut runs);
@@ -190,7 +192,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         Ok(runs.finish().disposition())
     }
 
-    /// Decides about a block of boot that is given back, as [`Registry::release_block`] does, without hearing of runs:
+    /// Decides about a block of boot that is given back, as [`Registry::release_block`] does, without reporting runs:
     /// for providers that take whole blocks.
     ///
     /// # Errors
@@ -200,10 +202,11 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         self.release_block(block, &mut |_| {})
     }
 
-    /// Forgets one piece: a section or node does not use it any more. A page of the user's own section leaves with it.
+    /// Removes one piece: a section or node does not use it any more. A page in the user's own section counts as
+    /// removed with that section.
     ///
-    /// Source: Linux `put_page_bootmem` (B-04), per piece instead of per page; what is not registered is an error
-    /// instead of a crash.
+    /// Source: Linux `put_page_bootmem` (B-04), per piece instead of per page; putting an unregistered piece is an
+    /// error instead of a crash.
     ///
     /// # Errors
     ///
@@ -212,13 +215,13 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         &mut self,
         user: User,
         bytes: PhysRange,
-        tell: &mut dyn FnMut(PageRun),
+        report: &mut dyn FnMut(PageRun),
     ) -> Result<Released, ReleaseError> {
         let wanted = |piece: &Piece| piece.user() == user && piece.bytes() == bytes;
         let range = self.range_in(bytes);
         let found = self.pieces_in(bytes).position(wanted).map(|offset| range.start + offset);
         let at = found.ok_or(ReleaseError::UnknownPiece { bytes, user })?;
-        let mut runs = Runs::new(tell);
+        let mut runs = Runs::new(report);
         let section = match user {
             User::Section(nr) => Some(nr),
             User::Node(_) => None,
@@ -227,38 +230,40 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         Ok(runs.finish())
     }
 
-    /// Forgets a section with all metadata that it still has, and with the data of its node if it was the last one there.
+    /// Removes a section with all metadata that it still has, and with the data of its node if it was the node's last
+    /// section.
     ///
-    /// Called when the section's frames are retired; blocks that the model gave back are forgotten already. Which pages
-    /// may be freed is told to `tell`; a page is told as shared only if it is so in the end.
+    /// Call this after the section's frames are retired; blocks that the model gave back were removed before.
+    /// `report` gets the pages with their fates. A page is reported as shared only if it is still shared when the
+    /// call ends.
     ///
     /// # Errors
     ///
-    /// [`ReleaseError`] if the section is not known, or holds metadata of others; nothing has changed then.
+    /// [`ReleaseError`] if the section is not registered, or holds metadata of others; nothing has changed then.
     pub fn release_section(
         &mut self,
         nr: SectionNr,
-        tell: &mut dyn FnMut(PageRun),
+        report: &mut dyn FnMut(PageRun),
     ) -> Result<Released, ReleaseError> {
         self.check_removable(nr)?;
         let at = self.section_index(nr).map_err(|_| ReleaseError::UnknownSection { section: nr })?;
         let node = self.sections.remove(at).map(|gone| gone.node);
         let last_of = node.filter(|node| self.section_of(*node, 0, None).is_none());
         let users = [Some(User::Section(nr)), last_of.map(User::Node)];
-        let mut runs = Runs::new(tell);
+        let mut runs = Runs::new(report);
         self.forget_all(Going { section: Some(nr), users }, &mut runs);
         Ok(runs.finish())
     }
 
-    /// Forgets the data of a node that has no section, now or any more.
+    /// Removes the data of a node that has no section, or no section any more.
     ///
     /// # Errors
     ///
-    /// [`ReleaseError`] if the node still has sections, or no data.
+    /// [`ReleaseError`] if the node still has sections, or has no data.
     pub fn release_node(
         &mut self,
         node: NodeId,
-        tell: &mut dyn FnMut(PageRun),
+        report: &mut dyn FnMut(PageRun),
     ) -> Result<Released, ReleaseError> {
         if let Some(slot) = self.section_of(node, 0, None).and_then(|at| self.sections.items().get(at)) {
             return Err(ReleaseError::NodeHasSections { node, section: slot.nr });
@@ -266,16 +271,17 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         if !self.pieces().any(|piece| piece.user() == User::Node(node)) {
             return Err(ReleaseError::UnknownNode { node });
         }
-        let mut runs = Runs::new(tell);
+        let mut runs = Runs::new(report);
         self.forget_all(Going { section: None, users: [Some(User::Node(node)), None] }, &mut runs);
         Ok(runs.finish())
     }
 
-    /// Whether a section could go now: nobody else needs metadata that lies in it.
+    /// Checks that a section can be removed now: no other section and no node needs metadata in it.
     ///
     /// # Errors
     ///
-    /// [`ReleaseError`], naming the first in the way; [`Registry::removal_plan`] names all.
+    /// [`ReleaseError`] with the first piece that prevents the removal; [`Registry::removal_plan`] reports all
+    /// sections that must be removed first.
     pub fn check_removable(&self, nr: SectionNr) -> Result<(), ReleaseError> {
         self.section_index(nr).map_err(|_| ReleaseError::UnknownSection { section: nr })?;
         match self.pieces_in(Self::section_bytes(nr)).find(|piece| self.outlives(piece, nr)) {
@@ -287,7 +293,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         }
     }
 
-    /// Whether somebody needs a piece when section `nr` is gone.
+    /// Whether a user needs a piece after section `nr` is removed.
     pub(crate) fn outlives(&self, piece: &Piece, nr: SectionNr) -> bool {
         match piece.user() {
             User::Section(user) => user != nr,
@@ -298,7 +304,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         }
     }
 
-    /// Decides about a page when all pieces in `bytes` go, and writes the tag that it has then.
+    /// Decides the fate of a page when all pieces in `bytes` are removed, and writes its new tag.
     fn judge_without(&mut self, page: Pfn, bytes: PhysRange, runs: &mut Runs<'_>) {
         let host = User::Section(page.section::<G>());
         let leaves = self.pieces_in(bytes).any(|piece| piece.user() == host);
@@ -308,7 +314,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
             (None, true) => Fate::Leaves,
             (None, false) => Fate::Free,
         };
-        // Fewer pieces than before fit a tag.
+        // The page has fewer pieces than before, so they fit a tag.
         let tag = tag_of(rest).unwrap_or_default();
         let tagged = self.tags.store(page, tag).is_ok();
         if !tagged && fate != Fate::Leaves {
@@ -317,7 +323,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         runs.add(page, fate);
     }
 
-    /// Forgets all pieces of those who go.
+    /// Removes all pieces of the users in `going`.
     fn forget_all(&mut self, going: Going, runs: &mut Runs<'_>) {
         loop {
             let at = self.pieces().position(|piece| going.takes(piece));
@@ -326,7 +332,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         }
     }
 
-    /// Forgets a piece.
+    /// Removes a piece.
     fn forget(&mut self, at: usize, going: Going, runs: &mut Runs<'_>) {
         let Some(slot) = self.pieces.remove(at) else { return };
         let pages = slot.piece().pages::<G>();

@@ -1,42 +1,43 @@
-//! Which sections have to go first.
+//! The order in which sections can be removed.
 //!
-//! A section waits for another if it holds metadata that the other needs: its memmap, usage or tables, or data of a node
-//! that the other belongs to. Its own metadata is no reason to wait. A section can be removed exactly when the sections
-//! that it waits for, and those that they wait for, and so on, have an order; they have one exactly when there is no
-//! cycle among them.
+//! A section waits for another if it holds metadata that the other needs: its memmap, usage or tables, or data of a
+//! node that the other belongs to. A section does not wait because of its own metadata. It can be removed if and only
+//! if there is no cycle among the sections that it waits for, directly or through others: then they can be sorted so
+//! that each follows those that it waits for.
 //!
 //! # Invariants
 //!
-//! 1. Every section is opened once and every reason looked at once, in the caller's slices, without recursion.
-//! 2. The open sections form a path: each but the first is waited for by the one before it.
+//! 1. Every section is opened once and every reason to wait is visited once. The search works in the caller's slices,
+//!    without recursion.
+//! 2. The open sections form a path: each section on it waits for the next.
 
 use sparsemem_core::{Geometry, NodeId, SectionNr};
 
 use crate::{PlanError, Registry, TagStore, User};
 
-/// Whether a section can be removed, and how.
+/// The answer: the order in which to remove sections, or the obstacle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal<'s> {
-    /// Removing the sections in this order works; the last is the one that was asked for. Every one of them is needed.
+    /// The sections to remove, in this order; the last is the requested one. All of them must be removed.
     Order(&'s [SectionNr]),
     /// Each of these sections holds metadata of the next, and the last holds metadata of the first: none of them can
-    /// go first. The lowest number comes first.
+    /// be removed first. The list begins with the lowest number.
     Cycle(&'s [SectionNr]),
-    /// The section holds data of a node without sections, which no removal of sections frees: see
-    /// [`Registry::release_node`].
+    /// The section holds data of a node without sections. Release it with [`Registry::release_node`], because
+    /// removing sections does not.
     Pinned {
-        /// The section that holds it: the one that was asked for, or one that has to go before it.
+        /// The section that holds the data: the requested one, or one that must be removed before it.
         section: SectionNr,
         /// The node.
         node: NodeId,
     },
 }
 
-/// The planner's notes about one section.
+/// The search's record of one section.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PlanSlot {
     state: State,
-    /// Who opened the section.
+    /// The index of the section that waits for this one on the path.
     parent: usize,
     cursor: Cursor,
 }
@@ -49,47 +50,50 @@ enum State {
     Done,
 }
 
-/// How far the reasons of a section were looked at.
+/// The search's position among the reasons of a section to wait.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cursor {
-    /// The next of the pieces that the section holds.
+    /// The index of the next piece that the section holds.
     piece: usize,
-    /// If that is data of a node: the next of all sections to look at.
+    /// If that piece is data of a node: the index of the next section to check.
     section: usize,
 }
 
-/// A plan in the making.
+/// The state of the search.
 struct Planner<'p, 'r, G, S> {
     registry: &'p Registry<'r, G, S>,
     slots: &'p mut [PlanSlot],
 }
 
-/// Where the search goes on.
+/// The next step of the search.
 enum Next {
-    /// A section that has to go first and was not looked at yet.
+    /// Open a section that must be removed first and was not visited yet.
     Deeper(usize),
-    /// All that has to go first is done.
+    /// Close the section: all sections that it waits for are done.
     Finished,
-    /// A section on the path again.
+    /// End with a cycle: the section waits for one that is on the path.
     Closed(usize),
 }
 
 impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
-    /// Tells which sections have to go before `section`, in order, or the cycle that makes it impossible.
+    /// Reports the sections that must be removed before `section`, in order, or the cycle that makes the removal
+    /// impossible.
     ///
-    /// A cycle is named exactly when there is one among what has to go first; of several, the first that is found from
-    /// `section` along ascending addresses.
+    /// The answer is a cycle if and only if there is one among the sections to remove first. If there are several, it
+    /// is the first one that a search from `section` along ascending addresses finds.
     ///
-    /// Source: point 3 of the 2008 patch, "not implemented yet". Linux said at boot that two sections depend on each
-    /// other, guessing from the node's data and usages (U-16), and nothing when one was removed (D-01).
+    /// Source: point 3 of the 2008 patch, "not implemented yet". Linux warned at boot that two sections depend on
+    /// each other, which it guessed from the node's data and usages (U-16), and did not warn when one of them was
+    /// removed (D-01).
     ///
     /// # Errors
     ///
-    /// [`PlanError`] if the section is not known, or the slices are shorter than the number of registered sections.
+    /// [`PlanError`] if the section is not registered, or the slices are shorter than the number of registered
+    /// sections.
     ///
     /// # Cost
     ///
-    /// Pieces held by what has to go first, each once; for data of a node, a pass over the sections as well.
+    /// One visit for each piece in the sections to remove; for data of a node, a pass over the sections as well.
     pub fn removal_plan<'s>(
         &self,
         section: SectionNr,
@@ -124,7 +128,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         })
     }
 
-    /// The next section that has to go before `host`.
+    /// The next section that must be removed before `host`.
     fn next_reason(&self, host: SectionNr, cursor: &mut Cursor) -> Option<usize> {
         let held = self.slots_in(Self::section_bytes(host));
         while let Some(slot) = held.get(cursor.piece) {
@@ -149,7 +153,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
 }
 
 impl<G: Geometry, S: TagStore> Planner<'_, '_, G, S> {
-    /// Looks for an order: `Ok` with how many steps it has, or `Err` with how many the cycle has.
+    /// Searches for an order: `Ok` with its number of steps, or `Err` with the number of sections in a cycle.
     fn search(mut self, target: usize, steps: &mut [SectionNr]) -> Result<usize, usize> {
         let mut done = 0;
         let mut at = target;
@@ -186,7 +190,7 @@ impl<G: Geometry, S: TagStore> Planner<'_, '_, G, S> {
         Next::Finished
     }
 
-    /// The next section that has to go before the one at `at`.
+    /// The next section that must be removed before the one at `at`.
     fn next_reason(&mut self, at: usize, host: SectionNr) -> Option<usize> {
         let slot = self.slots.get_mut(at)?;
         self.registry.next_reason(host, &mut slot.cursor)
@@ -199,7 +203,7 @@ impl<G: Geometry, S: TagStore> Planner<'_, '_, G, S> {
         }
     }
 
-    /// Closes a section, and answers with who opened it.
+    /// Closes a section, and returns the index of the section that opened it.
     fn close(&mut self, at: usize) -> usize {
         self.slots.get_mut(at).map_or(at, |slot| {
             slot.state = State::Done;
@@ -207,7 +211,7 @@ impl<G: Geometry, S: TagStore> Planner<'_, '_, G, S> {
         })
     }
 
-    /// Writes the part of the path from `first` to `last` down, and answers with its length.
+    /// Writes the part of the path from `first` to `last` to `steps`, and returns its length.
     fn write_cycle(&self, last: usize, first: usize, steps: &mut [SectionNr]) -> usize {
         let mut count = 0;
         let mut at = last;
@@ -232,7 +236,7 @@ impl<G: Geometry, S: TagStore> Planner<'_, '_, G, S> {
     }
 }
 
-/// Writes a step down.
+/// Writes a step.
 fn put(steps: &mut [SectionNr], at: usize, nr: SectionNr) {
     if let Some(step) = steps.get_mut(at) {
         *step = nr;

@@ -1,13 +1,13 @@
-//! A sorted list in a slice that somebody else owns.
+//! A sorted list in a slice that the caller owns.
 //!
 //! # Invariants
 //!
-//! 1. The first `len` slots are in use; what lies behind them has no meaning.
+//! 1. The first `len` slots are in use; the slots after them have no meaning.
 
 /// The list is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full {
-    /// How many items it has room for.
+    /// The number of items that the list has room for.
     pub(crate) capacity: usize,
 }
 
@@ -29,7 +29,7 @@ impl<'r, T: Copy> Slots<'r, T> {
         self.slots.get(..self.len).unwrap_or_default()
     }
 
-    /// Puts an item before the one at `at`. Items behind it move: cheap at the end of the list.
+    /// Inserts an item before the one at `at`. The items after it move, so inserting is cheap at the end of the list.
     pub(crate) fn insert(&mut self, at: usize, item: T) -> Result<(), Full> {
         let capacity = self.slots.len();
         let moved = self.slots.get_mut(at..=self.len).ok_or(Full { capacity })?;
@@ -41,7 +41,7 @@ impl<'r, T: Copy> Slots<'r, T> {
         Ok(())
     }
 
-    /// Takes the item at `at` out.
+    /// Removes and returns the item at `at`.
     pub(crate) fn remove(&mut self, at: usize) -> Option<T> {
         let moved = self.slots.get_mut(at..self.len)?;
         let item = *moved.first()?;

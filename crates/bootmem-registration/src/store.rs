@@ -1,4 +1,4 @@
-//! Where tags are kept: in the page descriptors themselves, or in a slice of words.
+//! Stores for tags: the page descriptors themselves, or a slice of words.
 
 use sparsemem_core::primitive::Ordering;
 use sparsemem_core::{MemoryModel, Page, Pfn};
@@ -9,26 +9,26 @@ use crate::Tag;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TagStoreError {
-    /// The store has no word for the page: its descriptor is not there, or not yet.
-    #[error("page {page} has no place for a tag")]
+    /// The store has no word for the page: the page has no descriptor, or not yet.
+    #[error("page {page} has no descriptor or word for a tag; register pages that the store covers")]
     NoPlace {
         /// The page.
         page: Pfn,
     },
-    /// The page's word is in use for something else.
-    #[error("the word of page {page} holds {word:#x}, which is no tag")]
+    /// The page's word is used for another purpose.
+    #[error("the word of page {page} holds {word:#x}, which is not a tag")]
     NotATag {
         /// The page.
         page: Pfn,
-        /// What its word holds.
+        /// The contents of the word.
         word: u64,
     },
 }
 
-/// One tag per page.
+/// A place for one tag per page.
 ///
-/// What is stored is loaded again until something else is stored. A registry trusts its store with answers about single
-/// pages only; what may be freed and in which order follows from the pieces.
+/// A stored tag is loaded again until another is stored. A registry relies on its store only for answers about single
+/// pages; which pages may be freed, and in which order, follows from the pieces.
 pub trait TagStore {
     /// The page's tag, if it has one.
     ///
@@ -37,11 +37,12 @@ pub trait TagStore {
     /// [`TagStoreError`].
     fn load(&self, page: Pfn) -> Result<Option<Tag>, TagStoreError>;
 
-    /// Writes the page's tag, or that it has none.
+    /// Writes the page's tag, or removes it if `tag` is `None`.
     ///
     /// # Errors
     ///
-    /// [`TagStoreError::NoPlace`]; nothing has changed then. Where [`TagStore::load`] succeeded, storing does.
+    /// [`TagStoreError::NoPlace`]; nothing has changed then. If [`TagStore::load`] succeeds for a page, storing
+    /// succeeds too.
     fn store(&mut self, page: Pfn, tag: Option<Tag>) -> Result<(), TagStoreError>;
 }
 
@@ -55,7 +56,7 @@ impl<S: TagStore + ?Sized> TagStore for &mut S {
     }
 }
 
-/// A word as a store keeps it.
+/// The tag in a word of a store.
 fn decode(page: Pfn, word: u64) -> Result<Option<Tag>, TagStoreError> {
     match (word, Tag::from_word(word)) {
         (0, _) => Ok(None),
@@ -66,10 +67,10 @@ fn decode(page: Pfn, word: u64) -> Result<Option<Tag>, TagStoreError> {
 
 /// A page descriptor that has a word for a tag while its page belongs to boot metadata.
 ///
-/// The word has to be zero before the page is registered, and is zero when it is free. What an implementor gets wrong ends in
-/// errors and in tags that say nothing: a word that is not zero is refused when its page is registered
-/// ([`ForeignTag`](crate::RegisterError::ForeignTag), [`TagStoreError::NotATag`]), and no word decides what is given back,
-/// which follows from the pieces.
+/// The word must be zero before the page is registered, and is zero when the page is free. A faulty implementation
+/// leads to errors and wrong tags, but not to wrong releases: a word that is not zero is refused when its page is
+/// registered ([`ForeignTag`](crate::RegisterError::ForeignTag), [`TagStoreError::NotATag`]), and the pages to free
+/// follow from the pieces, not from words.
 pub trait BootmemTag {
     /// The word.
     fn tag_word(&self) -> u64;
@@ -78,23 +79,23 @@ pub trait BootmemTag {
     fn set_tag_word(&self, word: u64);
 }
 
-/// The owner's word: boot metadata owns its pages. Linux used the same field.
+/// The tag is kept in the owner's word, because boot metadata owns its pages. Linux used the same field.
 impl BootmemTag for Page {
     fn tag_word(&self) -> u64 {
-        // Relaxed: one registry reads and writes, and it is borrowed for that.
+        // Relaxed: only one registry accesses the word, and it does so through a borrow of itself.
         self.private.load(Ordering::Relaxed)
     }
 
     fn set_tag_word(&self, word: u64) {
-        // Relaxed: as above.
+        // Relaxed: the same reason.
         self.private.store(word, Ordering::Relaxed);
     }
 }
 
 /// Tags in the descriptors of a model.
 ///
-/// A page whose section has been retired has no descriptor and no tag; so the tags of metadata that leaves with its
-/// section leave with it too.
+/// A page of a retired section has no descriptor and no tag. So when a section is removed, the tags of the metadata
+/// in it disappear too.
 #[derive(Debug)]
 pub struct DescriptorTags<'m, M> {
     model: &'m M,
@@ -130,12 +131,12 @@ pub struct SliceTags<'s> {
 }
 
 impl<'s> SliceTags<'s> {
-    /// Tags of as many pages from `first` on as there are words; a word that is not zero counts as a tag.
+    /// Tags for as many pages from `first` on as there are words; a word that is not zero counts as a tag.
     pub const fn new(first: Pfn, words: &'s mut [u64]) -> Self {
         Self { first, words }
     }
 
-    /// Where the word of a page is.
+    /// The index of the word of a page.
     fn index(&self, page: Pfn) -> Result<usize, TagStoreError> {
         let offset = page.offset_from(self.first).and_then(|offset| usize::try_from(offset.get()).ok());
         offset.filter(|index| *index < self.words.len()).ok_or(TagStoreError::NoPlace { page })

@@ -1,22 +1,22 @@
-//! The tag of one boot page: what it holds, for whom, and for how many.
+//! The tag of a page of boot metadata: kind, user, and number of pieces.
 //!
 //! # Invariants
 //!
 //! 1. A tag counts at least one user; a page without users has no tag, and its word is zero.
-//! 2. A packed tag is never zero, so it cannot be mistaken for no tag.
-//! 3. The number of a tag is one that its user can have: a node's has 32 bits.
+//! 2. A packed tag is never zero, so it differs from the word of a page without a tag.
+//! 3. The number in a tag is valid for its user: the number of a node has at most 32 bits.
 
 use sparsemem_core::{NodeId, SectionNr};
 
 use crate::{Piece, Purpose, User};
 
-/// What a boot page holds.
+/// The kind of metadata on a boot page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
     /// The memmap of one section.
     SectionInfo = 12,
-    /// Metadata that several sections may share: usages, tables, or different things on one page.
+    /// Metadata that several sections may share: usages, tables, or pieces of different kinds on one page.
     MixInfo = 13,
     /// Data of a node.
     NodeInfo = 14,
@@ -33,7 +33,8 @@ impl Kind {
         }
     }
 
-    /// The number that later versions used until 2026, and that a packed [`Tag`] has: chosen to be seen in a dump.
+    /// The number that later versions used until 2026, and that a packed [`Tag`] has. It was chosen to be easy to
+    /// recognise in a dump.
     #[must_use]
     pub const fn code(self) -> u8 {
         self as u8
@@ -51,11 +52,11 @@ impl Kind {
     }
 }
 
-/// Why there is no tag of these parts.
+/// Why a tag cannot have these parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TagError {
-    /// The number of the section or node does not fit.
+    /// The number of the section or node is too large for a tag.
     #[error("section or node number {id} does not fit a tag")]
     IdTooLarge {
         /// The number.
@@ -69,7 +70,7 @@ pub enum TagError {
     },
 }
 
-/// What a boot page holds, for whom, and how many pieces of metadata lie on it.
+/// The kind and the user of the metadata on a boot page, and the number of pieces on it.
 ///
 /// A tag packs into a word of a page descriptor:
 ///
@@ -80,8 +81,8 @@ pub enum TagError {
 /// | 24..64 | section or node |
 ///
 /// Source: Linux `get_page_bootmem`, which keeps kind and number packed in `page->private` since 6.14 (B-02), and the
-/// count in the page's references (B-03). Differs from Linux: the count has a place of its own, so references keep
-/// their meaning; and when a user goes the number becomes that of one who stays.
+/// count in the page's references (B-03). Differs from Linux: the count has its own bits, so references keep their
+/// meaning; and when the user of a tag is removed, the number becomes that of a remaining user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tag {
     kind: Kind,
@@ -95,14 +96,14 @@ const ID_SHIFT: u32 = 24;
 impl Tag {
     /// The most pieces that a page's tag can count.
     pub const MAX_USERS: u32 = (1 << (ID_SHIFT - USERS_SHIFT)) - 1;
-    /// The largest number of a section that fits. Every node fits: its number has 32 bits.
+    /// The largest section number that fits. The number of every node fits, because it has 32 bits.
     pub const MAX_ID: u64 = (1 << (u64::BITS - ID_SHIFT)) - 1;
 
     /// A tag of these parts.
     ///
     /// # Errors
     ///
-    /// [`TagError`], naming the part that does not fit.
+    /// [`TagError`], with the part that does not fit.
     pub const fn new(kind: Kind, id: u64, users: u32) -> Result<Self, TagError> {
         let max = match kind {
             Kind::NodeInfo => u32::MAX as u64,
@@ -117,13 +118,13 @@ impl Tag {
         Ok(Self { kind, id, users })
     }
 
-    /// What the page holds.
+    /// The kind of metadata on the page.
     #[must_use]
     pub const fn kind(self) -> Kind {
         self.kind
     }
 
-    /// The user; of several, the section with the highest number.
+    /// The user; if there are several, the section with the highest number.
     #[must_use]
     pub const fn user(self) -> User {
         match self.kind {
@@ -136,13 +137,13 @@ impl Tag {
         }
     }
 
-    /// The number of the section or node, as it is written in the word.
+    /// The number of the section or node, as it is stored in the word.
     #[must_use]
     pub const fn id(self) -> u64 {
         self.id
     }
 
-    /// How many pieces of metadata lie on the page, wholly or in part.
+    /// The number of pieces that have a byte on the page.
     #[must_use]
     pub const fn users(self) -> u32 {
         self.users
@@ -154,7 +155,7 @@ impl Tag {
         self.id << ID_SHIFT | (self.users as u64) << USERS_SHIFT | self.kind.code() as u64
     }
 
-    /// The tag in a word, or `None` if the word is none that [`Tag::word`] makes.
+    /// The tag in a word, or `None` if [`Tag::word`] never returns that word.
     #[must_use]
     pub const fn from_word(word: u64) -> Option<Self> {
         let code = (word & 0xf) as u8;

@@ -33,11 +33,14 @@ fn a_refused_registration_names_both_users() {
     let words = format!("{piece} of node 3 end beyond the last possible frame {}", Pfn::new(0x63));
     assert_eq!(beyond.to_string(), words);
     for (error, words) in [
-        (RegisterError::BeyondMaximum { section: SECTION }, "section 7 is beyond the last possible one"),
+        (
+            RegisterError::BeyondMaximum { section: SECTION },
+            "section 7 is beyond the last section of the geometry",
+        ),
         (RegisterError::SectionKnown { section: SECTION }, "section 7 is registered already"),
         (RegisterError::UnknownSection { section: SECTION }, "section 7 is not registered"),
-        (RegisterError::SectionsFull { capacity: 4 }, "no room for more than 4 sections"),
-        (RegisterError::PiecesFull { capacity: 9 }, "no room for more than 9 pieces"),
+        (RegisterError::SectionsFull { capacity: 4 }, "no room for more than 4 sections; supply more slots"),
+        (RegisterError::PiecesFull { capacity: 9 }, "no room for more than 9 pieces; supply more slots"),
     ] {
         assert_eq!(error.to_string(), words);
     }
@@ -55,7 +58,7 @@ fn a_tag_in_the_way_is_shown_as_its_word() {
     );
     assert_eq!(foreign.to_string(), words);
     let not_a_tag = TagStoreError::NotATag { page, word: 0x1b };
-    let words = format!("the word of page {page} holds 0x1b, which is no tag");
+    let words = format!("the word of page {page} holds 0x1b, which is not a tag");
     assert_eq!(not_a_tag.to_string(), words);
     assert_eq!(RegisterError::from(not_a_tag).to_string(), words);
     let why = TagError::Users { users: 0 };
@@ -70,16 +73,28 @@ fn who_has_to_go_first_is_named() {
     let at = bytes(0x4000, 0x6000);
     for user in [BY_SECTION, BY_NODE] {
         let holds = ReleaseError::HoldsMetadata { section: SectionNr::new(1), user, bytes: at };
-        assert_eq!(holds.to_string(), format!("section 1 holds metadata of {user}, at {at}"));
+        assert_eq!(
+            holds.to_string(),
+            format!("section 1 holds metadata of {user} at {at}; remove {user} first")
+        );
         let partly = ReleaseError::PartlyInBlock { block: bytes(0, 0x5000), user, bytes: at };
-        assert_eq!(partly.to_string(), format!("{at} of {user} lies only in part in {}", bytes(0, 0x5000)));
+        assert_eq!(
+            partly.to_string(),
+            format!(
+                "only part of {at} of {user} lies in {}; register pieces as they were allocated",
+                bytes(0, 0x5000)
+            )
+        );
         let unknown = ReleaseError::UnknownPiece { bytes: at, user };
         assert_eq!(unknown.to_string(), format!("{at} is not registered for {user}"));
     }
     for (error, words) in [
         (ReleaseError::UnknownSection { section: SECTION }, "section 7 is not registered"),
         (ReleaseError::UnknownNode { node: NODE }, "node 3 has no data registered"),
-        (ReleaseError::NodeHasSections { node: NODE, section: SECTION }, "node 3 still has section 7"),
+        (
+            ReleaseError::NodeHasSections { node: NODE, section: SECTION },
+            "node 3 still has section 7; its data is released with its last section",
+        ),
     ] {
         assert_eq!(error.to_string(), words);
     }
