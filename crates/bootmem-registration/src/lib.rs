@@ -101,7 +101,7 @@
 //! }
 //! ```
 //!
-//! Bringing a block online in the same way keeps the tags in its descriptors. When offlining is refused,
+//! Bringing a block online with the same wrapper keeps the tags in its descriptors. When offlining is refused,
 //! [`Registry::page_use`] of the first refused frame reports the user of the metadata, and [`Registry::removal_plan`]
 //! reports the order in which sections can be removed.
 //!
