@@ -1,27 +1,29 @@
-//! Addresses of the host: a machine maps all of its physical addresses, and a process has 128 TiB.
+//! Shares the host's addresses between machines: a machine maps all of its physical addresses, and a process has 128
+//! TiB.
 //!
 //! # Invariants
 //!
-//! 1. The machines that exist at a time do not ask for more addresses than [`Addresses::LIMIT`], unless one does alone.
+//! 1. The machines that exist at the same time use at most [`Addresses::LIMIT`] addresses, except that one machine
+//!    alone may use more.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Addresses that are in use.
+/// The number of addresses in use.
 static USED: Mutex<u64> = Mutex::new(0);
-/// Told when some are given back.
+/// Notified when addresses are given back.
 static GIVEN_BACK: Condvar = Condvar::new();
 
-/// The right to use some addresses; given back when dropped.
+/// The right to use some addresses. Dropping it gives them back.
 #[derive(Debug)]
 pub struct Addresses {
     bytes: u64,
 }
 
 impl Addresses {
-    /// The most that all machines of a process have together; the process needs some for itself.
+    /// The largest number of addresses of all machines of a process; the process needs the rest for itself.
     pub const LIMIT: u64 = 110 << 40;
 
-    /// Waits until `bytes` addresses are free. A thread must have no others when it asks.
+    /// Waits until `bytes` addresses are free. The calling thread must not hold others.
     #[must_use]
     pub fn take(bytes: u64) -> Self {
         let mut used = USED.lock().unwrap_or_else(PoisonError::into_inner);

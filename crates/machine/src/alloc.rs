@@ -1,13 +1,14 @@
 //! The allocators: a boot-time and a run-time one, which share the machine's memory.
 //!
-//! They follow each other, so they need no borders between them: a block remembers which of them gave it, and its
-//! bytes go back to the same pool. Large blocks grow upwards from the bottom of a node and small ones downwards from
+//! Only one of them allocates at a time, so they need no borders between them: a block records its allocator, and its
+//! bytes return to the common pool. Large blocks grow upwards from the bottom of a node and small ones downwards from
 //! its top, so that the mappings of a virtual memmap stay contiguous in memory and the host can merge them.
 //!
 //! # Invariants
 //!
 //! 1. A byte of a node is either free or in exactly one live block.
-//! 2. Free bytes are zero or in `dirty`, and what is given out was taken out of `dirty` and cleared before.
+//! 2. Free bytes are zero or in `dirty`. Bytes of a block were removed from `dirty` and cleared before the block was
+//!    allocated.
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;
@@ -19,12 +20,12 @@ use crate::balance::{Balance, StateDigest};
 use crate::dirty::Dirty;
 use crate::extents::{End, Extents};
 
-/// Requests for this size and more are served from the bottom.
+/// Requests of at least this many bytes are served from the bottom.
 const LARGE: u64 = 64 << 10;
-/// Every block takes a multiple of this, at a multiple of this.
+/// Every block takes a multiple of this many bytes, at a multiple of it.
 const GRANULE: u64 = 16;
 
-/// Who has which part of the memory.
+/// The free and the allocated memory.
 #[derive(Debug)]
 pub(crate) struct Allocator {
     phase: Origin,
@@ -35,7 +36,7 @@ pub(crate) struct Allocator {
     dirty: Dirty,
 }
 
-/// A block that is given out.
+/// An allocated block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Live {
     pub(crate) layout: Layout,
@@ -55,7 +56,7 @@ fn taken(start: PhysAddr, layout: Layout) -> PhysRange {
 }
 
 impl Allocator {
-    /// Everything free but what lies below `lowest`.
+    /// An allocator whose memory is free, except the memory below `lowest`.
     pub(crate) fn new(memory: &[(PhysRange, NodeId)], lowest: PhysAddr) -> Self {
         let mut free = BTreeMap::<NodeId, Extents>::new();
         for (range, node) in memory {
@@ -67,18 +68,18 @@ impl Allocator {
         Self { phase: Origin::Boot, free, live: BTreeMap::new(), balance, given: 0, dirty: Dirty::default() }
     }
 
-    /// Which allocator gives blocks now.
+    /// The allocator that serves requests now.
     pub(crate) const fn phase(&self) -> Origin {
         self.phase
     }
 
-    /// Lets the run-time allocator give blocks from now on.
+    /// Makes the run-time allocator serve requests from now on.
     pub(crate) fn finish_boot(&mut self) {
         self.phase = Origin::Runtime;
     }
 
-    /// Gives memory on `node`, or else on the lowest other node that has it; no node goes beyond `limit` bytes.
-    /// `clear` makes bytes zero.
+    /// Allocates memory on `node`, or else on the lowest other node that has enough; no node gives more than `limit`
+    /// bytes. `clear` makes bytes zero.
     pub(crate) fn take(
         &mut self,
         layout: Layout,
@@ -97,12 +98,12 @@ impl Allocator {
         Some(range.start())
     }
 
-    /// The block that is given out at `start`, if one begins there.
+    /// The allocated block that begins at `start`, if there is one.
     pub(crate) fn live_at(&self, start: PhysAddr) -> Option<Live> {
         self.live.get(&start).copied()
     }
 
-    /// Takes the block at `start` back; `clear` makes bytes zero.
+    /// Frees the block at `start`; `clear` makes bytes zero.
     pub(crate) fn give_back(&mut self, start: PhysAddr, clear: impl FnMut(PhysRange)) {
         let Some(live) = self.live.remove(&start) else { return };
         let range = taken(start, live.layout);
@@ -117,17 +118,17 @@ impl Allocator {
         self.dirty.claim_all().into_iter().for_each(clear);
     }
 
-    /// What is given out.
+    /// The allocated blocks, as counts.
     pub(crate) const fn balance(&self) -> &Balance {
         &self.balance
     }
 
-    /// How many blocks were ever given.
+    /// The number of blocks that were ever allocated.
     pub(crate) const fn given(&self) -> u64 {
         self.given
     }
 
-    /// Every block that is given out, lowest first.
+    /// Every allocated block, lowest first.
     pub(crate) fn outstanding(&self) -> impl Iterator<Item = (PhysRange, Origin)> {
         self.live.iter().map(|(start, live)| {
             let size = ByteLen::new(live.layout.size() as u64);
@@ -135,7 +136,7 @@ impl Allocator {
         })
     }
 
-    /// A fingerprint of free and given memory.
+    /// A fingerprint of free and allocated memory.
     pub(crate) fn digest(&self) -> StateDigest {
         let mut hasher = DefaultHasher::new();
         for (node, extents) in &self.free {
@@ -146,7 +147,7 @@ impl Allocator {
         StateDigest(hasher.finish())
     }
 
-    /// Takes memory of one node, if it has some within its limit.
+    /// Allocates memory of one node, if the node has enough within its limit.
     fn take_on(
         &mut self,
         layout: Layout,

@@ -1,26 +1,26 @@
-//! What is given out, as values that can be compared.
+//! Counts of allocated blocks, as values that can be compared.
 
 use std::collections::BTreeMap;
 
 use sparsemem_core::{NodeId, Origin};
 
-/// Blocks and the bytes that were asked for with them.
+/// A number of blocks, and the bytes that were requested with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// Number of blocks.
     pub blocks: u64,
-    /// Units: bytes.
+    /// Bytes of these blocks.
     pub bytes: u64,
 }
 
 impl Count {
-    /// Both counts.
+    /// The sum of both counts.
     const fn plus(self, other: Self) -> Self {
         Self { blocks: self.blocks + other.blocks, bytes: self.bytes + other.bytes }
     }
 }
 
-/// Blocks that are given out, per origin and per node.
+/// Allocated blocks, per origin and per node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
     nodes: BTreeMap<NodeId, PerOrigin>,
@@ -33,7 +33,7 @@ struct PerOrigin {
 }
 
 impl Balance {
-    /// Nothing given out from any of `nodes`.
+    /// No blocks from any of `nodes`.
     pub(crate) fn of_nodes(nodes: impl Iterator<Item = NodeId>) -> Self {
         Self { nodes: nodes.map(|node| (node, PerOrigin::default())).collect() }
     }
@@ -44,7 +44,7 @@ impl Balance {
         self.of(Origin::Boot).plus(self.of(Origin::Runtime))
     }
 
-    /// Blocks from `origin`; a machine gives none from an altmap.
+    /// Blocks from `origin`; a machine allocates none from an altmap.
     #[must_use]
     pub fn of(&self, origin: Origin) -> Count {
         self.nodes.keys().map(|node| self.at(origin, *node)).fold(Count::default(), Count::plus)
@@ -67,25 +67,25 @@ impl Balance {
         }
     }
 
-    /// Whether everything came back.
+    /// Whether no blocks are allocated.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         self.total() == Count::default()
     }
 
-    /// The nodes that memory can come from, lowest first.
+    /// The nodes that blocks can come from, lowest first.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
         self.nodes.keys().copied()
     }
 
-    /// Counts a block that is given out.
+    /// Counts a block that is allocated.
     pub(crate) fn gave(&mut self, origin: Origin, node: NodeId, bytes: u64) {
         if let Some(count) = self.slot(origin, node) {
             *count = Count { blocks: count.blocks + 1, bytes: count.bytes + bytes };
         }
     }
 
-    /// Counts a block that came back.
+    /// Counts a block that is freed.
     pub(crate) fn took(&mut self, origin: Origin, node: NodeId, bytes: u64) {
         if let Some(count) = self.slot(origin, node) {
             *count = Count { blocks: count.blocks - 1, bytes: count.bytes - bytes };
@@ -102,9 +102,9 @@ impl Balance {
     }
 }
 
-/// A fingerprint of an allocator: every free range and every block that is given out, with address, size and origin.
+/// A fingerprint of an allocator: every free range and every allocated block, with address, size and origin.
 ///
-/// Equal fingerprints of one machine, taken before and after an operation, mean that it left the allocator as it was.
-/// They can be compared within one process only.
+/// Equal fingerprints of one machine, taken before and after an operation, show that the operation left the allocator
+/// as it was. Compare them within one process only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StateDigest(pub(crate) u64);

@@ -1,4 +1,4 @@
-//! What a machine is made of, and which physical addresses exist because of it.
+//! The configuration of a machine, and the physical addresses that exist because of it.
 //!
 //! # Invariants
 //!
@@ -13,22 +13,22 @@ pub(crate) const FRAME: u64 = LeafSize::Size4KiB.bytes();
 /// Virtual addresses that a process of the host has.
 pub(crate) const HOST_ADDRESSES: u64 = 1 << 47;
 
-/// What a machine is made of.
+/// The configuration of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineConfig {
-    /// Memory, with the node of each range, in any order. Only whole frames of 4 KiB count. What lies in no range is
-    /// a hole.
+    /// Memory, with the node of each range, in any order. Only whole frames of 4 KiB count. Addresses outside all
+    /// ranges are holes.
     pub memory: Vec<(PhysRange, NodeId)>,
-    /// Memory that exists, and can be reached and mapped, but that the allocators never give out: devices with
-    /// memory of their own, and modules that will be plugged in later.
+    /// Memory that can be accessed and mapped, but that the allocators never use: memory of devices, and memory
+    /// modules that are plugged in later.
     pub unmanaged: Vec<PhysRange>,
     /// Levels of the page tables.
     pub depth: PagingDepth,
-    /// The largest mapping that the machine admits to have.
+    /// The largest mapping that the machine supports.
     pub largest_leaf: LeafSize,
-    /// Units: bytes. Virtual addresses to set aside for a virtual memmap, rounded up to 1 GiB; zero for none.
+    /// Bytes of virtual addresses to reserve for a virtual memmap, rounded up to 1 GiB; zero for none.
     pub vmemmap_bytes: u64,
-    /// Units: bytes. The allocators give out nothing below this address (Linux: the first megabyte is kept).
+    /// The allocators do not use the first so many bytes of physical memory (Linux reserves the first megabyte).
     pub reserved_low_bytes: u64,
 }
 
@@ -53,14 +53,14 @@ impl MachineConfig {
         self
     }
 
-    /// Adds memory that the allocators never give out.
+    /// Adds memory that the allocators never use.
     #[must_use]
     pub fn unmanaged(mut self, range: PhysRange) -> Self {
         self.unmanaged.push(range);
         self
     }
 
-    /// Sets aside virtual addresses for a virtual memmap; `bytes` is rounded up to 1 GiB.
+    /// Reserves virtual addresses for a virtual memmap; `bytes` is rounded up to 1 GiB.
     #[must_use]
     pub const fn vmemmap_bytes(mut self, bytes: u64) -> Self {
         self.vmemmap_bytes = bytes;
@@ -81,7 +81,7 @@ impl MachineConfig {
         self
     }
 
-    /// Keeps the allocators from the first `bytes` bytes of physical memory.
+    /// Makes the allocators leave out the first `bytes` bytes of physical memory.
     #[must_use]
     pub const fn reserved_low_bytes(mut self, bytes: u64) -> Self {
         self.reserved_low_bytes = bytes;
@@ -100,7 +100,7 @@ impl Default for MachineConfig {
 pub(crate) struct PhysLayout {
     /// Memory with a node, sorted.
     managed: Vec<(PhysRange, NodeId)>,
-    /// All that exists, sorted, with neighbours joined.
+    /// All addresses that exist, sorted, with neighbours joined.
     existing: Vec<PhysRange>,
 }
 
@@ -124,15 +124,15 @@ impl PhysLayout {
         &self.managed
     }
 
-    /// The first frame behind all that exists.
+    /// The first address past all that exist.
     pub(crate) fn end(&self) -> PhysAddr {
         self.existing.last().map_or(PhysAddr::new(0), |range| range.end())
     }
 
     /// Whether every byte of `range` exists.
     pub(crate) fn exists(&self, range: PhysRange) -> bool {
-        let behind = self.existing.partition_point(|known| known.start() <= range.start());
-        let before = behind.checked_sub(1).and_then(|index| self.existing.get(index));
+        let next = self.existing.partition_point(|known| known.start() <= range.start());
+        let before = next.checked_sub(1).and_then(|index| self.existing.get(index));
         before.is_some_and(|known| known.contains_range(range))
     }
 }
@@ -158,7 +158,7 @@ fn joined(sorted: &[PhysRange]) -> Vec<PhysRange> {
     joined
 }
 
-/// Whether no two of the sorted ranges share a byte.
+/// Checks that no two of the sorted ranges share a byte.
 fn check_disjoint(sorted: &[PhysRange]) -> Result<(), MachineError> {
     for (first, second) in sorted.iter().zip(sorted.iter().skip(1)) {
         if first.overlaps(*second) {
@@ -168,7 +168,7 @@ fn check_disjoint(sorted: &[PhysRange]) -> Result<(), MachineError> {
     Ok(())
 }
 
-/// Whether the host can map what lies below the end of the highest range.
+/// Checks that the host can map all addresses up to the end of the highest range.
 fn check_size(sorted: &[PhysRange]) -> Result<(), MachineError> {
     match sorted.last() {
         Some(last) if last.end().get() >= HOST_ADDRESSES => Err(MachineError::TooLarge { end: last.end() }),

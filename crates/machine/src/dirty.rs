@@ -1,16 +1,17 @@
-//! Free memory that may hold old bytes. It is cleared when it is given out again, or when there is much of it, not
-//! when it comes back: a host call for every freed frame would cost more than all else in a teardown.
+//! Free memory that may hold old bytes. It is cleared when it is allocated again, or when there is much of it. It is
+//! not cleared when it is freed, because a host call for every freed frame would cost more than the rest of a
+//! teardown.
 //!
 //! # Invariants
 //!
-//! 1. Extents do not touch or overlap.
-//! 2. All of it is free: a range is taken out before it is given out.
+//! 1. Extents neither overlap nor are adjacent.
+//! 2. All of it is free: a range is removed before it is allocated.
 
 use std::collections::BTreeMap;
 
 use sparsemem_core::{PhysAddr, PhysRange};
 
-/// So much may wait to be cleared. Units: bytes.
+/// The largest number of bytes that may wait to be cleared.
 const PATIENCE: u64 = 64 << 20;
 
 /// Extents by their start, with their ends.
@@ -21,7 +22,7 @@ pub(crate) struct Dirty {
 }
 
 impl Dirty {
-    /// Adds a range that just became free, and joins it with its neighbours.
+    /// Adds a range that was just freed, and joins it with its neighbours.
     pub(crate) fn insert(&mut self, range: PhysRange) {
         let (mut start, mut end) = (range.start(), range.end());
         if let Some((before, _)) = self.extents.range(..start).next_back().filter(|(_, end)| **end == start) {
@@ -34,7 +35,7 @@ impl Dirty {
         self.bytes += range.count().get();
     }
 
-    /// Takes out every extent that `range` touches, as a whole: the next request nearby finds it clean.
+    /// Removes every extent that `range` touches, as a whole, so that the next request nearby needs no clearing.
     pub(crate) fn claim(&mut self, range: PhysRange) -> Vec<PhysRange> {
         let mut claimed = Vec::new();
         while let Some((start, end)) = self.extents.range(..range.end()).next_back() {
@@ -48,12 +49,12 @@ impl Dirty {
         claimed
     }
 
-    /// Takes out everything, if there is more than can wait.
+    /// Removes everything, if there is more than may wait.
     pub(crate) fn claim_excess(&mut self) -> Vec<PhysRange> {
         if self.bytes > PATIENCE { self.claim_all() } else { Vec::new() }
     }
 
-    /// Takes out everything.
+    /// Removes everything.
     pub(crate) fn claim_all(&mut self) -> Vec<PhysRange> {
         self.bytes = 0;
         let extents = std::mem::take(&mut self.extents).into_iter();

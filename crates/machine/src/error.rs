@@ -2,20 +2,20 @@
 
 use sparsemem_core::{PhysAddr, PhysRange};
 
-/// What the host was asked for.
+/// A request to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostCall {
-    /// A shared memory object.
+    /// Create a shared memory object.
     #[error("create a memory object")]
     CreateMemory,
-    /// The size of that object.
+    /// Set the size of that object.
     #[error("size the memory object")]
     SizeMemory,
-    /// A range of virtual addresses.
+    /// Reserve a range of virtual addresses.
     #[error("reserve addresses")]
     Reserve,
-    /// A mapping of memory.
+    /// Map memory.
     #[error("map memory")]
     Map,
 }
@@ -29,27 +29,27 @@ pub enum MachineError {
     Overlap {
         /// The range with the lower start.
         first: PhysRange,
-        /// The other one.
+        /// The range with the higher start.
         second: PhysRange,
     },
     /// Physical memory ends beyond what a process of the host can map.
-    #[error("memory that ends at {end} does not fit the host's address space")]
+    #[error("memory that ends at {end} does not fit the host's address space; use a smaller machine")]
     TooLarge {
         /// The end of the highest range.
         end: PhysAddr,
     },
     /// The window is larger than the address space of a process.
-    #[error("a window of {bytes:#x} bytes does not fit the host's address space")]
+    #[error("a window of {bytes:#x} bytes does not fit the host's address space; use a smaller one")]
     WindowTooLarge {
-        /// The size that was asked for.
+        /// The requested size in bytes.
         bytes: u64,
     },
     /// The host refused.
     #[error("the host did not {call} of {bytes:#x} bytes (error number {errno})")]
     Host {
-        /// What it was asked for.
+        /// The request.
         call: HostCall,
-        /// How many bytes it was about.
+        /// The number of bytes of the request.
         bytes: u64,
         /// The host's error number.
         errno: i32,

@@ -1,15 +1,15 @@
-//! Free memory of one node: ranges that are joined as soon as they touch.
+//! Free memory of one node: ranges that are joined as soon as they are adjacent.
 //!
 //! # Invariants
 //!
-//! 1. No two extents touch or overlap, so one set of free bytes has one representation.
+//! 1. No two extents overlap or are adjacent, so a set of free bytes has exactly one representation.
 //! 2. `by_class[n]` holds the starts of exactly the extents of `2^n` up to `2^(n+1)` bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sparsemem_core::{ByteLen, PhysAddr, PhysRange};
 
-/// Which end of the memory a block is taken from.
+/// The end of the memory that a block is taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// The lowest place that fits.
@@ -21,9 +21,9 @@ pub(crate) enum End {
 /// A set of free bytes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Extents {
-    /// Start to end.
+    /// The end of each extent, by its start.
     by_start: BTreeMap<u64, u64>,
-    /// Only classes with extents have a key.
+    /// The starts of extents, by class; only classes with extents have a key.
     by_class: BTreeMap<u32, BTreeSet<u64>>,
 }
 
@@ -57,7 +57,8 @@ impl Extents {
         self.note(start, end);
     }
 
-    /// Takes, from the chosen end, `bytes` bytes at a multiple of `align`, a power of two; nothing changes if there are none.
+    /// Removes `bytes` bytes at a multiple of `align`, a power of two, from the chosen end. Nothing changes if no
+    /// extent fits.
     pub(crate) fn take(&mut self, bytes: u64, align: u64, from: End) -> Option<PhysRange> {
         let start = match from {
             End::Bottom => self.lowest(bytes, align),
@@ -87,7 +88,7 @@ impl Extents {
         classes.filter_map(|(_, starts)| starts.iter().rev().find_map(fit)).max()
     }
 
-    /// Takes the bytes from `start` to `end` out of the extent that holds them.
+    /// Removes the bytes from `start` to `end` from the extent that holds them.
     fn carve(&mut self, start: u64, end: u64) {
         let Some((outer, outer_end)) = self.by_start.range(..=start).next_back().map(|(s, e)| (*s, *e))
         else {
@@ -98,7 +99,7 @@ impl Extents {
         self.note(end, outer_end);
     }
 
-    /// Writes an extent down, unless it is empty.
+    /// Records an extent, unless it is empty.
     fn note(&mut self, start: u64, end: u64) {
         if start < end {
             self.by_start.insert(start, end);

@@ -1,4 +1,4 @@
-//! Failure on command.
+//! Failures on request.
 //!
 //! # Invariants
 //!
@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 use sparsemem_core::{LeafSize, NodeId, Origin, PhysAddr, VirtAddr};
 
-/// What the machine was asked for.
+/// A request to the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Demand {
@@ -19,9 +19,9 @@ pub enum Demand {
     Block {
         /// Size and alignment.
         layout: Layout,
-        /// The node that was asked for.
+        /// The requested node.
         node: NodeId,
-        /// The allocator that would give it.
+        /// The allocator that serves the request.
         origin: Origin,
     },
     /// A mapping.
@@ -38,25 +38,25 @@ pub enum Demand {
 /// One request, as a predicate sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// How many requests of either kind came before, since the machine was made.
+    /// The number of requests of either kind since the machine was made, without this one.
     pub ordinal: u64,
-    /// What is asked for.
+    /// The contents of the request.
     pub demand: Demand,
 }
 
-/// Whether a request may go on.
+/// The decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on, and may still fail for want of memory.
+    /// The request continues, and may still fail for lack of memory.
     Grant,
-    /// It fails, and nothing changes.
+    /// The request fails, and nothing changes.
     Refuse,
 }
 
-/// Which requests are counted towards a failure.
+/// The kind of requests that are counted towards a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// All of them.
+    /// All requests.
     All,
     /// Blocks only.
     Blocks,
@@ -75,10 +75,10 @@ impl Which {
     }
 }
 
-/// The predicate of [`Faults::fail_if`], behind a lock only so that a machine can be shared between threads.
+/// The predicate of [`Faults::fail_if`], in a lock only so that a machine can be shared between threads.
 type Predicate = Mutex<Box<dyn FnMut(&Request) -> Verdict + Send>>;
 
-/// What is going to fail.
+/// The failures that the machine will simulate.
 enum Plan {
     Nothing,
     /// One request, after `left` others.
@@ -94,9 +94,9 @@ enum Plan {
     If(Predicate),
 }
 
-/// The failures that a machine is told to have.
+/// The failures that a machine simulates.
 ///
-/// There is one plan at a time: a new one takes the place of the last. Limits of nodes are independent of it.
+/// There is one plan at a time: a new one replaces the previous one. Limits of nodes are independent of it.
 pub struct Faults {
     plan: Plan,
     limits: BTreeMap<NodeId, u64>,
@@ -110,7 +110,7 @@ impl Faults {
         Self { plan: Plan::Nothing, limits: BTreeMap::new(), seen: 0, refused: 0 }
     }
 
-    /// Refuses one request: `skip` more of the counted ones are granted before it, so zero means the very next.
+    /// Refuses one request: `skip` more of the counted ones are granted before it, so zero means the next one.
     /// Requests after it are granted again.
     pub fn fail_nth(&mut self, which: Which, skip: u64) {
         self.plan = Plan::Once { which, left: skip };
@@ -121,13 +121,13 @@ impl Faults {
         self.plan = Plan::From { which, left: granted };
     }
 
-    /// Asks `verdict` about every request.
+    /// Calls `verdict` for every request.
     pub fn fail_if(&mut self, verdict: impl FnMut(&Request) -> Verdict + Send + 'static) {
         self.plan = Plan::If(Mutex::new(Box::new(verdict)));
     }
 
-    /// Treats a node as full when more than `bytes` bytes would be given out from it; blocks then come from other
-    /// nodes if they can. Units: bytes, including what is given out already.
+    /// Treats a node as full when more than `bytes` bytes would be allocated from it, including bytes that are
+    /// allocated already. Other nodes then serve the requests if they can.
     pub fn limit_node(&mut self, node: NodeId, bytes: u64) {
         self.limits.insert(node, bytes);
     }
@@ -139,14 +139,14 @@ impl Faults {
         self.refused = 0;
     }
 
-    /// How many requests of either kind were made since the machine was.
+    /// The number of requests of either kind since the machine was made.
     #[must_use]
     pub const fn seen(&self) -> u64 {
         self.seen
     }
 
-    /// How many requests were refused on command since the last [`Faults::heal`]. A block that could not be had
-    /// because of [`Faults::limit_node`] is not counted: there the memory was short.
+    /// The number of requests that were refused on request since the last [`Faults::heal`]. A block that was not
+    /// available because of [`Faults::limit_node`] is not counted, because there memory was short.
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused
@@ -163,7 +163,7 @@ impl Faults {
         verdict
     }
 
-    /// Units: bytes. The most that may be given out from a node.
+    /// The largest number of bytes that may be allocated from a node.
     pub(crate) fn limit(&self, node: NodeId) -> u64 {
         self.limits.get(&node).copied().unwrap_or(u64::MAX)
     }

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Every address of a [`Reservation`] belongs to it until it is dropped: nothing else in the process maps there.
-//! 2. What is mapped in it is a shared object, or nothing accessible.
+//! 1. Every address of a [`Reservation`] belongs to it until it is dropped: no other code in the process maps there.
+//! 2. Only a shared object, or inaccessible addresses, are mapped in it.
 
 use std::ffi::c_void;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -32,12 +32,12 @@ const BLANK: MapFlags = MapFlags::PRIVATE.union(MapFlags::NORESERVE);
 /// Flags of a mapping of memory.
 const SHARED: MapFlags = MapFlags::SHARED.union(MapFlags::NORESERVE).union(MapFlags::FIXED);
 
-/// What may be done with mapped memory.
+/// The access that mapped memory allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protection {
     /// Loads and stores.
     Open,
-    /// Nothing: every access faults.
+    /// No access: every one faults.
     Shut,
 }
 
@@ -54,7 +54,7 @@ impl Protection {
 /// A byte count as the host's calls take it.
 #[inline]
 pub(crate) fn host_len(bytes: u64) -> usize {
-    // The host has 64-bit pointers, see the crate's root; what does not fit would be refused by the host.
+    // The host has 64-bit pointers, see the crate's root; the host refuses a length that does not fit.
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
@@ -63,7 +63,7 @@ impl Reservation {
     pub(crate) fn new(bytes: u64) -> Result<Self, MachineError> {
         let refused = |errno| MachineError::host(HostCall::Reserve, bytes)(errno);
         let len = host_len(bytes);
-        // SAFETY: without FIXED the host chooses addresses that nobody uses.
+        // SAFETY: without FIXED the host chooses addresses that nothing uses.
         let start = unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::empty(), BLANK) };
         let start = NonNull::new(start.map_err(refused)?.cast()).ok_or_else(|| refused(Errno::NOMEM))?;
         Ok(Self { start, len, keep: false })
@@ -74,7 +74,7 @@ impl Reservation {
         self.start
     }
 
-    /// Bytes that are reserved.
+    /// The number of reserved bytes.
     pub(crate) const fn len_bytes(&self) -> u64 {
         self.len as u64
     }
@@ -83,7 +83,7 @@ impl Reservation {
     #[inline]
     pub(crate) fn at(&self, offset: u64) -> NonNull<u8> {
         let offset = host_len(offset).min(self.len);
-        // SAFETY: (1) the offset is at most the length, so the result lies in the reservation or one behind it;
+        // SAFETY: (1) the offset is at most the length, so the result lies in the reservation or one past its end;
         // (2) the reservation is one mapping of addresses that does not wrap, and no process has 2^63 bytes.
         unsafe { self.start.add(offset) }
     }
@@ -99,19 +99,19 @@ impl Reservation {
     ) -> io::Result<()> {
         let at = self.part(offset, bytes)?;
         let access = ProtFlags::from_bits_retain(access.flags().bits());
-        // SAFETY: the part lies in the reservation, where nothing of anybody else is mapped (invariant 1).
+        // SAFETY: the part lies in the reservation, where no other code has mapped anything (invariant 1).
         unsafe { mmap(at, host_len(bytes), access, SHARED, file.as_fd(), from) }.map(drop)
     }
 
-    /// Changes what may be done with `bytes` bytes from `offset`, whatever is mapped there.
+    /// Changes the allowed access to `bytes` bytes from `offset`, whatever is mapped there.
     pub(crate) fn protect(&mut self, offset: u64, bytes: u64, access: Protection) -> io::Result<()> {
         let at = self.part(offset, bytes)?;
-        // SAFETY: as in `map`; who still uses memory through addresses that become inaccessible faults, which is
-        // what is asked for.
+        // SAFETY: as in `map`; code that still uses memory through addresses that become inaccessible faults, which
+        // is what is asked for.
         unsafe { mprotect(at, host_len(bytes), access.flags()) }
     }
 
-    /// Maps nothing at `bytes` bytes from `offset`, but keeps the addresses.
+    /// Makes `bytes` bytes from `offset` inaccessible, and keeps the addresses.
     pub(crate) fn blank(&mut self, offset: u64, bytes: u64) -> io::Result<()> {
         let at = self.part(offset, bytes)?;
         let flags = BLANK | MapFlags::FIXED;
@@ -119,12 +119,12 @@ impl Reservation {
         unsafe { mmap_anonymous(at, host_len(bytes), ProtFlags::empty(), flags) }.map(drop)
     }
 
-    /// Leaves everything mapped when the reservation is dropped, for the sake of pointers that are still out.
+    /// Leaves everything mapped when the reservation is dropped, because pointers into it may still be in use.
     pub(crate) fn keep_mapped(&mut self) {
         self.keep = true;
     }
 
-    /// Whether the addresses go back to the host when this is dropped.
+    /// Whether the host gets the addresses back when this is dropped.
     pub(crate) const fn goes(&self) -> bool {
         !self.keep
     }

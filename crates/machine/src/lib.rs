@@ -2,17 +2,18 @@
 //!
 //! A [`Machine`] has physical memory, page tables and allocators, and offers them through the same traits that a
 //! kernel implements: [`PhysMap`](sparsemem_core::PhysMap), [`MetadataMemory`](sparsemem_core::MetadataMemory) and
-//! [`AddressSpace`](sparsemem_core::AddressSpace). It is honest in three ways:
+//! [`AddressSpace`](sparsemem_core::AddressSpace). It resembles real hardware in three respects:
 //!
 //! 1. Physical memory is one sparse shared object of the host, and everything that a model allocates lies in it: a
-//!    section's metadata has a physical address, possibly in another section. Only what is touched costs anything.
-//! 2. The page tables are real x86_64 tables in that memory, and every leaf is repeated as a mapping of the host. A
-//!    pointer into an unmapped part of a virtual memmap faults for real.
-//! 3. Allocators count every block, refuse what is not theirs, and fail on command ([`Faults`]). Address sanitizer is
-//!    told of freed blocks, if it is there (`--cfg sparsemem_asan`).
+//!    section's metadata has a physical address, possibly in another section. Memory that is never accessed costs
+//!    nothing.
+//! 2. The page tables are real x86_64 tables in that memory, and the machine maps every leaf in the host's process
+//!    too. So an access to an unmapped part of a virtual memmap faults.
+//! 3. Allocators count every block, refuse to free blocks of others, and fail on request ([`Faults`]). With
+//!    `--cfg sparsemem_asan`, the machine reports freed blocks to address sanitizer.
 //!
-//! Beside it: [`HostRcu`], a reclaim domain for hosts; [`place`], which makes models too large for a stack; and
-//! [`probe`] and [`resident_bytes`], which ask the host what is mapped and what it costs.
+//! The crate also has [`HostRcu`], a reclaim domain for hosts; [`place`], which makes models too large for a stack;
+//! and [`probe`] and [`resident_bytes`], which ask the host about mapped addresses and resident memory.
 //!
 //! ```
 //! use core::alloc::Layout;
@@ -31,11 +32,11 @@
 //!
 //! # Invariants
 //!
-//! 1. A block is zero when it is given out.
+//! 1. A block is zero when it is allocated.
 //! 2. A block lies in memory, never in a hole, and blocks do not overlap.
-//! 3. What the window shows is exactly what [`AddressSpace::linked`](sparsemem_core::AddressSpace::linked) mapped and
-//!    no flush took away since.
-#![allow(unsafe_code, reason = "maps memory and is the processor's memory manager")]
+//! 3. The window shows exactly the leaves that [`AddressSpace::linked`](sparsemem_core::AddressSpace::linked) mapped
+//!    and that no flush has removed since.
+#![allow(unsafe_code, reason = "maps memory, and acts as the processor's memory manager")]
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)

@@ -1,9 +1,9 @@
-//! The machine: what it is made of, and what can be asked of it.
+//! The machine: its parts, and its methods for tests.
 //!
 //! # Invariants
 //!
-//! 1. The root table lies in a frame of its own behind all memory, where no allocator and no hole is.
-//! 2. Mappings go away with the machine only when no block is given out and no leaf is mirrored.
+//! 1. The root table lies in its own frame past all memory, where neither an allocator nor a hole is.
+//! 2. Mappings are removed with the machine only when no block is allocated and no leaf is mirrored.
 
 use std::fmt;
 use std::ptr::NonNull;
@@ -22,12 +22,12 @@ use crate::{Balance, Faults, Leaf, MachineConfig, MachineError, Mismatch, StateD
 
 /// A simulated machine.
 ///
-/// Dropping it gives everything back to the host, unless blocks are given out or leaves are mapped: pointers into them
-/// may be in use, so the addresses then stay mapped until the process ends. Tear models down first, or use
+/// Dropping it gives everything back to the host, unless blocks are allocated or leaves are mapped: pointers into
+/// them may be in use, so the addresses then stay mapped until the process ends. Tear models down first, or use
 /// [`Machine::demolish`].
 ///
-/// A process has 128 TiB of addresses: one machine of 64 TiB fits at a time, and tests that make such machines have to
-/// take turns or be processes of their own.
+/// A process has 128 TiB of addresses, so one machine of 64 TiB fits at a time. Tests that make such machines must
+/// run one after the other, or in separate processes.
 pub struct Machine {
     pub(crate) ram: Ram,
     pub(crate) window: Window,
@@ -41,9 +41,9 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Makes a machine with zeroed memory, empty page tables and the boot allocator at work.
+    /// Makes a machine with zeroed memory, empty page tables and the boot allocator in use.
     ///
-    /// A machine without any memory is possible; only nothing can be allocated on it.
+    /// A machine may have no memory; then nothing can be allocated on it.
     ///
     /// # Errors
     ///
@@ -51,7 +51,7 @@ impl Machine {
     /// refuses.
     pub fn new(config: &MachineConfig) -> Result<Self, MachineError> {
         let layout = PhysLayout::new(config)?;
-        // Not at address zero even without memory: that would look like no root at all.
+        // The root must not lie at address zero, even without memory, because zero means that there is no root.
         let root = layout.end().max(PhysAddr::new(FRAME));
         let ram = Ram::new(root.saturating_add(ByteLen::new(FRAME)))?;
         let window = Window::new(config.vmemmap_bytes)?;
@@ -74,23 +74,23 @@ impl Machine {
         self.alloc.finish_boot();
     }
 
-    /// The failures that the machine is told to have.
+    /// The failures that the machine simulates.
     pub fn faults(&mut self) -> &mut Faults {
         &mut self.faults
     }
 
-    /// Gives everything back to the host, whatever is still given out or mapped.
+    /// Gives everything back to the host, also if blocks are allocated or leaves are mapped.
     ///
     /// # Safety
     ///
     /// Nothing that this machine gave out is used any more: no block, no leaf, no pointer of the direct map.
     pub unsafe fn demolish(mut self) {
-        // Without outstanding state, dropping unmaps.
+        // Without a mirrored leaf, dropping unmaps everything.
         self.mirror = Mirror::default();
         self.alloc = Allocator::new(&[], PhysAddr::new(0));
     }
 
-    /// The origin of the blocks that are given now: boot, or run time after [`Machine::finish_boot`].
+    /// The origin of new blocks: boot, or run time after [`Machine::finish_boot`].
     #[must_use]
     pub const fn phase(&self) -> Origin {
         self.alloc.phase()
@@ -108,7 +108,7 @@ impl Machine {
         self.layout.exists(range)
     }
 
-    /// The virtual addresses that are set aside for a virtual memmap.
+    /// The virtual addresses that are reserved for a virtual memmap.
     #[must_use]
     pub const fn window(&self) -> VirtRange {
         self.window.range()
@@ -120,34 +120,34 @@ impl Machine {
         self.window.start()
     }
 
-    /// What is given out. The root table is the machine's own and is not counted.
+    /// The allocated blocks. The root table belongs to the machine and is not counted.
     #[must_use]
     pub fn balance(&self) -> Balance {
         self.alloc.balance().clone()
     }
 
-    /// How many blocks were ever given.
+    /// The number of blocks that were ever allocated.
     #[must_use]
     pub const fn allocations(&self) -> u64 {
         self.alloc.given()
     }
 
-    /// A fingerprint of everything that is free and everything that is given out.
+    /// A fingerprint of all free and all allocated memory.
     ///
     /// # Cost
     ///
-    /// Proportional to the number of both.
+    /// Proportional to the number of free ranges and of allocated blocks.
     #[must_use]
     pub fn state_digest(&self) -> StateDigest {
         self.alloc.digest()
     }
 
-    /// Every block that is given out, lowest first.
+    /// Every allocated block, lowest first.
     pub fn outstanding(&self) -> impl Iterator<Item = (PhysRange, Origin)> {
         self.alloc.outstanding()
     }
 
-    /// Gives freed memory back to the host now. Otherwise that happens when it is given out again, or when there is
+    /// Gives freed memory back to the host now. Otherwise that happens when it is allocated again, or when there is
     /// much of it.
     pub fn trim(&mut self) {
         let Self { alloc, ram, .. } = self;
@@ -155,7 +155,7 @@ impl Machine {
         alloc.trim(|range| unsafe { ram.clear(range) });
     }
 
-    /// Units: bytes. Physical memory that the host really has given, because it was touched.
+    /// Bytes of physical memory for which the host has provided memory, because it was accessed.
     #[must_use]
     pub fn backed_bytes(&self) -> u64 {
         self.ram.backed_bytes()
@@ -166,21 +166,21 @@ impl Machine {
         self.mirror.leaves()
     }
 
-    /// What the page tables say about `at`, read by a walker that shares no code with the one under test. Only the
-    /// addresses that a process of the host has are looked at; others are translated by nothing.
+    /// The mapping that the page tables have for `at`, read by a walker that shares no code with the one under test.
+    /// Addresses that no process of the host has are never mapped.
     ///
     /// # Errors
     ///
-    /// [`Mismatch`] if the tables on the way are not well formed.
+    /// [`Mismatch`] if the tables that lead to `at` are not well formed.
     pub fn translate(&self, at: VirtAddr) -> Result<Option<Leaf>, Mismatch> {
         self.walker().leaf_at(at)
     }
 
-    /// Compares the page tables with what is mapped, over the whole window.
+    /// Compares the page tables with the host's mappings, over the whole window.
     ///
     /// # Errors
     ///
-    /// [`Mismatch`] with the first difference, or with what is wrong with the tables themselves.
+    /// [`Mismatch`] with the first difference, or with an error in the tables themselves.
     pub fn mirror_matches_tables(&self) -> Result<(), Mismatch> {
         self.mirror.compare(self.walker(), self.window.range())
     }

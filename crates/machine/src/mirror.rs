@@ -14,18 +14,19 @@ use crate::ram::Ram;
 use crate::walker::Walker;
 use crate::window::Window;
 
-/// Where page tables and mirror disagree, or what is wrong with the tables themselves.
+/// A difference between page tables and mirror, or an error in the tables themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// The tables map what the machine was not told of ([`linked`](sparsemem_core::AddressSpace::linked)).
-    #[error("{leaf:?} is in the page tables only")]
+    /// The tables have a mapping that was not reported to the machine
+    /// ([`linked`](sparsemem_core::AddressSpace::linked)).
+    #[error("{leaf:?} is in the page tables, but was not linked")]
     OnlyInTables {
         /// The leaf.
         leaf: Leaf,
     },
-    /// An entry is gone without a flush, or never was there.
-    #[error("{leaf:?} is mapped, but not in the page tables")]
+    /// An entry was removed without a flush, or never existed.
+    #[error("{leaf:?} was linked and not flushed, but is not in the page tables")]
     OnlyInMirror {
         /// The leaf.
         leaf: Leaf,
@@ -33,20 +34,20 @@ pub enum Mismatch {
     /// The tables map other memory, or another size, than the mirror at the same address.
     #[error("the page tables have {tables:?}, mapped is {mirror:?}")]
     Different {
-        /// What the tables say.
+        /// The leaf of the page tables.
         tables: Leaf,
-        /// What is mapped.
+        /// The leaf of the mirror.
         mirror: Leaf,
     },
-    /// An entry leads to a table where there is no memory.
-    #[error("the table for {at} is said to be at {table}, where there is no memory")]
+    /// An entry leads to a table at an address without memory.
+    #[error("the entry for {at} leads to a table at {table}, where there is no memory")]
     TableOutsideMemory {
         /// The first virtual address that the entry in that table would translate.
         at: VirtAddr,
-        /// Where the table should be.
+        /// The address of the table.
         table: PhysAddr,
     },
-    /// An entry has a large-mapping bit at a level that has no large mappings.
+    /// An entry has a large-mapping bit at a level without large mappings.
     #[error("the entry {entry:#x} for {at} is not well formed")]
     Malformed {
         /// The first virtual address that the entry translates.
@@ -54,7 +55,7 @@ pub enum Mismatch {
         /// The entry.
         entry: u64,
     },
-    /// A mapping does not allow stores, at its own or a higher level.
+    /// A mapping does not allow stores, at its own level or a higher one.
     #[error("the mapping at {at} does not allow stores")]
     NotWritable {
         /// The mapping's first virtual address.
@@ -79,8 +80,8 @@ impl Mirror {
         self.leaves.is_empty()
     }
 
-    /// Maps a leaf. It must lie in the window and not overlap another one; otherwise, and if the host refuses, nothing
-    /// changes and the answer is `None`.
+    /// Maps a leaf. It must lie in the window and not overlap another one; otherwise, and if the host refuses,
+    /// nothing changes and the result is `None`.
     pub(crate) fn enter(&mut self, leaf: Leaf, window: &mut Window, ram: &Ram) -> Option<()> {
         let range = leaf.range();
         if range.is_empty() || !window.range().contains_range(range) || self.touched(range).next().is_some() {
@@ -93,7 +94,8 @@ impl Mirror {
 
     /// Unmaps the leaves that touch `range` and that the page tables no longer have.
     ///
-    /// The process ends if the host refuses: going on would leave memory reachable that is about to be reused.
+    /// The process ends if the host refuses, because otherwise memory would stay accessible that is about to be
+    /// reused.
     pub(crate) fn flush(&mut self, range: VirtRange, window: &mut Window, walker: Walker<'_>) {
         let kept = |leaf: &Leaf| walker.leaf_at(leaf.at) == Ok(Some(*leaf));
         let gone: Vec<Leaf> = self.touched(range).filter(|leaf| !kept(leaf)).collect();

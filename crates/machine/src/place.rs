@@ -1,15 +1,15 @@
-//! Placing values that are too large for a stack.
+//! Makes values that are too large for a stack.
 
 use sparsemem_core::ZeroIsNew;
 
-/// Makes a fresh `T` on the heap, without ever having it on the stack and without touching its memory.
+/// Makes a fresh `T` on the heap, without placing it on the stack and without accessing its memory.
 ///
-/// Only what is used of it later costs memory, so a model with a table of gigabytes can be made in a test.
+/// Only the parts that are used later take memory, so a test can make a model with a table of gigabytes.
 ///
 /// # Cost
 ///
 /// The allocator gets fresh zeroed pages from the host. A type that is aligned to more than 16 bytes is zeroed by
-/// writing instead, which does touch it: keep such alignment inside of what large types point to.
+/// writing, which accesses all of it. Large types should therefore only point to data with such an alignment.
 ///
 /// # Panics
 ///

@@ -1,12 +1,12 @@
-//! Telling address sanitizer which bytes nobody may touch.
+//! Reports to address sanitizer the bytes that must not be accessed.
 //!
-//! The sanitizer knows its own heap only, and all metadata of a model lies in simulated memory. With
-//! `--cfg sparsemem_asan`, beside `-Zsanitizer=address`, freed blocks are made known to it, so that whoever touches one is
-//! stopped on the spot. Otherwise nothing here does anything.
+//! The sanitizer knows only its own heap, and all metadata of a model lies in simulated memory. With
+//! `--cfg sparsemem_asan` and `-Zsanitizer=address`, this module reports freed blocks to it, so that the sanitizer
+//! stops the program at an access to one. Otherwise this module does nothing.
 //!
 //! # Invariants
 //!
-//! 1. Addresses are open when they go back to the host: nobody else who maps there finds them shut.
+//! 1. Addresses are open when they are given back to the host, so that later mappings there are not affected.
 
 #[cfg(sparsemem_asan)]
 use std::collections::BTreeSet;
@@ -20,11 +20,11 @@ unsafe extern "C" {
     fn __asan_unpoison_memory_region(start: *const core::ffi::c_void, bytes: usize);
 }
 
-/// What is noted is noted in pieces of this size, for a machine may have far more memory than was ever used.
+/// Records cover pieces of this many bytes, because a machine may have far more memory than is ever used.
 #[cfg(sparsemem_asan)]
 const PIECE: usize = 16 << 20;
 
-/// Which addresses may be shut.
+/// The addresses that may be shut.
 #[derive(Debug, Default)]
 pub(crate) struct Poison {
     /// Numbers of pieces.
@@ -33,19 +33,19 @@ pub(crate) struct Poison {
 }
 
 impl Poison {
-    /// Stops whoever touches the bytes from now on.
+    /// Makes the sanitizer stop the program at an access to the bytes from now on.
     pub(crate) fn shut(&self, start: NonNull<u8>, bytes: usize) {
         #[cfg(sparsemem_asan)]
         {
             let (first, last) = (start.addr().get() / PIECE, (start.addr().get() + bytes) / PIECE);
             self.pieces.lock().unwrap_or_else(PoisonError::into_inner).extend(first..=last);
-            // SAFETY: it changes what the sanitizer believes, and no byte of the program's.
+            // SAFETY: this changes the sanitizer's records, and no byte of the program's.
             unsafe { __asan_poison_memory_region(start.as_ptr().cast(), bytes) };
         }
         let _ = (self, start, bytes);
     }
 
-    /// Lets the bytes be used.
+    /// Allows access to the bytes.
     pub(crate) fn open(&self, start: NonNull<u8>, bytes: usize) {
         #[cfg(sparsemem_asan)]
         // SAFETY: as in `shut`.
@@ -55,7 +55,7 @@ impl Poison {
         let _ = (self, start, bytes);
     }
 
-    /// Lets all bytes of a range be used.
+    /// Allows access to all bytes of a range.
     pub(crate) fn open_all(&self, start: NonNull<u8>, bytes: usize) {
         #[cfg(sparsemem_asan)]
         {

@@ -1,4 +1,4 @@
-//! Questions to the host about the running process.
+//! Queries to the host about the running process.
 
 use std::ffi::c_void;
 
@@ -8,28 +8,28 @@ use rustix::mm::Advice;
 use crate::config::FRAME;
 use crate::host::host_len;
 
-/// What a load would do.
+/// The effect of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// It gives a value.
+    /// The load gives a value.
     Readable,
-    /// It ends the process by a signal.
+    /// The load ends the process by a signal.
     Faults,
 }
 
 /// Asks the host whether the byte at `at` can be read, without reading it.
 ///
-/// Nothing is dereferenced, so any address may be asked about. The answer is of this moment: whoever maps or unmaps
-/// there concurrently changes it.
+/// Nothing is dereferenced, so any address may be passed. The answer is valid only at this moment, because other
+/// threads may map or unmap there.
 ///
 /// # Panics
 ///
-/// Panics if the host cannot say: Linux before 5.14 has no call for it.
+/// Panics if the host cannot answer: Linux before 5.14 has no call for it.
 #[must_use]
 pub fn probe(at: *const u8) -> Access {
     match enter_as_a_load(at) {
         Ok(()) => Access::Readable,
-        // Addresses that may not be read, or a call that does not exist: something readable tells which.
+        // Either the address cannot be read, or the call does not exist; a readable address distinguishes the two.
         Err(Errno::INVAL) if enter_as_a_load(at_hand()).is_err() => panic_unsupported(),
         Err(_) => Access::Faults,
     }
@@ -41,7 +41,7 @@ const fn at_hand() -> *const u8 {
     &raw const BYTE
 }
 
-/// Has the host enter the frame of `at` in its tables, as a load from there would.
+/// Makes the host enter the frame of `at` in its tables, as a load from there would.
 fn enter_as_a_load(at: *const u8) -> rustix::io::Result<()> {
     let mask = host_len(FRAME) - 1;
     let frame = at.map_addr(|address| address & !mask).cast_mut().cast::<c_void>();
@@ -59,9 +59,9 @@ fn panic_unsupported() -> ! {
     panic!("the host does not support MADV_POPULATE_READ");
 }
 
-/// Units: bytes. Memory of the host that this process has touched and that is resident, shared memory included.
+/// Bytes of the host's memory that this process has accessed and that is resident, including shared memory.
 ///
-/// Zero if the host does not tell. The host counts in batches: expect an error of a few hundred KiB.
+/// Zero if the host does not report it. The host counts in batches: expect an error of a few hundred KiB.
 #[must_use]
 pub fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();

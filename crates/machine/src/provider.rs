@@ -12,7 +12,7 @@ use crate::walker::Walker;
 use crate::{Demand, Leaf, Machine, Verdict};
 
 // SAFETY: the direct map is one mapping of all physical memory, and pointers keep the provenance of all of it, so
-// they may access every block; the way back subtracts the same start.
+// they may access every block; the inverse subtracts the same start.
 unsafe impl PhysMap for Machine {
     /// A physical address beyond the end of memory leads to addresses where every access faults.
     #[inline]
@@ -31,8 +31,8 @@ fn bytes_of(start: PhysAddr, layout: Layout) -> PhysRange {
 }
 
 // SAFETY: (1) a block's bytes are in no other block and stay so until it is given back (`Allocator`, invariant 1);
-// (2) what is given out is zero (`Allocator`, invariant 2); (3) the direct map stays mapped while a block is given out
-// (`Machine`, invariant 2).
+// (2) an allocated block is zero (`Allocator`, invariant 2); (3) the direct map stays mapped while a block is
+// allocated (`Machine`, invariant 2).
 unsafe impl MetadataMemory for Machine {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         let demand = Demand::Block { layout, node, origin: self.alloc.phase() };
@@ -45,8 +45,8 @@ unsafe impl MetadataMemory for Machine {
         let phys = alloc.take(layout, node, |node| faults.limit(node), clear);
         let phys = phys.ok_or(OutOfMemory::new(layout, node))?;
         ram.open(bytes_of(phys, layout));
-        // SAFETY: the allocator gave these bytes to nobody else, aligned as asked, in this phase; the direct map
-        // reaches them at this pointer.
+        // SAFETY: the allocator gave these bytes to no other block, aligned as requested, in this phase; the direct
+        // map reaches them at this pointer.
         Ok(unsafe { Block::from_parts(self.ram.at(phys), phys, layout, self.alloc.phase()) })
     }
 
@@ -80,10 +80,10 @@ unsafe impl AddressSpace for Machine {
         self.largest_leaf
     }
 
-    /// Maps the same physical memory at the same virtual address. Refused are: places outside the window, addresses
-    /// that are not aligned to the size, physical memory that does not exist, and places where an older leaf was not
-    /// flushed. The host refuses as well once the process has too many mappings (65 530 by default): leaves that
-    /// follow each other both in the window and in memory count as one.
+    /// Maps the same physical memory at the same virtual address. The machine refuses places outside the window,
+    /// addresses that are not aligned to the size, physical memory that does not exist, and places where an older
+    /// leaf was not flushed. The host refuses as well once the process has too many mappings (65 530 by default):
+    /// leaves that follow each other both in the window and in memory count as one.
     fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
         if self.faults.judge(Demand::Link { at, to, size }) == Verdict::Refuse {
             return Err(LinkRefused { at });

@@ -2,13 +2,13 @@
 //!
 //! # Invariants
 //!
-//! 1. Byte `n` of the object is physical address `n`, and is reached at the direct map's start plus `n`. The start is a
-//!    multiple of the largest leaf, so that what is aligned in memory is aligned there.
-//! 2. Behind the direct map lies a guard that is never accessible: a physical address that does not exist leads there.
+//! 1. Byte `n` of the object is physical address `n`, and is reached at the direct map's start plus `n`. The start is
+//!    a multiple of the largest leaf, so that the direct map preserves alignment.
+//! 2. After the direct map follows a guard that is never accessible: physical addresses beyond the end lead there.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-// Not those of `sparsemem_core::primitive`: a model checker's atomics cannot look at memory that is shared.
+// Not those of `sparsemem_core::primitive`: a model checker's atomics cannot access shared memory.
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FallocateFlags, MemfdFlags};
@@ -19,10 +19,10 @@ use crate::host::{Protection, Reservation, host_len};
 use crate::poison::Poison;
 use crate::{HostCall, MachineError};
 
-/// Inaccessible bytes behind the direct map.
+/// Inaccessible bytes after the direct map.
 const GUARD: u64 = 1 << 21;
 
-/// What the direct map begins at a multiple of.
+/// The direct map begins at a multiple of this many bytes.
 const ALIGN: u64 = LeafSize::Size1GiB.bytes();
 
 /// Physical memory.
@@ -52,18 +52,18 @@ impl Ram {
         Ok(Self { file, direct, skipped, len, poison: Poison::default() })
     }
 
-    /// Where the byte at `at` is reached; an address beyond the end leads into the guard.
+    /// The pointer to the byte at `at`; an address beyond the end leads into the guard.
     #[inline]
     pub(crate) fn at(&self, at: PhysAddr) -> NonNull<u8> {
         self.direct.at(self.skipped + at.get().min(self.len))
     }
 
-    /// Where the direct map begins.
+    /// The start of the direct map.
     fn start(&self) -> NonNull<u8> {
         self.direct.at(self.skipped)
     }
 
-    /// The physical address behind a pointer of the direct map.
+    /// The physical address of a pointer of the direct map.
     pub(crate) fn phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
         let offset = at.addr().get().checked_sub(self.start().addr().get())? as u64;
         (offset < self.len).then(|| PhysAddr::new(offset))
@@ -83,7 +83,7 @@ impl Ram {
         // SAFETY: (1) the word is aligned and lies in the direct map, which is mapped for reading and writing;
         // (2) it is read as page tables are, which a model may be writing: atomically.
         let word = unsafe { AtomicU64::from_ptr(word.as_ptr()) };
-        // Acquire: an entry that leads to a table comes after the table's contents.
+        // Acquire: the contents of a table are written before the entry that leads to it.
         Some(word.load(Ordering::Acquire))
     }
 
@@ -91,7 +91,7 @@ impl Ram {
     ///
     /// # Safety
     ///
-    /// Nobody else uses the range.
+    /// No other code uses the range.
     pub(crate) unsafe fn clear(&self, range: PhysRange) {
         let (start, end) = (range.start().get(), range.end().get().min(self.len));
         let (first, last) = (start.div_ceil(FRAME) * FRAME, end / FRAME * FRAME);
@@ -111,12 +111,12 @@ impl Ram {
         rustix::fs::fallocate(&self.file, flags, start, bytes)
     }
 
-    /// Lets a block be touched that was just given out.
+    /// Allows access to a block that was just allocated.
     pub(crate) fn open(&self, block: PhysRange) {
         self.poison.open(self.at(block.start()), host_len(block.count().get()));
     }
 
-    /// Has address sanitizer stop whoever touches a block that came back.
+    /// Makes address sanitizer stop the program at an access to a freed block.
     pub(crate) fn shut(&self, block: PhysRange) {
         self.poison.shut(self.at(block.start()), host_len(block.count().get()));
     }
@@ -125,12 +125,12 @@ impl Ram {
     ///
     /// # Safety
     ///
-    /// Nobody else uses the range.
+    /// No other code uses the range.
     unsafe fn fill_zero(&self, start: u64, end: u64) {
         let bytes = host_len(end.min(self.len).saturating_sub(start));
         let start = self.at(PhysAddr::new(start));
         if cfg!(sparsemem_asan) {
-            // Through the file: for the sanitizer these bytes may be shut.
+            // Writes through the file, because the bytes may be shut for the sanitizer.
             let zeros = vec![0; bytes];
             let offset = start.addr().get().wrapping_sub(self.start().addr().get()) as u64;
             let written = rustix::io::pwrite(&self.file, &zeros, offset);
@@ -138,11 +138,11 @@ impl Ram {
             return;
         }
         // SAFETY: (1) the bytes end within the direct map, which is mapped for writing; (2) the caller promises that
-        // nobody else uses them.
+        // no other code uses them.
         unsafe { start.write_bytes(0, bytes) };
     }
 
-    /// Bytes that the host has given real memory for.
+    /// Bytes for which the host has provided memory.
     pub(crate) fn backed_bytes(&self) -> u64 {
         let blocks = rustix::fs::fstat(&self.file).map_or(0, |stat| stat.st_blocks);
         u64::try_from(blocks).unwrap_or(0) * 512

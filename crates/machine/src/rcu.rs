@@ -1,17 +1,18 @@
 //! A reclaim domain for programs with an operating system.
 //!
-//! Readers count themselves in and out, each thread in a counter of its own as far as they go, so that readers do not
-//! wait for each other. There are two sets of counters, and a phase that says which one new readers use; whoever waits
-//! turns the phase, so that a stream of readers cannot hold it up (the algorithm of Linux' `srcu`, as its documentation
-//! tells it).
+//! Readers count themselves in and out. Each thread has its own counter as long as there are enough, so that readers
+//! do not wait for each other. There are two sets of counters, and a phase that selects the one that new readers use.
+//! A synchronize changes the phase, so that a stream of new readers cannot delay it (the algorithm of Linux' `srcu`,
+//! as its documentation describes it).
 //!
 //! # Invariants
 //!
-//! 1. A guard is counted in exactly one counter from its making to its end, and leaves the one that it entered.
-//! 2. One synchronize of a domain runs at a time. When it begins, the counters that new readers do not use are zero, but
-//!    for readers who looked at the phase before it was last turned and were slow to count themselves.
-//! 3. **Store, fence, load on both sides.** A reader counts itself before it looks for anything; whoever waits takes
-//!    things out of sight before it looks at the counters. So either the reader is seen, or it finds nothing.
+//! 1. A guard is counted in exactly one counter from its creation to its end.
+//! 2. One synchronize of a domain runs at a time. When it begins, the counters that new readers do not use are zero,
+//!    except for readers that loaded the phase before its last change and counted themselves later.
+//! 3. **Store, fence, load on both sides.** A reader counts itself before it loads any pointer; a writer removes
+//!    pointers before it synchronizes, which loads the counters. So either the synchronize sees the reader, or the
+//!    reader does not see the removed pointers.
 
 use std::any::TypeId;
 use std::cell::{Cell, RefCell};
@@ -26,17 +27,17 @@ use std::time::Duration;
 
 use sparsemem_core::{GracePeriod, Reclaim};
 
-/// Counters per phase. More threads than that share them.
+/// Counters per phase. If there are more threads, they share counters.
 const SHARDS: usize = 32;
-/// How often who waits looks again at once, before it sleeps between looks.
+/// How often a synchronize loads a counter before it sleeps between loads.
 const LOOKS: u32 = 64;
-/// How long it sleeps then.
+/// The time that a synchronize sleeps between loads.
 const NAP: Duration = Duration::from_micros(50);
 
 /// A domain of readers. Each `Tag` makes an independent one; the type is the domain, and there is no value of it.
 ///
 /// Entering is one addition and a barrier, and never waits. Readers may nest. A synchronize waits for the guards that
-/// existed when it was called; readers that come later do not hold it up. Who waits looks again and again.
+/// existed when it was called; later readers do not delay it. It waits by loading the counters repeatedly.
 ///
 /// ```
 /// use sparsemem_core::{GracePeriod, Reclaim};
@@ -68,27 +69,27 @@ struct Shard {
 /// Readers and phases of one domain.
 #[derive(Default)]
 struct Domain {
-    /// Its lowest bit says which counters new readers use.
+    /// The lowest bit selects the counters that new readers use.
     phase: AtomicUsize,
     shards: [Shard; SHARDS],
-    /// Held by the one who waits.
+    /// Held by the thread that synchronizes.
     waiting: Mutex<()>,
 }
 
 /// Every domain that was ever used. They are never freed: there is one per type.
 static DOMAINS: LazyLock<Mutex<HashMap<TypeId, &'static Domain>>> = LazyLock::new(Mutex::default);
 
-/// How many threads have asked for a shard.
+/// The number of threads that have requested a shard.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// Which counters this thread uses.
+    /// The index of the counters that this thread uses.
     static SHARD: Cell<Option<usize>> = const { Cell::new(None) };
-    /// The domains that this thread has used; a handful.
+    /// The domains that this thread has used; there are few.
     static KNOWN: RefCell<Vec<(TypeId, &'static Domain)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Takes a lock. The state under it is never left half changed, so a panic elsewhere does not spoil it.
+/// Takes a lock. The state under it is consistent at all times, so a panic of another thread does not invalidate it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -98,7 +99,7 @@ impl Domain {
     fn of<Tag: 'static>() -> &'static Self {
         let tag = TypeId::of::<Tag>();
         let known = |known: &RefCell<Vec<_>>| Self::known(&mut known.borrow_mut(), tag);
-        // A thread that is ending has lost its list; the registry still answers.
+        // A thread that is ending has lost its list; the registry still has the domain.
         KNOWN.try_with(known).unwrap_or_else(|_| Self::registered(tag))
     }
 
@@ -115,15 +116,16 @@ impl Domain {
         lock(&DOMAINS).entry(tag).or_insert_with(|| Box::leak(Box::default()))
     }
 
-    /// Counts a reader in; the answer is the counter that it counts in.
+    /// Counts a reader in, and returns the counter that it counts in.
     fn enter(&'static self) -> &'static AtomicU64 {
         let shard = self.shards.get(shard()).unwrap_or(&self.shards[0]);
-        // Relaxed: an old phase is as good, only that somebody may wait longer (invariant 2).
+        // Relaxed: a previous phase is correct too; only a synchronize may wait longer (invariant 2).
         let [even, odd] = &shard.phases;
         let counter = if self.phase.load(Ordering::Relaxed).is_multiple_of(2) { even } else { odd };
         // Relaxed: the fence orders it.
         counter.fetch_add(1, Ordering::Relaxed);
-        // Pairs with the fence in `wait_for`: the count is seen there, or what was taken out of sight is seen here.
+        // Pairs with the fence in `wait_for`: either the synchronize sees the count there, or this reader does not
+        // see the removed pointers.
         fence(Ordering::SeqCst);
         counter
     }
@@ -131,11 +133,12 @@ impl Domain {
     /// Waits for every reader of this and earlier phases.
     fn synchronize(&self) {
         let _alone = lock(&self.waiting);
-        // Relaxed: only who holds the lock changes it.
+        // Relaxed: only the thread that holds the lock changes it.
         let phase = self.phase.load(Ordering::Relaxed);
-        // Readers who were slow to count themselves in the phase before.
+        // Readers that counted themselves late in the previous phase.
         self.wait_for(phase.wrapping_add(1));
-        // Relaxed: whoever sees the old phase is waited for below, or is slow and of the next synchronize.
+        // Relaxed: a reader that loads the old phase is waited for below, or counts itself late, and then the next
+        // synchronize waits for it.
         self.phase.store(phase.wrapping_add(1), Ordering::Relaxed);
         self.wait_for(phase);
     }
@@ -147,7 +150,7 @@ impl Domain {
         for Shard { phases: [even, odd] } in &self.shards {
             let counter = if phase.is_multiple_of(2) { even } else { odd };
             let mut looks = 0;
-            // Acquire: pairs with the Release in `drop`, so that what the readers did happens before.
+            // Acquire: pairs with the Release in `drop`, so that the readers' accesses happen before.
             while counter.load(Ordering::Acquire) != 0 {
                 looks += 1;
                 if looks < LOOKS { thread::yield_now() } else { thread::sleep(NAP) }
@@ -156,21 +159,21 @@ impl Domain {
     }
 }
 
-/// The counters that this thread uses.
+/// The index of the counters that this thread uses.
 fn shard() -> usize {
     let of = |shard: &Cell<Option<usize>>| {
-        // Relaxed: any number will do.
+        // Relaxed: any number is correct.
         let mine = shard.get().unwrap_or_else(|| THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS);
         shard.set(Some(mine));
         mine
     };
-    // A thread that is ending may have lost its own.
+    // A thread that is ending may have lost its index.
     SHARD.try_with(of).unwrap_or(0)
 }
 
-// SAFETY: (1) `enter` counts the guard, in either phase; (2) a synchronize that starts later looks at every counter of both
-// phases after it started, and goes on only when it was zero; (3) only dropping the guard counts it out. A guard that is
-// forgotten counts for ever, so synchronize waits for ever, which is safe.
+// SAFETY: (1) `enter` counts the guard, in either phase; (2) a synchronize that starts later loads every counter of
+// both phases after it started, and continues only when it was zero; (3) only dropping the guard counts it out. A
+// guard that is forgotten counts for ever, so synchronize waits for ever, which is safe.
 unsafe impl<Tag: 'static> Reclaim for HostRcu<Tag> {
     type Guard = HostGuard<Tag>;
 
@@ -179,10 +182,10 @@ unsafe impl<Tag: 'static> Reclaim for HostRcu<Tag> {
     }
 }
 
-// SAFETY: (1) as above, it returns only when every guard that existed when it was called is gone; (2) a reader's last act
-// is a Release on its counter, which all later additions continue and which is loaded with Acquire here, so what the
-// reader did happens before; (3) a guard that was not seen was counted after the fence of `wait_for`, so its reader sees
-// what happened before the call (invariant 3).
+// SAFETY: (1) as above, it returns only when every guard that existed when it was called is gone; (2) a reader's last
+// act is a Release on its counter, which all later additions continue and which is loaded with Acquire here, so the
+// reader's accesses happen before; (3) a guard that was not seen was counted after the fence of `wait_for`, so its
+// reader sees everything that happened before the call (invariant 3).
 unsafe impl<Tag: 'static> GracePeriod for HostRcu<Tag> {
     fn synchronize() {
         Domain::of::<Tag>().synchronize();

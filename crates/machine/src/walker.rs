@@ -1,5 +1,5 @@
-//! A second opinion on page tables: reads x86_64 tables in physical memory, and shares no code with the crate that
-//! writes them.
+//! An independent reader of page tables: it reads x86_64 tables in physical memory, and shares no code with the crate
+//! that writes them.
 //!
 //! Source: Intel SDM volume 3, "4-level paging and 5-level paging".
 //!
@@ -19,7 +19,7 @@ const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
 /// In tables of levels 2 and 3: the entry maps memory.
 const LARGE: u64 = 1 << 7;
-/// Where the entry points to.
+/// The physical address in an entry.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// One mapping of the page tables.
@@ -49,7 +49,7 @@ pub(crate) struct Walker<'r> {
     pub(crate) depth: PagingDepth,
 }
 
-/// One table on the way down.
+/// One table on the path from the root.
 #[derive(Clone, Copy)]
 struct Table {
     at: PhysAddr,
@@ -57,25 +57,25 @@ struct Table {
     level: u32,
     /// The virtual address that entry 0 stands for.
     covers: VirtAddr,
-    /// Whether every entry on the way allows stores.
+    /// Whether every entry on the path allows stores.
     writable: bool,
 }
 
-/// What an entry says.
+/// The meaning of an entry.
 enum Step {
     Nothing,
     Down(Table),
     Mapped(Leaf),
 }
 
-/// Bytes that an entry of a table of `level` stands for.
+/// Bytes that an entry of a table of `level` translates.
 const fn entry_bytes(level: u32) -> u64 {
     1 << (12 + 9 * (level - 1))
 }
 
 impl Walker<'_> {
-    /// The mapping that translates `at`, if there is one; addresses that no process of the host has are translated by
-    /// nothing.
+    /// The mapping that translates `at`, if there is one. There is none for addresses that no process of the host
+    /// has.
     pub(crate) fn leaf_at(&self, at: VirtAddr) -> Result<Option<Leaf>, Mismatch> {
         if at.get() >= HOST_ADDRESSES {
             return Ok(None);
@@ -91,7 +91,7 @@ impl Walker<'_> {
         }
     }
 
-    /// Tells `visit` every mapping that has an address in `range`, in order of address.
+    /// Passes every mapping that has an address in `range` to `visit`, in order of address.
     pub(crate) fn leaves(
         &self,
         range: VirtRange,
@@ -127,7 +127,7 @@ impl Walker<'_> {
             PagingDepth::Four => 4,
             PagingDepth::Five => 5,
         };
-        // The lower half is enough: a process of the host has no other addresses.
+        // The lower half is enough, because a process of the host has no other addresses.
         Table { at: self.root, level, covers: VirtAddr::new(0), writable: true }
     }
 
@@ -152,7 +152,7 @@ impl Walker<'_> {
         if !writable {
             return Err(Mismatch::NotWritable { at: covers });
         }
-        // Between bit 12 and the size of a large mapping lie attributes, not address bits.
+        // The bits between bit 12 and the size of a large mapping are attributes, not address bits.
         let to = PhysAddr::new(entry & ADDRESS & !(size.bytes() - 1));
         Ok(Step::Mapped(Leaf { at: covers, to, size }))
     }

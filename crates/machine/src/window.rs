@@ -1,15 +1,16 @@
-//! The virtual addresses that are set aside for a virtual memmap.
+//! The virtual addresses that are reserved for a virtual memmap.
 //!
 //! A call to the host for every leaf would make boots of large machines slow: replacing a part of a mapping costs the
-//! host several times what changing its protection does. So the first leaf in a gigabyte of the window has all of that
-//! gigabyte mapped, inaccessible, at the same distance to physical memory; leaves at that distance only have to be
-//! opened. Others are mapped one by one.
+//! host several times what changing its protection does. So the first leaf in a gigabyte of the window maps all of
+//! that gigabyte, inaccessible, at the same distance to physical memory; leaves at that distance only have to be made
+//! accessible. Other leaves are mapped one by one.
 //!
 //! # Invariants
 //!
 //! 1. The window begins and ends at multiples of 1 GiB.
 //! 2. Exactly the addresses of shown leaves are accessible.
-//! 3. In a slot with a `base`, what is not shown is mapped to the memory at that base plus the offset in the slot.
+//! 3. In a slot with a `base`, addresses without a shown leaf are mapped to the memory at that base plus the offset
+//!    in the slot.
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
@@ -28,9 +29,9 @@ const BORDER: u64 = LeafSize::Size1GiB.bytes();
 /// A gigabyte of the window.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    /// Which memory the slot is prepared to show from its start on.
+    /// The start of the memory that the slot is prepared to show.
     base: Option<PhysAddr>,
-    /// How many leaves are shown.
+    /// The number of shown leaves.
     shown: u64,
 }
 
@@ -41,12 +42,12 @@ pub(crate) struct Window {
     /// Bytes from the start of the reservation to the first border in it.
     skipped: u64,
     range: VirtRange,
-    /// By offset in the window.
+    /// Slots, by offset in the window.
     slots: BTreeMap<u64, Slot>,
 }
 
 impl Window {
-    /// A window of at least `bytes` bytes; none at all for zero.
+    /// A window of at least `bytes` bytes; an empty one for zero.
     pub(crate) fn new(bytes: u64) -> Result<Self, MachineError> {
         if bytes == 0 {
             return Ok(Self { space: None, skipped: 0, range: VirtRange::default(), slots: BTreeMap::new() });
@@ -71,7 +72,7 @@ impl Window {
         self.space.as_ref().map_or(NonNull::dangling(), |space| space.at(self.skipped))
     }
 
-    /// Shows the memory of a leaf that lies in the window and overlaps none that is shown.
+    /// Shows the memory of a leaf, which must lie in the window and overlap no shown leaf.
     pub(crate) fn show(&mut self, leaf: Leaf, ram: BorrowedFd<'_>) -> io::Result<()> {
         let (place, wanted) = (self.place(leaf.at), self.wanted_base(leaf));
         let mut slot = self.slots.get(&place.slot).copied().unwrap_or_default();
@@ -88,7 +89,7 @@ impl Window {
         Ok(())
     }
 
-    /// Makes leaves that are shown, and that follow each other without a gap, inaccessible.
+    /// Makes shown leaves inaccessible, which must follow each other without a gap.
     pub(crate) fn hide(&mut self, run: &[Leaf]) -> io::Result<()> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
         let bytes = last.range().end().offset_from(first.at).map_or(0, ByteLen::get);
@@ -105,19 +106,19 @@ impl Window {
         }
     }
 
-    /// Maps a whole slot, inaccessible, to the memory from `base`; answers with the base that it has now.
+    /// Maps a whole slot, inaccessible, to the memory from `base`; returns the base that it has now.
     fn prepare(&mut self, slot: u64, base: Option<PhysAddr>, ram: BorrowedFd<'_>) -> Option<PhysAddr> {
         let (offset, from) = (self.skipped + slot, base?.get());
         let space = self.space.as_mut()?;
         if space.map(offset, BORDER, Protection::Shut, ram, from).is_ok() {
             return base;
         }
-        // The host may have cleared the place before it refused.
+        // The host may have removed the mapping before it refused.
         let _ = space.blank(offset, BORDER);
         None
     }
 
-    /// Maps one leaf over whatever the slot is prepared for.
+    /// Maps one leaf over the mapping for which the slot is prepared.
     fn show_alone(&mut self, leaf: Leaf, ram: BorrowedFd<'_>) -> io::Result<()> {
         let (place, bytes) = (self.place(leaf.at), leaf.size.bytes());
         let mapped = self.space()?.map(place.offset, bytes, Protection::Open, ram, leaf.to.get());
@@ -129,24 +130,24 @@ impl Window {
         mapped
     }
 
-    /// Counts a leaf out that was made inaccessible.
+    /// Counts a leaf that was made inaccessible as no longer shown.
     fn forget(&mut self, leaf: Leaf) {
         let wanted = self.wanted_base(leaf);
         let slot = self.slots.entry(self.place(leaf.at).slot).or_default();
         slot.shown = slot.shown.saturating_sub(1);
         if slot.base != wanted {
-            // The leaf was shown alone, so other memory is mapped here than invariant 3 says.
+            // The leaf was shown alone, so other memory is mapped here than invariant 3 requires.
             slot.base = None;
         }
     }
 
-    /// The base of a slot in which this leaf would only have to be opened.
+    /// The base of a slot in which this leaf would only have to be made accessible.
     fn wanted_base(&self, leaf: Leaf) -> Option<PhysAddr> {
         let place = self.place(leaf.at);
         leaf.to.checked_sub(ByteLen::new(place.offset - self.skipped - place.slot))
     }
 
-    /// Where an address of the window is.
+    /// The place of an address of the window.
     fn place(&self, at: VirtAddr) -> Place {
         let inside = at.offset_from(self.range.start()).map_or(0, ByteLen::get);
         Place { slot: inside / BORDER * BORDER, offset: inside + self.skipped }
@@ -157,11 +158,11 @@ impl Window {
     }
 }
 
-/// Where an address of the window is.
+/// The place of an address of the window.
 #[derive(Clone, Copy)]
 struct Place {
-    /// Offset in the window of the slot.
+    /// Offset of the slot in the window.
     slot: u64,
-    /// Offset in the reservation of the address.
+    /// Offset of the address in the reservation.
     offset: u64,
 }
