@@ -8,7 +8,7 @@ use sparsemem::{
     BootError, BootEvent, MemoryModel, MemoryRange, NodeId, PhysAddr, PhysRange, presets::X86_64,
 };
 use sparsemem_hotplug::{AdoptError, BlockSize, Hotplug, Limits, Storage};
-use sparsemem_suite::{Surroundings, World};
+use sparsemem_suite::{WorldWithEnvironment, World};
 
 use crate::acpi::{self, TableError};
 use crate::boot_memory::{self, BootMemoryError};

@@ -8,7 +8,7 @@ use sparsemem::{
     AddressSpace, Block, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin, OutOfMemory,
     PagingDepth, PhysAddr, PhysRange, Rejected, VirtAddr, VirtRange, forward_to_field,
 };
-use sparsemem_suite::{Balance, Fault, Held, Leaf, Spare, Surroundings, World};
+use sparsemem_suite::{Balance, Fault, Held, Leaf, Spare, WorldWithEnvironment, World};
 
 use crate::cpu::paging::{self, NoTable};
 use crate::cpu::trap;
@@ -214,7 +214,7 @@ impl World for KernelWorld {
     }
 }
 
-impl Surroundings for KernelWorld {
+impl WorldWithEnvironment for KernelWorld {
     type Env = Metered;
 
     fn env(&self) -> &Metered {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use sparsemem_core::{AddressSpace, LeafSize, Origin, PagingDepth, VirtAddr, VirtRange};
 use sparsemem_machine::{Access, Count, Machine, Which, probe};
-use sparsemem_suite::{Balance, Fault, Held, Leaf, Spare, Surroundings, World};
+use sparsemem_suite::{Balance, Fault, Held, Leaf, Spare, WorldWithEnvironment, World};
 
 /// A machine, with the clock that its world has.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl World for HostWorld {
     }
 }
 
-impl Surroundings for HostWorld {
+impl WorldWithEnvironment for HostWorld {
     type Env = Machine;
 
     fn env(&self) -> &Machine {

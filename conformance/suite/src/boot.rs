@@ -1,4 +1,4 @@
-//! Bringing a model up: what has to be there afterwards, and what has to be told.
+//! Scenarios of boot: the state of the model afterwards, and the events that boot reports.
 
 use alloc::collections::BTreeSet;
 use alloc::vec;
@@ -9,105 +9,106 @@ use sparsemem_core::{
 };
 
 use crate::failure::{Place, expect, expect_eq};
-use crate::stage::Booted;
-use crate::{Failure, NotUp, Oracle, Shape, Stage, range, sample};
+use crate::setting::Booted;
+use crate::{Failure, NotUp, Oracle, Setting, Shape, range, sample};
 
-/// Memory of a node, from frame to frame.
+/// Memory of a node.
 pub(crate) const fn memory(frames: PfnRange, node: u32) -> MemoryRange {
     MemoryRange { frames, node: NodeId::new(node) }
 }
 
-/// Whole sections of a node, from `first` to before `end`.
+/// Sections from `first` to before `end`, as memory of a node.
 pub(crate) fn whole_sections(shape: &Shape, first: u64, end: u64, node: u32) -> MemoryRange {
     memory(range(shape.first_frame(first), shape.first_frame(end)), node)
 }
 
-/// Boot from the machine's memory.
-pub(crate) fn words(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, booted) = stage.boot()?;
+/// Boots from the machine's memory and compares the sections.
+pub(crate) fn words(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, booted) = setting.boot()?;
     expect_eq(Place::Model, "sections", &oracle.count(), &booted.summary.sections)?;
     let sections = sample::sections(&oracle);
     for nr in &sections {
-        let (expected, found) = (oracle.state(*nr), stage.section(*nr));
+        let (expected, found) = (oracle.state(*nr), setting.section(*nr));
         expect_eq(Place::section(*nr), "flags", &expected.flags, &found.flags)?;
         expect_eq(Place::section(*nr), "early node", &expected.early_node, &found.early_node)?;
     }
-    stage.sections_are(&oracle, sections)
+    setting.sections_are(&oracle, sections)
 }
 
-/// Boot from the machine's memory, and from one frame, two subsections and all but one frame.
-pub(crate) fn subsections(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, _) = stage.boot()?;
-    subsections_are(stage, &oracle, oracle.sections())?;
-    stage.tear_down()?;
-    let shape = stage.facts.shape;
+/// Boots from the machine's memory, then from one frame, from two subsections, and from all frames but one of a
+/// section.
+pub(crate) fn subsections(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, _) = setting.boot()?;
+    subsections_are(setting, &oracle, oracle.sections())?;
+    setting.tear_down()?;
+    let shape = setting.facts.shape;
     let (section, subsection) = (shape.section_frames(), shape.subsection_frames());
     let parts = [
         memory(range(section - 1, section), 0),
         memory(range(section + subsection - 1, section + subsection + 1), 0),
         memory(range(2 * section + 1, 3 * section), 0),
     ];
-    let (oracle, _) = stage.boot_whole(&parts)?;
-    subsections_are(stage, &oracle, oracle.sections())
+    let (oracle, _) = setting.boot_whole(&parts)?;
+    subsections_are(setting, &oracle, oracle.sections())
 }
 
 /// Compares subsection maps.
 fn subsections_are(
-    stage: &Stage<'_>,
+    setting: &Setting<'_>,
     oracle: &Oracle,
     sections: impl Iterator<Item = u64>,
 ) -> Result<(), Failure> {
     let mut sections = sections;
     sections.try_for_each(|nr| {
-        let (expected, found) = (oracle.state(nr).subsections, stage.section(nr).subsections);
+        let (expected, found) = (oracle.state(nr).subsections, setting.section(nr).subsections);
         expect_eq(Place::section(nr), "subsections", &expected, &found)
     })
 }
 
-/// The machine's own shared sections, then the two nodes of T-08, which meet inside a section.
-pub(crate) fn shared_section(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, booted) = stage.boot()?;
+/// Boots from the machine's own shared sections, then from two nodes that meet inside a section (T-08).
+pub(crate) fn shared_section(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, booted) = setting.boot()?;
     expect_eq(Place::Model, "shared sections", oracle.shared(), &booted.shared())?;
-    stage.tear_down()?;
-    let frames = stage.facts.shape.section_frames();
+    setting.tear_down()?;
+    let frames = setting.facts.shape.section_frames();
     let border = frames + frames / 4;
     let meeting = [memory(range(frames / 8, border), 0), memory(range(border, 2 * frames + frames / 4), 1)];
-    let (oracle, booted) = stage.boot_whole(&meeting)?;
+    let (oracle, booted) = setting.boot_whole(&meeting)?;
     expect_eq(Place::section(1), "shared sections", &BTreeSet::from([(1, 0, 1)]), &booted.shared())?;
     expect_eq(Place::Model, "runs", &2, &booted.summary.runs)?;
-    stage.sections_are(&oracle, 0..4)
+    setting.sections_are(&oracle, 0..4)
 }
 
-/// The machine's own runs, nodes that take turns, and a gap.
-pub(crate) fn runs(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let machine = stage.memory;
-    let shape = stage.facts.shape;
+/// Boots from the machine's own memory, from nodes that alternate, and from memory with a gap.
+pub(crate) fn runs(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let machine = setting.memory;
+    let shape = setting.facts.shape;
     let turns: Vec<_> =
         (0..6u32).map(|nr| whole_sections(&shape, u64::from(nr), u64::from(nr) + 1, nr % 2)).collect();
     let gap = [whole_sections(&shape, 0, 2, 0), whole_sections(&shape, 3, 4, 0)];
     for memory in [machine, &turns, &gap] {
-        let (oracle, booted) = stage.boot_whole(memory)?;
+        let (oracle, booted) = setting.boot_whole(memory)?;
         expect_eq(Place::Model, "runs", &(oracle.runs().len() as u64), &booted.summary.runs)?;
-        stage.sections_are(&oracle, sample::sections(&oracle))?;
-        stage.tear_down()?;
+        setting.sections_are(&oracle, sample::sections(&oracle))?;
+        setting.tear_down()?;
     }
     Ok(())
 }
 
-/// The same memory, reported otherwise.
-pub(crate) fn order_independent(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let oracle = stage.oracle(stage.memory);
+/// Boots from the same memory, reported in other orders and pieces.
+pub(crate) fn order_independent(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let oracle = setting.oracle(setting.memory);
     let sections = sample::sections(&oracle);
     for (how, memory) in [
-        ("in reverse", reversed(stage.memory)),
-        ("in pieces", in_pieces(stage.memory)),
-        ("overlapping", overlapping(stage.memory)),
+        ("in reverse", reversed(setting.memory)),
+        ("in pieces", in_pieces(setting.memory)),
+        ("overlapping", overlapping(setting.memory)),
     ] {
-        let (_, booted) = stage.boot_whole(&memory).map_err(|failure| failure.during(how))?;
+        let (_, booted) = setting.boot_whole(&memory).map_err(|failure| failure.during(how))?;
         expect_eq(Place::Model, how, &oracle.count(), &booted.summary.sections)?;
-        let same = stage.sections_are(&oracle, sections.iter().copied());
+        let same = setting.sections_are(&oracle, sections.iter().copied());
         same.map_err(|failure| failure.during(how))?;
-        stage.tear_down()?;
+        setting.tear_down()?;
     }
     Ok(())
 }
@@ -137,43 +138,49 @@ fn overlapping(memory: &[MemoryRange]) -> Vec<MemoryRange> {
     memory.iter().chain(memory).copied().chain(shorter).collect()
 }
 
-/// No ranges, then only empty ones.
-pub(crate) fn nothing(stage: &mut Stage<'_>) -> Result<(), Failure> {
+/// Boots from no ranges, then from empty ranges only.
+pub(crate) fn nothing(setting: &mut Setting<'_>) -> Result<(), Failure> {
     let empty = [memory(range(0, 0), 0), memory(range(77, 77), 3)];
     for memory in [&[][..], &empty] {
-        let before = stage.world().balance();
-        let booted = stage.boot_from(memory)?;
+        let before = setting.world().balance();
+        let booted = setting.boot_from(memory)?;
         expect_eq(Place::Model, "summary", &BootSummary::default(), &booted.summary)?;
         expect(booted.events.is_empty(), Place::Model, "events", "none", &booted.events)?;
-        expect_eq(Place::Model, "first section", &None, &stage.first_present())?;
-        expect_eq(Place::Model, "outstanding", &before, &stage.world().balance())?;
-        let oracle = stage.oracle(memory);
-        stage.sections_are(&oracle, sample::sections(&oracle))?;
-        stage.tear_down_to(&before)?;
+        expect_eq(Place::Model, "first section", &None, &setting.first_present())?;
+        expect_eq(Place::Model, "outstanding", &before, &setting.world().balance())?;
+        let oracle = setting.oracle(memory);
+        setting.sections_are(&oracle, sample::sections(&oracle))?;
+        setting.tear_down_to(&before)?;
     }
     Ok(())
 }
 
-/// The machine's memory, a range that straddles the maximum, and two beyond it.
-pub(crate) fn beyond_maximum(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let limit = stage.facts.shape.frames();
+/// Boots from the machine's memory, a range that straddles the maximum, and two ranges beyond it.
+pub(crate) fn beyond_maximum(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let limit = setting.facts.shape.frames();
     let beyond = [(limit - 1, limit + 5), (limit + 100, limit + 200), (u64::MAX - 10, u64::MAX)];
-    let mut memory_with = stage.memory.to_vec();
+    let mut memory_with = setting.memory.to_vec();
     memory_with.extend(beyond.map(|(start, end)| memory(range(start, end), 0)));
-    let booted = stage.boot_from(&memory_with)?;
-    let oracle = stage.oracle(&memory_with);
-    let told: Vec<_> = oracle.beyond().iter().map(|(start, end)| (*start, *end, limit - 1)).collect();
-    expect_eq(Place::frame(limit), "frames told as beyond", &told, &booted.beyond())?;
-    let frames: u64 = told.iter().map(|(start, end, _)| end - start).sum();
-    expect_eq(Place::Model, "frames counted as beyond", &frames, &booted.summary.beyond_maximum.get())?;
-    let oracle = oracle.without(&beyond_array(stage, &booted)?);
-    stage.sections_are(&oracle, sample::sections(&oracle))
+    let booted = setting.boot_from(&memory_with)?;
+    let oracle = setting.oracle(&memory_with);
+    let beyond: Vec<_> = oracle.beyond().iter().map(|(start, end)| (*start, *end, limit - 1)).collect();
+    expect_eq(Place::frame(limit), "frames reported as beyond the maximum", &beyond, &booted.beyond())?;
+    let frames: u64 = beyond.iter().map(|(start, end, _)| end - start).sum();
+    expect_eq(
+        Place::Model,
+        "frames counted as beyond the maximum",
+        &frames,
+        &booted.summary.beyond_maximum.get(),
+    )?;
+    let oracle = oracle.without(&beyond_array(setting, &booted)?);
+    setting.sections_are(&oracle, sample::sections(&oracle))
 }
 
-/// The top section, where a virtual array ends before the geometry does: it has to be told as lost for that reason.
-fn beyond_array(stage: &Stage<'_>, booted: &Booted) -> Result<BTreeSet<u64>, Failure> {
-    let top = stage.facts.shape.sections() - 1;
-    let is_outside = stage.facts.section_limit() <= top;
+/// The top section of a model whose virtual array ends before the geometry does: boot must report it as lost for that
+/// reason.
+fn beyond_array(setting: &Setting<'_>, booted: &Booted) -> Result<BTreeSet<u64>, Failure> {
+    let top = setting.facts.shape.sections() - 1;
+    let is_outside = setting.facts.section_limit() <= top;
     let outside = BootEvent::SectionLost { section: SectionNr::new(top), why: SectionLoss::OutsideRange };
     let expected = if is_outside { vec![outside] } else { Vec::new() };
     let is_loss = |event: &&BootEvent| matches!(event, BootEvent::SectionLost { .. });
@@ -182,16 +189,16 @@ fn beyond_array(stage: &Stage<'_>, booted: &Booted) -> Result<BTreeSet<u64>, Fai
     Ok(booted.lost().into_iter().collect())
 }
 
-/// Boot on top of a boot.
-pub(crate) fn twice(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, _) = stage.boot()?;
-    let before = (stage.world().balance(), stage.subject.footprint());
-    let mut told = 0u32;
-    let again = stage.subject.boot(stage.memory, &mut |_| told += 1);
+/// Boots a model that is up.
+pub(crate) fn twice(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, _) = setting.boot()?;
+    let before = (setting.world().balance(), setting.subject.footprint());
+    let mut events = 0u32;
+    let again = setting.subject.boot(setting.memory, &mut |_| events += 1);
     let present = SectionNr::new(oracle.next_present(0).unwrap_or(0));
     expect_eq(Place::Model, "second boot", &Err(NotUp::Boot(BootError::AlreadyUp { present })), &again)?;
-    expect_eq(Place::Model, "events of the second boot", &0, &told)?;
-    let after = (stage.world().balance(), stage.subject.footprint());
-    expect_eq(Place::Model, "outstanding, and footprint", &before, &after)?;
-    stage.sections_are(&oracle, sample::sections(&oracle))
+    expect_eq(Place::Model, "events of the second boot", &0, &events)?;
+    let after = (setting.world().balance(), setting.subject.footprint());
+    expect_eq(Place::Model, "outstanding blocks, and footprint", &before, &after)?;
+    setting.sections_are(&oracle, sample::sections(&oracle))
 }

@@ -1,4 +1,5 @@
-//! What is known of a model, a world and a machine before anything is run: whether a scenario suits them.
+//! Facts about a model, a world and a machine that are known before a scenario runs. They decide whether the scenario
+//! suits.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,54 +10,54 @@ use sparsemem_core::{LeafSize, MemoryRange, PagingDepth, VirtAddr};
 
 use crate::{Shape, Subject};
 
-/// How a model indexes sections.
+/// The kind of a model's section table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableKind {
     /// One entry per possible section.
     Flat,
-    /// Roots of one page each, on demand.
+    /// Roots of one page each, allocated on demand.
     Rooted,
 }
 
-/// The virtual array of a model that has one.
+/// The virtual array of a model, if descriptors lie in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArrayFacts {
     /// Address of the descriptor of frame 0.
     pub start: VirtAddr,
-    /// Bytes that are set aside.
+    /// Bytes that are reserved for it.
     pub len_bytes: u64,
 }
 
-/// How a model is built.
+/// The construction of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Build {
-    /// How it indexes sections.
+    /// Its section table.
     pub table: TableKind,
-    /// Its virtual array, if descriptors lie in one.
+    /// Its virtual array, or `None` if descriptors do not lie in one.
     pub array: Option<ArrayFacts>,
 }
 
-/// Everything that decides whether a scenario suits.
+/// The facts that decide whether a scenario suits.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
     /// The geometry's numbers.
     pub shape: Shape,
-    /// How the model is built.
+    /// The construction of the model.
     pub build: Build,
     /// Bytes of a descriptor.
     pub descriptor_bytes: u64,
     /// Sections that the machine's memory touches.
     pub sections: u64,
-    /// The largest mapping that models are asked to use.
+    /// The largest mapping that models may use.
     pub largest_leaf: LeafSize,
     /// Levels of the page tables.
     pub depth: PagingDepth,
-    /// Whether mappings can be refused on command.
+    /// Whether the world can refuse mappings on request.
     pub can_refuse_links: bool,
 }
 
 impl Facts {
-    /// The facts of a subject on a machine with this memory.
+    /// The facts of a subject on a machine with `memory`.
     #[must_use]
     pub fn new(subject: &dyn Subject, build: Build, memory: &[MemoryRange]) -> Self {
         let world = subject.world();
@@ -71,7 +72,7 @@ impl Facts {
         }
     }
 
-    /// One more than the highest frame that can have a descriptor: the geometry's maximum, or the end of the array.
+    /// The first frame that cannot have a descriptor: the geometry's maximum, or the end of the array.
     #[must_use]
     pub fn frame_limit(&self) -> u64 {
         let array = self.build.array.map_or(u64::MAX, |array| array.len_bytes / self.descriptor_bytes);
@@ -84,7 +85,7 @@ impl Facts {
         self.frame_limit() / self.shape.section_frames()
     }
 
-    /// How the model lays its memmap out.
+    /// The rule by which the model lays out its memmap.
     #[must_use]
     pub const fn memmap_rule(&self) -> MemmapRule {
         match self.build.array {
@@ -100,7 +101,7 @@ impl Facts {
     }
 }
 
-/// How many sections memory touches, without looking at each of them.
+/// The number of sections that memory touches, computed without visiting each section.
 #[must_use]
 pub fn touched_sections(shape: &Shape, memory: &[MemoryRange]) -> u64 {
     let limit = shape.frames();
@@ -120,7 +121,7 @@ pub fn touched_sections(shape: &Shape, memory: &[MemoryRange]) -> u64 {
     touched.into_iter().map(count).sum()
 }
 
-/// Why something was not run, in words.
+/// The reason why a scenario was not run, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
 
@@ -141,45 +142,47 @@ impl fmt::Display for Reason {
 /// Why a scenario is not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotRun {
-    /// It is about something that the model, the geometry or the machine does not have: there is nothing to run.
+    /// The model, the geometry or the machine lacks the subject of the scenario: there is nothing to run.
     NotApplicable(Reason),
-    /// It could be run, and is not: it would take too long, or the world cannot do what it needs.
+    /// The scenario could be run, and is not: it would take too long, or the world lacks an ability that it needs.
     Skipped(Reason),
 }
 
 impl NotRun {
-    /// There is nothing to run.
+    /// A scenario that does not apply, with the reason.
     #[must_use]
     pub fn not_applicable(why: impl Into<String>) -> Self {
         Self::NotApplicable(Reason::new(why))
     }
 
-    /// It could be run.
+    /// A scenario that applies and is skipped, with the reason.
     #[must_use]
     pub fn skipped(why: impl Into<String>) -> Self {
         Self::Skipped(Reason::new(why))
     }
 }
 
-/// Whether a scenario suits.
+/// Checks whether a scenario suits.
 pub type Suits = fn(&Facts) -> Result<(), NotRun>;
 
-/// Conditions that scenarios name in the registry. What does not apply is said before what is too large.
+/// Conditions that scenarios name in the registry. They check whether a scenario applies before they check whether it
+/// takes too long.
 pub mod suits {
     use alloc::format;
 
     use super::{Facts, NotRun};
 
-    /// Most sections of a machine on which everything is run.
+    /// Scenarios in general run on machines of at most this many sections.
     pub const MANY_SECTIONS: u64 = 1 << 12;
-    /// Most sections of a machine on which is run what size may matter to; beyond, only what has to be seen at any size.
+    /// Size-dependent scenarios run on machines of at most this many sections. Larger machines run only the scenarios
+    /// that must hold at any size.
     pub const VERY_MANY_SECTIONS: u64 = 1 << 17;
 
     /// Every machine.
     ///
     /// # Errors
     ///
-    /// None.
+    /// This never fails.
     pub const fn always(_: &Facts) -> Result<(), NotRun> {
         Ok(())
     }
@@ -188,7 +191,7 @@ pub mod suits {
     ///
     /// # Errors
     ///
-    /// The reason, if there is no memory.
+    /// The reason, if the machine has no memory.
     pub fn any_memory(facts: &Facts) -> Result<(), NotRun> {
         if facts.sections == 0 {
             Err(NotRun::not_applicable("the machine has no usable memory"))
@@ -197,20 +200,20 @@ pub mod suits {
         }
     }
 
-    /// Machines with memory, but not with more sections than take their time.
+    /// Machines with memory in at most [`MANY_SECTIONS`] sections.
     ///
     /// # Errors
     ///
-    /// The reason, if there is too much or too little.
+    /// The reason, if the machine has too much memory or none.
     pub fn memory(facts: &Facts) -> Result<(), NotRun> {
         at_most(facts, MANY_SECTIONS)
     }
 
-    /// Machines with memory, also with many sections.
+    /// Machines with memory in at most [`VERY_MANY_SECTIONS`] sections.
     ///
     /// # Errors
     ///
-    /// The reason, if there is too much or too little.
+    /// The reason, if the machine has too much memory or none.
     pub fn much_memory(facts: &Facts) -> Result<(), NotRun> {
         at_most(facts, VERY_MANY_SECTIONS)
     }
@@ -221,7 +224,7 @@ pub mod suits {
         if facts.sections <= limit {
             return Ok(());
         }
-        let why = format!("{} sections: nothing that smaller machines do not show", facts.sections);
+        let why = format!("{} sections: smaller machines test the same", facts.sections);
         Err(NotRun::skipped(why))
     }
 
@@ -242,7 +245,7 @@ pub mod suits {
     ///
     /// # Errors
     ///
-    /// The reason, if one of them is not given.
+    /// The reason, if the model has no array or the world refuses no mappings.
     pub fn refusable_links(facts: &Facts) -> Result<(), NotRun> {
         array(facts)?;
         if facts.can_refuse_links {
@@ -251,11 +254,11 @@ pub mod suits {
         Err(NotRun::skipped("the world does not refuse mappings"))
     }
 
-    /// Geometries with sections enough to be far apart.
+    /// Geometries with enough sections to be far apart.
     ///
     /// # Errors
     ///
-    /// The reason, if there are not.
+    /// The reason, if there are too few sections.
     pub fn far_sections(facts: &Facts) -> Result<(), NotRun> {
         any_memory(facts)?;
         if facts.section_limit() >= 4096 {

@@ -1,4 +1,4 @@
-//! What went wrong: what was expected, what was found, and where.
+//! Failures of scenarios: the expected value, the value that was found, and the place.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -6,7 +6,7 @@ use core::fmt;
 
 use sparsemem_core::{Pfn, SectionNr, VirtAddr};
 
-/// Where something was looked at.
+/// The place of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The model as a whole.
@@ -44,27 +44,27 @@ impl fmt::Display for Place {
     }
 }
 
-/// A scenario's expectation that was not met.
+/// An expectation of a scenario that was not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Where.
+    /// The section, frame or address.
     pub place: Place,
-    /// What was looked at.
+    /// The value that was checked.
     pub what: String,
-    /// What should have been there.
+    /// The expected value.
     pub expected: String,
-    /// What was there.
+    /// The value that was found.
     pub found: String,
 }
 
 impl Failure {
-    /// The failure of these parts.
+    /// The failure with these parts.
     #[must_use]
     pub fn new(place: Place, what: &str, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Self { place, what: what.to_string(), expected: expected.into(), found: found.into() }
     }
 
-    /// The same failure, met while doing something.
+    /// The same failure, with the action during which it occurred.
     #[must_use]
     pub fn during(mut self, doing: impl fmt::Display) -> Self {
         self.what = format!("{doing}: {}", self.what);
@@ -98,11 +98,11 @@ pub fn expect_eq<T: PartialEq + fmt::Debug>(
     Err(Failure::new(place, what, format!("{expected:?}"), format!("{found:?}")))
 }
 
-/// Fails unless something holds.
+/// Fails unless `holds` is true.
 ///
 /// # Errors
 ///
-/// [`Failure`] with what was found instead.
+/// [`Failure`] with the value that was found instead.
 pub fn expect(
     holds: bool,
     place: Place,

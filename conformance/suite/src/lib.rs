@@ -1,16 +1,17 @@
-//! What every memory model has to do, written once.
+//! Scenarios that every memory model has to pass.
 //!
-//! A scenario is a function over a [`Stage`]: a model that is down, the world around it, and a machine's memory. It
-//! boots, looks, and compares with an [`Oracle`] that knows nothing but the memory ranges and the geometry's raw
-//! numbers. [`ALL`] lists them, [`run`] runs one. Neither `std` nor a host is needed: the same scenarios run inside a
-//! kernel, which has to offer an `alloc` heap and a [`World`].
+//! A scenario is a function over a [`Setting`]: a model that is down, the world around it, and a machine's memory. It
+//! boots the model, inspects it, and compares it with an [`Oracle`] that knows only the memory ranges and the
+//! geometry's raw numbers. [`ALL`] lists the scenarios, and [`run`] runs one. They need neither `std` nor a host: the
+//! same scenarios run inside a kernel that has an `alloc` heap and a [`World`].
 //!
 //! # Invariants
 //!
-//! 1. A scenario never asks which backend it has: it asks [`Facts`] what the model is built of.
-//! 2. Every expectation that is not met becomes a [`Failure`] that says what, where, expected and found.
-//! 3. Unsafe code is in three modules: the unchecked lookups under test, the descriptors for tests, and the device whose
-//!    memory holds its own memmap.
+//! 1. A scenario never asks which backend it has: it asks [`Facts`] how the model is built.
+//! 2. Every expectation that is not met becomes a [`Failure`] with place, checked value, expected value and found
+//!    value.
+//! 3. Unsafe code is in three modules: the unchecked lookups under test, the descriptors for tests, and the device
+//!    whose memory holds its own memmap.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -26,10 +27,10 @@ mod plug;
 mod registry;
 mod sample;
 mod scratch;
+mod setting;
 mod shape;
 mod shortage;
 mod spare;
-mod stage;
 mod subject;
 mod teardown;
 mod unchecked;
@@ -41,12 +42,12 @@ pub use facts::{ArrayFacts, Build, Facts, NotRun, Reason, Suits, TableKind, suit
 pub use failure::{Failure, Place, expect, expect_eq};
 pub use oracle::{Oracle, numbers, range};
 pub use plug::{Memmap, Obstacle, Plug, PlugError, Snapshot, Step};
-pub use registry::{ALL, Ended, Play, Scenario, Tally, find, run};
+pub use registry::{ALL, Ended, Scenario, ScenarioFn, Tally, find, run};
 pub use sample::{excerpt, frames as sample_frames, sections as sample_sections, spread, valid_frames};
 pub use scratch::{OddPage, Scratch, SmallPage};
+pub use setting::{Booted, Setting};
 pub use shape::Shape;
 pub use spare::Spare;
-pub use stage::{Booted, Stage};
 pub use subject::{NotUp, Pair, Subject};
 pub use view::{Pages, View};
-pub use world::{Balance, Fault, Held, Leaf, Surroundings, World};
+pub use world::{Balance, Fault, Held, Leaf, World, WorldWithEnvironment};

@@ -1,4 +1,4 @@
-//! From frame to descriptor and back.
+//! Scenarios of lookups: from frame to descriptor and back.
 
 use alloc::vec::Vec;
 
@@ -6,26 +6,26 @@ use sparsemem_core::{LookupError, Pfn, SectionNr};
 
 use crate::boot::memory;
 use crate::failure::{Place, expect, expect_eq};
-use crate::{Failure, Oracle, Stage, range, sample};
+use crate::{Failure, Oracle, Setting, range, sample};
 
-/// Looks up the frames at all borders.
-pub(crate) fn oracle(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, _) = stage.boot()?;
-    for frame in sample::frames(&oracle, stage.memory) {
+/// Looks up the frames at all borders and compares with the oracle.
+pub(crate) fn oracle(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, _) = setting.boot()?;
+    for frame in sample::frames(&oracle, setting.memory) {
         let pfn = Pfn::new(frame);
         let expected = oracle.is_valid(frame);
-        expect_eq(Place::Frame(pfn), "is valid", &expected, &stage.subject.is_valid(pfn))?;
-        expect_eq(Place::Frame(pfn), "is found", &expected, &stage.subject.lookup(pfn).is_some())?;
+        expect_eq(Place::Frame(pfn), "is valid", &expected, &setting.subject.is_valid(pfn))?;
+        expect_eq(Place::Frame(pfn), "is found", &expected, &setting.subject.lookup(pfn).is_some())?;
     }
     Ok(())
 }
 
-/// Asks for the reason at all borders.
-pub(crate) fn reasons(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, _) = stage.boot()?;
-    for frame in sample::frames(&oracle, stage.memory) {
+/// Compares the reasons of failed lookups at all borders.
+pub(crate) fn reasons(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, _) = setting.boot()?;
+    for frame in sample::frames(&oracle, setting.memory) {
         let pfn = Pfn::new(frame);
-        let (found, explained) = (stage.subject.lookup(pfn), stage.subject.explain(pfn));
+        let (found, explained) = (setting.subject.lookup(pfn), setting.subject.explain(pfn));
         expect_eq(Place::Frame(pfn), "reason", &reason(&oracle, pfn), &explained.err())?;
         expect_eq(Place::Frame(pfn), "explained descriptor", &found, &explained.ok())?;
     }
@@ -43,78 +43,79 @@ fn reason(oracle: &Oracle, pfn: Pfn) -> Option<LookupError> {
     (!oracle.is_present(section)).then_some(absent)
 }
 
-/// Sets each bit that no frame number has.
-pub(crate) fn garbage_bits(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, _) = stage.boot()?;
-    let shape = stage.facts.shape;
+/// Looks up frame numbers with each bit set that no frame number has.
+pub(crate) fn garbage_bits(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, _) = setting.boot()?;
+    let shape = setting.facts.shape;
     let high = shape.physical_bits - shape.page_bits..64;
-    for frame in sample::spread(&sample::valid_frames(&oracle, stage.memory), 24) {
+    for frame in sample::spread(&sample::valid_frames(&oracle, setting.memory), 24) {
         let one_bit = high.clone().map(|bit| 1 << bit);
         for garbage in one_bit.chain([!(shape.frames() - 1)]) {
             let pfn = Pfn::new(frame | garbage);
-            expect_eq(Place::Frame(pfn), "descriptor", &None, &stage.subject.lookup(pfn))?;
+            expect_eq(Place::Frame(pfn), "descriptor", &None, &setting.subject.lookup(pfn))?;
             let expected = Err(LookupError::BeyondMaximum { pfn, last: Pfn::new(shape.frames() - 1) });
-            expect_eq(Place::Frame(pfn), "reason", &expected, &stage.subject.explain(pfn))?;
+            expect_eq(Place::Frame(pfn), "reason", &expected, &setting.subject.explain(pfn))?;
         }
     }
     Ok(())
 }
 
-/// Goes to the descriptor and back, and compares the ways.
-pub(crate) fn round_trip(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, _) = stage.boot()?;
-    for frame in sample::spread(&sample::valid_frames(&oracle, stage.memory), 512) {
+/// Looks up descriptors and their frames by every method, and compares the results.
+pub(crate) fn round_trip(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, _) = setting.boot()?;
+    for frame in sample::spread(&sample::valid_frames(&oracle, setting.memory), 512) {
         let pfn = Pfn::new(frame);
-        let found = stage.subject.lookup(pfn);
+        let found = setting.subject.lookup(pfn);
         expect(found.is_some(), Place::Frame(pfn), "descriptor", "one", found)?;
-        expect_eq(Place::Frame(pfn), "unchecked lookup", &found, &stage.subject.lookup_unchecked(pfn))?;
-        expect_eq(Place::Frame(pfn), "frame of the descriptor", &Some(pfn), &stage.subject.pfn_of(pfn))?;
+        expect_eq(Place::Frame(pfn), "unchecked lookup", &found, &setting.subject.lookup_unchecked(pfn))?;
+        expect_eq(Place::Frame(pfn), "frame of the descriptor", &Some(pfn), &setting.subject.pfn_of(pfn))?;
     }
-    initialise_reaches_all(stage, &oracle)
+    initialise_reaches_all(setting, &oracle)
 }
 
-/// Initialises the end of one section and the beginning of the next section number, present or not.
-fn initialise_reaches_all(stage: &Stage<'_>, oracle: &Oracle) -> Result<(), Failure> {
-    let border = stage.facts.shape.first_frame(oracle.next_present(0).unwrap_or(0) + 1);
+/// Initialises descriptors at the end of one section and at the beginning of the next section number, which may be
+/// absent.
+fn initialise_reaches_all(setting: &Setting<'_>, oracle: &Oracle) -> Result<(), Failure> {
+    let border = setting.facts.shape.first_frame(oracle.next_present(0).unwrap_or(0) + 1);
     let frames = range(border - 16, border + 16);
     let expected = (border - 16..border + 16).filter(|frame| oracle.is_valid(*frame)).count() as u64;
-    let done = stage.subject.initialise(frames);
+    let done = setting.subject.initialise(frames);
     expect_eq(Place::frame(border), "descriptors initialised around it", &expected, &done)
 }
 
-/// The word that a frame's descriptor gets: different for different frames.
+/// The word that a frame's descriptor gets; it differs between frames.
 const fn mark(frame: u64) -> u64 {
     frame ^ 0x5a5a_0000_0000_0000
 }
 
 /// Marks descriptors, then reads all marks.
-pub(crate) fn no_aliases(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, _) = stage.boot()?;
-    let frames = sample::valid_frames(&oracle, stage.memory);
+pub(crate) fn no_aliases(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, _) = setting.boot()?;
+    let frames = sample::valid_frames(&oracle, setting.memory);
     expect(frames.len() > 1, Place::Model, "valid frames", "several", frames.len())?;
-    put_all(stage, &frames);
+    put_all(setting, &frames);
     for frame in &frames {
-        let found = on_page(stage, *frame, |page| page.get());
+        let found = on_page(setting, *frame, |page| page.get());
         expect_eq(Place::frame(*frame), "mark", &Some(mark(*frame)), &found)?;
     }
-    frames.windows(2).try_for_each(|pair| are_apart(stage, pair))
+    frames.windows(2).try_for_each(|pair| are_apart(setting, pair))
 }
 
-/// Fails unless the descriptors of neighbours in a section lie one behind the other.
-fn are_apart(stage: &Stage<'_>, pair: &[u64]) -> Result<(), Failure> {
+/// Fails unless the descriptors of neighbouring frames in a section are adjacent.
+fn are_apart(setting: &Setting<'_>, pair: &[u64]) -> Result<(), Failure> {
     let &[one, other] = pair else { return Ok(()) };
-    let (shape, size) = (stage.facts.shape, stage.facts.descriptor_bytes);
+    let (shape, size) = (setting.facts.shape, setting.facts.descriptor_bytes);
     if shape.section_of(one) != shape.section_of(other) {
         return Ok(());
     }
-    let at = |frame| stage.subject.lookup(Pfn::new(frame)).map(|at| at as u64);
+    let at = |frame| setting.subject.lookup(Pfn::new(frame)).map(|at| at as u64);
     let expected = at(one).map(|at| at.wrapping_add((other - one) * size));
     expect_eq(Place::frame(other), "address of the descriptor", &expected, &at(other))
 }
 
-/// Marks descriptors.
-fn put_all(stage: &Stage<'_>, frames: &[u64]) {
-    stage.subject.read(&mut |pages| {
+/// Marks the descriptors of frames.
+fn put_all(setting: &Setting<'_>, frames: &[u64]) {
+    setting.subject.read(&mut |pages| {
         for frame in frames {
             if let Some(page) = pages.page(Pfn::new(*frame)) {
                 page.put(mark(*frame));
@@ -123,52 +124,52 @@ fn put_all(stage: &Stage<'_>, frames: &[u64]) {
     });
 }
 
-/// Looks at one descriptor through a reader.
-fn on_page<T>(stage: &Stage<'_>, frame: u64, look: impl Fn(&dyn crate::Scratch) -> T) -> Option<T> {
+/// Calls `look` with one descriptor, found through a reader.
+fn on_page<T>(setting: &Setting<'_>, frame: u64, look: impl Fn(&dyn crate::Scratch) -> T) -> Option<T> {
     let mut seen = None;
-    stage.subject.read(&mut |pages| seen = pages.page(Pfn::new(frame)).map(&look));
+    setting.subject.read(&mut |pages| seen = pages.page(Pfn::new(frame)).map(&look));
     seen
 }
 
-/// Looks into the holes of the machine's sections, and around a single frame of memory.
-pub(crate) fn holes_early(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, _) = stage.boot()?;
-    let shape = stage.facts.shape;
+/// Looks up frames in the holes of the machine's sections, and around a single frame of memory.
+pub(crate) fn holes_early(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, _) = setting.boot()?;
+    let shape = setting.facts.shape;
     for nr in sample::spread(&oracle.sections().collect::<Vec<_>>(), 256) {
         let touched = oracle.subsections(nr);
         let hole = (0..shape.subsections()).find(|index| !touched.contains(index));
         if let Some(hole) = hole {
-            has_descriptor(stage, shape.first_frame(nr) + hole * shape.subsection_frames(), true)?;
+            has_descriptor(setting, shape.first_frame(nr) + hole * shape.subsection_frames(), true)?;
         }
     }
-    stage.tear_down()?;
+    setting.tear_down()?;
     let lonely = shape.first_frame(2) + shape.section_frames() / 2;
-    stage.boot_whole(&[memory(range(lonely, lonely + 1), 0)])?;
+    setting.boot_whole(&[memory(range(lonely, lonely + 1), 0)])?;
     let (first, end) = (shape.first_frame(2), shape.first_frame(3));
     [first, lonely - 1, lonely, lonely + 1, end - 1]
         .into_iter()
-        .try_for_each(|f| has_descriptor(stage, f, true))?;
+        .try_for_each(|f| has_descriptor(setting, f, true))?;
     [0, first - 1, end, end + shape.section_frames()]
         .into_iter()
-        .try_for_each(|f| has_descriptor(stage, f, false))
+        .try_for_each(|f| has_descriptor(setting, f, false))
 }
 
-/// Fails unless a frame has, or has not, a descriptor.
-fn has_descriptor(stage: &Stage<'_>, frame: u64, expected: bool) -> Result<(), Failure> {
-    let found = on_page(stage, frame, |_| ()).is_some();
+/// Fails unless a frame has a descriptor, or has none, as `expected` says.
+fn has_descriptor(setting: &Setting<'_>, frame: u64, expected: bool) -> Result<(), Failure> {
+    let found = on_page(setting, frame, |_| ()).is_some();
     expect_eq(Place::frame(frame), "has a descriptor", &expected, &found)
 }
 
 /// Compares online frames with the subsections that memory touches.
-pub(crate) fn online(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, _) = stage.boot()?;
-    let shape = stage.facts.shape;
-    for frame in sample::frames(&oracle, stage.memory) {
+pub(crate) fn online(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, _) = setting.boot()?;
+    let shape = setting.facts.shape;
+    for frame in sample::frames(&oracle, setting.memory) {
         let index = frame % shape.section_frames() / shape.subsection_frames();
         let touched = oracle.is_valid(frame) && oracle.subsections(shape.section_of(frame)).contains(&index);
-        let expected = stage.subject.lookup(Pfn::new(frame)).filter(|_| touched);
+        let expected = setting.subject.lookup(Pfn::new(frame)).filter(|_| touched);
         let mut found = None;
-        stage.subject.read(&mut |pages| {
+        setting.subject.read(&mut |pages| {
             found = pages.online_page(Pfn::new(frame)).map(|page| core::ptr::from_ref(page).addr());
         });
         expect_eq(Place::frame(frame), "online page", &expected, &found)?;
@@ -176,35 +177,35 @@ pub(crate) fn online(stage: &mut Stage<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Looks at fresh descriptors, writes to them, and looks at the next boot's.
-pub(crate) fn fresh_zero(stage: &mut Stage<'_>) -> Result<(), Failure> {
+/// Checks that new descriptors are zero, writes to them, and checks the descriptors of the next boot.
+pub(crate) fn fresh_zero(setting: &mut Setting<'_>) -> Result<(), Failure> {
     for boot in ["first boot", "boot in memory that was written to"] {
-        let (oracle, _) = stage.boot()?;
-        let frames = sample::valid_frames(&oracle, stage.memory);
+        let (oracle, _) = setting.boot()?;
+        let frames = sample::valid_frames(&oracle, setting.memory);
         for frame in &frames {
-            let blank = on_page(stage, *frame, |page| page.is_blank());
+            let blank = on_page(setting, *frame, |page| page.is_blank());
             let zero = expect_eq(Place::frame(*frame), "descriptor is zero", &Some(true), &blank);
             zero.map_err(|failure| failure.during(boot))?;
         }
-        put_all(stage, &frames);
-        stage.tear_down()?;
+        put_all(setting, &frames);
+        setting.tear_down()?;
     }
     Ok(())
 }
 
-/// Compares what a reader finds with what lookups find.
-pub(crate) fn reader(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, _) = stage.boot()?;
+/// Compares the answers of a reader with those of lookups.
+pub(crate) fn reader(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, _) = setting.boot()?;
     let mut result = Ok(());
-    let frames = sample::frames(&oracle, stage.memory);
-    stage.subject.read(&mut |pages| {
+    let frames = sample::frames(&oracle, setting.memory);
+    setting.subject.read(&mut |pages| {
         result = frames.iter().try_for_each(|frame| {
             let pfn = Pfn::new(*frame);
             let address = |page: &dyn crate::Scratch| core::ptr::from_ref(page).addr();
-            let found = stage.subject.lookup(pfn);
+            let found = setting.subject.lookup(pfn);
             expect_eq(Place::Frame(pfn), "reader's page", &found, &pages.page(pfn).map(address))?;
             let explained = pages.explain(pfn).map(address);
-            expect_eq(Place::Frame(pfn), "reader's reason", &stage.subject.explain(pfn), &explained)
+            expect_eq(Place::Frame(pfn), "reader's reason", &setting.subject.explain(pfn), &explained)
         });
     });
     result

@@ -1,9 +1,9 @@
-//! What backs the descriptors: mappings, their sizes, and the bytes they take.
+//! Scenarios of the memory that descriptors lie in: mappings, their sizes, and the bytes they take.
 //!
 //! # Invariants
 //!
-//! 1. What has to be mapped follows from the oracle, the place of the array and the size of a descriptor; what is
-//!    mapped is read from the page tables by the world's walker, not by the model's.
+//! 1. The expected mappings follow from the oracle, the place of the array and the size of a descriptor. The world's
+//!    walker reads the actual mappings from the page tables; the model's code takes no part in it.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use sparsemem_core::{LeafSize, PagingDepth, VirtAddr, VirtRange};
 
 use crate::failure::{Place, expect, expect_eq};
-use crate::{ArrayFacts, Failure, Leaf, Oracle, Stage, TableKind, sample};
+use crate::{ArrayFacts, Failure, Leaf, Oracle, Setting, TableKind, sample};
 
 /// Addresses of descriptors in an array.
 #[derive(Clone, Copy)]
@@ -24,10 +24,10 @@ struct Array {
 
 impl Array {
     /// The array of the model, if it has one.
-    fn of(stage: &Stage<'_>) -> Option<Self> {
-        let facts = stage.facts.build.array?;
-        let section_frames = stage.facts.shape.section_frames();
-        Some(Self { facts, descriptor_bytes: stage.facts.descriptor_bytes, section_frames })
+    fn of(setting: &Setting<'_>) -> Option<Self> {
+        let facts = setting.facts.build.array?;
+        let section_frames = setting.facts.shape.section_frames();
+        Some(Self { facts, descriptor_bytes: setting.facts.descriptor_bytes, section_frames })
     }
 
     /// Address of a frame's descriptor.
@@ -35,23 +35,24 @@ impl Array {
         self.facts.start.get() + frame * self.descriptor_bytes
     }
 
-    /// Bytes of the descriptors of sections: first, and one behind the last.
+    /// Addresses of the descriptors of sections from `first` to before `end`: the first byte, and the first byte past
+    /// them.
     const fn of_sections(&self, first: u64, end: u64) -> (u64, u64) {
         (self.at(first * self.section_frames), self.at(end * self.section_frames))
     }
 
     /// Every leaf of the array.
-    fn leaves(&self, stage: &Stage<'_>) -> Vec<Leaf> {
+    fn leaves(&self, setting: &Setting<'_>) -> Vec<Leaf> {
         let start = self.facts.start;
         let end = VirtAddr::new(start.get() + self.facts.len_bytes);
         let mut leaves = Vec::new();
         if let Ok(window) = VirtRange::new(start, end) {
-            stage.world().leaves(window, &mut |leaf| leaves.push(leaf));
+            setting.world().leaves(window, &mut |leaf| leaves.push(leaf));
         }
         leaves
     }
 
-    /// Whether a leaf holds a byte of a descriptor of a present section.
+    /// Whether a leaf contains a byte of a descriptor of a present section.
     fn is_needed(&self, leaf: &Leaf, oracle: &Oracle) -> bool {
         let section_bytes = self.section_frames * self.descriptor_bytes;
         let first = (leaf.at.get() - self.facts.start.get()) / section_bytes;
@@ -61,38 +62,38 @@ impl Array {
 }
 
 /// Fails if the array has a leaf without a descriptor of a valid frame (I-12). Models without an array pass.
-pub(crate) fn no_leaf_is_idle(stage: &Stage<'_>, oracle: &Oracle) -> Result<(), Failure> {
-    let Some(array) = Array::of(stage) else { return Ok(()) };
-    array.leaves(stage).iter().try_for_each(|leaf| {
+pub(crate) fn no_leaf_is_idle(setting: &Setting<'_>, oracle: &Oracle) -> Result<(), Failure> {
+    let Some(array) = Array::of(setting) else { return Ok(()) };
+    array.leaves(setting).iter().try_for_each(|leaf| {
         let place = Place::Address(leaf.at);
         expect(array.is_needed(leaf, oracle), place, "leaf", "a descriptor of a valid frame in it", leaf)
     })
 }
 
 /// Compares the mappings with the present sections, in both directions.
-pub(crate) fn mapped_iff_needed(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, _) = stage.boot()?;
-    let Some(array) = Array::of(stage) else { return Ok(()) };
-    no_leaf_is_idle(stage, &oracle)?;
-    let leaves = array.leaves(stage);
+pub(crate) fn mapped_iff_needed(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, _) = setting.boot()?;
+    let Some(array) = Array::of(setting) else { return Ok(()) };
+    no_leaf_is_idle(setting, &oracle)?;
+    let leaves = array.leaves(setting);
     for (first, end) in oracle.stretches() {
         is_covered(&leaves, array.of_sections(first, end))?;
     }
-    for frame in sample::valid_frames(&oracle, stage.memory) {
-        let found = stage.subject.lookup(sparsemem_core::Pfn::new(frame)).map(|at| at as u64);
+    for frame in sample::valid_frames(&oracle, setting.memory) {
+        let found = setting.subject.lookup(sparsemem_core::Pfn::new(frame)).map(|at| at as u64);
         expect_eq(Place::frame(frame), "address of the descriptor", &Some(array.at(frame)), &found)?;
         for byte in [array.at(frame), array.at(frame + 1) - 1] {
-            access_is(stage, byte, true)?;
+            access_is(setting, byte, true)?;
         }
     }
-    stage.mappings_agree()
+    setting.mappings_agree()
 }
 
-/// Fails unless leaves cover some bytes without a gap.
+/// Fails unless leaves cover a range of bytes without a gap.
 fn is_covered(leaves: &[Leaf], (start, end): (u64, u64)) -> Result<(), Failure> {
-    let behind = leaves.partition_point(|leaf| leaf.end() <= start);
+    let first = leaves.partition_point(|leaf| leaf.end() <= start);
     let mut at = start;
-    for leaf in leaves.iter().skip(behind).take_while(|leaf| leaf.at.get() < end) {
+    for leaf in leaves.iter().skip(first).take_while(|leaf| leaf.at.get() < end) {
         if leaf.at.get() > at {
             break;
         }
@@ -101,33 +102,33 @@ fn is_covered(leaves: &[Leaf], (start, end): (u64, u64)) -> Result<(), Failure> 
     expect(at >= end, Place::Address(VirtAddr::new(at)), "descriptors of valid frames", "a leaf", "none")
 }
 
-/// Fails unless software and processor agree whether an address is mapped.
-fn access_is(stage: &Stage<'_>, at: u64, expected: bool) -> Result<(), Failure> {
+/// Fails unless page tables and processor agree on whether an address is mapped.
+fn access_is(setting: &Setting<'_>, at: u64, expected: bool) -> Result<(), Failure> {
     let at = VirtAddr::new(at);
-    let walked = stage.world().leaf_at(at).is_some();
+    let walked = setting.world().leaf_at(at).is_some();
     expect_eq(Place::Address(at), "is in the page tables", &expected, &walked)?;
-    expect_eq(Place::Address(at), "is readable", &expected, &stage.world().is_readable(at))
+    expect_eq(Place::Address(at), "is readable", &expected, &setting.world().is_readable(at))
 }
 
-/// Touches what is around the populated parts, before, while and after the model is up.
-pub(crate) fn stray_access_faults(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let oracle = stage.oracle(stage.memory);
-    let Some(array) = Array::of(stage) else { return Ok(()) };
+/// Accesses addresses around the populated parts, before, while and after the model is up.
+pub(crate) fn stray_access_faults(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let oracle = setting.oracle(setting.memory);
+    let Some(array) = Array::of(setting) else { return Ok(()) };
     let stretches = sample::spread(&oracle.stretches(), 96);
     let inside: Vec<u64> = stretches.iter().map(|(first, end)| array.of_sections(*first, *end).0).collect();
-    inside.iter().try_for_each(|at| access_is(stage, *at, false))?;
-    stage.boot()?;
-    let leaves = array.leaves(stage);
+    inside.iter().try_for_each(|at| access_is(setting, *at, false))?;
+    setting.boot()?;
+    let leaves = array.leaves(setting);
     for (first, end) in stretches {
-        outside_faults(stage, &array, &leaves, array.of_sections(first, end))?;
+        outside_faults(setting, &array, &leaves, array.of_sections(first, end))?;
     }
-    stage.tear_down()?;
-    inside.iter().try_for_each(|at| access_is(stage, *at, false))
+    setting.tear_down()?;
+    inside.iter().try_for_each(|at| access_is(setting, *at, false))
 }
 
-/// Fails if an access before the first, or behind the last leaf of a stretch succeeds, where no other leaf is.
+/// Fails if an access before the first or past the last leaf of a stretch succeeds where there is no other leaf.
 fn outside_faults(
-    stage: &Stage<'_>,
+    setting: &Setting<'_>,
     array: &Array,
     leaves: &[Leaf],
     (start, end): (u64, u64),
@@ -138,82 +139,82 @@ fn outside_faults(
         return Err(Failure::new(place, "descriptors of a stretch", "leaves", "none"));
     };
     let before = first.at.get().checked_sub(1).filter(|at| *at >= array.facts.start.get());
-    let behind = Some(last.end()).filter(|at| *at < array.facts.start.get() + array.facts.len_bytes);
-    let outside = [before, behind].into_iter().flatten().filter(|at| holding(*at).is_none());
-    outside.into_iter().try_for_each(|at| access_is(stage, at, false))
+    let after = Some(last.end()).filter(|at| *at < array.facts.start.get() + array.facts.len_bytes);
+    let outside = [before, after].into_iter().flatten().filter(|at| holding(*at).is_none());
+    outside.into_iter().try_for_each(|at| access_is(setting, at, false))
 }
 
 /// Compares the size of each leaf with the largest that its place allows.
-pub(crate) fn leaf_sizes(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (oracle, _) = stage.boot()?;
-    let Some(array) = Array::of(stage) else { return Ok(()) };
+pub(crate) fn leaf_sizes(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (oracle, _) = setting.boot()?;
+    let Some(array) = Array::of(setting) else { return Ok(()) };
     let runs: Vec<_> = oracle.runs().iter().map(|(first, end)| array.of_sections(*first, *end)).collect();
-    for leaf in array.leaves(stage) {
-        let size = largest(stage, &runs, leaf.at.get());
+    for leaf in array.leaves(setting) {
+        let size = largest(setting, &runs, leaf.at.get());
         expect_eq(Place::Address(leaf.at), "size of the leaf", &size, &leaf.size)?;
     }
     Ok(())
 }
 
-/// The largest leaf that may hold an address: one that lies in a run of sections of one node as a whole; 2 MiB also
-/// where it does not, if a section's descriptors fill more than half of that.
-fn largest(stage: &Stage<'_>, runs: &[(u64, u64)], at: u64) -> LeafSize {
+/// The size of the largest leaf that may contain an address. A leaf must lie completely in a run of sections of one
+/// node; a 2 MiB leaf also fits if a section's descriptors fill more than half of it.
+fn largest(setting: &Setting<'_>, runs: &[(u64, u64)], at: u64) -> LeafSize {
     let in_a_run = |size: LeafSize| {
         let start = at / size.bytes() * size.bytes();
         runs.iter().any(|(first, end)| *first <= start && start + size.bytes() <= *end)
     };
-    let fills_half = stage.facts.section_memmap_bytes() * 2 > LeafSize::Size2MiB.bytes();
+    let fills_half = setting.facts.section_memmap_bytes() * 2 > LeafSize::Size2MiB.bytes();
     let fits = |size: LeafSize| match size {
         LeafSize::Size4KiB => true,
         LeafSize::Size2MiB => fills_half || in_a_run(size),
         LeafSize::Size1GiB => in_a_run(size),
     };
     let sizes = [LeafSize::Size1GiB, LeafSize::Size2MiB];
-    let largest = sizes.into_iter().find(|size| *size <= stage.facts.largest_leaf && fits(*size));
+    let largest = sizes.into_iter().find(|size| *size <= setting.facts.largest_leaf && fits(*size));
     largest.unwrap_or(LeafSize::Size4KiB)
 }
 
-/// Compares the bytes that the model says it takes.
-pub(crate) fn footprint(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let before = stage.world().balance();
-    let (oracle, _) = stage.boot()?;
-    let found = stage.subject.footprint();
-    let (fixed, roots) = table_bytes(stage, &oracle);
+/// Compares the bytes that the model reports as taken.
+pub(crate) fn footprint(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let before = setting.world().balance();
+    let (oracle, _) = setting.boot()?;
+    let found = setting.subject.footprint();
+    let (fixed, roots) = table_bytes(setting, &oracle);
     expect_eq(Place::Model, "bytes of the table", &(fixed + roots), &found.table_bytes)?;
-    usage_bytes_fit(stage, &oracle, found.usage_bytes)?;
-    let (memmap, tables) = memmap_bytes(stage, &oracle);
+    usage_bytes_fit(setting, &oracle, found.usage_bytes)?;
+    let (memmap, tables) = memmap_bytes(setting, &oracle);
     expect_eq(Place::Model, "bytes of memmaps", &memmap, &found.memmap_bytes)?;
-    // A table that was there before is none that the model made.
-    let shared = stage.world().shared_tables() * LeafSize::Size4KiB.bytes();
+    // The model did not make tables that existed before it.
+    let shared = setting.world().shared_tables() * LeafSize::Size4KiB.bytes();
     expect_eq(Place::Model, "bytes of page tables", &tables.saturating_sub(shared), &found.page_table_bytes)?;
-    let outstanding = stage.world().balance().bytes() - before.bytes();
+    let outstanding = setting.world().balance().bytes() - before.bytes();
     expect_eq(Place::Model, "bytes outstanding", &(found.total_bytes() - fixed), &outstanding)
 }
 
-/// Summary bits of a table: 512 words, and a word for every 64 of them.
+/// Bytes of a table's summary bits: 512 words, and one word for every 64 of them.
 const SUMMARY_BYTES: u64 = (512 + 8) * 8;
 
-/// Bytes of the table that are always there, and those of roots.
-fn table_bytes(stage: &Stage<'_>, oracle: &Oracle) -> (u64, u64) {
-    let shape = &stage.facts.shape;
-    match stage.facts.build.table {
+/// Bytes of the table that are always allocated, and bytes of roots.
+fn table_bytes(setting: &Setting<'_>, oracle: &Oracle) -> (u64, u64) {
+    let shape = &setting.facts.shape;
+    match setting.facts.build.table {
         TableKind::Flat => (shape.sections() * 16 + SUMMARY_BYTES, 0),
         TableKind::Rooted => {
             let roots: BTreeSet<u64> = oracle.sections().map(|nr| nr / shape.sections_per_root()).collect();
-            // A pointer and a byte of origin for each possible root.
+            // One pointer and one byte of origin for each possible root.
             let slots = shape.roots() * 8 + shape.roots().next_multiple_of(8);
             (slots + SUMMARY_BYTES, roots.len() as u64 * shape.page_bytes())
         }
     }
 }
 
-/// Bytes of what a usage's block remembers of its section while readers of the retired section are waited for: at least its
-/// number, its word and the section before it, at most eight words.
+/// Bytes that a usage's block needs to remember its section while the writer waits for readers of the retired
+/// section: at least its number, its word and the previous section, at most eight words.
 const RECORD_BYTES: (u64, u64) = (3 * 8, 8 * 8);
 
-/// Fails unless usages take the same for every section: their maps, room for that record, and a little more.
-fn usage_bytes_fit(stage: &Stage<'_>, oracle: &Oracle, bytes: u64) -> Result<(), Failure> {
-    let (sections, maps) = (oracle.count().max(1), stage.facts.shape.least_usage_bytes());
+/// Fails unless the usages of all sections have the same size: their maps, that record, and little more.
+fn usage_bytes_fit(setting: &Setting<'_>, oracle: &Oracle, bytes: u64) -> Result<(), Failure> {
+    let (sections, maps) = (oracle.count().max(1), setting.facts.shape.least_usage_bytes());
     let (least, most) = (maps + RECORD_BYTES.0, 2 * maps + 64 + RECORD_BYTES.1);
     let each = bytes / sections;
     let fit = bytes.is_multiple_of(sections) && (least..=most).contains(&each);
@@ -221,18 +222,19 @@ fn usage_bytes_fit(stage: &Stage<'_>, oracle: &Oracle, bytes: u64) -> Result<(),
     expect(fit, Place::Model, "bytes of usages", &expected, bytes)
 }
 
-/// Bytes behind the descriptors, and of the tables that lead there.
-fn memmap_bytes(stage: &Stage<'_>, oracle: &Oracle) -> (u64, u64) {
-    let Some(array) = Array::of(stage) else {
-        let block = stage.facts.section_memmap_bytes().next_multiple_of(stage.facts.shape.page_bytes());
+/// Bytes of the leaves that hold descriptors, and bytes of the tables that lead to them.
+fn memmap_bytes(setting: &Setting<'_>, oracle: &Oracle) -> (u64, u64) {
+    let Some(array) = Array::of(setting) else {
+        let block = setting.facts.section_memmap_bytes().next_multiple_of(setting.facts.shape.page_bytes());
         return (oracle.count() * block, 0);
     };
-    let leaves = array.leaves(stage);
+    let leaves = array.leaves(setting);
     let memmap = leaves.iter().map(|leaf| leaf.size.bytes()).sum();
-    (memmap, tables_for(&leaves, stage.facts.depth) * LeafSize::Size4KiB.bytes())
+    (memmap, tables_for(&leaves, setting.facts.depth) * LeafSize::Size4KiB.bytes())
 }
 
-/// Tables below the top level that leaves need: one for each aligned range of a table's reach with a smaller leaf.
+/// The number of tables below the top level that leaves need: one for each aligned range of a table's reach that
+/// contains a smaller leaf.
 fn tables_for(leaves: &[Leaf], depth: PagingDepth) -> u64 {
     let reaches: &[u32] = match depth {
         PagingDepth::Four => &[21, 30, 39],

@@ -1,8 +1,9 @@
-//! What has to come out, by definition: a plain model of sections, written without the crates under test.
+//! The expected state by definition: a plain model of sections, written without the crates under test.
 //!
 //! # Invariants
 //!
-//! 1. No cleverness: every answer follows from the memory ranges and the raw numbers of the geometry by counting.
+//! 1. The code is simple: every answer follows by counting from the memory ranges and the raw numbers of the
+//!    geometry.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -18,7 +19,7 @@ use crate::Shape;
 struct Present {
     /// The node that reported it first (W-33).
     node: u32,
-    /// The frames of memory in it: first, and one behind the last.
+    /// The frames of memory in it: first frame, and first frame past them.
     parts: Vec<(u64, u64)>,
 }
 
@@ -32,7 +33,7 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// What a boot from `memory` has to give.
+    /// The expected state after a boot from `memory`.
     #[must_use]
     pub fn new(shape: Shape, memory: &[MemoryRange]) -> Self {
         let mut oracle =
@@ -43,7 +44,7 @@ impl Oracle {
         oracle
     }
 
-    /// Memory is reported from frame `start` to before `end`.
+    /// Adds reported memory from frame `start` to before `end`.
     fn report(&mut self, start: u64, end: u64, node: u32) {
         let limit = self.shape.frames();
         if end > limit && start < end {
@@ -58,7 +59,7 @@ impl Oracle {
         }
     }
 
-    /// Memory is reported in one section.
+    /// Adds reported memory in one section.
     fn report_part(&mut self, nr: u64, part: (u64, u64), node: u32) {
         let section = self.sections.entry(nr).or_insert(Present { node, parts: Vec::new() });
         section.parts.push(part);
@@ -67,7 +68,7 @@ impl Oracle {
         }
     }
 
-    /// The same with some sections lost.
+    /// The expected state if the sections `lost` are lost.
     #[must_use]
     pub fn without(&self, lost: &BTreeSet<u64>) -> Self {
         let mut rest = self.clone();
@@ -87,7 +88,7 @@ impl Oracle {
         self.sections.keys().copied()
     }
 
-    /// How many sections are present.
+    /// The number of present sections.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.sections.len() as u64
@@ -105,7 +106,7 @@ impl Oracle {
         self.sections.range(from..).next().map(|(nr, _)| *nr)
     }
 
-    /// The node that a section's metadata comes from.
+    /// The node that provides a section's metadata.
     #[must_use]
     pub fn node(&self, nr: u64) -> Option<NodeId> {
         self.sections.get(&nr).map(|section| NodeId::new(section.node))
@@ -123,7 +124,7 @@ impl Oracle {
         &self.beyond
     }
 
-    /// Which subsections of a section have a frame of memory (O-34).
+    /// The subsections of a section that contain a frame of memory (O-34).
     #[must_use]
     pub fn subsections(&self, nr: u64) -> BTreeSet<u64> {
         let mut touched = BTreeSet::new();
@@ -158,13 +159,13 @@ impl Oracle {
         }
     }
 
-    /// Whether a frame has a descriptor: all frames of a section that was there at boot have one (O-100).
+    /// Whether a frame has a descriptor: all frames of a section that is present at boot have one (O-100).
     #[must_use]
     pub fn is_valid(&self, frame: u64) -> bool {
         frame < self.shape.frames() && self.is_present(self.shape.section_of(frame))
     }
 
-    /// Runs of successive sections of one node (O-20): first section, and one behind the last.
+    /// Runs of successive sections of one node (O-20): first section, and first section past the run.
     #[must_use]
     pub fn runs(&self) -> Vec<(u64, u64)> {
         let mut runs: Vec<(u64, u64)> = Vec::new();
@@ -179,7 +180,7 @@ impl Oracle {
         runs
     }
 
-    /// The valid frames in a range, cut at section borders.
+    /// The valid frames in a range, split at section borders.
     #[must_use]
     pub fn valid_in(&self, within: PfnRange) -> Vec<PfnRange> {
         let first = self.shape.section_of(within.start().get());
@@ -197,7 +198,7 @@ impl Oracle {
         found
     }
 
-    /// Groups of successive sections, whatever their nodes: first section, and one behind the last.
+    /// Groups of successive sections, regardless of their nodes: first section, and first section past the group.
     #[must_use]
     pub fn stretches(&self) -> Vec<(u64, u64)> {
         let mut stretches: Vec<(u64, u64)> = Vec::new();
@@ -210,13 +211,13 @@ impl Oracle {
         stretches
     }
 
-    /// Frames in present sections that are not memory: what Linux calls pages in unavailable ranges.
+    /// The number of frames in present sections that are not memory; Linux calls them pages in unavailable ranges.
     #[must_use]
     pub fn unavailable_frames(&self) -> u64 {
         self.sections.keys().map(|nr| self.shape.section_frames() - self.memory_frames(*nr)).sum()
     }
 
-    /// Frames of memory in a section; overlapping reports count once.
+    /// The number of frames of memory in a section; frames that are reported several times count once.
     fn memory_frames(&self, nr: u64) -> u64 {
         let mut parts = self.sections.get(&nr).map_or(Vec::new(), |section| section.parts.clone());
         parts.sort_unstable();
@@ -230,13 +231,13 @@ impl Oracle {
     }
 }
 
-/// The frames from `start` to before `end`; none if that is nothing.
+/// The frames from `start` to before `end`; empty if `end` is not larger.
 #[must_use]
 pub fn range(start: u64, end: u64) -> PfnRange {
     PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap_or(PfnRange::empty_at(Pfn::new(start)))
 }
 
-/// Section numbers as plain numbers.
+/// Section numbers as integers.
 #[must_use]
 pub fn numbers(sections: impl IntoIterator<Item = SectionNr>) -> Vec<u64> {
     sections.into_iter().map(SectionNr::get).collect()
@@ -256,7 +257,7 @@ mod tests {
 
     #[test]
     fn it_answers_the_worked_vector_of_two_nodes() {
-        // T-08: [1 MiB, 130 MiB) on node 0, [130 MiB, 300 MiB) on node 1.
+        // Node 0 has [1 MiB, 130 MiB), and node 1 has [130 MiB, 300 MiB) (T-08).
         let oracle =
             Oracle::new(Shape::of::<X86_64>(), &[memory(0x100, 0x8200, 0), memory(0x8200, 0x1_2c00, 1)]);
         assert_eq!(oracle.runs(), [(0, 2), (2, 3)]);

@@ -1,9 +1,9 @@
-//! Frames and sections that are worth looking at: borders, and some in between.
+//! Selects frames and sections to check: borders, and some in between.
 //!
 //! # Invariants
 //!
-//! 1. What is picked depends on the memory alone, so a failure can be seen again.
-//! 2. The number of descriptors that are touched is bounded, whatever the size of the machine.
+//! 1. The choice depends only on the machine's memory, so a failure can be reproduced.
+//! 2. The number of descriptors that are accessed is bounded, regardless of the machine's size.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -12,9 +12,9 @@ use sparsemem_core::MemoryRange;
 
 use crate::Oracle;
 
-/// Most sections whose borders are looked at.
+/// At most this many sections have their borders checked.
 const SECTIONS: usize = 96;
-/// Most ranges whose borders are looked at.
+/// At most this many ranges have their borders checked.
 const RANGES: usize = 128;
 
 /// At most `most` of the items, spread evenly, always with the first and the last.
@@ -27,8 +27,8 @@ pub fn spread<T: Copy>(items: &[T], most: usize) -> Vec<T> {
     (0..most).filter_map(|step| items.get(step * last / (most - 1)).copied()).collect()
 }
 
-/// Sections to compare: all of a small machine, those at the ends of stretches and some more of a large one, and their
-/// absent neighbours.
+/// The sections to compare: all of a small machine; of a large one, those at the ends of stretches, some others, and
+/// the absent neighbours of these.
 #[must_use]
 pub fn sections(oracle: &Oracle) -> BTreeSet<u64> {
     let present: Vec<u64> = oracle.sections().collect();
@@ -41,7 +41,7 @@ pub fn sections(oracle: &Oracle) -> BTreeSet<u64> {
     picked
 }
 
-/// Frames on both sides of every border: of memory ranges, sections and subsections, and of the geometry.
+/// The frames on both sides of every border: of memory ranges, sections and subsections, and of the geometry.
 #[must_use]
 pub fn frames(oracle: &Oracle, memory: &[MemoryRange]) -> BTreeSet<u64> {
     let mut picked = BTreeSet::new();
@@ -73,7 +73,8 @@ fn around(picked: &mut BTreeSet<u64>, frame: u64) {
     picked.extend([frame.saturating_sub(1), frame, frame.saturating_add(1)]);
 }
 
-/// The parts of `memory` that lie in a few sections: those at the ends of ranges, so that borders are kept.
+/// The parts of `memory` that lie in a few sections. They are the sections at the ends of ranges, so that the excerpt
+/// contains borders.
 #[must_use]
 pub fn excerpt(oracle: &Oracle, memory: &[MemoryRange], sections: usize) -> Vec<MemoryRange> {
     let shape = oracle.shape();

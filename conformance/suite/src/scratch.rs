@@ -1,4 +1,4 @@
-//! Descriptors that scenarios can write to and read back, of three sizes.
+//! Descriptors of three sizes that scenarios can write to and read.
 //!
 //! # Invariants
 //!
@@ -9,7 +9,7 @@
 use sparsemem_core::primitive::{AtomicU64, Ordering};
 use sparsemem_core::{Page, PageDescriptor, Pfn, SectionNr, SectionStamp};
 
-/// A descriptor with a word of the owner's choice.
+/// A descriptor with a word for the scenario's use.
 pub trait Scratch {
     /// Stores a word.
     fn put(&self, word: u64);
@@ -17,10 +17,10 @@ pub trait Scratch {
     /// The word that was stored last.
     fn get(&self) -> u64;
 
-    /// The section that the descriptor was initialised with; section 0 if nobody did.
+    /// The section that the descriptor was initialised with; section 0 if it is not initialised.
     fn stamp(&self) -> SectionNr;
 
-    /// Whether everything that can be seen of the descriptor is zero.
+    /// Whether all bytes of the descriptor that can be read are zero.
     fn is_blank(&self) -> bool;
 }
 
@@ -44,7 +44,8 @@ impl Scratch for Page {
     }
 }
 
-/// Declares a descriptor of some words: the first is the section stamp, the second the owner's, all of them checked.
+/// Declares a descriptor of several words: the first is the section stamp, the second the scenario's word. `is_blank`
+/// checks all of them.
 macro_rules! descriptor {
     ($(#[$doc:meta])* $name:ident of $words:literal words) => {
         $(#[$doc])*
@@ -52,7 +53,7 @@ macro_rules! descriptor {
         #[repr(transparent)]
         pub struct $name([AtomicU64; $words]);
 
-        // SAFETY: atomic integers: zero bytes are valid, and there is nothing to drop.
+        // SAFETY: the fields are atomic integers, so zero bytes are valid, and there is nothing to drop.
         unsafe impl PageDescriptor for $name {
             unsafe fn initialise(&self, _pfn: Pfn, section: SectionNr) {
                 self.0[0].store(section.get(), Ordering::Relaxed);
@@ -60,7 +61,7 @@ macro_rules! descriptor {
 
             unsafe fn reset(&self, pfn: Pfn, section: SectionNr) {
                 self.0.iter().skip(1).for_each(|word| word.store(0, Ordering::Relaxed));
-                // SAFETY: the caller's promise is the same.
+                // SAFETY: the caller makes the same promise.
                 unsafe { self.initialise(pfn, section) };
             }
         }
@@ -98,7 +99,8 @@ descriptor! {
 }
 
 descriptor! {
-    /// 56 bytes, Linux' size for years and no power of two: neighbouring sections share a mapping.
+    /// 56 bytes, which Linux' descriptor had for years and which is not a power of two: neighbouring sections share a
+    /// mapping.
     OddPage of 7 words
 }
 

@@ -1,8 +1,8 @@
-//! The raw numbers of a geometry, and what follows from them, worked out a second time.
+//! The raw numbers of a geometry, and the numbers that follow from them, computed independently of the core crate.
 //!
 //! # Invariants
 //!
-//! 1. Nothing here uses the derived constants of the core crate: the two have to agree by themselves.
+//! 1. This module does not use the derived constants of the core crate, so that a mistake in them is found.
 
 use sparsemem_core::Geometry;
 

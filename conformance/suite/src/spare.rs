@@ -1,15 +1,16 @@
-//! A device that the world keeps for scenarios, and the altmap in its memory.
+//! A device that the world reserves for scenarios, and the altmap in its memory.
 //!
 //! # Invariants
 //!
-//! 1. A [`Spare`] is memory that nobody uses; who makes one promises it, and what is done with it here rests on that.
+//! 1. A [`Spare`] is memory that no other code uses: the caller of its unsafe constructor promises that, and the
+//!    unsafe code here relies on it.
 
-#![allow(unsafe_code, reason = "an altmap is told its place by a promise")]
+#![allow(unsafe_code, reason = "the caller of an altmap's constructor promises its place")]
 
 use sparsemem_altmap::{Altmap, AltmapSpec, TooFewWords, WithAltmap};
 use sparsemem_core::{Geometry, MetadataMemory, PhysRange};
 
-/// Memory that is there, that nobody uses and no boot was told of: a device to plug.
+/// Memory that no code uses and that was not reported to boot: a device to plug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spare(PhysRange);
 
@@ -18,9 +19,9 @@ impl Spare {
     ///
     /// # Safety
     ///
-    /// As long as the world is there, the range is memory that nothing uses but what is plugged by scenarios, one at a time;
-    /// and the direct map of every environment of the world has it as [`WithAltmap::new`] asks: for reading and writing,
-    /// contiguous, and aligned as it is in memory.
+    /// As long as the world lives, the range is memory that nothing uses but what is plugged by scenarios, one at a
+    /// time; and the direct map of every environment of the world has it as [`WithAltmap::new`] asks: for reading and
+    /// writing, contiguous, and aligned as it is in memory.
     #[must_use]
     pub const unsafe fn new(range: PhysRange) -> Self {
         Self(range)
@@ -46,8 +47,8 @@ impl<'w, G: Geometry> DeviceAltmap<'w, G> {
         words: &'w mut [u64],
     ) -> Option<Result<Self, TooFewWords>> {
         let inside = spec.frames().intersection(device.range().whole_frames::<G>()) == spec.frames();
-        // SAFETY: the frames lie in the device, whose memory is there and nobody's (`Spare::new`); one altmap at a time
-        // is made of it, for the time that one model is plugged.
+        // SAFETY: the frames lie in the device, whose memory exists and has no other user (`Spare::new`); one altmap
+        // at a time is made of it, for the time that one model is plugged.
         inside.then(|| unsafe { Altmap::claim(spec, words) }.map(|altmap| Self { altmap }))
     }
 
@@ -56,13 +57,13 @@ impl<'w, G: Geometry> DeviceAltmap<'w, G> {
         &self.altmap
     }
 
-    /// An environment with this altmap before it.
+    /// An environment that takes memmaps from this altmap first, and all else from `env`.
     pub(crate) const fn before<'a, E: MetadataMemory>(
         &'a mut self,
         env: &'a mut E,
     ) -> WithAltmap<'a, 'w, G, E> {
-        // SAFETY: the frames lie in the device (`DeviceAltmap::claim`), which the direct map of the world's environment
-        // has as is asked (`Spare::new`); scenarios have no other environments.
+        // SAFETY: the frames lie in the device (`DeviceAltmap::claim`), which the direct map of the world's
+        // environment has as `WithAltmap::new` asks (`Spare::new`); scenarios have no other environments.
         unsafe { WithAltmap::new(env, &mut self.altmap) }
     }
 }

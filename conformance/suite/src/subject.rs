@@ -1,7 +1,7 @@
 //! The model under test, without its types.
 //!
-//! [`Subject`] repeats the changing half of the model's traits, as [`View`] does the looking half. [`Pair`] makes a
-//! subject of any model and its surroundings, by calling the model's own methods and nothing else.
+//! [`Subject`] repeats those methods of the model's traits that change a model, and [`View`] those that inspect it.
+//! [`Pair`] makes a subject of any model and a world with its environment. It only calls the model's own methods.
 //!
 //! # Invariants
 //!
@@ -12,13 +12,13 @@ use sparsemem_core::{BootError, BootEvent, BootModel, BootSummary, MemoryRange, 
 
 use crate::plug::{Plug, Plugged};
 use crate::view::Parts;
-use crate::{Failure, Scratch, Surroundings, View, World};
+use crate::{Failure, Scratch, View, World, WorldWithEnvironment};
 
-/// Why a subject did not come up.
+/// Why a subject was not booted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotUp {
-    /// The model says that somebody writes to it, though a scenario has it to itself.
-    #[error("somebody else writes to the model, which nobody else has")]
+    /// The model reports that another writer has it, although only the scenario uses it.
+    #[error("another writer has the model, although only the scenario uses it")]
     Written,
     /// The model refused.
     #[error(transparent)]
@@ -31,7 +31,7 @@ pub trait Subject: View {
     ///
     /// # Errors
     ///
-    /// As the model says, or that there is no writer to be had.
+    /// The model's error, or that the model has no free writer.
     fn boot(
         &mut self,
         memory: &[MemoryRange],
@@ -42,27 +42,27 @@ pub trait Subject: View {
     ///
     /// # Errors
     ///
-    /// As the model says.
+    /// The model's error.
     fn tear_down(&mut self) -> Result<(), TearDownError>;
 
-    /// The world around the model, to obstruct it.
+    /// The world around the model, to arm faults.
     fn world_mut(&mut self) -> &mut dyn World;
 
-    /// Ties a model that is up from `memory`, and that lays its memmap out by `rule`, to memory blocks, notifiers,
-    /// resources and an allocator, and lends it.
+    /// Connects a model that was booted from `memory`, and that lays out its memmap by `rule`, with memory blocks,
+    /// notifiers, resources and an allocator, and lends it.
     ///
     /// # Errors
     ///
-    /// What `play` says, or that the tables do not take the memory of boot.
+    /// The failure of `scenario`, or that the tables do not take the memory of boot.
     fn plug(
         &mut self,
         memory: &[MemoryRange],
         rule: MemmapRule,
-        play: &mut dyn FnMut(&mut dyn Plug) -> Result<(), Failure>,
+        scenario: &mut dyn FnMut(&mut dyn Plug) -> Result<(), Failure>,
     ) -> Result<(), Failure>;
 }
 
-/// Any model in any surroundings, as a [`Subject`].
+/// Any model in any world with its environment, as a [`Subject`].
 #[derive(Debug)]
 pub struct Pair<'a, M, W> {
     model: &'a mut M,
@@ -78,7 +78,7 @@ impl<'a, M, W> Pair<'a, M, W> {
 
 impl<M, W> Parts for Pair<'_, M, W>
 where
-    W: Surroundings,
+    W: WorldWithEnvironment,
     M: BootModel<W::Env, Page: Scratch>,
 {
     type Model = M;
@@ -88,14 +88,14 @@ where
         self.model
     }
 
-    fn surroundings(&self) -> &W {
+    fn world_with_environment(&self) -> &W {
         self.world
     }
 }
 
 impl<M, W> Subject for Pair<'_, M, W>
 where
-    W: Surroundings,
+    W: WorldWithEnvironment,
     M: AltmapModel<W::Env, Page: Scratch>,
 {
     fn boot(
@@ -119,8 +119,8 @@ where
         &mut self,
         memory: &[MemoryRange],
         rule: MemmapRule,
-        play: &mut dyn FnMut(&mut dyn Plug) -> Result<(), Failure>,
+        scenario: &mut dyn FnMut(&mut dyn Plug) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        Plugged::lend(&*self.model, &mut *self.world, memory, rule, play)
+        Plugged::lend(&*self.model, &mut *self.world, memory, rule, scenario)
     }
 }

@@ -1,17 +1,17 @@
-//! The unchecked ways of a model, called only where their conditions were just checked.
+//! The unchecked methods of a model, called only where their conditions were just checked.
 //!
 //! # Invariants
 //!
-//! 1. A frame is looked up checked before anything unchecked is done with it, and models under test are changed by
-//!    nobody meanwhile: scenarios run on one thread and boot and teardown need `&mut`.
+//! 1. A frame is looked up with checks before anything unchecked is done with it, and no other code changes a model under
+//!    test meanwhile: scenarios run on one thread, and boot and teardown need `&mut`.
 
-#![allow(unsafe_code, reason = "the ways under test are unsafe")]
+#![allow(unsafe_code, reason = "the methods under test are unsafe")]
 
 use sparsemem_core::{MemoryModel, PageCount, Pfn, PfnRange, initialise};
 
 use crate::Scratch;
 
-/// Address of a valid frame's descriptor, found without checks; `None` if the frame is not valid.
+/// The address of a valid frame's descriptor, found without checks; `None` if the frame is not valid.
 pub(crate) fn lookup<M: MemoryModel>(model: &M, pfn: Pfn) -> Option<usize> {
     model.lookup(pfn)?;
     // SAFETY: the frame was found valid just now, and stays so (invariant 1).
@@ -19,18 +19,20 @@ pub(crate) fn lookup<M: MemoryModel>(model: &M, pfn: Pfn) -> Option<usize> {
     Some(page.addr().get())
 }
 
-/// The frame that the model sees in a valid frame's descriptor, which is initialised first.
+/// The frame that the model finds from a valid frame's descriptor, after initialising the descriptor.
 pub(crate) fn frame_of<M: MemoryModel>(model: &M, pfn: Pfn) -> Option<Pfn> {
     initialise(model, PfnRange::from_start_count(pfn, PageCount::new(1))?);
     let page = model.lookup(pfn)?;
-    // SAFETY: the descriptor of a frame that is valid, and stays so (invariant 1), initialised two lines above.
+    // SAFETY: this is the descriptor of a frame that is valid, and stays so (invariant 1); it was initialised two
+    // lines above.
     Some(unsafe { model.pfn_of(page) })
 }
 
-/// The same from a descriptor that somebody else has to have initialised; `None` also if nobody did.
+/// The same for a descriptor that must be initialised already; `None` if it is not.
 pub(crate) fn frame_of_initialised<M: MemoryModel<Page: Scratch>>(model: &M, pfn: Pfn) -> Option<Pfn> {
     let stamp = model.read().page(pfn)?.stamp();
     let page = model.lookup(pfn).filter(|_| stamp == pfn.section::<M::Geometry>())?;
-    // SAFETY: the descriptor of a frame that is valid, and stays so (invariant 1), with the stamp of its own section.
+    // SAFETY: this is the descriptor of a frame that is valid, and stays so (invariant 1), and it has the stamp of
+    // its own section.
     Some(unsafe { model.pfn_of(page) })
 }

@@ -1,8 +1,8 @@
-//! What scenarios see of a model, without its types.
+//! A model as scenarios inspect it, without its types.
 //!
-//! [`View`] repeats the looking half of the model's traits with numbers in the place of types. So a scenario is compiled
-//! once, not once per backend, geometry and descriptor, and a test can put a liar between a scenario and a model
-//! without unsafe code.
+//! [`View`] repeats those methods of the model's traits that inspect a model, with numbers in the place of types. So
+//! a scenario is compiled once, not once per backend, geometry and descriptor, and a test can give a scenario a
+//! broken model without unsafe code.
 //!
 //! # Invariants
 //!
@@ -14,7 +14,7 @@ use sparsemem_core::{
     BootModel, Footprint, LookupError, MemoryModel, Pfn, PfnRange, Reader, Reclaim, SectionNr, SectionState,
 };
 
-use crate::{Scratch, Shape, Surroundings, World, unchecked};
+use crate::{Scratch, Shape, World, WorldWithEnvironment, unchecked};
 
 /// Descriptors, as seen through one reader.
 pub trait Pages {
@@ -28,11 +28,11 @@ pub trait Pages {
     ///
     /// # Errors
     ///
-    /// As the reader says.
+    /// The reader's error.
     fn explain(&self, pfn: Pfn) -> Result<&dyn Scratch, LookupError>;
 }
 
-/// A model and the world around it, to look at.
+/// A model and the world around it, for inspection.
 pub trait View {
     /// The model's name.
     fn name(&self) -> &'static str;
@@ -43,22 +43,22 @@ pub trait View {
     /// Bytes of a descriptor.
     fn descriptor_bytes(&self) -> u64;
 
-    /// What the model takes.
+    /// The memory that the model takes.
     fn footprint(&self) -> Footprint;
 
     /// The state of a section.
     fn section(&self, nr: SectionNr) -> SectionState;
 
-    /// The first present section from here on.
+    /// The first present section at or after `from`.
     fn next_present(&self, from: SectionNr) -> Option<SectionNr>;
 
-    /// The first run of valid frames.
+    /// The first run of valid frames in a range.
     fn next_valid(&self, within: PfnRange) -> Option<PfnRange>;
 
     /// All present sections.
     fn present_sections(&self) -> Vec<SectionNr>;
 
-    /// All runs of valid frames.
+    /// All runs of valid frames in a range.
     fn valid_ranges(&self, within: PfnRange) -> Vec<PfnRange>;
 
     /// Whether a frame is valid.
@@ -73,11 +73,11 @@ pub trait View {
     /// The frame that the model finds from the descriptor of `pfn`; initialises the descriptor first.
     fn pfn_of(&self, pfn: Pfn) -> Option<Pfn>;
 
-    /// Address of a frame's descriptor, or why there is none.
+    /// The address of a frame's descriptor, or the reason why there is none.
     ///
     /// # Errors
     ///
-    /// As the model says.
+    /// The model's error.
     fn explain(&self, pfn: Pfn) -> Result<usize, LookupError>;
 
     /// Lends a reader.
@@ -90,18 +90,18 @@ pub trait View {
     fn world(&self) -> &dyn World;
 }
 
-/// A model and its surroundings by reference: whatever has both can be viewed.
+/// A model and a world with its environment, by reference: every type that has both can be viewed.
 pub(crate) trait Parts {
     /// The model.
-    type Model: BootModel<<Self::World as Surroundings>::Env, Page: Scratch>;
-    /// Its surroundings.
-    type World: Surroundings;
+    type Model: BootModel<<Self::World as WorldWithEnvironment>::Env, Page: Scratch>;
+    /// The world with its environment.
+    type World: WorldWithEnvironment;
 
     /// The model.
     fn model(&self) -> &Self::Model;
 
-    /// Its surroundings.
-    fn surroundings(&self) -> &Self::World;
+    /// The world with its environment.
+    fn world_with_environment(&self) -> &Self::World;
 }
 
 impl<M: MemoryModel> Pages for Reader<'_, M>
@@ -188,6 +188,6 @@ impl<T: Parts> View for T {
     }
 
     fn world(&self) -> &dyn World {
-        self.surroundings()
+        self.world_with_environment()
     }
 }

@@ -1,10 +1,11 @@
-//! What scenarios need from the machine around a model, besides what the model needs.
+//! The machine around a model, as scenarios need it in addition to what the model needs.
 //!
-//! The host's simulated machine and a kernel on real hardware both implement [`World`]; scenarios see nothing else.
+//! The host's simulated machine and a kernel on real hardware both implement [`World`]; scenarios use nothing else of
+//! them.
 //!
 //! # Invariants
 //!
-//! 1. A world observes and obstructs; it never helps a model along.
+//! 1. A world observes and obstructs; it never supports a model.
 
 use alloc::string::String;
 
@@ -12,16 +13,16 @@ use sparsemem_core::{LeafSize, MetadataMemory, Origin, PagingDepth, PhysAddr, Vi
 
 use crate::Spare;
 
-/// Blocks that were given out and not given back.
+/// Blocks that are allocated and not freed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// How many.
+    /// The number of blocks.
     pub blocks: u64,
-    /// Their bytes, as they were asked for.
+    /// Their bytes, as they were requested.
     pub bytes: u64,
 }
 
-/// Outstanding metadata memory, by where it came from.
+/// Outstanding metadata memory, by its source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
     /// From the boot allocator.
@@ -50,7 +51,7 @@ impl Balance {
     }
 }
 
-/// What a world refuses from now on.
+/// The requests that a world refuses from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The n-th allocation from now, counted from 1; those before and after succeed.
@@ -66,75 +67,76 @@ pub enum Fault {
 pub struct Leaf {
     /// First virtual address.
     pub at: VirtAddr,
-    /// First physical address behind it.
+    /// The first physical address that it maps to.
     pub to: PhysAddr,
     /// Size.
     pub size: LeafSize,
 }
 
 impl Leaf {
-    /// First virtual address behind it.
+    /// The first virtual address past the leaf.
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.at.get() + self.size.bytes()
     }
 }
 
-/// The machine around a model, as scenarios see it.
+/// The machine around a model.
 pub trait World {
-    /// What is outstanding now.
+    /// The memory that is outstanding now.
     fn balance(&self) -> Balance;
 
-    /// Refuses something from now on; replaces what was armed before.
+    /// Refuses requests from now on; replaces an earlier fault.
     fn arm(&mut self, fault: Fault);
 
-    /// Refuses nothing any more, and says how many requests were refused since [`World::arm`].
+    /// Stops refusing, and returns the number of requests that were refused since [`World::arm`].
     fn heal(&mut self) -> u64;
 
-    /// Whether [`Fault::NthLink`] can be armed: hardware refuses no mapping, but an environment in front of it can.
+    /// Whether [`Fault::NthLink`] can be armed: hardware refuses no mapping, but an environment can.
     fn can_refuse_links(&self) -> bool;
 
-    /// The largest mapping that models are asked to use.
+    /// The largest mapping that models may use.
     fn largest_leaf(&self) -> LeafSize;
 
     /// Levels of the page tables.
     fn depth(&self) -> PagingDepth;
 
-    /// Page tables below the top that lead to the model's array and were there before it, because something else of the
-    /// world has addresses in the same place.
+    /// The number of page tables below the top level that lead to the model's array and existed before it, because
+    /// other mappings of the world lie nearby.
     fn shared_tables(&self) -> u64 {
         0
     }
 
-    /// The mapping of an address, by walking the page tables as software.
+    /// The mapping of an address, found by walking the page tables in software.
     fn leaf_at(&self, at: VirtAddr) -> Option<Leaf>;
 
-    /// Every mapping that has an address in `within`, lowest first, by walking the page tables as software.
+    /// Calls `visit` for every mapping that has an address in `within`, lowest first. The world walks the page tables
+    /// in software.
     fn leaves(&self, within: VirtRange, visit: &mut dyn FnMut(Leaf));
 
-    /// Whether the processor can read a byte here.
+    /// Whether the processor can read the byte at an address.
     fn is_readable(&self, at: VirtAddr) -> bool;
 
-    /// Whether the page tables and what the processor really maps are the same; hardware uses its tables, so `Ok`.
+    /// Checks that the page tables agree with the mappings that the processor uses. Hardware uses the tables, so it
+    /// returns `Ok`.
     ///
     /// # Errors
     ///
-    /// What differs, in words.
+    /// The difference, in words.
     fn check(&self) -> Result<(), String>;
 
-    /// A clock of any unit that does not run backwards.
+    /// A clock with any unit that does not run backwards.
     fn ticks(&self) -> u64;
 
-    /// Boot is over: metadata comes from the run-time allocator from now on, where that is another one.
+    /// Ends boot: metadata comes from the run-time allocator from now on, if the world has one.
     fn end_boot(&mut self) {}
 
-    /// A device to plug, beginning on a section border, if there is one.
+    /// A device to plug that begins on a section border, if the world has one.
     fn spare(&self) -> Option<Spare> {
         None
     }
 
-    /// A number that is the same exactly when what is free and what is given out is the same, as well as the world can
-    /// tell.
+    /// A number that changes when the free or the allocated memory changes, as far as the world can detect that.
     fn fingerprint(&self) -> u64 {
         let Balance { boot, runtime, altmap } = self.balance();
         let parts = [boot, runtime, altmap].map(|held| held.blocks.rotate_left(32) ^ held.bytes);
@@ -143,13 +145,13 @@ pub trait World {
 }
 
 /// A world together with the environment that models take memory and mappings from.
-pub trait Surroundings: World {
-    /// What a model's slow operations are given.
+pub trait WorldWithEnvironment: World {
+    /// The environment of a model's slow operations.
     type Env: MetadataMemory;
 
-    /// The environment.
+    /// The environment, for reading.
     fn env(&self) -> &Self::Env;
 
-    /// The environment, to take from and give back to.
+    /// The environment, for allocating and freeing.
     fn env_mut(&mut self) -> &mut Self::Env;
 }

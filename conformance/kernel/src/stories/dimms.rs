@@ -11,7 +11,7 @@ use sparsemem_hotplug::{
     AddMemoryError, AllocatorHooks, Granule, Kind, Merge, OfflineError, Reason, Request, RequestError,
     Resource, ResourceKind, add,
 };
-use sparsemem_suite::Surroundings;
+use sparsemem_suite::WorldWithEnvironment;
 
 use super::Told;
 use super::checks::{StoryError, holds, refusal, same};

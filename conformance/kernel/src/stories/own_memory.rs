@@ -11,7 +11,7 @@ use sparsemem::{
     Block, MemoryModel, MetadataMemory, NodeId, Origin, Pfn, PfnRange, PhysAddr, PhysMap, Rejected,
     SectionNr, SectionShape, presets::X86_64,
 };
-use sparsemem_suite::Surroundings;
+use sparsemem_suite::WorldWithEnvironment;
 
 use super::Told;
 use super::checks::{StoryError, holds, same, some};

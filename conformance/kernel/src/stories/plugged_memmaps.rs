@@ -17,7 +17,7 @@ use sparsemem_bootmem_registration::{
     TagStoreError,
 };
 use sparsemem_hotplug::{AddMemoryError, OfflineError, Reason};
-use sparsemem_suite::{Surroundings, World};
+use sparsemem_suite::{WorldWithEnvironment, World};
 
 use super::Told;
 use super::checks::{StoryError, holds, refusal, same, some};

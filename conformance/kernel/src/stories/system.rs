@@ -13,7 +13,7 @@ use sparsemem::{
     SectionShape, VirtAddr, VirtRange, Writer, presets::X86_64,
 };
 use sparsemem_hotplug::{AddMemoryError, BlockNr, Hotplug, Ram, frames_of_bytes};
-use sparsemem_suite::{Balance, Leaf, Surroundings, World};
+use sparsemem_suite::{Balance, Leaf, WorldWithEnvironment, World};
 
 use super::checks::{StoryError, holds, same, some};
 use super::host::{self, NewDimm};

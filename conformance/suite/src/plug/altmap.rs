@@ -1,20 +1,20 @@
-//! Memory that holds its own memmap.
+//! Scenarios with memory that holds its own memmap.
 
 use alloc::vec::Vec;
 
 use sparsemem_core::{LeafSize, PageCount, PfnRange};
 
+use super::descriptors::lead_to_frames;
 use super::life::{mappings_agree, take};
 use super::refusals::refuses;
-use super::way_back::leads_back;
-use super::{Memmap, Plug, Site, Step};
+use super::{Memmap, Places, Plug, Step};
 use crate::failure::{Place, expect, expect_eq};
-use crate::stage::Notes;
-use crate::{Failure, Shape, Stage, range};
+use crate::setting::Notes;
+use crate::{Failure, Setting, Shape, range};
 
-/// The first section of the device; notes that there is none.
-fn section(shape: &Shape, site: &Site, notes: &mut Notes) -> Option<PfnRange> {
-    let Some(device) = site.device() else {
+/// The first section of the device. If there is no device, notes that the scenario does not suit.
+fn section(shape: &Shape, places: &Places, notes: &mut Notes) -> Option<PfnRange> {
+    let Some(device) = places.device() else {
         notes.does_not_suit("the world has no device to plug");
         return None;
     };
@@ -22,14 +22,14 @@ fn section(shape: &Shape, site: &Site, notes: &mut Notes) -> Option<PfnRange> {
     Some(range(first, first + shape.section_frames()))
 }
 
-/// A device, and RAM, with and without the altmap.
-pub(crate) fn takes_no_ram(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let (shape, memmap) = (stage.facts.shape, stage.facts.section_memmap_bytes());
-    // Base pages, which always fit, take tables that large leaves do without.
+/// Adds a device, and RAM, with and without the altmap, and compares the RAM that each takes.
+pub(crate) fn takes_no_ram(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let (shape, memmap) = (setting.facts.shape, setting.facts.section_memmap_bytes());
+    // With an altmap, the memmap is mapped with base pages, which need tables that larger leaves do not need.
     let tables = LeafSize::Size4KiB.bytes() * (2 + memmap / LeafSize::Size2MiB.bytes());
-    stage.plug(&mut |plug, site, notes| {
-        let Some(section) = section(&shape, site, notes) else { return Ok(()) };
-        let watched = site.watched();
+    setting.plug(&mut |plug, places, notes| {
+        let Some(section) = section(&shape, places, notes) else { return Ok(()) };
+        let watched = places.watched();
         let before = plug.snapshot(&watched).timeless();
         for add in [Step::AddDevice, Step::AddMemory] {
             let from_ram = cost(plug, add(section, Memmap::Ram))?;
@@ -43,7 +43,7 @@ pub(crate) fn takes_no_ram(stage: &mut Stage<'_>) -> Result<(), Failure> {
     })
 }
 
-/// Bytes of RAM that are outstanding while something is there; it goes again.
+/// Bytes of RAM that are outstanding while the memory of a step is present; removes the memory again.
 fn cost(plug: &mut dyn Plug, step: Step) -> Result<u64, Failure> {
     let ram = |plug: &dyn Plug| plug.view().world().balance().runtime.bytes;
     let before = ram(plug);
@@ -54,24 +54,24 @@ fn cost(plug: &mut dyn Plug, step: Step) -> Result<u64, Failure> {
     Ok(cost)
 }
 
-/// RAM that hosts its own memmap goes online without it, and away again.
-pub(crate) fn hosts_itself(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let shape = stage.facts.shape;
-    stage.plug(&mut |plug, site, notes| {
-        let Some(section) = section(&shape, site, notes) else { return Ok(()) };
-        let watched = site.watched();
+/// Adds RAM that hosts its own memmap, brings it online without the memmap's frames, and removes it.
+pub(crate) fn hosts_itself(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let shape = setting.facts.shape;
+    setting.plug(&mut |plug, places, notes| {
+        let Some(section) = section(&shape, places, notes) else { return Ok(()) };
+        let watched = places.watched();
         let before = plug.snapshot(&watched).timeless();
         let add = Step::AddMemory(section, Memmap::Altmap);
         take(plug, add)?;
         take(plug, Step::Online(section))?;
-        leads_back(plug, section)?;
+        lead_to_frames(plug, section)?;
         let in_use = plug.altmap_in_use();
         expect(in_use.get() > 0, Place::Model, "altmap in use", "the memmap", in_use)?;
         let memmap_end = section.start().get() + in_use.get();
         let given: Vec<_> =
             plug.snapshot(&watched).frames.iter().map(|(start, end, _)| (*start, *end)).collect();
         let apart = matches!(given[..], [(start, end)] if start >= memmap_end && end == section.end().get());
-        expect(apart, Place::Model, "frames that the allocator got", "those behind the memmap", &given)?;
+        expect(apart, Place::Model, "frames that the allocator got", "those past the memmap", &given)?;
         refuses(plug, &watched, add.back(), "is online")?;
         take(plug, Step::Offline(section))?;
         take(plug, add.back())?;
@@ -80,14 +80,14 @@ pub(crate) fn hosts_itself(stage: &mut Stage<'_>) -> Result<(), Failure> {
     })
 }
 
-/// Requests that the altmap does not belong to, is too small for, or is in use for.
-pub(crate) fn refusals(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let shape = stage.facts.shape;
-    stage.plug(&mut |plug, site, notes| {
-        let Some(section) = section(&shape, site, notes) else { return Ok(()) };
-        let watched = site.watched();
-        let device = site.device().unwrap_or_default();
-        let elsewhere = Step::AddDevice(site.subsections(0, 1), Memmap::Altmap);
+/// Requests that do not fit the altmap: it belongs to other frames, is too small, or is in use.
+pub(crate) fn refusals(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let shape = setting.facts.shape;
+    setting.plug(&mut |plug, places, notes| {
+        let Some(section) = section(&shape, places, notes) else { return Ok(()) };
+        let watched = places.watched();
+        let device = places.device().unwrap_or_default();
+        let elsewhere = Step::AddDevice(places.subsections(0, 1), Memmap::Altmap);
         refuses(plug, &watched, elsewhere, "the altmap begins at frame")?;
         refuses(plug, &watched, Step::AddDevice(device, Memmap::Altmap), "needs")?;
         refuses(plug, &watched, Step::RemoveDevice(section, Memmap::Altmap), "")?;

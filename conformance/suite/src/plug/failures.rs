@@ -1,30 +1,31 @@
-//! Every failure that an operation can meet, one by one, with everything compared before and after.
+//! Scenarios in which every operation fails at each point where it can fail. They compare the complete state before
+//! and after.
 //!
 //! # Invariants
 //!
-//! 1. Each operation is made to fail at its first request, its second, and so on, until it makes no more; where there
-//!    are many, later ones less and less densely.
-//! 2. What is compared is a [`Snapshot`], all of it.
+//! 1. Each operation is made to fail at its first request, at its second, and so on, until it completes. If there are
+//!    many requests, the later ones are tested less and less densely.
+//! 2. The comparison covers the whole [`Snapshot`].
 
 use alloc::format;
 use alloc::vec::Vec;
 
 use sparsemem_core::PfnRange;
 
+use super::descriptors::lead_to_frames;
 use super::life::{mappings_agree, take};
 use super::plugged::NOTIFIERS;
-use super::way_back::leads_back;
-use super::{Memmap, Obstacle, Plug, Site, Snapshot, Step};
+use super::{Memmap, Obstacle, Places, Plug, Snapshot, Step};
 use crate::failure::{Place, expect};
 use crate::shortage::after;
-use crate::{Failure, Fault, Shape, Stage, Tally, range};
+use crate::{Failure, Fault, Setting, Shape, Tally, range};
 
-/// Every operation with its memmap in RAM.
-pub(crate) fn with_ram(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let shape = stage.facts.shape;
-    stage.plug(&mut |plug, site, notes| {
-        let mut sweep = Sweep { plug, watched: site.watched(), tally: &mut notes.tally };
-        let ram = site.ram(2);
+/// Tests every operation with its memmap in RAM.
+pub(crate) fn with_ram(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let shape = setting.facts.shape;
+    setting.plug(&mut |plug, places, notes| {
+        let mut sweep = Sweep { plug, watched: places.watched(), tally: &mut notes.tally };
+        let ram = places.ram(2);
         for step in [
             Step::AddMemory(ram, Memmap::Ram),
             Step::Online(ram),
@@ -33,7 +34,7 @@ pub(crate) fn with_ram(stage: &mut Stage<'_>) -> Result<(), Failure> {
         ] {
             sweep.every_failure(step)?;
         }
-        for device in devices(&shape, site) {
+        for device in devices(&shape, places) {
             sweep.every_failure(Step::AddDevice(device, Memmap::Ram))?;
             sweep.every_failure(Step::RemoveDevice(device, Memmap::Ram))?;
         }
@@ -41,24 +42,24 @@ pub(crate) fn with_ram(stage: &mut Stage<'_>) -> Result<(), Failure> {
     })
 }
 
-/// Devices that begin and end inside sections: one over a border, one in the hole of a boot section.
-fn devices(shape: &Shape, site: &Site) -> Vec<PfnRange> {
+/// Devices that begin and end inside sections: one across a border, one in the hole of a section of boot.
+fn devices(shape: &Shape, places: &Places) -> Vec<PfnRange> {
     let half = shape.subsections().div_ceil(2);
-    let over_a_border = site.subsections(half, shape.subsections());
-    [Some(over_a_border), site.hole()].into_iter().flatten().collect()
+    let over_a_border = places.subsections(half, shape.subsections());
+    [Some(over_a_border), places.hole()].into_iter().flatten().collect()
 }
 
-/// Every operation with its memmap in what is added.
-pub(crate) fn with_altmap(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let shape = stage.facts.shape;
-    stage.plug(&mut |plug, site, notes| {
-        let Some(device) = site.device() else {
+/// Tests every operation with its memmap in the added memory.
+pub(crate) fn with_altmap(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let shape = setting.facts.shape;
+    setting.plug(&mut |plug, places, notes| {
+        let Some(device) = places.device() else {
             notes.does_not_suit("the world has no device to plug");
             return Ok(());
         };
         let first = device.start().get();
         let section = range(first, first + shape.section_frames());
-        let mut sweep = Sweep { plug, watched: site.watched(), tally: &mut notes.tally };
+        let mut sweep = Sweep { plug, watched: places.watched(), tally: &mut notes.tally };
         for step in [Step::AddDevice(section, Memmap::Altmap), Step::AddMemory(section, Memmap::Altmap)] {
             sweep.every_failure(step)?;
             sweep.every_failure(step.back())?;
@@ -67,7 +68,7 @@ pub(crate) fn with_altmap(stage: &mut Stage<'_>) -> Result<(), Failure> {
     })
 }
 
-/// A plugged model to make operations fail on.
+/// A plugged model whose operations are made to fail.
 struct Sweep<'p> {
     plug: &'p mut dyn Plug,
     watched: Vec<u64>,
@@ -75,7 +76,7 @@ struct Sweep<'p> {
 }
 
 impl Sweep<'_> {
-    /// Fails a step, which is possible now, in every way; then takes it.
+    /// Makes a step fail in every possible manner, then takes it.
     fn every_failure(&mut self, step: Step) -> Result<(), Failure> {
         let during = |failure: Failure| failure.during(format!("{step:?}"));
         self.there_and_back(step).map_err(during)?;
@@ -88,22 +89,22 @@ impl Sweep<'_> {
         take(self.plug, step)
     }
 
-    /// Takes a step and leads it back. What went and comes again may have got other metadata: only then is there a state
-    /// to compare with.
+    /// Takes a step and its opposite. Removed memory that is added again may get other metadata; only after that is
+    /// there a state to compare with.
     fn there_and_back(&mut self, step: Step) -> Result<(), Failure> {
         take(self.plug, step)?;
         if let Step::Online(frames) | Step::AddDevice(frames, _) = step {
-            leads_back(self.plug, frames)?;
+            lead_to_frames(self.plug, frames)?;
         }
         take(self.plug, step.back())
     }
 
-    /// Everything that can be seen, but for what only grows.
+    /// Everything that can be observed, without the counters that only grow.
     fn seen(&self) -> Snapshot {
         self.plug.snapshot(&self.watched).timeless()
     }
 
-    /// Refuses the first, the second, .. the last request of a step.
+    /// Refuses the first request of a step, the second, and so on to the last.
     fn each_request(&mut self, step: Step, fault: fn(u64) -> Fault) -> Result<(), Failure> {
         let mut nth = 1;
         while self.refused(step, fault(nth))? {
@@ -112,7 +113,7 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    /// Takes a step while a fault is armed, and compares. Whether something was refused.
+    /// Takes a step while a fault is armed, and compares. Returns whether a request was refused.
     fn refused(&mut self, step: Step, fault: Fault) -> Result<bool, Failure> {
         let before = self.seen();
         self.plug.world_mut().arm(fault);
@@ -121,7 +122,7 @@ impl Sweep<'_> {
         self.tally.failure_points += u64::from(refused > 0);
         let during = |failure: Failure| failure.during(format!("{fault:?}"));
         match result {
-            // Nothing was refused, or something else would do: base pages where a large one was refused.
+            // No request was refused, or the model used another mapping: base pages where a large one was refused.
             Ok(()) => take(self.plug, step.back()).map_err(during)?,
             Err(error) => expect(refused > 0, Place::Model, "outcome", "success", error).map_err(during)?,
         }
@@ -129,7 +130,7 @@ impl Sweep<'_> {
         Ok(refused > 0)
     }
 
-    /// Takes a step while somebody is in the way, and compares.
+    /// Takes a step while the allocator or a notifier refuses, and compares.
     fn obstructed(&mut self, step: Step, obstacle: Obstacle) -> Result<(), Failure> {
         let before = self.plug.snapshot(&self.watched);
         self.plug.obstruct(Some(obstacle));
@@ -142,7 +143,7 @@ impl Sweep<'_> {
     }
 }
 
-/// The faults that a world can be made to have.
+/// The faults that a world can simulate.
 fn faults(plug: &dyn Plug) -> Vec<fn(u64) -> Fault> {
     let mut faults: Vec<fn(u64) -> Fault> = Vec::from([Fault::NthAllocation as fn(u64) -> Fault, runs_out]);
     if plug.view().world().can_refuse_links() {
@@ -151,12 +152,12 @@ fn faults(plug: &dyn Plug) -> Vec<fn(u64) -> Fault> {
     faults
 }
 
-/// Memory ends before the n-th allocation.
+/// A fault: memory runs out before the n-th allocation.
 const fn runs_out(nth: u64) -> Fault {
     Fault::AllocationsAfter(nth - 1)
 }
 
-/// Who can refuse a step.
+/// The obstacles that can refuse a step.
 fn obstacles(step: Step) -> Vec<Obstacle> {
     let own: &[Obstacle] = match step {
         Step::Online(_) => &[Obstacle::Give],

@@ -1,4 +1,4 @@
-//! What comes, works, and goes.
+//! Scenarios in which memory is added, used, and removed.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -7,9 +7,9 @@ use sparsemem_core::{LookupError, Pfn, PfnRange, SectionFlags, SectionNr};
 
 use super::{Memmap, Plug, Step};
 use crate::failure::{Place, expect, expect_eq};
-use crate::{Failure, Stage, range};
+use crate::{Failure, Setting, range};
 
-/// Takes a step that has to succeed.
+/// Takes a step, which must succeed.
 pub(super) fn take(plug: &mut dyn Plug, step: Step) -> Result<(), Failure> {
     plug.apply(step)
         .map_err(|error| Failure::new(Place::Model, &format!("{step:?}"), "success", format!("{error}")))
@@ -20,7 +20,7 @@ pub(super) fn borders(frames: PfnRange) -> [Pfn; 3] {
     [frames.start().get(), frames.start().get() + 1, frames.end().get() - 1].map(Pfn::new)
 }
 
-/// What is asked of the frames at the borders of a range.
+/// The expected state of the frames at the borders of a range.
 #[derive(Clone, Copy)]
 enum Being {
     Absent,
@@ -28,7 +28,7 @@ enum Being {
     Online,
 }
 
-/// Fails unless the borders of a range are found as they have to be.
+/// Fails unless the frames at the borders of a range have the expected state.
 fn are(plug: &dyn Plug, frames: PfnRange, being: Being) -> Result<(), Failure> {
     let mut found = Vec::new();
     plug.view().read(&mut |pages| {
@@ -46,7 +46,7 @@ fn are(plug: &dyn Plug, frames: PfnRange, being: Being) -> Result<(), Failure> {
     })
 }
 
-/// Writes a number of its own to each border descriptor of a range.
+/// Writes a distinct number to the descriptor of each border frame of a range.
 fn mark(plug: &dyn Plug, frames: PfnRange) {
     plug.view().read(&mut |pages| {
         borders(frames)
@@ -56,17 +56,17 @@ fn mark(plug: &dyn Plug, frames: PfnRange) {
     });
 }
 
-/// Fails unless the descriptors still have what [`mark`] wrote.
+/// Fails unless the descriptors still have the words that [`mark`] wrote.
 fn is_marked(plug: &dyn Plug, frames: PfnRange) -> Result<(), Failure> {
-    words_are(plug, frames, "what was written to the descriptor", |pfn| !pfn.get())
+    words_are(plug, frames, "word that was written to the descriptor", |pfn| !pfn.get())
 }
 
-/// Fails unless the descriptors have nothing of what [`mark`] wrote: their frames got a new user.
+/// Fails unless the descriptors have lost the words that [`mark`] wrote, because their frames have a new user.
 fn is_reset(plug: &dyn Plug, frames: PfnRange) -> Result<(), Failure> {
-    words_are(plug, frames, "what the descriptor has for a new user", |_| 0)
+    words_are(plug, frames, "word of the descriptor for a new user", |_| 0)
 }
 
-/// Fails unless each border descriptor of a range has the word that it has to have.
+/// Fails unless the descriptor of each border frame of a range has the expected word.
 fn words_are(
     plug: &dyn Plug,
     frames: PfnRange,
@@ -90,31 +90,31 @@ fn flags_are(plug: &dyn Plug, nr: u64, flags: SectionFlags) -> Result<(), Failur
 /// Fails unless mappings and page tables agree.
 pub(super) fn mappings_agree(plug: &dyn Plug) -> Result<(), Failure> {
     let agree = plug.view().world().check();
-    agree.map_err(|differs| Failure::new(Place::Model, "mappings", "what the page tables say", differs))
+    agree.map_err(|differs| Failure::new(Place::Model, "mappings", "as in the page tables", differs))
 }
 
 const OFFLINE: SectionFlags = SectionFlags::PRESENT.union(SectionFlags::HAS_MEM_MAP);
 const ONLINE: SectionFlags = OFFLINE.union(SectionFlags::ONLINE);
 
-/// Two sections of RAM, through all states and back.
-pub(crate) fn comes_and_goes(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    stage.plug(&mut |plug, site, _| {
-        let (ram, watched) = (site.ram(2), site.watched());
+/// Two sections of RAM go through all states and back.
+pub(crate) fn comes_and_goes(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    setting.plug(&mut |plug, places, _| {
+        let (ram, watched) = (places.ram(2), places.watched());
         let before = plug.snapshot(&watched);
         are(plug, ram, Being::Absent)?;
         take(plug, Step::AddMemory(ram, Memmap::Ram))?;
         are(plug, ram, Being::Offline)?;
-        flags_are(plug, site.fresh(), OFFLINE)?;
+        flags_are(plug, places.fresh(), OFFLINE)?;
         mark(plug, ram);
         is_marked(plug, ram)?;
         take(plug, Step::Online(ram))?;
         are(plug, ram, Being::Online)?;
         is_reset(plug, ram)?;
-        flags_are(plug, site.fresh() + 1, ONLINE)?;
+        flags_are(plug, places.fresh() + 1, ONLINE)?;
         finds_back(plug, ram)?;
         mappings_agree(plug)?;
         take(plug, Step::Offline(ram))?;
-        flags_are(plug, site.fresh() + 1, OFFLINE)?;
+        flags_are(plug, places.fresh() + 1, OFFLINE)?;
         take(plug, Step::RemoveMemory(ram, Memmap::Ram))?;
         are(plug, ram, Being::Absent)?;
         mappings_agree(plug)?;
@@ -129,15 +129,15 @@ fn finds_back(plug: &dyn Plug, frames: PfnRange) -> Result<(), Failure> {
     })
 }
 
-/// Two devices that meet inside a section; the first reaches in from the section before.
-pub(crate) fn in_parts(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let per_section = stage.facts.shape.subsections();
-    stage.plug(&mut |plug, site, _| {
-        let watched = site.watched();
+/// Two devices meet inside a section; the first begins in the section before.
+pub(crate) fn in_parts(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let per_section = setting.facts.shape.subsections();
+    setting.plug(&mut |plug, places, _| {
+        let watched = places.watched();
         let before = plug.snapshot(&watched);
         let half = per_section.div_ceil(2);
         let (one, other) =
-            (site.subsections(0, per_section + half), site.subsections(per_section + half, half));
+            (places.subsections(0, per_section + half), places.subsections(per_section + half, half));
         take(plug, Step::AddDevice(one, Memmap::Ram))?;
         are(plug, other, Being::Absent)?;
         mark(plug, one);
@@ -156,7 +156,8 @@ pub(crate) fn in_parts(stage: &mut Stage<'_>) -> Result<(), Failure> {
     })
 }
 
-/// Fails unless a frame that went is told to be absent: its subsection, if the section has others, or its section.
+/// Fails unless a lookup reports a removed frame as absent: its subsection if the section has other memory, or its
+/// section.
 fn says_why(plug: &dyn Plug, frame: u64, others: bool) -> Result<(), Failure> {
     let pfn = Pfn::new(frame);
     let found = plug.view().explain(pfn);
@@ -168,15 +169,15 @@ fn says_why(plug: &dyn Plug, frame: u64, others: bool) -> Result<(), Failure> {
     expect(as_expected, Place::Frame(pfn), "reason of the lookup", "what is absent", found)
 }
 
-/// A device where a boot section has no memory: it gets the descriptors that boot made, as good as new (T-09).
-pub(crate) fn early_hole(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let shape = stage.facts.shape;
-    stage.plug(&mut |plug, site, notes| {
-        let Some(hole) = site.hole() else {
+/// Adds a device where a section of boot has no memory: it gets the descriptors that boot made, reset (T-09).
+pub(crate) fn early_hole(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let shape = setting.facts.shape;
+    setting.plug(&mut |plug, places, notes| {
+        let Some(hole) = places.hole() else {
             notes.does_not_suit("no section of boot has a hole");
             return Ok(());
         };
-        let watched = site.watched();
+        let watched = places.watched();
         mark(plug, hole);
         let (before, first) = (plug.snapshot(&watched), plug.view().lookup(hole.start()));
         take(plug, Step::AddDevice(hole, Memmap::Ram))?;
@@ -196,11 +197,11 @@ pub(crate) fn early_hole(stage: &mut Stage<'_>) -> Result<(), Failure> {
         expect(tainted, Place::section(nr), "mark of a device beside RAM", "set", tainted)?;
         take(plug, Step::RemoveDevice(hole, Memmap::Ram))?;
         are(plug, hole, Being::Offline)?;
-        // What one device left is nothing to the next.
+        // The next device does not see what the first one left in the descriptors.
         take(plug, Step::AddDevice(hole, Memmap::Ram))?;
         is_reset(plug, hole)?;
         take(plug, Step::RemoveDevice(hole, Memmap::Ram))?;
-        // The mark stays until the section goes (H-62); everything else is as before.
+        // The section keeps the mark until it is removed (H-62); everything else is as before.
         let mut expected = before;
         let same = expected.sections.iter_mut().filter(|(section, _)| *section == nr);
         same.for_each(|(_, state)| state.flags |= SectionFlags::TAINT_ZONE_DEVICE);
@@ -208,11 +209,11 @@ pub(crate) fn early_hole(stage: &mut Stage<'_>) -> Result<(), Failure> {
     })
 }
 
-/// A section of RAM that was there at boot goes away and comes again.
-pub(crate) fn boot_memory_goes(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let shape = stage.facts.shape;
-    stage.plug(&mut |plug, site, notes| {
-        let Some(nr) = site.boot_block() else {
+/// Removes a section of RAM that boot reported, and adds it again.
+pub(crate) fn boot_memory_goes(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let shape = setting.facts.shape;
+    setting.plug(&mut |plug, places, notes| {
+        let Some(nr) = places.boot_block() else {
             notes.does_not_suit("no range of memory fills a section");
             return Ok(());
         };

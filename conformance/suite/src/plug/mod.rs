@@ -1,59 +1,60 @@
-//! A model that memory comes to and goes from, with everything that has to know of it.
+//! A model to which memory is added and from which it is removed, with memory blocks, notifiers, resources and an
+//! allocator.
 //!
-//! [`Plug`] is [`Hotplug`](sparsemem_hotplug::Hotplug) without its types, as [`View`] is a model without its types. What
-//! belongs around it is here too: an allocator and notifiers that refuse on command ([`people`]), the places of a
-//! machine where something can be plugged ([`site`]), and all that can be seen of both ([`snapshot`]). The scenarios are
-//! in the modules [`life`], [`altmap`], [`refusals`] and [`failures`].
+//! [`Plug`] is [`Hotplug`](sparsemem_hotplug::Hotplug) without its types, as [`View`] is a model without its types.
+//! This module also has an allocator and notifiers that refuse on request ([`doubles`]), the places of a machine
+//! where memory can be plugged ([`places`]), and a record of everything that can be observed ([`snapshot`]). The
+//! scenarios are in the modules [`life`], [`altmap`], [`refusals`] and [`failures`].
 
 pub(crate) mod altmap;
+mod descriptors;
+mod doubles;
 pub(crate) mod failures;
 pub(crate) mod life;
-mod people;
+mod places;
 mod plugged;
 pub(crate) mod refusals;
-mod site;
 mod snapshot;
 mod step;
-mod way_back;
 
 use sparsemem_core::{PageCount, Pfn, PfnRange};
 
 use crate::{View, World};
 
-pub use people::Obstacle;
+pub use doubles::Obstacle;
+pub(crate) use places::Places;
 pub(crate) use plugged::Plugged;
-pub(crate) use site::Site;
 pub use snapshot::Snapshot;
 pub use step::{Memmap, PlugError, Step};
 
 /// A model that is up, with memory blocks, notifiers, resources and an allocator.
 pub trait Plug {
-    /// What can be seen of the model.
+    /// The model, to inspect it.
     fn view(&self) -> &dyn View;
 
-    /// The world around the model, to obstruct it.
+    /// The world around the model, to arm faults.
     fn world_mut(&mut self) -> &mut dyn World;
 
     /// Takes a step.
     ///
     /// # Errors
     ///
-    /// As the operation says.
+    /// The error of the operation.
     fn apply(&mut self, step: Step) -> Result<(), PlugError>;
 
-    /// The allocator has had these frames since boot, as one range.
+    /// Reports frames to the allocator as one range that it has had since boot.
     fn had_since_boot(&mut self, frames: PfnRange);
 
-    /// Somebody is in the way from now on, instead of who was before.
+    /// From now on this obstacle refuses, and no other.
     fn obstruct(&mut self, obstacle: Option<Obstacle>);
 
-    /// Everything that can be seen of the sections `watched` and of all tables.
+    /// Everything that can be observed of the sections `watched` and of all tables.
     fn snapshot(&self, watched: &[u64]) -> Snapshot;
 
-    /// The frame that the model finds from the descriptor of `pfn`, which has to be initialised already: unlike
-    /// [`View::pfn_of`], this initialises nothing. `None` if the frame is not valid, or nobody did.
+    /// The frame that the model finds from the descriptor of `pfn`. Unlike [`View::pfn_of`], this does not initialise
+    /// the descriptor. `None` if the frame is not valid or its descriptor is not initialised.
     fn frame_of(&self, pfn: Pfn) -> Option<Pfn>;
 
-    /// Frames of the device's altmap that blocks lie in.
+    /// The number of frames of the device's altmap that are in use.
     fn altmap_in_use(&self) -> PageCount;
 }

@@ -1,8 +1,9 @@
-//! Any model in any surroundings, plugged.
+//! Connects any model in any world with hotplug's records, an allocator and notifiers.
 //!
 //! # Invariants
 //!
-//! 1. Every step is one call of [`Hotplug`], or the check that the altmap's documentation asks for and that call.
+//! 1. Every step is one call of [`Hotplug`]. A step with the altmap makes the check that the altmap's documentation
+//!    asks for before that call.
 
 use alloc::string::ToString;
 use alloc::vec;
@@ -15,58 +16,58 @@ use sparsemem_core::{
 };
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram, RemoveError, Resource, Storage};
 
-use super::people::{Allocator, Listener, Obstacle};
+use super::doubles::{Allocator, CheckingNotifier, Obstacle};
 use super::{Memmap, Plug, PlugError, Snapshot, Step};
 use crate::failure::Place;
 use crate::spare::DeviceAltmap;
 use crate::view::Parts;
-use crate::{Failure, Scratch, Spare, Surroundings, View, World, range, unchecked};
+use crate::{Failure, Scratch, Spare, View, World, WorldWithEnvironment, range, unchecked};
 
-/// Room in the tables beside what boot needs.
+/// Slots of the tables in addition to those that boot needs.
 const ROOM: usize = 32;
-/// Frames that the device's driver keeps for itself, in front of the altmap.
+/// Frames at the start of the device that its driver keeps; the altmap follows them.
 const DRIVER: PageCount = PageCount::new(2);
-/// Sections that the altmap has room for.
+/// The number of sections that the altmap has room for.
 const ALTMAP_SECTIONS: u64 = 2;
-/// The notifiers, in the order in which they are asked.
+/// The notifiers, in the order in which they are called.
 pub(super) const NOTIFIERS: [&str; 3] = ["first", "second", "third"];
 
-/// The node that everything is plugged into.
+/// The node of all plugged memory.
 const NODE: NodeId = NodeId::new(0);
 
-/// A model with everything that has to know of its memory.
+/// A model with everything that records its memory.
 pub(crate) struct Plugged<'a, M: MemoryModel, W> {
     model: &'a M,
     world: &'a mut W,
     hotplug: Hotplug<'a, M>,
     allocator: Allocator,
-    listeners: &'a [Listener],
+    notifiers: &'a [CheckingNotifier],
     altmap: Option<DeviceAltmap<'a, M::Geometry>>,
     rule: MemmapRule,
 }
 
 impl<M, W> Plugged<'_, M, W>
 where
-    W: Surroundings,
+    W: WorldWithEnvironment,
     M: AltmapModel<W::Env, Page: Scratch>,
 {
-    /// Ties a model that is up from `memory` to everything else and lends it.
+    /// Connects a model that was booted from `memory` with all records, and lends it.
     pub(crate) fn lend(
         model: &M,
         world: &mut W,
         memory: &[MemoryRange],
         rule: MemmapRule,
-        play: &mut dyn FnMut(&mut dyn Plug) -> Result<(), Failure>,
+        scenario: &mut dyn FnMut(&mut dyn Plug) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let listeners = NOTIFIERS.map(Listener::new);
+        let notifiers = NOTIFIERS.map(CheckingNotifier::new);
         let blocks = model.present_sections().count();
-        let (mut blocks, mut notifiers) = (vec![None; blocks + ROOM], [None; NOTIFIERS.len()]);
+        let (mut blocks, mut slots) = (vec![None; blocks + ROOM], [None; NOTIFIERS.len()]);
         let mut resources: Vec<Option<Resource>> = vec![None; memory.len() + ROOM];
-        let storage = Storage { blocks: &mut blocks, notifiers: &mut notifiers, resources: &mut resources };
+        let storage = Storage { blocks: &mut blocks, notifiers: &mut slots, resources: &mut resources };
         let mut hotplug = Hotplug::new(model, Limits::new(BlockSize::SECTION), storage);
         adopt(&mut hotplug, memory)?;
-        for listener in &listeners {
-            hotplug.register_notifier(0, listener).map_err(|error| unfit("a notifier", &error))?;
+        for notifier in &notifiers {
+            hotplug.register_notifier(0, notifier).map_err(|error| unfit("a notifier", &error))?;
         }
         let spare = world.spare();
         let spec = spare.and_then(|spare| altmap_spec(model, rule, spare));
@@ -77,10 +78,10 @@ where
         };
         let altmap = altmap.transpose().map_err(|error| unfit("an altmap", &error))?;
         let allocator = Allocator::default();
-        play(&mut Plugged { model, world, hotplug, allocator, listeners: &listeners, altmap, rule })
+        scenario(&mut Plugged { model, world, hotplug, allocator, notifiers: &notifiers, altmap, rule })
     }
 
-    /// Calls `operation` with the environment that the memmap is to come from.
+    /// Calls `operation` with the environment that provides the memmap.
     fn add(&mut self, frames: PfnRange, memmap: Memmap, what: Added) -> Result<(), PlugError> {
         let Self { model, world, hotplug, altmap, rule, .. } = self;
         let env = world.env_mut();
@@ -95,7 +96,7 @@ where
         }
     }
 
-    /// Calls `operation` with the environment that the memmap came from.
+    /// Calls `operation` with the environment that provided the memmap.
     fn remove(&mut self, frames: PfnRange, memmap: Memmap, what: Added) -> Result<(), PlugError> {
         let Self { world, hotplug, altmap, .. } = self;
         let env = world.env_mut();
@@ -108,7 +109,7 @@ where
     }
 }
 
-/// What comes or goes.
+/// The kind of memory that is added or removed.
 #[derive(Clone, Copy)]
 enum Added {
     Memory,
@@ -149,19 +150,20 @@ impl Added {
     }
 }
 
-/// The failure that something does not fit the tables.
+/// The failure that the tables have no room for something.
 fn unfit(what: &str, error: &dyn core::fmt::Display) -> Failure {
     Failure::new(Place::Model, what, "room for it", error.to_string())
 }
 
-/// Registers the memory of boot: what is reported twice once, and as the first reporter's.
+/// Registers the memory of boot. Memory that is reported twice is registered once, for the node that reported it
+/// first.
 fn adopt<M: MemoryModel>(hotplug: &mut Hotplug<'_, M>, memory: &[MemoryRange]) -> Result<(), Failure> {
     let mut sorted: Vec<(PfnRange, NodeId)> = memory.iter().map(|it| (it.frames, it.node)).collect();
     sorted.sort_by_key(|(frames, _)| (frames.start(), frames.end()));
-    let mut behind = 0;
+    let mut end = 0;
     for (frames, node) in sorted {
-        let fresh = range(frames.start().get().max(behind), frames.end().get());
-        behind = behind.max(frames.end().get());
+        let fresh = range(frames.start().get().max(end), frames.end().get());
+        end = end.max(frames.end().get());
         if let Some(bytes) = bytes_of::<M>(fresh) {
             hotplug.adopt_boot(bytes, node).map_err(|error| unfit("memory of boot", &error))?;
         }
@@ -169,7 +171,7 @@ fn adopt<M: MemoryModel>(hotplug: &mut Hotplug<'_, M>, memory: &[MemoryRange]) -
     Ok(())
 }
 
-/// The addresses of frames; `None` if there are none that the geometry has.
+/// The addresses of frames; `None` if the geometry does not have them.
 fn bytes_of<M: MemoryModel>(frames: PfnRange) -> Option<PhysRange> {
     let shape = crate::Shape::of::<M::Geometry>();
     let (start, end) = (frames.start().get(), frames.end().get().min(shape.frames()));
@@ -177,8 +179,8 @@ fn bytes_of<M: MemoryModel>(frames: PfnRange) -> Option<PhysRange> {
     if start < end { PhysRange::new(address(start), address(end)).ok() } else { None }
 }
 
-/// What of the device becomes the altmap: behind the driver's frames as much as a few sections need, wherever blocks
-/// have to begin.
+/// The frames of the device's altmap: after the driver's frames, as many as a few sections need, at any border of
+/// memory blocks.
 fn altmap_spec<M: MemoryModel>(model: &M, rule: MemmapRule, spare: Spare) -> Option<AltmapSpec> {
     let device = spare.range().whole_frames::<M::Geometry>();
     let frames = crate::Shape::of::<M::Geometry>().section_frames() * ALTMAP_SECTIONS;
@@ -188,14 +190,14 @@ fn altmap_spec<M: MemoryModel>(model: &M, rule: MemmapRule, spare: Spare) -> Opt
     AltmapSpec::new(device.start(), DRIVER, free).ok()
 }
 
-/// Words for the altmap's bits.
+/// The number of words that the altmap's bits need.
 fn words_of(spec: AltmapSpec) -> usize {
     usize::try_from(FramePool::words_needed(spec.free())).unwrap_or_default()
 }
 
 impl<M, W> Parts for Plugged<'_, M, W>
 where
-    W: Surroundings,
+    W: WorldWithEnvironment,
     M: AltmapModel<W::Env, Page: Scratch>,
 {
     type Model = M;
@@ -205,14 +207,14 @@ where
         self.model
     }
 
-    fn surroundings(&self) -> &W {
+    fn world_with_environment(&self) -> &W {
         self.world
     }
 }
 
 impl<M, W> Plug for Plugged<'_, M, W>
 where
-    W: Surroundings,
+    W: WorldWithEnvironment,
     M: AltmapModel<W::Env, Page: Scratch>,
 {
     fn view(&self) -> &dyn View {
@@ -240,16 +242,16 @@ where
 
     fn obstruct(&mut self, obstacle: Option<Obstacle>) {
         self.allocator.obstacle = obstacle;
-        for (nr, listener) in self.listeners.iter().enumerate() {
-            listener.refuse(obstacle == Some(Obstacle::Notifier(nr)));
+        for (nr, notifier) in self.notifiers.iter().enumerate() {
+            notifier.refuse(obstacle == Some(Obstacle::Notifier(nr)));
         }
     }
 
     fn snapshot(&self, watched: &[u64]) -> Snapshot {
         let shape = self.shape();
         let section = |nr: u64| range(shape.first_frame(nr), shape.first_frame(nr + 1));
-        let heard = self.listeners.iter().map(Listener::heard);
-        let (waiting, heard) = heard.unzip();
+        let ended = self.notifiers.iter().map(CheckingNotifier::pending_and_ended);
+        let (waiting, ended) = ended.unzip();
         Snapshot {
             fingerprint: self.world.fingerprint(),
             balance: self.world.balance(),
@@ -259,9 +261,9 @@ where
             resources: self.hotplug.resources().iter().copied().collect(),
             frames: self.allocator.ranges(),
             waiting,
-            heard,
+            ended,
             altmap: self.altmap_in_use(),
-            surprise: self.surprise(),
+            broken_promise: self.broken_promise(),
         }
     }
 
@@ -275,9 +277,9 @@ where
 }
 
 impl<M: MemoryModel, W> Plugged<'_, M, W> {
-    /// What allocator or notifiers found strange first.
-    fn surprise(&self) -> Option<alloc::string::String> {
-        let heard = self.listeners.iter().find_map(Listener::surprise);
-        self.allocator.surprise.clone().or(heard)
+    /// The first broken promise that the allocator or a notifier recorded.
+    fn broken_promise(&self) -> Option<alloc::string::String> {
+        let notifiers = self.notifiers.iter().find_map(CheckingNotifier::broken_promise);
+        self.allocator.broken_promise.clone().or(notifiers)
     }
 }

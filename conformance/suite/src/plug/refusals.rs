@@ -1,4 +1,4 @@
-//! What is not possible, tried for every operation.
+//! Scenarios with requests that every operation must refuse.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -6,11 +6,11 @@ use alloc::string::ToString;
 use sparsemem_core::{Pfn, PfnRange};
 
 use super::life::take;
-use super::{Memmap, Plug, Site, Step};
+use super::{Memmap, Places, Plug, Step};
 use crate::failure::{Place, expect};
-use crate::{Failure, Shape, Stage, range};
+use crate::{Failure, Setting, Shape, range};
 
-/// Fails unless a step is refused in words that contain `words`, and changes nothing.
+/// Fails unless a step is refused with an error text that contains `words`, and changes nothing.
 pub(super) fn refuses(plug: &mut dyn Plug, watched: &[u64], step: Step, words: &str) -> Result<(), Failure> {
     let before = plug.snapshot(watched);
     let during = |failure: Failure| failure.during(format!("{step:?}"));
@@ -22,7 +22,7 @@ pub(super) fn refuses(plug: &mut dyn Plug, watched: &[u64], step: Step, words: &
     before.is_still(&plug.snapshot(watched)).map_err(during)
 }
 
-/// Every operation, on a range.
+/// Every operation on one range.
 fn all(frames: PfnRange) -> [Step; 6] {
     [
         Step::AddMemory(frames, Memmap::Ram),
@@ -34,23 +34,23 @@ fn all(frames: PfnRange) -> [Step; 6] {
     ]
 }
 
-/// Ranges that no operation takes, and ranges that are in the wrong state.
-pub(crate) fn refusals(stage: &mut Stage<'_>) -> Result<(), Failure> {
-    let shape = stage.facts.shape;
-    stage.plug(&mut |plug, site, _| {
-        let watched = site.watched();
-        for (frames, words) in shapeless(&shape, site) {
+/// Tries ranges that no operation accepts, and ranges that are in the wrong state.
+pub(crate) fn refusals(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let shape = setting.facts.shape;
+    setting.plug(&mut |plug, places, _| {
+        let watched = places.watched();
+        for (frames, words) in shapeless(&shape, places) {
             all(frames).into_iter().try_for_each(|step| refuses(plug, &watched, step, words))?;
         }
-        absent(plug, &watched, site.ram(2))?;
-        present(plug, &watched, site)?;
-        device(plug, &watched, &shape, site)
+        absent(plug, &watched, places.ram(2))?;
+        present(plug, &watched, places)?;
+        device(plug, &watched, &shape, places)
     })
 }
 
-/// Ranges that are wrong whatever is there, and what is said of them.
-fn shapeless(shape: &Shape, site: &Site) -> [(PfnRange, &'static str); 5] {
-    let (ram, last) = (site.ram(1), shape.frames());
+/// Ranges that are wrong in every state, with words of their error texts.
+fn shapeless(shape: &Shape, places: &Places) -> [(PfnRange, &'static str); 5] {
+    let (ram, last) = (places.ram(1), shape.frames());
     let (start, end) = (ram.start().get(), ram.end().get());
     [
         (PfnRange::empty_at(ram.start()), "has no frames"),
@@ -61,7 +61,7 @@ fn shapeless(shape: &Shape, site: &Site) -> [(PfnRange, &'static str); 5] {
     ]
 }
 
-/// Sections that are not there cannot go, nor go online or offline.
+/// Absent sections can neither be removed, nor go online or offline.
 fn absent(plug: &mut dyn Plug, watched: &[u64], ram: PfnRange) -> Result<(), Failure> {
     let [_, remove, online, offline, _, remove_device] = all(ram);
     for step in [remove, online, offline, remove_device] {
@@ -70,9 +70,9 @@ fn absent(plug: &mut dyn Plug, watched: &[u64], ram: PfnRange) -> Result<(), Fai
     Ok(())
 }
 
-/// RAM that is there cannot come, and goes only offline, in order, and as what it is.
-fn present(plug: &mut dyn Plug, watched: &[u64], site: &Site) -> Result<(), Failure> {
-    let (ram, more, part) = (site.ram(2), site.ram(3), site.ram(1));
+/// RAM that is present cannot be added. It can be removed only when it is offline, and only as RAM.
+fn present(plug: &mut dyn Plug, watched: &[u64], places: &Places) -> Result<(), Failure> {
+    let (ram, more, part) = (places.ram(2), places.ram(3), places.ram(1));
     let [add, remove, online, offline, add_device, remove_device] = all(ram);
     take(plug, add)?;
     for step in [add, add_device, remove_device, offline, Step::AddMemory(more, Memmap::Ram)] {
@@ -87,9 +87,9 @@ fn present(plug: &mut dyn Plug, watched: &[u64], site: &Site) -> Result<(), Fail
     take(plug, remove)
 }
 
-/// A device cannot go online, nor in parts, nor as RAM.
-fn device(plug: &mut dyn Plug, watched: &[u64], shape: &Shape, site: &Site) -> Result<(), Failure> {
-    let device = site.ram(2);
+/// A device cannot go online, and can be removed neither in parts nor as RAM.
+fn device(plug: &mut dyn Plug, watched: &[u64], shape: &Shape, places: &Places) -> Result<(), Failure> {
+    let device = places.ram(2);
     let [_, remove, online, offline, add_device, remove_device] = all(device);
     take(plug, add_device)?;
     for step in [add_device, remove, online, offline] {

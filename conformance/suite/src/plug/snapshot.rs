@@ -1,4 +1,4 @@
-//! All that can be seen, to compare before and after.
+//! A record of everything that can be observed, to compare states before and after.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -6,16 +6,16 @@ use alloc::vec::Vec;
 use sparsemem_core::{PageCount, PfnRange, SectionState};
 use sparsemem_hotplug::{MemoryBlock, Resource};
 
-use super::people::Hands;
+use super::doubles::FrameState;
 use crate::failure::{Place, expect_eq};
 use crate::{Balance, Failure};
 
-/// Everything that can be seen of a plugged model.
+/// Everything that can be observed of a plugged model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// What the allocators say.
+    /// A fingerprint of the state of the world's allocators.
     pub fingerprint: u64,
-    /// What is outstanding.
+    /// The outstanding metadata memory.
     pub balance: Balance,
     /// The watched sections.
     pub sections: Vec<(u64, SectionState)>,
@@ -25,31 +25,31 @@ pub struct Snapshot {
     pub blocks: Vec<MemoryBlock>,
     /// The resources.
     pub resources: Vec<Resource>,
-    /// What the page allocator has: first frame, one behind the last, and what it does with them.
-    pub frames: Vec<(u64, u64, Hands)>,
-    /// Which notifiers wait for the end of a change.
+    /// The ranges of the page allocator: first frame, first frame past the range, and state.
+    pub frames: Vec<(u64, u64, FrameState)>,
+    /// For each notifier, whether it waits for the end of a change.
     pub waiting: Vec<bool>,
-    /// How many changes each notifier heard the end of.
-    pub heard: Vec<u64>,
-    /// Frames of the altmap that blocks lie in.
+    /// For each notifier, the number of changes whose end it received.
+    pub ended: Vec<u64>,
+    /// The number of frames of the altmap that are in use.
     pub altmap: PageCount,
-    /// What somebody found strange.
-    pub surprise: Option<String>,
+    /// A broken promise that the allocator or a notifier recorded.
+    pub broken_promise: Option<String>,
 }
 
 impl Snapshot {
-    /// The same without what only grows: how often notifiers heard of something.
+    /// The same without counters that only grow.
     #[must_use]
     pub fn timeless(mut self) -> Self {
-        self.heard.clear();
+        self.ended.clear();
         self
     }
 
-    /// Fails at the first thing that is not as in `self`.
+    /// Fails at the first part that differs from `self`.
     ///
     /// # Errors
     ///
-    /// [`Failure`], naming it.
+    /// [`Failure`] with that part.
     pub fn is_still(&self, now: &Self) -> Result<(), Failure> {
         macro_rules! same {
             ($($part:ident: $what:literal),+ $(,)?) => {
@@ -57,15 +57,15 @@ impl Snapshot {
             };
         }
         same! {
-            surprise: "surprise of allocator or notifiers",
+            broken_promise: "broken promise to allocator or notifiers",
             sections: "sections",
             valid: "valid frames",
             balance: "outstanding",
             blocks: "memory blocks",
             resources: "resources",
             frames: "frames of the page allocator",
-            waiting: "notifiers that wait for an end",
-            heard: "ends that notifiers heard of",
+            waiting: "notifiers that wait for the end of a change",
+            ended: "ends of changes that notifiers received",
             altmap: "frames of the altmap in use",
             fingerprint: "state of the allocators",
         }

@@ -1,10 +1,10 @@
-//! What can be done to a plugged model, and how it can fail.
+//! The operations on a plugged model, and their errors.
 
 use sparsemem_altmap::AltmapError;
 use sparsemem_core::{LostBlocks, PfnRange};
 use sparsemem_hotplug::{AddDeviceError, AddMemoryError, OfflineError, OnlineError, RemoveError};
 
-/// Where the memmap of what is added comes from.
+/// The source of an added range's memmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memmap {
     /// From RAM.
@@ -16,22 +16,22 @@ pub enum Memmap {
 /// One operation on a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// RAM comes, offline.
+    /// Adds RAM, which is offline afterwards.
     AddMemory(PfnRange, Memmap),
-    /// RAM that is offline goes.
+    /// Removes RAM that is offline.
     RemoveMemory(PfnRange, Memmap),
-    /// RAM goes online.
+    /// Brings RAM online.
     Online(PfnRange),
-    /// RAM goes offline.
+    /// Takes RAM offline.
     Offline(PfnRange),
-    /// A device comes.
+    /// Adds a device.
     AddDevice(PfnRange, Memmap),
-    /// A device goes.
+    /// Removes a device.
     RemoveDevice(PfnRange, Memmap),
 }
 
 impl Step {
-    /// The step that leads back.
+    /// The opposite step.
     #[must_use]
     pub const fn back(self) -> Self {
         match self {
@@ -44,7 +44,7 @@ impl Step {
         }
     }
 
-    /// Whether metadata goes back, which may come again from elsewhere.
+    /// Whether the step gives metadata back, so that adding the memory again may use other metadata.
     #[must_use]
     pub const fn is_removal(self) -> bool {
         matches!(self, Self::RemoveMemory(..) | Self::RemoveDevice(..))
@@ -54,28 +54,28 @@ impl Step {
 /// Why a step was not taken.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PlugError {
-    /// RAM did not come.
+    /// RAM was not added.
     #[error(transparent)]
     AddMemory(#[from] AddMemoryError),
-    /// A device did not come.
+    /// A device was not added.
     #[error(transparent)]
     AddDevice(#[from] AddDeviceError),
-    /// Memory did not go.
+    /// Memory was not removed.
     #[error(transparent)]
     Removal(#[from] RemoveError),
-    /// RAM did not go online.
+    /// RAM did not come online.
     #[error(transparent)]
     Online(#[from] OnlineError),
     /// RAM did not go offline.
     #[error(transparent)]
     Offline(#[from] OfflineError),
-    /// The altmap does not fit what is added.
+    /// The altmap does not fit the added memory.
     #[error(transparent)]
     Altmap(#[from] AltmapError),
     /// The world has no device.
-    #[error("there is no device to take an altmap from")]
+    #[error("the world has no device for an altmap")]
     NoDevice,
-    /// It happened, but the environment did not take metadata back.
-    #[error("it went{0}")]
+    /// The memory was removed, but the environment did not take all metadata back.
+    #[error("the memory was removed{0}")]
     Lost(LostBlocks),
 }

@@ -1,8 +1,9 @@
-//! Where a scenario plays: a model that is down, its world, the machine's memory, and what a scenario does often.
+//! The setting of a scenario: a model that is down, its world, the machine's memory, and actions that scenarios often
+//! need.
 //!
 //! # Invariants
 //!
-//! 1. The model is down when a scenario begins; the runner takes it down afterwards, whatever happened.
+//! 1. The model is down when a scenario begins; [`run`](crate::run) takes it down afterwards in any case.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -12,20 +13,20 @@ use alloc::vec::Vec;
 use sparsemem_core::{BootEvent, BootSummary, MemoryRange, SectionNr, SectionState};
 
 use crate::failure::{Place, expect_eq};
-use crate::plug::{Plug, Site};
+use crate::plug::{Places, Plug};
 use crate::{Balance, Facts, Failure, Oracle, Reason, Subject, Tally, World};
 
-/// What a boot did and told.
+/// The result of a boot.
 #[derive(Clone, Debug, Default)]
 pub struct Booted {
     /// Its summary.
     pub summary: BootSummary,
-    /// What it told, in order.
+    /// The events that boot reported, in order.
     pub events: Vec<BootEvent>,
 }
 
 impl Booted {
-    /// The sections that were told to be lost.
+    /// The sections that boot reported as lost.
     #[must_use]
     pub fn lost(&self) -> Vec<u64> {
         let lost = self.events.iter().filter_map(|event| match event {
@@ -35,7 +36,7 @@ impl Booted {
         lost.collect()
     }
 
-    /// The sections that were told to be shared: section, first node, later node.
+    /// The sections that boot reported as shared: section, first node, later node.
     #[must_use]
     pub fn shared(&self) -> BTreeSet<(u64, u32, u32)> {
         let shared = self.events.iter().filter_map(|event| match event {
@@ -47,7 +48,7 @@ impl Booted {
         shared.collect()
     }
 
-    /// The frames that were told to lie beyond the maximum, with the last possible frame.
+    /// The frames that boot reported as beyond the maximum, with the last possible frame.
     #[must_use]
     pub fn beyond(&self) -> Vec<(u64, u64, u64)> {
         let beyond = self.events.iter().filter_map(|event| match event {
@@ -60,58 +61,59 @@ impl Booted {
     }
 }
 
-/// What is done with a plugged model, at the places of its machine.
-pub(crate) type Plugging<'p> = &'p mut dyn FnMut(&mut dyn Plug, &Site, &mut Notes) -> Result<(), Failure>;
+/// A function over a plugged model and the places of its machine.
+pub(crate) type PlugScenario<'p> =
+    &'p mut dyn FnMut(&mut dyn Plug, &Places, &mut Notes) -> Result<(), Failure>;
 
-/// Where a scenario plays.
-pub struct Stage<'s> {
+/// The setting of a scenario.
+pub struct Setting<'s> {
     /// The model and its world.
     pub subject: &'s mut dyn Subject,
     /// The machine's memory.
     pub memory: &'s [MemoryRange],
-    /// What is known of all of them.
+    /// The facts about model, world and machine.
     pub facts: Facts,
-    /// What is said of the play besides its outcome.
+    /// Notes about the run, besides its outcome.
     pub(crate) notes: Notes,
 }
 
-/// What is said of a play besides its outcome.
+/// Notes about a run, besides its outcome.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    /// What was done so far.
+    /// Counters of the run so far.
     pub(crate) tally: Tally,
-    /// What the scenario is about and the machine does not have, if that showed only after boot.
+    /// The subject of the scenario that the machine lacks, if only the boot showed that.
     pub(crate) missing: Option<Reason>,
 }
 
 impl Notes {
-    /// The machine has not what the scenario is about.
+    /// Notes that the machine lacks the subject of the scenario.
     pub(crate) fn does_not_suit(&mut self, why: &str) {
         self.missing = Some(Reason::new(why));
     }
 }
 
-impl<'s> Stage<'s> {
-    /// A stage on which nothing was played yet.
+impl<'s> Setting<'s> {
+    /// A setting in which no scenario has run yet.
     pub(crate) fn new(subject: &'s mut dyn Subject, memory: &'s [MemoryRange], facts: Facts) -> Self {
         Self { subject, memory, facts, notes: Notes::default() }
     }
 }
 
-impl Stage<'_> {
+impl Setting<'_> {
     /// The world around the model.
     #[must_use]
     pub fn world(&self) -> &dyn World {
         self.subject.world()
     }
 
-    /// What a boot from `memory` has to give.
+    /// The expected state after a boot from `memory`.
     #[must_use]
     pub fn oracle(&self, memory: &[MemoryRange]) -> Oracle {
         Oracle::new(self.facts.shape, memory)
     }
 
-    /// Boots from some memory, whatever becomes of the sections.
+    /// Boots from some memory; sections may be lost.
     ///
     /// # Errors
     ///
@@ -124,7 +126,7 @@ impl Stage<'_> {
         }
     }
 
-    /// Boots from the machine's memory, of which no section may be lost, and says what has to have come of it.
+    /// Boots from the machine's memory, of which no section may be lost. Returns the expected state too.
     ///
     /// # Errors
     ///
@@ -160,11 +162,11 @@ impl Stage<'_> {
         })
     }
 
-    /// Takes the model down and compares what is outstanding, and the mappings, with what has to be.
+    /// Takes the model down and compares the outstanding memory and the mappings with the expected ones.
     ///
     /// # Errors
     ///
-    /// [`Failure`] with what is not as it should be.
+    /// [`Failure`] with the first difference.
     pub fn tear_down_to(&mut self, before: &Balance) -> Result<(), Failure> {
         self.tear_down()?;
         expect_eq(Place::Model, "outstanding after teardown", before, &self.world().balance())?;
@@ -172,19 +174,20 @@ impl Stage<'_> {
         self.mappings_agree()
     }
 
-    /// Boots from the machine's memory and lends the model, plugged, with the places where something can come and go.
+    /// Boots from the machine's memory and lends the plugged model, with the places where memory can be added and
+    /// removed.
     ///
     /// # Errors
     ///
-    /// What `play` says, or that the model does not come up.
-    pub(crate) fn plug(&mut self, play: Plugging<'_>) -> Result<(), Failure> {
+    /// The failure of `scenario`, or that the model does not come up.
+    pub(crate) fn plug(&mut self, scenario: PlugScenario<'_>) -> Result<(), Failure> {
         let (memory, rule) = (self.memory, self.facts.memmap_rule());
         let (oracle, _) = self.boot()?;
-        match Site::new(&self.facts, &oracle, memory, self.world().spare()) {
-            Ok(site) => {
+        match Places::new(&self.facts, &oracle, memory, self.world().spare()) {
+            Ok(places) => {
                 let Self { subject, notes, .. } = self;
                 subject.world_mut().end_boot();
-                subject.plug(memory, rule, &mut |plug| play(plug, &site, notes))
+                subject.plug(memory, rule, &mut |plug| scenario(plug, &places, notes))
             }
             Err(reason) => {
                 self.notes.missing = Some(reason);
@@ -197,10 +200,10 @@ impl Stage<'_> {
     ///
     /// # Errors
     ///
-    /// [`Failure`] with what differs.
+    /// [`Failure`] with the difference.
     pub fn mappings_agree(&self) -> Result<(), Failure> {
         let agree = self.world().check();
-        agree.map_err(|differs| Failure::new(Place::Model, "mappings", "what the page tables say", differs))
+        agree.map_err(|differs| Failure::new(Place::Model, "mappings", "as in the page tables", differs))
     }
 
     /// The lowest present section.
@@ -215,7 +218,7 @@ impl Stage<'_> {
         self.subject.section(SectionNr::new(nr))
     }
 
-    /// Compares the states of sections with what has to be.
+    /// Compares the states of sections with the expected ones.
     ///
     /// # Errors
     ///
@@ -231,7 +234,7 @@ impl Stage<'_> {
     }
 }
 
-/// The failure that a lost section is, where none may be.
+/// The failure to report for a lost section, where no section may be lost.
 fn why_lost(event: &BootEvent) -> Option<Failure> {
     let BootEvent::SectionLost { section, why } = event else { return None };
     Some(Failure::new(Place::Section(*section), "boot", "a section", lost_because(why)))
@@ -239,5 +242,5 @@ fn why_lost(event: &BootEvent) -> Option<Failure> {
 
 /// A reason in words.
 fn lost_because(why: &sparsemem_core::SectionLoss) -> String {
-    format!("it lost: {why}")
+    format!("a lost section: {why}")
 }

@@ -1,8 +1,9 @@
-//! Those who may refuse: a page allocator and notifiers, which both check that they are called as promised.
+//! A page allocator and notifiers for tests: they refuse on request, and check that hotplug calls them as promised.
 //!
 //! # Invariants
 //!
-//! 1. A call that breaks the promise is written down, not panicked about: scenarios also run where a panic ends everything.
+//! 1. A call that breaks the promise is recorded. It does not panic, because scenarios also run in kernels where a
+//!    panic ends everything.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -16,52 +17,52 @@ use sparsemem_hotplug::{
 
 use crate::range;
 
-/// Who refuses.
+/// The code that refuses a step, and the call in which it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// The allocator does not take new frames.
+    /// The allocator refuses new frames.
     Give,
-    /// The allocator does not isolate frames.
+    /// The allocator refuses to isolate frames.
     Isolate,
-    /// The users of frames do not go.
+    /// The allocator refuses to evacuate frames.
     Evacuate,
-    /// The notifier of this number does not agree; those of lower numbers are asked before.
+    /// The notifier with this number refuses; notifiers with lower numbers are asked before.
     Notifier(usize),
 }
 
-/// What the allocator does with frames.
+/// The state of frames of the allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hands {
-    /// It may hand them out.
+pub enum FrameState {
+    /// The allocator may hand them out.
     Usable,
-    /// It keeps them, perhaps in use.
+    /// The allocator does not hand them out; some may be in use.
     Isolated,
-    /// It keeps them, free.
+    /// The allocator does not hand them out, and all are free.
     Free,
 }
 
-/// A page allocator that knows ranges as it got them.
+/// A page allocator that records ranges as it was given them.
 #[derive(Debug, Default)]
 pub(super) struct Allocator {
-    ranges: BTreeMap<(u64, u64), Hands>,
+    ranges: BTreeMap<(u64, u64), FrameState>,
     pub(super) obstacle: Option<Obstacle>,
-    pub(super) surprise: Option<String>,
+    pub(super) broken_promise: Option<String>,
 }
 
-/// A range as a key.
+/// A range as a map key.
 const fn key(frames: PfnRange) -> (u64, u64) {
     (frames.start().get(), frames.end().get())
 }
 
 impl Allocator {
-    /// Frames that it has had since boot.
+    /// Records frames that the allocator has had since boot.
     pub(super) fn boot(&mut self, frames: PfnRange) {
-        self.ranges.insert(key(frames), Hands::Usable);
+        self.ranges.insert(key(frames), FrameState::Usable);
     }
 
-    /// What it has: first frame, one behind the last, and what it does with them.
-    pub(super) fn ranges(&self) -> Vec<(u64, u64, Hands)> {
-        self.ranges.iter().map(|((start, end), hands)| (*start, *end, *hands)).collect()
+    /// The allocator's ranges: first frame, first frame past the range, and state.
+    pub(super) fn ranges(&self) -> Vec<(u64, u64, FrameState)> {
+        self.ranges.iter().map(|((start, end), state)| (*start, *end, *state)).collect()
     }
 
     fn refuses(&self, call: Obstacle, frames: PfnRange) -> Result<(), FramesRefused> {
@@ -72,13 +73,13 @@ impl Allocator {
         }
     }
 
-    fn change(&mut self, frames: PfnRange, from: &[Option<Hands>], to: Option<Hands>) {
+    fn change(&mut self, frames: PfnRange, from: &[Option<FrameState>], to: Option<FrameState>) {
         let was = match to {
-            Some(hands) => self.ranges.insert(key(frames), hands),
+            Some(state) => self.ranges.insert(key(frames), state),
             None => self.ranges.remove(&key(frames)),
         };
         if !from.contains(&was) {
-            self.surprise =
+            self.broken_promise =
                 Some(format!("frames {frames} were {was:?} and not one of {from:?} before {to:?}"));
         }
     }
@@ -87,55 +88,56 @@ impl Allocator {
 impl AllocatorHooks for Allocator {
     fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
         self.refuses(Obstacle::Give, frames)?;
-        self.change(frames, &[None], Some(Hands::Free));
+        self.change(frames, &[None], Some(FrameState::Free));
         Ok(())
     }
 
     fn release(&mut self, frames: PfnRange) {
-        self.change(frames, &[Some(Hands::Isolated), Some(Hands::Free)], Some(Hands::Usable));
+        self.change(frames, &[Some(FrameState::Isolated), Some(FrameState::Free)], Some(FrameState::Usable));
     }
 
     fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
         self.refuses(Obstacle::Isolate, frames)?;
-        self.change(frames, &[Some(Hands::Usable)], Some(Hands::Isolated));
+        self.change(frames, &[Some(FrameState::Usable)], Some(FrameState::Isolated));
         Ok(())
     }
 
     fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
         self.refuses(Obstacle::Evacuate, frames)?;
-        self.change(frames, &[Some(Hands::Isolated)], Some(Hands::Free));
+        self.change(frames, &[Some(FrameState::Isolated)], Some(FrameState::Free));
         Ok(())
     }
 
     fn take(&mut self, frames: PfnRange) {
-        self.change(frames, &[Some(Hands::Free)], None);
+        self.change(frames, &[Some(FrameState::Free)], None);
     }
 }
 
-/// What a notifier heard, in atomics: notifiers are shared. One operation tells it at a time, so the parts belong together.
+/// A change as a notifier received it, in atomics because notifiers are shared. Only one operation at a time calls
+/// the notifier, so the fields belong together.
 #[derive(Debug)]
-struct Heard {
-    /// Zero for nothing; else bits that tell direction, node change and node.
+struct RecordedChange {
+    /// Zero for no change; otherwise bits for direction, node change and node.
     what: AtomicU64,
     start: AtomicU64,
     end: AtomicU64,
 }
 
-impl Heard {
-    /// Set in `what` if there is a change.
+impl RecordedChange {
+    /// This bit is set in `what` if there is a change.
     const SOME: u64 = 1 << 63;
-    /// Set in `what` of memory that goes offline.
+    /// This bit is set in `what` if the memory goes offline.
     const OFFLINE: u64 = 1 << 62;
-    /// Place in `what` of the change of the node.
+    /// The position of the node change in `what`.
     const NODE_CHANGE: u32 = 32;
 
     const fn new() -> Self {
         Self { what: AtomicU64::new(0), start: AtomicU64::new(0), end: AtomicU64::new(0) }
     }
 
-    /// Writes a change down.
+    /// Records a change.
     fn put(&self, change: Option<MemoryChange>) {
-        // Relaxed, all of them: who reads them is the thread that wrote them.
+        // All accesses are relaxed: the thread that writes is the one that reads.
         let Some(MemoryChange { direction, frames, node, node_change }) = change else {
             return self.what.store(0, Ordering::Relaxed);
         };
@@ -151,9 +153,9 @@ impl Heard {
         self.what.store(what, Ordering::Relaxed);
     }
 
-    /// What was written down last.
+    /// The change that was recorded last.
     fn get(&self) -> Option<MemoryChange> {
-        // Relaxed: as in `put`.
+        // Relaxed for the same reason as in `put`.
         let what = self.what.load(Ordering::Relaxed);
         let (start, end) = (self.start.load(Ordering::Relaxed), self.end.load(Ordering::Relaxed));
         let change = || MemoryChange {
@@ -170,68 +172,69 @@ impl Heard {
     }
 }
 
-/// A notifier that writes down what it hears.
+/// A notifier that records the changes it receives.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct CheckingNotifier {
     name: &'static str,
-    pending: Heard,
+    pending: RecordedChange,
     done: AtomicU64,
     refuses: AtomicBool,
-    /// Whether the two that follow are something strange.
-    surprised: AtomicBool,
-    /// What it was asked for when it heard what it should not.
-    before: Heard,
-    /// What it heard then.
-    then: Heard,
+    /// Whether `before` and `then` record a call that breaks the promise.
+    broken: AtomicBool,
+    /// The change that was pending before that call.
+    before: RecordedChange,
+    /// The change of that call.
+    then: RecordedChange,
 }
 
-impl Listener {
+impl CheckingNotifier {
     pub(super) const fn new(name: &'static str) -> Self {
         Self {
             name,
-            pending: Heard::new(),
+            pending: RecordedChange::new(),
             done: AtomicU64::new(0),
             refuses: AtomicBool::new(false),
-            surprised: AtomicBool::new(false),
-            before: Heard::new(),
-            then: Heard::new(),
+            broken: AtomicBool::new(false),
+            before: RecordedChange::new(),
+            then: RecordedChange::new(),
         }
     }
 
-    /// Refuses from now on, or agrees.
+    /// Makes the notifier refuse from now on, or agree.
     pub(super) fn refuse(&self, refuses: bool) {
-        // Relaxed, here and below: as in `Heard::put`.
+        // Relaxed, here and below, for the same reason as in `RecordedChange::put`.
         self.refuses.store(refuses, Ordering::Relaxed);
     }
 
-    /// Whether it was asked and has not heard the end, and how many changes it heard the end of.
-    pub(super) fn heard(&self) -> (bool, u64) {
+    /// Whether a change is pending, and the number of changes whose end the notifier received.
+    pub(super) fn pending_and_ended(&self) -> (bool, u64) {
         (self.pending.get().is_some(), self.done.load(Ordering::Relaxed))
     }
 
-    /// What it found strange last.
-    pub(super) fn surprise(&self) -> Option<String> {
+    /// The last call that broke the promise.
+    pub(super) fn broken_promise(&self) -> Option<String> {
         let (name, before, then) = (self.name, self.before.get(), self.then.get());
-        let surprised = self.surprised.load(Ordering::Relaxed);
-        surprised.then(|| format!("{name} had been asked for {before:?} when it was told of {then:?}"))
+        let broken = self.broken.load(Ordering::Relaxed);
+        broken
+            .then(|| format!("the pending change of {name} was {before:?} when it was called with {then:?}"))
     }
 
-    fn is_surprised(&self, before: Option<MemoryChange>, then: &MemoryChange) {
+    fn record_broken_promise(&self, before: Option<MemoryChange>, then: &MemoryChange) {
         self.before.put(before);
         self.then.put(Some(*then));
-        self.surprised.store(true, Ordering::Relaxed);
+        self.broken.store(true, Ordering::Relaxed);
     }
 
     fn end(&self, change: &MemoryChange) {
         let began = self.pending.get();
         self.pending.put(None);
         if began != Some(*change) {
-            self.is_surprised(began, change);
+            self.record_broken_promise(began, change);
         }
     }
 }
 
-impl Notifier for Listener {
+impl Notifier for CheckingNotifier {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -243,7 +246,7 @@ impl Notifier for Listener {
         let pending = self.pending.get();
         self.pending.put(Some(*change));
         if pending.is_some() {
-            self.is_surprised(pending, change);
+            self.record_broken_promise(pending, change);
         }
         Ok(())
     }
@@ -263,18 +266,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_heard_comes_out_as_it_went_in() {
-        let heard = Heard::new();
-        assert_eq!(heard.get(), None);
+    fn a_recorded_change_is_read_as_it_was_written() {
+        let recorded = RecordedChange::new();
+        assert_eq!(recorded.get(), None);
         for direction in [Direction::Online, Direction::Offline] {
             for node_change in [NodeChange::None, NodeChange::First, NodeChange::Last] {
                 let (frames, node) = (range(0x8000, 1 << 40), NodeId::new(u32::MAX));
                 let change = MemoryChange { direction, frames, node, node_change };
-                heard.put(Some(change));
-                assert_eq!(heard.get(), Some(change));
+                recorded.put(Some(change));
+                assert_eq!(recorded.get(), Some(change));
             }
         }
-        heard.put(None);
-        assert_eq!(heard.get(), None);
+        recorded.put(None);
+        assert_eq!(recorded.get(), None);
     }
 }

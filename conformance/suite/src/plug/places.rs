@@ -1,8 +1,8 @@
-//! Where on a machine something can be plugged.
+//! The places of a machine where memory can be plugged.
 //!
 //! # Invariants
 //!
-//! 1. What is picked depends on the memory alone, so a failure can be seen again.
+//! 1. The choice depends only on the machine's memory, so a failure can be reproduced.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -11,12 +11,12 @@ use sparsemem_core::{MemoryRange, PfnRange, SubsectionIdx};
 
 use crate::{Facts, Oracle, Reason, Shape, Spare, range};
 
-/// Absent sections in a row that scenarios plug into.
+/// The number of successive absent sections that scenarios plug into.
 const FRESH: u64 = 4;
 
 /// The places of a machine.
 #[derive(Clone, Debug)]
-pub(crate) struct Site {
+pub(crate) struct Places {
     shape: Shape,
     fresh: u64,
     hole: Option<PfnRange>,
@@ -24,12 +24,12 @@ pub(crate) struct Site {
     device: Option<PfnRange>,
 }
 
-impl Site {
-    /// Looks for the places.
+impl Places {
+    /// Searches for the places.
     ///
     /// # Errors
     ///
-    /// The reason, if no sections are absent in a row.
+    /// The reason, if the machine has too few successive absent sections.
     pub(crate) fn new(
         facts: &Facts,
         oracle: &Oracle,
@@ -41,18 +41,18 @@ impl Site {
         let device =
             spare.map(|spare| range(spare.range().start().get() >> bits, spare.range().end().get() >> bits));
         let fresh = fresh(facts, oracle, device)
-            .ok_or_else(|| Reason::new("the machine has no few absent sections in a row"))?;
+            .ok_or_else(|| Reason::new("the machine does not have enough successive absent sections"))?;
         let hole = oracle.sections().find_map(|nr| hole(&shape, oracle, nr));
         let boot_block = oracle.sections().find(|nr| is_whole(&shape, memory, *nr));
         Ok(Self { shape, fresh, hole, boot_block, device })
     }
 
-    /// `count` absent sections, the first of them right behind memory.
+    /// `count` absent sections, directly after a present section.
     pub(crate) fn ram(&self, count: u64) -> PfnRange {
         self.subsections(0, count * self.shape.subsections())
     }
 
-    /// `count` absent subsections, the first of them `first` behind the beginning of [`Site::ram`].
+    /// `count` absent subsections, starting `first` subsections after the beginning of [`Places::ram`].
     pub(crate) fn subsections(&self, first: u64, count: u64) -> PfnRange {
         let start = self.shape.first_frame(self.fresh) + first * self.shape.subsection_frames();
         range(start, start + count * self.shape.subsection_frames())
@@ -68,7 +68,7 @@ impl Site {
         self.hole
     }
 
-    /// A section that is RAM of one node from boot, all of it.
+    /// A section all of which is RAM of one node since boot.
     pub(crate) const fn boot_block(&self) -> Option<u64> {
         self.boot_block
     }
@@ -92,7 +92,7 @@ impl Site {
     }
 }
 
-/// The first of some absent sections behind a present one that are not the device's.
+/// The first of several absent sections that follow a present one and do not belong to the device.
 fn fresh(facts: &Facts, oracle: &Oracle, device: Option<PfnRange>) -> Option<u64> {
     let shape = facts.shape;
     let fits = |first: u64| {
