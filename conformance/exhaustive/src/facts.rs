@@ -1,9 +1,11 @@
-//! What a reference knows of sections: plain arrays, and what follows from them for somebody who looks.
+//! The facts that a reference keeps of sections, in plain arrays, and everything that can be observed as a
+//! consequence.
 //!
 //! # Invariants
 //!
-//! 1. Nothing here calls the crates under test; their constants are written out again.
-//! 2. A section is present exactly while one of its cells is populated; without, it is neither early nor tainted.
+//! 1. This module does not call the crates under test; it repeats their constants.
+//! 2. A section is present exactly while one of its cells is populated. An absent section is neither early nor
+//!    tainted.
 
 use sparsemem_any::Backend;
 
@@ -11,7 +13,7 @@ use crate::environment::{DESCRIPTOR_BYTES, MemoryView};
 use crate::shape::{CELLS, FRAMES, SECTIONS, Shape};
 use crate::view::{FrameView, SectionView, View};
 
-/// One subsection.
+/// The state of one subsection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Cell {
     #[default]
@@ -20,7 +22,7 @@ pub(crate) enum Cell {
     Online,
 }
 
-/// All that a model has to know.
+/// All facts that a model must keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Facts {
     pub(crate) cells: [Cell; CELLS],
@@ -29,7 +31,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// After a boot with a bit per cell that has memory.
+    /// The facts after a boot with one bit per cell that has memory.
     pub(crate) fn boot(shape: &Shape, layout: u32) -> Self {
         let mut facts = Self::default();
         for cell in 0..shape.cells() {
@@ -41,7 +43,7 @@ impl Facts {
         facts
     }
 
-    /// Forgets sections without populated cells.
+    /// Clears the marks of sections without populated cells.
     pub(crate) fn forget_empty(&mut self, shape: &Shape) {
         for section in 0..shape.sections {
             if !self.is_present(shape, section) {
@@ -56,12 +58,12 @@ impl Facts {
         self.section_cells(shape, section).iter().any(|cell| *cell != Cell::Absent)
     }
 
-    /// Whether a frame of a cell has a descriptor. Early sections have all of them.
+    /// Whether a frame of a cell has a descriptor. In early sections, all frames have one.
     pub(crate) fn is_valid(&self, shape: &Shape, cell: usize) -> bool {
         self.early[cell / shape.per_section] || self.cells[cell] != Cell::Absent
     }
 
-    /// The frames of the region that have descriptors, a bit each.
+    /// The frames of the region that have descriptors, one bit each.
     pub(crate) fn valid_frames(&self, shape: &Shape) -> u32 {
         let mut frames = 0;
         for frame in shape.first_frame(0)..shape.first_frame(shape.cells()) {
@@ -72,7 +74,7 @@ impl Facts {
         frames
     }
 
-    /// Everything that can be seen.
+    /// Everything that can be observed.
     pub(crate) fn view(&self, shape: &Shape, backend: Backend, probes: &[u64]) -> View {
         let mut view = View::default();
         for section in 0..shape.sections {
@@ -127,7 +129,7 @@ impl Facts {
         if self.cells[cell] == Cell::Online { FrameView::Online } else { FrameView::Offline }
     }
 
-    /// The blocks of metadata that there have to be, and the pages of the array that hold a descriptor of a valid frame.
+    /// The expected blocks of metadata, and the pages of the array that hold a descriptor of a valid frame.
     fn memory(&self, shape: &Shape, backend: Backend) -> MemoryView {
         let mut view = MemoryView::default();
         let mut last_root = None;
@@ -143,7 +145,7 @@ impl Facts {
         if backend.has_array() {
             view.mapped = self.needed_pages(shape);
             view.memmap_blocks = u16::try_from(view.mapped.count_ones()).unwrap_or(0);
-            // Three tables lead to them.
+            // Three tables lead to the pages.
             view.other_blocks += if view.mapped == 0 { 0 } else { 3 };
         }
         view

@@ -1,8 +1,8 @@
-//! A model on its memory, and a fresh one where that was left in disorder.
+//! A model with its environment; it is replaced by a fresh one if a walk leaves it with sections or blocks.
 //!
 //! # Invariants
 //!
-//! 1. Between loans the model has no sections and the memory has no blocks.
+//! 1. Between loans the model has no sections and the environment has no blocks.
 
 use sparsemem_any::{AnyModel, Backend};
 use sparsemem_core::{CompleteModel, Geometry, MemoryRange, NodeId, Pfn, PfnRange};
@@ -15,9 +15,9 @@ use crate::view::settle;
 /// The node of all memory.
 pub(crate) const NODE: NodeId = NodeId::new(0);
 
-/// What is walked: any of the models on the memory of this crate.
+/// A model that is walked: any backend in the environment of this crate.
 pub(crate) trait Model: CompleteModel<Environment, Page = Descriptor> + Sized {
-    /// A fresh model of a backend, told where its array lies if it has one.
+    /// A fresh model of a backend, with the place of its array if it has one.
     fn fresh(backend: Backend, environment: &Environment) -> Self;
 }
 
@@ -33,7 +33,7 @@ impl<G: Geometry, const SECTIONS: usize, const ROOTS: usize> Model
     }
 }
 
-/// A model and what is around it.
+/// A model and its environment.
 pub(crate) struct Instance<M> {
     pub(crate) model: M,
     backend: Backend,
@@ -50,7 +50,7 @@ impl<M: Model> Instance<M> {
         Self { model, backend, environment, shape, probes: shape.probes() }
     }
 
-    /// Boots with the memory of a layout. What boot has to complain of counts as a complaint of the memory.
+    /// Boots with the memory of a layout. Events that boot reports count as complaints of the environment.
     pub(crate) fn boot(&mut self, layout: Layout) {
         let memory = runs_of(&self.shape, layout);
         let memory =
@@ -65,7 +65,7 @@ impl<M: Model> Instance<M> {
         settle(&self.model, &self.shape);
     }
 
-    /// Tears down, and says in words what was left.
+    /// Tears the model down, and reports in words what was left.
     pub(crate) fn tear_down(&mut self) -> Result<(), String> {
         self.environment.begin_teardown();
         let torn_down = self.model.tear_down(&mut self.environment);
@@ -86,7 +86,7 @@ pub(crate) fn frames(start: u64, end: u64) -> PfnRange {
     PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap_or_default()
 }
 
-/// The runs of frames that a layout has, lowest first, each as long as it can be.
+/// The maximal runs of frames of a layout, lowest first.
 pub(crate) fn runs_of(shape: &Shape, layout: Layout) -> Vec<(u64, u64)> {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for cell in (0..shape.cells()).filter(|cell| layout >> cell & 1 == 1) {

@@ -1,29 +1,30 @@
 //! Walks every reachable state of tiny machines, on every backend, and compares each with a plain reference.
 //!
-//! The machines have two or three sections of two or four subsections ([`Size`] says which). From every boot layout,
-//! that is every set of subsections that can be memory at boot, every operation is tried in every state with every
-//! range between subsection borders, and with ranges that are empty, unaligned, or beyond the maximum. The walk drives
-//! models at two levels: below hotplug, where only an installation is of one section at a time, and through hotplug, with
-//! memory blocks, resources and an allocator.
+//! The machines have two or three sections of two or four subsections, depending on [`Size`]. The walk starts from
+//! every boot layout, that is, every set of subsections that can be memory at boot. It tries every operation in every
+//! state with every range between subsection borders, and with ranges that are empty, unaligned, or beyond the
+//! maximum. It drives models at two levels: below hotplug, where an installation is limited to one section, and
+//! through hotplug, with memory blocks, resources and an allocator.
 //!
-//! After every operation, done or refused, the answer (with the range, section and subsections that an error names) and
-//! all that can be seen are compared: flags, subsection maps and online maps of sections, what each lookup says of each
-//! frame, walks over present sections and valid frames, the marks in the descriptors, memory blocks, resources, the
-//! allocator's frames, how many blocks of metadata there are, and which pages of a virtual array are mapped. A refusal
-//! has to leave the very same blocks allocated, nothing may be freed before a grace period, no operation may wait for two,
-//! and every teardown, there are several per state, has to give everything back.
+//! After every operation, accepted or refused, the walk compares the answer (with the range, section and subsections
+//! that an error names) and everything that can be observed: flags, subsection maps and online maps of sections, the
+//! result of each lookup of each frame, walks over present sections and valid frames, the marks in the descriptors,
+//! memory blocks, resources, the allocator's frames, the number of metadata blocks, and the mapped pages of a virtual
+//! array. A refusal must leave exactly the same blocks allocated, no block may be freed before a grace period, no
+//! operation may wait for two grace periods, and every teardown must give everything back; there are several
+//! teardowns per state.
 //!
-//! The references are arrays and questions, written from the contracts; they call nothing of the crates under test.
+//! The references are arrays and conditions, written from the contracts; they do not call the crates under test.
 //!
 //! # Invariants
 //!
 //! 1. The counts of a report depend on size and backend alone, and are the same for every backend.
-//! 2. `unsafe` occurs in the module of the memory, `environment`, and nowhere else.
+//! 2. Only the module `environment` contains `unsafe` code.
 
 #![deny(unsafe_code)]
 
 mod engine;
-#[allow(unsafe_code, reason = "is the memory of the models, and promises what they need")]
+#[allow(unsafe_code, reason = "implements the unsafe traits of the models' memory")]
 mod environment;
 mod facts;
 mod instance;
@@ -43,25 +44,25 @@ pub use sparsemem_any::Backend;
 use engine::{Finding, Tally};
 use parts::Part;
 
-/// How much to walk.
+/// The extent of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// Per backend 1,387,389 transitions from 5,509 states of 96 boot layouts: about two seconds without optimisation to
-    /// speak of. Two sections at both levels, three sections through hotplug.
+    /// Per backend 1,387,389 transitions from 5,509 states of 96 boot layouts: about two seconds with little
+    /// optimisation. Walks machines of two sections at both levels, and one of three sections through hotplug.
     Small,
-    /// Per backend 63,898,151 transitions from 199,289 states of 672 boot layouts: two to three minutes, likewise. All
-    /// machines at both levels.
+    /// Per backend 63,898,151 transitions from 199,289 states of 672 boot layouts: two to three minutes with little
+    /// optimisation. Walks all machines at both levels.
     Full,
 }
 
-/// After how many states progress is told.
+/// The number of visited states between two reports of progress.
 const STATES_PER_PROGRESS: u64 = 256;
 
 /// Walks a backend.
 ///
 /// # Errors
 ///
-/// [`Discrepancy`]: the first difference that was met.
+/// [`Discrepancy`]: the first difference that the walk found.
 ///
 /// # Examples
 ///
@@ -82,14 +83,15 @@ pub fn walk(
     let mut tally = Tally::default();
     let parts = Part::all(size);
     for (part_nr, part) in (1..).zip(parts) {
-        let mut tell = |tally: &Tally| {
+        let mut report = |tally: &Tally| {
             if tally.states.is_multiple_of(STATES_PER_PROGRESS) {
                 let Tally { states, transitions, .. } = *tally;
                 let (part, nr_parts) = (part.name, parts.len());
                 progress(&Progress { backend, part, part_nr, nr_parts, states, transitions });
             }
         };
-        part.walk(backend, &mut tally, &mut tell).map_err(|finding| discrepancy(backend, *part, finding))?;
+        part.walk(backend, &mut tally, &mut report)
+            .map_err(|finding| discrepancy(backend, *part, finding))?;
     }
     let Tally { boot_layouts, states, transitions, refused } = tally;
     Ok(Report { boot_layouts, states, transitions, refused, seconds: begin.elapsed().as_secs_f64() })

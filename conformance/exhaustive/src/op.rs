@@ -1,13 +1,13 @@
-//! Operations on ranges of frames, whatever they do.
+//! Operations on ranges of frames, for any kind of operation.
 
 use std::fmt;
 
-/// What can be done with a range.
+/// The kind of an operation.
 pub(crate) trait Verb: Copy + 'static {
-    /// All of it.
+    /// All kinds.
     const ALL: &'static [Self];
 
-    /// In words.
+    /// Its name in reports.
     fn name(self) -> &'static str;
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Op<V> {
 }
 
 impl<V: Verb> Op<V> {
-    /// Everything that can be done with any of the ranges.
+    /// Every kind of operation on every range.
     pub(crate) fn all(ranges: &[(u64, u64)]) -> Vec<Self> {
         let on_each = |verb| ranges.iter().map(move |(start, end)| Self { verb, start: *start, end: *end });
         V::ALL.iter().copied().flat_map(on_each).collect()

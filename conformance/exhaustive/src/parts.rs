@@ -1,4 +1,4 @@
-//! Which machines are walked, and how: the parts of a small and of a full walk.
+//! The parts of a small and of a full walk: their machines, and their level.
 
 use sparsemem_any::any_model;
 
@@ -18,14 +18,14 @@ enum Machine {
     Quad,
 }
 
-/// By what the memory is driven.
+/// The level at which the memory is driven.
 #[derive(Clone, Copy)]
 enum Level {
     Sections,
     Ranges,
 }
 
-/// Whether states of different layouts that look the same are visited once or for each layout.
+/// Says whether equal states of different layouts are visited once, or once for each layout.
 #[derive(Clone, Copy)]
 enum Layouts {
     Together,
@@ -69,7 +69,7 @@ impl Part {
         }
     }
 
-    /// Walks this part, and adds what was done to a tally.
+    /// Walks this part, and adds its counters to a tally.
     pub(crate) fn walk(
         self,
         backend: Backend,

@@ -1,19 +1,19 @@
-//! What a walk tells: how far it is, what it has done, and where a model differs.
+//! The reports of a walk: its progress, its counters, and a difference that it found.
 
 use std::fmt;
 
 use crate::Backend;
 
-/// How far a walk is.
+/// The progress of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The backend.
     pub backend: Backend,
-    /// The machine that is walked now, and how: such as `quad by ranges`.
+    /// The current machine and level, such as `quad by ranges`.
     pub part: &'static str,
     /// The number of that part, from one.
     pub part_nr: usize,
-    /// How many parts there are.
+    /// The number of parts.
     pub nr_parts: usize,
     /// States visited so far, in all parts.
     pub states: u64,
@@ -21,18 +21,20 @@ pub struct Progress {
     pub transitions: u64,
 }
 
-/// What a walk has done.
+/// The counters of a walk.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Report {
     /// Boot layouts of all parts: every set of subsections that can be memory at boot.
     pub boot_layouts: u64,
-    /// States, by what can be seen. Where a part walks each layout by itself, states count for each.
+    /// States that differ in something observable. If a part walks each layout separately, its states count once for
+    /// each layout.
     pub states: u64,
-    /// Pairs of a state and an operation that was tried in it. What was repeated to get back is not counted.
+    /// Pairs of a state and an operation that was tried in it. Operations that were repeated to reach a state again
+    /// do not count.
     pub transitions: u64,
-    /// Those of them that were refused.
+    /// Transitions that were refused.
     pub refused: u64,
-    /// Units: seconds of wall time.
+    /// Wall time in seconds.
     pub seconds: f64,
 }
 
@@ -47,20 +49,20 @@ impl fmt::Display for Report {
     }
 }
 
-/// A model is not what the reference says, with the shortest known way to get there.
+/// A model differs from the reference, with the shortest known sequence of operations that shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discrepancy {
     /// The backend.
     pub backend: Backend,
-    /// The machine, and how it was walked.
+    /// The machine and the level.
     pub part: &'static str,
     /// The memory at boot.
     pub boot: String,
-    /// What was done after boot; the last of it shows the difference.
+    /// The operations after boot; the last one shows the difference.
     pub operations: Vec<String>,
-    /// What the reference says, as far as it differs.
+    /// The lines of the reference that differ.
     pub expected: String,
-    /// What the model says there.
+    /// The corresponding lines of the model.
     pub found: String,
 }
 

@@ -1,12 +1,12 @@
 //! The tiny machines: their geometries, and their numbers for the references.
 //!
-//! | machine | sections of the geometry | walked | what it is for |
+//! | machine | sections of the geometry | walked sections | purpose |
 //! |---|---|---|---|
 //! | `pair` | 8 of 2 subsections | 3 and 4 | two sections with different roots |
-//! | `triple` | 4 of 2 subsections | 1 to 3 | a section between two others, and the last there can be |
-//! | `quad` | 2 of 4 subsections | 0 and 1 | all there can be; subsections that touch nothing outside |
+//! | `triple` | 4 of 2 subsections | 1 to 3 | a section between two others, and the last section of the geometry |
+//! | `quad` | 2 of 4 subsections | 0 and 1 | all sections of the geometry; subsections without a neighbour outside their section |
 //!
-//! A subsection has two frames, so that there are borders that are no subsection's.
+//! A subsection has two frames, so that some frame borders are not subsection borders.
 
 use std::sync::atomic::AtomicU64;
 
@@ -48,11 +48,11 @@ geometry! {
     Quad = "quad", section 9, physmem 10
 }
 
-/// The most sections that are walked.
+/// The largest number of sections that are walked.
 pub(crate) const SECTIONS: usize = 3;
-/// The most subsections that are walked.
+/// The largest number of subsections that are walked.
 pub(crate) const CELLS: usize = 8;
-/// The most frames that are looked at: those of the walked region, and some around.
+/// The largest number of frames that are looked up: those of the walked region, and some around it.
 pub(crate) const FRAMES: usize = 20;
 
 /// The numbers of a machine. A *cell* is a subsection of the walked region, numbered from zero.
@@ -67,9 +67,9 @@ pub(crate) struct Shape {
     pub(crate) per_section: usize,
     /// Frames of a cell.
     pub(crate) per_cell: u64,
-    /// One more than the last frame that the geometry has.
+    /// The first frame beyond the geometry's maximum.
     pub(crate) max_frame: u64,
-    /// Sections whose table entries share a block.
+    /// The number of sections whose table entries share a block.
     pub(crate) per_root: u64,
 }
 
@@ -92,7 +92,7 @@ impl Shape {
         self.sections * self.per_section
     }
 
-    /// The first frame of a cell; also of the one behind the last.
+    /// The first frame of a cell; for the number of cells, the first frame past the region.
     pub(crate) const fn first_frame(&self, cell: usize) -> u64 {
         (self.first_section * self.per_section as u64 + cell as u64) * self.per_cell
     }
@@ -103,7 +103,8 @@ impl Shape {
         usize::try_from(cell).unwrap_or(usize::MAX).min(self.cells())
     }
 
-    /// The frames that are looked at: the region with one frame on each side, the last there can be, and two beyond.
+    /// The frames that are looked up: the region with one frame on each side, the last possible frame, and two frames
+    /// beyond it.
     pub(crate) fn probes(&self) -> Vec<u64> {
         let (first, end) = (self.first_frame(0), self.first_frame(self.cells()));
         let mut probes: Vec<u64> = (first.saturating_sub(1)..=end).collect();
@@ -113,8 +114,9 @@ impl Shape {
         probes
     }
 
-    /// The ranges of frames that operations are tried with: all between borders of cells of the region, empty ones
-    /// too; each half cell; all but one frame at either end; and those that reach beyond the maximum or wrap.
+    /// The ranges of frames that operations are tried with: all ranges between borders of cells of the region,
+    /// including empty ones; each half cell; the region without one frame at either end; and ranges that reach beyond
+    /// the maximum or wrap.
     pub(crate) fn ranges(&self) -> Vec<(u64, u64)> {
         let borders: Vec<u64> = (0..=self.cells()).map(|cell| self.first_frame(cell)).collect();
         let from =

@@ -1,4 +1,4 @@
-//! Everything of a model and its memory that can be seen, as a value to compare.
+//! Everything that can be observed of a model and its memory, as a value to compare.
 
 use sparsemem_core::{
     LookupError, MemoryModel, Pfn, PfnRange, Reader, SectionNr, SectionShape, SectionState, SubsectionBits,
@@ -8,7 +8,7 @@ use crate::engine::Lines;
 use crate::environment::{Descriptor, Environment, Mark, MemoryView};
 use crate::shape::{FRAMES, SECTIONS, Shape};
 
-/// What can be seen of a section.
+/// The observable state of a section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SectionView {
     pub(crate) flags: u8,
@@ -17,42 +17,42 @@ pub(crate) struct SectionView {
     pub(crate) has_early_node: bool,
 }
 
-/// What lookups say of a frame.
+/// The results of all lookups of a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum FrameView {
-    /// Nobody looked.
+    /// The frame was not looked up.
     #[default]
     NotLookedAt,
     /// All lookups find the descriptor.
     Online,
-    /// All but those for online frames find it.
+    /// All lookups find it, except those for online frames.
     Offline,
     /// No lookup finds it, because its subsection is absent.
     AbsentSubsection,
     /// No lookup finds it, because its section is absent.
     AbsentSection,
-    /// No lookup finds it, because there is no such frame.
+    /// No lookup finds it, because the frame is beyond the maximum.
     BeyondMaximum,
-    /// Its descriptor has another frame's mark, or lies in memory that was given back.
+    /// The descriptor has another frame's mark, or lies in freed memory.
     WrongDescriptor,
     /// The lookups contradict each other.
     Contradiction,
 }
 
-/// Everything.
+/// The observable state of a model and its memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) sections: [SectionView; SECTIONS],
     pub(crate) frames: [FrameView; FRAMES],
-    /// Sections that a walk over the present ones meets, a bit each from the first of the region.
+    /// Sections that a walk over present sections visits, one bit each, counted from the first of the region.
     pub(crate) present: u8,
-    /// Frames that a walk over the valid ones meets, a bit each from the first of the region.
+    /// Frames that a walk over valid frames visits, one bit each, counted from the first of the region.
     pub(crate) runs: u32,
     pub(crate) memory: MemoryView,
 }
 
 impl View {
-    /// Looks at a model and its memory.
+    /// Observes a model and its memory.
     pub(crate) fn of<M>(model: &M, environment: &Environment, shape: &Shape, probes: &[u64]) -> Self
     where
         M: MemoryModel<Page = Descriptor>,
@@ -83,7 +83,7 @@ impl SectionView {
 }
 
 impl FrameView {
-    /// Asks all lookups and compares their answers.
+    /// Looks a frame up by all methods and compares the results.
     fn of<M: MemoryModel<Page = Descriptor>>(reader: &Reader<'_, M>, frame: u64) -> Self {
         let pfn = Pfn::new(frame);
         match (reader.page(pfn), reader.online_page(pfn), reader.explain(pfn)) {
@@ -115,7 +115,7 @@ impl FrameView {
     }
 }
 
-/// Marks the descriptors of all valid frames of the region that have no mark yet, and says which they were.
+/// Marks the descriptors of all valid frames of the region that have no mark yet, and returns those frames.
 pub(crate) fn settle<M: MemoryModel<Page = Descriptor>>(model: &M, shape: &Shape) -> u32 {
     let (first, reader) = (shape.first_frame(0), model.read());
     let mut fresh = 0;
@@ -128,14 +128,15 @@ pub(crate) fn settle<M: MemoryModel<Page = Descriptor>>(model: &M, shape: &Shape
     fresh
 }
 
-/// The lowest sixteen members of a set; all of them if there are others, which no view of a reference has.
+/// The lowest sixteen members of a set. If the set has others, all sixteen bits are set, which no view of a reference
+/// has.
 pub(crate) fn low_bits(bits: &SubsectionBits) -> u16 {
     let [low, rest @ ..] = bits.words();
     let low = if rest.iter().all(|word| *word == 0) { u16::try_from(*low).ok() } else { None };
     low.unwrap_or(u16::MAX)
 }
 
-/// The present sections; the highest bit stands for any outside the region.
+/// The present sections; the highest bit is set if one lies outside the region.
 fn present<M: MemoryModel>(model: &M, shape: &Shape) -> u8 {
     model.present_sections().fold(0, |met, nr| {
         let index = nr.get().wrapping_sub(shape.first_section);
@@ -143,7 +144,7 @@ fn present<M: MemoryModel>(model: &M, shape: &Shape) -> u8 {
     })
 }
 
-/// The valid frames; the highest bit stands for any outside the region, and for runs that are none.
+/// The valid frames; the highest bit is set if one lies outside the region, or if a run is empty or out of order.
 fn runs<M: MemoryModel>(model: &M, shape: &Shape) -> u32 {
     let all = PfnRange::new(Pfn::new(0), Pfn::new(u64::MAX)).unwrap_or_default();
     let mut met = 0;

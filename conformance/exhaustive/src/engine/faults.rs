@@ -1,8 +1,8 @@
-//! Rules and machines that are wrong on purpose, to see that a walk finds it.
+//! Rules and machines with deliberate faults, to test that a walk finds them.
 
 use super::{Act, Driver, Finding, Layout, Machines, Rules, Tally, Walk};
 
-/// Rules of which one is changed.
+/// Rules with one changed operation.
 pub(crate) struct Changed<R: Rules> {
     pub(crate) rules: R,
     pub(crate) apply: fn(&R, &mut R::World, R::Op) -> R::Answer,
@@ -43,7 +43,7 @@ impl<R: Rules> Rules for Changed<R> {
     }
 }
 
-/// Machines for other rules, as far as those are about the same things.
+/// Machines for other rules that have the same operations and views.
 pub(crate) struct For<S>(pub(crate) S);
 
 struct DriverFor<'b, R: Rules>(&'b mut dyn Driver<R>);
@@ -64,11 +64,11 @@ impl<R: Rules, S: Machines<R>> Machines<Changed<R>> for For<S> {
     }
 }
 
-/// What a wrong machine does instead of an operation; `before` is what it did since boot.
+/// The action of a faulty machine in place of an operation; `before` are the operations since boot.
 pub(crate) type Fault<R> =
     fn(driver: &mut dyn Driver<R>, before: &[<R as Rules>::Op], op: <R as Rules>::Op) -> <R as Rules>::Answer;
 
-/// Machines that do something else instead of some operations.
+/// Machines that replace some operations by other actions.
 pub(crate) struct Faulty<S, R: Rules> {
     pub(crate) machines: S,
     pub(crate) fault: Fault<R>,

@@ -1,13 +1,14 @@
-//! The walk itself: breadth first, every operation in every state.
+//! The walk: breadth first, every operation in every state.
 //!
-//! A state is reached by a fresh boot and the shortest way there. Then every operation is tried. What is refused leaves
-//! the state. What succeeds is taken back by its inverse where the reference says that this leads back; where it does
-//! not, the machine is torn down, which has to give everything back, and booted again.
+//! A state is reached by a fresh boot and the shortest sequence of operations that leads to it. Then every operation
+//! is tried. A refused operation must not change the state. An operation that succeeds is undone by its inverse if
+//! that restores the state according to the reference. Otherwise the machine is torn down, which must give everything
+//! back, and booted again.
 //!
 //! # Invariants
 //!
-//! 1. Every state that is told to have been visited was reached, and every operation was tried in it.
-//! 2. After each operation, taken back or not, answer and whole state were compared.
+//! 1. Every state that a report counts as visited was reached, and every operation was tried in it.
+//! 2. After each operation, undone or not, the answer and the whole state were compared.
 
 #[cfg(test)]
 pub(crate) mod faults;
@@ -20,7 +21,7 @@ pub(crate) use rules::{Act, Driver, Layout, Lines, Machines, Rules};
 use session::{Mismatch, Session, Step};
 use tree::Tree;
 
-/// What a walk has done.
+/// Counters of a walk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) boot_layouts: u64,
@@ -29,7 +30,7 @@ pub(crate) struct Tally {
     pub(crate) refused: u64,
 }
 
-/// A difference, with the shortest known way to it.
+/// A difference, with the shortest known sequence of operations that shows it.
 #[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) layout: String,
@@ -38,7 +39,7 @@ pub(crate) struct Finding {
     pub(crate) found: String,
 }
 
-/// A walk under way.
+/// A walk in progress.
 pub(crate) struct Walk<'w, R: Rules> {
     pub(crate) rules: &'w R,
     pub(crate) machines: &'w mut dyn Machines<R>,
@@ -46,11 +47,11 @@ pub(crate) struct Walk<'w, R: Rules> {
     pub(crate) on_state: &'w mut dyn FnMut(&Tally),
 }
 
-/// A mismatch, or what a teardown left after some operations.
+/// A mismatch, or a memory leak that a teardown found after some operations.
 type Stop<R> = Mismatch<<R as Rules>::Op>;
 
 impl<R: Rules> Walk<'_, R> {
-    /// Visits everything that can be reached from any of the layouts. States that look the same are visited once.
+    /// Visits every state that can be reached from any of the layouts. States that look the same are visited once.
     pub(crate) fn explore(&mut self, layouts: impl Iterator<Item = Layout>) -> Result<(), Finding> {
         let mut tree = Tree::new();
         for layout in layouts {
@@ -95,8 +96,9 @@ impl<R: Rules> Walk<'_, R> {
         Ok(())
     }
 
-    /// Tries the way to the state alone, and with the last operation; if they do not show a difference, all that was
-    /// done since boot is needed, or a part of it. Then leaves out what can be left out.
+    /// Tries the sequence that leads to the state, with and without the last operation. If that does not show the
+    /// difference, all operations since boot are needed, or a part of them. Then omits operations that are not
+    /// needed.
     fn shorten(&mut self, layout: Layout, path: &[R::Op], stop: Stop<R>) -> Finding {
         let mut with_last = path.to_vec();
         with_last.extend(stop.ops.last());
@@ -115,7 +117,7 @@ impl<R: Rules> Walk<'_, R> {
         self.finding(layout, &stop)
     }
 
-    /// Does some operations on a fresh machine; what stops them, if anything does.
+    /// Applies operations to a fresh machine. Returns the first mismatch or leak, if there is one.
     fn retry(&mut self, layout: Layout, ops: &[R::Op]) -> Option<Stop<R>> {
         let rules = self.rules;
         let mut outcome = Ok(());
@@ -135,12 +137,12 @@ impl<R: Rules> Walk<'_, R> {
     }
 }
 
-/// What stops a walk when a teardown has left something.
+/// The failure that a teardown has left memory.
 fn left_over<R: Rules>(ops: Vec<R::Op>, found: String) -> Stop<R> {
     Mismatch { ops, expected: "nothing is left after a teardown".to_owned(), found }
 }
 
-/// Does the operations of a way, comparing after each.
+/// Applies a sequence of operations, comparing after each.
 fn reach<'s, R: Rules>(
     rules: &'s R,
     driver: &'s mut dyn Driver<R>,
@@ -154,7 +156,7 @@ fn reach<'s, R: Rules>(
     Ok(session)
 }
 
-/// Tries operations from number `next` on, until one cannot be taken back. Returns the number to go on with.
+/// Tries operations from number `next` on, until one cannot be undone. Returns the number to continue with.
 fn try_ops<R: Rules>(
     session: &mut Session<'_, R>,
     tree: &mut Tree<R>,

@@ -1,20 +1,20 @@
-//! One machine and its reference, side by side.
+//! One machine and its reference, compared step by step.
 //!
 //! # Invariants
 //!
-//! 1. After every step that succeeded, machine and reference were found to be the same.
+//! 1. After every step that succeeded, machine and reference were equal.
 
 use super::rules::{Driver, Layout, Lines, Rules};
 
 /// Machine and reference differ.
 pub(super) struct Mismatch<Op> {
-    /// Everything that was done since boot; the last of it is what differs.
+    /// All operations since boot; the last one shows the difference.
     pub(super) ops: Vec<Op>,
     pub(super) expected: String,
     pub(super) found: String,
 }
 
-/// What became of a step.
+/// The result of a step.
 pub(super) enum Step {
     Accepted,
     Refused,
@@ -25,13 +25,13 @@ pub(super) struct Session<'s, R: Rules> {
     rules: &'s R,
     driver: &'s mut dyn Driver<R>,
     world: R::World,
-    /// What the reference says that there is to see.
+    /// The view of the current state, according to the reference.
     view: R::View,
     log: Vec<R::Op>,
 }
 
 impl<'s, R: Rules> Session<'s, R> {
-    /// Begins with a machine that was booted with a layout.
+    /// Starts with a machine that was booted with a layout.
     pub(super) fn new(
         rules: &'s R,
         driver: &'s mut dyn Driver<R>,
@@ -48,17 +48,17 @@ impl<'s, R: Rules> Session<'s, R> {
         self.rules
     }
 
-    /// The state, as the reference has it.
+    /// The current state of the reference.
     pub(super) const fn world(&self) -> R::World {
         self.world
     }
 
-    /// Everything that was done since boot.
+    /// All operations since boot.
     pub(super) fn into_log(self) -> Vec<R::Op> {
         self.log
     }
 
-    /// Does an operation on both, and compares answer and state.
+    /// Applies an operation to both, and compares answer and state.
     pub(super) fn step(&mut self, op: R::Op) -> Result<Step, Mismatch<R::Op>> {
         let mut after = self.world;
         let expected = self.rules.apply(&mut after, op);
@@ -76,7 +76,7 @@ impl<'s, R: Rules> Session<'s, R> {
         Ok(if accepted { Step::Accepted } else { Step::Refused })
     }
 
-    /// Takes an accepted step back, if that leads to `origin` again. Says whether it did.
+    /// Undoes an accepted step, if that restores `origin`. Returns whether it did.
     pub(super) fn undo(&mut self, op: R::Op, origin: R::World) -> Result<bool, Mismatch<R::Op>> {
         if self.world == origin {
             return Ok(true);
@@ -105,7 +105,7 @@ impl<'s, R: Rules> Session<'s, R> {
     }
 }
 
-/// The lines of two views that are not the same.
+/// The lines in which two views differ.
 fn differing(expected: &[String], found: &[String]) -> (String, String) {
     let pairs = expected.iter().zip(found).filter(|(expected, found)| expected != found);
     let (expected, found): (Vec<&str>, Vec<&str>) =

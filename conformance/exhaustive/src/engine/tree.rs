@@ -1,15 +1,16 @@
-//! The states that were reached, each with the shortest way there.
+//! The states that were reached, each with the shortest sequence of operations that leads to it.
 //!
 //! # Invariants
 //!
-//! 1. States are visited in the order in which they were reached, so no way to a state is shorter than its own.
+//! 1. States are visited in the order in which they were reached, so no sequence that leads to a state is shorter
+//!    than the recorded one.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::rules::{Layout, Rules};
 
-/// How a state was reached first.
+/// The first path by which a state was reached.
 enum Origin<Op> {
     Boot(Layout),
     Step { from: usize, op: Op },
@@ -50,7 +51,7 @@ impl<R: Rules> Tree<R> {
         }
     }
 
-    /// The way to a state.
+    /// The layout and the operations that lead to a state.
     pub(super) fn path(&self, node: usize) -> (Layout, Vec<R::Op>) {
         let (mut at, mut ops) = (node, Vec::new());
         loop {

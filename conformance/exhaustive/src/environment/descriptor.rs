@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //!
-//! 1. A frame's mark is zero from its descriptor's making until the walk settles it, and then its frame number plus
-//!    one. So a descriptor that was not zeroed, two frames with one descriptor, and memory that went too early show.
+//! 1. A frame's mark is zero in a new descriptor until the walk settles it, and then the frame number plus one. So
+//!    the walk detects descriptors that were not zeroed, two frames with one descriptor, and memory that was freed
+//!    too early.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,15 +18,15 @@ pub(crate) struct Descriptor {
     rest: [AtomicU64; 190],
 }
 
-/// Units: bytes of a descriptor. Three of them fill a page and an eighth; none is a power of two.
+/// Bytes of a descriptor. Three of them fill a page and an eighth, and the size is not a power of two.
 pub(crate) const DESCRIPTOR_BYTES: u64 = 1536;
 
 const _: () = assert!(size_of::<Descriptor>() as u64 == DESCRIPTOR_BYTES);
 
-// SAFETY: every field is an atomic integer: zero bytes are valid, and there is nothing to drop.
+// SAFETY: every field is an atomic integer, so zero bytes are valid, and there is nothing to drop.
 unsafe impl PageDescriptor for Descriptor {
     unsafe fn initialise(&self, _pfn: Pfn, section: SectionNr) {
-        // Relaxed: one thread.
+        // Relaxed: only one thread accesses it.
         self.section.store(section.get(), Ordering::Relaxed);
     }
 }
@@ -37,19 +38,19 @@ unsafe impl SectionStamp for Descriptor {
     }
 }
 
-/// What a descriptor's mark says.
+/// The meaning of a descriptor's mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// Nothing was written yet.
+    /// The descriptor is new.
     Fresh,
-    /// The frame's own mark.
+    /// The mark belongs to the frame.
     Own,
-    /// Something else.
+    /// The mark has any other value.
     Wrong,
 }
 
 impl Descriptor {
-    /// What the mark says, if this is the descriptor of `pfn`. First and last word have to say the same.
+    /// The meaning of the mark, if this is the descriptor of `pfn`. The first and the last word must agree.
     pub(crate) fn mark(&self, pfn: u64) -> Mark {
         match (self.mark.load(Ordering::Relaxed), self.rest[189].load(Ordering::Relaxed)) {
             (0, 0) => Mark::Fresh,
@@ -58,7 +59,7 @@ impl Descriptor {
         }
     }
 
-    /// Makes this the descriptor of `pfn`.
+    /// Marks this as the descriptor of `pfn`.
     pub(crate) fn settle(&self, pfn: u64) {
         self.mark.store(pfn + 1, Ordering::Relaxed);
         self.rest[189].store(pfn + 1, Ordering::Relaxed);

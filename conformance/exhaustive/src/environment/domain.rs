@@ -1,8 +1,9 @@
-//! The readers' domain of the walk: one thread, so there is nobody to wait for.
+//! The readers' domain of the walk: it has one thread, so a grace period never waits for another thread.
 //!
 //! # Invariants
 //!
-//! 1. The domain is private to this crate, and no model of it is ever used by two threads: each walk has its own.
+//! 1. The domain is private to this crate, and no model of it is ever used by two threads: each walk has its own
+//!    models.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -10,9 +11,9 @@ use std::marker::PhantomData;
 use sparsemem_core::{GracePeriod, Reclaim};
 
 thread_local! {
-    /// Guards of this thread.
+    /// The number of guards that this thread holds.
     static READERS: Cell<u64> = const { Cell::new(0) };
-    /// Grace periods of this thread.
+    /// The number of grace periods of this thread.
     static GRACES: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -48,7 +49,7 @@ unsafe impl GracePeriod for OneThread {
     }
 }
 
-/// How many grace periods this thread has seen.
+/// The number of grace periods that this thread has passed.
 pub(super) fn graces() -> u64 {
     GRACES.get()
 }

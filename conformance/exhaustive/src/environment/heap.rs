@@ -1,9 +1,10 @@
-//! Which parts of the arena are given out: bookkeeping only, by offsets.
+//! Bookkeeping of the allocated parts of the arena, by offsets.
 //!
 //! # Invariants
 //!
-//! 1. A slot is at most once out; it comes back with the layout and the origin that it went out with, or is refused.
-//! 2. The digest is that of the set of slots that are out: equal sets, equal digests.
+//! 1. A slot is allocated at most once at a time. It is freed with the layout and the origin that it was allocated
+//!    with; other frees are refused.
+//! 2. The digest depends only on the set of allocated slots: equal sets have equal digests.
 
 use std::alloc::Layout;
 
@@ -12,7 +13,7 @@ use sparsemem_core::Origin;
 /// The unit of the bookkeeping: every slot begins at a multiple of it.
 const GRAIN: usize = 64;
 
-/// What a slot was given out for.
+/// The purpose of an allocated slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     /// Descriptors.
@@ -21,7 +22,7 @@ pub(super) enum Use {
     Other,
 }
 
-/// A slot that is out.
+/// An allocated slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) layout: Layout,
@@ -29,7 +30,7 @@ pub(super) struct Slot {
     pub(super) used_for: Use,
 }
 
-/// Slots of one layout that came back.
+/// Freed slots of one layout.
 struct Shelf {
     layout: Layout,
     free: Vec<usize>,
@@ -38,22 +39,22 @@ struct Shelf {
 /// The slots of an arena.
 pub(super) struct Heap {
     len: usize,
-    /// Where slots begin that were never out.
+    /// The offset from which on slots were never allocated.
     next: usize,
     shelves: Vec<Shelf>,
-    /// By grain.
+    /// Allocated slots, indexed by offset in units of [`GRAIN`].
     out: Vec<Option<Slot>>,
     digest: u64,
     counts: [u16; 2],
 }
 
 impl Heap {
-    /// All of an arena of `len` bytes is free.
+    /// A heap whose arena of `len` bytes is completely free.
     pub(super) fn new(len: usize) -> Self {
         Self { len, next: 0, shelves: Vec::new(), out: vec![None; len / GRAIN], digest: 0, counts: [0; 2] }
     }
 
-    /// Takes a slot: the one that came back last, or a new one.
+    /// Allocates a slot: the one that was freed last, or a new one.
     pub(super) fn take(&mut self, slot: Slot) -> Option<usize> {
         let offset = match self.shelf(slot.layout).free.pop() {
             Some(offset) => offset,
@@ -65,7 +66,7 @@ impl Heap {
         Some(offset)
     }
 
-    /// Takes a slot back, if it is out with this layout and origin.
+    /// Frees a slot, if it is allocated with this layout and origin.
     pub(super) fn give(&mut self, offset: usize, layout: Layout, origin: Origin) -> bool {
         let Some(slot) = self.slot(offset).filter(|slot| slot.layout == layout && slot.origin == origin)
         else {
@@ -78,7 +79,7 @@ impl Heap {
         true
     }
 
-    /// The slot that is out at an offset.
+    /// The slot that is allocated at an offset.
     pub(super) fn slot(&self, offset: usize) -> Option<Slot> {
         if !offset.is_multiple_of(GRAIN) {
             return None;
@@ -86,12 +87,12 @@ impl Heap {
         *self.out.get(offset / GRAIN)?
     }
 
-    /// How many slots are out for a use.
+    /// The number of slots that are allocated for a purpose.
     pub(super) const fn count(&self, used_for: Use) -> u16 {
         self.counts[used_for as usize]
     }
 
-    /// A number for the set of slots that are out.
+    /// A number that depends on the set of allocated slots.
     pub(super) const fn digest(&self) -> u64 {
         self.digest
     }

@@ -1,15 +1,15 @@
-//! The surroundings of a model: memory, page tables, and an array of descriptors, all inside the process.
+//! The environment of a model: memory, page tables, and an array of descriptors, all inside the process.
 //!
 //! Nothing is mapped through the host: the virtual array is an ordinary block of memory that can always be touched.
-//! The page tables that a model writes are read here by a reader of its own; when a page is entered, its part of
-//! the array becomes zero, as the fresh memory behind it would be, and when it is gone, its part is spoilt. So a
-//! descriptor that lost its page shows, and nothing can crash.
+//! This module reads the page tables that a model writes with its own code. When a page is mapped, its part of the
+//! array becomes zero, as fresh memory would be. When it is unmapped, its part is filled with [`SPOILT`]. So the walk
+//! detects a descriptor that lost its page, and the process cannot crash.
 //!
 //! This is the only module with `unsafe` code.
 //!
 //! # Invariants
 //!
-//! 1. Physical addresses are offsets in the arena, moved by [`RAM`]; every block that is out lies in the arena.
+//! 1. Physical addresses are offsets in the arena plus [`RAM`]; every allocated block lies in the arena.
 //! 2. The root table is a block of the arena that is never given back.
 
 mod descriptor;
@@ -39,43 +39,44 @@ const RAM: u64 = 0x10_0000;
 const ARENA: usize = 256 << 10;
 /// Bytes of the virtual array that can be used: descriptors of 32 frames, the most that a tiny machine has.
 const WINDOW: usize = 48 << 10;
-/// Bytes of the place that the array is told: what `ArrayBase` wants the least of.
+/// Bytes of the place that is reserved for the array: the least that `ArrayBase` accepts.
 const PLACE: usize = 2 << 20;
 /// Bytes of a page of the page tables.
 const PAGE: usize = 4096;
-/// What unmapped and freed memory looks like.
+/// The byte that fills unmapped and freed memory.
 const SPOILT: u8 = 0xdb;
 
-/// What can be seen of the memory.
+/// Everything that can be observed of the memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MemoryView {
     /// Blocks that hold descriptors.
     pub(crate) memmap_blocks: u16,
     /// All other blocks: usages, roots, page tables.
     pub(crate) other_blocks: u16,
-    /// Pages of the array that the page tables lead to memory, a bit each.
+    /// Pages of the array that the page tables map to memory, one bit each.
     pub(crate) mapped: u32,
-    /// Things that must never happen: foreign blocks, frees before a grace period, entries that lead astray.
+    /// The number of events that must never happen: freeing foreign blocks, freeing before a grace period, page-table
+    /// entries that lead nowhere.
     pub(crate) complaints: u32,
 }
 
-/// The surroundings.
+/// The environment.
 pub(crate) struct Environment {
     arena: Region,
     window: Region,
     heap: Heap,
     root: usize,
     origin: Origin,
-    /// Grace periods before the operation that runs; what it frees, it frees after another one.
+    /// The number of grace periods before the current operation. The operation may free blocks only after one more.
     begun_at: Option<u64>,
     complaints: u32,
 }
 
 impl Environment {
-    /// Fresh surroundings, in the time of boot.
+    /// A fresh environment, during boot.
     pub(crate) fn new() -> Self {
         let pages = |len| Layout::from_size_align(len, PAGE).unwrap_or(Layout::new::<u64>());
-        // The array begins and ends on a 2 MiB border, as `ArrayBase` wants it.
+        // The array begins and ends on a 2 MiB border, as `ArrayBase` requires.
         let window = Layout::from_size_align(PLACE, PLACE).unwrap_or(Layout::new::<u64>());
         let mut environment = Self {
             arena: Region::new(pages(ARENA)),
@@ -90,7 +91,7 @@ impl Environment {
         environment
     }
 
-    /// Forgets all blocks and begins again with boot.
+    /// Forgets all blocks and starts again with boot.
     pub(crate) fn restart(&mut self) {
         self.heap = Heap::new(ARENA);
         let table = Layout::from_size_align(PAGE, PAGE).unwrap_or(Layout::new::<u64>());
@@ -103,7 +104,7 @@ impl Environment {
         self.complaints = 0;
     }
 
-    /// Tells a virtual array where it lies.
+    /// Reserves the place of a virtual array.
     pub(crate) fn place(&self, base: &DynamicBase) {
         // SAFETY: (1) the window is a block of its own that begins and ends on 2 MiB borders, lives as long as the environment,
         // which outlives the model, and is all that the environment's page tables lead to; (2) one model is made for one
@@ -111,30 +112,31 @@ impl Environment {
         unsafe { base.reserve(self.window.start(), self.window.len() as u64) };
     }
 
-    /// An operation begins: from now on blocks are of run time, and none may come back before a grace period.
+    /// Starts an operation: from now on blocks come from the run-time allocator, and none may be freed before a grace
+    /// period.
     pub(crate) fn begin(&mut self) {
         self.origin = Origin::Runtime;
         self.begun_at = Some(domain::graces());
     }
 
-    /// The operation has ended: it waited for readers once, if it did at all.
+    /// Ends an operation, which must have waited for readers at most once.
     pub(crate) fn end(&mut self) {
         if self.begun_at.is_some_and(|graces| domain::graces() > graces + 1) {
             self.complaints += 1;
         }
     }
 
-    /// Teardown begins: blocks may come back at any time.
+    /// Starts a teardown: blocks may be freed at any time.
     pub(crate) fn begin_teardown(&mut self) {
         self.begun_at = None;
     }
 
-    /// Something went wrong that no view has a place for.
+    /// Counts an event that must not happen and that no view shows.
     pub(crate) fn complain(&mut self) {
         self.complaints += 1;
     }
 
-    /// What can be seen.
+    /// Everything that can be observed.
     pub(crate) fn view(&self) -> MemoryView {
         let (mut mapped, mut complaints) = (0, self.complaints);
         let last_table = self.last_table();
@@ -146,18 +148,18 @@ impl Environment {
             }
         }
         let memmap_blocks = self.heap.count(Use::Memmap);
-        // The root table is the kernel's.
+        // One of the blocks is the root table, which belongs to the kernel.
         let other_blocks = self.heap.count(Use::Other) - 1;
         MemoryView { memmap_blocks, other_blocks, mapped, complaints }
     }
 
-    /// A number for the set of blocks that are out.
+    /// A number that depends on the set of allocated blocks.
     pub(crate) fn digest(&self) -> u64 {
         self.heap.digest()
     }
 
-    /// Follows the page tables, independently of the crate that wrote them, to the last table on the way to the array,
-    /// which it has for itself: it begins on a 2 MiB border and ends on the next.
+    /// Follows the page tables, independently of the crate that wrote them, to the last table that leads to the
+    /// array. Only the array uses this table, because it begins on a 2 MiB border and ends on the next.
     fn last_table(&self) -> Translation {
         let address = self.window.start().addr().get();
         let mut table = self.root;
@@ -170,7 +172,7 @@ impl Environment {
         Translation::To(table)
     }
 
-    /// Where a page of the array leads.
+    /// The page that a page of the array is mapped to.
     fn translate(&self, last_table: &Translation, page: usize) -> Translation {
         match last_table {
             Translation::To(table) => self.follow(self.arena.word(table + page * 8), Use::Memmap),
@@ -178,8 +180,8 @@ impl Environment {
         }
     }
 
-    /// Where an entry leads: to a page that is out for a use. Large pages, which these machines are too small for, and
-    /// entries that are not settled lead astray.
+    /// The page of an entry, if that page is allocated for `wanted`. Large pages, for which these machines are too
+    /// small, and entries that are not settled lead astray.
     fn follow(&self, entry: u64, wanted: Use) -> Translation {
         let is_odd = entry & 1 == 0 || entry >> 58 & 1 == 1 || (wanted == Use::Other && entry >> 7 & 1 == 1);
         let is_page = |slot: Slot| slot.layout.size() == PAGE && slot.used_for == wanted;
@@ -200,22 +202,22 @@ impl Environment {
         Ok(unsafe { Block::from_parts(self.arena.at(offset), phys, layout, self.origin) })
     }
 
-    /// The pages of the array that an address range touches, as numbers.
+    /// The numbers of the pages of the array that an address range touches.
     fn pages_of(&self, start: u64, end: u64) -> impl Iterator<Item = usize> + use<> {
         let base = self.window.start().addr().get() as u64;
         let first = start.saturating_sub(base) / PAGE as u64;
-        let behind = end.saturating_sub(base).div_ceil(PAGE as u64).min((WINDOW / PAGE) as u64);
-        (first..behind).filter_map(|page| usize::try_from(page).ok())
+        let last = end.saturating_sub(base).div_ceil(PAGE as u64).min((WINDOW / PAGE) as u64);
+        (first..last).filter_map(|page| usize::try_from(page).ok())
     }
 }
 
-/// Where a part of the page tables leads.
+/// The target of a part of the page tables.
 #[derive(Clone, Copy)]
 enum Translation {
     None,
     /// To a page of the arena, by its offset.
     To(usize),
-    /// To something that is no table and no memory of descriptors.
+    /// Something that is neither a table nor memory of descriptors.
     Astray,
 }
 

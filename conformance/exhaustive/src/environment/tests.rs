@@ -1,4 +1,4 @@
-//! That the memory notices what must not be.
+//! The environment detects events that must not happen.
 
 use std::alloc::Layout;
 
@@ -38,7 +38,7 @@ fn blocks_of_another_origin_are_refused() {
     let mut environment = Environment::new();
     let block = taken(&mut environment);
     let (start, phys, layout) = (block.start(), block.phys(), block.layout());
-    // SAFETY: the block is taken apart here and nobody else knows of it.
+    // SAFETY: the block is taken apart here, and no other code has it.
     let forged = unsafe { Block::from_parts(start, phys, layout, Origin::Altmap) };
     assert!(environment.free(forged).is_err());
     assert_eq!(environment.view().complaints, 1);

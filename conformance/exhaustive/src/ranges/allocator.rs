@@ -1,9 +1,9 @@
-//! A page allocator that knows its frames and agrees to everything that makes sense.
+//! A page allocator that records its frames and refuses only calls in the wrong order.
 
 use sparsemem_core::PfnRange;
 use sparsemem_hotplug::{AllocatorHooks, FramesRefused, Reason};
 
-/// The frames of an allocator, a bit each from the region's first.
+/// The frames of an allocator, one bit each, counted from the region's first frame.
 pub(super) struct Frames {
     first: u64,
     pub(super) usable: u32,
@@ -26,7 +26,7 @@ impl Frames {
         numbers.fold(0, |bits, frame| bits | 1 << frame.wrapping_sub(self.first).min(31))
     }
 
-    /// Refuses unless all of some frames, and none of some others, are where they should be.
+    /// Refuses unless all of some frames, and none of some others, are in the expected state.
     fn check(frames: PfnRange, all: u32, of: u32, none: u32) -> Result<(), FramesRefused> {
         if all & !of == 0 && all & none == 0 {
             return Ok(());

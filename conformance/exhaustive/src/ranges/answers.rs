@@ -1,4 +1,4 @@
-//! What the errors of hotplug say, in the words of the reference.
+//! Translates the errors of hotplug into the answers of the reference.
 
 use sparsemem_core::{MemoryModel, PfnRange, PhysRange, SectionShape};
 use sparsemem_hotplug::{
@@ -8,7 +8,7 @@ use sparsemem_hotplug::{
 
 use crate::ranges::Answer;
 
-/// What errors have to speak of.
+/// The operation that errors refer to.
 #[derive(Clone, Copy)]
 pub(super) struct About {
     frames: PfnRange,
@@ -21,7 +21,7 @@ impl About {
         Self { frames, page: M::Geometry::PAGE_SIZE }
     }
 
-    /// The bytes of the range that was given; nothing where they do not fit.
+    /// The bytes of the operation's range; empty if they do not fit.
     fn bytes(self) -> (u64, u64) {
         (self.frames.start().get().wrapping_mul(self.page), self.frames.end().get().wrapping_mul(self.page))
     }
@@ -31,7 +31,7 @@ impl About {
         (bytes.start().get() / self.page, bytes.end().get() / self.page)
     }
 
-    /// An answer with a range, if the error speaks of the range that was given.
+    /// An answer with a range, if the error names the operation's range.
     fn range(self, asked: PhysRange, named: PhysRange, answer: fn(u64, u64) -> Answer) -> Answer {
         if (asked.start().get(), asked.end().get()) != self.bytes() {
             return Answer::Misreported;

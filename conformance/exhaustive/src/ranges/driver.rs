@@ -1,4 +1,4 @@
-//! A booted model with all that hotplug keeps beside it, driven by ranges.
+//! A booted model with all records of hotplug, driven by operations on ranges.
 
 use sparsemem_core::{PfnRange, PhysRange, Retired};
 use sparsemem_hotplug::{BlockSize, BlockState, Hotplug, Limits, Ram, ResourceKind, Storage};
@@ -52,7 +52,7 @@ impl<M: Model> RangeDriver<'_, M> {
         }
     }
 
-    /// Does an operation.
+    /// Applies an operation.
     fn run(&mut self, op: Op) -> Answer {
         let Self { hotplug, environment, allocator, .. } = self;
         let asked = frames(op.start, op.end);
@@ -136,7 +136,7 @@ impl<M: Model> Driver<RangeRules> for RangeDriver<'_, M> {
     }
 }
 
-/// Lost blocks are nothing that a removal may have.
+/// A removal must not lose blocks.
 fn removed_answer(removed: Retired) -> Answer {
     let Retired { sections, gone, lost } = removed;
     if lost.is_empty() { Answer::Removed { sections, gone } } else { Answer::Misreported }

@@ -1,8 +1,8 @@
-//! Walks through hotplug: memory and devices come and go in ranges of any number of sections, with memory blocks,
-//! resources and an allocator.
+//! Walks through hotplug: memory and devices are added and removed in ranges of any number of sections, with memory
+//! blocks, resources and an allocator.
 //!
-//! There are fewer states than below hotplug, because RAM is added and switched in whole blocks; but ranges reach over
-//! sections, and every refusal has to leave all of them.
+//! There are fewer states than below hotplug, because RAM is added and switched in whole blocks; but ranges span
+//! sections, and a refusal must leave all of them unchanged.
 
 mod allocator;
 mod answers;

@@ -1,11 +1,11 @@
-//! The operations on ranges of any number of sections, their answers, and what can be seen of them.
+//! The operations on ranges of any number of sections, their answers, and everything that can be observed.
 
 use crate::engine::Lines;
 use crate::op;
 use crate::shape::{CELLS, SECTIONS};
 use crate::view::View;
 
-/// What to do with a range.
+/// The kind of operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     AddMemory,
@@ -41,14 +41,14 @@ impl op::Verb for Verb {
 /// An operation of these.
 pub(crate) type Op = op::Op<Verb>;
 
-/// What an operation answers. Ranges are of frames, blocks by number.
+/// The answer of an operation. Ranges are in frames, blocks are given by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Done; these frames, counted from the region's first, have new descriptors.
+    /// The operation succeeded; these frames, counted from the region's first, have new descriptors.
     Done {
         fresh: u32,
     },
-    /// Done; so many sections lost a part or all, and so many of them are absent now.
+    /// The operation succeeded; this many sections lost memory, and this many of them are absent now.
     Removed {
         sections: u64,
         gone: u64,
@@ -56,9 +56,9 @@ pub(crate) enum Answer {
     Empty,
     Unaligned,
     BeyondMaximum,
-    /// The addresses belong to the resource at this range.
+    /// The addresses belong to the resource with this range.
     Conflict(u64, u64),
-    /// These addresses are not of the kind.
+    /// These addresses are not registered as this kind.
     NotRegistered(u64, u64),
     NotTheDevice(u64, u64),
     BlockMissing(u64),
@@ -66,7 +66,7 @@ pub(crate) enum Answer {
     BlockElsewhere(u64),
     /// This part of the range is not RAM.
     Hole(u64, u64),
-    /// An error that names another range than the one that was given, or one that cannot be.
+    /// The error names another range than the given one, or must not occur.
     Misreported,
 }
 
@@ -77,11 +77,11 @@ pub(crate) enum Block {
     None,
     Offline,
     Online,
-    /// On its way, which nobody should ever see.
+    /// The block is in transition, which must never be observed.
     Moving,
 }
 
-/// What a resource is.
+/// The kind of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     Ram,
@@ -89,20 +89,20 @@ pub(crate) enum Owner {
     Other,
 }
 
-/// A resource: first frame, one behind the last, and what it is.
+/// A resource: first frame, first frame past it, and kind.
 pub(crate) type Resource = (u64, u64, Owner);
 
-/// Everything that can be seen.
+/// Everything that can be observed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RangeView {
     pub(crate) model: View,
     pub(crate) blocks: [Block; SECTIONS],
-    /// Blocks outside the region.
+    /// The number of memory blocks outside the region.
     pub(crate) other_blocks: usize,
     pub(crate) resources: [Option<Resource>; CELLS],
-    /// Resources that have no place in the list.
+    /// The number of resources for which the list has no room.
     pub(crate) more_resources: usize,
-    /// Frames that the allocator may hand out, a bit each from the region's first.
+    /// Frames that the allocator may hand out, one bit each, counted from the region's first.
     pub(crate) usable: u32,
     /// Frames that the allocator has and may not hand out.
     pub(crate) isolated: u32,

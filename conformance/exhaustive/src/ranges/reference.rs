@@ -1,6 +1,8 @@
-//! The reference for operations on ranges: who owns each cell, the state of each block, and the facts of each section.
+//! The reference for operations on ranges: the owner of each cell, the state of each block, and the facts of each
+//! section.
 //!
-//! A memory block is one section. Adjacent RAM of hotplug is one resource; RAM of boot stays as it was reported.
+//! A memory block is one section. Adjacent RAM that was added by hotplug is one resource; RAM of boot stays as it was
+//! reported.
 
 use crate::engine::{Layout, Rules};
 use sparsemem_any::Backend;
@@ -10,14 +12,14 @@ use crate::instance::runs_of;
 use crate::ranges::{Answer, Block, Op, Owner, RangeView, Resource, Verb};
 use crate::shape::{CELLS, SECTIONS, Shape};
 
-/// Who has a cell.
+/// The owner of a cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Has {
     #[default]
-    Nobody,
+    Free,
     BootRam,
     AddedRam,
-    /// A device whose first cell is this.
+    /// A device that begins at this cell.
     Device(usize),
 }
 
@@ -49,7 +51,7 @@ impl RangeRules {
         Self { shape, backend, probes: shape.probes(), ops: Op::all(&shape.ranges()) }
     }
 
-    /// The cells of a range, or why there are none.
+    /// The cells of a range, or the refusal of the range.
     fn span(&self, op: Op) -> Result<Span, Answer> {
         if op.start == op.end {
             return Err(Answer::Empty);
@@ -70,7 +72,7 @@ impl RangeRules {
         span.first / self.shape.per_section..span.end.div_ceil(self.shape.per_section)
     }
 
-    /// The number of the block that is a section of the region.
+    /// The number of the block that is this section of the region.
     const fn block_nr(&self, section: usize) -> u64 {
         self.shape.first_section + section as u64
     }
@@ -78,12 +80,12 @@ impl RangeRules {
     /// The resources, lowest first.
     fn resources(&self, world: &World) -> Vec<Resource> {
         let mut resources: Vec<Resource> = Vec::new();
-        let mut before = Has::Nobody;
+        let mut before = Has::Free;
         for cell in 0..self.shape.cells() {
             let has = world.cells[cell];
             let (start, end) = (self.shape.first_frame(cell), self.shape.first_frame(cell + 1));
             match (has, resources.last_mut()) {
-                (Has::Nobody, _) => {}
+                (Has::Free, _) => {}
                 (_, Some(last)) if has == before => last.1 = end,
                 (Has::Device(_), _) => resources.push((start, end, Owner::Device)),
                 _ => resources.push((start, end, Owner::Ram)),
@@ -93,7 +95,7 @@ impl RangeRules {
         resources
     }
 
-    /// The lowest resource that has a part of an operation's range.
+    /// The lowest resource that overlaps an operation's range.
     fn owner(&self, world: &World, op: Op, kind: Option<Owner>) -> Option<Resource> {
         let mut resources = self.resources(world).into_iter();
         resources.find(|(start, end, owner)| {
@@ -132,7 +134,7 @@ impl RangeRules {
     }
 
     fn remove(&self, world: &mut World, span: Span) -> Answer {
-        world.cells[span.first..span.end].fill(Has::Nobody);
+        world.cells[span.first..span.end].fill(Has::Free);
         world.facts.cells[span.first..span.end].fill(Cell::Absent);
         world.facts.forget_empty(&self.shape);
         let sections = self.sections(span);

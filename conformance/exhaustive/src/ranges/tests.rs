@@ -1,4 +1,4 @@
-//! That the walk through hotplug finds what is wrong.
+//! The walk through hotplug finds faults.
 
 use sparsemem_any::{Backend, any_model};
 
@@ -45,7 +45,7 @@ fn an_operation_that_does_only_its_first_section_is_found() {
 
 #[test]
 fn a_rule_that_is_changed_for_devices_is_found() {
-    // A part of a device may go.
+    // This reference removes a part of a device.
     let apply = |rules: &RangeRules, world: &mut _, op: Op| match rules.apply(world, op) {
         Answer::NotTheDevice(start, end) if start <= op.start && op.end <= end => {
             rules.apply(world, Op { start, end, ..op })

@@ -51,7 +51,7 @@ impl<M: Model> Driver<SectionRules> for SectionDriver<'_, M> {
     }
 }
 
-/// Does an operation, and says what a retirement did.
+/// Applies an operation, and returns the result of a retirement.
 fn run<M: Model>(model: &M, environment: &mut Environment, op: Op) -> Result<Option<Retired>, Answer> {
     let asked = frames(op.start, op.end);
     let about = About::new::<M>(asked);
@@ -68,7 +68,7 @@ fn run<M: Model>(model: &M, environment: &mut Environment, op: Op) -> Result<Opt
     Ok(None)
 }
 
-/// What errors have to speak of.
+/// The operation that errors refer to.
 #[derive(Clone, Copy)]
 struct About {
     frames: PfnRange,
@@ -83,7 +83,7 @@ impl About {
         Self { frames, section, frames_of: SectionNr::frames::<M::Geometry> }
     }
 
-    /// An answer with a set, if the error names a section and the part of the range in it.
+    /// An answer with a set of subsections, if the error names a section and the part of the range in it.
     fn set(
         self,
         named: (PfnRange, SectionNr),

@@ -1,6 +1,7 @@
-//! Walks below hotplug: subsections are installed one section at a time, and retired and marked over any number of them.
+//! Walks below hotplug: subsections are installed in one section at a time, and retired and marked in any number of
+//! sections.
 //!
-//! A cell has three states, a section two marks besides: every reachable combination is visited.
+//! A cell has three states, and a section has two marks: every reachable combination is visited.
 
 mod driver;
 mod op;

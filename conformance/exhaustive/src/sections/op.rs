@@ -2,7 +2,7 @@
 
 use crate::op;
 
-/// What to do with subsections.
+/// The kind of operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Install,
@@ -30,15 +30,15 @@ impl op::Verb for Verb {
 /// An operation of these.
 pub(crate) type Op = op::Op<Verb>;
 
-/// What an operation answers. Sets of subsections are of one section, named by its number before them, and have a bit each,
-/// from the section's first.
+/// The answer of an operation. A set of subsections belongs to the section whose number precedes it, and has one bit
+/// per subsection of that section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Done; these frames, counted from the region's first, have new descriptors.
+    /// The operation succeeded; these frames, counted from the region's first, have new descriptors.
     Done {
         fresh: u32,
     },
-    /// Done; so many sections lost a part or all, and so many of them are absent now.
+    /// The operation succeeded; this many sections lost memory, and this many of them are absent now.
     Retired {
         sections: u64,
         gone: u64,
@@ -51,6 +51,6 @@ pub(crate) enum Answer {
     Absent(u64, u16),
     Online(u64, u16),
     Already(u64, u16),
-    /// An error that names another range or section than the one that was given, or one that cannot be.
+    /// The error names another range or section than the given one, or must not occur.
     Misreported,
 }

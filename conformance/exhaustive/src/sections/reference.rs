@@ -1,4 +1,4 @@
-//! The reference for operations below hotplug: arrays and questions, in the order in which the contracts ask them.
+//! The reference for operations below hotplug: arrays and conditions, in the order in which the contracts state them.
 
 use crate::engine::{Layout, Rules};
 use sparsemem_any::Backend;
@@ -37,7 +37,7 @@ impl SectionRules {
         Self { shape, backend, probes: shape.probes(), ops: Op::all(&shape.ranges()) }
     }
 
-    /// The cells of a range, or why there are none.
+    /// The cells of a range, or the refusal of the range.
     fn span(&self, op: Op) -> Result<Span, Answer> {
         if op.start == op.end {
             return Err(Answer::Empty);
@@ -63,7 +63,8 @@ impl SectionRules {
         sections.map(part).collect()
     }
 
-    /// The cells of a part that are as asked, a bit each from the section's first; `Err` with them if there are any.
+    /// Checks that no cell of a part satisfies a condition; `Err` has those that do, one bit each, counted from the
+    /// section's first.
     fn none_is(
         &self,
         world: &Facts,
@@ -80,7 +81,7 @@ impl SectionRules {
         if bits == 0 { Ok(()) } else { Err(answer(self.shape.first_section + part.section as u64, bits)) }
     }
 
-    /// Installs cells, which have to lie in one section.
+    /// Installs cells, which must lie in one section.
     fn install(&self, world: &mut Facts, span: Span) -> Result<Answer, Answer> {
         let [part] = self.parts(span)[..] else { return Err(Answer::CrossesSection) };
         self.none_is(world, part, |cell| cell != Cell::Absent, Answer::Populated)?;
@@ -119,7 +120,7 @@ impl SectionRules {
         Ok(Answer::Done { fresh: 0 })
     }
 
-    /// What an operation answers, refused or not.
+    /// The answer of an operation, accepted or refused.
     fn outcome(&self, world: &mut Facts, op: Op) -> Result<Answer, Answer> {
         let span = self.span(op)?;
         match op.verb {

@@ -1,4 +1,4 @@
-//! That the walk counts what it should, and that it finds what is wrong.
+//! The walk counts correctly, and finds faults.
 
 use std::alloc::Layout as MemoryLayout;
 
@@ -26,7 +26,7 @@ fn machines() -> SectionMachines<Model> {
     SectionMachines(Instance::new(shape(), Backend::ClassicSparse))
 }
 
-/// What a walk says of machines with a fault.
+/// The difference that a walk finds on machines with a fault.
 fn finding(fault: Fault<SectionRules>) -> Finding {
     explore(&rules(), &mut Faulty { machines: machines(), fault }, 16).unwrap_err()
 }
@@ -34,7 +34,8 @@ fn finding(fault: Fault<SectionRules>) -> Finding {
 #[test]
 fn the_walk_of_a_right_model_visits_what_combinatorics_say() {
     let tally = explore(&rules(), &mut machines(), 16).unwrap();
-    // A section: absent; or two cells of three states, not both absent, early or not, shared or not.
+    // A section is absent, or has two cells of three states each, not both absent, and is early or not, and shared or
+    // not.
     let per_section = 1 + (3 * 3 - 1) * 2 * 2;
     assert_eq!((tally.boot_layouts, tally.states), (16, per_section * per_section));
     assert_eq!(tally.transitions, tally.states * rules().ops().len() as u64);
@@ -89,7 +90,7 @@ fn a_wrong_answer_is_found() {
         Answer::Retired { sections: 1, gone: 1 } => Answer::Retired { sections: 1, gone: 0 },
         answer => answer,
     });
-    // It showed when an installation was taken back.
+    // The walk found the fault when it undid an installation.
     assert_eq!(found.operations, ["install frames 12..14", "retire frames 12..14"]);
     assert_eq!(found.expected, "answer Retired { sections: 1, gone: 1 }");
 }
@@ -102,7 +103,7 @@ fn a_fault_that_needs_more_than_the_shortest_way_is_told_with_what_it_needs() {
         }
         driver.apply(op)
     });
-    // The shortest way to a state without memory would not show it.
+    // The shortest sequence to a state without memory would not show the fault.
     assert_eq!(found.layout, "boot with frames []");
     assert_eq!(found.operations, ["set online frames 12..12", "taint frames 12..12"]);
 }
@@ -110,7 +111,7 @@ fn a_fault_that_needs_more_than_the_shortest_way_is_told_with_what_it_needs() {
 #[test]
 fn a_changed_rule_is_found() {
     let apply = |rules: &SectionRules, world: &mut _, op: Op| match rules.apply(world, op) {
-        // Memory that is online may go.
+        // This reference removes memory that is online.
         Answer::Online(..) => {
             rules.apply(world, Op { verb: Verb::SetOffline, ..op });
             rules.apply(world, op)
@@ -122,7 +123,7 @@ fn a_changed_rule_is_found() {
     assert_eq!(found.found, "answer Online(3, 1)");
 }
 
-/// Machines that lose a block before or after everything else.
+/// Machines that lose a block before or after all other operations.
 struct Leaky {
     machines: SectionMachines<Model>,
     is_late: bool,
