@@ -1,10 +1,10 @@
-//! The altmaps of devices that are there.
+//! The altmaps of the devices that are present.
 //!
 //! # Invariants
 //!
-//! 1. An altmap's frames lie in a device that is added with it, and the machine's allocators never have them.
+//! 1. An altmap's frames lie in a device that is added with it, and the machine's allocators never get them.
 
-#![allow(unsafe_code, reason = "frames of a device are claimed by a promise")]
+#![allow(unsafe_code, reason = "the caller of an altmap's constructor promises its frames")]
 
 use std::collections::BTreeMap;
 use std::vec::IntoIter;
@@ -33,25 +33,26 @@ pub(super) struct Altmaps<'w> {
 }
 
 impl<'w> Altmaps<'w> {
-    /// None yet; they will have these words, one after the other.
+    /// No altmaps; later ones use these words, one after the other.
     pub(super) fn new(words: &'w mut [Vec<u64>]) -> Self {
         let words: Vec<_> = words.iter_mut().collect();
         Self { words: words.into_iter(), claimed: BTreeMap::new() }
     }
 
-    /// Takes charge of the frames that a device sets aside.
+    /// Claims the frames that a device reserves for its altmap.
     pub(super) fn claim(&mut self, spec: AltmapSpec, machine: &Machine) -> Result<Altmap<'w, Geo>, String> {
         let frames = spec.free_frames();
         let managed = machine.memory().iter().map(|(range, _)| range.whole_frames::<Geo>());
         if let Some(ram) = managed.into_iter().find(|ram| ram.overlaps(frames)) {
-            return Err(format!("the altmap {frames} lies in memory of the boot: {ram}"));
+            return Err(format!("the altmap {frames} lies in memory of boot: {ram}"));
         }
         if let Some(other) = self.claimed.values().find(|it| it.spec().free_frames().overlaps(frames)) {
             return Err(format!("the altmap {frames} overlaps that at {}", other.spec().base()));
         }
         let words = self.words.next().map(Vec::as_mut_slice).unwrap_or_default();
-        // SAFETY: the frames are memory (a device is made of whole frames that the machine has) which its allocators do
-        // not manage; no other altmap has them; what else writes there would be users of the device, and there are none.
+        // SAFETY: the frames are memory (a device consists of whole frames that the machine has) which the machine's
+        // allocators do not manage; no other altmap has them; only users of the device could write there, and there
+        // are none.
         unsafe { Altmap::claim(spec, words) }.map_err(|error| error.to_string())
     }
 
@@ -66,8 +67,8 @@ impl<'w> Altmaps<'w> {
     }
 }
 
-/// The machine with an altmap before it.
+/// An environment of the machine that takes memmaps from an altmap first.
 pub(super) const fn env<'a, 'w>(machine: &'a mut Machine, altmap: &'a mut Altmap<'w, Geo>) -> Env<'a, 'w> {
-    // SAFETY: the direct map of the machine is one mapping of all memory that it has, for as long as it lives.
+    // SAFETY: the direct map of the machine is one mapping of all its memory, for as long as the machine lives.
     unsafe { WithAltmap::new(machine, altmap) }
 }

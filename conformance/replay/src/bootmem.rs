@@ -1,10 +1,10 @@
-//! The registration of boot metadata, as the recorded kernels did it: memmaps and usages of sections, data of nodes.
+//! Registers boot metadata as the recorded kernels did: memmaps and usages of sections, data of nodes.
 //!
-//! Tags are in the descriptors themselves, so whatever a later step does to these shows in the counts.
+//! Tags lie in the descriptors themselves, so a later step that overwrites descriptors changes the counts of tags.
 //!
 //! # Invariants
 //!
-//! 1. Node data is the kernel's, not a model's: the replay allocates it before the boot.
+//! 1. Node data belongs to the kernel and not to a model, so the replay allocates it before the boot.
 
 use std::alloc::Layout;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,11 +23,11 @@ use super::model::{Model, bytes_of};
 use super::recorded::note_tags;
 use super::script::{Geo, Script};
 
-/// Pages of a node's data.
+/// The number of pages of a node's data.
 const NODE_PAGES: usize = 4;
 /// Bytes of a page.
 const PAGE: usize = 4096;
-/// Pieces that are registered per section, at most: a memmap in parts, and a usage.
+/// The largest number of registered pieces per section: a memmap in parts, and a usage.
 const PIECES: usize = 4;
 
 /// Memory for the registry's records.
@@ -37,7 +37,7 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// As much as a recording needs, or nothing if it has no tags.
+    /// Memory for all records of a recording; none if the recording has no tags.
     pub(super) fn new(script: &Script, sections: usize) -> Self {
         let sections = if script.tags.is_some() { sections } else { 0 };
         let pieces = sections * PIECES + script.memory.len();
@@ -56,7 +56,7 @@ pub(super) fn node_data(script: &Script, machine: &mut Machine) -> Result<NodeDa
     nodes.into_iter().map(data).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
-/// What was registered at boot.
+/// The registry with the records of boot.
 pub(super) struct Bootmem<'r, 'm> {
     registry: Registry<'r, Geo, DescriptorTags<'m, Model>>,
     model: &'m Model,
@@ -88,10 +88,10 @@ impl<'r, 'm> Bootmem<'r, 'm> {
         Ok(Self { registry, model })
     }
 
-    /// Forgets sections that were removed.
+    /// Removes sections from the registry after the model has removed them.
     ///
-    /// One that holds metadata of others stays registered: in the recorded kernel that metadata lay elsewhere. Its
-    /// pages have no descriptors any more, so their tags are not counted.
+    /// A section that holds metadata of others stays registered, because in the recorded kernel that metadata lay
+    /// elsewhere. Its pages have no descriptors any more, so their tags are not counted.
     pub(super) fn follow(&mut self) {
         let gone = |nr: &SectionNr| !self.model.section(*nr).flags.contains(SectionFlags::PRESENT);
         let gone: Vec<SectionNr> = self.registry.sections().map(|(nr, _)| nr).filter(gone).collect();

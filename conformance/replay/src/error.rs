@@ -1,4 +1,4 @@
-//! What can be wrong with a recording, or with the list of differences beside it.
+//! Errors in a recording, or in the list of differences in the same folder.
 
 use std::path::PathBuf;
 
@@ -11,53 +11,53 @@ pub enum RecordingError {
     Unreadable {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The file is no JSON of a recording's shape.
-    #[error("{file} is no recording: {source}")]
+    /// The file is not JSON of a recording's shape.
+    #[error("{file} is not a recording: {source}")]
     Shape {
         /// The file.
         file: String,
-        /// What is wrong, with line and column.
+        /// The error, with line and column.
         source: serde_json::Error,
     },
-    /// A value has the right shape and makes no sense.
+    /// A value has the right type and is not valid.
     #[error("{file}: {place}: {what}")]
     Nonsense {
         /// The file.
         file: String,
-        /// Where, as a path into the JSON: `steps[2].sections[3]`.
+        /// The path into the JSON: `steps[2].sections[3]`.
         place: String,
-        /// What is wrong with it.
+        /// The error.
         what: String,
     },
-    /// The list of differences beside the recording is no list of differences.
-    #[error("{} is no list of differences: {source}", path.display())]
+    /// The list of differences is not valid.
+    #[error("{} is not a list of differences: {source}", path.display())]
     Expectations {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The error.
         source: toml::de::Error,
     },
 }
 
-/// Something wrong at a place in a recording, before it is known which file it is.
+/// An error at a place in a recording, before the file's name is known.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
-    /// Where.
+    /// The path into the JSON.
     pub(super) place: String,
-    /// What.
+    /// The error.
     pub(super) what: String,
 }
 
 impl Wrong {
-    /// A complaint.
+    /// An error with these parts.
     pub(super) fn new(place: impl Into<String>, what: impl Into<String>) -> Self {
         Self { place: place.into(), what: what.into() }
     }
 
-    /// The same, of a file.
+    /// The same error, with the file's name.
     pub(super) fn of(self, file: &str) -> RecordingError {
         RecordingError::Nonsense { file: file.to_owned(), place: self.place, what: self.what }
     }

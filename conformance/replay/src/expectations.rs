@@ -1,8 +1,8 @@
-//! Differences from Linux that are meant: a list beside the recordings, entry by entry.
+//! Intended differences from Linux: a list in the recordings' folder.
 //!
 //! # Invariants
 //!
-//! 1. An entry explains exactly one difference per backend, with both values; what it says must still be so.
+//! 1. An entry explains exactly one difference per backend, with both values; the difference must still exist.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use serde::{Deserialize, Deserializer};
 use super::error::RecordingError;
 use sparsemem_any::Backend;
 
-/// Name of the list, in the folder of the recordings.
+/// The file name of the list, in the recordings' folder.
 pub(super) const FILE: &str = "expectations.toml";
 
-/// A difference that is meant.
+/// An intended difference.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expectation {
@@ -22,16 +22,16 @@ pub(super) struct Expectation {
     pub(super) file: String,
     /// The step, counted from 0.
     pub(super) step: usize,
-    /// The backends that differ; all of them if none is named.
+    /// The backends that differ; all if none is named.
     #[serde(default, deserialize_with = "backends")]
     pub(super) backends: Vec<Backend>,
-    /// What the fact is about, as differences name it: `section 6 flags`.
+    /// The fact, as differences name it: `section 6 flags`.
     pub(super) what: String,
-    /// What was recorded.
+    /// The recorded value.
     pub(super) expected: String,
-    /// What this project has.
+    /// The value of this project.
     pub(super) actual: String,
-    /// Why; for people.
+    /// The reason, for readers.
     pub(super) reason: String,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Expectations {
 }
 
 impl Expectations {
-    /// The list in a folder; an empty one if the folder has none.
+    /// The list in a recording's folder; empty if the folder has none.
     pub(super) fn beside(recording: &Path) -> Result<Self, RecordingError> {
         let path = recording.with_file_name(FILE);
         if !path.exists() {

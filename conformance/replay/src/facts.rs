@@ -1,20 +1,20 @@
-//! Facts about one moment, by name: what a recording says and what a model shows, to be compared.
+//! Named facts about one moment of a replay: those of the recording are compared with those of the model.
 //!
 //! # Invariants
 //!
-//! 1. A fact that is in one set only counts as a difference, so neither side can leave something out.
+//! 1. A fact that only one side has counts as a difference, so neither side can omit a fact.
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a fact is about.
+/// The subject of a fact.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum What {
-    /// Something of a section.
+    /// A property of a section.
     Section(u64, Aspect),
     /// The roots of the section table, by the first section of each.
     Roots,
-    /// How many usages there are.
+    /// The number of usages.
     Usages,
     /// A run of equal mappings of the array, by its offset.
     Mapping(u64),
@@ -24,27 +24,27 @@ pub(super) enum What {
     Device(u64),
     /// Pages that carry the tag of a section's memmap.
     SectionInfo(u64),
-    /// Which types of tags there are.
+    /// The types of tags that occur.
     TagTypes,
 }
 
-/// Which property of a section.
+/// A property of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Aspect {
     /// The flags of its word.
     Flags,
     /// Its subsection map.
     Subsections,
-    /// Whether it has a memmap; with an array, where.
+    /// Whether the section has a memmap; with an array, its place.
     Memmap,
-    /// Whether it has a usage.
+    /// Whether the section has a usage.
     Usage,
-    /// Which of its descriptors lie in the memory of a device, and where.
+    /// The section's descriptors that lie in the memory of a device, and their places.
     Altmap,
 }
 
 impl Aspect {
-    /// The word for it in lists of differences.
+    /// The property's name in lists of differences.
     const fn name(self) -> &'static str {
         match self {
             Self::Flags => "flags",
@@ -75,14 +75,14 @@ impl fmt::Display for What {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts(BTreeMap<What, String>);
 
-/// A fact that the two sides do not share.
+/// A fact with different values on the two sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Disagreement {
-    /// What it is about.
+    /// The subject of the fact.
     pub(super) what: String,
-    /// What was recorded.
+    /// The recorded value.
     pub(super) expected: String,
-    /// What the model shows.
+    /// The model's value.
     pub(super) found: String,
 }
 
@@ -90,12 +90,12 @@ pub(super) struct Disagreement {
 const NOTHING: &str = "nothing";
 
 impl Facts {
-    /// Notes a fact.
+    /// Adds a fact.
     pub(super) fn note(&mut self, what: What, value: impl fmt::Display) {
         self.0.insert(what, value.to_string());
     }
 
-    /// Whatever is not the same here, where it is expected, and in `found`.
+    /// All facts whose values differ between `self`, the expected ones, and `found`.
     pub(super) fn disagreements(&self, found: &Self) -> Vec<Disagreement> {
         let all: BTreeSet<&What> = self.0.keys().chain(found.0.keys()).collect();
         let value = |facts: &Self, what: &What| facts.0.get(what).map_or(NOTHING, String::as_str).to_owned();

@@ -1,9 +1,9 @@
-//! A page allocator without pages: recordings are about sections, so it agrees to everything.
+//! A page allocator without pages that never refuses, because recordings are about sections only.
 
 use sparsemem_core::PfnRange;
 use sparsemem_hotplug::{AllocatorHooks, FramesRefused};
 
-/// Agrees to everything.
+/// An allocator that never refuses.
 pub(super) struct Agreeable;
 
 impl AllocatorHooks for Agreeable {

@@ -1,21 +1,23 @@
-//! Recordings of what a running Linux kernel did to its section table, replayed on every backend.
+//! Replays recordings of a running Linux kernel on every backend. A recording shows the kernel's section table after
+//! each step.
 //!
-//! A [`Recording`] is a boot and a list of steps: memory is added, switched online and offline, removed; devices come,
-//! with or without an altmap, and go. After each step the kernel's own memory was read. [`replay`] does the same through
-//! [`Hotplug`](sparsemem_hotplug::Hotplug) and compares: words and subsection maps of all sections, roots, usages, the
-//! mappings of a virtual array, where descriptors lie that a device holds itself, RAM and devices of the resource tree,
-//! and the tags of boot metadata. Where this project differs on purpose, a list beside the recordings says so.
+//! A [`Recording`] is a boot and a list of steps: memory is added, switched online and offline, and removed; devices
+//! are added, with or without an altmap, and removed. After each step the kernel's own memory was read. [`replay`]
+//! takes the same steps through [`Hotplug`](sparsemem_hotplug::Hotplug) and compares: words and subsection maps of
+//! all sections, roots, usages, the mappings of a virtual array, the places of descriptors that a device holds
+//! itself, RAM and devices of the resource tree, and the tags of boot metadata. A list in the recordings' folder
+//! names the differences that are intended.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `raw`, `lines`, `check`, `script` | the JSON, and what is made of it |
-//! | `model`, `stage`, `altmaps`, `bootmem`, `hooks` | the operations, on a model and its machine |
-//! | `recorded`, `look`, `words`, `facts` | what was recorded, what is there, and both compared |
+//! | `raw`, `lines`, `check`, `script` | the JSON, and its conversion into a script |
+//! | `model`, `system`, `altmaps`, `bootmem`, `hooks` | the operations, on a model and its machine |
+//! | `recorded`, `look`, `words`, `facts` | the recorded facts, the facts of the model, and their comparison |
 //! | `run`, `replay`, `expectations` | the whole replay, and its verdict |
 //!
 //! # Invariants
 //!
-//! 1. What the recorded kernel left to its allocator is not compared: where a memmap or a usage lies.
+//! 1. Places that the recorded kernel's allocator chose, those of memmaps and usages, are not compared.
 
 #![deny(unsafe_code)]
 
@@ -35,7 +37,7 @@ mod replay;
 mod run;
 mod script;
 mod spans;
-mod stage;
+mod system;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -52,15 +54,15 @@ use sparsemem_any::Backend;
 use sparsemem_machine_files::{GeometryName, MachineFile, found};
 use sparsemem_report::{Outcome, Verdict};
 
-/// What the names of recordings' scenarios begin with.
+/// The prefix of the names of recordings' scenarios.
 pub const PREFIX: &str = "linux/";
 
 /// A recording, checked.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    /// As reports call it.
+    /// The name in reports.
     name: String,
-    /// As the list of differences calls it.
+    /// The name in the list of differences.
     file: String,
     path: PathBuf,
     script: Script,
@@ -78,7 +80,7 @@ impl Recording {
     ///
     /// # Errors
     ///
-    /// [`RecordingError`] of the first that cannot be used.
+    /// [`RecordingError`] of the first recording that is not valid.
     pub fn all() -> Result<Vec<Self>, RecordingError> {
         let folder = Self::folder();
         let files = std::fs::read_dir(&folder)
@@ -89,7 +91,8 @@ impl Recording {
         paths.iter().map(|path| Self::read(path)).collect()
     }
 
-    /// The recording of a path, or of a name in the folder, with its ending or without. The list of differences lies beside it, if there is one.
+    /// The recording at a path, or with a name in the folder, with or without file extension. The list of differences
+    /// lies in the same folder, if there is one.
     ///
     /// # Errors
     ///
@@ -114,7 +117,7 @@ impl Recording {
         })
     }
 
-    /// Reads a file and the list beside it.
+    /// Reads a file and the list in its folder.
     fn read(path: &Path) -> Result<Self, RecordingError> {
         let json = std::fs::read_to_string(path)
             .map_err(|source| RecordingError::Unreadable { path: path.to_owned(), source })?;
@@ -138,29 +141,29 @@ impl Recording {
         format!("{PREFIX}{}", self.script.case)
     }
 
-    /// What it shows, in words.
+    /// A description of the recording.
     #[must_use]
     pub fn about(&self) -> &str {
         &self.script.about
     }
 
-    /// How many steps it has.
+    /// The number of steps.
     #[must_use]
     pub fn steps(&self) -> usize {
         self.script.steps.len()
     }
 
-    /// What the kernel registered at boot.
+    /// The memory that the kernel registered at boot.
     #[must_use]
     pub fn memory(&self) -> &[(PhysRange, NodeId)] {
         &self.script.memory
     }
 
-    /// The machine that a cell names for it.
+    /// The machine in the cells of this recording.
     ///
     /// # Errors
     ///
-    /// [`RecordingError::Nonsense`] if its memory makes no machine.
+    /// [`RecordingError::Nonsense`] if no machine can have its memory.
     pub fn machine(&self) -> Result<MachineFile, RecordingError> {
         let line = |range: &PhysRange| {
             format!("{:08x}-{:08x} : System RAM\n", range.start().get(), range.end().get().saturating_sub(1))
@@ -182,12 +185,12 @@ impl Recording {
         })
     }
 
-    /// What is replayed.
+    /// The checked recording.
     const fn script(&self) -> &Script {
         &self.script
     }
 
-    /// The differences on a backend that are meant.
+    /// The intended differences on a backend.
     fn expectations(&self, backend: Backend) -> impl Iterator<Item = &Expectation> {
         self.expectations.of(&self.file, backend)
     }
@@ -200,9 +203,9 @@ fn script(name: &str, json: &str) -> Result<Script, RecordingError> {
     check::check(&raw).map_err(|wrong| wrong.of(name))
 }
 
-/// Plays the cell of a recording, whose file the machine names.
+/// Replays the recording whose file the machine of a cell names.
 #[must_use]
-pub fn play(machine: &MachineFile, backend: Backend) -> Verdict {
+pub fn replay_cell(machine: &MachineFile, backend: Backend) -> Verdict {
     let recording = match Recording::open(&machine.path) {
         Ok(recording) => recording,
         Err(error) => return (Outcome::Failed, error.to_string()),

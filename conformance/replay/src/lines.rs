@@ -6,7 +6,7 @@ use super::script::{Geo, ResourceRow, TagRun};
 
 /// A run of tags: `tag 128000..128512 type=12 id=0`.
 pub(super) fn tag(line: &str) -> Result<TagRun, String> {
-    parse_tag(line).ok_or_else(|| format!("`{line}` is no run of tags"))
+    parse_tag(line).ok_or_else(|| format!("`{line}` is not a run of tags"))
 }
 
 fn parse_tag(line: &str) -> Option<TagRun> {
@@ -18,9 +18,9 @@ fn parse_tag(line: &str) -> Option<TagRun> {
     words.next().is_none().then_some(TagRun { pages, kind, id })
 }
 
-/// A line of the resource tree: `  30200000-5bdfffff : namespace0.0`; nothing if it is neither RAM nor a device.
+/// A line of the resource tree: `  30200000-5bdfffff : namespace0.0`; `None` if it is neither RAM nor a device.
 pub(super) fn iomem(line: &str) -> Result<Option<ResourceRow>, String> {
-    let wrong = || format!("`{line}` is no line of a resource tree");
+    let wrong = || format!("`{line}` is not a line of a resource tree");
     let (range, name) = line.trim_start().split_once(" : ").ok_or_else(wrong)?;
     let frames = parse_range(range).ok_or_else(wrong)?.whole_frames::<Geo>();
     let is_ram = name == "System RAM" || name.starts_with("System RAM (");
@@ -46,7 +46,7 @@ mod tests {
         assert_eq!((run.pages.count().get(), run.kind, run.id), (512, 12, 3));
         for bad in ["tag 5..6 type=11 id=0", "tag 6..5 type=12 id=0", "tag 5..6 type=12", "5..6 type=12 id=0"]
         {
-            assert_eq!(tag(bad), Err(format!("`{bad}` is no run of tags")));
+            assert_eq!(tag(bad), Err(format!("`{bad}` is not a run of tags")));
         }
     }
 

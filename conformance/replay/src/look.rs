@@ -1,4 +1,4 @@
-//! The facts that a model shows: its sections, the mappings of its array, and where its descriptors lie.
+//! The facts of a model: its sections, the mappings of its array, and the places of its descriptors.
 
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
@@ -27,12 +27,12 @@ pub(super) struct View<'v> {
     pub(super) altmaps: &'v [AltmapSpec],
     /// Bytes of the section table before the boot.
     pub(super) empty_table: u64,
-    /// What is looked at.
+    /// The facts to compare.
     pub(super) scope: Scope,
 }
 
 impl View<'_> {
-    /// Everything in scope, but tags and resources.
+    /// All facts in scope, except tags and resources.
     pub(super) fn facts(&self) -> Facts {
         let mut facts = Facts::default();
         self.model.present_sections().for_each(|nr| self.section(&mut facts, nr));
@@ -73,7 +73,8 @@ impl View<'_> {
         }
     }
 
-    /// Where the memmap of a section is, or that it is there: by a descriptor of its first populated frame.
+    /// The place of a section's memmap, or only that it has one. The place follows from the descriptor of the first
+    /// populated frame.
     fn memmap(&self, nr: SectionNr, state: &SectionState) -> Option<String> {
         let pfn = first_populated(nr, state)?;
         let page = self.model.lookup(pfn).filter(|_| state.flags.contains(SectionFlags::HAS_MEM_MAP))?;
@@ -85,14 +86,14 @@ impl View<'_> {
         Some(words::offset(from_base.wrapping_sub(pfn.get() * words::DESCRIPTOR)))
     }
 
-    /// The roots, if there are as many as sections need.
+    /// The roots, if their number is the one that the sections need.
     fn roots(&self) -> String {
         let needed: BTreeSet<u64> = self.model.present_sections().map(words::root_of).collect();
         let table = self.model.footprint().table_bytes;
         let there = table.saturating_sub(self.empty_table) / Geo::PAGE_SIZE;
         let count = needed.len() as u64;
         let words = words::numbers(needed);
-        if there == count { words } else { format!("{there} of them, and sections need {words}") }
+        if there == count { words } else { format!("{there} roots, but the sections need {words}") }
     }
 
     /// The mappings of the array.
@@ -114,7 +115,7 @@ pub(super) fn usage_bytes(model: &Model) -> Option<ByteLen> {
     model.footprint().usage_bytes.checked_div(sections).map(ByteLen::new)
 }
 
-/// RAM and devices that hotplug knows of.
+/// RAM and devices in hotplug's resource tree.
 pub(super) fn resources(facts: &mut Facts, resources: &Resources<'_>) {
     let row = |it: &Resource| ResourceRow {
         frames: it.range.whole_frames::<Geo>(),
@@ -144,12 +145,12 @@ fn first_populated(nr: SectionNr, state: &SectionState) -> Option<Pfn> {
     Some(Pfn::new(section.start().get() + u64::from(first.get()) * Geo::PAGES_PER_SUBSECTION))
 }
 
-/// Where a descriptor is reached.
+/// The virtual address of a descriptor.
 fn address(page: NonNull<Page>) -> VirtAddr {
     VirtAddr::new(page.addr().get() as u64)
 }
 
-/// Where a descriptor lies: behind the direct map, or behind the array's page tables.
+/// The physical address of a descriptor, found through the direct map or through the array's page tables.
 fn phys_of(machine: &Machine, page: NonNull<Page>) -> Option<PhysAddr> {
     machine.virt_to_phys(page.cast()).or_else(|| {
         let at = address(page);

@@ -1,10 +1,10 @@
-//! The model of a replay, and the environments that it is given.
+//! The model of a replay, and its environments.
 //!
 //! # Invariants
 //!
-//! 1. [`Notes`] changes nothing: every call is the machine's own.
+//! 1. [`Notes`] only records: every call goes to the machine.
 
-#![allow(unsafe_code, reason = "an environment of models is made of unsafe traits")]
+#![allow(unsafe_code, reason = "the traits of an environment are unsafe")]
 
 use std::alloc::Layout;
 
@@ -18,7 +18,7 @@ use sparsemem_machine::{HostRcu, Machine};
 
 use super::script::Geo;
 
-/// The machine with an altmap before it.
+/// An environment of the machine that takes memmaps from an altmap first.
 pub(super) type Env<'a, 'w> = WithAltmap<'a, 'w, Geo, Machine>;
 
 /// The domain of the readers of all replays.
@@ -28,26 +28,26 @@ pub(super) enum Readers {}
 /// The model that a replay changes.
 pub(super) type Model = any_model!(Geo, Page, HostRcu<Readers>);
 
-/// The machine during boot, with a note of where each block lies: models ask for usages in the order in which the ranges of
-/// memory touch sections.
+/// The environment of boot, which records the place of each block. Models allocate usages in the order in which the
+/// ranges of memory touch sections.
 pub(super) struct Notes<'e> {
     machine: &'e mut Machine,
     blocks: Vec<PhysRange>,
 }
 
 impl<'e> Notes<'e> {
-    /// Nothing noted yet.
+    /// An environment without records.
     pub(super) const fn new(machine: &'e mut Machine) -> Self {
         Self { machine, blocks: Vec::new() }
     }
 
-    /// The blocks of a size that are no memmaps, in the order in which they were asked for.
+    /// The blocks of a size that are not memmaps, in the order of their allocation.
     pub(super) fn into_blocks_of(self, size: Option<ByteLen>) -> Vec<PhysRange> {
         self.blocks.into_iter().filter(|range| size == Some(range.count())).collect()
     }
 }
 
-/// Where a block lies.
+/// The bytes of a block.
 pub(super) fn bytes_of(block: &Block) -> PhysRange {
     let len = ByteLen::new(block.layout().size() as u64);
     PhysRange::from_start_count(block.phys(), len).unwrap_or_default()
@@ -56,7 +56,7 @@ pub(super) fn bytes_of(block: &Block) -> PhysRange {
 // SAFETY: the borrow keeps the machine in its place.
 forward_to_field!(unsafe impl ['e] PhysMap for Notes<'e> => machine);
 
-// SAFETY: the machine's own blocks.
+// SAFETY: the blocks are the machine's own.
 unsafe impl MetadataMemory for Notes<'_> {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         let block = self.machine.alloc_zeroed(layout, node)?;
@@ -73,5 +73,5 @@ unsafe impl MetadataMemory for Notes<'_> {
     }
 }
 
-// SAFETY: as above.
+// SAFETY: the borrow keeps the machine in its place.
 forward_to_field!(unsafe impl ['e] AddressSpace for Notes<'e> => machine);

@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. A field that is not known is an error, so that a misspelt one is not passed over.
+//! 1. An unknown field is an error, so that a misspelt one is not ignored.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -29,7 +29,7 @@ pub(super) struct RawRecording {
     pub(super) bootmem_tags: Option<Vec<String>>,
 }
 
-/// What was done, and what was seen afterwards.
+/// The operations of a step, and the recorded state after them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawStep {
@@ -70,7 +70,7 @@ pub(super) enum RawOp {
     RemoveDevice { start: u64, size: u64 },
 }
 
-/// Frames of a device that are set aside for its memmap.
+/// Frames of a device that are reserved for its memmap.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAltmap {

@@ -1,4 +1,4 @@
-//! The facts that a recording states, as far as a backend can have them.
+//! The facts of a recording, as far as a backend can have them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use sparsemem_any::Backend;
 /// Tag of a page of a section's memmap.
 const SECTION_INFO: u8 = 12;
 
-/// Which facts both sides can have at a step.
+/// The facts that both sides can have after a step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scope {
     /// The recorded kernel had subsection maps.
@@ -29,7 +29,7 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    /// What can be compared after a step.
+    /// The facts that can be compared after a step.
     pub(super) fn new(script: &Script, index: usize, backend: Backend) -> Self {
         let step = script.steps.get(index);
         let fits = script.sections_per_root.is_some_and(|own| (1..=Geo::SECTIONS_PER_ROOT).contains(&own));
@@ -43,7 +43,7 @@ impl Scope {
     }
 }
 
-/// What was recorded after a step.
+/// The recorded facts after a step.
 pub(super) fn facts(script: &Script, step: &Step, scope: Scope) -> Facts {
     let mut facts = Facts::default();
     step.sections.iter().for_each(|row| section(&mut facts, *row, step, scope));
@@ -84,7 +84,7 @@ fn section(facts: &mut Facts, row: SectionRow, step: &Step, scope: Scope) {
     }
 }
 
-/// Where a section's memmap is, or that it is there.
+/// The place of a section's memmap, or only that it has one.
 fn memmap(row: SectionRow, scope: Scope) -> Option<String> {
     if scope.array {
         return row.memmap.filter(|_| row.flags.contains(SectionFlags::HAS_MEM_MAP)).map(words::offset);
@@ -96,20 +96,20 @@ fn memmap(row: SectionRow, scope: Scope) -> Option<String> {
     is_there.then(|| words::THERE.to_owned())
 }
 
-/// Where the byte at an offset of the array lies.
+/// The physical address of the byte at an offset of the array.
 fn backing(step: &Step, offset: u64) -> Option<u64> {
     let piece = step.backing.iter().find(|(start, end, _)| (*start..*end).contains(&offset));
     piece.map(|(start, _, phys)| phys + (offset - start))
 }
 
-/// The roots, by this project's geometry.
+/// The roots, computed with this project's geometry.
 fn roots(script: &Script, step: &Step) -> BTreeSet<u64> {
     let per_root = script.sections_per_root.unwrap_or(Geo::SECTIONS_PER_ROOT);
     let first = |root: &u64| SectionNr::new(root.saturating_mul(per_root));
     step.roots.iter().flatten().map(|root| words::root_of(first(root))).collect()
 }
 
-/// RAM, where it is without a gap as one run, and devices, each by itself.
+/// RAM, with adjacent ranges as one run, and devices, one by one.
 pub(super) fn resources(facts: &mut Facts, rows: &[ResourceRow]) {
     let of = |is_device| rows.iter().filter(move |row| row.is_device == is_device).map(|row| row.frames);
     for (start, end) in spans::joined(of(false).map(words::bytes)) {
@@ -120,7 +120,7 @@ pub(super) fn resources(facts: &mut Facts, rows: &[ResourceRow]) {
     }
 }
 
-/// How many pages carry the tag of each section's memmap, and which types of tags there are.
+/// The number of pages with the tag of each section's memmap, and the types of tags that occur.
 fn tags(facts: &mut Facts, script: &Script) {
     let runs = script.tags.iter().flatten();
     note_tags(facts, runs.map(|run| (run.kind, run.id, run.pages)));

@@ -1,4 +1,4 @@
-//! The verdict on a replay: what differs from the recording, and was not meant to.
+//! The verdict on a replay: its unexplained differences from the recording.
 //!
 //! # Invariants
 //!
@@ -13,10 +13,10 @@ use super::run::{self, Halt};
 use super::script::Step;
 use sparsemem_any::Backend;
 
-/// Most differences that are printed before the rest is only counted.
+/// The number of differences that are printed; further ones are only counted.
 const SHOWN: usize = 20;
 
-/// How a replay went that went well.
+/// The result of a replay without unexplained differences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
     /// Steps that were compared.
@@ -25,23 +25,23 @@ pub struct Replayed {
     pub explained: usize,
 }
 
-/// Why a replay went wrong.
+/// Why a replay failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayError {
-    /// The replay came to a stop: Linux could do what this project cannot, or something is broken.
+    /// The replay stopped: this project refuses a step that Linux took, or has a fault.
     #[error("{file}{}: {doing}: {why}", at_step(*step))]
     Stopped {
         /// The recording.
         file: String,
-        /// The step, counted from 0, if it was one.
+        /// The step, counted from 0, if the replay stopped in one.
         step: Option<usize>,
-        /// What was done.
+        /// The operation.
         doing: String,
-        /// Why it is not possible.
+        /// The reason.
         why: String,
     },
-    /// Something is not as recorded.
+    /// Some facts differ from the recording.
     #[error("{}", listed(differences))]
     Different {
         /// All differences that are not explained, and explanations without a difference.
@@ -49,22 +49,22 @@ pub enum ReplayError {
     },
 }
 
-/// Something that is not as recorded, or an explanation of something that is.
+/// A fact that differs from the recording, or an explanation of a fact that does not differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The recording.
     pub file: String,
     /// The step, counted from 0.
     pub step: usize,
-    /// What was done in it.
+    /// The operations of the step.
     pub ops: String,
-    /// What differs: `section 6 flags`.
+    /// The fact: `section 6 flags`.
     pub what: String,
-    /// What was recorded, or what the list says was.
+    /// The recorded value, or for a stale entry, the recorded value in the list.
     pub expected: String,
-    /// What the model shows, or what the list says it does.
+    /// The model's value, or for a stale entry, the model's value in the list.
     pub found: String,
-    /// Whether this is an entry of the list whose difference is not there.
+    /// Whether this is an entry of the list without its difference.
     pub is_stale: bool,
 }
 
@@ -97,7 +97,7 @@ fn listed(differences: &[Difference]) -> String {
 ///
 /// # Errors
 ///
-/// [`ReplayError`] with everything that is not explained.
+/// [`ReplayError`] with all unexplained differences.
 pub fn replay(recording: &Recording, backend: Backend) -> Result<Replayed, ReplayError> {
     let mut judge = Judge::new(recording, backend);
     run::run(recording.script(), backend, &mut |step, found| judge.step(step, found)).map_err(|halt| {
@@ -107,10 +107,10 @@ pub fn replay(recording: &Recording, backend: Backend) -> Result<Replayed, Repla
     judge.verdict()
 }
 
-/// Holds disagreements against the list.
+/// Compares differences with the list.
 struct Judge<'r> {
     recording: &'r Recording,
-    /// Entries of the list, and whether their difference was met.
+    /// Entries of the list, and whether their difference was found.
     entries: Vec<(&'r Expectation, bool)>,
     differences: Vec<Difference>,
 }
@@ -121,7 +121,7 @@ impl<'r> Judge<'r> {
         Self { recording, entries: entries.map(|entry| (entry, false)).collect(), differences: Vec::new() }
     }
 
-    /// Takes the disagreements of a step.
+    /// Adds the differences of a step.
     fn step(&mut self, step: usize, found: Vec<Disagreement>) {
         for it in found {
             let explains = |entry: &Expectation| {

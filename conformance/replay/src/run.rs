@@ -1,8 +1,8 @@
-//! A fresh model on a fresh machine for a recording, and the replay on it, step by step.
+//! Makes a fresh model on a fresh machine for a recording, and replays it step by step.
 //!
 //! # Invariants
 //!
-//! 1. A replay that went well leaves nothing behind: the machine has everything back.
+//! 1. After a replay without errors, the machine has all its memory back.
 
 use sparsemem_altmap::MemmapRule;
 use sparsemem_core::{BootModel, SectionShape};
@@ -13,16 +13,16 @@ use super::facts::Disagreement;
 use super::model::Model;
 use super::recorded::{self, Scope};
 use super::script::{Geo, Script};
-use super::stage::{Rooms, Stage};
+use super::system::{System, Tables};
 use super::words::DESCRIPTOR;
 
-/// Why a replay did not come to its end.
+/// Why a replay stopped early.
 pub(super) struct Halt {
-    /// The step, if it was one.
+    /// The step, if the replay stopped in one.
     pub(super) step: Option<usize>,
-    /// What was done.
+    /// The operation.
     pub(super) doing: String,
-    /// What went wrong.
+    /// The error.
     pub(super) why: String,
 }
 
@@ -32,7 +32,7 @@ impl Halt {
     }
 }
 
-/// Replays a recording on a backend, and tells `judge` after each step what is not as recorded.
+/// Replays a recording on a backend, and passes the differences after each step to `judge`.
 pub(super) fn run(
     script: &Script,
     backend: Backend,
@@ -43,10 +43,10 @@ pub(super) fn run(
     let fixture = Fixture::<Model>::new(backend, &machine(script, window));
     let Fixture { mut model, machine } =
         fixture.map_err(|error| Halt::new(None, &"making a machine", &error))?;
-    Play { script, backend, judge }.on(&mut model, machine)
+    Replaying { script, backend, judge }.on(&mut model, machine)
 }
 
-/// A machine with the memory of boot, and with what comes later as memory that its allocators do not have.
+/// A machine with the memory of boot. Its allocators do not have the memory that is added later.
 fn machine(script: &Script, window: u64) -> MachineConfig {
     let mut config = MachineConfig::new().vmemmap_bytes(window);
     config.memory.clone_from(&script.memory);
@@ -54,7 +54,7 @@ fn machine(script: &Script, window: u64) -> MachineConfig {
     config
 }
 
-/// The first address behind all memory, now or later.
+/// The first address past all memory, including memory that is added later.
 fn end_of(script: &Script) -> u64 {
     let ranges = script.memory.iter().map(|(range, _)| range).chain(&script.later);
     ranges.map(|range| range.end().get()).max().unwrap_or(0)
@@ -65,15 +65,15 @@ fn window_bytes(script: &Script) -> u64 {
     end_of(script).next_multiple_of(Geo::SECTION_SIZE) / Geo::PAGE_SIZE * DESCRIPTOR
 }
 
-/// A recording on its way to a model.
-struct Play<'p> {
+/// A recording with the parts that its replay needs.
+struct Replaying<'p> {
     script: &'p Script,
     backend: Backend,
     judge: &'p mut dyn FnMut(usize, Vec<Disagreement>),
 }
 
-impl Play<'_> {
-    /// Replays, and takes everything down again.
+impl Replaying<'_> {
+    /// Replays, and takes everything down.
     fn on(self, model: &mut Model, mut machine: Machine) -> Result<(), Halt> {
         self.steps(model, &mut machine)?;
         let lost = BootModel::<Machine>::tear_down(model, &mut machine);
@@ -81,7 +81,7 @@ impl Play<'_> {
         if machine.balance().is_zero() {
             return Ok(());
         }
-        let left = format!("{:?} are still out", machine.balance().total());
+        let left = format!("{:?} were not given back", machine.balance().total());
         Err(Halt::new(None, &"tearing the model down", &left))
     }
 
@@ -89,17 +89,17 @@ impl Play<'_> {
     fn steps(self, model: &Model, machine: &mut Machine) -> Result<(), Halt> {
         let Self { script, backend, judge } = self;
         let rule = if backend.has_array() { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
-        let mut rooms = Rooms::new(script);
-        let mut stage = Stage::new(model, machine, script, rule, &mut rooms);
+        let mut tables = Tables::new(script);
+        let mut system = System::new(model, machine, script, rule, &mut tables);
         for (index, step) in script.steps.iter().enumerate() {
             for op in &step.ops {
-                stage.apply(*op).map_err(|why| Halt::new(Some(index), op, &why))?;
+                system.apply(*op).map_err(|why| Halt::new(Some(index), op, &why))?;
             }
             let scope = Scope::new(script, index, backend);
             let recorded = recorded::facts(script, step, scope);
-            let found = stage.look(step, scope).map_err(|why| Halt::new(Some(index), &"looking", &why))?;
+            let found = system.look(step, scope).map_err(|why| Halt::new(Some(index), &"looking", &why))?;
             judge(index, recorded.disagreements(&found));
         }
-        stage.leave().map_err(|why| Halt::new(None, &"removing what is left", &why))
+        system.leave().map_err(|why| Halt::new(None, &"removing the remaining devices", &why))
     }
 }

@@ -1,9 +1,9 @@
-//! A recording as it is replayed: checked, and in the types of the workspace.
+//! A checked recording, in the types of the workspace.
 //!
 //! # Invariants
 //!
 //! 1. The first operation is the boot, and there is no other boot.
-//! 2. Every range is made of whole frames below the geometry's maximum (memory of boot: of whole frames after rounding).
+//! 2. Every range consists of whole frames below the geometry's maximum (memory of boot does after rounding).
 //! 3. Either all section rows have a subsection map, or none has.
 
 use core::fmt;
@@ -12,7 +12,7 @@ use sparsemem_altmap::AltmapSpec;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{NodeId, PfnRange, PhysRange, SectionFlags, SubsectionBits};
 
-/// The geometry that all recordings have: x86_64 with four levels of page tables.
+/// The geometry of all recordings: x86_64 with four levels of page tables.
 pub(super) type Geo = X86_64;
 
 /// A checked recording.
@@ -20,19 +20,19 @@ pub(super) type Geo = X86_64;
 pub(super) struct Script {
     /// Short name; the scenario is `linux/` and this.
     pub(super) case: String,
-    /// What it shows, in words.
+    /// A description of the recording.
     pub(super) about: String,
-    /// What the kernel registered at boot.
+    /// The memory that the kernel registered at boot.
     pub(super) memory: Vec<(PhysRange, NodeId)>,
-    /// Memory that is not there at boot and is added by some step.
+    /// Memory that is absent at boot and that some step adds.
     pub(super) later: Vec<PhysRange>,
-    /// Entries of a root of the recorded kernel's section table, if it says.
+    /// Entries of a root of the recorded kernel's section table, if the recording states them.
     pub(super) sections_per_root: Option<u64>,
     /// Whether the kernel had a virtual memmap, and so subsection maps.
     pub(super) has_array: bool,
-    /// What was done and seen.
+    /// The operations, and the recorded state after each step.
     pub(super) steps: Vec<Step>,
-    /// Pages that were registered at boot, as they were after the last step.
+    /// Tags of the pages that were registered at boot, after the last step.
     pub(super) tags: Option<Vec<TagRun>>,
 }
 
@@ -48,10 +48,10 @@ impl Script {
     }
 }
 
-/// What was done, and what was seen afterwards.
+/// The operations of a step, and the recorded state after them.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
-    /// In order.
+    /// The operations, in order.
     pub(super) ops: Vec<Op>,
     /// Every section entry that is not zero.
     pub(super) sections: Vec<SectionRow>,
@@ -59,7 +59,7 @@ pub(super) struct Step {
     pub(super) roots: Option<Vec<u64>>,
     /// Mapped runs of the array: offsets, and the size of the mappings.
     pub(super) mapped: Vec<(u64, u64, u64)>,
-    /// Physical memory behind the array: offsets, and the physical address of the first.
+    /// Physical memory of the array: offsets, and the physical address of the first.
     pub(super) backing: Vec<(u64, u64, u64)>,
     /// Altmaps of devices that are there after the step.
     pub(super) altmaps: Vec<AltmapSpec>,
@@ -76,13 +76,13 @@ pub(super) struct SectionRow {
     pub(super) flags: SectionFlags,
     /// Its subsection map, if the kernel had one.
     pub(super) subsections: Option<SubsectionBits>,
-    /// With an array: the rest of its word minus the array's base. Without: where its memmap is, if it has one.
+    /// With an array: the rest of its word minus the array's base. Without: the place of its memmap, if it has one.
     pub(super) memmap: Option<u64>,
     /// Whether it has a usage.
     pub(super) has_usage: bool,
 }
 
-/// A line of the resource tree that this project has as well.
+/// A line of the resource tree that this project's resource tree has as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ResourceRow {
     /// Whole frames.
@@ -96,7 +96,7 @@ pub(super) struct ResourceRow {
 pub(super) struct TagRun {
     /// The pages.
     pub(super) pages: PfnRange,
-    /// 12 memmap of a section, 13 several things, 14 node data.
+    /// 12 is the memmap of a section, 13 is mixed metadata, 14 is node data.
     pub(super) kind: u8,
     /// The section or node.
     pub(super) id: u64,
@@ -105,34 +105,34 @@ pub(super) struct TagRun {
 /// An operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Op {
-    /// Sections, usages and memmaps are made for what the kernel registered.
+    /// Boots: makes sections, usages and memmaps for the memory that the kernel registered.
     Boot,
-    /// RAM comes, offline.
+    /// Adds RAM, which is offline afterwards.
     AddMemory {
         /// The frames.
         frames: PfnRange,
         /// Their node.
         node: NodeId,
     },
-    /// RAM goes.
+    /// Removes RAM.
     RemoveMemory(PfnRange),
-    /// RAM is given to the allocator.
+    /// Gives RAM to the allocator.
     Online(PfnRange),
-    /// RAM is taken from the allocator.
+    /// Takes RAM from the allocator.
     Offline(PfnRange),
-    /// A device's memory comes.
+    /// Adds a device's memory.
     AddDevice {
         /// The frames.
         frames: PfnRange,
-        /// Those of them that hold their descriptors.
+        /// The frames that hold the device's descriptors.
         altmap: Option<AltmapSpec>,
     },
-    /// A device's memory goes.
+    /// Removes a device's memory.
     RemoveDevice(PfnRange),
 }
 
 impl Op {
-    /// The word for it in recordings.
+    /// The operation's name in recordings.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Boot => "boot",
@@ -145,7 +145,7 @@ impl Op {
         }
     }
 
-    /// The frames that it is about.
+    /// The frames of the operation.
     pub(super) const fn frames(self) -> Option<PfnRange> {
         match self {
             Self::Boot => None,

@@ -1,13 +1,13 @@
-//! Sets of numbers as sorted runs: first number, and first number behind.
+//! Sets of numbers as sorted runs: first number, and first number past the run.
 //!
 //! # Invariants
 //!
-//! 1. Runs that are returned are not empty, sorted, and do not touch.
+//! 1. Returned runs are sorted, not empty, and neither overlap nor are adjacent.
 
-/// A run: first number, first number behind.
+/// A run: first number, and first number past it.
 pub(super) type Span = (u64, u64);
 
-/// The same numbers, with runs that touch or overlap joined.
+/// The same numbers, with overlapping and adjacent runs joined.
 pub(super) fn joined(spans: impl IntoIterator<Item = Span>) -> Vec<Span> {
     let mut sorted: Vec<Span> = spans.into_iter().filter(|(start, end)| start < end).collect();
     sorted.sort_unstable();
@@ -34,7 +34,7 @@ pub(super) fn without(
     rest
 }
 
-/// Two spans that overlap, if there are some.
+/// Two spans that overlap, if there are any.
 pub(super) fn overlap(spans: impl IntoIterator<Item = Span>) -> Option<(Span, Span)> {
     let mut sorted: Vec<Span> = spans.into_iter().collect();
     sorted.sort_unstable();

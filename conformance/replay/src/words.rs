@@ -1,4 +1,4 @@
-//! Values of facts, in words. Both sides use these, so that equal things read the same.
+//! The text of facts' values. Both sides use these functions, so that equal values have equal texts.
 
 use std::fmt::Write;
 
@@ -11,10 +11,10 @@ use sparsemem_core::{
 use super::script::Geo;
 use super::spans::{self, Span};
 
-/// That something exists.
+/// The value of a fact that only states existence.
 pub(super) const THERE: &str = "there";
 
-/// Bytes of a descriptor: the same here and in the recorded kernels.
+/// Bytes of a descriptor, the same here and in the recorded kernels.
 pub(super) const DESCRIPTOR: u64 = size_of::<Page>() as u64;
 const _: () = assert!(DESCRIPTOR == 64, "recorded offsets count descriptors of 64 bytes");
 
@@ -28,7 +28,7 @@ pub(super) fn numbers(numbers: impl IntoIterator<Item = u64>) -> String {
     numbers.into_iter().map(|number| number.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Where the word of a section leads, relative to the array.
+/// The address in a section's word, relative to the array.
 pub(super) fn offset(from_base: u64) -> String {
     format!("base + {from_base:#x}")
 }
@@ -48,8 +48,8 @@ pub(super) fn end(end: u64) -> String {
     format!("to {end:#x}")
 }
 
-/// Which of a section's descriptors lie in altmaps, and where: subsection by subsection, joined to runs. `backing` says
-/// where the byte at an offset of the array lies.
+/// The descriptors of a section that lie in altmaps, with their places: by subsection, joined into runs. `backing`
+/// returns the physical address of the byte at an offset of the array.
 pub(super) fn altmap(
     nr: u64,
     populated: SubsectionBits,
@@ -78,7 +78,7 @@ pub(super) fn altmap(
     Some(words).filter(|words| !words.is_empty())
 }
 
-/// Whether an address lies in the frames of an altmap.
+/// Whether an altmap contains an address.
 fn holds(altmap: AltmapSpec, phys: u64) -> bool {
     altmap.free_frames().contains(PhysAddr::new(phys).pfn::<Geo>())
 }
@@ -88,7 +88,7 @@ pub(super) const fn bytes(frames: PfnRange) -> Span {
     (frames.start().get() << Geo::PAGE_SHIFT, frames.end().get() << Geo::PAGE_SHIFT)
 }
 
-/// Equal mappings, joined to runs: start and end as offsets, and their size.
+/// Equal mappings, joined into runs: start and end as offsets, and their size.
 pub(super) fn mapping_runs(leaves: &[(u64, u64, u64)]) -> Vec<(u64, u64, u64)> {
     let sizes = [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB].map(LeafSize::bytes);
     let of = |wanted: u64| {
@@ -99,7 +99,7 @@ pub(super) fn mapping_runs(leaves: &[(u64, u64, u64)]) -> Vec<(u64, u64, u64)> {
     sizes.into_iter().flat_map(of).collect()
 }
 
-/// The root of this project's table that a section's entry lies in.
+/// The root of this project's table that contains a section's entry.
 pub(super) const fn root_of(nr: SectionNr) -> u64 {
     nr.get() / Geo::SECTIONS_PER_ROOT
 }

@@ -47,7 +47,7 @@ const HOST: &[HostScenario] = &[
 const RECORDING: HostScenario = HostScenario {
     name: sparsemem_replay::PREFIX,
     about: "after every step, sections, maps, mappings and tags are those of a running Linux kernel",
-    play: sparsemem_replay::play,
+    play: sparsemem_replay::replay_cell,
 };
 
 /// Something that can be run.

@@ -271,21 +271,21 @@ fn an_operation_that_is_not_possible_stops_the_replay() {
 }
 
 #[rstest]
-#[case::no_json("{\"case\"", "{\"casé", "is no recording")]
+#[case::no_json("{\"case\"", "{\"casé", "is not a recording")]
 #[case::unknown_field("\"case\"", "\"cause\"", "unknown field `cause`")]
 #[case::unknown_op("\"op\":\"boot\"", "\"op\":\"reboot\"", "unknown variant `reboot`")]
 #[case::field_of_another_op("{\"op\":\"boot\"}", "{\"op\":\"boot\",\"node\":0}", "unknown field `node`")]
-#[case::name("\"dimm-1g\"", "\"a/b\"", "case: `a/b` is no name of a scenario")]
-#[case::memory("[0,4096,", "[0,4096000,", "memblock_memory[0]: 0x3e8000 to 0x9f000 is no range")]
+#[case::name("\"dimm-1g\"", "\"a/b\"", "case: `a/b` is not a name of a scenario")]
+#[case::memory("[0,4096,", "[0,4096000,", "memblock_memory[0]: 0x3e8000 to 0x9f000 is not a range")]
 #[case::overlap("[0,4096,651264]", "[0,4096,1052672]", "memblock_memory: 0x1000 to 0x101000 overlaps")]
-#[case::no_boot("{\"op\":\"boot\"}", "", "steps: there has to be one boot")]
+#[case::no_boot("{\"op\":\"boot\"}", "", "steps: a recording needs exactly one boot")]
 #[case::partial_frame("\"size\":1073741824", "\"size\":1073741825", "steps[1].ops[0]: ")]
 #[case::too_high("\"start\":4294967296", "\"start\":70368744177664", "steps[1].ops[0]: ")]
-#[case::flags("[1,15,", "[1,47,", "steps[0].sections[1]: 47 are no flags")]
+#[case::flags("[1,15,", "[1,47,", "steps[0].sections[1]: 47 is not a combination of section flags")]
 #[case::map(
     "[2,15,\"ffffffffffffffff\"",
     "[2,15,\"ffff\"",
-    "steps[0].sections[2]: `ffff` is no subsection map"
+    "steps[0].sections[2]: `ffff` is not a subsection map"
 )]
 #[case::some_maps(
     "[2,15,\"ffffffffffffffff\"",
@@ -297,9 +297,9 @@ fn an_operation_that_is_not_possible_stops_the_replay() {
     "[3,15,\"ffffffffffffffff\",0,2]",
     "steps[0].sections[3]: 2 "
 )]
-#[case::order("[1,15,", "[0,15,", "steps[0].sections: section 0 is not in order")]
+#[case::order("[1,15,", "[0,15,", "steps[0].sections: section 0 is not after the previous one")]
 #[case::mapping("[0,8388608,2097152]", "[0,8388608,8192]", "steps[0].vmemmap[0]: ")]
-#[case::tag("type=13", "type=15", "bootmem_tags[4]: `tag 130551..130554 type=15 id=3` is no run of tags")]
+#[case::tag("type=13", "type=15", "bootmem_tags[4]: `tag 130551..130554 type=15 id=3` is not a run of tags")]
 #[case::iomem("00001000-0009fbff :", "00001000 :", "steps[0].iomem[0]: ")]
 fn what_is_no_recording_is_refused_with_the_place(#[case] from: &str, #[case] to: &str, #[case] said: &str) {
     let text = text("dimm-1g.json");

@@ -1,8 +1,8 @@
-//! A model that goes through the operations of a recording.
+//! A model to which the operations of a recording are applied.
 //!
 //! # Invariants
 //!
-//! 1. After the boot nothing changes the model but [`Hotplug`].
+//! 1. After boot, only [`Hotplug`] changes the model.
 
 use sparsemem_altmap::{AltmapSpec, MemmapRule};
 use sparsemem_core::{
@@ -20,21 +20,21 @@ use super::model::{Model, Notes};
 use super::recorded::Scope;
 use super::script::{Geo, Op, Script, Step};
 
-/// The node of devices: recordings do not say it, and nothing that is compared depends on it.
+/// The node of devices. Recordings do not state it, and no compared fact depends on it.
 const DEVICE_NODE: NodeId = NodeId::new(0);
-/// What devices are called.
+/// The name of devices.
 const DEVICE: &str = "namespace";
 
-/// Memory for everything that does not allocate.
-pub(super) struct Rooms {
+/// The memory of the tables that do not allocate.
+pub(super) struct Tables {
     blocks: Vec<Option<MemoryBlock>>,
     resources: Vec<Option<Resource>>,
     words: Vec<Vec<u64>>,
     records: Records,
 }
 
-impl Rooms {
-    /// As much as a recording needs.
+impl Tables {
+    /// As much memory as a recording needs.
     pub(super) fn new(script: &Script) -> Self {
         let frames = |op: &Op| op.frames().unwrap_or_default();
         let added = script.steps.iter().flat_map(|step| &step.ops).map(frames);
@@ -50,8 +50,8 @@ impl Rooms {
     }
 }
 
-/// A model, its machine, and everything that knows of memory.
-pub(super) struct Stage<'m> {
+/// A model, its machine, and all records of memory.
+pub(super) struct System<'m> {
     model: &'m Model,
     machine: &'m mut Machine,
     script: &'m Script,
@@ -64,16 +64,16 @@ pub(super) struct Stage<'m> {
     data: NodeData,
 }
 
-impl<'m> Stage<'m> {
-    /// Nothing has happened yet.
+impl<'m> System<'m> {
+    /// A system before boot.
     pub(super) fn new(
         model: &'m Model,
         machine: &'m mut Machine,
         script: &'m Script,
         rule: MemmapRule,
-        rooms: &'m mut Rooms,
+        tables: &'m mut Tables,
     ) -> Self {
-        let Rooms { blocks, resources, words, records } = rooms;
+        let Tables { blocks, resources, words, records } = tables;
         let storage = Storage { blocks, notifiers: &mut [], resources };
         Self {
             model,
@@ -89,7 +89,7 @@ impl<'m> Stage<'m> {
         }
     }
 
-    /// Does what was done; says why it is not possible.
+    /// Applies an operation; the error states why it is not possible.
     pub(super) fn apply(&mut self, op: Op) -> Result<(), String> {
         let (hotplug, machine) = (&mut self.hotplug, &mut *self.machine);
         match op {
@@ -112,7 +112,7 @@ impl<'m> Stage<'m> {
         Ok(())
     }
 
-    /// What the model shows after a step.
+    /// The facts of the model after a step.
     pub(super) fn look(&self, step: &Step, scope: Scope) -> Result<Facts, String> {
         words(self.machine.mirror_matches_tables())?;
         let Self { model, machine, empty_table, .. } = self;
@@ -127,8 +127,8 @@ impl<'m> Stage<'m> {
         Ok(facts)
     }
 
-    /// Removes devices whose descriptors lie in themselves, and gives the kernel's own blocks back: afterwards the
-    /// model can be torn down with its machine alone.
+    /// Removes the devices that hold their own descriptors, and gives the kernel's own blocks back. Afterwards the
+    /// model can be torn down with the machine as its environment.
     pub(super) fn leave(mut self) -> Result<(), String> {
         let script = self.script;
         for altmap in script.steps.last().iter().flat_map(|step| &step.altmaps) {
@@ -139,16 +139,16 @@ impl<'m> Stage<'m> {
         data.into_values().try_for_each(|block| words(machine.free(block).map_err(|refused| refused.error)))
     }
 
-    /// Boots, and registers what boot has made.
+    /// Boots, and registers the metadata that boot has made.
     fn boot(&mut self) -> Result<(), String> {
         let script = self.script;
         self.data = bootmem::node_data(script, self.machine)?;
         let ranges = script.memory.iter().map(|(range, node)| MemoryRange::from_bytes::<Geo>(*range, *node));
         let mut lost = None;
         let mut notes = Notes::new(self.machine);
-        let mut writer = self.model.write().ok_or("somebody else writes to the model")?;
+        let mut writer = self.model.write().ok_or("another writer has the model")?;
         words(writer.boot(&mut notes, ranges.clone(), &mut |event| {
-            // That two nodes share a section is no loss.
+            // A section that two nodes share is not lost.
             lost = lost.or(Some(event)).filter(|event| !matches!(event, BootEvent::SharedSection { .. }));
         }))?;
         drop(writer);
@@ -188,7 +188,8 @@ impl<'m> Stage<'m> {
     }
 }
 
-/// The sections in the order in which ranges touch them first, each with the node of that range: as boot marks them.
+/// The sections in the order in which ranges first touch them, each with the node of that range. Boot marks them in
+/// this order.
 fn touched(ranges: impl Iterator<Item = MemoryRange>) -> Vec<(SectionNr, NodeId)> {
     let mut sections: Vec<(SectionNr, NodeId)> = Vec::new();
     for range in ranges {
@@ -209,5 +210,5 @@ fn words<T, E: std::error::Error>(result: Result<T, E>) -> Result<(), String> {
 /// Refuses a removal that lost metadata.
 fn all_back<E: std::error::Error>(result: Result<Retired, E>) -> Result<(), String> {
     let Retired { lost, .. } = result.map_err(|error| error.to_string())?;
-    if lost.is_empty() { Ok(()) } else { Err(format!("it went{lost}")) }
+    if lost.is_empty() { Ok(()) } else { Err(format!("the memory was removed{lost}")) }
 }
