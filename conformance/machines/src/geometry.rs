@@ -1,4 +1,4 @@
-//! Geometries by name, and which one a machine file is read with.
+//! Geometries by name, and the geometry that a machine file is read with.
 
 use core::fmt;
 use core::str::FromStr;
@@ -16,7 +16,7 @@ macro_rules! geometries {
         }
 
         impl GeometryName {
-            /// All of them.
+            /// All geometries.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The name that commands use: that of the preset.
@@ -35,7 +35,7 @@ macro_rules! geometries {
                 }
             }
 
-            /// Its raw numbers.
+            /// The raw numbers of the geometry.
             #[must_use]
             pub const fn shape(self) -> Shape {
                 match self {
@@ -55,7 +55,7 @@ geometries! {
     Ppc64Page64K => presets::Ppc64Page64K,
 }
 
-/// File-name prefixes and the geometry that they stand for; the first that fits counts.
+/// Prefixes of file names, and their geometries; the first prefix that fits counts.
 const PREFIXES: &[(&str, GeometryName)] = &[
     ("arm64-", GeometryName::Arm64Page4K),
     ("riscv-", GeometryName::Riscv64),
@@ -63,8 +63,8 @@ const PREFIXES: &[(&str, GeometryName)] = &[
 ];
 
 impl GeometryName {
-    /// The geometry for a machine file: by the prefix of its name, otherwise x86_64, with as many levels as the end of
-    /// its memory needs.
+    /// The geometry for a machine file: by the prefix of its name, otherwise x86_64, with as many levels as the end
+    /// of its memory needs.
     #[must_use]
     pub fn of_machine(file_name: &str, memory_end: u64) -> Self {
         let by_prefix = PREFIXES.iter().find(|(prefix, _)| file_name.starts_with(prefix));
@@ -82,15 +82,15 @@ impl fmt::Display for GeometryName {
     }
 }
 
-/// A name that no geometry has.
+/// No geometry has the given name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no geometry `{name}`; there are {}", names())]
+#[error("there is no geometry `{name}`; use one of {}", names())]
 pub struct UnknownGeometry {
     /// The name that was given.
     pub name: String,
 }
 
-/// All names, for a message.
+/// All names, for an error text.
 fn names() -> String {
     GeometryName::ALL.iter().map(|geometry| geometry.name()).collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,4 @@
-//! Machine files: what this folder holds, and what people bring.
+//! Machine files: those of this folder, and those that users supply.
 #![forbid(unsafe_code)]
 
 mod geometry;
@@ -11,7 +11,7 @@ use sparsemem_log_reader::{Layout, Mode, ParseErrors, Parsed, parse_bytes};
 
 pub use geometry::{GeometryName, UnknownGeometry};
 
-/// Ends of the names of files that are machines; other files of the folders are facts about them.
+/// The file extensions of machines; other files of the folders hold facts about them.
 const EXTENSIONS: [&str; 3] = ["dmesg", "iomem", "memblocks"];
 
 /// A machine, read from a file.
@@ -19,15 +19,15 @@ const EXTENSIONS: [&str; 3] = ["dmesg", "iomem", "memblocks"];
 pub struct MachineFile {
     /// Name in reports: the file's name, or the path as it was given for files outside the folder.
     pub name: String,
-    /// Where it was read from.
+    /// The path that it was read from.
     pub path: PathBuf,
     /// The geometry that it is booted with.
     pub geometry: GeometryName,
-    /// Everything that the file says.
+    /// The whole contents of the file.
     pub layout: Layout,
-    /// RAM, as a kernel registers it, with its node.
+    /// RAM as a kernel registers it, each range with its node.
     pub memory: Vec<(PhysRange, NodeId)>,
-    /// Memory lines that could not be read, and notes; worth showing.
+    /// Memory lines that could not be read, and notes, to show to the user.
     pub warnings: Vec<String>,
 }
 
@@ -40,21 +40,21 @@ pub enum MachineError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The file has no memory map that can be understood.
+    /// The file has no memory map that the reader understands.
     #[error("{}: {source}", path.display())]
     NoMap {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reader's errors.
         source: ParseErrors,
     },
 }
 
 impl MachineFile {
-    /// The folders with the machines that the default run uses: real ones, and made-up ones.
+    /// The folders of the machines that the default run uses: real ones, and made-up ones.
     #[must_use]
     pub fn folders() -> [PathBuf; 2] {
         let machines = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -65,7 +65,7 @@ impl MachineFile {
     ///
     /// # Errors
     ///
-    /// [`MachineError`] of the first file that cannot be used: the project's own files have to be right.
+    /// [`MachineError`] of the first file that cannot be used: the project's own files must be valid.
     pub fn all() -> Result<Vec<Self>, MachineError> {
         let mut paths = Vec::new();
         for folder in Self::folders() {
@@ -76,12 +76,12 @@ impl MachineFile {
         paths.iter().map(|path| Self::read(path, None, Mode::Strict)).collect()
     }
 
-    /// The machine of a path, or of a name in the folders, with its ending or without; lines that cannot be read become
-    /// warnings.
+    /// The machine at a path, or with a name in the folders, with or without file extension. Lines that cannot be
+    /// read become warnings.
     ///
     /// # Errors
     ///
-    /// [`MachineError`], naming the file.
+    /// [`MachineError`], with the file.
     pub fn open(path: &Path, geometry: Option<GeometryName>) -> Result<Self, MachineError> {
         Self::read(&found(path, &Self::folders(), &EXTENSIONS), geometry, Mode::Lenient)
     }
@@ -95,7 +95,7 @@ impl MachineFile {
         Ok(Self::new(path, geometry, parsed))
     }
 
-    /// A machine from what its file says.
+    /// A machine with the contents of a file.
     fn new(path: &Path, geometry: Option<GeometryName>, parsed: Parsed) -> Self {
         let memory: Vec<_> = parsed.layout.memory_ranges().collect();
         let end = memory.iter().map(|(range, _)| range.end().get()).max().unwrap_or(0);
@@ -108,7 +108,7 @@ impl MachineFile {
         Self { name, path: path.to_owned(), geometry, layout: parsed.layout, memory, warnings }
     }
 
-    /// The kernel log's own facts beside this file, if there are some.
+    /// The file with facts that the machine's kernel printed, in the same folder, if there is one.
     #[must_use]
     pub fn golden_path(&self) -> Option<PathBuf> {
         let golden = self.path.with_extension("golden");
@@ -116,7 +116,7 @@ impl MachineFile {
     }
 }
 
-/// Where a file is that somebody named: a path, or a name of one of the folders, with its ending or without.
+/// The path of a file that the user named: a path, or a name in one of the folders, with or without file extension.
 #[must_use]
 pub fn found(path: &Path, folders: &[PathBuf], endings: &[&str]) -> PathBuf {
     if path.exists() {

@@ -1,14 +1,14 @@
-//! Machine files that people name on the command line: what to say of those that are not as they should be.
+//! Messages about machine files that users name on the command line, if they are not valid in every line.
 
 use std::fmt::Write;
 
 use crate::{MachineError, MachineFile};
 
-/// Lines of a file that are shown before the rest is only counted.
+/// The number of a file's lines that are shown; further ones are only counted.
 const SHOWN: usize = 5;
 
 impl MachineError {
-    /// The error, and what to do about it.
+    /// The error, with advice.
     #[must_use]
     pub fn advice(&self) -> String {
         match self {
@@ -27,7 +27,7 @@ impl MachineError {
 }
 
 impl MachineFile {
-    /// The lines that a lenient reading passed over, as a warning; empty if there are none.
+    /// The lines that a lenient reading ignored, as a warning; empty if there are none.
     #[must_use]
     pub fn remarks(&self) -> String {
         warning_text(&self.name, &self.warnings)
@@ -44,7 +44,7 @@ fn warning_text(name: &str, warnings: &[String]) -> String {
     }
 }
 
-/// The first lines, indented, and how many more there are.
+/// The first lines, indented, and the number of the others.
 fn listed(lines: &[String]) -> String {
     let mut text = lines.iter().take(SHOWN).map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n");
     if let Some(more) = lines.len().checked_sub(SHOWN).filter(|more| *more > 0) {

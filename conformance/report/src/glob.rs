@@ -1,6 +1,7 @@
 //! Patterns with `*` and `?`.
 
-/// Whether a scenario's name matches a pattern as commands take it: `*` stands for any characters, also none, `?` for exactly one.
+/// Whether a scenario's name matches a pattern of a command: `*` stands for any number of characters, `?` for exactly
+/// one.
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {
     let mut pattern_rest = pattern.chars();

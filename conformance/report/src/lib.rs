@@ -10,28 +10,28 @@ use sparsemem_any::Backend;
 
 pub use glob::matches as scenario_matches;
 
-/// Where a cell was run.
+/// The world in which a cell was run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum World {
-    /// On the simulated machine, in a process of the host.
+    /// The simulated machine, in a process of the host.
     #[default]
     Host,
-    /// In a kernel on a machine that QEMU emulates.
+    /// A kernel on a machine that QEMU emulates.
     Qemu,
 }
 
-/// How a cell ended.
+/// The outcome of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// What the scenario expects is what happened.
+    /// The expectations of the scenario were met.
     Passed,
-    /// It is not; the detail says what was expected, what was found, and where.
+    /// An expectation was not met; the detail has place, expected value and found value.
     Failed,
-    /// It could have been run, and was not; the detail says why.
+    /// The cell could have been run, and was not; the detail has the reason.
     Skipped,
-    /// The scenario is about something that the machine or the backend does not have; the detail names it.
+    /// The machine or the backend lacks the subject of the scenario; the detail names it.
     NotApplicable,
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// How a cell ended, and why it did not pass.
+/// The outcome of a cell, and why it did not pass.
 pub type Verdict = (Outcome, String);
 
 /// A scenario, as `--list` shows it.
@@ -62,9 +62,9 @@ pub type Verdict = (Outcome, String);
 pub struct ScenarioInfo {
     /// Its name.
     pub name: String,
-    /// What it checks, in one sentence.
+    /// The property that it checks, in one sentence.
     pub about: String,
-    /// The numbers of the facts about Linux that it stands for.
+    /// The numbers of the facts about Linux that it tests.
     pub facts: Vec<&'static str>,
 }
 
@@ -73,23 +73,23 @@ pub struct ScenarioInfo {
 pub struct CellResult {
     /// Name of the scenario.
     pub scenario: String,
-    /// Where it was run.
+    /// The world in which the cell was run.
     pub world: World,
     /// The backend.
     pub backend: Backend,
-    /// Name of the machine file, or of the machine that QEMU is.
+    /// Name of the machine file, or of the machine that QEMU emulates.
     pub machine: String,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why it did not pass; empty if it did.
+    /// Why the cell did not pass; empty if it did.
     pub detail: String,
-    /// How many times an allocation, a mapping, a notifier or the page allocator was made to refuse.
+    /// The number of simulated failures: of an allocation, a mapping, a notifier, or the page allocator.
     pub failure_points: u64,
     /// Wall time in milliseconds.
     pub duration_ms: f64,
 }
 
-/// How many cells ended how.
+/// The number of cells with each outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Cells that passed.
@@ -98,9 +98,9 @@ pub struct Summary {
     pub failed: usize,
     /// Cells that could have been run, and were not.
     pub skipped: usize,
-    /// Results that are no cells: there was nothing to run.
+    /// Results for which there was nothing to run.
     pub not_applicable: usize,
-    /// How many times something was made to refuse, in all cells.
+    /// The number of simulated failures, in all cells.
     pub failure_points: u64,
 }
 
