@@ -1,4 +1,4 @@
-//! Two backends on one machine: whatever can be seen has to be the same.
+//! Compares two backends on one machine: everything that can be observed must be the same.
 
 use sparsemem_core::{
     BootEvent, BootSummary, LookupError, MemoryRange, Pfn, PfnRange, PhysRange, SectionNr, SectionState,
@@ -13,7 +13,7 @@ use sparsemem_machine_files::MachineFile;
 use sparsemem_report::Outcome;
 use sparsemem_report::Verdict;
 
-/// Everything that can be seen of a model after boot, except addresses.
+/// Everything that can be observed of a model after boot, except addresses.
 #[derive(Debug, PartialEq)]
 struct Seen {
     summary: Option<BootSummary>,
@@ -23,17 +23,17 @@ struct Seen {
     lookups: Vec<(Pfn, Option<LookupError>)>,
 }
 
-/// Most sections whose states are compared.
+/// At most this many sections have their states compared.
 const SECTIONS: usize = 20_000;
 
-/// Boots a backend and the next one from the same machine and compares what is seen.
+/// Boots a backend and the next one from the same machine, and compares everything that can be observed.
 pub(crate) fn same_answers(machine: &MachineFile, backend: Backend) -> Verdict {
     if machine.memory.is_empty() {
         return (Outcome::NotApplicable, "the machine has no usable memory".to_owned());
     }
     let sections = sections(machine);
     if sections > suits::MANY_SECTIONS {
-        return (Outcome::Skipped, format!("{sections} sections: nothing that smaller machines do not show"));
+        return (Outcome::Skipped, format!("{sections} sections: smaller machines test the same"));
     }
     let other = next(backend);
     match (seen(machine, backend), seen(machine, other)) {
@@ -45,20 +45,20 @@ pub(crate) fn same_answers(machine: &MachineFile, backend: Backend) -> Verdict {
     }
 }
 
-/// Sections that a machine's memory lies in, roughly: two ranges in one of them count twice.
+/// The approximate number of sections that contain a machine's memory: a section with two ranges counts twice.
 fn sections(machine: &MachineFile) -> u64 {
     let bits = machine.geometry.shape().section_bits;
     let of = |range: &PhysRange| (range.end().get() >> bits) - (range.start().get() >> bits) + 1;
     machine.memory.iter().map(|(range, _)| of(range)).sum()
 }
 
-/// The backend behind this one, the first behind the last.
+/// The backend after this one; the first one after the last.
 fn next(backend: Backend) -> Backend {
-    let behind = Backend::ALL.into_iter().skip_while(|known| *known != backend).nth(1);
-    behind.unwrap_or(Backend::ALL[0])
+    let next = Backend::ALL.into_iter().skip_while(|known| *known != backend).nth(1);
+    next.unwrap_or(Backend::ALL[0])
 }
 
-/// Boots a backend and looks at everything.
+/// Boots a backend and observes everything.
 fn seen(machine: &MachineFile, backend: Backend) -> Result<Seen, HostError> {
     let mut seen = None;
     with_subject(machine, backend, Variant::Usual, &mut |subject, _, memory| {
@@ -67,7 +67,7 @@ fn seen(machine: &MachineFile, backend: Backend) -> Result<Seen, HostError> {
     Ok(seen.unwrap_or_else(|| unreachable!("a subject that is made is lent")))
 }
 
-/// Boots, looks, takes down.
+/// Boots a model, observes it, and takes it down.
 fn look(subject: &mut dyn Subject, memory: &[MemoryRange]) -> Seen {
     let mut events = Vec::new();
     let summary = subject.boot(memory, &mut |event| events.push(event)).ok();
@@ -81,12 +81,12 @@ fn look(subject: &mut dyn Subject, memory: &[MemoryRange]) -> Seen {
         valid: spread(&subject.valid_ranges(range(0, u64::MAX)), SECTIONS),
         lookups: frames.map(|pfn| (pfn, subject.explain(pfn).err())).collect(),
     };
-    // What does not go back is the matter of other scenarios.
+    // Other scenarios test that teardown gives everything back.
     let _ = subject.tear_down();
     seen
 }
 
-/// The first thing that differs, in words.
+/// The first difference, in words.
 fn difference(mine: &Seen, theirs: &Seen) -> Option<String> {
     if mine == theirs {
         return None;

@@ -1,4 +1,4 @@
-//! Everything that can be run, by name.
+//! All scenarios, by name.
 
 use sparsemem_any::Backend;
 use sparsemem_machine_files::MachineFile;
@@ -13,10 +13,10 @@ use crate::{across, golden};
 pub(crate) struct HostScenario {
     /// Its name.
     pub(crate) name: &'static str,
-    /// What has to happen, in one sentence.
+    /// The expected behaviour, in one sentence.
     pub(crate) about: &'static str,
     /// Its function.
-    pub(crate) play: fn(&MachineFile, Backend) -> Verdict,
+    pub(crate) function: fn(&MachineFile, Backend) -> Verdict,
 }
 
 /// Every scenario of the host.
@@ -24,33 +24,33 @@ const HOST: &[HostScenario] = &[
     HostScenario {
         name: "across/same-answers",
         about: "this backend and the next one give the same sections, events and lookups",
-        play: across::same_answers,
+        function: across::same_answers,
     },
     HostScenario {
         name: "golden/present-sections",
         about: "the present sections are those of the node ranges that the machine's own kernel printed",
-        play: golden::present_sections,
+        function: golden::present_sections,
     },
     HostScenario {
         name: "golden/unavailable-pages",
-        about: "as many frames of present sections are no memory as the machine's own kernel counted",
-        play: golden::unavailable_pages,
+        about: "the present sections have as many frames without memory as the machine's own kernel counted",
+        function: golden::unavailable_pages,
     },
     HostScenario {
         name: "golden/vmemmap-blocks",
-        about: "as many 2 MiB blocks back the virtual memmap of each node as the machine's own kernel printed",
-        play: golden::vmemmap_blocks,
+        about: "the virtual memmap of each node lies in as many 2 MiB blocks as the machine's own kernel printed",
+        function: golden::vmemmap_blocks,
     },
 ];
 
-/// The scenario of every recording: the machine of its cell names the file.
+/// The scenario of all recordings: the machine of its cell names the file.
 const RECORDING: HostScenario = HostScenario {
     name: sparsemem_replay::PREFIX,
-    about: "after every step, sections, maps, mappings and tags are those of a running Linux kernel",
-    play: sparsemem_replay::replay_cell,
+    about: "after every step, sections, maps, mappings and tags are the same as in a running Linux kernel",
+    function: sparsemem_replay::replay_cell,
 };
 
-/// Something that can be run.
+/// A scenario that can be run.
 pub(crate) enum Entry {
     /// A scenario of the registry, in a variant.
     Portable(&'static Scenario, Variant),
@@ -58,7 +58,7 @@ pub(crate) enum Entry {
     Host(HostScenario),
 }
 
-/// The entry of this name.
+/// The scenario with this name.
 pub(crate) fn find(name: &str) -> Option<Entry> {
     if let Some(scenario) = HOST.iter().find(|scenario| scenario.name == name) {
         return Some(Entry::Host(*scenario));
@@ -71,7 +71,7 @@ pub(crate) fn find(name: &str) -> Option<Entry> {
     sparsemem_suite::find(plain).filter(|_| known).map(|scenario| Entry::Portable(scenario, variant))
 }
 
-/// Every scenario that runs on any machine, in the order of reports: those that run anywhere, their variants, those of
+/// Every scenario that suits any machine, in the order of reports: portable scenarios, their variants, and those of
 /// the host. Recordings are scenarios of their own machines: see [`recordings`](crate::recordings).
 #[must_use]
 pub fn catalogue() -> Vec<ScenarioInfo> {

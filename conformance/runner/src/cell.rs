@@ -1,4 +1,4 @@
-//! Cells: scenario x backend x machine, and the filter that picks them.
+//! Cells, that is, combinations of scenario, backend and machine, and the filter that selects them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use sparsemem_machine_files::{GeometryName, MachineError, MachineFile};
 use sparsemem_replay::{Recording, RecordingError};
 use sparsemem_report::scenario_matches;
 
-/// What to run. Everything by default.
+/// Selects the cells to run: all by default.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Backends; all of them if empty.
+    /// Backends; all if empty.
     pub backends: Vec<Backend>,
-    /// Machine files, as paths or as names in the folders; all of the folders if empty, and all recordings.
+    /// Machine files, as paths or as names in the folders. If empty, all machines of the folders, and all recordings.
     pub machines: Vec<PathBuf>,
-    /// Recordings, as paths or as names in their folder; if there are some, nothing else is run.
+    /// Recordings, as paths or as names in their folder. If not empty, only these recordings are run.
     pub recordings: Vec<PathBuf>,
-    /// Scenario names with `*` and `?`; all of them if empty.
+    /// Scenario names with `*` and `?`; all if empty.
     pub scenarios: Vec<String>,
-    /// The geometry to boot machines with, instead of the one their names stand for.
+    /// The geometry to boot machines with, instead of the one that their names stand for.
     pub geometry: Option<GeometryName>,
 }
 
@@ -46,18 +46,18 @@ pub enum FilterError {
     #[error(transparent)]
     Recording(#[from] RecordingError),
     /// A pattern that no scenario's name matches.
-    #[error("no scenario is named `{pattern}`; `--list` shows them all")]
+    #[error("no scenario has a name like `{pattern}`; `--list` shows all names")]
     NoSuchScenario {
         /// The pattern.
         pattern: String,
     },
 }
 
-/// The cells that a filter picks: by machine, then scenario, then backend; then the recordings.
+/// The cells that a filter selects: by machine, then scenario, then backend; then the recordings.
 ///
 /// # Errors
 ///
-/// [`FilterError`], naming the machine file, the recording or the pattern.
+/// [`FilterError`], with the machine file, the recording or the pattern.
 pub fn cells(filter: &Filter) -> Result<Vec<Cell>, FilterError> {
     let recordings = recordings(filter)?;
     let names = scenarios(&filter.scenarios, &recordings)?;
@@ -83,11 +83,12 @@ fn on_backends(filter: &Filter, scenario: &str, machine: &Arc<MachineFile>) -> V
     backends.iter().map(cell).collect()
 }
 
-/// The recordings that a filter picks: those it names, or else all of the folder, unless it names machines.
+/// The recordings that a filter selects: those that it names, or all of the folder if it names neither recordings nor
+/// machines.
 ///
 /// # Errors
 ///
-/// [`RecordingError`], naming the file and the place in it.
+/// [`RecordingError`], with the file and the place in it.
 pub fn recordings(filter: &Filter) -> Result<Vec<Recording>, RecordingError> {
     match (&filter.recordings[..], &filter.machines[..]) {
         ([], []) => Recording::all(),
@@ -95,11 +96,11 @@ pub fn recordings(filter: &Filter) -> Result<Vec<Recording>, RecordingError> {
     }
 }
 
-/// The machines that a filter picks.
+/// The machines that a filter selects.
 ///
 /// # Errors
 ///
-/// [`MachineError`], naming the file.
+/// [`MachineError`], with the file.
 pub fn machines(filter: &Filter) -> Result<Vec<Arc<MachineFile>>, MachineError> {
     let found = if filter.machines.is_empty() {
         MachineFile::all()?
@@ -114,7 +115,7 @@ pub fn machines(filter: &Filter) -> Result<Vec<Arc<MachineFile>>, MachineError> 
     Ok(found.into_iter().map(override_geometry).collect())
 }
 
-/// The scenarios that match one of the patterns. Each pattern has to match one of them, or a recording.
+/// The scenarios that match one of the patterns. Each pattern must match a scenario or a recording.
 fn scenarios(patterns: &[String], recordings: &[Recording]) -> Result<Vec<String>, FilterError> {
     let all: Vec<String> = catalogue().into_iter().map(|entry| entry.name).collect();
     let recorded: Vec<String> = recordings.iter().map(Recording::scenario).collect();
@@ -126,7 +127,7 @@ fn scenarios(patterns: &[String], recordings: &[Recording]) -> Result<Vec<String
     Ok(all.into_iter().filter(|name| is_wanted(patterns, name)).collect())
 }
 
-/// Whether one of the patterns matches, or there is none.
+/// Whether one of the patterns matches, or there are no patterns.
 fn is_wanted(patterns: &[String], name: &str) -> bool {
     patterns.is_empty() || patterns.iter().any(|pattern| scenario_matches(pattern, name))
 }

@@ -1,7 +1,7 @@
-//! What a machine's own kernel derived from its map, compared with a model that is booted from the same map.
+//! Compares facts that a machine's own kernel derived from its map with a model that is booted from the same map.
 //!
-//! The file `expectations.toml` beside the machines explains each difference. One that is not explained fails, and so
-//! does an explanation of something that does not differ.
+//! The file `expectations.toml` in the machines' folder explains each difference. An unexplained difference fails,
+//! and so does an explanation without its difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,7 +21,7 @@ use sparsemem_report::Verdict;
 /// Bytes of a section on the machines whose kernels print facts about sections.
 const SECTION_BYTES: u64 = 128 << 20;
 
-/// An explained difference; its reason is for people.
+/// An explained difference; its reason is for readers.
 #[derive(Clone, Debug, Deserialize)]
 struct Difference {
     file: String,
@@ -36,20 +36,20 @@ struct Expectations {
     difference: Vec<Difference>,
 }
 
-/// What is known of a map.
+/// The facts that are known of a map.
 #[derive(Clone, Debug, Deserialize)]
 struct Known {
     file: String,
     descriptor_bytes: Option<u64>,
 }
 
-/// What is known of all maps.
+/// The facts that are known of all maps.
 #[derive(Clone, Debug, Deserialize)]
 struct Index {
     map: Vec<Known>,
 }
 
-/// Why there is nothing to compare, or what went wrong.
+/// Why there is no comparison, or why it failed.
 enum Stop {
     NotApplicable(String),
     Fail(String),
@@ -67,7 +67,7 @@ fn verdict(compared: Compared) -> Verdict {
     }
 }
 
-/// There is nothing to compare.
+/// Stops because there is nothing to compare.
 fn not_applicable<T>(why: &str) -> Result<T, Stop> {
     Err(Stop::NotApplicable(why.to_owned()))
 }
@@ -77,27 +77,27 @@ pub(crate) fn present_sections(machine: &MachineFile, backend: Backend) -> Verdi
     verdict(facts(machine).and_then(|golden| compare_sections(machine, backend, &golden)))
 }
 
-/// Compares the frames of present sections that are no memory.
+/// Compares the frames without memory in present sections.
 pub(crate) fn unavailable_pages(machine: &MachineFile, backend: Backend) -> Verdict {
     verdict(facts(machine).and_then(|golden| compare_unavailable(machine, backend, &golden)))
 }
 
-/// Compares the blocks behind the virtual memmap.
+/// Compares the blocks that hold the virtual memmap.
 pub(crate) fn vmemmap_blocks(machine: &MachineFile, backend: Backend) -> Verdict {
     verdict(facts(machine).and_then(|golden| compare_blocks(machine, backend, &golden)))
 }
 
-/// The facts of a machine's kernel.
+/// The facts from a machine's kernel.
 fn facts(machine: &MachineFile) -> Result<Golden, Stop> {
     let Some(path) = machine.golden_path() else {
-        return not_applicable("nothing of its kernel is recorded");
+        return not_applicable("no facts from its kernel are recorded");
     };
     let text =
         std::fs::read_to_string(&path).map_err(|error| Stop::Fail(format!("{}: {error}", path.display())))?;
     parse(&text).map_err(|error| Stop::Fail(format!("{}: {error}", path.display())))
 }
 
-/// Boots a machine and looks.
+/// Boots a machine and observes the model.
 fn booted<T>(
     machine: &MachineFile,
     backend: Backend,
@@ -109,7 +109,7 @@ fn booted<T>(
         if subject.boot(memory, &mut |_| ()).is_ok() {
             seen = Some(look(&*subject, build.array, &Oracle::new(subject.shape(), memory)));
         }
-        // What does not go back is the matter of other scenarios.
+        // Other scenarios test that teardown gives everything back.
         let _ = subject.tear_down();
     });
     made.map_err(|error| Stop::Fail(format!("no machine: {error}")))?;
@@ -132,7 +132,7 @@ fn compare_sections(machine: &MachineFile, backend: Backend, golden: &Golden) ->
     if only.is_empty() || explains_ranges(machine)? {
         return Ok(());
     }
-    Err(Stop::Fail(format!("sections of the kernel or of the model, but not of both: {only:?}")))
+    Err(Stop::Fail(format!("these sections are present only in the kernel or only in the model: {only:?}")))
 }
 
 fn compare_unavailable(machine: &MachineFile, backend: Backend, golden: &Golden) -> Compared {
@@ -174,7 +174,7 @@ fn compare_blocks(machine: &MachineFile, backend: Backend, golden: &Golden) -> C
     })
 }
 
-/// Blocks that are really mapped, by the node of the lowest section that has a descriptor in them.
+/// The mapped blocks, by the node of the lowest section that has a descriptor in them.
 fn blocks(subject: &dyn Subject, array: Option<ArrayFacts>, oracle: &Oracle) -> BTreeMap<NodeId, u64> {
     let mut blocks = BTreeMap::new();
     let Some(array) = array else { return blocks };
@@ -192,7 +192,7 @@ fn blocks(subject: &dyn Subject, array: Option<ArrayFacts>, oracle: &Oracle) -> 
     blocks
 }
 
-/// Fails if two numbers differ and that is not explained, or if an explanation is stale.
+/// Fails if two numbers differ without an explanation, or if an explanation is stale.
 fn explained(machine: &MachineFile, fact: &str, expected: u64, found: u64) -> Compared {
     let entries = expectations()?;
     let entry = entries.difference.iter().find(|entry| entry.file == machine.name && entry.fact == fact);
@@ -201,14 +201,14 @@ fn explained(machine: &MachineFile, fact: &str, expected: u64, found: u64) -> Co
     };
     match entry {
         None if expected == found => Ok(()),
-        None => {
-            Err(Stop::Fail(format!("{fact}: its kernel says {expected}, the model {found}, unexplained")))
-        }
+        None => Err(Stop::Fail(format!(
+            "{fact}: its kernel counts {expected}, the model {found}; add the reason to expectations.toml, or find the fault"
+        ))),
         Some(entry) if expected != found && is(&entry.expected, expected) && is(&entry.actual, found) => {
             Ok(())
         }
         Some(_) => Err(Stop::Fail(format!(
-            "{fact}: its kernel says {expected}, the model {found}; the entry in expectations.toml is stale"
+            "{fact}: its kernel counts {expected}, the model {found}; the entry in expectations.toml is stale"
         ))),
     }
 }
@@ -234,7 +234,7 @@ fn expectations() -> Result<Expectations, Stop> {
     table("expectations.toml")
 }
 
-/// A file beside the machines.
+/// A file in the machines' folder.
 fn table<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, Stop> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../machines").join(name);
     let text = std::fs::read_to_string(&path).map_err(|error| Stop::Fail(format!("{name}: {error}")))?;

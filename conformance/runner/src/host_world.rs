@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use sparsemem_core::{AddressSpace, LeafSize, Origin, PagingDepth, VirtAddr, VirtRange};
 use sparsemem_machine::{Access, Count, Machine, Which, probe};
-use sparsemem_suite::{Balance, Fault, Held, Leaf, Spare, WorldWithEnvironment, World};
+use sparsemem_suite::{Balance, Fault, Held, Leaf, Spare, World, WorldWithEnvironment};
 
-/// A machine, with the clock that its world has.
+/// A machine with a clock.
 #[derive(Debug)]
 pub(crate) struct HostWorld {
     machine: Machine,
@@ -22,12 +22,12 @@ impl HostWorld {
     }
 }
 
-/// The same in the words of the scenarios.
+/// A count as scenarios see it.
 const fn held(count: Count) -> Held {
     Held { blocks: count.blocks, bytes: count.bytes }
 }
 
-/// The same in the words of the scenarios.
+/// A mapping as scenarios see it.
 const fn leaf(leaf: sparsemem_machine::Leaf) -> Leaf {
     Leaf { at: leaf.at, to: leaf.to, size: leaf.size }
 }
@@ -69,7 +69,7 @@ impl World for HostWorld {
         self.machine.depth()
     }
 
-    /// Tables that are not well formed give nothing here; [`World::check`] says what is wrong with them.
+    /// `None` where tables are not well formed; [`World::check`] reports the error.
     fn leaf_at(&self, at: VirtAddr) -> Option<Leaf> {
         self.machine.translate(at).ok().flatten().map(leaf)
     }

@@ -1,4 +1,4 @@
-//! Booting a machine to show what the models make of it.
+//! Boots a machine and returns the state of the models, for the command `inspect`.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ use sparsemem_machine_files::MachineFile;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InspectError {
-    /// The simulated machine cannot be had.
+    /// The simulated machine cannot be made.
     #[error("{machine}: cannot be simulated: {source}")]
     NoMachine {
         /// The machine.
         machine: String,
-        /// What the host says.
+        /// The host's error.
         source: sparsemem_machine::MachineError,
     },
     /// A model does not boot.
@@ -30,16 +30,16 @@ pub enum InspectError {
         machine: String,
         /// The backend.
         backend: Backend,
-        /// What it says.
+        /// The model's error.
         source: NotUp,
     },
 }
 
-/// Boots a machine on each of the backends and shows what they make of it; on all of them if none is named.
+/// Boots a machine on each of the given backends, on all if none is given, and returns the state of the models.
 ///
 /// # Errors
 ///
-/// [`InspectError`], naming the machine.
+/// [`InspectError`], with the machine.
 pub fn inspect(machine: &MachineFile, backends: &[Backend]) -> Result<Inspection, InspectError> {
     let backends = if backends.is_empty() { &Backend::ALL[..] } else { backends };
     let mut inspected = BTreeMap::new();
@@ -81,10 +81,10 @@ fn inspect_on(machine: &MachineFile, backend: Backend) -> Result<InspectedBacken
     looked.map_err(|source| InspectError::NoBoot { machine: name(), backend, source })
 }
 
-/// Boots, looks, takes down.
+/// Boots a model, observes it, and takes it down.
 fn look(subject: &mut dyn Subject, memory: &[MemoryRange]) -> Result<InspectedBackend, NotUp> {
     let mut events = Vec::new();
-    subject.boot(memory, &mut |event| events.push(told(event)))?;
+    subject.boot(memory, &mut |event| events.push(event_text(event)))?;
     let shape = subject.shape();
     let present = subject.present_sections().into_iter();
     let footprint = subject.footprint();
@@ -115,13 +115,13 @@ fn section(subject: &dyn Subject, shape: &Shape, nr: sparsemem_core::SectionNr) 
 }
 
 /// An event in words.
-fn told(event: BootEvent) -> String {
+fn event_text(event: BootEvent) -> String {
     match event {
         BootEvent::BeyondMaximum { frames, last } => {
             format!("frames {frames} are beyond the last possible frame {last}")
         }
         BootEvent::SharedSection { section, first, also } => {
-            format!("section {section} has memory of nodes {first} and {also}; it goes to node {first}")
+            format!("section {section} has memory of nodes {first} and {also}; it belongs to node {first}")
         }
         BootEvent::SectionLost { section, why } => format!("section {section} is lost: {why}"),
         BootEvent::BlocksLost { section, lost } => format!("section {section} did not come up{lost}"),

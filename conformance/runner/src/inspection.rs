@@ -1,10 +1,10 @@
-//! What the models make of a machine, as `inspect` prints it.
+//! The state of models on a machine, as the command `inspect` prints it.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// A machine and what each backend makes of it.
+/// A machine, and the state of each backend on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Inspection {
     /// Name of the machine.
@@ -24,7 +24,7 @@ pub struct Inspection {
     pub ram_bytes: u64,
     /// The physical layout.
     pub ranges: Vec<InspectedRange>,
-    /// By name of the backend.
+    /// The backends, by name.
     pub backends: BTreeMap<&'static str, InspectedBackend>,
 }
 
@@ -33,11 +33,11 @@ pub struct Inspection {
 pub struct InspectedRange {
     /// First address.
     pub start: u64,
-    /// First address behind it.
+    /// The first address past the range.
     pub end: u64,
-    /// Its node, if one was named.
+    /// Its node, if the machine file names one.
     pub node: Option<u32>,
-    /// What it is: `ram`, `persistent`, `reserved`, ..
+    /// Its kind: `ram`, `persistent`, `reserved`, and others.
     pub kind: &'static str,
 }
 
@@ -46,7 +46,7 @@ pub struct InspectedRange {
 pub struct InspectedBackend {
     /// The present sections, lowest first.
     pub sections: Vec<InspectedSection>,
-    /// What boot told: sections that were lost, shared by nodes, or beyond the maximum.
+    /// The events that boot reported: sections that were lost, shared by nodes, or beyond the maximum.
     #[serde(skip)]
     pub events: Vec<String>,
     /// Bytes of the section table.

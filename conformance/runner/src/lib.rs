@@ -1,13 +1,14 @@
-//! Boots real machines on every backend and checks that they do what they have to.
+//! Boots models from the memory maps of real machines, on every backend, and runs the scenarios on them.
 //!
-//! [`cells`] multiplies scenarios, backends and machines, [`run`] runs them on all
-//! cores and gives a [`Report`](sparsemem_report::Report); [`inspect`] shows what the models make of one machine. The scenarios themselves are in
-//! the `sparsemem-suite` crate, which also runs inside a kernel; recordings of Linux are replayed by `sparsemem-replay`.
+//! [`cells`] combines scenarios, backends and machines, [`run`] runs them on all cores and returns a
+//! [`Report`](sparsemem_report::Report);
+//! [`inspect`] returns the state of the models on one machine. The scenarios themselves are in the `sparsemem-suite`
+//! crate, which also runs inside a kernel; recordings of Linux are replayed by `sparsemem-replay`.
 //!
 //! # Invariants
 //!
-//! 1. Every cell has a result; one that was not run says why.
-//! 2. Nothing here decides what is right: scenarios and the kernels' own logs do.
+//! 1. Every cell has a result; the result of a cell that was not run has the reason.
+//! 2. This crate does not decide which state is right: scenarios and the kernels' own logs do.
 #![deny(unsafe_code)]
 
 mod across;
@@ -17,7 +18,7 @@ mod golden;
 mod host_world;
 mod inspect;
 mod inspection;
-mod play;
+mod run;
 mod subjects;
 mod variant;
 
@@ -25,5 +26,5 @@ pub use catalogue::catalogue;
 pub use cell::{Cell, Filter, FilterError, cells, machines, recordings};
 pub use inspect::{InspectError, inspect};
 pub use inspection::{InspectedBackend, InspectedRange, InspectedSection, Inspection};
-pub use play::{run, run_cell};
-pub use subjects::{Play, lend};
+pub use run::{run, run_cell};
+pub use subjects::{UseSubject, lend};

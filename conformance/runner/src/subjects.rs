@@ -1,10 +1,10 @@
-//! Subjects: every backend with every geometry and variant, on a machine made for it.
+//! Makes subjects: every backend with every geometry and variant, on a machine made for it.
 //!
 //! # Invariants
 //!
-//! 1. A subject has a machine and a model of its own, both fresh.
+//! 1. A subject has its own machine and its own model, both fresh.
 
-#![allow(unsafe_code, reason = "memory that can be plugged is promised to be there")]
+#![allow(unsafe_code, reason = "an unsafe constructor promises the memory that can be plugged")]
 
 use sparsemem_any::{AnyModel, Backend};
 use sparsemem_core::{
@@ -24,46 +24,46 @@ use sparsemem_machine_files::{GeometryName, MachineFile};
 /// The domain of the readers of all subjects.
 pub(crate) enum Readers {}
 
-/// What is done with a subject, its build, and the machine's memory.
-pub type Play<'p> = &'p mut dyn FnMut(&mut dyn Subject, Build, &[MemoryRange]);
+/// A function over a subject, its build, and the machine's memory.
+pub type UseSubject<'p> = &'p mut dyn FnMut(&mut dyn Subject, Build, &[MemoryRange]);
 
-/// Where a subject comes from.
+/// The parts that a subject is made from.
 #[derive(Clone, Copy)]
-struct Setting<'m> {
+struct SubjectParts<'m> {
     machine: &'m MachineFile,
     backend: Backend,
     variant: Variant,
 }
 
-/// Boots nothing, but makes a fresh model of a backend on a machine, and lends it to `play`: for tools and tests that
-/// look for themselves.
+/// Makes a fresh model of a backend on a machine and lends it to `use_subject` without booting it: for tools and
+/// tests that boot and inspect it themselves.
 ///
 /// # Errors
 ///
-/// The host's refusal to make the machine.
-pub fn lend(machine: &MachineFile, backend: Backend, play: Play<'_>) -> Result<(), HostError> {
-    with_subject(machine, backend, Variant::Usual, play)
+/// The error of the host if it cannot make the machine.
+pub fn lend(machine: &MachineFile, backend: Backend, use_subject: UseSubject<'_>) -> Result<(), HostError> {
+    with_subject(machine, backend, Variant::Usual, use_subject)
 }
 
 /// Makes a fresh subject and lends it.
 ///
 /// # Errors
 ///
-/// The host's refusal to make the machine.
+/// The error of the host if it cannot make the machine.
 pub(crate) fn with_subject(
     machine: &MachineFile,
     backend: Backend,
     variant: Variant,
-    play: Play<'_>,
+    use_subject: UseSubject<'_>,
 ) -> Result<(), HostError> {
-    let setting = Setting { machine, backend, variant };
+    let parts = SubjectParts { machine, backend, variant };
     macro_rules! by_geometry {
         ($($variant:ident => $preset:ident),+) => {
             match machine.geometry {
-                GeometryName::X86_64 => by_page(setting, play),
+                GeometryName::X86_64 => by_page(parts, use_subject),
                 $(GeometryName::$variant => {
                     use presets::$preset as G;
-                    lend_model::<G, Page, { G::NR_SECTIONS_LEN }, { G::NR_ROOTS_LEN }>(setting, play)
+                    lend_model::<G, Page, { G::NR_SECTIONS_LEN }, { G::NR_ROOTS_LEN }>(parts, use_subject)
                 })+
             }
         };
@@ -74,39 +74,39 @@ pub(crate) fn with_subject(
     )
 }
 
-/// Whether there is a subject of a variant. Other descriptors are there for x86_64 alone: each is a whole set of models
-/// to compile.
+/// Whether a variant exists for a geometry. Other descriptors exist only for x86_64, because each needs a whole set
+/// of compiled models.
 pub(crate) fn exists(geometry: GeometryName, variant: Variant) -> bool {
     variant.is_about_mappings() || variant == Variant::Usual || geometry == GeometryName::X86_64
 }
 
-/// Chooses the descriptor.
-fn by_page(setting: Setting<'_>, play: Play<'_>) -> Result<(), HostError> {
+/// Selects the descriptor.
+fn by_page(parts: SubjectParts<'_>, use_subject: UseSubject<'_>) -> Result<(), HostError> {
     const S: usize = presets::X86_64::NR_SECTIONS_LEN;
     const R: usize = presets::X86_64::NR_ROOTS_LEN;
-    match setting.variant {
-        Variant::OddPage => lend_model::<presets::X86_64, OddPage, S, R>(setting, play),
-        Variant::SmallPage => lend_model::<presets::X86_64, SmallPage, S, R>(setting, play),
-        _ => lend_model::<presets::X86_64, Page, S, R>(setting, play),
+    match parts.variant {
+        Variant::OddPage => lend_model::<presets::X86_64, OddPage, S, R>(parts, use_subject),
+        Variant::SmallPage => lend_model::<presets::X86_64, SmallPage, S, R>(parts, use_subject),
+        _ => lend_model::<presets::X86_64, Page, S, R>(parts, use_subject),
     }
 }
 
 /// Makes a fresh model on a fresh machine, and lends it.
 fn lend_model<G, P, const S: usize, const R: usize>(
-    setting: Setting<'_>,
-    play: Play<'_>,
+    parts: SubjectParts<'_>,
+    use_subject: UseSubject<'_>,
 ) -> Result<(), HostError>
 where
     G: Geometry,
     P: PageDescriptor + SectionStamp + Scratch,
 {
-    let Setting { machine: file, backend, .. } = setting;
+    let SubjectParts { machine: file, backend, .. } = parts;
     let shape = Shape::of::<G>();
     let window = if backend.has_array() { window_bytes(&shape, size_of::<P>() as u64, file) } else { 0 };
     let spare = spare_range(&shape, file);
     let end = spare.map_or(end_of(file), |range| range.end().get());
     let _addresses = Addresses::take(end.saturating_add(window));
-    let config = config(setting, window, spare);
+    let config = config(parts, window, spare);
     let fixture = Fixture::<AnyModel<G, P, HostRcu<Readers>, S, R>>::new(backend, &config)?;
     let Fixture { mut model, machine } = fixture;
     let array = backend.has_array().then(|| ArrayFacts {
@@ -114,19 +114,19 @@ where
         len_bytes: machine.window().count().get(),
     });
     let table = if backend.has_roots() { TableKind::Rooted } else { TableKind::Flat };
-    // SAFETY: the machine has this memory and never gives it out; its direct map is one mapping of all its memory, aligned
-    // as that is.
+    // SAFETY: the machine has this memory and never gives it out; its direct map is one mapping of all its memory,
+    // aligned as that is.
     let spare = spare.map(|range| unsafe { Spare::new(range) });
     let memory = file.memory.iter();
     let memory: Vec<_> = memory.map(|(range, node)| MemoryRange::from_bytes::<G>(*range, *node)).collect();
     let mut world = HostWorld::new(machine, spare);
-    play(&mut Pair::new(&mut model, &mut world), Build { table, array }, &memory);
+    use_subject(&mut Pair::new(&mut model, &mut world), Build { table, array }, &memory);
     Ok(())
 }
 
 /// The machine of a subject.
-fn config(setting: Setting<'_>, window: u64, spare: Option<PhysRange>) -> MachineConfig {
-    let Setting { machine, variant, .. } = setting;
+fn config(parts: SubjectParts<'_>, window: u64, spare: Option<PhysRange>) -> MachineConfig {
+    let SubjectParts { machine, variant, .. } = parts;
     let mut config = MachineConfig::new()
         .depth(variant.depth())
         .largest_leaf(variant.largest_leaf())
@@ -135,22 +135,23 @@ fn config(setting: Setting<'_>, window: u64, spare: Option<PhysRange>) -> Machin
     spare.into_iter().fold(config, MachineConfig::unmanaged)
 }
 
-/// Whether a machine takes more than half of the addresses that there are for all machines.
+/// Whether a machine takes more than half of the addresses that all machines share.
 pub(crate) fn is_alone(machine: &MachineFile) -> bool {
     end_of(machine) > Addresses::LIMIT / 2
 }
 
-/// The first address behind all memory.
+/// The first address past all memory.
 fn end_of(machine: &MachineFile) -> u64 {
     machine.memory.iter().map(|(range, _)| range.end().get()).max().unwrap_or(0)
 }
 
-/// Sections between the end of memory and the device that can be plugged: room to plug RAM into.
+/// The number of sections between the end of memory and the device that can be plugged: room to plug RAM into.
 const GAP_SECTIONS: u64 = 8;
-/// Sections of the device.
+/// The number of sections of the device.
 const DEVICE_SECTIONS: u64 = 4;
 
-/// Where a device can be plugged: some sections behind the end of memory, if the geometry has addresses there.
+/// The range of the device that can be plugged: some sections past the end of memory, if the geometry has addresses
+/// there.
 fn spare_range(shape: &Shape, machine: &MachineFile) -> Option<PhysRange> {
     let section = shape.section_bytes();
     let start = end_of(machine).checked_next_multiple_of(section)?.checked_add(GAP_SECTIONS * section)?;
@@ -158,12 +159,13 @@ fn spare_range(shape: &Shape, machine: &MachineFile) -> Option<PhysRange> {
     PhysRange::new(PhysAddr::new(start), PhysAddr::new(end)).ok()
 }
 
-/// The least size of a window that can be had, so that walks over long distances are possible.
+/// The least size of a window in bytes, so that walks over long distances are possible.
 const LEAST_WINDOW: u64 = 1 << 40;
-/// Sections behind the end of memory that have a place in the window.
+/// The number of sections past the end of memory that have a place in the window.
 const SPARE_SECTIONS: u64 = 64;
 
-/// Bytes for a virtual array: of the geometry's maximum, or less where a process has not as many addresses.
+/// Bytes for a virtual array: enough for the geometry's maximum, or fewer if a process does not have that many
+/// addresses.
 fn window_bytes(shape: &Shape, descriptor_bytes: u64, machine: &MachineFile) -> u64 {
     let whole = shape.frames().saturating_mul(descriptor_bytes);
     let spare = SPARE_SECTIONS * shape.section_frames();

@@ -1,8 +1,8 @@
-//! Builds of a model beside the usual one: other descriptors, other mappings.
+//! Variants of a model's usual build: other descriptors, other mappings.
 
 use sparsemem_core::{LeafSize, PagingDepth};
 
-/// How a model and its machine are built.
+/// The build of a model and its machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variant {
     /// 64-byte descriptors, four levels, leaves up to 2 MiB: as Linux on x86_64.
@@ -19,7 +19,7 @@ pub(crate) enum Variant {
     FiveLevels,
 }
 
-/// Scenarios that are run in every variant: those on what variants change.
+/// Scenarios that run in every variant, because variants change their subject.
 const VARIED: &[&str] = &[
     "boot/words",
     "lookup/round-trip",
@@ -32,16 +32,17 @@ const VARIED: &[&str] = &[
     "teardown/everything-back",
 ];
 
-/// Scenarios that are run where mappings are shared between sections, or many: undoing them is different.
+/// Scenarios that run in variants in which sections share mappings or have many, because undoing a mapping is
+/// different there.
 const VARIED_FAULTS: &[&str] =
     &["boot/no-memory-one-by-one", "boot/link-refused", "hotplug/in-parts", "hotplug/every-failure"];
 
 impl Variant {
-    /// The variants that have a mark of their own behind the names of scenarios.
+    /// The variants that have a suffix in the names of scenarios.
     const MARKED: [Self; 5] =
         [Self::OddPage, Self::SmallPage, Self::SmallLeaves, Self::HugeLeaves, Self::FiveLevels];
 
-    /// What stands behind the names of its scenarios.
+    /// The suffix of its scenarios' names.
     pub(crate) const fn suffix(self) -> &'static str {
         match self {
             Self::Usual => "",
@@ -53,7 +54,7 @@ impl Variant {
         }
     }
 
-    /// What is different, for lists.
+    /// The difference from the usual build, for lists.
     pub(crate) const fn about(self) -> &'static str {
         match self {
             Self::Usual => "",
@@ -68,7 +69,7 @@ impl Variant {
     /// Variants in which sections share mappings, or have many.
     const SHARED: [Self; 3] = [Self::OddPage, Self::SmallLeaves, Self::HugeLeaves];
 
-    /// The variants that a scenario is run in, beside the usual one.
+    /// The variants in which a scenario runs, in addition to the usual build.
     pub(crate) fn of(scenario: &str) -> &'static [Self] {
         if VARIED.contains(&scenario) {
             return &Self::MARKED;
@@ -101,7 +102,7 @@ impl Variant {
         }
     }
 
-    /// Whether only the mappings are other than usual.
+    /// Whether only the mappings differ from the usual build.
     pub(crate) const fn is_about_mappings(self) -> bool {
         matches!(self, Self::SmallLeaves | Self::HugeLeaves | Self::FiveLevels)
     }

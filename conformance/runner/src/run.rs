@@ -1,8 +1,8 @@
-//! Running cells.
+//! Runs cells.
 //!
 //! # Invariants
 //!
-//! 1. A panic of whatever is under test is a failed cell, not the end of the run.
+//! 1. A panic in the tested code is a failed cell, not the end of the run.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,7 +38,7 @@ pub fn run_cell(cell: &Cell) -> CellResult {
     }
 }
 
-/// Runs cells on `threads` threads, and tells of each result as it comes.
+/// Runs cells on `threads` threads, and passes each result to `on_done` as soon as it is there.
 pub fn run(cells: &[Cell], threads: usize, on_done: &(dyn Fn(&CellResult) + Sync)) -> Report {
     let queues = Queues::new(cells);
     let done = Mutex::new(Vec::with_capacity(cells.len()));
@@ -72,13 +72,13 @@ impl Iterator for &Queue {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        // Relaxed: only the number counts; results are handed over by a lock.
+        // Relaxed: only the number counts; results are handed over through a lock.
         self.indices.get(self.next.fetch_add(1, Ordering::Relaxed)).copied()
     }
 }
 
-/// Machines so large that the process has addresses for one at a time, and the others. One thread begins with the
-/// large ones and the others end with them, so that none has to wait for addresses.
+/// The large machines, of which the process has addresses for only one at a time, and the others. One thread starts
+/// with the large ones, and the other threads run them last, so that none has to wait for addresses.
 struct Queues {
     huge: Queue,
     usual: Queue,
@@ -93,18 +93,18 @@ impl Queues {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     format!("panicked: {}", text.unwrap_or("without a message"))
 }
 
-/// Runs whatever the cell's name stands for.
+/// Runs the scenario that the cell names.
 fn verdict(cell: &Cell, tally: &mut Tally) -> Verdict {
     match find(&cell.scenario) {
         Some(Entry::Portable(scenario, variant)) => portable(cell, scenario, variant, tally),
-        Some(Entry::Host(scenario)) => (scenario.play)(&cell.machine, cell.backend),
+        Some(Entry::Host(scenario)) => (scenario.function)(&cell.machine, cell.backend),
         None => (Outcome::Failed, format!("there is no scenario `{}`", cell.scenario)),
     }
 }
@@ -117,20 +117,20 @@ fn portable(cell: &Cell, scenario: &Scenario, variant: Variant, tally: &mut Tall
     if !exists(cell.machine.geometry, variant) {
         return (Outcome::NotApplicable, "descriptors of this size are compiled for x86_64 only".to_owned());
     }
-    let mut verdict = (Outcome::Failed, "nothing was run".to_owned());
+    let mut verdict = (Outcome::Failed, "the scenario was not run".to_owned());
     let made = with_subject(&cell.machine, cell.backend, variant, &mut |subject, build, memory| {
-        // Before a machine is too large for a scenario, the scenario has to apply to it.
+        // A scenario that does not apply is reported as such, also on machines that are too large.
         let suits = (scenario.suits)(&Facts::new(subject, build, memory));
         verdict = match too_large(subject, memory, variant) {
             Some(why) if !matches!(suits, Err(NotRun::NotApplicable(_))) => (Outcome::Skipped, why),
-            _ => play(scenario, subject, build, memory, tally),
+            _ => run_on(scenario, subject, build, memory, tally),
         };
     });
     made.map_or_else(|error| (Outcome::Failed, format!("no machine: {error}")), |()| verdict)
 }
 
 /// Runs a scenario on a subject.
-fn play(
+fn run_on(
     scenario: &Scenario,
     subject: &mut dyn Subject,
     build: Build,
@@ -148,13 +148,14 @@ fn play(
     }
 }
 
-/// Mappings that one machine may take: a process of the host gets some 65 000, and a few machines run at a time.
+/// The largest number of mappings of one machine: a process of the host can have about 65 000 mappings, and a few
+/// machines run at a time.
 const MAPPINGS: u64 = 10_000;
 
-/// Most sections of a machine that variants are run on.
+/// Variants run on machines of at most this many sections.
 const VARIED_SECTIONS: u64 = 600;
 
-/// Why a machine is too large for a variant, if it is: small leaves are not joined by the host.
+/// The reason why a machine is too large for a variant, if it is. Small leaves need one mapping of the host each.
 fn too_large(subject: &dyn Subject, memory: &[MemoryRange], variant: Variant) -> Option<String> {
     if variant == Variant::Usual {
         return None;
@@ -163,9 +164,9 @@ fn too_large(subject: &dyn Subject, memory: &[MemoryRange], variant: Variant) ->
     let memmap = subject.shape().section_frames() * subject.descriptor_bytes();
     let leaves = sections * memmap.div_ceil(LeafSize::Size4KiB.bytes());
     if sections > VARIED_SECTIONS {
-        return Some(format!("{sections} sections: variants are run on smaller machines"));
+        return Some(format!("{sections} sections: variants run on smaller machines"));
     }
     let is_small = matches!(variant, Variant::SmallLeaves | Variant::SmallPage);
     (is_small && leaves > MAPPINGS)
-        .then(|| format!("{leaves} small mappings: a process of the host cannot have as many"))
+        .then(|| format!("{leaves} small mappings: a process of the host cannot have that many"))
 }
