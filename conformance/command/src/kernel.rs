@@ -8,24 +8,24 @@ use sparsemem_report::Outcome;
 
 use sparsemem_terminal::{Failure, Status};
 
-/// What to boot.
+/// The options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The model that the kernel is built with.
     #[arg(long, value_name = "NAME", default_value = "vmemmap")]
     backend: Backend,
-    /// The machine that QEMU is; one that suits by default.
+    /// The machine that QEMU emulates; by default, one that suits.
     #[arg(long, value_name = "NAME")]
     machine: Option<String>,
-    /// What the kernel does: `look`, `scenarios`, or one story such as `dimm/comes-and-goes`.
+    /// The kernel's task: `look`, `scenarios`, or one story such as `dimm/comes-and-goes`.
     #[arg(long, value_name = "WORD", default_value = "look")]
     run: String,
-    /// Arguments for QEMU, behind those of the machine.
+    /// Arguments for QEMU, after those of the machine.
     #[arg(last = true, value_name = "QEMU ARGS")]
     args: Vec<String>,
 }
 
-/// Boots it.
+/// Boots the kernel.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let look = Look {
         backend: args.backend,

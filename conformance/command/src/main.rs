@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use sparsemem_terminal::finish;
 
-/// The memory models on real machines.
+/// Runs the memory models on the memory maps of real machines.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, subcommand_required = true)]
 struct Cli {
@@ -23,9 +23,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Boot real machines on every backend and check that they do what they have to.
+    /// Boot every backend from the memory maps of real machines, and run the scenarios.
     Conformance(conformance::Args),
-    /// Draw what the models make of a machine, and what each of them costs there.
+    /// Draw the state of the models on a machine, and the memory that each of them takes.
     Inspect(inspect::Args),
     /// Boot a kernel on one of the models in QEMU, and show what it prints.
     #[cfg(feature = "qemu")]
@@ -46,7 +46,7 @@ mod tests {
     use super::Cli;
     use clap::{CommandFactory, Parser};
 
-    /// The documents that name commands.
+    /// The documents that contain commands.
     const DOCUMENTS: [&str; 6] = [
         include_str!("../../../README.md"),
         include_str!("../../../CONTRIBUTING.md"),
@@ -63,7 +63,10 @@ mod tests {
         let is_own = |line: &&str| Cli::command().find_subcommand(line.split(' ').next().unwrap()).is_some();
         for line in lines.filter(is_own) {
             let words = ["cargo xtask"].into_iter().chain(line.split_whitespace());
-            assert!(Cli::try_parse_from(words).is_ok(), "a document says `cargo xtask {line}`");
+            assert!(
+                Cli::try_parse_from(words).is_ok(),
+                "a document contains the invalid command `cargo xtask {line}`"
+            );
         }
     }
 

@@ -1,6 +1,6 @@
-//! `--exhaustive`: every reachable state of tiny machines instead of scenarios on real ones.
+//! `--exhaustive`: walks every reachable state of tiny machines instead of running scenarios on real ones.
 //!
-//! All of the work is done by the library of that name; here backends take turns on threads, and counts are shown.
+//! The crate `sparsemem-exhaustive` does the walks; this module distributes backends over threads, and shows counts.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use sparsemem_terminal::{Colour, Failure, Format, Screen, Status, say, say_json,
 /// Time between two lines of progress.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// How much to walk, as people type it.
+/// The extent of a walk, as an option of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Walk {
     /// Over a million transitions per backend: seconds.
@@ -25,7 +25,7 @@ pub(super) enum Walk {
     Full,
 }
 
-/// What became of one backend.
+/// The result of one backend.
 #[derive(Serialize)]
 struct Walked {
     backend: &'static str,
@@ -38,7 +38,7 @@ struct Walked {
     detail: String,
 }
 
-/// Walks the backends that were asked for and says what was met.
+/// Walks the selected backends and prints the report.
 pub(super) fn run(args: &Args, size: Walk) -> Result<Status, Failure> {
     let backends = if args.backends.is_empty() { Backend::ALL.to_vec() } else { args.backends.clone() };
     let size = match size {
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, size: Walk) -> Result<Status, Failure> {
     Ok(if walked.iter().any(|one| one.outcome == Outcome::Failed) { Status::Failed } else { Status::Passed })
 }
 
-/// Walks backends, some at a time; the results are in the order of the backends.
+/// Walks backends, several at a time; the results are in the order of the backends.
 fn walk_all(backends: &[Backend], size: Size, threads: usize) -> Vec<Walked> {
     let waiting = Mutex::new(backends.iter().enumerate());
     let done = Mutex::new(Vec::new());
@@ -76,22 +76,22 @@ fn walk_all(backends: &[Backend], size: Size, threads: usize) -> Vec<Walked> {
     done.into_iter().map(|(_, walked)| walked).collect()
 }
 
-/// Walks one backend and tells how far it is now and then.
+/// Walks one backend and prints its progress from time to time.
 fn walk_one(backend: Backend, size: Size) -> Walked {
     let mut said = Instant::now();
-    let mut tell = |progress: &Progress| {
+    let mut report = |progress: &Progress| {
         if said.elapsed() >= PAUSE {
             said = Instant::now();
             eprintln!("{}", line(progress));
         }
     };
-    match walk(backend, size, &mut tell) {
+    match walk(backend, size, &mut report) {
         Ok(report) => passed(backend, &report),
         Err(discrepancy) => failed(&discrepancy),
     }
 }
 
-/// How far a walk is.
+/// The progress of a walk, as a line.
 fn line(progress: &Progress) -> String {
     let Progress { backend, part, part_nr, nr_parts, states, transitions } = progress;
     format!(
@@ -118,7 +118,7 @@ fn failed(discrepancy: &Discrepancy) -> Walked {
     }
 }
 
-/// The report for people: counts, then differences with the way that leads to them, then totals.
+/// The report as text: counts, then differences with the operations that lead to them, then totals.
 fn text(walked: &[Walked], screen: &Screen) -> String {
     let mut table =
         screen.table(&["backend", "boot layouts", "states", "transitions", "of them refused", "seconds"]);

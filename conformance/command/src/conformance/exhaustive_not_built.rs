@@ -1,11 +1,11 @@
-//! In the place of `exhaustive`, where that was not built.
+//! Replaces `exhaustive` in builds without that feature.
 
 use clap::ValueEnum;
 use sparsemem_terminal::{Failure, Status};
 
 use super::Args;
 
-/// How much to walk, as people type it.
+/// The extent of a walk, as an option of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Walk {
     /// Over a million transitions per backend: seconds.
@@ -15,5 +15,7 @@ pub(super) enum Walk {
 }
 
 pub(super) fn run(_: &Args, _: Walk) -> Result<Status, Failure> {
-    Err(Failure::Usage("this program was built without the feature `exhaustive`".to_owned()))
+    Err(Failure::Usage(
+        "this program was built without the feature `exhaustive`; build it with that feature".to_owned(),
+    ))
 }

@@ -1,4 +1,4 @@
-//! The failed cells: what went wrong in each, and the command that runs only that one.
+//! The failed cells: the failure of each, and the command that runs only that cell.
 
 use std::fmt::Write;
 
@@ -7,20 +7,20 @@ use sparsemem_report::{CellResult, Report, World};
 
 use sparsemem_terminal::{Colour, Screen};
 
-/// Failed cells that are shown before the rest is only counted.
+/// The number of failed cells that are shown; further ones are only counted.
 const SHOWN: usize = 30;
 
-/// What the names of scenarios begin with that replay a recording.
+/// The prefix of the names of scenarios that replay a recording.
 const RECORDINGS: &str = "linux/";
 
-/// What a command to run one cell again needs besides the cell.
+/// The options of a command that runs one cell again, in addition to the cell.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rerun {
-    /// The geometry of the whole run, if one was asked for.
+    /// The geometry of the whole run, if the user gave one.
     pub(super) geometry: Option<GeometryName>,
 }
 
-/// The failed cells; nothing if nothing failed.
+/// The failed cells; empty if none failed.
 pub(super) fn text(report: &Report, rerun: Rerun, screen: &Screen) -> String {
     let mut text = String::new();
     for result in report.failures().take(SHOWN) {
@@ -29,7 +29,7 @@ pub(super) fn text(report: &Report, rerun: Rerun, screen: &Screen) -> String {
         for line in result.detail.lines() {
             text.push_str(&screen.wrap(line, "    "));
         }
-        // The command stays one line, however long: people copy it.
+        // The command is printed as one line, however long, so that users can copy it.
         let _ = writeln!(text, "    run it alone:\n{}\n", rerun.command(result));
     }
     let more = report.summary.failed.saturating_sub(SHOWN);
@@ -43,7 +43,7 @@ impl Rerun {
     /// The command that runs only the cell of `result`.
     fn command(self, result: &CellResult) -> String {
         let mut words = vec!["--scenario", &result.scenario, "--backend", result.backend.name()];
-        // A recording is machine and scenario in one, and is asked for by its own option.
+        // A recording determines machine and scenario, and has its own option.
         let is_recording = result.scenario.starts_with(RECORDINGS);
         words.extend([if is_recording { "--recording" } else { "--machine" }, &result.machine]);
         if result.world == World::Qemu {
@@ -61,7 +61,7 @@ fn command_of(words: Vec<&str>) -> String {
     format!("cargo xtask conformance {}", words.join(" "))
 }
 
-/// A word as a shell takes it for one.
+/// A word, quoted if the shell would split it.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=+,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,4 +1,4 @@
-//! `--list`: what there is to run.
+//! `--list`: the scenarios, machines and backends.
 
 use std::fmt::Write;
 
@@ -36,7 +36,7 @@ struct Entry {
 }
 
 impl List {
-    /// What there is; with machines or recordings on the command line, only those of that kind.
+    /// The list; if the command line names machines or recordings, only those of that kind.
     pub(super) fn new(args: &Args) -> Result<Self, Failure> {
         let filter = select::filter(args);
         let machines = machines(&filter).map_err(|error| Failure::Usage(error.advice()))?;
@@ -49,7 +49,7 @@ impl List {
         })
     }
 
-    /// The list for people.
+    /// The list as text.
     pub(super) fn text(&self, screen: &Screen) -> String {
         let mut scenarios = screen.table(&["scenario", "what it checks"]);
         for scenario in &self.scenarios {
@@ -87,7 +87,7 @@ impl List {
         text
     }
 
-    /// The list for programs.
+    /// The list as JSON.
     pub(super) fn json(&self) -> Value {
         let scenario = |it: &ScenarioInfo| json!({ "name": it.name, "about": it.about, "facts": it.facts });
         let machine =

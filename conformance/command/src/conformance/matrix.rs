@@ -8,7 +8,7 @@ use sparsemem_report::{CellResult, Outcome, Report, World};
 
 use sparsemem_terminal::{Colour, Screen};
 
-/// How the cells of one scenario on one backend ended, over all machines.
+/// The outcomes of the cells of one scenario on one backend, over all machines.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Tally {
     passed: usize,
@@ -30,8 +30,8 @@ impl Tally {
         tally
     }
 
-    /// The worst only, in few characters: three columns and the names of scenarios share 80. What was skipped is what
-    /// misses.
+    /// Only the worst outcome, in few characters, because three columns and the names of scenarios share 80. Skipped
+    /// cells are those that are missing from the count.
     fn text(self) -> String {
         let Self { passed, failed, skipped } = self;
         match (failed, passed, skipped) {
@@ -59,7 +59,7 @@ pub(super) fn table(report: &Report, screen: &Screen) -> Table {
     let backends: Vec<Backend> = in_order(report.results.iter().map(|result| result.backend));
     let names = backends.iter().map(|backend| backend.name());
     let mut table = screen.table(&std::iter::once("scenario").chain(names).collect::<Vec<_>>());
-    // Names and three columns take all of 80.
+    // Names and three columns take all of the 80 characters.
     table.column_iter_mut().for_each(|column| {
         column.set_padding((0, 0));
     });
@@ -78,7 +78,8 @@ pub(super) fn table(report: &Report, screen: &Screen) -> Table {
     table
 }
 
-/// The row of a result: variants of one scenario share a row, as `name@*`, unless they failed; QEMU has rows of its own.
+/// The row of a result: variants of one scenario share a row, as `name@*`, unless they failed; results from QEMU have
+/// their own rows.
 fn label(result: &CellResult, failed: &BTreeSet<&str>) -> String {
     let scenario = result.scenario.as_str();
     match (result.world, scenario.split_once('@')) {
@@ -88,7 +89,7 @@ fn label(result: &CellResult, failed: &BTreeSet<&str>) -> String {
     }
 }
 
-/// Each of `items` once, where it came first.
+/// Each of `items` once, in the order of first occurrence.
 fn in_order<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = Vec::new();
     for item in items {
@@ -136,7 +137,7 @@ mod tests {
         assert!(rows.contains(&vec!["memmap/leaves", "-", "1", "FAILED"]), "{text}");
     }
 
-    /// Every scenario that there is, on machines of which some are too large, and every variant failed once.
+    /// Every scenario, on machines of which some are too large, and every variant, failed once.
     fn everything() -> Report {
         let of_host = sparsemem_conformance::catalogue().into_iter().map(|it| it.name);
         let recordings = sparsemem_conformance::recordings(&Filter::default()).unwrap();

@@ -1,7 +1,7 @@
 //! `cargo xtask conformance`: every scenario on every backend and every machine, and every recording on every backend.
 //!
-//! The work is done by the library of the same name. Here: what to run ([`Args`]), what is shown while it runs
-//! ([`progress`]), and the report ([`report`]).
+//! The crate `sparsemem-conformance` runs the cells. This module has the options ([`Args`]), the display of the
+//! progress ([`progress`]), and the report ([`report`]).
 
 #[cfg(feature = "exhaustive")]
 mod exhaustive;
@@ -33,7 +33,7 @@ use sparsemem_machine_files::GeometryName;
 
 use sparsemem_terminal::{Failure, Format, Screen, Status, say, say_json};
 
-/// What to run; everything by default.
+/// The options; everything runs by default.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
     /// Where to run: on the simulated machine, in kernels booted by QEMU, or both.
@@ -60,7 +60,7 @@ pub(crate) struct Args {
     /// How many cells run at the same time; as many as there are processors by default.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     threads: Option<NonZeroUsize>,
-    /// Text for people, or one JSON object for programs.
+    /// Print text, or one JSON object.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Show scenarios, machines and backends instead of running anything.
@@ -68,7 +68,7 @@ pub(crate) struct Args {
     list: bool,
 }
 
-/// Runs or lists what was asked for.
+/// Runs or lists the selected cells.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     match args.exhaustive {
         Some(size) => exhaustive::run(args, size),
@@ -95,7 +95,7 @@ fn execute(args: &Args) -> Result<Status, Failure> {
     let started = Instant::now();
     let report = {
         let progress = progress::Progress::new(run.cells());
-        run.play(threads(args, run.cells()), &progress)?
+        run.run_cells(threads(args, run.cells()), &progress)?
     };
     match args.format {
         Format::Text => {
@@ -112,7 +112,7 @@ fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "give a number from 1 on".to_owned())
 }
 
-/// As many threads as asked for, or as there are processors, and never more than cells.
+/// As many threads as requested, or as there are processors, but at most one per cell.
 fn threads(args: &Args, cells: usize) -> usize {
     let wanted = args.threads.or_else(|| std::thread::available_parallelism().ok());
     wanted.map_or(1, NonZeroUsize::get).min(cells).max(1)

@@ -1,6 +1,6 @@
-//! What is shown while cells run: a bar on a terminal, a line now and then elsewhere.
+//! The display of the progress while cells run: a bar on a terminal, and a line from time to time elsewhere.
 //!
-//! All of it goes to standard error, so that standard output holds the report and nothing else.
+//! Everything goes to standard error, so that standard output contains only the report.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use sparsemem_report::{CellResult, Outcome};
 
-/// Time between two lines where there is no terminal.
+/// The time between two lines where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(10);
 
 const TEMPLATE: &str = "{bar:30.green} {pos}/{len} {elapsed} {wide_msg}";
@@ -28,13 +28,13 @@ struct State {
 }
 
 impl Progress {
-    /// Nothing of `total` is done yet.
+    /// Progress with `total` cells of which none is done.
     pub(super) fn new(total: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| bar(total));
         Self { bar, state: Mutex::new(State { total, done: 0, failed: 0, said: Instant::now() }) }
     }
 
-    /// Something is done that has no result.
+    /// Shows an action that has no result.
     #[cfg(feature = "qemu")]
     pub(super) fn step(&self, what: &str) {
         match &self.bar {
@@ -43,7 +43,7 @@ impl Progress {
         }
     }
 
-    /// One more cell has its result.
+    /// Counts one more cell with a result.
     pub(super) fn done(&self, result: &CellResult) {
         let Ok(mut state) = self.state.lock() else { return };
         state.count(result);

@@ -1,4 +1,4 @@
-//! What of a run is done in kernels that QEMU boots.
+//! The part of a run that kernels in QEMU do.
 
 use std::path::Path;
 
@@ -11,27 +11,27 @@ use sparsemem_terminal::{Failure, Format, Screen, Status, say, say_json};
 use super::progress::Progress;
 use super::{Args, select};
 
-/// The cells that QEMU runs.
+/// The cells that run in QEMU.
 pub(super) struct InQemu(QemuRun);
 
 impl InQemu {
-    /// What the arguments pick: at least one cell.
+    /// The cells that the arguments select: at least one.
     pub(super) fn new(args: &Args) -> Result<Self, Failure> {
         qemu_run(args).map(Self)
     }
 
-    /// How many cells there are.
+    /// The number of cells.
     pub(super) fn cells(&self) -> usize {
         self.0.cells()
     }
 
-    /// Looks whether QEMU can be run at all.
+    /// Checks that QEMU can be run.
     pub(super) fn check_tools() -> Result<(), Failure> {
         QemuRun::check_tools().map_err(|error| broken(&error))
     }
 
     /// Runs the cells.
-    pub(super) fn play(
+    pub(super) fn run_cells(
         &self,
         threads: usize,
         progress: &Progress,
@@ -46,7 +46,7 @@ fn broken(error: &QemuError) -> Failure {
     Failure::Broken(error.to_string())
 }
 
-/// Shows what there is to run in QEMU.
+/// Prints the scenarios and machines of QEMU.
 pub(super) fn list(format: Format) -> Result<Status, Failure> {
     match format {
         Format::Text => say(&listed(&Screen::of_stdout()))?,
@@ -58,7 +58,7 @@ pub(super) fn list(format: Format) -> Result<Status, Failure> {
     Ok(Status::Passed)
 }
 
-/// The list for people.
+/// The list as text.
 fn listed(screen: &Screen) -> String {
     let mut scenarios = screen.table(&["scenario", "what it checks"]);
     for scenario in qemu_catalogue() {
@@ -74,12 +74,11 @@ fn listed(screen: &Screen) -> String {
     )
 }
 
-/// The part of QEMU.
+/// The run in QEMU that the arguments select.
 fn qemu_run(args: &Args) -> Result<QemuRun, Failure> {
     if !args.recordings.is_empty() || args.geometry.is_some() {
         return Err(Failure::Usage(
-            "recordings and geometries are the host's: with `--world qemu` the kernel brings its own"
-                .to_owned(),
+            "recordings and geometries are for the host only; omit them with `--world qemu`".to_owned(),
         ));
     }
     let names: Vec<String> = qemu_catalogue().into_iter().map(|scenario| scenario.name).collect();
@@ -89,7 +88,7 @@ fn qemu_run(args: &Args) -> Result<QemuRun, Failure> {
     }
     if let Some(machine) = args.machines.iter().find(|machine| !is_qemu_machine(machine)) {
         return Err(Failure::Usage(format!(
-            "QEMU is not told how to be the machine `{}`; there are:\n  {}",
+            "QEMU has no machine `{}`; use one of:\n  {}",
             machine.display(),
             qemu_machines().iter().map(|(name, _)| *name).collect::<Vec<_>>().join("\n  ")
         )));
@@ -98,12 +97,16 @@ fn qemu_run(args: &Args) -> Result<QemuRun, Failure> {
     let (backends, scenarios) = (select::filter(args).backends, args.scenarios.clone());
     let run = QemuRun::new(&QemuFilter { backends, machines, scenarios });
     if run.cells() == 0 {
-        return Err(Failure::Usage("none of these scenarios is run on these machines in QEMU".to_owned()));
+        return Err(Failure::Usage(
+            "none of these scenarios runs on these machines in QEMU; `--list --world qemu` shows both"
+                .to_owned(),
+        ));
     }
     Ok(run)
 }
 
-/// The arguments of each world, where what is named belongs to one of them only; `None` if nothing is left for it.
+/// The arguments of each world: a name that belongs to only one world is passed to that world. `None` if nothing is
+/// left for a world.
 pub(super) fn split(args: &Args) -> (Option<Args>, Option<Args>) {
     let is_theirs =
         |pattern: &String| qemu_catalogue().iter().any(|scenario| scenario_matches(pattern, &scenario.name));
@@ -115,7 +118,7 @@ pub(super) fn split(args: &Args) -> (Option<Args>, Option<Args>) {
     let scenarios =
         |is_it: &dyn Fn(&String) -> bool| args.scenarios.iter().filter(|it| is_it(it)).cloned().collect();
     let (theirs, ours): (Vec<_>, Vec<_>) = args.machines.iter().cloned().partition(|it| is_qemu_machine(it));
-    // What nobody knows is left to the host, which says so.
+    // Unknown names are passed to the host, which reports them.
     let host =
         Args { scenarios: scenarios(&|it| is_ours(it) || !is_theirs(it)), machines: ours, ..args.clone() };
     let qemu = Args { scenarios: scenarios(&is_theirs), machines: theirs, geometry: None, ..args.clone() };
@@ -127,7 +130,7 @@ pub(super) fn split(args: &Args) -> (Option<Args>, Option<Args>) {
     (Some(host).filter(is_left), Some(qemu).filter(|part| is_left(part) && !is_recordings))
 }
 
-/// Whether QEMU can be a machine of this name.
+/// Whether QEMU has a machine of this name.
 fn is_qemu_machine(name: &Path) -> bool {
     qemu_machines().iter().any(|(known, _)| name == Path::new(known))
 }

@@ -1,4 +1,4 @@
-//! In the place of `qemu`, where that was not built: nothing is run in QEMU.
+//! Replaces `qemu` in builds without that feature: no cells run in QEMU.
 
 use sparsemem_report::CellResult;
 use sparsemem_terminal::{Failure, Format, Status};
@@ -6,12 +6,14 @@ use sparsemem_terminal::{Failure, Format, Status};
 use super::Args;
 use super::progress::Progress;
 
-/// Cells that QEMU runs: there are none.
+/// Cells that run in QEMU: there are none.
 pub(super) enum InQemu {}
 
-/// What to say to whoever asks for QEMU.
+/// The error if the user selects QEMU.
 fn not_built<T>() -> Result<T, Failure> {
-    Err(Failure::Usage("this program was built without the feature `qemu`".to_owned()))
+    Err(Failure::Usage(
+        "this program was built without the feature `qemu`; build it with that feature".to_owned(),
+    ))
 }
 
 impl InQemu {
@@ -27,7 +29,7 @@ impl InQemu {
         not_built()
     }
 
-    pub(super) fn play(
+    pub(super) fn run_cells(
         &self,
         _: usize,
         _: &Progress,
@@ -41,7 +43,7 @@ pub(super) fn list(_: Format) -> Result<Status, Failure> {
     not_built()
 }
 
-/// Everything is the host's, except that somebody asked for both.
+/// All arguments are for the host, except if the user selects both worlds.
 pub(super) fn split(args: &Args) -> (Option<Args>, Option<Args>) {
     (None, Some(args.clone()))
 }

@@ -1,4 +1,4 @@
-//! The report for people: matrix, skips, failures, totals.
+//! The report as text: matrix, skipped cells, failures, totals.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::failures::{self, Rerun};
 use super::{matrix, skips};
 use sparsemem_terminal::{Colour, Screen, units::counted};
 
-/// The whole report; what matters most stands last, where a terminal shows it.
+/// The whole report. The most important part comes last, where a terminal shows it.
 pub(super) fn render(report: &Report, rerun: Rerun, took: Duration, screen: &Screen) -> String {
     let matrix = matrix::table(report, screen);
     let parts = [skips::text(report, screen), failures::text(report, rerun, screen)];

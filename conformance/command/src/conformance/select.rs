@@ -1,4 +1,4 @@
-//! From the command line to the cells to run.
+//! Converts the command line into the cells to run.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use sparsemem_replay::RecordingError;
 use super::Args;
 use sparsemem_terminal::Failure;
 
-/// The filter that the arguments stand for.
+/// The filter of the arguments.
 pub(super) fn filter(args: &Args) -> Filter {
     let wanted = |backend: &Backend| args.backends.contains(backend);
     let (mut machines, mut recordings) = (args.machines.clone(), args.recordings.clone());
@@ -24,16 +24,18 @@ pub(super) fn filter(args: &Args) -> Filter {
     }
 }
 
-/// The cells that the arguments pick: at least one.
+/// The cells that the arguments select: at least one.
 pub(super) fn cells(args: &Args) -> Result<Vec<Cell>, Failure> {
     let cells = sparsemem_conformance::cells(&filter(args)).map_err(|error| explained(&error))?;
     if cells.is_empty() {
-        return Err(Failure::Broken("there is nothing to run: no scenario, or no machine".to_owned()));
+        return Err(Failure::Broken(
+            "no scenario or no machine is selected, so there is nothing to run".to_owned(),
+        ));
     }
     Ok(cells)
 }
 
-/// A failure that names the offender and says what there is instead.
+/// A failure that names the invalid value and lists the valid ones.
 fn explained(error: &FilterError) -> Failure {
     match error {
         FilterError::Machine(error) => Failure::Usage(error.advice()),
@@ -46,7 +48,7 @@ fn explained(error: &FilterError) -> Failure {
     }
 }
 
-/// The failure for a recording that cannot be used, with what to do about it.
+/// The failure for a recording that cannot be used, with advice.
 pub(super) fn unusable(error: &RecordingError) -> Failure {
     Failure::Usage(match error {
         RecordingError::Unreadable { .. } => {
@@ -62,7 +64,7 @@ pub(super) fn no_such_scenario(pattern: &str, names: &[String]) -> String {
     format!("no scenario matches `{pattern}`; there are:\n  {}", names.join("\n  "))
 }
 
-/// What was passed over while the machines were read.
+/// Warnings about lines that were ignored when the machines were read.
 pub(super) fn warnings(cells: &[Cell]) -> String {
     let machines: BTreeMap<_, _> = cells.iter().map(|cell| (&cell.machine.name, &cell.machine)).collect();
     machines.values().map(|machine| machine.remarks()).collect()

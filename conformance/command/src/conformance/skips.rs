@@ -1,4 +1,4 @@
-//! What was not run, grouped by the reason: the skipped cells, and what is no cell because there is nothing to run.
+//! Cells that were not run, grouped by reason: those that were skipped, and those that do not apply.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -6,14 +6,15 @@ use std::fmt::Write;
 use sparsemem_report::{Outcome, Report};
 use sparsemem_terminal::{Screen, units::counted};
 
-/// Reasons to skip that are shown before the rest is only counted.
+/// The number of reasons for skipped cells that are shown; further ones are only counted.
 const SKIPS: usize = 20;
-/// Reasons why nothing applies that are shown before the rest is only counted: nobody has to do anything about them.
+/// The number of reasons for cells that do not apply that are shown; further ones are only counted, because they need
+/// no action.
 const REST: usize = 5;
-/// Scenarios that are named for a reason before it is only said how many there are.
+/// A reason with at most this many scenarios names them; otherwise it only counts them.
 const NAMED: usize = 3;
 
-/// The reasons with their counts, the most frequent first; nothing if everything was run.
+/// The reasons with their counts, the most frequent first; empty if everything was run.
 pub(super) fn text(report: &Report, screen: &Screen) -> String {
     let rest = format!("{} do not apply:", counted(report.summary.not_applicable, "cell"));
     let skipped = section("Skipped, by reason:", &groups(report, Outcome::Skipped), SKIPS, screen);
@@ -22,14 +23,14 @@ pub(super) fn text(report: &Report, screen: &Screen) -> String {
     format!("{skipped}{gap}{rest}")
 }
 
-/// What was not run for one reason.
+/// The cells that were not run for one reason.
 struct Group<'r> {
     count: usize,
     reason: &'r str,
     scenarios: BTreeSet<&'r str>,
 }
 
-/// A head and a line per reason; nothing if there is no reason.
+/// A heading and a line per reason; empty if there is no reason.
 fn section(head: &str, groups: &[Group<'_>], shown: usize, screen: &Screen) -> String {
     if groups.is_empty() {
         return String::new();
@@ -64,7 +65,7 @@ fn groups(report: &Report, outcome: Outcome) -> Vec<Group<'_>> {
 }
 
 impl Group<'_> {
-    /// The count, the reason, and as much of the scenarios as fits.
+    /// The count, the reason, and the names of the scenarios if they fit, or else their number.
     fn line(&self, width: usize) -> String {
         let plain = format!("{:>6}  {}", self.count, self.reason);
         let names: Vec<&str> = self.scenarios.iter().copied().collect();

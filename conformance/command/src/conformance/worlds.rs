@@ -1,4 +1,4 @@
-//! Where cells are run: on the simulated machine of the host, and in kernels that QEMU boots.
+//! The worlds of a run: the simulated machine of the host, and kernels that QEMU boots.
 
 use clap::ValueEnum;
 use sparsemem_conformance::Cell;
@@ -21,7 +21,7 @@ pub(super) enum Worlds {
     All,
 }
 
-/// Everything that is to be run.
+/// All cells to run.
 pub(super) struct Run {
     /// Cells of the host.
     pub(super) host: Vec<Cell>,
@@ -29,7 +29,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// What the arguments pick: at least one cell.
+    /// The cells that the arguments select: at least one.
     pub(super) fn new(args: &Args) -> Result<Self, Failure> {
         let qemu = |args: &Args| InQemu::new(args).map(Some);
         let (host, qemu) = match args.world {
@@ -46,21 +46,21 @@ impl Run {
         Ok(Self { host, qemu })
     }
 
-    /// How many cells there are.
+    /// The number of cells.
     pub(super) fn cells(&self) -> usize {
         self.host.len() + self.qemu.as_ref().map_or(0, InQemu::cells)
     }
 
-    /// Runs them, world after world.
-    pub(super) fn play(&self, threads: usize, progress: &Progress) -> Result<Report, Failure> {
+    /// Runs the cells, one world after the other.
+    pub(super) fn run_cells(&self, threads: usize, progress: &Progress) -> Result<Report, Failure> {
         let on_done = |result: &CellResult| progress.done(result);
         if self.qemu.is_some() {
-            // What the host takes its time for would be lost.
+            // If the tools are missing, the time that the host's cells take would be wasted.
             InQemu::check_tools()?;
         }
         let mut results = sparsemem_conformance::run(&self.host, threads, &on_done).results;
         if let Some(qemu) = &self.qemu {
-            results.extend(qemu.play(threads, progress, &on_done)?);
+            results.extend(qemu.run_cells(threads, progress, &on_done)?);
         }
         Ok(Report::new(results))
     }

@@ -1,15 +1,15 @@
-//! Which rows of the picture are drawn, and which are folded into one line.
+//! Selects the rows of the picture that are drawn; the others are folded into one line.
 //!
 //! # Invariants
 //!
-//! 1. Bands are in order and leave no row out up to the last.
-//! 2. Their number follows the extents; no row is looked at alone, for there may be billions.
+//! 1. Bands are in order and cover all rows up to the last.
+//! 2. Their number follows the extents; rows are not visited one by one, because there may be billions.
 
 use std::ops::Range;
 
 use super::extents::{Extent, What};
 
-/// Fewer equal rows than this are drawn.
+/// Equal rows are folded if there are at least this many.
 const WORTH_FOLDING: u64 = 2;
 
 /// Successive rows.
@@ -19,14 +19,14 @@ pub(super) struct Band {
     pub(super) fold: Fold,
 }
 
-/// Whether rows are drawn, and why not.
+/// Says whether rows are drawn, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fold {
-    /// They are.
+    /// The rows are drawn.
     Drawn,
-    /// There is nothing in them.
+    /// The rows are empty.
     Nothing,
-    /// They look like the row before, and it is nothing to dwell on.
+    /// The rows look like the row before, which is drawn.
     Alike,
 }
 
@@ -49,13 +49,13 @@ pub(super) fn bands(extents: &[Extent], row: u64) -> Vec<Band> {
     bands
 }
 
-/// How many rows are drawn.
+/// The number of rows that are drawn.
 pub(super) fn count_drawn(bands: &[Band]) -> u64 {
     let drawn = bands.iter().filter(|band| band.fold == Fold::Drawn);
     drawn.map(|band| band.rows.end - band.rows.start).sum()
 }
 
-/// The rows of an extent that need not be drawn, behind one that is.
+/// The rows of an extent after its first, which need not be drawn.
 fn alike(extent: &Extent, first: u64, row: u64) -> Option<Range<u64>> {
     let start = extent.start.div_ceil(row).max(first) + 1;
     let end = extent.end / row;
@@ -74,7 +74,7 @@ mod tests {
     use super::{Band, Fold, bands, count_drawn};
     use crate::inspect::extents::{Extent, Owner, What};
 
-    const RAM: What = What::Full(Owner::Nobody);
+    const RAM: What = What::Full(Owner::Unknown);
 
     fn of(extents: &[(u64, u64, What)]) -> Vec<Band> {
         let extents = extents.iter().map(|&(start, end, what)| Extent { start, end, what });

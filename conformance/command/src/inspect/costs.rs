@@ -1,4 +1,4 @@
-//! What each backend costs on this machine.
+//! The memory that each backend takes on this machine.
 
 use comfy_table::{Cell, CellAlignment, Table};
 use sparsemem_conformance::{InspectedBackend, Inspection};
@@ -6,7 +6,7 @@ use sparsemem_conformance::{InspectedBackend, Inspection};
 use sparsemem_terminal::units::{bytes, share};
 use sparsemem_terminal::{Colour, Screen};
 
-/// The backends with their total bytes, cheapest first.
+/// The backends with their total bytes, lowest first.
 pub(super) fn by_cost(inspection: &Inspection) -> Vec<(&'static str, u64)> {
     let backends = inspection.backends.iter();
     let mut costs: Vec<_> = backends.map(|(name, backend)| (*name, backend.total_bytes())).collect();
@@ -14,7 +14,7 @@ pub(super) fn by_cost(inspection: &Inspection) -> Vec<(&'static str, u64)> {
     costs
 }
 
-/// What a row shows of a backend, given the bytes of RAM.
+/// A row: its title, and the text for a backend, given the bytes of RAM.
 type Row = (&'static str, fn(&InspectedBackend, u64) -> String);
 
 const ROWS: [Row; 6] = [
@@ -26,7 +26,7 @@ const ROWS: [Row; 6] = [
     ("share of RAM", |backend, ram_bytes| share(backend.total_bytes(), ram_bytes)),
 ];
 
-/// The table: a column per backend, the cheapest in green.
+/// The table: a column per backend, the one with the fewest bytes in green.
 pub(super) fn table(inspection: &Inspection, screen: &Screen) -> Table {
     let names = inspection.backends.keys().copied();
     let mut table = screen.table(&std::iter::once("cost").chain(names).collect::<Vec<_>>());

@@ -1,39 +1,39 @@
-//! Runs of sections that look the same.
+//! Runs of sections with the same appearance.
 //!
 //! # Invariants
 //!
-//! 1. Extents are sorted, do not overlap and are not empty; neighbours that touch differ in what they are.
+//! 1. Extents are sorted, do not overlap and are not empty; adjacent ones differ in kind.
 //! 2. Their number follows the ranges and sections of the machine, not its address space.
 
 use sparsemem_conformance::{InspectedRange, InspectedSection, Inspection};
 
-/// What a section is.
+/// The kind of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum What {
     /// Something that is not memory: registers, firmware, tables.
     Other,
     /// A window for memory that may be plugged.
     Window,
-    /// Memory set aside for a special purpose.
+    /// Memory that is reserved for a special purpose.
     SoftReserved,
     /// Persistent memory.
     Persistent,
-    /// RAM for which there is no section.
+    /// RAM without a section.
     Lost,
-    /// A present section that is partly a hole.
+    /// A present section with a hole.
     Partial(Owner),
     /// A present section without holes.
     Full(Owner),
 }
 
-/// Whose a present section is.
+/// The owner of a present section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Owner {
-    /// No range in it names a node.
-    Nobody,
+    /// No range in the section names a node.
+    Unknown,
     /// All of its memory is of this node.
     Node(u32),
-    /// Memory of several nodes is in it.
+    /// The section has memory of several nodes.
     Several,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn extents(inspection: &Inspection) -> Vec<Extent> {
     merge(flatten(painted))
 }
 
-/// The present sections; every backend has the same.
+/// The present sections, which are the same on every backend.
 pub(super) fn sections(inspection: &Inspection) -> &[InspectedSection] {
     inspection.backends.values().next().map_or(&[], |backend| &backend.sections)
 }
@@ -76,13 +76,13 @@ pub(super) fn is_full(section: &InspectedSection, count: usize) -> bool {
     bits(section, count).into_iter().all(|bit| bit)
 }
 
-/// Whose the RAM in section `nr` is.
+/// The owner of the RAM in section `nr`.
 pub(super) fn owner(inspection: &Inspection, nr: u64) -> Owner {
     let (start, end) = (nr * inspection.section_bytes, (nr + 1).saturating_mul(inspection.section_bytes));
     let inside = |range: &&InspectedRange| range.kind == "ram" && range.start < end && range.end > start;
     let mut nodes = inspection.ranges.iter().filter(inside).filter_map(|range| range.node);
     match nodes.next() {
-        None => Owner::Nobody,
+        None => Owner::Unknown,
         Some(first) if nodes.all(|node| node == first) => Owner::Node(first),
         Some(_) => Owner::Several,
     }
@@ -95,7 +95,7 @@ fn of_section(inspection: &Inspection, section: &InspectedSection) -> Extent {
     Extent { start: section.nr, end: section.nr + 1, what }
 }
 
-/// Every range as the sections that it touches.
+/// Every range, as the sections that it touches.
 fn ranges(inspection: &Inspection) -> Vec<Extent> {
     let what = |kind| match kind {
         "ram" => What::Lost,
@@ -113,7 +113,7 @@ fn ranges(inspection: &Inspection) -> Vec<Extent> {
     extents.collect()
 }
 
-/// Cuts overlapping extents into pieces; where several cover a section, the greatest counts.
+/// Splits overlapping extents into disjoint pieces; where several cover a section, the greatest kind counts.
 fn flatten(mut painted: Vec<Extent>) -> Vec<Extent> {
     painted.sort_by_key(|extent| extent.start);
     let mut edges: Vec<u64> = painted.iter().flat_map(|extent| [extent.start, extent.end]).collect();
@@ -133,7 +133,7 @@ fn flatten(mut painted: Vec<Extent>) -> Vec<Extent> {
     pieces
 }
 
-/// Joins neighbours that touch and are the same.
+/// Joins adjacent extents of the same kind.
 fn merge(pieces: Vec<Extent>) -> Vec<Extent> {
     let mut merged: Vec<Extent> = Vec::new();
     for piece in pieces {

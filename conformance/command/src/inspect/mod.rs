@@ -1,7 +1,7 @@
-//! `cargo xtask inspect FILE`: what the models make of one machine.
+//! `cargo xtask inspect FILE`: shows the state of the models on one machine.
 //!
 //! [`extents`] turns the inspection into runs of equal sections, [`picture`] draws them, and [`partial`], [`ranges`],
-//! [`costs`] and [`verdict`] write what stands below the picture.
+//! [`costs`] and [`verdict`] write the text below the picture.
 
 mod bands;
 mod costs;
@@ -22,24 +22,24 @@ use sparsemem_machine_files::{GeometryName, MachineFile};
 use sparsemem_terminal::{Failure, Format, Status};
 use sparsemem_terminal::{Screen, say, say_json};
 
-/// What to look at.
+/// The options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A kernel log, an iomem listing or a list of memory blocks; a path, or a name in `conformance/machines`.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Look at this backend only (may be repeated).
+    /// Boot this backend only (may be repeated).
     #[arg(long = "backend", value_name = "NAME", value_delimiter = ',')]
     backends: Vec<Backend>,
     /// Boot the machine with this geometry instead of its own.
     #[arg(long, value_name = "NAME")]
     geometry: Option<GeometryName>,
-    /// Text for people, or one JSON object for programs.
+    /// Print text, or one JSON object.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
-/// Boots the machine on the backends and shows it.
+/// Boots the machine on the backends and prints their state.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let machine =
         MachineFile::open(&args.file, args.geometry).map_err(|error| Failure::Usage(error.advice()))?;
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     Ok(Status::Passed)
 }
 
-/// The backends that were asked for, or all of them.
+/// The selected backends, or all.
 fn backends(args: &Args) -> Vec<Backend> {
     let wanted = |backend: &Backend| args.backends.is_empty() || args.backends.contains(backend);
     Backend::ALL.into_iter().filter(wanted).collect()

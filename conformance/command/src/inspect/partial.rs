@@ -1,4 +1,4 @@
-//! The sections that are partly a hole, with their subsections drawn.
+//! Draws the sections that have a hole, with their subsections.
 
 use std::fmt::Write;
 
@@ -7,9 +7,9 @@ use sparsemem_conformance::{InspectedSection, Inspection};
 use super::extents::{Owner, bits, is_full, owner, sections, subsections};
 use sparsemem_terminal::{Screen, units};
 
-/// Sections that are drawn before the rest is only counted.
+/// The number of sections that are drawn; further ones are only counted.
 const SHOWN: usize = 16;
-/// Characters of a row at most.
+/// The largest number of characters in a row.
 const MOST_COLUMNS: usize = 64;
 
 /// The partial sections.
@@ -18,7 +18,7 @@ pub(super) fn partial(inspection: &Inspection) -> Vec<&InspectedSection> {
     sections(inspection).iter().filter(|section| !is_full(section, count)).collect()
 }
 
-/// Draws them; nothing if there are none.
+/// Draws them; empty if there are none.
 pub(super) fn draw(inspection: &Inspection, screen: &Screen) -> String {
     let partial = partial(inspection);
     if partial.is_empty() {
@@ -39,7 +39,7 @@ pub(super) fn draw(inspection: &Inspection, screen: &Screen) -> String {
 fn one(inspection: &Inspection, section: &InspectedSection, screen: &Screen) -> String {
     let bits = bits(section, subsections(inspection));
     let node = match owner(inspection, section.nr) {
-        Owner::Nobody => String::new(),
+        Owner::Unknown => String::new(),
         Owner::Node(node) => format!(", node {node}"),
         Owner::Several => ", several nodes".to_owned(),
     };

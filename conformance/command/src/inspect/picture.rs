@@ -1,4 +1,4 @@
-//! The picture: a character for each section, or for a group of them on large machines.
+//! Draws the picture: a character for each section, or for a group of sections on large machines.
 
 use std::fmt::Write;
 
@@ -8,11 +8,11 @@ use super::bands::{Band, Fold, bands, count_drawn};
 use super::extents::{Extent, Owner, What};
 use sparsemem_terminal::{Colour, Screen, units::bytes};
 
-/// Rows that are drawn at most; a larger machine gets more sections per character.
+/// The largest number of rows; a larger machine gets more sections per character.
 const MOST_ROWS: u64 = 24;
-/// Characters of a row at most.
+/// The largest number of characters in a row.
 const MOST_COLUMNS: u64 = 64;
-/// Columns that a row needs besides its characters and its address.
+/// Columns of a row in addition to its characters and its address.
 const MARGIN: usize = 3;
 
 /// Characters that do not stand for a node.
@@ -29,7 +29,7 @@ const LEGEND: &[(char, &str)] = &[
     ('·', "nothing"),
 ];
 
-/// What one character stands for.
+/// The scale of the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Scale {
     /// Characters per row.
@@ -96,7 +96,7 @@ fn address_digits(inspection: &Inspection, extents: &[Extent]) -> usize {
     format!("{end:x}").len()
 }
 
-/// As few sections per character as the rows allow.
+/// The smallest number of sections per character with which the rows fit.
 fn scale(extents: &[Extent], room: usize) -> Scale {
     let room = (room as u64).clamp(8, MOST_COLUMNS);
     let columns = 1 << room.ilog2();
@@ -118,7 +118,7 @@ fn shown(run: &[Glyph], screen: &Screen) -> String {
     run.first().map_or_else(String::new, |glyph| screen.paint(&letters, glyph.colour))
 }
 
-/// What `count` sections from `start` look like together.
+/// The character for `count` sections from `start`.
 fn cell(extents: &[Extent], start: u64, count: u64) -> Glyph {
     let end = start + count;
     let from = extents.partition_point(|extent| extent.end <= start);
@@ -131,7 +131,7 @@ fn cell(extents: &[Extent], start: u64, count: u64) -> Glyph {
     glyph(together(&whats, covered == count))
 }
 
-/// Sections of a group as one: full only if all of them are, and of one node only if all of them are.
+/// The kind of a group of sections: full only if all of them are, and of one node only if all of them are.
 fn together(whats: &[What], covered: bool) -> Option<What> {
     let greatest = whats.iter().copied().max()?;
     if whats.contains(&What::Lost) {
@@ -163,10 +163,10 @@ fn glyph(what: Option<What>) -> Glyph {
     }
 }
 
-/// `0` to `9`, then `a` to `w`, then `#`; `x` is for several.
+/// `0` to `9`, then `a` to `w`, then `#`; `x` stands for several nodes.
 fn owner_letter(owner: Owner) -> char {
     match owner {
-        Owner::Nobody => '█',
+        Owner::Unknown => '█',
         Owner::Node(node) => char::from_digit(node, 33).filter(|_| node < 33).unwrap_or('#'),
         Owner::Several => 'x',
     }
@@ -175,13 +175,13 @@ fn owner_letter(owner: Owner) -> char {
 fn owner_colour(owner: Owner) -> Colour {
     const NODES: [Colour; 4] = [Colour::Green, Colour::Cyan, Colour::Blue, Colour::Magenta];
     match owner {
-        Owner::Nobody => Colour::Green,
+        Owner::Unknown => Colour::Green,
         Owner::Node(node) => NODES[node as usize % NODES.len()],
         Owner::Several => Colour::Yellow,
     }
 }
 
-/// What the drawn characters mean.
+/// The meaning of the drawn characters.
 fn legend(drawn: &[char], width: usize) -> String {
     let is_node = |letter: &char| letter.is_ascii_digit() || letter.is_ascii_lowercase() && *letter != 'x';
     let mut nodes: Vec<char> = drawn.iter().copied().filter(is_node).collect();
@@ -195,7 +195,7 @@ fn legend(drawn: &[char], width: usize) -> String {
     wrap(nodes.into_iter().chain(entries.map(|(letter, meaning)| format!("{letter} {meaning}"))), width)
 }
 
-/// The entries beside each other, in lines that fit.
+/// The entries in lines that fit.
 fn wrap(entries: impl Iterator<Item = String>, width: usize) -> String {
     let mut lines = vec![String::new()];
     for entry in entries {

@@ -7,7 +7,7 @@ use sparsemem_conformance::{InspectedRange, Inspection};
 
 use sparsemem_terminal::{Colour, Screen, units::bytes};
 
-/// Ranges that are shown before the rest is only counted.
+/// The number of ranges that are shown; further ones are only counted.
 const SHOWN: usize = 60;
 
 /// The table.
@@ -16,7 +16,7 @@ pub(super) fn text(inspection: &Inspection, screen: &Screen) -> String {
     for range in inspection.ranges.iter().take(SHOWN) {
         table.add_row(row(range));
     }
-    let mut text = format!("Ranges; the end is the first address behind:\n\n{table}\n");
+    let mut text = format!("Ranges; the end is the first address past the range:\n\n{table}\n");
     if let Some(more) = inspection.ranges.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         let _ = writeln!(text, "  .. and {more} more (`--format json` has all of them)");
     }

@@ -1,4 +1,4 @@
-//! The whole text: title, picture, partial sections, events, ranges, costs, sentences.
+//! The whole text: title, picture, partial sections, events, ranges, costs, and a summary.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use super::extents::extents;
 use super::{costs, partial, picture, ranges, verdict};
 use sparsemem_terminal::{Colour, Screen, units::bytes};
 
-/// Events that are shown before the rest is only counted.
+/// The number of events that are shown; further ones are only counted.
 const SHOWN: usize = 10;
 
 /// The text.
@@ -24,7 +24,7 @@ pub(super) fn render(inspection: &Inspection, screen: &Screen) -> String {
         partial::draw(inspection, screen),
         events(inspection, screen),
         ranges::text(inspection, screen),
-        format!("What each backend costs here:\n\n{costs}"),
+        format!("Memory that each backend takes:\n\n{costs}"),
         screen.wrap(&verdict::text(inspection), ""),
     ];
     let parts: Vec<&str> = parts.iter().map(|part| part.trim_end()).filter(|part| !part.is_empty()).collect();
@@ -36,11 +36,11 @@ fn title(inspection: &Inspection) -> String {
     format!("{}: {ram} of RAM, with the geometry of {}", inspection.machine, inspection.geometry)
 }
 
-/// What boot told, once for all backends that told the same.
+/// The events of boot, once for all backends that reported the same.
 fn events(inspection: &Inspection, screen: &Screen) -> String {
-    let told = inspection.backends.values().flat_map(|backend| &backend.events);
+    let events = inspection.backends.values().flat_map(|backend| &backend.events);
     let mut known = BTreeSet::new();
-    let seen: Vec<&String> = told.filter(|event| known.insert(*event)).collect();
+    let seen: Vec<&String> = events.filter(|event| known.insert(*event)).collect();
     let mut text = String::new();
     for event in seen.iter().take(SHOWN) {
         let indent = "      ";
@@ -86,7 +86,7 @@ mod tests {
         let mut inspection = machine(ranges, vec![section(0, 1), section(1, !0)]);
         inspection.machine = "some/where/hwloc-opteron-8n-128g-shared-blocks.memblocks".to_owned();
         let backend = inspection.backends.get_mut("classic-sparse").unwrap();
-        backend.events = vec!["a section is shared, and this is told in many words ".repeat(3)];
+        backend.events = vec!["a section is shared, and boot reports this in many words ".repeat(3)];
         let text = render(&with_vmemmap(inspection), &Screen::plain(80));
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }

@@ -1,4 +1,4 @@
-//! What the picture and the table say, in sentences.
+//! Summarises the picture and the table in sentences.
 
 use sparsemem_conformance::Inspection;
 
