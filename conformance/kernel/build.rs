@@ -2,10 +2,11 @@
 
 use std::env;
 
-/// What the linker is told in both cases.
+/// Arguments for the linker in both cases.
 const ALWAYS: [&str; 4] = ["--build-id=none", "-zmax-page-size=0x1000", "-znoexecstack", "--gc-sections"];
 
-/// What keeps a C compiler, as the host toolchain's linker driver, from making a program of the host.
+/// Arguments for a C compiler as the linker driver of the host toolchain, so that it does not make a program for the
+/// host.
 const FOR_A_DRIVER: [&str; 4] = ["-nostartfiles", "-nostdlib", "-static", "-no-pie"];
 
 fn main() {

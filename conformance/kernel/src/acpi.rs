@@ -1,4 +1,5 @@
-//! ACPI tables by their names, and two of them: which memory belongs to which node (SRAT), and persistent memory (NFIT).
+//! Reads ACPI tables: finds them by name, and reads two of them. The SRAT assigns memory to nodes, and the NFIT
+//! describes persistent memory.
 //!
 //! Source: ACPI 6, "Root System Description Pointer", "System Description Table Header", "Memory Affinity Structure",
 //! "System Physical Address Range Structure".
@@ -7,54 +8,54 @@ use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange};
 
 use crate::loader::Bytes;
 
-/// Units: bytes. The header of every table.
+/// Bytes of the header of every table.
 const HEADER: u64 = 36;
-/// Units: bytes. The root pointer of ACPI 2 and later.
+/// Bytes of the root pointer of ACPI 2 and later.
 const ROOT_POINTER: u64 = 36;
-/// Units: bytes. The largest table that makes sense.
+/// Bytes of the largest valid table.
 const LARGEST: u64 = 1 << 20;
 
-/// A table that is not what it has to be.
+/// An error in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TableError {
-    /// The table, or one on the way to it, is not all there.
-    #[error("the {name} at {at} is not all in memory: its length is {len}")]
+    /// The table, or one that leads to it, is not completely in memory.
+    #[error("the {name} at {at} is not completely in memory: its length is {len}")]
     Truncated {
         /// Its name.
         name: &'static str,
-        /// Where it is.
+        /// Its address.
         at: PhysAddr,
-        /// What it says of its length.
+        /// Its length, according to its header.
         len: ByteLen,
     },
-    /// The bytes do not add up.
+    /// The bytes do not have the sum zero.
     #[error("the {name} at {at} has a wrong checksum")]
     Checksum {
         /// Its name.
         name: &'static str,
-        /// Where it is.
+        /// Its address.
         at: PhysAddr,
     },
-    /// An entry reaches behind the end, or has no length at all.
+    /// An entry reaches past the end of the table, or has no length.
     #[error(
-        "the {name} is broken: its entry at byte {offset} says that it has {len} bytes, and {left} are left"
+        "the {name} is broken: its entry at byte {offset} has a length of {len} bytes, and {left} are left"
     )]
     Entry {
         /// Its name.
         name: &'static str,
-        /// Where in the table it begins.
+        /// The offset of the entry in the table.
         offset: u64,
-        /// What it says of its length.
+        /// The length of the entry, according to the entry.
         len: u64,
-        /// What there is.
+        /// The number of bytes that are left in the table.
         left: u64,
     },
-    /// An entry describes what cannot be.
+    /// An entry describes an impossible range.
     #[error("the {name} is broken: its entry at byte {offset} has {len} from {start}, which is no range")]
     Range {
         /// Its name.
         name: &'static str,
-        /// Where in the table the entry begins.
+        /// The offset of the entry in the table.
         offset: u64,
         /// First address.
         start: PhysAddr,
@@ -73,7 +74,7 @@ struct Table {
 }
 
 impl Table {
-    /// The table at an address, with its bounds and its sum checked.
+    /// The table at an address, after checking its bounds and its sum.
     fn at(at: PhysAddr, name: &'static str) -> Result<Self, TableError> {
         let len = Bytes::of(at, ByteLen::new(HEADER)).and_then(|header| header.u32(4)).unwrap_or(0);
         let len = ByteLen::new(u64::from(len));
@@ -83,14 +84,14 @@ impl Table {
         if sum == 0 { Ok(Self { name, bytes }) } else { Err(TableError::Checksum { name, at }) }
     }
 
-    /// The range that the entry at `offset` has.
+    /// The range of the entry at `offset`.
     fn range(self, offset: u64, start: Option<u64>, len: Option<u64>) -> Result<PhysRange, TableError> {
         let (start, len) = (PhysAddr::new(start.unwrap_or(0)), ByteLen::new(len.unwrap_or(0)));
         let range = PhysRange::from_start_count(start, len);
         range.ok_or(TableError::Range { name: self.name, offset, start, len })
     }
 
-    /// The entries from `first` on, whose length is one that `length` finds: where each begins, and its bytes.
+    /// The entries from `first` on: the offset of each, and its bytes. `length` reads the length of an entry.
     fn entries(
         self,
         first: u64,
@@ -105,14 +106,14 @@ impl Table {
             let len = length(self.bytes, offset).unwrap_or(0);
             let entry = self.bytes.part(offset, len).filter(|_| len > 0).map(|entry| (offset, entry));
             let result = entry.ok_or(TableError::Entry { name: self.name, offset, len, left });
-            // After an error nothing more can be found.
+            // After an error, the offset of the next entry is unknown.
             offset = if result.is_ok() { offset + len } else { self.bytes.len() };
             Some(result)
         })
     }
 }
 
-/// The table of this name, if there is one.
+/// The table with this name, if there is one.
 ///
 /// # Errors
 ///
@@ -129,7 +130,7 @@ fn find(root_pointer: PhysAddr, name: &'static str) -> Result<Option<Table>, Tab
     Ok(None)
 }
 
-/// The table of tables: that of 64-bit addresses, where there is one.
+/// The table of tables: the one with 64-bit addresses, if there is one.
 fn root(at: PhysAddr) -> Result<Table, TableError> {
     let pointer = Bytes::of(at, ByteLen::new(ROOT_POINTER));
     let truncated = TableError::Truncated { name: "RSDP", at, len: ByteLen::new(ROOT_POINTER) };
@@ -151,24 +152,24 @@ fn addresses(root: Table) -> impl Iterator<Item = u64> {
     })
 }
 
-/// Where the entries of an SRAT begin.
+/// The offset of the first entry of an SRAT.
 const SRAT_FIRST: u64 = 48;
-/// An entry of an SRAT about memory.
+/// The type of an SRAT entry about memory.
 const MEMORY: u8 = 1;
-/// The entry counts.
+/// The entry is valid.
 const ENABLED: u32 = 1 << 0;
-/// The range may be plugged later: it says nothing of what is there.
+/// The range may be plugged later, so the entry does not describe present memory.
 const HOT_PLUGGABLE: u32 = 1 << 1;
 
-/// The memory that was there when the machine was started, by node: what is switched off, empty, or only a window for
-/// later is left out.
+/// The memory that was present when the machine was started, by node. Entries that are disabled, empty, or only
+/// reserve addresses for hotplug are left out.
 ///
 /// # Errors
 ///
-/// [`TableError`] for the first thing that is wrong.
+/// [`TableError`] for the first error.
 pub(crate) fn srat_memory(
     root_pointer: PhysAddr,
-    tell: &mut dyn FnMut(PhysRange, NodeId),
+    report: &mut dyn FnMut(PhysRange, NodeId),
 ) -> Result<(), TableError> {
     let Some(table) = find(root_pointer, "SRAT")? else { return Ok(()) };
     for entry in table.entries(SRAT_FIRST, |bytes, at| bytes.u8(at + 1).map(u64::from)) {
@@ -178,28 +179,28 @@ pub(crate) fn srat_memory(
         {
             let range = table.range(offset, entry.u64(8), entry.u64(16))?;
             if !range.is_empty() {
-                tell(range, NodeId::new(entry.u32(2).unwrap_or(0)));
+                report(range, NodeId::new(entry.u32(2).unwrap_or(0)));
             }
         }
     }
     Ok(())
 }
 
-/// Where the entries of an NFIT begin.
+/// The offset of the first entry of an NFIT.
 const NFIT_FIRST: u64 = 40;
-/// An entry of an NFIT about a range of physical addresses.
+/// The type of an NFIT entry about a range of physical addresses.
 const RANGE: u16 = 0;
-/// The kind of range that is persistent memory, as it lies in memory.
+/// The kind of a range that is persistent memory.
 const PERSISTENT: [u8; 16] =
     [0x79, 0xd3, 0xf0, 0x66, 0xf3, 0xb4, 0x74, 0x40, 0xac, 0x43, 0x0d, 0x33, 0x18, 0xb7, 0x8c, 0xdb];
-/// The node of the entry counts.
+/// The node of the entry is valid.
 const HAS_NODE: u16 = 1 << 1;
 
 /// The first range of persistent memory, with its node.
 ///
 /// # Errors
 ///
-/// [`TableError`] for the first thing that is wrong.
+/// [`TableError`] for the first error.
 pub(crate) fn nfit_persistent(root_pointer: PhysAddr) -> Result<Option<(PhysRange, NodeId)>, TableError> {
     let Some(table) = find(root_pointer, "NFIT")? else { return Ok(None) };
     for entry in table.entries(NFIT_FIRST, |bytes, at| bytes.u16(at + 2).map(u64::from)) {

@@ -1,4 +1,4 @@
-//! From what firmware says of the machine to a model that is up, and then to what the command line asks for.
+//! Boots the model from firmware's description of the machine, and then does what the command line requests.
 
 use alloc::string::ToString;
 use alloc::vec;
@@ -8,34 +8,34 @@ use sparsemem::{
     BootError, BootEvent, MemoryModel, MemoryRange, NodeId, PhysAddr, PhysRange, presets::X86_64,
 };
 use sparsemem_hotplug::{AdoptError, BlockSize, Hotplug, Limits, Storage};
-use sparsemem_suite::{WorldWithEnvironment, World};
+use sparsemem_suite::{World, WorldWithEnvironment};
 
 use crate::acpi::{self, TableError};
 use crate::boot_memory::{self, BootMemoryError};
 use crate::cpu::paging::{self, NoTable};
 use crate::dimm::Slots;
-use crate::event::{Event, Outcome, tell};
+use crate::event::{Event, Outcome, send};
 use crate::glue::MODEL;
 use crate::loader::{StartInfo, StartInfoError};
 use crate::scenarios::run_all;
-use crate::stories::{self, System, Told};
+use crate::stories::{self, Ended, System};
 use crate::world::KernelWorld;
 use crate::{model, say};
 
-/// Why the kernel cannot go on.
+/// Why the kernel cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KernelError {
-    /// The loader's information is no use.
+    /// The loader's information is not valid.
     #[error(transparent)]
     StartInfo(#[from] StartInfoError),
     /// The table of persistent memory is broken.
     #[error("firmware: {0}; nothing is known for sure of persistent memory then")]
     Table(#[from] TableError),
-    /// Memory cannot be used.
+    /// The memory cannot be used.
     #[error(transparent)]
     Memory(#[from] BootMemoryError),
-    /// There is no writer of the model to be had.
-    #[error("the model did not come up: somebody else writes to it")]
+    /// The model has no free writer.
+    #[error("the model did not come up: another writer has it")]
     Written,
     /// The model did not come up.
     #[error("the model did not come up: {0}")]
@@ -48,7 +48,7 @@ pub(crate) enum KernelError {
     Persistent(#[from] NoTable),
 }
 
-/// Boots, and does what is asked for. Gives how many cells failed.
+/// Boots, and does what the command line requests. Returns the number of failed cells.
 pub(crate) fn run(start_info: PhysAddr) -> Result<u64, KernelError> {
     let info = StartInfo::at(start_info)?;
     let line = info.command_line();
@@ -62,7 +62,7 @@ pub(crate) fn run(start_info: PhysAddr) -> Result<u64, KernelError> {
     drop(writer);
     boot_memory::open_heap()?;
     world.end_boot();
-    tell(Event::Hello { backend: MODEL.name(), depth: paging::levels(), geometry: "x86_64" });
+    send(Event::Hello { backend: MODEL.name(), depth: paging::levels(), geometry: "x86_64" });
     let failed = match line.run() {
         "look" => {
             model::draw(&memory, summary, &world);
@@ -72,14 +72,14 @@ pub(crate) fn run(start_info: PhysAddr) -> Result<u64, KernelError> {
             persistent.map_or(Ok(()), |(range, _)| world.lend(range))?;
             run_all(&mut world, line.machine(), &ranges.collect::<Vec<_>>())
         }
-        story => tell_story(story, line.machine(), &memory, persistent, &mut world)?,
+        story => run_story(story, line.machine(), &memory, persistent, &mut world)?,
     };
-    tell(Event::End { failed });
+    send(Event::End { failed });
     Ok(failed)
 }
 
-/// Tells one story on the live model.
-fn tell_story(
+/// Runs one story on the live model.
+fn run_story(
     name: &str,
     machine: &str,
     memory: &[(PhysRange, NodeId)],
@@ -90,16 +90,16 @@ fn tell_story(
     let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
     let mut hotplug = Hotplug::new(&MODEL, Limits::new(BlockSize::SECTION), storage);
     memory.iter().try_for_each(|(range, node)| hotplug.adopt_boot(*range, *node))?;
-    // SAFETY: this kernel runs on QEMU's PCs only, which the start info of a PVH loader says in effect, and this is the
-    // only place that takes the slots.
+    // SAFETY: this kernel runs on QEMU's PCs only, which the start info of a PVH loader implies, and this is the only
+    // place that takes the slots.
     let slots = unsafe { Slots::new() };
-    let (outcome, detail) = match stories::tell(name, &mut System { world, hotplug, slots, persistent }) {
-        Some(Ok(Told::Well)) => (Outcome::Passed, "".to_string()),
-        Some(Ok(Told::NotApplicable(why))) => (Outcome::NotApplicable, why.to_string()),
+    let (outcome, detail) = match stories::run(name, &mut System { world, hotplug, slots, persistent }) {
+        Some(Ok(Ended::Passed)) => (Outcome::Passed, "".to_string()),
+        Some(Ok(Ended::NotApplicable(why))) => (Outcome::NotApplicable, why.to_string()),
         Some(Err(error)) => (Outcome::Failed, error.to_string()),
-        None => (Outcome::Failed, "there is no story of this name".to_string()),
+        None => (Outcome::Failed, "there is no story with this name".to_string()),
     };
     let (detail, failure_points) = (format_args!("{detail}"), 0);
-    tell(Event::Cell { scenario: name, machine, outcome, detail, failure_points });
+    send(Event::Cell { scenario: name, machine, outcome, detail, failure_points });
     Ok(u64::from(outcome == Outcome::Failed))
 }

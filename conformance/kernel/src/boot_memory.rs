@@ -1,11 +1,12 @@
-//! The memory of boot: what there is by node, from what loader and firmware say of it, handed to the page allocator, and
-//! from there to the heap.
+//! The memory of boot: ranges by node, from the descriptions of loader and firmware. The page allocator gets them,
+//! and the heap gets memory from the page allocator.
 //!
 //! # Invariants
 //!
-//! 1. No heap is needed, and there is none before [`open_heap`]: an allocation ends the run. So a model that is up before
-//!    that has used none.
-//! 2. What is decided here without being told is said aloud: memory that no node has, and memory that nobody will be given.
+//! 1. This module needs no heap, and there is none before [`open_heap`]: an allocation ends the run. So a model that
+//!    is up before that has used no heap.
+//! 2. Decisions that the machine's description does not determine are printed: memory without a node, and memory that
+//!    the page allocator cannot use.
 
 use arrayvec::ArrayVec;
 use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange, presets::X86_64};
@@ -22,11 +23,11 @@ use crate::loader::StartInfo;
 use crate::say;
 
 unsafe extern "C" {
-    /// Where the linker script ends the image.
+    /// The end of the image, according to the linker script.
     static image_end: u8;
 }
 
-/// Units: bytes. The heap, for scenarios and stories: the models need none.
+/// Bytes of the heap for scenarios and stories; the models need none.
 const HEAP_BYTES: usize = 12 << 20;
 
 #[global_allocator]
@@ -35,42 +36,40 @@ static HEAP: TalcLock<SpinMutex<()>, Manual> = TalcLock::new(Manual);
 /// Memory by node.
 pub(crate) type Ranges = ArrayVec<(PhysRange, NodeId), BOOT_RANGES>;
 
-/// The node of memory that no node is said to have, as with Linux.
+/// The node of memory for which the SRAT names none, as in Linux.
 const DEFAULT_NODE: NodeId = NodeId::new(0);
 
-/// Why memory cannot be used.
+/// Why the memory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BootMemoryError {
     /// A table of firmware is broken.
     #[error("firmware: {0}; nothing is known for sure of memory and nodes then")]
     Table(#[from] TableError),
-    /// There is nothing to run on.
+    /// The machine has no usable memory.
     #[error("the memory map has no usable memory: {entries} entries, none of them RAM below {limit}")]
     NoMemory {
-        /// How many entries there are.
+        /// The number of entries of the memory map.
         entries: usize,
-        /// What the command line allows.
+        /// The limit from the command line.
         limit: PhysAddr,
     },
-    /// There are more ranges than there is room for before there is a heap.
-    #[error(
-        "firmware tells of more than {BOOT_RANGES} ranges of memory, which is all that this kernel has room for"
-    )]
+    /// There are more ranges than fit in an array without a heap.
+    #[error("firmware describes more than {BOOT_RANGES} ranges of memory, for which this kernel has no room")]
     TooMany,
     /// Memory cannot be reached.
     #[error(transparent)]
     DirectMap(#[from] NoTable),
-    /// The page allocator has no room for what is known of nodes.
+    /// The page allocator has no room for more ranges of nodes.
     #[error(transparent)]
     Nodes(#[from] TooManyRanges),
-    /// There are not as many frames in a row as the heap wants.
+    /// There are not enough successive frames for the heap.
     #[error(
         "the page allocator has no {HEAP_BYTES:#x} bytes in a row for the heap; give the machine more memory"
     )]
     NoHeap,
 }
 
-/// The memory to use, by node. The page allocator has what is left of it beside the image.
+/// The memory to use, by node. The page allocator gets all of it except the image.
 ///
 /// # Errors
 ///
@@ -98,7 +97,7 @@ pub(crate) fn memory(info: &StartInfo) -> Result<Ranges, BootMemoryError> {
     Ok(memory)
 }
 
-/// Gives frames of the page allocator to the heap, for ever.
+/// Gives frames of the page allocator to the heap, permanently.
 ///
 /// # Errors
 ///
@@ -106,24 +105,24 @@ pub(crate) fn memory(info: &StartInfo) -> Result<Ranges, BootMemoryError> {
 pub(crate) fn open_heap() -> Result<(), BootMemoryError> {
     let at = FRAMES.lock().take(HEAP_BYTES / 4096, 1).ok_or(BootMemoryError::NoHeap)?;
     let start = direct_map::to_virt(at).ok_or(BootMemoryError::NoHeap)?;
-    // SAFETY: the frames were just given to the heap alone and never go back, and the direct map reaches them.
+    // SAFETY: the frames were just given to the heap alone and are never given back, and the direct map reaches them.
     unsafe { HEAP.lock().claim(start.as_ptr(), HEAP_BYTES) }.map(drop).ok_or(BootMemoryError::NoHeap)
 }
 
-/// Gives the page allocator what of a range lies behind the image. Lower ranges come first: the tables through which
-/// those above 4 GiB are reached are made of them.
+/// Gives the part of a range past the image to the page allocator. Lower ranges must be passed first, because the
+/// tables through which memory above 4 GiB is reached are made of them.
 fn hand_over(range: PhysRange) -> Result<(), NoTable> {
     let image = PhysAddr::new((&raw const image_end).addr() as u64);
     let free = PhysRange::new(range.start().max(image).min(range.end()), range.end()).unwrap_or_default();
     paging::map(free, &mut take_zeroed)?;
     let beyond = FRAMES.lock().boot(free.whole_frames::<X86_64>());
     if !beyond.is_empty() {
-        say!("memory: {beyond} has descriptors, but is given to nobody: {ENDS}");
+        say!("memory: {beyond} has descriptors, but cannot be allocated: {ENDS}");
     }
     Ok(())
 }
 
-/// Puts what comes into an array, if it has room.
+/// Collects items in an array, if it has room.
 fn gathered<T>(items: impl Iterator<Item = T>) -> Result<ArrayVec<T, BOOT_RANGES>, BootMemoryError> {
     let mut gathered = ArrayVec::new();
     for item in items {
@@ -132,10 +131,10 @@ fn gathered<T>(items: impl Iterator<Item = T>) -> Result<ArrayVec<T, BOOT_RANGES
     Ok(gathered)
 }
 
-/// Memory with its nodes. Where nodes, which come in order, overlap, the first counts.
+/// Memory with its nodes. Nodes must be sorted; where they overlap, the first counts.
 fn by_node(ram: &[PhysRange], nodes: &[(PhysRange, NodeId)]) -> Result<Ranges, BootMemoryError> {
     let mut parts = Ranges::new();
-    let mut tell = |part: PhysRange, node| {
+    let mut report = |part: PhysRange, node| {
         if part.is_empty() {
             Ok(())
         } else {
@@ -143,26 +142,26 @@ fn by_node(ram: &[PhysRange], nodes: &[(PhysRange, NodeId)]) -> Result<Ranges, B
         }
     };
     for range in ram {
-        let mut told_to = range.start();
+        let mut reported_to = range.start();
         for (of_node, node) in nodes {
-            let start = of_node.start().clamp(told_to, range.end());
+            let start = of_node.start().clamp(reported_to, range.end());
             let end = of_node.end().clamp(start, range.end());
             if start < end {
-                tell(of_no_node(told_to, start, nodes), DEFAULT_NODE)?;
-                tell(PhysRange::new(start, end).unwrap_or_default(), *node)?;
-                told_to = end;
+                report(of_no_node(reported_to, start, nodes), DEFAULT_NODE)?;
+                report(PhysRange::new(start, end).unwrap_or_default(), *node)?;
+                reported_to = end;
             }
         }
-        tell(of_no_node(told_to, range.end(), nodes), DEFAULT_NODE)?;
+        report(of_no_node(reported_to, range.end(), nodes), DEFAULT_NODE)?;
     }
     Ok(parts)
 }
 
-/// Memory between that of `nodes`, which is spoken of where there are nodes at all.
+/// Memory between the ranges of `nodes`. If there are nodes at all, the kernel prints it.
 fn of_no_node(start: PhysAddr, end: PhysAddr, nodes: &[(PhysRange, NodeId)]) -> PhysRange {
     let range = PhysRange::new(start, end).unwrap_or_default();
     if !range.is_empty() && !nodes.is_empty() {
-        say!("memory: the SRAT says nothing of {range}; node {DEFAULT_NODE} is given it");
+        say!("memory: the SRAT does not mention {range}; node {DEFAULT_NODE} gets it");
     }
     range
 }

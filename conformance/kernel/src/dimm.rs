@@ -1,44 +1,45 @@
-//! DIMMs that come and go: QEMU's memory hot-plug registers.
+//! Plugged DIMMs: QEMU's memory hot-plug registers.
 //!
-//! The registers are what the ACPI tables' bytecode works with; a kernel without an interpreter can use them itself. A
-//! slot that changed says so in a bit until the kernel clears it, so nothing is lost by looking now and then.
+//! The bytecode of the ACPI tables uses these registers; a kernel without an interpreter can use them directly. A
+//! slot that changed has a bit set until the kernel clears it, so polling loses no change.
 //!
 //! Source: QEMU `docs/specs/acpi_mem_hotplug.rst`.
 //!
 //! # Invariants
 //!
-//! 1. There is one [`Slots`]: selecting a slot and reading its registers are two accesses, which nobody comes between.
-//! 2. One write to the control register does one thing: the device looks at the first bit that it knows.
+//! 1. There is one [`Slots`]: selecting a slot and reading its registers are two accesses, and no other code accesses
+//!    the registers between them.
+//! 2. One write to the control register has one effect: the device uses the first bit that it knows.
 
 use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange};
 use x86_64::instructions::port::Port;
 
-/// Slots that QEMU can have.
+/// The largest number of slots of QEMU.
 const MOST: u32 = 256;
 
-/// ACPI's number for an eject that was asked for, in `_OST`.
+/// ACPI's code for a requested eject, in `_OST`.
 pub(crate) const EJECT_REQUEST: u32 = 3;
-/// ACPI's number for "not now, the device is in use", in `_OST`.
+/// ACPI's code for "the device is in use", in `_OST`.
 pub(crate) const IN_USE: u32 = 0x82;
 
-/// There is a DIMM in the slot.
+/// The slot contains a DIMM.
 const ENABLED: u8 = 1 << 0;
-/// It came, and nobody took notice yet. Written: somebody did.
+/// A DIMM was inserted and not acknowledged yet. Writing the bit acknowledges it.
 const INSERTING: u8 = 1 << 1;
-/// It is to go, and nobody took notice yet. Written: somebody did.
+/// The host wants the DIMM back, and this was not acknowledged yet. Writing the bit acknowledges it.
 const REMOVING: u8 = 1 << 2;
-/// Written: the DIMM goes, now.
+/// Writing the bit ejects the DIMM.
 const EJECT: u8 = 1 << 3;
 
-/// A port of four bytes. What it means depends on the direction.
+/// A port of four bytes. Its meaning differs between reading and writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 enum Word {
-    /// Read: low half of the base address. Written: the slot that all other registers are about.
+    /// Read: low half of the base address. Written: the slot that all other registers refer to.
     Base = 0xa00,
-    /// Read: high half of the base address. Written: the event that the next status is about.
+    /// Read: high half of the base address. Written: the event that the next status refers to.
     BaseHigh = 0xa04,
-    /// Read: low half of the size. Written: the status of the event, which the host is told.
+    /// Read: low half of the size. Written: the status of the event, for the host.
     Size = 0xa08,
     /// Read: high half of the size.
     SizeHigh = 0xa0c,
@@ -54,30 +55,30 @@ const CONTROL: u16 = 0xa14;
 struct Registers(());
 
 impl Registers {
-    /// The registers, which QEMU has at the same place on all its PCs.
+    /// The registers, which QEMU has at the same ports on all its PCs.
     ///
     /// # Safety
     ///
-    /// Nobody else uses the ports `0xa00` to `0xa17` as long as this is there.
+    /// No other code uses the ports `0xa00` to `0xa17` as long as this exists.
     const unsafe fn new() -> Self {
         Self(())
     }
 
     /// Reads a word.
     fn read(&mut self, word: Word) -> u32 {
-        // SAFETY: the port is this one's alone (`new`), and reading it changes nothing.
+        // SAFETY: only this value uses the port (`new`), and reading it changes nothing.
         unsafe { Port::new(word as u16).read() }
     }
 
     /// Writes a word.
     fn write(&mut self, word: Word, value: u32) {
-        // SAFETY: the port is this one's alone (`new`); writing words selects and reports, and touches no memory.
+        // SAFETY: only this value uses the port (`new`); writing words selects and reports, and accesses no memory.
         unsafe { Port::new(word as u16).write(value) }
     }
 
     /// Reads the control register.
     fn control(&mut self) -> u8 {
-        // SAFETY: the port is this one's alone (`new`), and reading it changes nothing.
+        // SAFETY: only this value uses the port (`new`), and reading it changes nothing.
         unsafe { Port::new(CONTROL).read() }
     }
 
@@ -87,13 +88,13 @@ impl Registers {
     ///
     /// With [`EJECT`], nothing uses the memory of the selected slot any more.
     unsafe fn set_control(&mut self, bit: u8) {
-        // SAFETY: the port is this one's alone (`new`); of its bits only that of the eject touches memory, which the
-        // caller answers for.
+        // SAFETY: only this value uses the port (`new`); of its bits only that of the eject affects memory, and the
+        // caller promises that nothing uses that memory.
         unsafe { Port::new(CONTROL).write(bit) }
     }
 }
 
-/// What is in a slot.
+/// The DIMM in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dimm {
     /// The slot.
@@ -104,33 +105,33 @@ pub(crate) struct Dimm {
     pub(crate) node: NodeId,
 }
 
-/// Something that the kernel has to take notice of.
+/// A change that the kernel has to acknowledge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A DIMM came.
+    /// A DIMM was inserted.
     Came(Dimm),
-    /// The host wants one back.
+    /// The host wants a DIMM back.
     Wanted(Dimm),
 }
 
-/// What is wrong with the slots.
+/// An error of the slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SlotError {
-    /// The machine has none.
+    /// The machine has no slots.
     #[error("the machine has no slots for DIMMs; start QEMU with `-m SIZE,slots=N,maxmem=SIZE`")]
     Absent,
-    /// The registers make no range.
-    #[error("slot {slot} says that it has {len} from {start}, which is no range of addresses")]
+    /// The registers do not describe a range.
+    #[error("slot {slot} reports {len} from {start}, which is not a range of addresses")]
     Nonsense {
         /// The slot.
         slot: u32,
-        /// What it says is its base.
+        /// The base that it reports.
         start: PhysAddr,
-        /// What it says is its size.
+        /// The size that it reports.
         len: ByteLen,
     },
-    /// The host did not change anything.
-    #[error("nothing changed in any slot, although the host says that it did")]
+    /// No slot changed.
+    #[error("no slot has changed, although the host reports a change")]
     Unchanged,
 }
 
@@ -139,18 +140,18 @@ pub(crate) enum SlotError {
 pub(crate) struct Slots(Registers);
 
 impl Slots {
-    /// Takes charge of the slots.
+    /// The slots of the machine.
     ///
     /// # Safety
     ///
-    /// The machine is one of QEMU's PCs, where nothing but the slots answers at the ports `0xa00` to `0xa17`, and nobody
-    /// else uses these as long as this is there.
+    /// The machine is one of QEMU's PCs, where nothing but the slots answers at the ports `0xa00` to `0xa17`, and no
+    /// other code uses these as long as this exists.
     pub(crate) const unsafe fn new() -> Self {
         // SAFETY: the caller's promise is the same.
         Self(unsafe { Registers::new() })
     }
 
-    /// The first change that nobody took notice of, if there is one. It is told until it is acknowledged.
+    /// The first change that was not acknowledged, if there is one. It is returned until it is acknowledged.
     ///
     /// # Errors
     ///
@@ -158,14 +159,14 @@ impl Slots {
     pub(crate) fn change(&mut self) -> Result<Option<Change>, SlotError> {
         for slot in 0..MOST {
             let flags = self.select(slot).control();
-            // Where no device answers, all bits are set, also those that no slot ever has.
+            // Where no device answers, all bits are set, including bits that no slot ever sets.
             if flags == u8::MAX {
                 return Err(SlotError::Absent);
             }
             if flags & ENABLED == 0 {
                 continue;
             }
-            // What is to go first, and has not even been seen to come, has come first.
+            // If the insertion of a DIMM that the host wants back was not acknowledged, the insertion comes first.
             if flags & INSERTING != 0 {
                 return self.dimm(slot).map(Change::Came).map(Some);
             }
@@ -176,12 +177,12 @@ impl Slots {
         Ok(None)
     }
 
-    /// Whether there is a DIMM in a slot.
+    /// Whether a slot contains a DIMM.
     pub(crate) fn is_used(&mut self, slot: u32) -> bool {
         self.select(slot).control() & ENABLED != 0
     }
 
-    /// Takes notice of a change.
+    /// Acknowledges a change.
     pub(crate) fn acknowledge(&mut self, change: &Change) {
         let (dimm, bit) = match change {
             Change::Came(dimm) => (dimm, INSERTING),
@@ -191,14 +192,14 @@ impl Slots {
         unsafe { self.select(dimm.slot).set_control(bit) };
     }
 
-    /// Tells the host that a DIMM cannot go, because it is in use.
+    /// Reports to the host that a DIMM cannot be ejected, because it is in use.
     pub(crate) fn refuse(&mut self, dimm: &Dimm) {
         let registers = self.select(dimm.slot);
         registers.write(Word::BaseHigh, EJECT_REQUEST);
         registers.write(Word::Size, IN_USE);
     }
 
-    /// Lets a DIMM go. Its slot is free afterwards.
+    /// Ejects a DIMM. Its slot is free afterwards.
     ///
     /// # Safety
     ///
@@ -208,13 +209,13 @@ impl Slots {
         unsafe { self.select(dimm.slot).set_control(EJECT) };
     }
 
-    /// Makes a slot the one that the registers are about.
+    /// Selects the slot that the registers refer to.
     fn select(&mut self, slot: u32) -> &mut Registers {
         self.0.write(Word::Base, slot);
         &mut self.0
     }
 
-    /// What is in a slot that is not empty.
+    /// The DIMM in a slot that is not empty.
     fn dimm(&mut self, slot: u32) -> Result<Dimm, SlotError> {
         let registers = self.select(slot);
         let start = PhysAddr::new(joined(registers.read(Word::Base), registers.read(Word::BaseHigh)));

@@ -1,9 +1,9 @@
-//! The serial port: lines for people, and what the host is told, a line of JSON per event. The README of this folder has
+//! The serial port: plain text, and events for the host, one line of JSON each. The README of this folder describes
 //! the protocol.
 //!
 //! # Invariants
 //!
-//! 1. No heap is needed: a panic can be told at any time.
+//! 1. No heap is needed, so that a panic can be reported at any time.
 //! 2. A line that begins with `{` is for the host.
 
 use core::fmt::{self, Arguments, Write};
@@ -13,27 +13,27 @@ use spin::Mutex;
 use uart_16550::backend::PioBackend;
 use uart_16550::{Config, Uart16550};
 
-/// How a scenario ended.
+/// The outcome of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Outcome {
-    /// Everything was as expected.
+    /// All expectations were met.
     Passed,
-    /// Something was not.
+    /// An expectation was not met.
     Failed,
-    /// It could have been run, and was not.
+    /// The scenario could have been run, and was not.
     Skipped,
-    /// It is about something that the model or the machine does not have.
+    /// The model or the machine lacks the subject of the scenario.
     NotApplicable,
 }
 
-/// Something that the host is told. Words are written into the line as they are formatted.
+/// An event for the host. Texts are written into the line as they are formatted.
 #[derive(Clone, Copy, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(crate) enum Event<'a> {
-    /// The first: who is speaking.
+    /// The first event, with the kernel's configuration.
     Hello { backend: &'a str, depth: u32, geometry: &'a str },
-    /// A scenario ended.
+    /// A scenario has ended.
     Cell {
         scenario: &'a str,
         machine: &'a str,
@@ -42,16 +42,16 @@ pub(crate) enum Event<'a> {
         detail: Arguments<'a>,
         failure_points: u64,
     },
-    /// The kernel cannot go on.
+    /// The kernel panicked.
     Panic {
         #[serde(serialize_with = "words")]
         message: Arguments<'a>,
     },
-    /// The last.
+    /// The last event.
     End { failed: u64 },
 }
 
-/// Serializes words.
+/// Serializes a text.
 fn words<S: Serializer>(words: &Arguments<'_>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(words)
 }
@@ -59,18 +59,18 @@ fn words<S: Serializer>(words: &Arguments<'_>, serializer: S) -> Result<S::Ok, S
 /// Bytes of the longest line.
 const LINE: usize = 4096;
 
-/// Tells an event.
-pub(crate) fn tell(event: Event<'_>) {
+/// Sends an event.
+pub(crate) fn send(event: Event<'_>) {
     let mut line = [0; LINE];
     let written = serde_json_core::to_slice(&event, &mut line).ok();
     match written.and_then(|len| str::from_utf8(line.get(..len)?).ok()) {
         Some(line) => write(format_args!("{line}\n")),
-        // The words are too long for the line: they are for people then.
-        None => tell(shortened(event)),
+        // The text is too long for the line, so it is sent as plain text instead.
+        None => send(shortened(event)),
     }
 }
 
-/// The same event without its words.
+/// The same event without its text.
 fn shortened(event: Event<'_>) -> Event<'_> {
     let no_words = format_args!("the words do not fit the line");
     match event {
@@ -86,10 +86,10 @@ fn shortened(event: Event<'_>) -> Event<'_> {
     }
 }
 
-/// Where the first serial port is on every PC.
+/// The first serial port, which is at the same address on every PC.
 const COM1: u16 = 0x3f8;
 
-/// The port, once it was used.
+/// The port, after its first use.
 static SERIAL: Mutex<Option<Port>> = Mutex::new(None);
 
 /// The port.
@@ -98,7 +98,7 @@ struct Port(Uart16550<PioBackend>);
 impl Port {
     /// Opens COM1; `None` if nothing answers there.
     fn open() -> Option<Self> {
-        // SAFETY: COM1's ports belong to no one else in this kernel: only `SERIAL` opens them.
+        // SAFETY: only `SERIAL` opens the ports of COM1 in this kernel.
         let mut uart = unsafe { Uart16550::new_port(COM1) }.ok()?;
         uart.init(Config::default()).ok()?;
         Some(Self(uart))
@@ -112,7 +112,7 @@ impl Write for Port {
     }
 }
 
-/// Does something with the port.
+/// Calls `what` with the port.
 fn with<T>(what: impl FnOnce(&mut Port) -> T) -> Option<T> {
     let mut serial = SERIAL.lock();
     if serial.is_none() {
@@ -121,23 +121,23 @@ fn with<T>(what: impl FnOnce(&mut Port) -> T) -> Option<T> {
     serial.as_mut().map(what)
 }
 
-/// Writes; nobody can be told if that does not work.
+/// Writes; an error cannot be reported.
 pub(crate) fn write(text: Arguments<'_>) {
     let _ = with(|port| port.write_fmt(text));
 }
 
-/// Lets a panic write although something else was writing.
+/// Lets a panic write although other code was writing.
 pub(crate) fn break_lock() {
-    // SAFETY: called by a panic only, after which nothing else of this kernel runs.
+    // SAFETY: only a panic calls this, and no other code of this kernel runs after that.
     unsafe { SERIAL.force_unlock() };
 }
 
-/// The next byte from the host, if one has come.
+/// The next byte from the host, if one has arrived.
 pub(crate) fn read_byte() -> Option<u8> {
     with(|port| port.0.try_receive_byte().ok()).flatten()
 }
 
-/// Writes a line for people.
+/// Writes a line of plain text.
 #[macro_export]
 macro_rules! say {
     ($($text:tt)*) => {

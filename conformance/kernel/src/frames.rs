@@ -1,13 +1,14 @@
-//! The page allocator: a bit per frame in `bitmap-allocator`, behind the hooks of hotplug, and which node memory belongs to.
+//! The page allocator: one bit per frame in `bitmap-allocator`, used through the hooks of hotplug; and the nodes of
+//! memory.
 //!
 //! # Invariants
 //!
-//! 1. A frame is in at most one of `free` (to take), `held` (back, because it is isolated) and `given` (as metadata). In
-//!    none of them, it is in use otherwise, or not this allocator's at all.
-//! 2. The direct map reaches every frame, before it comes here.
-//! 3. A frame is in `firsts` if a block of metadata begins there. So a block is known with both of its ends, and neither a
-//!    part of it nor two neighbours pass for one.
-//! 4. The ranges of nodes do not overlap: the node of memory is set when it comes, and forgotten when it goes.
+//! 1. A frame is in at most one of `free` (available), `held` (isolated) and `given` (metadata). A frame in none of
+//!    them has another user, or does not belong to this allocator.
+//! 2. The direct map reaches every frame before the allocator gets it.
+//! 3. A frame is in `firsts` if a block of metadata begins there. So both ends of a block are known, and neither a
+//!    part of a block nor two neighbours are mistaken for a block.
+//! 4. The ranges of nodes do not overlap: the node of memory is set when the memory is added, and removed with it.
 
 use core::ops::Range;
 
@@ -19,9 +20,9 @@ use spin::Mutex;
 
 use crate::cpu::direct_map;
 
-/// Ranges of memory at boot that there is room for.
+/// The largest number of ranges of memory at boot.
 pub(crate) const BOOT_RANGES: usize = 64;
-/// Ranges whose nodes there is room for: those of boot, and a DIMM in each of QEMU's slots.
+/// The largest number of ranges with a node: those of boot, and a DIMM in each of QEMU's slots.
 const NODE_RANGES: usize = BOOT_RANGES + 256;
 
 /// The frames of this machine.
@@ -33,7 +34,7 @@ pub(crate) static FRAMES: Mutex<Frames> = Mutex::new(Frames {
     nodes: ArrayVec::new_const(),
 });
 
-/// Frames, up to [`END`].
+/// Frames below [`END`].
 pub(crate) struct Frames {
     free: BitAlloc16M,
     held: BitAlloc16M,
@@ -42,7 +43,7 @@ pub(crate) struct Frames {
     nodes: ArrayVec<(PfnRange, NodeId), NODE_RANGES>,
 }
 
-/// There is no room for the node of one more range.
+/// There is no room for the node of another range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{frames} of node {node} is one range too many: this kernel keeps the nodes of {NODE_RANGES}")]
 pub(crate) struct TooManyRanges {
@@ -52,18 +53,18 @@ pub(crate) struct TooManyRanges {
     node: NodeId,
 }
 
-/// The frame behind the last that the bitmaps have a bit for.
+/// The first frame past those for which the bitmaps have a bit.
 const END: Pfn = frame(BitAlloc16M::CAP);
-/// The same for people.
+/// The limit in words.
 pub(crate) const ENDS: &str = "the page allocator ends at 64 GiB";
 const _: () = assert!(BitAlloc16M::CAP as u64 * X86_64::PAGE_SIZE == 64 << 30);
 
-/// A frame's number as an index; frames beyond the bitmaps have none.
+/// A frame's number as an index; `None` for frames beyond the bitmaps.
 fn index(frame: Pfn) -> Option<usize> {
     usize::try_from(frame.get()).ok().filter(|index| *index <= BitAlloc16M::CAP)
 }
 
-/// The indices of frames, as far as the bitmaps have them.
+/// The indices of those frames that the bitmaps have.
 fn indices(frames: PfnRange) -> Range<usize> {
     index(frames.start()).unwrap_or(BitAlloc16M::CAP)..index(frames.end()).unwrap_or(BitAlloc16M::CAP)
 }
@@ -74,8 +75,8 @@ const fn frame(index: usize) -> Pfn {
 }
 
 impl Frames {
-    /// Gets frames of boot, free from now on; the direct map reaches them. Gives back those beyond the bitmaps, which
-    /// nobody will be given.
+    /// Adds frames of boot, which the direct map reaches, as free. Returns those beyond the bitmaps, which the
+    /// allocator cannot use.
     pub(crate) fn boot(&mut self, frames: PfnRange) -> PfnRange {
         let (within, beyond) = frames.split_at(END);
         if !within.is_empty() {
@@ -84,7 +85,7 @@ impl Frames {
         beyond
     }
 
-    /// Memory belongs to a node from now on.
+    /// Sets the node of memory.
     ///
     /// # Errors
     ///
@@ -93,19 +94,19 @@ impl Frames {
         self.nodes.try_push((frames, node)).map_err(|_| TooManyRanges { frames, node })
     }
 
-    /// Memory has gone, and with it what is known of its node.
+    /// Removes the node of memory that was removed.
     pub(crate) fn forget_node(&mut self, frames: PfnRange) {
         self.nodes.retain(|(known, _)| *known != frames);
     }
 
-    /// Takes some frames in a row for ever, the first of which is a multiple of `align`.
+    /// Takes several successive frames permanently; the first is a multiple of `align`.
     pub(crate) fn take(&mut self, count: usize, align: usize) -> Option<PhysAddr> {
         let first = self.find(0..BitAlloc16M::CAP, count, align)?;
         self.free.remove(first..first + count);
         frame(first).phys::<X86_64>()
     }
 
-    /// Takes a block, of `node` if that has one and of any other if not.
+    /// Allocates a block from `node`, or from any other node if it has none.
     pub(crate) fn take_block(&mut self, count: usize, align: usize, node: NodeId) -> Option<PhysAddr> {
         let of_node = self.nodes.iter().filter(|(_, of)| *of == node);
         let near = of_node.map(|(frames, _)| *frames).find_map(|near| self.find(indices(near), count, align));
@@ -116,7 +117,7 @@ impl Frames {
         frame(first).phys::<X86_64>()
     }
 
-    /// Takes a block back; refuses what [`Frames::take_block`] did not give so.
+    /// Frees a block; refuses memory that is not a whole block of [`Frames::take_block`].
     pub(crate) fn put_block(&mut self, start: PhysAddr, count: usize) -> bool {
         let Some(first) = index(start.pfn::<X86_64>()) else { return false };
         let Some(block) = first.checked_add(count).map(|end| first..end) else { return false };
@@ -129,7 +130,7 @@ impl Frames {
         is_ours
     }
 
-    /// Whether a block of metadata begins and ends exactly so.
+    /// Whether a block of metadata has exactly this range.
     fn is_block(&self, block: &Range<usize>) -> bool {
         let goes_on =
             |index: usize| index < BitAlloc16M::CAP && self.given.test(index) && !self.firsts.test(index);
@@ -140,7 +141,7 @@ impl Frames {
             && !goes_on(block.end)
     }
 
-    /// The first free frames in a row of a range that begin at a multiple of `align`.
+    /// The first successive free frames in a range that begin at a multiple of `align`.
     fn find(&self, within: Range<usize>, count: usize, align: usize) -> Option<usize> {
         let mut first = within.start.checked_next_multiple_of(align)?;
         while first.checked_add(count)? <= within.end {
@@ -152,14 +153,14 @@ impl Frames {
         None
     }
 
-    /// Takes a frame out of a range.
+    /// Takes a frame from a range.
     pub(crate) fn take_from(&mut self, within: PfnRange) -> Option<Pfn> {
         let found = self.find(indices(within), 1, 1)?;
         self.free.remove(found..found + 1);
         Some(frame(found))
     }
 
-    /// Puts a frame back that [`Frames::take_from`] gave.
+    /// Frees a frame that [`Frames::take_from`] took.
     pub(crate) fn put(&mut self, frame: Pfn) {
         if let Some(index) = index(frame).filter(|index| *index < BitAlloc16M::CAP) {
             self.free.insert(index..index + 1);
@@ -170,12 +171,12 @@ impl Frames {
 /// A zeroed frame, for a page table of the direct map.
 pub(crate) fn take_zeroed() -> Option<PhysAddr> {
     let at = FRAMES.lock().take(1, 1)?;
-    // SAFETY: the frame is nobody else's, and the direct map reaches it (invariant 2).
+    // SAFETY: the frame was just taken, so no other code uses it, and the direct map reaches it (invariant 2).
     unsafe { direct_map::to_virt(at)?.write_bytes(0, 1 << X86_64::PAGE_SHIFT) };
     Some(at)
 }
 
-/// The page allocator as hotplug sees it.
+/// The page allocator as hotplug uses it.
 #[derive(Debug)]
 pub(crate) struct Pages;
 

@@ -1,5 +1,5 @@
-//! What loader and firmware left in memory, read with a check of every bound; and of it the start info of a PVH loader:
-//! command line, memory map, and where the ACPI tables are.
+//! Reads the data that loader and firmware left in memory, checking every bound. One part of it is the start info of
+//! a PVH loader: command line, memory map, and the place of the ACPI tables.
 //!
 //! Source: Xen `xen/include/public/arch-x86/hvm/start_info.h`.
 
@@ -10,18 +10,18 @@ use crate::cpu::direct_map;
 /// Firmware leaves its tables below this address, which the direct map reaches from the first instruction on.
 const TABLES_END: u64 = 4 << 30;
 
-/// Some bytes of physical memory that firmware wrote and nobody writes any more.
+/// Bytes of physical memory that firmware wrote and that no code changes any more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bytes(&'static [u8]);
 
 impl Bytes {
-    /// `len` bytes from `at`; `None` if not all of them lie where firmware leaves tables.
+    /// `len` bytes from `at`; `None` if some of them lie where firmware does not leave tables.
     pub(crate) fn of(at: PhysAddr, len: ByteLen) -> Option<Self> {
         let end = at.get().checked_add(len.get())?;
         let start = direct_map::to_virt(at).filter(|_| end <= TABLES_END)?;
         let len = usize::try_from(len.get()).ok()?;
-        // SAFETY: the direct map reaches the range. Firmware and loader have written what they write, and the kernel
-        // takes no memory below 1 MiB and none that is not RAM, where both keep tables.
+        // SAFETY: the direct map reaches the range. Firmware and loader do not write any more, and the kernel takes
+        // no memory below 1 MiB and none that is not RAM, where both keep tables.
         Some(Self(unsafe { core::slice::from_raw_parts(start.as_ptr(), len) }))
     }
 
@@ -30,12 +30,12 @@ impl Bytes {
         self.0
     }
 
-    /// Units: bytes. How many there are.
+    /// The number of bytes.
     pub(crate) const fn len(self) -> u64 {
         self.0.len() as u64
     }
 
-    /// `len` of the bytes from `offset`, if there are as many.
+    /// `len` of the bytes from `offset`, if there are that many.
     pub(crate) fn part(self, offset: u64, len: u64) -> Option<Self> {
         let start = usize::try_from(offset).ok()?;
         let end = usize::try_from(offset.checked_add(len)?).ok()?;
@@ -73,39 +73,39 @@ impl Bytes {
     }
 }
 
-/// What the first word has to be.
+/// The value of the first word.
 const MAGIC: u32 = 0x336e_c578;
-/// Units: bytes. The structure, with the memory map of version 1.
+/// Bytes of the structure with the memory map of version 1.
 const LEN: u64 = 56;
-/// Units: bytes. An entry of the memory map.
+/// Bytes of an entry of the memory map.
 const ENTRY_LEN: u64 = 24;
-/// Units: bytes. The longest command line that is read.
+/// Bytes of the longest command line that is read.
 const LINE_LEN: u64 = 2048;
 
-/// The number of memory to use in the memory map.
+/// The type of usable memory in the memory map.
 const RAM: u32 = 1;
 
 /// An entry of the memory map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Where it is.
+    /// The addresses.
     pub(crate) range: PhysRange,
-    /// Whether it is memory to use.
+    /// Whether it is usable memory.
     pub(crate) is_ram: bool,
 }
 
-/// Why the start info is no use.
+/// Why the start info is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StartInfoError {
-    /// Not the structure of a PVH loader, or no memory where it should be.
+    /// The address has no structure of a PVH loader, or no memory.
     #[error(
         "there is no PVH start info at {at}; boot with a PVH loader, such as `qemu-system-x86_64 -kernel`"
     )]
     NotThere {
-        /// Where it was looked for.
+        /// The address.
         at: PhysAddr,
     },
-    /// A loader that gives no memory map.
+    /// The loader gives no memory map.
     #[error("the start info is of version {version}, which has no memory map; version 1 is needed")]
     Old {
         /// Its version.
@@ -142,18 +142,18 @@ impl StartInfo {
         self.info.u64(offset).filter(|address| *address != 0).map(PhysAddr::new)
     }
 
-    /// The command line; empty if there is none, or if it is not text.
+    /// The command line; empty if there is none, or if it is not valid text.
     pub(crate) fn command_line(&self) -> CommandLine {
         let line = self.address(24).and_then(|at| Bytes::of(at, ByteLen::new(LINE_LEN)));
         CommandLine(line.and_then(Bytes::c_str).unwrap_or(""))
     }
 
-    /// Where the root of the ACPI tables is.
+    /// The address of the root of the ACPI tables.
     pub(crate) fn rsdp(&self) -> Option<PhysAddr> {
         self.address(32)
     }
 
-    /// The memory map, as the loader gives it; entries that are no ranges are left out.
+    /// The memory map of the loader, without entries that are not ranges.
     pub(crate) fn memory_map(&self) -> impl Iterator<Item = Entry> + Clone {
         let count = u64::from(self.info.u32(48).unwrap_or(0));
         let map = self.address(40).and_then(|at| Bytes::of(at, ByteLen::new(count * ENTRY_LEN)));
@@ -166,7 +166,7 @@ impl StartInfo {
     }
 }
 
-/// What the kernel is asked to do: words `name=value`.
+/// The options of the kernel: words of the form `name=value`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CommandLine(&'static str);
 
@@ -176,18 +176,18 @@ impl CommandLine {
         self.0.split_whitespace().filter_map(|word| word.strip_prefix(name)?.strip_prefix('=')).next_back()
     }
 
-    /// What to run: `look` if nothing is said.
+    /// The task; `look` by default.
     pub(crate) fn run(self) -> &'static str {
         self.value("run").unwrap_or("look")
     }
 
-    /// The name that the host has for this machine.
+    /// The host's name for this machine.
     pub(crate) fn machine(self) -> &'static str {
         self.value("machine").unwrap_or("qemu")
     }
 
-    /// `mem=SIZE`: memory from this address on is left alone, as with Linux' option of this name. The size may end in
-    /// `K`, `M` or `G`.
+    /// `mem=SIZE`: the kernel does not use memory from this address on, as with Linux' option of this name. The size
+    /// may end in `K`, `M` or `G`.
     pub(crate) fn memory_limit(self) -> Option<ByteLen> {
         let value = self.value("mem")?;
         let digits = value.trim_end_matches(['K', 'M', 'G']);

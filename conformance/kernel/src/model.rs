@@ -1,5 +1,5 @@
-//! The model of this kernel: what it is built of, its lookups as functions of their own, so that the suite can look at
-//! their instructions in the image, and a picture of what it says of memory, for people.
+//! The model of this kernel: its type, its lookups as separate functions whose instructions the suite checks in the
+//! image, and a drawing of memory and model.
 
 use alloc::string::String;
 use core::ptr::NonNull;
@@ -20,11 +20,11 @@ pub(crate) type Model = Selected<Kernel, { selected_len::<Kernel>() }>;
 /// Whether descriptors lie in one virtual array, which the model maps.
 pub(crate) const HAS_ARRAY: bool = cfg!(feature = "vmemmap");
 
-/// How the model indexes sections.
+/// The kind of the model's section table.
 pub(crate) const TABLE: TableKind =
     if cfg!(feature = "classic-sparse") { TableKind::Flat } else { TableKind::Rooted };
 
-/// The virtual addresses of the live model's memmap, if it is one array.
+/// The virtual addresses of the live model's memmap, if it is an array.
 pub(crate) fn array() -> Option<VirtRange> {
     let array = VirtRange::from_start_count(VirtAddr::new(Array::START), ByteLen::new(Array::BYTES));
     array.filter(|_| HAS_ARRAY)
@@ -42,23 +42,23 @@ unsafe extern "C" fn kernel_lookup_unchecked(frame: u64) -> NonNull<Page> {
     unsafe { MODEL.lookup_unchecked(Pfn::new(frame)) }
 }
 
-/// The descriptor of a frame, if it has one. The guard is the caller's, who holds one for many lookups: to count readers
-/// is this kernel's affair, and no part of a lookup.
+/// The descriptor of a frame, if it has one. The caller holds the guard, usually for many lookups: counting readers
+/// is the kernel's task, and not part of a lookup.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn kernel_lookup(frame: u64, guard: &Guard) -> Option<NonNull<Page>> {
     MODEL.lookup_with(Pfn::new(frame), guard)
 }
 
-/// Whether both find the same descriptor for a frame, or the frame is not valid.
+/// Whether both lookups find the same descriptor for a frame, or the frame is not valid.
 fn lookups_agree(frame: Pfn) -> bool {
     let guard = OneProcessor::enter();
-    // SAFETY: asked only for a frame that was found valid, and nothing is removed while the guard is held.
+    // SAFETY: called only for a frame that was found valid, and nothing is removed while the guard is held.
     let unchecked = |_| unsafe { kernel_lookup_unchecked(frame.get()) };
     kernel_lookup(frame.get(), &guard).is_none_or(|page| page == unchecked(page))
 }
 
-/// Draws the machine's memory and what the model makes of it.
+/// Draws the machine's memory and the state of the model.
 pub(crate) fn draw(memory: &[(PhysRange, NodeId)], summary: BootSummary, world: &KernelWorld) {
     say!("A kernel on {}, {:?} levels of page tables", MODEL.name(), world.depth());
     say!("");

@@ -1,4 +1,4 @@
-//! Every scenario of the suite, on a model of its own beside the live one.
+//! Runs every scenario of the suite, on a separate model next to the live one.
 
 use alloc::string::ToString;
 use sparsemem::{
@@ -7,12 +7,12 @@ use sparsemem::{
 use sparsemem_suite::{ALL, ArrayFacts, Build, Ended, NotRun, Pair, Scenario, run};
 use spin::Mutex;
 
-use crate::event::{Event, Outcome, tell};
+use crate::event::{Event, Outcome, send};
 use crate::glue::OneProcessor;
 use crate::model::{HAS_ARRAY, TABLE};
 use crate::world::KernelWorld;
 
-/// The parts of the model under test: those of the kernel, at another place.
+/// The configuration of the model under test: that of the kernel, at another place.
 struct UnderTest;
 
 impl Config for UnderTest {
@@ -42,7 +42,7 @@ type Model = Selected<UnderTest, { selected_len::<UnderTest>() }>;
 
 static MODEL: Mutex<Model> = Mutex::new(Model::new());
 
-/// Runs them all, tells the host of each, and counts those that fail.
+/// Runs all scenarios, reports each result to the host, and counts the failed ones.
 pub(crate) fn run_all(world: &mut KernelWorld, machine: &str, memory: &[MemoryRange]) -> u64 {
     let array = ArrayFacts { start: VirtAddr::new(Place::START), len_bytes: Place::BYTES };
     let array = HAS_ARRAY.then_some(array);
@@ -51,13 +51,13 @@ pub(crate) fn run_all(world: &mut KernelWorld, machine: &str, memory: &[MemoryRa
     }
     let outcomes = ALL.iter().map(|scenario| {
         world.begin_boot();
-        play(scenario, world, Build { table: TABLE, array }, machine, memory)
+        run_one(scenario, world, Build { table: TABLE, array }, machine, memory)
     });
     outcomes.filter(|outcome| *outcome == Outcome::Failed).count() as u64
 }
 
-/// Runs one and tells the host of it.
-fn play(
+/// Runs a scenario and reports its result to the host.
+fn run_one(
     scenario: &Scenario,
     world: &mut KernelWorld,
     build: Build,
@@ -76,6 +76,6 @@ fn play(
         Err(failure) => (Outcome::Failed, failure.to_string()),
     };
     let (scenario, detail) = (scenario.name, format_args!("{detail}"));
-    tell(Event::Cell { scenario, machine, outcome, detail, failure_points });
+    send(Event::Cell { scenario, machine, outcome, detail, failure_points });
     outcome
 }

@@ -1,4 +1,5 @@
-//! This kernel as the world of scenarios and stories: what is outstanding is counted, and memory runs out on command.
+//! This kernel as the world of scenarios and stories: it counts outstanding memory, and simulates shortages on
+//! request.
 
 use alloc::string::String;
 use core::alloc::Layout;
@@ -8,14 +9,14 @@ use sparsemem::{
     AddressSpace, Block, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin, OutOfMemory,
     PagingDepth, PhysAddr, PhysRange, Rejected, VirtAddr, VirtRange, forward_to_field,
 };
-use sparsemem_suite::{Balance, Fault, Held, Leaf, Spare, WorldWithEnvironment, World};
+use sparsemem_suite::{Balance, Fault, Held, Leaf, Spare, World, WorldWithEnvironment};
 
 use crate::cpu::paging::{self, NoTable};
 use crate::cpu::trap;
 use crate::frames::take_zeroed;
 use crate::glue::Provider;
 
-/// The provider, with everything counted that it gives.
+/// The provider, with counts of its outstanding memory.
 #[derive(Debug)]
 pub(crate) struct Metered {
     provider: Provider,
@@ -24,7 +25,7 @@ pub(crate) struct Metered {
     refused: u64,
 }
 
-/// What a model asks for.
+/// A request of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Request {
     /// A block of memory.
@@ -34,7 +35,7 @@ enum Request {
 }
 
 impl Metered {
-    /// Whether the fault that is armed meets this request.
+    /// Whether the armed fault refuses this request.
     fn is_refused(&mut self, request: Request) -> bool {
         let is_met = match (&mut self.fault, request) {
             (Some(Fault::NthAllocation(left)), Request::Block)
@@ -67,7 +68,7 @@ impl Metered {
 // SAFETY: the provider stays in its place.
 forward_to_field!(unsafe impl [] PhysMap for Metered => provider);
 
-// SAFETY: blocks are the provider's; some are refused before it is asked.
+// SAFETY: the blocks are the provider's; some requests are refused before they reach it.
 unsafe impl MetadataMemory for Metered {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         if self.is_refused(Request::Block) {
@@ -90,7 +91,7 @@ unsafe impl MetadataMemory for Metered {
     }
 }
 
-// SAFETY: everything is the provider's; some mappings are refused before it is asked.
+// SAFETY: everything is the provider's; some mappings are refused before they reach it.
 unsafe impl AddressSpace for Metered {
     fn root(&self) -> PhysAddr {
         self.provider.root()
@@ -100,7 +101,7 @@ unsafe impl AddressSpace for Metered {
         self.provider.depth()
     }
 
-    /// Hardware refuses nothing: this stands for a kernel that does.
+    /// Hardware does not refuse mappings; this simulates a kernel that does.
     fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
         if self.is_refused(Request::Link) {
             return Err(LinkRefused { at });
@@ -122,32 +123,33 @@ pub(crate) struct KernelWorld {
 }
 
 impl KernelWorld {
-    /// A world from whose memory nothing is outstanding.
+    /// A world without outstanding memory.
     pub(crate) fn new() -> Self {
         let provider = Provider(Origin::Boot);
         let env = Metered { provider, balance: Balance::default(), fault: None, refused: 0 };
         Self { env, spare: None, shared_tables: 0 }
     }
 
-    /// Leaves persistent memory to the scenarios, as a device to plug.
+    /// Lends persistent memory to the scenarios, as a device to plug.
     ///
     /// # Errors
     ///
     /// [`NoTable`] if the direct map cannot reach it.
     pub(crate) fn lend(&mut self, persistent: PhysRange) -> Result<(), NoTable> {
         paging::map(persistent, &mut take_zeroed)?;
-        // SAFETY: firmware says that it is memory, no boot was told of it, and nothing else of this kernel uses it; the
-        // direct map reaches it, at a distance that is a multiple of every large page (`direct_map`, invariant 1).
+        // SAFETY: firmware describes it as memory, it was not reported to boot, and nothing else of this kernel uses
+        // it; the direct map reaches it, at a distance that is a multiple of every large page (`direct_map`,
+        // invariant 1).
         self.spare = Some(unsafe { Spare::new(persistent) });
         Ok(())
     }
 
-    /// The scenarios' array will begin at `place`: notes which tables are there already.
+    /// Records the tables that exist before the scenarios' array is made at `place`.
     pub(crate) fn expect_array(&mut self, place: VirtAddr) {
         self.shared_tables = paging::tables_towards(place);
     }
 
-    /// Boot begins, for the next scenario.
+    /// Starts boot, for the next scenario.
     pub(crate) const fn begin_boot(&mut self) {
         self.env.provider.0 = Origin::Boot;
     }

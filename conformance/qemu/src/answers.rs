@@ -1,7 +1,8 @@
-//! What the host does when the kernel asks.
+//! The host's actions for the requests of a kernel.
 //!
-//! Of the kernel's mappings QEMU has a view of its own: it walks the page tables from CR3, as `info tlb` and `info mem`. It
-//! tells base pages from large ones, but 2 MiB from 1 GiB only by how much `info mem` says is mapped.
+//! QEMU has its own view of the kernel's mappings: `info tlb` and `info mem` walk the page tables from CR3.
+//! `info tlb` distinguishes base pages from large ones, but not 2 MiB from 1 GiB; only the number of bytes that
+//! `info mem` reports as mapped shows that.
 
 use core::fmt::Write;
 use core::ops::Range;
@@ -12,14 +13,14 @@ use serde_json::{Value, json};
 use super::monitor::{Monitor, MonitorError};
 use super::protocol::{Answer, Ask, Span};
 
-/// How long a DIMM may take to go after the kernel ejected it: QEMU tells at once.
+/// How long a DIMM may take to disappear after the kernel ejected it: QEMU reports it at once.
 const GONE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Does what the kernel asks for.
+/// Does what the kernel requests.
 ///
 /// # Errors
 ///
-/// [`MonitorError`] if QEMU cannot be asked. What it refuses is an answer.
+/// [`MonitorError`] if QEMU does not answer. A refusal of QEMU is an answer.
 pub(super) fn answer(monitor: &mut Monitor, ask: &Ask) -> Result<Answer, MonitorError> {
     let done = match ask {
         Ask::Plug { id, bytes, node, at } => plug(monitor, id, *bytes, *node, *at),
@@ -36,7 +37,7 @@ pub(super) fn answer(monitor: &mut Monitor, ask: &Ask) -> Result<Answer, Monitor
     }
 }
 
-/// Plugs a DIMM in. Its memory takes nothing of the host's until the kernel writes to it.
+/// Plugs a DIMM in. Its memory takes none of the host's memory until the kernel writes to it.
 fn plug(
     monitor: &mut Monitor,
     id: &str,
@@ -58,16 +59,16 @@ fn plug(
     plugged
 }
 
-/// Waits until a DIMM is gone, and takes its memory away too.
+/// Waits until a DIMM is removed, and removes its memory object too.
 fn gone(monitor: &mut Monitor, id: &str) -> Result<Answer, MonitorError> {
     let is_it = |event: &Value| event["event"] == "DEVICE_DELETED" && event["data"]["device"] == id;
     if !monitor.wait_for(is_it, Instant::now() + GONE_LIMIT)? {
-        return Ok(Answer::Refused(format!("`{id}` is still there")));
+        return Ok(Answer::Refused(format!("`{id}` is still plugged in")));
     }
     nothing(monitor.execute("object-del", &json!({ "id": memory_of(id) }))).map(Answer::Done)
 }
 
-/// What the kernel told of a slot.
+/// The status that the kernel reported for a slot.
 fn ost(monitor: &mut Monitor, slot: u64) -> Result<Answer, MonitorError> {
     let slots = monitor.execute("query-acpi-ospm-status", &json!({}))?;
     let slots = slots.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -79,18 +80,18 @@ fn ost(monitor: &mut Monitor, slot: u64) -> Result<Answer, MonitorError> {
     })
 }
 
-/// The name of the memory behind a DIMM.
+/// The name of a DIMM's memory object.
 fn memory_of(id: &str) -> String {
     format!("memory-of-{id}")
 }
 
-/// A result whose value says nothing.
+/// A result whose value has no information.
 fn nothing(result: Result<Value, MonitorError>) -> Result<String, MonitorError> {
     result.map(|_| String::new())
 }
 
-/// The lines of `info tlb` within a range, as answers have them: count, then `VIRTUAL PHYSICAL SIZE` each, where the size
-/// is `4k` or `large`.
+/// The lines of `info tlb` within a range, in the form of answers: count, then `VIRTUAL PHYSICAL SIZE` each, where
+/// the size is `4k` or `large`.
 fn leaves(printed: &str, range: &Range<u64>) -> String {
     let leaves: Vec<_> = printed.lines().filter_map(leaf).filter(|leaf| range.contains(&leaf.0)).collect();
     listed(leaves.iter().map(|(at, to, size)| format!("{at:x} {to:x} {size}")))
@@ -103,7 +104,7 @@ fn ranges(printed: &str, range: &Range<u64>) -> String {
     let mut joined: Vec<(u64, u64)> = Vec::new();
     for (start, end) in ranges {
         match joined.last_mut() {
-            // Neighbours are apart only if their permissions differ, which is not asked for.
+            // Adjacent ranges are separate lines only if their permissions differ, which is not of interest.
             Some(last) if last.1 == start => last.1 = end,
             _ => joined.push((start, end)),
         }
@@ -111,7 +112,7 @@ fn ranges(printed: &str, range: &Range<u64>) -> String {
     listed(joined.iter().map(|(start, end)| format!("{start:x} {end:x}")))
 }
 
-/// Lines, with their number before them.
+/// Lines, after their number.
 fn listed(lines: impl ExactSizeIterator<Item = String>) -> String {
     let mut text = lines.len().to_string();
     for line in lines {

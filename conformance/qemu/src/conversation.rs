@@ -1,8 +1,8 @@
-//! A conversation with a kernel, from its first word to QEMU's end.
+//! A conversation with a kernel, from its first line to QEMU's end.
 //!
 //! # Invariants
 //!
-//! 1. It ends: with the kernel, or when the [`Patience`] with it does.
+//! 1. It ends with the kernel, or when the kernel exceeds its [`Patience`].
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,62 +12,62 @@ use serde_json::Value;
 use super::QemuError;
 use super::answers::answer;
 use super::guest::{CommandLine, Guest};
-use super::lines::Heard;
+use super::lines::Received;
 use super::machine::QemuMachine;
 use super::protocol::{Ask, Event, read};
 use sparsemem_report::Outcome;
 
-/// How long is waited for a kernel.
+/// The time limits for a kernel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// How long it may say nothing.
+    /// The longest time without a line.
     silence: Duration,
-    /// How long it may run.
+    /// The longest time of the whole run.
     whole: Duration,
 }
 
 impl Patience {
-    /// For the suite, where nobody looks: many times what a slow machine needs.
+    /// For the suite, which runs without a user: many times as long as a slow machine needs.
     pub(super) const SUITE: Self = Self { silence: Duration::from_secs(45), whole: Duration::from_secs(150) };
-    /// For a person, who may have stopped the kernel in a debugger.
+    /// For a user, who may have stopped the kernel in a debugger.
     pub(super) const PERSON: Self =
         Self { silence: Duration::from_secs(86_400), whole: Duration::from_secs(86_400) };
 }
 
-/// How long the monitor may take to hand over what has happened, after QEMU's end.
+/// How long the monitor may take to deliver past events after QEMU's end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// A scenario or story, as the kernel told of it.
+/// The result of a scenario or story, as the kernel reported it.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct CellReport {
     /// Its name.
     pub(super) scenario: String,
-    /// How it ended.
+    /// Its outcome.
     pub(super) outcome: Outcome,
     /// Why it did not pass.
     pub(super) detail: String,
-    /// How many times something was made to refuse.
+    /// The number of simulated failures.
     pub(super) failure_points: u64,
-    /// Time since the kernel told the one before, or came up.
+    /// The time since the kernel reported the previous result, or came up.
     pub(super) took: Duration,
 }
 
-/// Everything that was said.
+/// Everything that the kernel and QEMU reported.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Transcript {
-    /// The backend that the kernel says it has.
+    /// The backend that the kernel reports.
     pub(super) backend: Option<String>,
-    /// What it ran.
-    pub(super) cells: Vec<Told>,
-    /// What it asked for.
+    /// The results of its scenarios and stories.
+    pub(super) cells: Vec<CellReport>,
+    /// Its requests.
     pub(super) asked: Vec<Ask>,
-    /// Lines for people, and what else is worth showing.
+    /// Lines that are not events, and others that are worth showing.
     pub(super) lines: Vec<String>,
-    /// How many cells it says have failed, at its end.
+    /// The number of failed cells that it reports at its end.
     pub(super) failed: Option<u64>,
-    /// Why it could not go on.
+    /// Its panic message, if it panicked.
     pub(super) panic: Option<String>,
-    /// Why the conversation broke off.
+    /// Why the conversation was aborted, if it was.
     pub(super) broken: Option<String>,
     /// QEMU's exit status.
     pub(super) status: Option<i32>,
@@ -76,26 +76,26 @@ pub(super) struct Transcript {
 }
 
 impl Transcript {
-    /// What was told of a scenario or story.
-    pub(super) fn told(&self, name: &str) -> Option<&Told> {
-        self.cells.iter().find(|told| told.scenario == name)
+    /// The result of a scenario or story.
+    pub(super) fn report(&self, name: &str) -> Option<&CellReport> {
+        self.cells.iter().find(|report| report.scenario == name)
     }
 }
 
-/// What is heard while a conversation goes on.
+/// News during a conversation.
 pub(super) enum News<'a> {
     /// A scenario or story ended.
-    Cell(&'a Told),
-    /// A line for people.
+    Cell(&'a CellReport),
+    /// A line that is not an event.
     Line(&'a str),
 }
 
-/// Boots a kernel and talks to it until it ends.
+/// Boots a kernel and communicates with it until it ends.
 ///
 /// # Errors
 ///
-/// [`QemuError`] if QEMU cannot be run at all. What goes wrong later is in the transcript.
-pub(super) fn talk(
+/// [`QemuError`] if QEMU cannot be run at all. Later errors are in the transcript.
+pub(super) fn converse(
     image: &Path,
     machine: &QemuMachine,
     line: &CommandLine,
@@ -103,47 +103,48 @@ pub(super) fn talk(
     on_news: &mut dyn FnMut(News<'_>),
 ) -> Result<Transcript, QemuError> {
     let mut guest = Guest::start(image, machine, line)?;
-    let mut talk = Talk { transcript: Transcript::default(), since: Instant::now(), patience };
-    if let Err(broken) = talk.listen(&mut guest, on_news) {
-        talk.transcript.broken = Some(broken);
+    let mut conversation =
+        Conversation { transcript: Transcript::default(), since: Instant::now(), patience };
+    if let Err(broken) = conversation.read(&mut guest, on_news) {
+        conversation.transcript.broken = Some(broken);
     } else {
-        talk.finish(&mut guest)?;
+        conversation.finish(&mut guest)?;
     }
-    Ok(talk.transcript)
+    Ok(conversation.transcript)
 }
 
-struct Talk {
+struct Conversation {
     transcript: Transcript,
     since: Instant,
     patience: Patience,
 }
 
-impl Talk {
-    /// Listens and answers until the kernel has said its last word.
-    fn listen(&mut self, guest: &mut Guest, on_news: &mut dyn FnMut(News<'_>)) -> Result<(), String> {
+impl Conversation {
+    /// Reads lines and answers requests until the kernel ends.
+    fn read(&mut self, guest: &mut Guest, on_news: &mut dyn FnMut(News<'_>)) -> Result<(), String> {
         let Patience { silence, whole } = self.patience;
         let end = Instant::now() + whole;
         loop {
             let deadline = end.min(Instant::now() + silence);
             match guest.serial.next(deadline).map_err(|error| format!("the serial line broke: {error}"))? {
-                Heard::Line(line) => self.heard(&line, guest, on_news)?,
-                Heard::Closed => return Ok(()),
-                Heard::Nothing if Instant::now() >= end => {
+                Received::Line(line) => self.process(&line, guest, on_news)?,
+                Received::Closed => return Ok(()),
+                Received::Timeout if Instant::now() >= end => {
                     return Err(format!("it did not end within {} s", whole.as_secs()));
                 }
-                Heard::Nothing => return Err(format!("it said nothing for {} s", silence.as_secs())),
+                Received::Timeout => return Err(format!("it sent nothing for {} s", silence.as_secs())),
             }
         }
     }
 
-    /// Takes a line in.
-    fn heard(
+    /// Processes a line.
+    fn process(
         &mut self,
         line: &str,
         guest: &mut Guest,
         on_news: &mut dyn FnMut(News<'_>),
     ) -> Result<(), String> {
-        let wrong = |why| format!("`{line}` is no event that this host knows: {why}");
+        let wrong = |why| format!("`{line}` is not a known event: {why}");
         match read(line).map_err(wrong)? {
             None => {
                 on_news(News::Line(line));
@@ -156,9 +157,9 @@ impl Talk {
             Some(Event::Cell { scenario, outcome, detail, failure_points }) => {
                 let now = Instant::now();
                 let took = now.duration_since(core::mem::replace(&mut self.since, now));
-                let told = Told { scenario, outcome, detail, failure_points, took };
-                on_news(News::Cell(&told));
-                self.transcript.cells.push(told);
+                let report = CellReport { scenario, outcome, detail, failure_points, took };
+                on_news(News::Cell(&report));
+                self.transcript.cells.push(report);
             }
             Some(Event::Ask(ask)) => self.asked(ask, guest)?,
             Some(Event::End { failed }) => self.transcript.failed = Some(failed),
@@ -167,14 +168,14 @@ impl Talk {
         Ok(())
     }
 
-    /// Does what the kernel asks for, and answers.
+    /// Does what the kernel requests, and answers.
     fn asked(&mut self, ask: Ask, guest: &mut Guest) -> Result<(), String> {
         let answer = answer(&mut guest.monitor, &ask).map_err(|error| error.to_string())?;
         self.transcript.asked.push(ask);
         guest.serial.say(&answer.to_string()).map_err(|error| format!("the serial line broke: {error}"))
     }
 
-    /// Collects what is left when the kernel has ended.
+    /// Collects the remaining data when the kernel has ended.
     fn finish(&mut self, guest: &mut Guest) -> Result<(), QemuError> {
         let status = guest.wait().map_err(QemuError::start)?;
         self.transcript.status = status.and_then(|status| status.code());
@@ -184,7 +185,7 @@ impl Talk {
         self.transcript.history = guest.monitor.history(Instant::now() + LAST_WORDS).to_vec();
         let said = guest.said();
         if !said.is_empty() {
-            self.transcript.lines.push(format!("QEMU says: {said}"));
+            self.transcript.lines.push(format!("QEMU printed: {said}"));
         }
         Ok(())
     }

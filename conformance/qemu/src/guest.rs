@@ -1,8 +1,8 @@
-//! QEMU: whether it is there, and one that runs a kernel, with its process, its serial line and its monitor.
+//! Runs QEMU with a kernel: its process, its serial line and its monitor; and checks that QEMU is installed.
 //!
 //! # Invariants
 //!
-//! 1. When a [`Guest`] is dropped, its process has ended, and nothing of it is left in the file system.
+//! 1. When a [`Guest`] is dropped, its process has ended, and its files are deleted.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -21,8 +21,8 @@ use super::monitor::Monitor;
 /// The program.
 const PROGRAM: &str = "qemu-system-x86_64";
 
-/// What every run has in common: software emulation, so that it is the same everywhere; no screen; an end of its own
-/// instead of a reboot; and the port that the kernel ends QEMU through.
+/// The arguments of every run: software emulation, so that it is the same everywhere; no screen; exit instead of
+/// reboot; and the port through which the kernel ends QEMU.
 const COMMON: &[&str] = &[
     "-accel",
     "tcg",
@@ -39,16 +39,16 @@ const COMMON: &[&str] = &[
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 /// How long it may take to end after it closed the serial line.
 const END_LIMIT: Duration = Duration::from_secs(10);
-/// How often is looked whether something happened that nothing tells of.
+/// The interval between checks for changes that are not reported.
 const LOOK: Duration = Duration::from_millis(5);
-/// The file of the folder that has what QEMU wrote to its standard error.
+/// The file in the folder that contains QEMU's standard error.
 const SAID: &str = "said";
 
-/// Makes sure that QEMU can be run.
+/// Checks that QEMU can be run.
 ///
 /// # Errors
 ///
-/// [`QemuError::NoQemu`], which says what to install.
+/// [`QemuError::NoQemu`], which names the package to install.
 pub(super) fn check() -> Result<(), QemuError> {
     let quiet = || Stdio::null();
     let tried =
@@ -60,17 +60,17 @@ pub(super) fn check() -> Result<(), QemuError> {
     }
 }
 
-/// What a machine is started with, beside what belongs to it.
+/// Arguments for one run, in addition to those of the machine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CommandLine {
     /// Words for the kernel.
     pub(super) words: Vec<String>,
-    /// Arguments for QEMU, behind all others.
+    /// Arguments for QEMU, after all others.
     pub(super) args: Vec<String>,
 }
 
 impl CommandLine {
-    /// What the kernel is to run.
+    /// The command line for the scenarios or the story to run.
     pub(super) fn run(what: &str) -> Self {
         Self { words: vec![format!("run={what}")], args: Vec::new() }
     }
@@ -91,7 +91,7 @@ impl Guest {
     ///
     /// # Errors
     ///
-    /// [`QemuError::Start`], with what QEMU said.
+    /// [`QemuError::Start`], with QEMU's own message.
     pub(super) fn start(image: &Path, machine: &QemuMachine, line: &CommandLine) -> Result<Self, QemuError> {
         let folder =
             tempfile::Builder::new().prefix("sparsemem-qemu-").tempdir().map_err(QemuError::start)?;
@@ -103,7 +103,7 @@ impl Guest {
         Ok(Self { process, serial, monitor })
     }
 
-    /// Waits for QEMU's end; `None` if it does not come, and then it is ended.
+    /// Waits for QEMU's end. If it does not end in time, ends it and returns `None`.
     pub(super) fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
         let deadline = Instant::now() + END_LIMIT;
         while Instant::now() < deadline {
@@ -116,7 +116,7 @@ impl Guest {
         Ok(None)
     }
 
-    /// What QEMU itself said, on one line; empty if it had nothing to say.
+    /// QEMU's own messages on one line; empty if there are none.
     pub(super) fn said(&self) -> String {
         self.process.said()
     }
@@ -157,7 +157,7 @@ impl Process {
         Ok(Self { child, folder })
     }
 
-    /// The connection that QEMU makes to a socket.
+    /// QEMU's connection to a socket.
     fn accept(&mut self, socket: &UnixListener) -> Result<Lines, QemuError> {
         socket.set_nonblocking(true).map_err(QemuError::start)?;
         let deadline = Instant::now() + CONNECT_LIMIT;
@@ -172,7 +172,7 @@ impl Process {
         Err(QemuError::Start { why: format!("it did not connect within {} s", CONNECT_LIMIT.as_secs()) })
     }
 
-    /// Fails with what QEMU said if it has ended.
+    /// Fails with QEMU's own message if it has ended.
     fn check_runs(&mut self) -> Result<(), QemuError> {
         match self.child.try_wait().map_err(QemuError::start)? {
             None => Ok(()),
@@ -180,13 +180,13 @@ impl Process {
         }
     }
 
-    /// What was written to standard error.
+    /// The contents of standard error.
     fn said(&self) -> String {
         let text = std::fs::read_to_string(self.folder.path().join(SAID)).unwrap_or_default();
         text.trim().replace('\n', "; ")
     }
 
-    /// Ends the process. Failures mean that it has ended already.
+    /// Ends the process. An error means that it has ended already.
     fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

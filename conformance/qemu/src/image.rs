@@ -1,5 +1,5 @@
-//! The kernel's image: built by cargo, once per backend; and the lookups in it, which are the intended instructions: nothing
-//! is called, and nothing is loaded that need not be.
+//! Builds the kernel's image with cargo, once per backend, and checks the instructions of its lookups: they make no
+//! calls, and load only what they need.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,14 +12,14 @@ use tempfile::TempDir;
 
 use super::QemuError;
 
-/// Images of the kernel, on which nobody else works.
+/// Images of the kernel, in a folder that only this process uses.
 #[derive(Debug)]
 pub(super) struct Images {
     folder: TempDir,
 }
 
 impl Images {
-    /// No images yet.
+    /// A folder without images.
     pub(super) fn new() -> Result<Self, QemuError> {
         let folder = tempfile::Builder::new().prefix("sparsemem-images-").tempdir();
         Ok(Self { folder: folder.map_err(QemuError::start)? })
@@ -38,12 +38,12 @@ impl Images {
         }
         let found = String::from_utf8_lossy(&built.stdout).lines().find_map(executable);
         let found = found.ok_or_else(|| wrong("cargo names no executable".to_owned()))?;
-        // The next backend's image will lie in the same place.
+        // The build of the next backend writes to the same path.
         std::fs::copy(found, self.of(backend)).map_err(|error| wrong(format!("cannot copy it: {error}")))?;
         Ok(())
     }
 
-    /// Where the image for a backend is, once it was built.
+    /// The path of the image for a backend, once it is built.
     pub(super) fn of(&self, backend: Backend) -> PathBuf {
         self.folder.path().join(backend.name())
     }
@@ -59,7 +59,7 @@ fn cargo(backend: Backend) -> Command {
     cargo
 }
 
-/// The executable that a message of cargo tells of.
+/// The executable that a message of cargo names.
 fn executable(message: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
     message["executable"].as_str().map(PathBuf::from)
@@ -69,7 +69,7 @@ fn executable(message: &str) -> Option<PathBuf> {
 const UNCHECKED: &str = "kernel_lookup_unchecked";
 const CHECKED: &str = "kernel_lookup";
 
-/// What a function may have at most, all its ways together.
+/// The largest number of instructions and loads of a function, on all its paths together.
 #[derive(Clone, Copy, Debug)]
 struct Budget {
     symbol: &'static str,
@@ -77,9 +77,10 @@ struct Budget {
     loads: usize,
 }
 
-/// The budgets of a backend. Unchecked: the word, and on its way a root; nothing where the address is arithmetic. Checked:
-/// the word, the usage, its bits, and a root on the way; the guard is the caller's. The image is not optimised as a whole
-/// and its model lies anywhere, which takes an instruction more than in `benches/codegen` on the tables.
+/// The budgets of a backend. An unchecked lookup loads the word, and a root if there are roots; it loads nothing
+/// where the address is computed. A checked lookup loads the word, the usage, its bits, and a root if there are
+/// roots; the caller has the guard. The image is not optimised as a whole and its model may lie anywhere, so it takes
+/// one instruction more than `benches/codegen` does on the tables.
 const fn budgets(backend: Backend) -> [Budget; 2] {
     let (unchecked, checked) = match backend {
         Backend::ClassicSparse => ((9, 1), (28, 3)),
@@ -92,7 +93,7 @@ const fn budgets(backend: Backend) -> [Budget; 2] {
     ]
 }
 
-/// Whether the lookups of an image are what they have to be.
+/// Checks that the lookups of an image have the intended instructions.
 pub(super) fn lookups(image: &Path, backend: Backend) -> Verdict {
     let read = std::fs::read(image).map_err(|error| format!("{}: {error}", image.display()));
     match read.and_then(|elf| compare(&elf, backend)) {

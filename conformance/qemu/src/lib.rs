@@ -1,17 +1,17 @@
-//! The second world of the suite: kernels with a model each, booted by QEMU, on their own page tables, with memory that is
-//! really plugged and unplugged.
+//! The second world of the suite: kernels that QEMU boots. Each has a model, its own page tables, and memory that
+//! QEMU plugs and unplugs.
 //!
-//! [`QemuRun`] builds `conformance/kernel` once per backend, boots it on the [machines](qemu_machines), and makes the same
-//! [`Report`](sparsemem_report::Report) as the host's run; [`Look`] boots one kernel for people. Below: `image` builds the
-//! kernel and checks its lookups, `guest` is QEMU with the kernel's serial line (`lines`) and QEMU's `monitor`;
-//! `conversation` listens to the kernel (`protocol`) and does what it asks for (`answers`); `stories` has what happens to a
-//! kernel and what has to come of it, and `verdict` whether it did.
+//! [`QemuRun`] builds `conformance/kernel` once per backend, boots it on the [machines](qemu_machines), and makes the
+//! same [`Report`](sparsemem_report::Report) as the host's run; [`Look`] boots one kernel and shows its output. The
+//! modules: `image` builds the kernel and checks its lookups; `guest` is QEMU with the kernel's serial line (`lines`)
+//! and QEMU's `monitor`; `conversation` reads the kernel's events (`protocol`) and answers its requests (`answers`);
+//! `stories` lists the stories and the checks of their results; `verdict` turns a transcript into results.
 //!
 //! # Invariants
 //!
-//! 1. Nothing waits for ever: every reading, every command and every boot has a deadline.
-//! 2. A process that was started here has ended when its `Guest` is gone.
-//! 3. The kernel is not believed: its exit status, its own count, and what QEMU tells have to agree.
+//! 1. Nothing waits for ever: every read, every command and every boot has a deadline.
+//! 2. When a `Guest` is dropped, the process that it started has ended.
+//! 3. The kernel's own report is not enough for a pass: its exit status, its own count, and QEMU's events must agree.
 
 #![forbid(unsafe_code)]
 
@@ -42,7 +42,7 @@ pub enum QemuError {
          --no-install-recommends qemu-system-x86"
     )]
     NoQemu {
-        /// What was tried, and how that ended.
+        /// The command that was tried, and its result.
         why: String,
     },
     /// The kernel cannot be built.
@@ -50,17 +50,17 @@ pub enum QemuError {
     Build {
         /// The backend.
         backend: Backend,
-        /// What is wrong.
+        /// The error.
         why: String,
     },
     /// QEMU does not start.
     #[error("QEMU does not start: {why}")]
     Start {
-        /// What is wrong.
+        /// The error.
         why: String,
     },
     /// There is no such machine.
-    #[error("there is no machine `{name}` for QEMU; there are {}", machine_names())]
+    #[error("there is no machine `{name}` for QEMU; use one of {}", machine_names())]
     NoSuchMachine {
         /// The name that was given.
         name: String,

@@ -1,20 +1,20 @@
-//! Lines over a socket, with a deadline for each.
+//! Reads and writes lines over a socket, with a deadline for each.
 //!
 //! # Invariants
 //!
-//! 1. Nothing waits for ever: neither reading nor writing.
-//! 2. A deadline that passes in the middle of a line loses nothing of it.
+//! 1. Neither reading nor writing waits for ever.
+//! 2. If a deadline passes in the middle of a line, the part that was read is kept.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// How long a write may take: the other side reads all the time.
+/// How long a write may take; the other side reads continuously.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
-/// The longest line that makes sense; what is longer comes from a kernel gone wild.
+/// The length in bytes of the longest valid line; longer ones come from a kernel with a fault.
 const LONGEST: usize = 1 << 20;
 
-/// One end of a connection that carries lines.
+/// One end of a connection that transfers lines.
 #[derive(Debug)]
 pub(super) struct Lines {
     from: BufReader<UnixStream>,
@@ -22,14 +22,14 @@ pub(super) struct Lines {
     partial: Vec<u8>,
 }
 
-/// What reading a line came to.
+/// The result of reading a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Heard<T = String> {
-    /// A line, without its end; or what was read from it.
+pub(super) enum Received<T = String> {
+    /// A line, without its terminator, or a value that was read from it.
     Line(T),
     /// The deadline passed.
-    Nothing,
-    /// The other side has gone.
+    Timeout,
+    /// The other side has closed the connection.
     Closed,
 }
 
@@ -41,25 +41,25 @@ impl Lines {
         Ok(Self { to: socket.try_clone()?, from: BufReader::new(socket), partial: Vec::new() })
     }
 
-    /// The next line, if it comes before `deadline`. Bytes that are no UTF-8 are shown as such.
-    pub(super) fn next(&mut self, deadline: Instant) -> io::Result<Heard> {
+    /// The next line, if it arrives before `deadline`. Bytes that are not UTF-8 are replaced.
+    pub(super) fn next(&mut self, deadline: Instant) -> io::Result<Received> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Ok(Heard::Nothing);
+                return Ok(Received::Timeout);
             }
             self.from.get_ref().set_read_timeout(Some(left))?;
             match self.from.read_until(b'\n', &mut self.partial) {
-                Ok(_) if self.partial.ends_with(b"\n") => return Ok(Heard::Line(self.take())),
-                Ok(_) if self.partial.is_empty() => return Ok(Heard::Closed),
-                Ok(_) => return Ok(Heard::Line(self.take())),
+                Ok(_) if self.partial.ends_with(b"\n") => return Ok(Received::Line(self.take())),
+                Ok(_) if self.partial.is_empty() => return Ok(Received::Closed),
+                Ok(_) => return Ok(Received::Line(self.take())),
                 Err(error) if is_timeout(&error) => {}
-                // QEMU has gone while something was on its way.
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Heard::Closed),
+                // QEMU ended while data was in transit.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Received::Closed),
                 Err(error) => return Err(error),
             }
             if self.partial.len() > LONGEST {
-                return Err(io::Error::new(ErrorKind::InvalidData, "a line without an end"));
+                return Err(io::Error::new(ErrorKind::InvalidData, "the line is longer than 1 MiB"));
             }
         }
     }
@@ -69,14 +69,14 @@ impl Lines {
         self.to.write_all(format!("{line}\n").as_bytes())
     }
 
-    /// What was read of the line, as text.
+    /// The part of the line that was read, as text.
     fn take(&mut self) -> String {
         let bytes = core::mem::take(&mut self.partial);
         String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned()
     }
 }
 
-/// Whether a read only took too long, or was interrupted.
+/// Whether a read timed out or was interrupted.
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
@@ -87,14 +87,14 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::time::{Duration, Instant};
 
-    use super::{Heard, Lines};
+    use super::{Lines, Received};
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_millis(50)
     }
 
-    fn line(text: &str) -> Heard {
-        Heard::Line(text.to_owned())
+    fn line(text: &str) -> Received {
+        Received::Line(text.to_owned())
     }
 
     #[test]
@@ -103,7 +103,7 @@ mod tests {
         let mut lines = Lines::new(here).unwrap();
         there.write_all(b"one\r\ntw").unwrap();
         assert_eq!(lines.next(soon()).unwrap(), line("one"));
-        assert_eq!(lines.next(soon()).unwrap(), Heard::Nothing);
+        assert_eq!(lines.next(soon()).unwrap(), Received::Timeout);
         there.write_all(b"o\n").unwrap();
         assert_eq!(lines.next(soon()).unwrap(), line("two"));
     }
@@ -115,6 +115,6 @@ mod tests {
         there.write_all(b"one").unwrap();
         drop(there);
         assert_eq!(lines.next(soon()).unwrap(), line("one"));
-        assert_eq!(lines.next(soon()).unwrap(), Heard::Closed);
+        assert_eq!(lines.next(soon()).unwrap(), Received::Closed);
     }
 }

@@ -1,26 +1,27 @@
-//! The machines that QEMU is told to be, with firmware tables that are broken, or say less than they could, on purpose:
-//! QEMU puts them in the place of its own, with a right header.
+//! The machines that QEMU emulates. Some have firmware tables that are broken or incomplete on purpose: QEMU uses
+//! them in place of its own, with a valid header.
 //!
 //! # Invariants
 //!
-//! 1. Nothing of them depends on the host: software emulation, a fixed amount of memory, no devices beside what is named.
+//! 1. The machines do not depend on the host: software emulation, a fixed amount of memory, and only the named
+//!    devices.
 
-/// A machine that QEMU can be.
+/// A machine that QEMU emulates.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QemuMachine {
     /// Its name in reports.
     pub(super) name: &'static str,
-    /// What it is there for, in a few words.
+    /// Its purpose, in a few words.
     pub(super) about: &'static str,
-    /// QEMU's arguments, as one would type them.
+    /// QEMU's arguments, as typed in a shell.
     pub(super) args: &'static str,
     /// Words for the kernel's command line.
     pub(super) words: &'static [&'static str],
-    /// The body of an SRAT that takes the place of QEMU's.
+    /// The body of an SRAT that replaces QEMU's.
     pub(super) srat: Option<fn() -> Vec<u8>>,
 }
 
-/// A machine whose firmware is QEMU's own.
+/// A machine with QEMU's own firmware tables.
 const fn machine(name: &'static str, about: &'static str, args: &'static str) -> QemuMachine {
     QemuMachine { name, about, args, words: &[], srat: None }
 }
@@ -39,10 +40,10 @@ const TWO_NODES: QemuMachine = machine(
 const FIVE_LEVELS: QemuMachine =
     machine("qemu-q35-5-level", "five levels of page tables", "-machine q35 -cpu max -m 320M");
 
-/// There is so little memory before the hole that metadata has to lie behind it.
+/// There is so little memory below the hole that metadata must lie above it.
 const BEHIND_THE_HOLE: QemuMachine = machine(
     "qemu-q35-3g",
-    "memory on both sides of the hole below 4 GiB, most of it behind",
+    "memory on both sides of the hole below 4 GiB, most of it above",
     "-machine q35,max-ram-below-4g=64M -cpu max,-la57 -m 3G",
 );
 
@@ -53,7 +54,7 @@ pub(super) const NVDIMM: QemuMachine = machine(
      -object memory-backend-ram,id=pmem,size=512M -device nvdimm,id=nvdimm,memdev=pmem",
 );
 
-/// Machines on which every scenario is run.
+/// Machines that run every scenario.
 pub(super) const MACHINES: &[QemuMachine] = &[PLAIN, TWO_NODES, FIVE_LEVELS, NVDIMM, BEHIND_THE_HOLE];
 
 pub(super) const DIMMS: QemuMachine =
@@ -81,21 +82,21 @@ pub(super) const DIMMS_3_NODES: QemuMachine = machine(
      -numa node,nodeid=0,memdev=m0,cpus=0 -numa node,nodeid=1,memdev=m1,cpus=1 -numa node,nodeid=2,cpus=2",
 );
 
-/// As little memory as the kernel can be booted with.
+/// The least memory with which the kernel boots.
 pub(super) const SMALL: QemuMachine = machine(
     "qemu-q35-small",
     "little memory, slots for DIMMs",
     "-machine q35 -cpu max,-la57 -m 64M,slots=4,maxmem=32G",
 );
 
-/// An address space that is larger than what four levels of Linux' geometry allow.
+/// An address space that is larger than that of Linux' geometry with four levels.
 pub(super) const HIGH: QemuMachine = machine(
     "qemu-q35-high",
     "slots for DIMMs up to 80 TiB",
     "-machine q35 -cpu max,-la57,phys-bits=52 -m 256M,slots=4,maxmem=80T",
 );
 
-/// The host needs what the memmap takes, some 1 GiB.
+/// The host needs about 1 GiB for the memmap.
 pub(super) const LARGE: QemuMachine = machine(
     "qemu-q35-65g",
     "memory beyond the page allocator's 64 GiB",
@@ -106,7 +107,7 @@ pub(super) const LARGE: QemuMachine = machine(
 pub(super) const BROKEN_SRAT: QemuMachine =
     QemuMachine { name: "qemu-q35-srat", about: "a broken SRAT", srat: Some(srat_overrun), ..PLAIN };
 
-/// The first and the third section are node 1's.
+/// The first and the third section belong to node 1.
 pub(super) const SRAT_WITH_A_HOLE: QemuMachine = QemuMachine {
     name: "qemu-q35-srat-hole",
     about: "three sections, of which the SRAT leaves out the second",
@@ -123,7 +124,7 @@ pub(super) const NO_MEMORY: QemuMachine = QemuMachine {
 };
 
 impl QemuMachine {
-    /// QEMU's arguments, with a kernel command line that has `words` too.
+    /// QEMU's arguments, with a kernel command line that includes `words`.
     pub(super) fn args(&self, words: &[String]) -> Vec<String> {
         let own = std::iter::once(format!("machine={}", self.name))
             .chain(self.words.iter().map(ToString::to_string));
@@ -138,7 +139,7 @@ const SRAT_HEAD: [u8; 12] = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 /// The type of an entry about memory, and its length.
 const MEMORY: (u8, u8) = (1, 40);
 
-/// A sound entry for 256 MiB, and one that says that it is longer than what is left of the table.
+/// A valid entry for 256 MiB, and one whose length exceeds the rest of the table.
 fn srat_overrun() -> Vec<u8> {
     let mut table = SRAT_HEAD.to_vec();
     table.extend(srat_memory(0, 0, 256 << 20));
@@ -146,7 +147,7 @@ fn srat_overrun() -> Vec<u8> {
     table
 }
 
-/// The first 384 MiB are domain 1's, but for the section in the middle, of which nothing is said.
+/// The first 384 MiB belong to domain 1, except the section in the middle, which has no entry.
 fn srat_with_a_hole() -> Vec<u8> {
     const SECTION: u64 = 128 << 20;
     let mut table = SRAT_HEAD.to_vec();

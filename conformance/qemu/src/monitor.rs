@@ -1,24 +1,24 @@
 //! QEMU's monitor, over its JSON protocol (QMP).
 //!
-//! A client of our own, of this one file: the crate `qapi` is bound to the schema of one QEMU version, so that an event
-//! which it does not know ends the conversation, and its blocking form has no deadlines; `qmp` needs an async runtime.
-//! Here half a dozen commands are needed, on whatever QEMU is installed, and none may wait for ever.
+//! This file is a client of our own. The crate `qapi` depends on the schema of one QEMU version, so that an unknown
+//! event ends the conversation, and its blocking form has no deadlines; `qmp` needs an async runtime. This project
+//! needs six commands, which must work with any installed QEMU and must not wait for ever.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::lines::{Heard, Lines};
+use super::lines::{Lines, Received};
 
 /// How long QEMU may take for a command.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 
-/// Why QEMU did not do what it was told.
+/// Why QEMU did not execute a command.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MonitorError {
-    /// It refused.
+    /// QEMU refused.
     #[error("QEMU refuses `{command}`: {why}")]
     Refused {
         /// The command.
@@ -26,24 +26,24 @@ pub enum MonitorError {
         /// QEMU's reason.
         why: String,
     },
-    /// It did not answer in time.
+    /// QEMU did not answer in time.
     #[error("QEMU did not answer `{command}` within {} s", limit.as_secs())]
     Silent {
         /// The command.
         command: String,
-        /// How long it had.
+        /// The time limit.
         limit: Duration,
     },
-    /// It has gone.
-    #[error("QEMU went away before it answered `{command}`")]
+    /// QEMU ended.
+    #[error("QEMU ended before it answered `{command}`")]
     Gone {
         /// The command.
         command: String,
     },
-    /// What it said is not its protocol.
-    #[error("QEMU's monitor said what is no JSON: {line}")]
+    /// QEMU's message does not follow its protocol.
+    #[error("QEMU's monitor sent a line that is not JSON: {line}")]
     Garbled {
-        /// What it said.
+        /// The message.
         line: String,
     },
     /// The connection broke.
@@ -59,25 +59,25 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    /// Greets a monitor.
+    /// Starts the protocol with a monitor.
     pub(super) fn new(lines: Lines) -> Result<Self, MonitorError> {
         let mut monitor = Self { lines, events: Vec::new() };
-        // QEMU's greeting is no event and no reply, and waits in front of the first one.
+        // QEMU's greeting is neither an event nor a reply, and precedes the first reply.
         monitor.execute("qmp_capabilities", &json!({}))?;
         Ok(monitor)
     }
 
-    /// Executes a command and returns what it gives.
+    /// Executes a command and returns its result.
     pub(super) fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value, MonitorError> {
         self.lines.say(&json!({ "execute": command, "arguments": arguments }).to_string())?;
         let deadline = Instant::now() + COMMAND_LIMIT;
         loop {
-            let message = match self.hear(deadline)? {
-                Heard::Line(message) => message,
-                Heard::Nothing => {
+            let message = match self.receive(deadline)? {
+                Received::Line(message) => message,
+                Received::Timeout => {
                     return Err(MonitorError::Silent { command: command.to_owned(), limit: COMMAND_LIMIT });
                 }
-                Heard::Closed => return Err(MonitorError::Gone { command: command.to_owned() }),
+                Received::Closed => return Err(MonitorError::Gone { command: command.to_owned() }),
             };
             if let Some(given) = message.get("return") {
                 return Ok(given.clone());
@@ -89,45 +89,44 @@ impl Monitor {
         }
     }
 
-    /// Executes a command of the monitor for people, and returns what it prints.
+    /// Executes a command of the text monitor, and returns its output.
     pub(super) fn human(&mut self, line: &str) -> Result<String, MonitorError> {
         let given = self.execute("human-monitor-command", &json!({ "command-line": line }))?;
         Ok(given.as_str().unwrap_or_default().to_owned())
     }
 
-    /// Waits until an event that `is_it` has happened, whether before now or until `deadline`.
+    /// Waits until `deadline` for an event that `is_it` accepts, which may have happened before.
     pub(super) fn wait_for(
         &mut self,
         is_it: impl Fn(&Value) -> bool,
         deadline: Instant,
     ) -> Result<bool, MonitorError> {
         while !self.events.iter().any(&is_it) {
-            if !matches!(self.hear(deadline)?, Heard::Line(_)) {
+            if !matches!(self.receive(deadline)?, Received::Line(_)) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Everything that has happened so far, first to last. What is on its way is waited for until `deadline` or QEMU's
-    /// end.
+    /// All events so far, in order. Waits for events in transit until `deadline` or QEMU's end.
     pub(super) fn history(&mut self, deadline: Instant) -> &[Value] {
-        while let Ok(Heard::Line(_)) = self.hear(deadline) {}
+        while let Ok(Received::Line(_)) = self.receive(deadline) {}
         &self.events
     }
 
-    /// The next message; events are also noted.
-    fn hear(&mut self, deadline: Instant) -> Result<Heard<Value>, MonitorError> {
+    /// The next message; events are recorded.
+    fn receive(&mut self, deadline: Instant) -> Result<Received<Value>, MonitorError> {
         let line = match self.lines.next(deadline)? {
-            Heard::Line(line) => line,
-            Heard::Nothing => return Ok(Heard::Nothing),
-            Heard::Closed => return Ok(Heard::Closed),
+            Received::Line(line) => line,
+            Received::Timeout => return Ok(Received::Timeout),
+            Received::Closed => return Ok(Received::Closed),
         };
         let message: Value = serde_json::from_str(&line).map_err(|_| MonitorError::Garbled { line })?;
         if message.get("event").is_some() {
             self.events.push(message.clone());
         }
-        Ok(Heard::Line(message))
+        Ok(Received::Line(message))
     }
 }
 
@@ -142,14 +141,14 @@ mod tests {
     use super::{Monitor, MonitorError};
     use crate::lines::Lines;
 
-    /// A monitor that says `replies`, one after each line it is told, and then goes away.
+    /// A monitor that sends `replies`, one after each line that it receives, and then closes the connection.
     fn monitor(replies: &'static [&'static str]) -> Monitor {
         let (mut there, here) = UnixStream::pair().unwrap();
         std::thread::spawn(move || {
             there.write_all(b"{\"QMP\": {}}\n").unwrap();
-            let mut told = BufReader::new(there.try_clone().unwrap()).lines();
+            let mut received = BufReader::new(there.try_clone().unwrap()).lines();
             for reply in std::iter::once(&"{\"return\": {}}").chain(replies) {
-                if told.next().is_none() || there.write_all(format!("{reply}\n").as_bytes()).is_err() {
+                if received.next().is_none() || there.write_all(format!("{reply}\n").as_bytes()).is_err() {
                     return;
                 }
             }

@@ -1,6 +1,6 @@
-//! What kernel and host say to each other over the serial line; `conformance/kernel/README.md` has the same for people.
+//! The messages between kernel and host over the serial line; `conformance/kernel/README.md` describes them.
 //!
-//! A line of the kernel that begins with `{` is an [`Event`]; every other line is for people. The host writes one
+//! A line of the kernel that begins with `{` is an [`Event`]; every other line is plain text. The host writes one
 //! [`Answer`] to every [`Ask`], and nothing else.
 
 use core::fmt;
@@ -9,47 +9,47 @@ use serde::Deserialize;
 
 use sparsemem_report::Outcome;
 
-/// What the kernel tells.
+/// An event that the kernel reports.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub(super) enum Event {
-    /// It is up.
+    /// The kernel is up.
     Hello {
         /// The model that it was built with.
         backend: String,
     },
-    /// A scenario or a story ended.
+    /// A scenario or a story has ended.
     Cell {
         /// Its name.
         scenario: String,
-        /// How.
+        /// Its outcome.
         outcome: Outcome,
         /// Why it did not pass.
         #[serde(default)]
         detail: String,
-        /// How many times something was made to refuse.
+        /// The number of simulated failures.
         #[serde(default)]
         failure_points: u64,
     },
-    /// The host has to do something, and to answer.
+    /// A request, which the host answers.
     Ask(Ask),
-    /// Everything was run.
+    /// All scenarios and stories have been run.
     End {
-        /// Cells that failed.
+        /// The number of failed cells.
         failed: u64,
     },
-    /// It cannot go on.
+    /// The kernel panicked.
     Panic {
-        /// Why.
+        /// The panic message.
         message: String,
     },
 }
 
-/// What the kernel asks for.
+/// A request of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub(super) enum Ask {
-    /// To plug a DIMM in.
+    /// Plug a DIMM in.
     Plug {
         /// Its name.
         id: String,
@@ -58,47 +58,47 @@ pub(super) enum Ask {
         /// Its proximity domain.
         #[serde(default)]
         node: u32,
-        /// Its physical address; the next free one if there is none.
+        /// Its physical address; `None` for the next free one.
         at: Option<u64>,
     },
-    /// To ask the kernel to give a DIMM up.
+    /// Ask the kernel to give up a DIMM.
     Unplug {
         /// Its name.
         id: String,
     },
-    /// To wait until a DIMM is gone.
+    /// Wait until a DIMM is removed.
     Gone {
         /// Its name.
         id: String,
     },
-    /// What QEMU knows of an operation on a slot, as the kernel reported it: answered by `SOURCE STATUS`.
+    /// The status of an operation on a slot, as QEMU received it from the kernel. The answer is `SOURCE STATUS`.
     Ost {
         /// The slot.
         slot: u64,
     },
-    /// The mappings of a range, as QEMU itself finds them: answered by their number, and a line `VIRTUAL PHYSICAL SIZE`
+    /// The mappings of a range, as QEMU finds them. The answer is their number, and a line `VIRTUAL PHYSICAL SIZE`
     /// each, in hexadecimal; the size is `4k` or `large`.
     Tlb(Span),
-    /// What is mapped of a range, as QEMU itself finds it: answered by the number of pieces, and a line `START END` each,
-    /// in hexadecimal.
+    /// The mapped parts of a range, as QEMU finds them. The answer is their number, and a line `START END` each, in
+    /// hexadecimal.
     Mem(Span),
 }
 
 /// Virtual addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Span {
-    /// The first.
+    /// The first address.
     pub(super) from: u64,
-    /// The one behind the last.
+    /// The first address past the range.
     pub(super) to: u64,
 }
 
-/// What the host answers.
+/// The host's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It was done.
+    /// The request was fulfilled.
     Done(String),
-    /// It was not, for this reason.
+    /// The request was refused, for this reason.
     Refused(String),
 }
 
@@ -112,11 +112,11 @@ impl fmt::Display for Answer {
     }
 }
 
-/// Reads a line of the kernel: an event, something for people (`None`), or neither.
+/// Reads a line of the kernel: an event, plain text (`None`), or an invalid event.
 ///
 /// # Errors
 ///
-/// What is wrong with the event.
+/// The error in the event.
 pub(super) fn read(line: &str) -> Result<Option<Event>, serde_json::Error> {
     if line.starts_with('{') { serde_json::from_str(line).map(Some) } else { Ok(None) }
 }

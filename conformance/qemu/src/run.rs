@@ -1,8 +1,8 @@
-//! What is run in QEMU, and running it: everything that a filter picks, or one kernel for people.
+//! Runs scenarios and stories in QEMU: all that a filter selects, or one kernel with its output.
 //!
 //! # Invariants
 //!
-//! 1. Every cell gets a result, also when its kernel does not come up or does not end.
+//! 1. Every cell has a result, also when its kernel does not come up or does not end.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -13,30 +13,30 @@ use std::time::{Duration, Instant};
 use sparsemem_any::Backend;
 use sparsemem_report::{CellResult, Outcome, Report, ScenarioInfo, Verdict, World, scenario_matches};
 
-use super::conversation::{News, Patience, Told, Transcript, talk};
+use super::conversation::{CellReport, News, Patience, Transcript, converse};
 use super::guest::{self, CommandLine};
 use super::image::{Images, lookups};
 use super::machine::{DIMMS_2_NODES, MACHINES, QemuMachine};
 use super::stories::{self, STORIES, Story};
 use super::{QemuError, verdict};
 
-/// The scenario that is the boot itself.
+/// The scenario that tests the boot itself.
 const BOOTS: &str = "start/comes-up";
-/// The scenario that is the image, whatever it is booted on.
+/// The scenario that tests the image, which is independent of the machine.
 const LOOKUPS: &str = "start/lookups";
 
-/// What to run in QEMU. Everything by default.
+/// Selects what to run in QEMU: all by default.
 #[derive(Clone, Debug, Default)]
 pub struct QemuFilter {
-    /// Backends; all of them if empty.
+    /// Backends; all if empty.
     pub backends: Vec<Backend>,
-    /// Names of machines; all of them if empty.
+    /// Names of machines; all if empty.
     pub machines: Vec<String>,
-    /// Scenario names with `*` and `?`; all of them if empty.
+    /// Scenario names with `*` and `?`; all if empty.
     pub scenarios: Vec<String>,
 }
 
-/// Kernels to boot, and what each is to show.
+/// Kernels to boot, with the scenarios or stories of each.
 #[derive(Debug)]
 pub struct QemuRun {
     boots: Vec<Boot>,
@@ -56,11 +56,11 @@ enum Task {
     Scenarios(Vec<&'static str>),
     /// One story.
     Story(&'static Story),
-    /// Nothing but a look at the image.
+    /// Only a check of the image.
     Lookups,
 }
 
-/// Everything that is run in QEMU, in the order of reports.
+/// All scenarios and stories of QEMU, in the order of reports.
 #[must_use]
 pub fn qemu_catalogue() -> Vec<ScenarioInfo> {
     let info = |name: &str, about: &str| ScenarioInfo {
@@ -68,20 +68,23 @@ pub fn qemu_catalogue() -> Vec<ScenarioInfo> {
         about: about.to_owned(),
         facts: Vec::new(),
     };
-    let boots = info(BOOTS, "the kernel comes up on the model, runs everything, and ends as it says");
-    let lookups = info(LOOKUPS, "the kernel's lookups are the intended instructions, and call nothing");
+    let boots = info(
+        BOOTS,
+        "the kernel comes up on the model, runs everything, and ends with the result that it reported",
+    );
+    let lookups = info(LOOKUPS, "the kernel's lookups have the intended instructions, and make no calls");
     let scenarios = sparsemem_suite::ALL.iter();
     let scenarios = scenarios.map(|it| ScenarioInfo { facts: it.facts.to_vec(), ..info(it.name, it.about) });
     let stories = STORIES.iter().map(|it| info(it.name, it.about));
     [boots, lookups].into_iter().chain(scenarios).chain(stories).collect()
 }
 
-/// Every machine that QEMU can be; some of them more than once.
+/// Every machine that QEMU emulates; some occur several times.
 fn all_machines() -> impl Iterator<Item = &'static QemuMachine> {
     MACHINES.iter().chain(STORIES.iter().map(|story| story.machine))
 }
 
-/// The names of the machines that QEMU can be, with what they are there for; each once.
+/// The names of the machines that QEMU emulates, with their purposes; each once.
 #[must_use]
 pub fn qemu_machines() -> Vec<(&'static str, &'static str)> {
     let mut seen = HashSet::new();
@@ -89,7 +92,7 @@ pub fn qemu_machines() -> Vec<(&'static str, &'static str)> {
 }
 
 impl QemuRun {
-    /// What a filter picks; empty if it picks nothing.
+    /// The boots that a filter selects; empty if it selects none.
     #[must_use]
     pub fn new(filter: &QemuFilter) -> Self {
         let backends = if filter.backends.is_empty() { &Backend::ALL[..] } else { &filter.backends };
@@ -97,28 +100,28 @@ impl QemuRun {
         Self { boots }
     }
 
-    /// How many cells there are.
+    /// The number of cells.
     #[must_use]
     pub fn cells(&self) -> usize {
         let cells = |boot: &Boot| if let Task::Scenarios(names) = &boot.task { names.len() } else { 1 };
         self.boots.iter().map(cells).sum()
     }
 
-    /// Makes sure that QEMU can be run, before anything else is done.
+    /// Checks that QEMU can be run.
     ///
     /// # Errors
     ///
-    /// [`QemuError::NoQemu`], which says what to install.
+    /// [`QemuError::NoQemu`], which names the package to install.
     pub fn check_tools() -> Result<(), QemuError> {
         guest::check()
     }
 
-    /// Builds the kernels, boots them, a few at a time, and tells of each result as it comes; `on_step` is told what is
-    /// done before there are any.
+    /// Builds the kernels, boots them, a few at a time, and passes each result to `on_done` as soon as it is there.
+    /// `on_step` gets the steps before the first result.
     ///
     /// # Errors
     ///
-    /// [`QemuError`] if QEMU is not there or a kernel cannot be built. Everything else is a failed cell.
+    /// [`QemuError`] if QEMU is not installed or a kernel cannot be built. All other errors are failed cells.
     pub fn run(
         &self,
         threads: usize,
@@ -136,11 +139,11 @@ impl QemuRun {
         let done = Mutex::new(Vec::new());
         let next = AtomicUsize::new(0);
         let work = || {
-            // Relaxed: only the number counts; results are handed over by a lock.
+            // Relaxed: only the number counts; results are handed over through a lock.
             loop {
                 let nr = next.fetch_add(1, Ordering::Relaxed);
                 let Some(boot) = self.boots.get(nr) else { return };
-                let results = boot.play(&images.of(boot.backend), on_done);
+                let results = boot.run_cells(&images.of(boot.backend), on_done);
                 done.lock().unwrap_or_else(PoisonError::into_inner).push((nr, results));
             }
         };
@@ -151,7 +154,7 @@ impl QemuRun {
     }
 }
 
-/// The boots of a backend that a filter picks. Those that take long come first.
+/// The boots of a backend that a filter selects. Those that take long come first.
 fn boots(backend: Backend, filter: &QemuFilter) -> Vec<Boot> {
     let is_wanted = |name: &str| {
         filter.scenarios.is_empty() || filter.scenarios.iter().any(|it| scenario_matches(it, name))
@@ -172,9 +175,9 @@ fn boots(backend: Backend, filter: &QemuFilter) -> Vec<Boot> {
 }
 
 impl Boot {
-    /// Boots the kernel, if that is asked for, and gives the results of all cells. Of scenarios is told as the kernel tells
-    /// of them, of the rest at the end.
-    fn play(&self, image: &Path, on_done: &dyn Fn(&CellResult)) -> Vec<CellResult> {
+    /// Boots the kernel, if that is selected, and returns the results of all cells. Results of scenarios are passed
+    /// on when the kernel reports them, all others at the end.
+    fn run_cells(&self, image: &Path, on_done: &dyn Fn(&CellResult)) -> Vec<CellResult> {
         let line = CommandLine::run(match &self.task {
             Task::Scenarios(_) => "scenarios",
             Task::Story(story) => story.name,
@@ -184,29 +187,30 @@ impl Boot {
                 return vec![result];
             }
         });
-        let mut told = HashSet::new();
+        let mut reported = HashSet::new();
         let start = Instant::now();
-        let talked = talk(image, self.machine, &line, Patience::SUITE, &mut |news| {
+        let transcript = converse(image, self.machine, &line, Patience::SUITE, &mut |news| {
             if let News::Cell(cell) = news
                 && self.is_final(&cell.scenario)
-                && told.insert(cell.scenario.clone())
+                && reported.insert(cell.scenario.clone())
             {
                 on_done(&self.result(&cell.scenario, (cell.outcome, cell.detail.clone()), Some(cell)));
             }
         });
-        let transcript = talked
+        let transcript = transcript
             .unwrap_or_else(|error| Transcript { broken: Some(error.to_string()), ..Transcript::default() });
         let results = self.results(&transcript, start.elapsed());
-        results.iter().filter(|result| !told.contains(&result.scenario)).for_each(on_done);
+        results.iter().filter(|result| !reported.contains(&result.scenario)).for_each(on_done);
         results
     }
 
-    /// Whether what the kernel tells of a scenario is its result: of stories the host has the last word.
+    /// Whether the kernel's report on a scenario is its result. The result of a story also depends on the host's
+    /// checks.
     fn is_final(&self, scenario: &str) -> bool {
         matches!(&self.task, Task::Scenarios(names) if names.contains(&scenario))
     }
 
-    /// The results that a transcript stands for. A story and the boot itself take as long as all of it.
+    /// The results of a transcript. A story and the boot itself take as long as the whole run.
     fn results(&self, transcript: &Transcript, took: Duration) -> Vec<CellResult> {
         let of_all = |name: &str, verdict: Verdict| CellResult {
             duration_ms: milliseconds(took),
@@ -214,7 +218,7 @@ impl Boot {
         };
         let of_name = |name: &&str| match *name {
             BOOTS => of_all(BOOTS, verdict::of_boot(transcript, self.backend)),
-            name => self.result(name, verdict::of_scenario(transcript, name), transcript.told(name)),
+            name => self.result(name, verdict::of_scenario(transcript, name), transcript.report(name)),
         };
         match &self.task {
             Task::Story(story) => {
@@ -225,7 +229,7 @@ impl Boot {
         }
     }
 
-    fn result(&self, scenario: &str, verdict: Verdict, told: Option<&Told>) -> CellResult {
+    fn result(&self, scenario: &str, verdict: Verdict, report: Option<&CellReport>) -> CellResult {
         let (outcome, detail) = verdict;
         CellResult {
             scenario: scenario.to_owned(),
@@ -234,8 +238,8 @@ impl Boot {
             machine: self.machine.name.to_owned(),
             outcome,
             detail,
-            failure_points: told.map_or(0, |told| told.failure_points),
-            duration_ms: told.map_or(0.0, |told| milliseconds(told.took)),
+            failure_points: report.map_or(0, |report| report.failure_points),
+            duration_ms: report.map_or(0.0, |report| milliseconds(report.took)),
         }
     }
 }
@@ -244,25 +248,26 @@ fn milliseconds(took: Duration) -> f64 {
     took.as_secs_f64() * 1000.0
 }
 
-/// What to boot, and what it is to do.
+/// A kernel to boot, and its task.
 #[derive(Clone, Debug)]
 pub struct Look {
     /// The model that the kernel is built with.
     pub backend: Backend,
-    /// The name of the machine; the one that suits what is run if there is none.
+    /// The name of the machine; if `None`, one that suits the task.
     pub machine: Option<String>,
-    /// What the kernel runs: `look`, `scenarios`, or the name of a story.
+    /// The task of the kernel: `look`, `scenarios`, or the name of a story.
     pub run: String,
-    /// Arguments for QEMU, behind those of the machine.
+    /// Arguments for QEMU, after those of the machine.
     pub args: Vec<String>,
 }
 
 impl Look {
-    /// Builds the kernel, boots it, and hands every line for people to `show`. Gives how it ended, with why it failed.
+    /// Builds the kernel, boots it, and passes every line of plain text to `show`. Returns the outcome, and why it
+    /// failed.
     ///
     /// # Errors
     ///
-    /// [`QemuError`] if QEMU is not there, the kernel cannot be built, or the machine does not exist.
+    /// [`QemuError`] if QEMU is not installed, the kernel cannot be built, or the machine does not exist.
     pub fn run(&self, show: &mut dyn FnMut(&str)) -> Result<(Outcome, String), QemuError> {
         let story = stories::find(&self.run);
         let machine = self.machine(story)?;
@@ -271,12 +276,14 @@ impl Look {
         images.build(self.backend)?;
         let line = CommandLine { args: self.args.clone(), ..CommandLine::run(&self.run) };
         let transcript =
-            talk(&images.of(self.backend), machine, &line, Patience::PERSON, &mut |news| match news {
+            converse(&images.of(self.backend), machine, &line, Patience::PERSON, &mut |news| match news {
                 News::Line(line) => show(line),
-                News::Cell(told) if told.detail.is_empty() => {
-                    show(&format!("{}: {}", told.scenario, told.outcome));
+                News::Cell(report) if report.detail.is_empty() => {
+                    show(&format!("{}: {}", report.scenario, report.outcome));
                 }
-                News::Cell(told) => show(&format!("{}: {}: {}", told.scenario, told.outcome, told.detail)),
+                News::Cell(report) => {
+                    show(&format!("{}: {}: {}", report.scenario, report.outcome, report.detail))
+                }
             })?;
         if let Some(message) = &transcript.panic {
             show(message);
@@ -287,7 +294,7 @@ impl Look {
         })
     }
 
-    /// The machine: the one that was named, or else the story's, or one with slots for DIMMs.
+    /// The machine: the named one, or the story's, or one with slots for DIMMs.
     fn machine(&self, story: Option<&Story>) -> Result<&'static QemuMachine, QemuError> {
         let Some(name) = &self.machine else {
             return Ok(story.map_or(&DIMMS_2_NODES, |story| story.machine));

@@ -1,19 +1,20 @@
-//! From what was said to results: every cell of a boot gets one.
+//! Turns a transcript into results: every cell of a boot gets one.
 
 use super::conversation::Transcript;
 use super::stories::{Ending, Story};
 use sparsemem_any::Backend;
 use sparsemem_report::{Outcome, Verdict};
 
-/// Statuses that the kernel ends QEMU with.
+/// Statuses with which the kernel ends QEMU.
 const ALL_WELL: i32 = 33;
 const SOME_FAILED: i32 = 35;
 const PANICKED: i32 = 37;
 
-/// Last lines of a kernel that are shown with a failure.
+/// The number of a kernel's last lines that are shown with a failure.
 const SHOWN: usize = 12;
 
-/// Whether the kernel came up with the right model, told everything, and ended as it said it would.
+/// Checks that the kernel came up with the right model, reported everything, and ended with the result that it
+/// reported.
 pub(super) fn of_boot(transcript: &Transcript, backend: Backend) -> Verdict {
     match complaint(transcript, backend) {
         None => (Outcome::Passed, String::new()),
@@ -21,15 +22,15 @@ pub(super) fn of_boot(transcript: &Transcript, backend: Backend) -> Verdict {
     }
 }
 
-/// How a scenario ended, or why it did not.
+/// The outcome of a scenario, or why it did not end.
 pub(super) fn of_scenario(transcript: &Transcript, name: &str) -> Verdict {
-    match transcript.told(name) {
-        Some(told) => (told.outcome, told.detail.clone()),
+    match transcript.report(name) {
+        Some(report) => (report.outcome, report.detail.clone()),
         None => failed(transcript, &format!("it was not run: {}", before_end(transcript))),
     }
 }
 
-/// How a story ended.
+/// The outcome of a story.
 pub(super) fn of_story(transcript: &Transcript, story: &Story, backend: Backend) -> Verdict {
     match story.ending {
         Ending::Well(check) => match of_scenario(transcript, story.name) {
@@ -49,13 +50,13 @@ pub(super) fn of_story(transcript: &Transcript, story: &Story, backend: Backend)
     }
 }
 
-/// Whether the kernel gave up with a message that has all of these words.
+/// Checks that the kernel panicked with a message that contains all of these words.
 fn of_message(transcript: &Transcript, words: &[&str]) -> Result<(), String> {
     let Some(message) = &transcript.panic else {
-        return Err(format!("it should have given up, and did not: {}", before_end(transcript)));
+        return Err(format!("the kernel was expected to panic, and did not: {}", before_end(transcript)));
     };
     if let Some(missing) = words.iter().find(|word| !message.contains(**word)) {
-        return Err(format!("its message says nothing of {missing}: {message}"));
+        return Err(format!("its message does not contain {missing}: {message}"));
     }
     if transcript.status != Some(PANICKED) {
         return Err(format!("QEMU ended with {}, not {PANICKED}", status(transcript)));
@@ -63,30 +64,30 @@ fn of_message(transcript: &Transcript, words: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// What is wrong with the conversation as a whole.
+/// The error in the conversation as a whole, if there is one.
 fn complaint(transcript: &Transcript, backend: Backend) -> Option<String> {
     match &transcript.backend {
         Some(said) if said == backend.name() => {}
-        Some(said) => return Some(format!("the image of {backend} says that it is {said}")),
+        Some(said) => return Some(format!("the image of {backend} reports that it is {said}")),
         None => return Some(format!("the kernel did not come up: {}", before_end(transcript))),
     }
     let Some(failed) = transcript.failed else { return Some(before_end(transcript)) };
-    let counted = transcript.cells.iter().filter(|told| told.outcome == Outcome::Failed).count();
+    let counted = transcript.cells.iter().filter(|report| report.outcome == Outcome::Failed).count();
     if failed != counted as u64 {
-        return Some(format!("it told {counted} failures, and counted {failed}"));
+        return Some(format!("it reported {counted} failures, and counted {failed}"));
     }
     let expected = if failed == 0 { ALL_WELL } else { SOME_FAILED };
     (transcript.status != Some(expected))
         .then(|| format!("QEMU ended with {}, not {expected}", status(transcript)))
 }
 
-/// Why nothing more came.
+/// Why there are no more results.
 fn before_end(transcript: &Transcript) -> String {
     match (&transcript.broken, &transcript.panic) {
         (Some(broken), _) => broken.clone(),
-        (None, Some(message)) => format!("the kernel gave up: {message}"),
-        (None, None) if transcript.failed.is_some() => "the kernel ended without it".to_owned(),
-        (None, None) => format!("QEMU ended in the middle, with {}", status(transcript)),
+        (None, Some(message)) => format!("the kernel panicked: {message}"),
+        (None, None) if transcript.failed.is_some() => "the kernel ended without running it".to_owned(),
+        (None, None) => format!("QEMU ended early, with {}", status(transcript)),
     }
 }
 
@@ -113,7 +114,7 @@ fn failed(transcript: &Transcript, what: &str) -> Verdict {
 mod tests {
     use std::time::Duration;
 
-    use super::super::conversation::{Told, Transcript};
+    use super::super::conversation::{CellReport, Transcript};
     use super::super::machine;
     use super::super::stories::{Ending, Story};
     use super::{of_boot, of_scenario, of_story};
@@ -126,13 +127,19 @@ mod tests {
         Story { name: "a/b", about: "", machine: &machine::DIMMS, ending }
     }
 
-    /// A kernel that ran one cell and ended well.
+    /// The transcript of a kernel that ran one cell and passed.
     fn well() -> Transcript {
         let (outcome, took) = (Outcome::Passed, Duration::ZERO);
         let (scenario, detail) = ("a/b".to_owned(), String::new());
-        let told = Told { scenario, outcome, detail, failure_points: 0, took };
+        let report = CellReport { scenario, outcome, detail, failure_points: 0, took };
         let backend = Some(BACKEND.name().to_owned());
-        Transcript { backend, cells: vec![told], failed: Some(0), status: Some(33), ..Transcript::default() }
+        Transcript {
+            backend,
+            cells: vec![report],
+            failed: Some(0),
+            status: Some(33),
+            ..Transcript::default()
+        }
     }
 
     #[test]
@@ -152,11 +159,11 @@ mod tests {
     fn every_lie_of_the_kernel_is_seen() {
         let named = |name: &str| Some(name.to_owned());
         let lies = [
-            ("says that it is another", Transcript { backend: named("another"), ..well() }),
+            ("reports that it is another", Transcript { backend: named("another"), ..well() }),
             ("did not come up", Transcript { backend: None, ..well() }),
             ("counted 3", Transcript { failed: Some(3), ..well() }),
             ("status 35, not 33", Transcript { status: Some(35), ..well() }),
-            ("ended in the middle, with status 1", Transcript { failed: None, status: Some(1), ..well() }),
+            ("ended early, with status 1", Transcript { failed: None, status: Some(1), ..well() }),
         ];
         for (expected, transcript) in lies {
             let (outcome, detail) = of_boot(&transcript, BACKEND);
@@ -167,12 +174,12 @@ mod tests {
 
     #[test]
     fn what_was_not_run_failed_and_says_why() {
-        let broken = Some("it said nothing for 45 s".to_owned());
+        let broken = Some("it sent nothing for 45 s".to_owned());
         let lines = (0..20).map(|nr| format!("line {nr}")).collect();
         let silent = Transcript { broken, lines, ..Transcript::default() };
         let (outcome, detail) = of_scenario(&silent, "a/b");
         assert_eq!(outcome, Outcome::Failed);
-        assert!(detail.starts_with("it was not run: it said nothing for 45 s\n"), "{detail}");
+        assert!(detail.starts_with("it was not run: it sent nothing for 45 s\n"), "{detail}");
         assert!(detail.ends_with("line 19") && !detail.contains("line 7\n"), "{detail}");
     }
 

@@ -1,9 +1,9 @@
 //! Boots models from the memory maps of real machines, on every backend, and runs the scenarios on them.
 //!
 //! [`cells`] combines scenarios, backends and machines, [`run`] runs them on all cores and returns a
-//! [`Report`](sparsemem_report::Report);
-//! [`inspect`] returns the state of the models on one machine. The scenarios themselves are in the `sparsemem-suite`
-//! crate, which also runs inside a kernel; recordings of Linux are replayed by `sparsemem-replay`.
+//! [`Report`](sparsemem_report::Report); [`inspect`] returns the state of the models on one machine. The scenarios
+//! themselves are in the `sparsemem-suite` crate, which also runs inside a kernel; recordings of Linux are replayed by
+//! `sparsemem-replay`.
 //!
 //! # Invariants
 //!

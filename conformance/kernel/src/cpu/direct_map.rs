@@ -1,38 +1,38 @@
-//! Where the direct map has physical memory: at a distance, all of it.
+//! The direct map, which maps all physical memory at a fixed distance.
 //!
 //! # Invariants
 //!
-//! 1. The physical address `a` is mapped at `DIRECT_MAP + a`, and nowhere else above the lower half: below 4 GiB from the
-//!    first instruction on (all but the page below the boot stack), above from [`map`](super::paging::map) to
+//! 1. The physical address `a` is mapped at `DIRECT_MAP + a`, and nowhere else above the lower half: below 4 GiB from
+//!    the first instruction on (except the page below the boot stack), above from [`map`](super::paging::map) to
 //!    [`unmap`](super::paging::unmap).
 
 use core::ptr::NonNull;
 
 use sparsemem::{ByteLen, PhysAddr, PhysRange, VirtAddr, VirtRange};
 
-/// Where physical address 0 is mapped: Linux' place with four levels.
+/// The virtual address of physical address 0, which is that of Linux with four levels.
 pub(super) const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
 
-/// Bytes that there are virtual addresses for: all that 46 bits of physical address reach.
+/// Bytes of virtual addresses of the direct map, enough for 46 bits of physical address.
 pub(super) const LEN_BYTES: u64 = 1 << 46;
 
-/// The entry of its fourth-level table that the map begins with.
+/// The first entry of the direct map in its fourth-level table.
 pub(super) const SLOT: u64 = (DIRECT_MAP >> 39) & 511;
 
-/// Where a byte of physical memory can be reached; `None` where there is no place for it.
+/// The pointer to a byte of physical memory; `None` if the direct map has no place for it.
 pub(crate) fn to_virt(at: PhysAddr) -> Option<NonNull<u8>> {
     let at = usize::try_from(DIRECT_MAP.checked_add(at.get()).filter(|_| at.get() < LEN_BYTES)?).ok()?;
-    // The map was made by entry code, which no pointer of Rust knows of: its provenance is exposed.
+    // Entry code made the map, so no pointer of Rust has its provenance: it is exposed.
     NonNull::new(core::ptr::with_exposed_provenance_mut(at))
 }
 
-/// The physical address behind a pointer of the direct map.
+/// The physical address of a pointer of the direct map.
 pub(crate) fn to_phys(at: NonNull<u8>) -> Option<PhysAddr> {
     let offset = (at.addr().get() as u64).checked_sub(DIRECT_MAP)?;
     (offset < LEN_BYTES).then_some(PhysAddr::new(offset))
 }
 
-/// The virtual addresses of a range; `None` where there are none for all of it.
+/// The virtual addresses of a range; `None` if the direct map does not have place for all of it.
 pub(crate) fn place(range: PhysRange) -> Option<VirtRange> {
     let start = DIRECT_MAP.checked_add(range.start().get()).filter(|_| range.end().get() <= LEN_BYTES)?;
     VirtRange::from_start_count(VirtAddr::new(start), ByteLen::new(range.count().get()))

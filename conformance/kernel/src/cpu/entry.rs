@@ -1,4 +1,4 @@
-//! The first instructions: from what a PVH loader leaves to 64-bit Rust.
+//! The first instructions: from the state that a PVH loader leaves to 64-bit Rust.
 //!
 //! The loader enters in 32-bit protected mode without paging; EBX holds the physical address of the start info. Here
 //! the processor gets page tables, long mode, SSE and a stack.
@@ -7,10 +7,10 @@
 //!
 //! 1. The first 4 GiB of physical memory are mapped twice, by 2 MiB pages of the same tables: at their own addresses,
 //!    where the image runs, and from [`DIRECT_MAP`](super::direct_map::DIRECT_MAP).
-//! 2. The tables have five levels if the processor can, otherwise four. With five, the two places have tables of their
-//!    own on the fourth level, so that nothing that is mapped high appears low as well.
-//! 3. The page below the stack is mapped nowhere: a stack that is full faults before it writes over anything. For its
-//!    sake the 2 MiB around it are mapped by base pages.
+//! 2. The tables have five levels if the processor supports that, otherwise four. With five, the two places have
+//!    separate tables on the fourth level, so that high mappings do not appear at low addresses too.
+//! 3. The page below the stack is mapped nowhere: a full stack faults before it overwrites anything. Because of this
+//!    page, the 2 MiB around it are mapped by base pages.
 //!
 //! Source: the PVH boot protocol of Xen (`start_info.h`), Intel SDM volume 3, 4.5 and 9.8.5.
 
@@ -21,7 +21,7 @@ unsafe extern "C" {
     static boot_guard: u8;
 }
 
-/// Whether an address lies in the page below the stack: who gets there has no stack left.
+/// Whether an address lies in the page below the stack; an access there means that the stack is full.
 pub(super) fn is_guard(at: u64) -> bool {
     let guard = (&raw const boot_guard).addr() as u64;
     (guard..guard + 4096).contains(&at)

@@ -1,4 +1,4 @@
-//! The functions that compilers call on their own. A host's `core` leaves them to its C library.
+//! The functions that compilers call implicitly. A host's `core` expects them in its C library.
 //!
 //! # Invariants
 //!
@@ -14,7 +14,7 @@ use core::arch::naked_asm;
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len_bytes: usize) -> *mut u8 {
-    // Words first: an emulated processor takes as long for a byte.
+    // Copies words first, because an emulated processor takes as long for a byte as for a word.
     naked_asm!(
         "mov rax, rdi",
         "mov rcx, rdx",
@@ -100,7 +100,7 @@ unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, len_bytes: usize) -> i32
     )
 }
 
-/// Says whether bytes differ.
+/// Compares bytes, and returns whether they differ.
 ///
 /// # Safety
 ///
@@ -122,7 +122,8 @@ unsafe extern "C" fn strlen(string: *const u8) -> usize {
     naked_asm!("xor eax, eax", "2:", "cmp byte ptr [rdi + rax], 0", "je 3f", "inc rax", "jmp 2b", "3:", "ret",)
 }
 
-/// Named by landing pads of a host's `alloc`, which was built for unwinding; this kernel aborts, so nothing gets here.
+/// Landing pads of a host's `alloc`, which was built for unwinding, name this symbol. This kernel aborts, so it is
+/// never called.
 #[cfg(not(target_os = "none"))]
 #[unsafe(naked)]
 #[unsafe(no_mangle)]

@@ -1,11 +1,11 @@
-//! The live page tables, read and written as the processor does it.
+//! Reads and writes the live page tables.
 //!
-//! The mappings of a virtual memmap are not made here: this is for the direct map, and for a second opinion on the work of
-//! the library's page-table crate, with which nothing is shared.
+//! The model makes the mappings of a virtual memmap. This module makes those of the direct map, and checks the work
+//! of the library's page-table crate, with which it shares no code.
 //!
 //! # Invariants
 //!
-//! 1. What [`map`] and [`unmap`] touch is mapped by pages of 2 MiB, or not at all.
+//! 1. The addresses that [`map`] and [`unmap`] change are mapped by pages of 2 MiB, or not at all.
 //!
 //! Source: Intel SDM volume 3, "4-level paging and 5-level paging".
 
@@ -24,12 +24,12 @@ const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
 /// In tables of levels 2 and 3: the entry maps memory.
 const LARGE: u64 = 1 << 7;
-/// Where the entry points to.
+/// The physical address in an entry.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-/// Units: bytes. What of the direct map entry code maps.
+/// Bytes of the direct map that entry code maps.
 const MAPPED_AT_ENTRY: u64 = 4 << 30;
-/// What [`map`] maps at a time.
+/// The size of the pages that [`map`] maps.
 const PAGE: LeafSize = LeafSize::Size2MiB;
 
 /// The top-level table that the processor uses.
@@ -37,28 +37,28 @@ pub(crate) fn root() -> PhysAddr {
     PhysAddr::new(Cr3::read_raw().0.start_address().as_u64())
 }
 
-/// How many levels the tables have that the processor uses.
+/// The number of levels of the tables that the processor uses.
 pub(crate) fn levels() -> u32 {
     if Cr4::read().contains(Cr4Flags::L5_PAGING) { 5 } else { 4 }
 }
 
-/// The same in the words of models.
+/// The same number as a type of the core crate.
 pub(crate) fn depth() -> PagingDepth {
     if levels() == 5 { PagingDepth::Five } else { PagingDepth::Four }
 }
 
-/// Units: bytes. What an entry of a table of `level` stands for; 1 is the level of 4 KiB pages.
+/// Bytes that an entry of a table of `level` translates; 1 is the level of 4 KiB pages.
 const fn entry_bytes(level: u32) -> u64 {
     1 << (12 + 9 * (level - 1))
 }
 
-/// Forgets the translations of a range.
+/// Removes the translations of a range from the processor.
 pub(crate) fn flush(range: VirtRange) {
-    /// With more pages than this, everything is forgotten at once.
+    /// If there are more pages than this, all translations are removed at once.
     const ONE_BY_ONE: u64 = 64;
     let page = LeafSize::Size4KiB.bytes();
     if range.count().get() / page > ONE_BY_ONE {
-        // No mapping here is global.
+        // No mapping of this kernel is global.
         tlb::flush_all();
         return;
     }
@@ -77,7 +77,7 @@ fn entry(table: u64, index: u64) -> Option<&'static AtomicU64> {
     Some(unsafe { place.cast::<AtomicU64>().as_ref() })
 }
 
-/// There was no memory for a table of the direct map.
+/// There is no memory for a table of the direct map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no memory for the page tables of the direct map at {at}")]
 pub(crate) struct NoTable {
@@ -85,11 +85,11 @@ pub(crate) struct NoTable {
     pub(crate) at: PhysAddr,
 }
 
-/// Makes the direct map reach a range, by tables of zeroed frames from `new_table`. What is mapped already stays.
+/// Maps a range in the direct map, with tables of zeroed frames from `new_table`. Existing mappings stay.
 ///
 /// # Errors
 ///
-/// [`NoTable`]; what comes before its address is mapped.
+/// [`NoTable`]; the addresses before the one that it names are mapped.
 pub(crate) fn map(range: PhysRange, new_table: &mut dyn FnMut() -> Option<PhysAddr>) -> Result<(), NoTable> {
     let start = range.start().get().max(MAPPED_AT_ENTRY) / PAGE.bytes() * PAGE.bytes();
     for at in pages(start, range.end().get().min(LEN_BYTES)) {
@@ -102,8 +102,8 @@ pub(crate) fn map(range: PhysRange, new_table: &mut dyn FnMut() -> Option<PhysAd
     Ok(())
 }
 
-/// Takes the mapping of a range away that has gone: of all pages that lie wholly in it, since others are needed for what
-/// is beside it. What entry code mapped stays, and so do tables.
+/// Unmaps a range that was removed: all pages that lie completely in it, because the other pages also map its
+/// neighbours. Mappings that entry code made stay, and so do tables.
 pub(crate) fn unmap(range: PhysRange) {
     let start = range.start().get().max(MAPPED_AT_ENTRY).next_multiple_of(PAGE.bytes());
     let end = range.end().get().min(LEN_BYTES) / PAGE.bytes() * PAGE.bytes();
@@ -118,7 +118,7 @@ fn pages(start: u64, end: u64) -> impl Iterator<Item = u64> {
     core::iter::successors(Some(start), |at| at.checked_add(PAGE.bytes())).take_while(move |at| *at < end)
 }
 
-/// The entry for a page of the direct map; `None` if there is no table for it and no frame for one.
+/// The entry for a page of the direct map; `None` if there is no table for it and no frame for a new one.
 fn entry_of_page(page: u64, new_table: &mut dyn FnMut() -> Option<PhysAddr>) -> Option<&'static AtomicU64> {
     let (mut table, at) = (root().get(), DIRECT_MAP + page);
     for level in (3..=levels()).rev() {
@@ -131,7 +131,7 @@ fn entry_of_page(page: u64, new_table: &mut dyn FnMut() -> Option<PhysAddr>) -> 
     entry(table, at / entry_bytes(2))
 }
 
-/// A table on the way down.
+/// A table on the path from the root.
 #[derive(Clone, Copy)]
 struct Table {
     at: u64,
@@ -147,7 +147,7 @@ impl Table {
         Self { at: root().get(), level: levels(), covers: 0 }
     }
 
-    /// What an entry maps, or the table below it.
+    /// The mapping of an entry, or the table that it leads to.
     fn step(self, index: u64) -> Option<Step> {
         let entry = entry(self.at, index)?.load(Ordering::Relaxed);
         if entry & PRESENT == 0 {
@@ -160,13 +160,13 @@ impl Table {
             3 if entry & LARGE != 0 => LeafSize::Size1GiB,
             level => return Some(Step::Down(Self { at: entry & ADDRESS, level: level - 1, covers })),
         };
-        // Between bit 12 and the size of a large page lie attributes, not address bits.
+        // The bits between bit 12 and the size of a large page are attributes, not address bits.
         let to = PhysAddr::new(entry & ADDRESS & !(size.bytes() - 1));
         Some(Step::Leaf(Leaf { at: VirtAddr::new(canonical(covers)), to, size }))
     }
 }
 
-/// What an entry leads to.
+/// The target of an entry.
 enum Step {
     Down(Table),
     Leaf(Leaf),
@@ -177,10 +177,10 @@ fn translated(at: u64) -> u64 {
     at & ((1 << (12 + 9 * levels())) - 1)
 }
 
-/// An address with its highest translated bit in all bits above.
+/// An address with its highest translated bit copied to all bits above.
 fn canonical(at: u64) -> u64 {
     let above = 64 - (12 + 9 * levels());
-    // Arithmetic on the signed number repeats the sign.
+    // A right shift of a signed number repeats the sign.
     (at.cast_signed() << above >> above).cast_unsigned()
 }
 
@@ -198,7 +198,7 @@ pub(crate) fn leaf_at(at: VirtAddr) -> Option<Leaf> {
     }
 }
 
-/// How many tables below the top lead towards an address.
+/// The number of tables below the top level on the path to an address.
 pub(crate) fn tables_towards(at: VirtAddr) -> u64 {
     let (mut table, mut below) = (Table::top(), 0);
     while let Some(Step::Down(next)) = table.step(translated(at.get()) / entry_bytes(table.level) % 512) {
@@ -207,7 +207,8 @@ pub(crate) fn tables_towards(at: VirtAddr) -> u64 {
     below
 }
 
-/// Tells `visit` every mapping with an address in `within`, lowest first; `within` lies in one half of the addresses.
+/// Passes every mapping with an address in `within` to `visit`, lowest first; `within` must lie in one half of the
+/// addresses.
 pub(crate) fn leaves(within: VirtRange, visit: &mut dyn FnMut(Leaf)) {
     if !within.is_empty() {
         let last = translated(within.end().get() - 1);

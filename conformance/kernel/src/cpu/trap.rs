@@ -1,10 +1,10 @@
-//! Traps: what the processor does when it cannot go on.
+//! Handles traps.
 //!
 //! # Invariants
 //!
-//! 1. Every gate has a stack of its own, so that the 128 bytes below the stack pointer of what was interrupted stay as
-//!    they are: code for hosts, such as their `core`, keeps locals there.
-//! 2. A page fault is expected only while [`EXPECTED`] says so; every other trap ends the run with a message.
+//! 1. Every gate has its own stack, so that the 128 bytes below the stack pointer of the interrupted code stay
+//!    unchanged: code for hosts, such as their `core`, keeps locals there.
+//! 2. A page fault is expected only while [`EXPECTED`] is set; every other trap ends the run with a message.
 
 use core::arch::{asm, naked_asm};
 use core::cell::UnsafeCell;
@@ -21,13 +21,13 @@ use x86_64::structures::tss::TaskStateSegment;
 
 use super::entry;
 
-/// Where a page fault goes on with RAX = 1; zero when none is expected.
+/// The address at which a page fault continues with RAX = 1; zero if none is expected.
 static EXPECTED: AtomicU64 = AtomicU64::new(0);
 
-/// What is on the stack of a trap, in the order of addresses.
+/// The contents of the stack in a trap, in the order of addresses.
 #[repr(C)]
 struct Frame {
-    /// RAX, RCX, RDX, RSI, RDI, R8 to R11: what a called function may change.
+    /// RAX, RCX, RDX, RSI, RDI, R8 to R11: the registers that a called function may change.
     scratch: [u64; 9],
     vector: u64,
     error: u64,
@@ -45,7 +45,7 @@ const STACK_BYTES: usize = 32 << 10;
 #[repr(C, align(16))]
 struct Stack(UnsafeCell<[u8; STACK_BYTES]>);
 
-// SAFETY: only the processor uses what is in it, and there is one.
+// SAFETY: only the processor uses the contents, and there is one.
 unsafe impl Sync for Stack {}
 
 /// The stacks of faults, and of faults while handling faults.
@@ -71,7 +71,7 @@ static IDT: Lazy<InterruptDescriptorTable> = Lazy::new(|| {
     unsafe { invalid_opcode.set_stack_index(0) };
     // SAFETY: the stub is for a vector with an error code.
     let double_fault = unsafe { idt.double_fault.set_handler_addr(address(on_double_fault)) };
-    // SAFETY: the stack is nobody else's.
+    // SAFETY: only this trap uses the stack.
     unsafe { double_fault.set_stack_index(1) };
     // SAFETY: the stub is for a vector with an error code.
     let protection = unsafe { idt.general_protection_fault.set_handler_addr(address(on_protection)) };
@@ -84,7 +84,7 @@ static IDT: Lazy<InterruptDescriptorTable> = Lazy::new(|| {
     idt
 });
 
-/// Makes traps end in words from now on.
+/// Makes traps end the run with a message from now on.
 pub(crate) fn install() {
     static GDT: Lazy<(GlobalDescriptorTable, [x86_64::structures::gdt::SegmentSelector; 3])> =
         Lazy::new(|| {
@@ -98,16 +98,17 @@ pub(crate) fn install() {
     gdt.load();
     // SAFETY: the table that was just loaded has a 64-bit code segment there.
     unsafe { CS::set_reg(*code) };
-    // SAFETY: and a data segment here.
+    // SAFETY: the table that was just loaded has a data segment there.
     unsafe { DS::set_reg(*data) };
     // SAFETY: as above.
     unsafe { SS::set_reg(*data) };
-    // SAFETY: and the descriptor of a segment that lives for ever.
+    // SAFETY: the table that was just loaded has there the descriptor of a segment that lives for ever.
     unsafe { load_tss(*tss) };
     IDT.load();
 }
 
-/// How a stub goes on: saves what a called function may change, calls, and returns from the trap.
+/// The common part of the stubs: saves the registers that a called function may change, calls the handler, and
+/// returns from the trap.
 #[unsafe(naked)]
 unsafe extern "C" fn common() {
     naked_asm!(
@@ -145,9 +146,9 @@ stub!(on_double_fault, 8,);
 stub!(on_protection, 13,);
 stub!(on_page_fault, 14,);
 
-/// What happens in a trap.
+/// Handles a trap.
 extern "C" fn handle(frame: &mut Frame) {
-    // Relaxed, all: the same processor stored it, before the instruction that trapped.
+    // Relaxed, all accesses: the same processor stored it, before the instruction that trapped.
     let expected = EXPECTED.swap(0, Ordering::Relaxed);
     if frame.vector == 14 && expected != 0 {
         frame.rip = expected;
@@ -177,10 +178,10 @@ const fn name(vector: u64) -> &'static str {
     }
 }
 
-/// Reads a byte as the processor does it; `None` if that faults.
+/// Reads a byte; `None` if the processor faults.
 pub(crate) fn read_byte(at: u64) -> Option<u8> {
     let (mut faulted, mut byte) = (0_u64, 0_u64);
-    // SAFETY: a load changes nothing, and if it faults, `handle` goes on behind it. The fault runs on a stack of its own.
+    // SAFETY: a load changes nothing, and if it faults, `handle` continues after it. The fault runs on its own stack.
     unsafe {
         asm!(
             "lea {next}, [rip + 2f]",

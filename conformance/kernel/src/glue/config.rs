@@ -1,10 +1,10 @@
-//! The kernel's parts, and its model.
+//! The configuration of the kernel's model, and the model.
 
 use sparsemem::{ArrayPlace, Config, Page, PlaceClaim, presets::X86_64};
 
 use super::OneProcessor;
 
-/// The parts that are this kernel's.
+/// The configuration.
 pub(crate) struct Kernel;
 
 impl Config for Kernel {
@@ -14,7 +14,7 @@ impl Config for Kernel {
     type Array = Array;
 }
 
-/// Where a virtual memmap lies, for a backend that has one: Linux' place with four levels of page tables.
+/// The place of a virtual memmap, for a backend that has one: that of Linux with four levels of page tables.
 pub(crate) struct Array;
 
 // SAFETY: (1) between the direct map and the image this kernel maps nothing but the two arrays, (2) which begin and end on

@@ -1,17 +1,17 @@
-//! How readers are protected from removal: they are counted, and whoever removes under one of them is stopped.
+//! Protects readers from removal: they are counted, and removing memory while a reader exists panics.
 //!
 //! # Invariants
 //!
-//! 1. [`READERS`] is the number of guards that are alive. A guard that is forgotten counts for ever, which is safe.
+//! 1. [`READERS`] is the number of guards that exist. A guard that is forgotten counts for ever, which is safe.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use sparsemem::{GracePeriod, Reclaim};
 
-/// Guards that are alive.
+/// The number of guards that exist.
 static READERS: AtomicU64 = AtomicU64::new(0);
 
-/// A kernel of one processor, where nobody else could end a reader that is waited for.
+/// The domain of a kernel with one processor, on which no other code could end a reader while a removal waits for it.
 pub(crate) struct OneProcessor;
 
 /// A reader of this processor.
@@ -28,12 +28,13 @@ impl Drop for Guard {
 /// Counts a reader in or out.
 #[inline]
 fn count(step: fn(u64, u64) -> u64) {
-    // Relaxed, and a load and a store instead of one step: there is one processor, and a trap handler that reads leaves
-    // the number as it found it.
+    // Relaxed, and a load and a store instead of one step: there is one processor, and a trap handler that reads
+    // restores the number before it returns.
     READERS.store(step(READERS.load(Ordering::Relaxed), 1), Ordering::Relaxed);
 }
 
-// SAFETY: what is looked up stays until the same processor removes it, which waits in `synchronize` for every guard.
+// SAFETY: a descriptor that was looked up stays until the same processor removes it, which waits in `synchronize` for
+// every guard.
 unsafe impl Reclaim for OneProcessor {
     type Guard = Guard;
 
@@ -44,10 +45,10 @@ unsafe impl Reclaim for OneProcessor {
     }
 }
 
-// SAFETY: it returns only if no guard is alive, and readers that come later are on the same processor, which sees what
-// it has done itself. It does not return otherwise.
+// SAFETY: it returns only if no guard exists, and later readers are on the same processor, which sees its own earlier
+// stores. It does not return otherwise.
 unsafe impl GracePeriod for OneProcessor {
-    /// Goes on if nobody reads. To wait would be to wait for ever, so a reader ends the run in words.
+    /// Returns if there is no reader. To wait would be to wait for ever, so a reader ends the run with a message.
     fn synchronize() {
         // Relaxed: the same processor counts.
         let readers = READERS.load(Ordering::Relaxed);

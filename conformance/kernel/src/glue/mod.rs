@@ -1,5 +1,5 @@
-//! What a kernel writes to run on a memory model: its parts by name, where metadata comes from, and how readers are
-//! protected. The backend is chosen by a feature of the `sparsemem` crate, and appears nowhere here.
+//! The code that a kernel writes to run on a memory model: its configuration, its environment, and its protection of
+//! readers. A feature of the `sparsemem` crate selects the backend, which is not named here.
 
 mod config;
 mod grace;

@@ -1,5 +1,5 @@
-//! Where metadata comes from: whole frames of the page allocator, reached through the direct map; and the page tables
-//! that the processor uses.
+//! The environment: metadata consists of whole frames of the page allocator, reached through the direct map; mappings
+//! are in the page tables that the processor uses.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -12,16 +12,16 @@ use sparsemem::{
 use crate::cpu::{direct_map, paging};
 use crate::frames::FRAMES;
 
-/// Units: bytes. A frame.
+/// Bytes of a frame.
 const FRAME: usize = 4096;
 
-/// Frames of a block: also an empty one has a place of its own.
+/// The number of frames of a block; at least one, so that empty blocks have distinct addresses.
 const fn frames(layout: Layout) -> usize {
     let frames = layout.size().div_ceil(FRAME);
     if frames == 0 { 1 } else { frames }
 }
 
-/// Metadata memory of one origin: before the kernel has its heap [`Origin::Boot`], afterwards [`Origin::Runtime`].
+/// Metadata memory with one origin: [`Origin::Boot`] before the kernel has its heap, [`Origin::Runtime`] afterwards.
 #[derive(Debug)]
 pub(crate) struct Provider(pub(crate) Origin);
 
@@ -37,8 +37,8 @@ unsafe impl PhysMap for Provider {
 }
 
 // SAFETY: (1) the page allocator gives a frame to one owner at a time; (2) blocks are zeroed here; (3) they are whole
-// frames, aligned as asked for; (4) the page allocator knows the blocks that it gave by both ends, and takes no other
-// back; (5) nothing here unwinds.
+// frames, aligned as requested; (4) the page allocator knows both ends of the blocks that it gave out, and takes no
+// other memory back; (5) nothing here unwinds.
 unsafe impl MetadataMemory for Provider {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         let align = layout.align().div_ceil(FRAME);
@@ -47,7 +47,8 @@ unsafe impl MetadataMemory for Provider {
         let start = self.phys_to_virt(phys);
         // SAFETY: the frames were given to this block alone, and the direct map reaches them.
         unsafe { start.write_bytes(0, layout.size()) };
-        // SAFETY: as above; the page allocator aligned them as asked for.
+        // SAFETY: the frames were given to this block alone, and the direct map reaches them; the page allocator
+        // aligned them as requested.
         Ok(unsafe { Block::from_parts(start, phys, layout, self.0) })
     }
 
@@ -58,7 +59,7 @@ unsafe impl MetadataMemory for Provider {
     }
 }
 
-// SAFETY: `root` is what CR3 holds, the array's place is the model's alone (`Array`), and there is one processor.
+// SAFETY: `root` is what CR3 holds, only the model uses the array's place (`Array`), and there is one processor.
 unsafe impl AddressSpace for Provider {
     fn root(&self) -> PhysAddr {
         paging::root()

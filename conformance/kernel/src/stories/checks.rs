@@ -1,10 +1,10 @@
-//! What stories check, and what is said of what is not so.
+//! Checks for stories, and their error texts.
 
 use alloc::format;
 use alloc::string::String;
 use core::fmt::{self, Arguments, Debug};
 
-/// The first thing that was not as it has to be.
+/// The first check that failed.
 #[derive(Debug)]
 pub(crate) struct StoryError(String);
 
@@ -27,12 +27,12 @@ impl<E: core::error::Error> From<E> for StoryError {
     }
 }
 
-/// What has to be there.
+/// The value, or an error if there is none.
 pub(super) fn some<T>(what: &str, found: Option<T>) -> Result<T, StoryError> {
     found.ok_or_else(|| StoryError::new(format_args!("{what}: there is none")))
 }
 
-/// Fails unless both are the same.
+/// Fails unless both are equal.
 pub(super) fn same<T: PartialEq + Debug>(what: &str, expected: &T, found: &T) -> Result<(), StoryError> {
     if expected == found {
         return Ok(());
@@ -40,12 +40,12 @@ pub(super) fn same<T: PartialEq + Debug>(what: &str, expected: &T, found: &T) ->
     Err(StoryError::new(format_args!("{what}: expected {expected:?}, found {found:?}")))
 }
 
-/// Fails unless it holds.
+/// Fails unless the condition is true.
 pub(super) fn holds(what: &str, condition: bool) -> Result<(), StoryError> {
-    if condition { Ok(()) } else { Err(StoryError::new(format_args!("{what}: it is not so"))) }
+    if condition { Ok(()) } else { Err(StoryError::new(format_args!("{what}: this is not true"))) }
 }
 
-/// The error that something has to end with; fails if it does not fail, or for another reason.
+/// The error of a call that must fail; fails if the call succeeds, or fails for another reason.
 pub(super) fn refusal<T, E: core::error::Error>(
     what: &str,
     result: Result<T, E>,
@@ -59,6 +59,6 @@ pub(super) fn refusal<T, E: core::error::Error>(
         Err(error) => {
             Err(StoryError::new(format_args!("{what} is refused, but for another reason: {error}")))
         }
-        Ok(_) => Err(StoryError::new(format_args!("{what} has to be refused, and is not"))),
+        Ok(_) => Err(StoryError::new(format_args!("{what} must be refused, and is not"))),
     }
 }

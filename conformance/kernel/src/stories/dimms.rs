@@ -1,7 +1,8 @@
-//! DIMMs that come and go, as memory blocks or in subsections, and DIMMs that are refused or in use.
+//! Stories of DIMMs that are added and removed, as memory blocks or in subsections, and of DIMMs that are refused or
+//! in use.
 //!
-//! Linux refuses DIMMs that are no whole memory blocks, because memory blocks are what it switches online. Models here
-//! take subsections, so a kernel can add, mark and remove such DIMMs itself.
+//! Linux refuses DIMMs that are not whole memory blocks, because it switches memory blocks online. The models accept
+//! subsections, so a kernel can add, mark and remove such DIMMs itself.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -13,7 +14,7 @@ use sparsemem_hotplug::{
 };
 use sparsemem_suite::WorldWithEnvironment;
 
-use super::Told;
+use super::Ended;
 use super::checks::{StoryError, holds, refusal, same};
 use super::host::{self, NewDimm};
 use super::system::{Plugged, System, none_lost, put_frames};
@@ -22,21 +23,22 @@ use crate::frames::Pages;
 use crate::glue::MODEL;
 use crate::say;
 
-/// Units: bytes.
+/// Bytes of a section.
 const SECTION: u64 = X86_64::SECTION_SIZE;
 const SUBSECTION: u64 = 1 << X86_64::SUBSECTION_SHIFT;
 
-/// A DIMM comes while the kernel runs, is added, brought online, used, taken offline, and ejected.
-pub(super) fn comes_and_goes(system: &mut System<'_>) -> Result<Told, StoryError> {
+/// A DIMM is plugged in while the kernel runs; it is added, brought online, used, taken offline, and ejected.
+pub(super) fn comes_and_goes(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let dimm = system.plug_online(&NewDimm::new("a", 2 * SECTION))?;
     put_frames(system.use_frames(dimm.frames, 64)?);
     system.give_up(&dimm)?;
-    holds("a frame that went has no descriptor", MODEL.read().page(dimm.frames.start()).is_none())?;
-    Ok(Told::Well)
+    holds("a removed frame has no descriptor", MODEL.read().page(dimm.frames.start()).is_none())?;
+    Ok(Ended::Passed)
 }
 
-/// A DIMM in use is not given up: the host hears why, and everything goes on. When it is free, it goes.
-pub(super) fn refused(system: &mut System<'_>) -> Result<Told, StoryError> {
+/// A DIMM in use is not ejected: the host gets the reason, and the kernel continues. When the DIMM is free, it is
+/// ejected.
+pub(super) fn refused(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let dimm = system.plug_online(&NewDimm::new("a", SECTION))?;
     let used = system.use_frames(dimm.frames, 1)?;
     system.want(&dimm)?;
@@ -46,29 +48,33 @@ pub(super) fn refused(system: &mut System<'_>) -> Result<Told, StoryError> {
             if why.reason == Reason::InUse && used.iter().any(|frame| why.frames.contains(*frame)))
     })?;
     system.slots.refuse(&dimm.dimm);
-    same("what the host heard", &(EJECT_REQUEST, IN_USE), &host::heard_of(dimm.dimm.slot)?)?;
-    holds("the host does not take it for gone", !host::knows_gone("a"))?;
-    // The refusal has changed nothing: the rest can be used as before.
+    same(
+        "event and status that the host received",
+        &(EJECT_REQUEST, IN_USE),
+        &host::heard_of(dimm.dimm.slot)?,
+    )?;
+    holds("the host does not report it as removed", !host::knows_gone("a"))?;
+    // The refusal has changed nothing: the other frames can be used as before.
     put_frames(system.use_frames(dimm.frames, 1)?);
     put_frames(used);
     system.give_up(&dimm)?;
-    Ok(Told::Well)
+    Ok(Ended::Passed)
 }
 
-/// Memory is removed under a reader: that ends the run, in words, before the reader's descriptor goes.
-pub(super) fn under_a_reader(system: &mut System<'_>) -> Result<Told, StoryError> {
+/// Removes memory while a reader exists. That ends the run with a message, before the reader's descriptor is removed.
+pub(super) fn under_a_reader(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let dimm = system.plug_online(&NewDimm::new("a", SECTION))?;
     let reader = MODEL.read();
     holds("the reader has a descriptor", reader.page(dimm.frames.start()).is_some())?;
     system.give_up(&dimm)?;
     drop(reader);
-    Err(StoryError::new(format_args!("the DIMM went under a reader, and nobody was stopped")))
+    Err(StoryError::new(format_args!("the DIMM was removed under a reader, without a panic")))
 }
 
-/// A DIMM behind the last frame that the geometry has is refused in words that name it, and goes again.
-pub(super) fn too_high(system: &mut System<'_>) -> Result<Told, StoryError> {
+/// A DIMM beyond the geometry's last frame is refused with an error that names it, and is ejected.
+pub(super) fn too_high(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let Some(end) = Pfn::new(X86_64::MAX_PFN).phys::<X86_64>() else {
-        return Ok(Told::NotApplicable("the geometry ends where addresses end"));
+        return Ok(Ended::NotApplicable("the geometry ends where addresses end"));
     };
     let dimm = system.plug(&NewDimm::new("high", SECTION).at(end))?;
     let added = system.add(&dimm);
@@ -77,11 +83,11 @@ pub(super) fn too_high(system: &mut System<'_>) -> Result<Told, StoryError> {
     })?;
     system.want(&dimm)?;
     system.eject(&dimm)?;
-    Ok(Told::Well)
+    Ok(Ended::Passed)
 }
 
-/// Two DIMMs of two nodes, one behind the other: their memory blocks belong to their nodes, and go one by one.
-pub(super) fn two_nodes(system: &mut System<'_>) -> Result<Told, StoryError> {
+/// Two adjacent DIMMs of two nodes: their memory blocks belong to their nodes, and are removed one by one.
+pub(super) fn two_nodes(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let nodes = [0, 1].map(NodeId::new);
     let blocks_of = |system: &System<'_>| {
         nodes.map(|node| system.hotplug.blocks().iter().filter(|block| block.node == Some(node)).count())
@@ -100,20 +106,21 @@ pub(super) fn two_nodes(system: &mut System<'_>) -> Result<Told, StoryError> {
     system.give_up(&first)?;
     same("the other node's memory stays", &Some(nodes[1]), &node_of(system, &second))?;
     system.give_up(&second)?;
-    Ok(Told::Well)
+    Ok(Ended::Passed)
 }
 
-/// Two DIMMs of odd sizes, the second across a section border, come; the first goes while the second is in use.
-pub(super) fn odd_sizes(system: &mut System<'_>) -> Result<Told, StoryError> {
+/// Two DIMMs of odd sizes are added, the second across a section border; the first is removed while the second is in
+/// use.
+pub(super) fn odd_sizes(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let tiny = host::plug(&NewDimm::new("tiny", SUBSECTION / 2));
-    holds("QEMU itself has no DIMMs that are no multiples of 2 MiB", tiny.is_err())?;
+    holds("QEMU itself refuses DIMMs that are not multiples of 2 MiB", tiny.is_err())?;
     let small = system.plug(&NewDimm::new("small", SUBSECTION))?;
     let odd = system.plug(&NewDimm::new("odd", SECTION + SUBSECTION))?;
     same("QEMU puts them side by side", &small.frames.end(), &odd.frames.start())?;
     same("sections that the larger one touches", &2, &odd.frames.by_section::<X86_64>().count())?;
     for dimm in [&small, &odd] {
         let added = system.add(dimm);
-        refusal("a DIMM that is no whole memory blocks", added, |error| {
+        refusal("a DIMM that does not consist of whole memory blocks", added, |error| {
             matches!(error, AddMemoryError::Request(RequestError::Unaligned { rule: Granule::Block, .. }))
         })?;
         add_subsections(system, dimm)?;
@@ -125,11 +132,11 @@ pub(super) fn odd_sizes(system: &mut System<'_>) -> Result<Told, StoryError> {
     remove_subsections(system, &small)?;
     same("valid frames without the smaller one", &vec![odd.frames], &valid_around(both))?;
     let reader = MODEL.read();
-    holds("what is in use is still online", used.iter().all(|frame| reader.online_page(*frame).is_some()))?;
+    holds("frames in use are still online", used.iter().all(|frame| reader.online_page(*frame).is_some()))?;
     drop(reader);
     put_frames(used);
     remove_subsections(system, &odd)?;
-    Ok(Told::Well)
+    Ok(Ended::Passed)
 }
 
 /// Adds a DIMM in subsections, and brings it online.
@@ -152,7 +159,7 @@ fn add_subsections(
     Ok(())
 }
 
-/// Takes a DIMM that came so offline, removes and ejects it.
+/// Takes a DIMM that was added in subsections offline, removes and ejects it.
 fn remove_subsections(system: &mut System<'_>, plugged: &Plugged) -> Result<(), StoryError> {
     let frames = plugged.frames;
     system.want(plugged)?;
@@ -167,7 +174,7 @@ fn remove_subsections(system: &mut System<'_>, plugged: &Plugged) -> Result<(), 
     system.eject(plugged)
 }
 
-/// Valid frames of all sections that a range touches.
+/// The valid frames of all sections that a range touches.
 fn valid_around(frames: PfnRange) -> Vec<PfnRange> {
     let sections = frames.by_section::<X86_64>().filter_map(|(nr, _)| nr.frames::<X86_64>());
     let mut found: Vec<PfnRange> = Vec::new();

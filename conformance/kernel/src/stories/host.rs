@@ -1,4 +1,4 @@
-//! What the kernel asks the host for, and its answers: one line each. The README of this kernel has the protocol.
+//! Requests to the host, and its answers: one line each. The README of this kernel describes the protocol.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -9,66 +9,66 @@ use sparsemem::{NodeId, PhysAddr, VirtRange};
 use super::checks::StoryError;
 use crate::event;
 
-/// A DIMM that the host is to plug in.
+/// A DIMM for the host to plug in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NewDimm {
     /// Its name.
     pub(super) id: &'static str,
-    /// Units: bytes. Its size.
+    /// Its size in bytes.
     pub(super) bytes: u64,
     /// Its node.
     pub(super) node: NodeId,
-    /// Where it has to be; the next free place if that does not matter.
+    /// Its address; `None` for the next free one.
     pub(super) at: Option<PhysAddr>,
 }
 
 impl NewDimm {
-    /// A DIMM of node 0, anywhere.
+    /// A DIMM of node 0, at any address.
     pub(super) const fn new(id: &'static str, bytes: u64) -> Self {
         Self { id, bytes, node: NodeId::new(0), at: None }
     }
 
-    /// The same on a node.
+    /// The same DIMM on a node.
     pub(super) const fn on(self, node: NodeId) -> Self {
         Self { node, ..self }
     }
 
-    /// The same at an address.
+    /// The same DIMM at an address.
     pub(super) const fn at(self, at: PhysAddr) -> Self {
         Self { at: Some(at), ..self }
     }
 }
 
-/// Asks for a DIMM; it is in a slot when this returns.
+/// Has the host plug in a DIMM. It is in a slot when this returns.
 ///
 /// # Errors
 ///
-/// QEMU's reason not to.
+/// QEMU's reason for a refusal.
 pub(super) fn plug(new: &NewDimm) -> Result<(), StoryError> {
     let NewDimm { id, bytes, node, at } = new;
     let at = at.map(|at| alloc::format!(r#","at":{}"#, at.get())).unwrap_or_default();
     ask(format_args!(r#""plug","id":"{id}","bytes":{bytes},"node":{node}{at}"#)).map(drop)
 }
 
-/// Asks to be asked for a DIMM; the slot says so when this returns.
+/// Has the host ask for a DIMM back. The slot reports that when this returns.
 ///
 /// # Errors
 ///
-/// QEMU's reason not to.
+/// QEMU's reason for a refusal.
 pub(super) fn unplug(id: &str) -> Result<(), StoryError> {
     ask(format_args!(r#""unplug","id":"{id}""#)).map(drop)
 }
 
-/// Whether the host has heard that a DIMM is gone.
+/// Whether the host reports that a DIMM is removed.
 pub(super) fn knows_gone(id: &str) -> bool {
     ask(format_args!(r#""gone","id":"{id}""#)).is_ok()
 }
 
-/// What the host has heard of a slot: event and status.
+/// The event and status of a slot that the host received.
 ///
 /// # Errors
 ///
-/// The host's reason, or that its answer makes no sense.
+/// The host's reason for a refusal, or that its answer is not valid.
 pub(super) fn heard_of(slot: u32) -> Result<(u32, u32), StoryError> {
     let answer = ask(format_args!(r#""ost","slot":{slot}"#))?;
     let numbers =
@@ -76,11 +76,12 @@ pub(super) fn heard_of(slot: u32) -> Result<(u32, u32), StoryError> {
     numbers.ok_or_else(|| senseless(&answer))
 }
 
-/// The mappings of a range, as QEMU finds them: where, to what, and whether it is more than a base page.
+/// The mappings of a range, as QEMU finds them: virtual address, physical address, and whether it is larger than a
+/// base page.
 ///
 /// # Errors
 ///
-/// The host's reason, or that its answer makes no sense.
+/// The host's reason for a refusal, or that its answer is not valid.
 pub(super) fn mappings(within: VirtRange) -> Result<Vec<(u64, u64, bool)>, StoryError> {
     lines("tlb", within, |line| {
         let mut words = line.split(' ');
@@ -92,12 +93,12 @@ pub(super) fn mappings(within: VirtRange) -> Result<Vec<(u64, u64, bool)>, Story
 ///
 /// # Errors
 ///
-/// The host's reason, or that its answer makes no sense.
+/// The host's reason for a refusal, or that its answer is not valid.
 pub(super) fn mapped(within: VirtRange) -> Result<Vec<(u64, u64)>, StoryError> {
     lines("mem", within, |line| line.split_once(' ').and_then(|(start, end)| Some((hex(start)?, hex(end)?))))
 }
 
-/// Asks for something about a range that is answered in lines, and reads each of them.
+/// Makes a request about a range that is answered in lines, and reads each line.
 fn lines<T>(what: &str, within: VirtRange, read: fn(&str) -> Option<T>) -> Result<Vec<T>, StoryError> {
     let (from, to) = (within.start().get(), within.end().get());
     let count = ask(format_args!(r#""{what}","from":{from},"to":{to}"#))?;
@@ -111,10 +112,10 @@ fn hex(digits: &str) -> Option<u64> {
 }
 
 fn senseless(answer: &str) -> StoryError {
-    StoryError::new(format_args!("the host's answer makes no sense: {answer}"))
+    StoryError::new(format_args!("the host's answer is not valid: {answer}"))
 }
 
-/// Asks, and waits for the answer.
+/// Sends a request, and waits for the answer.
 fn ask(what: Arguments<'_>) -> Result<String, StoryError> {
     event::write(format_args!("{{\"event\":\"ask\",\"what\":{what}}}\n"));
     let answer = line();
@@ -125,7 +126,7 @@ fn ask(what: Arguments<'_>) -> Result<String, StoryError> {
     }
 }
 
-/// The next line of the host. It always comes: a host that has given up ends the emulator.
+/// The next line of the host. The wait ends, because a host that has given up ends the emulator.
 fn line() -> String {
     let mut line = Vec::new();
     loop {

@@ -1,11 +1,13 @@
-//! Stories: what happens to the memory of a running kernel, and what has to come of it. The host plugs and unplugs, QEMU's
-//! registers tell the kernel, and the model takes part.
+//! Stories: sequences of events about the memory of a running kernel, with the expected results. The host plugs and
+//! unplugs memory, QEMU's registers report that to the kernel, and the kernel changes the model.
 //!
-//! Each story is a function over a [`System`]. The host checks on its side what it can see: what went, what was refused.
+//! Each story is a function over a [`System`]. The host checks what it can observe itself: removed DIMMs, and
+//! refusals.
 //!
 //! # Invariants
 //!
-//! 1. A story that passes leaves the machine as it found it: the same memory outstanding, the same frames valid.
+//! 1. A story that passes restores the state of the machine: the same memory is outstanding, and the same frames are
+//!    valid.
 
 mod checks;
 mod dimms;
@@ -17,19 +19,19 @@ mod system;
 pub(crate) use checks::StoryError;
 pub(crate) use system::System;
 
-/// How a story that did not fail ended.
+/// The end of a story that did not fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// Everything was as it has to be.
-    Well,
-    /// The story is about something that this kernel does not have.
+pub(crate) enum Ended {
+    /// The story passed.
+    Passed,
+    /// The kernel lacks the subject of the story.
     NotApplicable(&'static str),
 }
 
 /// A story.
-type Story = fn(&mut System<'_>) -> Result<Told, StoryError>;
+type Story = fn(&mut System<'_>) -> Result<Ended, StoryError>;
 
-/// All of them, by their names.
+/// All stories, with their names.
 const STORIES: [(&str, Story); 16] = [
     ("dimm/comes-and-goes", dimms::comes_and_goes),
     ("dimm/refused", dimms::refused),
@@ -49,10 +51,10 @@ const STORIES: [(&str, Story); 16] = [
     ("memory/three-views-5-level", own_memory::three_views),
 ];
 
-/// Tells a story by its name, and checks that it left nothing behind; `None` if there is none of this name.
-pub(crate) fn tell(name: &str, system: &mut System<'_>) -> Option<Result<Told, StoryError>> {
+/// Runs a story by its name, and checks that it restored the state; `None` if no story has this name.
+pub(crate) fn run(name: &str, system: &mut System<'_>) -> Option<Result<Ended, StoryError>> {
     let (_, story) = STORIES.into_iter().find(|(known, _)| *known == name)?;
     let before = system.snapshot();
-    let told = story(system);
-    Some(told.and_then(|told| system.snapshot().check_is(&before).map(|()| told)))
+    let ended = story(system);
+    Some(ended.and_then(|ended| system.snapshot().check_is(&before).map(|()| ended)))
 }

@@ -1,5 +1,5 @@
-//! The memory of the kernel itself: where its metadata lies and is mapped, what its provider takes back, what its page
-//! allocator gives, and where its stack ends.
+//! Stories of the kernel's own memory: the places and mappings of metadata, the blocks that its environment takes
+//! back, the frames of its page allocator, and the end of its stack.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ use sparsemem::{
 };
 use sparsemem_suite::WorldWithEnvironment;
 
-use super::Told;
+use super::Ended;
 use super::checks::{StoryError, holds, same, some};
 use super::host::NewDimm;
 use super::system::{System, all_frames, frame_of_descriptor};
@@ -21,15 +21,15 @@ use crate::frames::FRAMES;
 use crate::glue::MODEL;
 use crate::{model, say};
 
-/// The node that has no memory when the machine is started.
+/// The node without memory when the machine is started.
 const BARE: NodeId = NodeId::new(2);
 
-/// Blocks of one frame that are asked for until two lie side by side.
+/// The largest number of blocks of one frame that are allocated until two are adjacent.
 const MOST: usize = 256;
 
-/// At boot every memmap lies on its node. A node without memory gets the memmap of its first DIMM from others, and that of
-/// its second from the first.
-pub(super) fn near_its_node(system: &mut System<'_>) -> Result<Told, StoryError> {
+/// At boot every memmap lies on its node. A node without memory gets the memmap of its first DIMM from other nodes,
+/// and that of its second from the first DIMM.
+pub(super) fn near_its_node(system: &mut System<'_>) -> Result<Ended, StoryError> {
     nodes_at_boot(system, &[0, 1])?;
     let [first, second] = ["first", "second"].map(|id| NewDimm::new(id, X86_64::SECTION_SIZE).on(BARE));
     let first = system.plug_online(&first)?;
@@ -39,13 +39,13 @@ pub(super) fn near_its_node(system: &mut System<'_>) -> Result<Told, StoryError>
     same("the node that the second lies on", &vec![BARE], &memmap_nodes(system, second.frames))?;
     system.give_up(&second)?;
     system.give_up(&first)?;
-    Ok(Told::Well)
+    Ok(Ended::Passed)
 }
 
-/// Memory that no node is said to have is node 0's, and its memmap lies there.
-pub(super) fn of_no_node(system: &mut System<'_>) -> Result<Told, StoryError> {
+/// Memory for which the SRAT names no node belongs to node 0, and its memmap lies there.
+pub(super) fn of_no_node(system: &mut System<'_>) -> Result<Ended, StoryError> {
     nodes_at_boot(system, &[1, 0, 1])?;
-    Ok(Told::Well)
+    Ok(Ended::Passed)
 }
 
 /// Fails unless the sections of boot belong to these nodes, one after the other, and their memmaps lie there.
@@ -60,7 +60,7 @@ fn nodes_at_boot(system: &System<'_>, nodes: &[u32]) -> Result<(), StoryError> {
     Ok(())
 }
 
-/// The nodes of the memory that the descriptors of the valid parts of `frames` begin and end in.
+/// The nodes of the memory that holds the first and the last descriptors of the valid parts of `frames`.
 fn memmap_nodes(system: &System<'_>, frames: PfnRange) -> Vec<NodeId> {
     let ends = MODEL.valid_ranges(frames).flat_map(|run| [run.start(), Pfn::new(run.end().get() - 1)]);
     let places = ends.filter_map(frame_of_descriptor);
@@ -71,22 +71,23 @@ fn memmap_nodes(system: &System<'_>, frames: PfnRange) -> Vec<NodeId> {
     nodes
 }
 
-/// Page tables, processor and QEMU agree on what is mapped of the memmap: at boot, while a DIMM is there, and after it went.
-pub(super) fn three_views(system: &mut System<'_>) -> Result<Told, StoryError> {
+/// Page tables, processor and QEMU agree on the mappings of the memmap: at boot, while a DIMM is present, and after
+/// its removal.
+pub(super) fn three_views(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let Some(array) = model::array() else {
-        return Ok(Told::NotApplicable("the model has no mappings of its own"));
+        return Ok(Ended::NotApplicable("the model has no mappings of its own"));
     };
     let at_boot = system.mapped_by_all_views(array)?;
     let dimm = system.plug_online(&NewDimm::new("a", 2 * X86_64::SECTION_SIZE))?;
     holds("a DIMM has mappings", system.mapped_by_all_views(array)? > at_boot)?;
     system.give_up(&dimm)?;
-    same("mappings after the DIMM went", &at_boot, &system.mapped_by_all_views(array)?)?;
-    Ok(Told::Well)
+    same("mappings after the DIMM was removed", &at_boot, &system.mapped_by_all_views(array)?)?;
+    Ok(Ended::Passed)
 }
 
-/// The provider takes back exactly what it gave: no part of a block, no two blocks as one, no frame that was taken for
-/// something else.
-pub(super) fn foreign_blocks(system: &mut System<'_>) -> Result<Told, StoryError> {
+/// The environment takes back exactly the blocks that it gave out: no part of a block, no two blocks as one, and no
+/// frame that was taken for another purpose.
+pub(super) fn foreign_blocks(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let page = usize::try_from(X86_64::PAGE_SIZE)?;
     let (one, two) = (Layout::from_size_align(page, page)?, Layout::from_size_align(2 * page, page)?);
     let env = system.world.env_mut();
@@ -96,12 +97,12 @@ pub(super) fn foreign_blocks(system: &mut System<'_>) -> Result<Told, StoryError
     let phys = frame.phys::<X86_64>().unwrap_or_default();
     let taken = OwnMemory { start: env.phys_to_virt(phys), phys };
     // SAFETY: the page allocator gave the frame to this function alone, and the direct map reaches it.
-    refused(env, "a frame that is no metadata", unsafe { taken.block(0, one) })?;
+    refused(env, "a frame that is not metadata", unsafe { taken.block(0, one) })?;
     FRAMES.lock().put(frame);
-    Ok(Told::Well)
+    Ok(Ended::Passed)
 }
 
-/// Neither half of a block goes back, and then all of it does.
+/// The environment refuses both halves of a block, and then takes the whole block back.
 fn parts_of_one(env: &mut impl MetadataMemory, whole: Layout, half: Layout) -> Result<(), StoryError> {
     let block = OwnMemory::from(env.alloc_zeroed(whole, NodeId::new(0))?);
     for offset in [0, half.size()] {
@@ -112,7 +113,7 @@ fn parts_of_one(env: &mut impl MetadataMemory, whole: Layout, half: Layout) -> R
     give_back(env, unsafe { block.block(0, whole) })
 }
 
-/// Two blocks that lie side by side do not go back as one, and then each does.
+/// The environment refuses two adjacent blocks as one, and then takes each back.
 fn two_as_one(env: &mut impl MetadataMemory, one: Layout, two: Layout) -> Result<(), StoryError> {
     let mut blocks: Vec<OwnMemory> = Vec::new();
     let is_beside = |blocks: &[OwnMemory]| matches!(blocks, [.., a, b] if a.phys.get() + one.size() as u64 == b.phys.get());
@@ -128,7 +129,7 @@ fn two_as_one(env: &mut impl MetadataMemory, one: Layout, two: Layout) -> Result
     blocks.iter().try_for_each(|block| give_back(env, unsafe { block.block(0, one) }))
 }
 
-/// Memory that was a block, and is the holder's alone.
+/// Memory that was a block and belongs to the holder alone.
 struct OwnMemory {
     start: NonNull<u8>,
     phys: PhysAddr,
@@ -141,7 +142,7 @@ impl From<Block> for OwnMemory {
 }
 
 impl OwnMemory {
-    /// Makes a block of some of the memory, or of what lies around it.
+    /// Makes a block of some of the memory, or of the memory around it.
     ///
     /// # Safety
     ///
@@ -155,15 +156,19 @@ impl OwnMemory {
     }
 }
 
-/// Fails unless a block is refused, by its name, and comes back as it was.
+/// Fails unless a block is refused and returned unchanged.
 fn refused(env: &mut impl MetadataMemory, what: &str, block: Block) -> Result<(), StoryError> {
     let (start, phys, layout, expected) = (block.start(), block.phys(), block.layout(), block.foreign());
     let Err(Rejected { error, returned }) = env.free(block) else {
-        return Err(StoryError::new(format_args!("{what} has to be refused, and is not")));
+        return Err(StoryError::new(format_args!("{what} must be refused, and is not")));
     };
     say!("  refused: {what}: {error}");
     same("the block that is refused", &expected, &error)?;
-    same("what comes back", &(start, phys, layout), &(returned.start(), returned.phys(), returned.layout()))
+    same(
+        "the block that is returned",
+        &(start, phys, layout),
+        &(returned.start(), returned.phys(), returned.layout()),
+    )
 }
 
 /// Gives a block back.
@@ -171,24 +176,24 @@ fn give_back(env: &mut impl MetadataMemory, block: Block) -> Result<(), StoryErr
     env.free(block).map_err(|rejected| rejected.error.into())
 }
 
-/// Memory behind the last frame of the page allocator has descriptors, and nobody is given it; the kernel has said so when
-/// it came up, which the host looks at.
-pub(super) fn beyond_the_allocator(_: &mut System<'_>) -> Result<Told, StoryError> {
+/// Memory past the last frame of the page allocator has descriptors, and the page allocator does not hand it out. The
+/// kernel has printed that when it came up, which the host checks.
+pub(super) fn beyond_the_allocator(_: &mut System<'_>) -> Result<Ended, StoryError> {
     let last = MODEL.present_sections().last().and_then(SectionNr::frames::<X86_64>);
     let last = some("a present section", last)?;
     let first_valid = MODEL.next_valid(last).unwrap_or_default();
     holds("it has descriptors", MODEL.read().page(first_valid.start()).is_some())?;
-    holds("nobody is given any of it", FRAMES.lock().take_from(last).is_none())?;
+    holds("the page allocator does not hand out any of it", FRAMES.lock().take_from(last).is_none())?;
     let below = PfnRange::new(Pfn::new(0), last.start()).unwrap_or_default();
     let given = some("a free frame below", FRAMES.lock().take_from(below))?;
     FRAMES.lock().put(given);
-    Ok(Told::Well)
+    Ok(Ended::Passed)
 }
 
-/// A stack that is full ends the run, in words, before anything below it is written to.
-pub(super) fn full_stack(_: &mut System<'_>) -> Result<Told, StoryError> {
+/// A full stack ends the run with a message, before anything below it is overwritten.
+pub(super) fn full_stack(_: &mut System<'_>) -> Result<Ended, StoryError> {
     let depth = deeper(0);
-    Err(StoryError::new(format_args!("the stack has room for {depth} calls, and nobody was stopped")))
+    Err(StoryError::new(format_args!("the stack has room for {depth} calls, without a panic")))
 }
 
 /// Calls itself more often than any stack allows.

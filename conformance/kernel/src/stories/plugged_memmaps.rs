@@ -1,5 +1,5 @@
-//! Memmaps in memory that was plugged: in the device itself that they describe (altmap), or in another DIMM, which then
-//! cannot go before it.
+//! Stories of memmaps in plugged memory: in the device that they describe (altmap), or in another DIMM, which then
+//! cannot be removed before the described memory.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -17,9 +17,9 @@ use sparsemem_bootmem_registration::{
     TagStoreError,
 };
 use sparsemem_hotplug::{AddMemoryError, OfflineError, Reason};
-use sparsemem_suite::{WorldWithEnvironment, World};
+use sparsemem_suite::{World, WorldWithEnvironment};
 
-use super::Told;
+use super::Ended;
 use super::checks::{StoryError, holds, refusal, same, some};
 use super::host::NewDimm;
 use super::system::{System, frame_of_descriptor, none_lost};
@@ -27,23 +27,23 @@ use crate::frames::Pages;
 use crate::glue::MODEL;
 use crate::{model, say};
 
-/// Frames in front of the altmap that the device's driver keeps for itself.
+/// Frames at the start of the device that its driver keeps; the altmap follows them.
 const DRIVER: PageCount = PageCount::new(2);
 
-/// An NVDIMM that firmware tells of comes as a device, with its memmap on itself.
-pub(super) fn on_itself(system: &mut System<'_>) -> Result<Told, StoryError> {
+/// An NVDIMM that firmware describes is added as a device, with its memmap on itself.
+pub(super) fn on_itself(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let Some((range, node)) = system.persistent else {
-        return Ok(Told::NotApplicable("firmware tells of no persistent memory"));
+        return Ok(Ended::NotApplicable("firmware describes no persistent memory"));
     };
     say!("  persistent memory: {range}, node {node}");
     system.reach(range)?;
     with_altmap(system, range, node)?;
-    Ok(Told::Well)
+    Ok(Ended::Passed)
 }
 
-/// A DIMM whose memmap is larger than all memory of the machine: without an altmap it is refused and everything is as it
-/// was, with one it comes.
-pub(super) fn no_room(system: &mut System<'_>) -> Result<Told, StoryError> {
+/// A DIMM whose memmap is larger than all memory of the machine: without an altmap it is refused and nothing changes,
+/// and with one it is added.
+pub(super) fn no_room(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let dimm = system.plug(&NewDimm::new("large", 64 * X86_64::SECTION_SIZE))?;
     system.reach(dimm.dimm.range)?;
     let before = system.exact_snapshot();
@@ -56,10 +56,11 @@ pub(super) fn no_room(system: &mut System<'_>) -> Result<Told, StoryError> {
     with_altmap(system, dimm.dimm.range, dimm.dimm.node)?;
     system.want(&dimm)?;
     system.eject(&dimm)?;
-    Ok(Told::Well)
+    Ok(Ended::Passed)
 }
 
-/// Adds a range that the direct map reaches as a device with an altmap in it, looks where its descriptors are, and removes it again.
+/// Adds a range that the direct map reaches as a device with an altmap in it, checks the places of its descriptors,
+/// and removes it.
 fn with_altmap(system: &mut System<'_>, range: PhysRange, node: NodeId) -> Result<(), StoryError> {
     let frames = range.whole_frames::<X86_64>();
     let rule = match model::array() {
@@ -76,10 +77,10 @@ fn with_altmap(system: &mut System<'_>, range: PhysRange, node: NodeId) -> Resul
     altmap.check_add(&MODEL, rule, frames)?;
     let before = system.world.balance();
     // SAFETY: the direct map reaches the range (`System::reach`), all of it at one distance from physical addresses,
-    // which is a multiple of every large page; it lets go of the range only after the device is removed.
+    // which is a multiple of every large page; it unmaps the range only after the device is removed.
     let mut env = unsafe { WithAltmap::new(system.world.env_mut(), &mut altmap) };
     system.hotplug.add_device(&mut env, frames, node, "device with an altmap")?;
-    say!("  {frames} came; its memmap lies in {} of it", altmap.in_use());
+    say!("  {frames} was added; its memmap lies in {} of it", altmap.in_use());
     let checked = lies_within(frames, spec.free_frames());
     let used = system.world.balance().bytes() - before.bytes();
     let memmap = frames.count().get() * size_of::<Page>() as u64;
@@ -89,8 +90,9 @@ fn with_altmap(system: &mut System<'_>, range: PhysRange, node: NodeId) -> Resul
     none_lost(&removed.lost)?;
     altmap.release().map_err(|rejected| rejected.error)?;
     checked?;
-    // Usages and page tables are still the kernel's: for each section, and for each 2 MiB of a memmap in base pages.
-    holds("what is taken from RAM is a fraction of the memmap", used < memmap / 16)
+    // Usages and page tables still come from the kernel: for each section, and for each 2 MiB of a memmap in base
+    // pages.
+    holds("the bytes taken from RAM are a fraction of the memmap", used < memmap / 16)
 }
 
 /// Fails unless the descriptors of `frames` lie in `altmap`, by the page tables, at the borders of all sections.
@@ -106,13 +108,14 @@ fn lies_within(frames: PfnRange, altmap: PfnRange) -> Result<(), StoryError> {
     Ok(())
 }
 
-/// Sections of the DIMM that comes first, and of the one whose memmap does not fit into what was there before.
+/// The number of sections of the first DIMM, and of the second one, whose memmap does not fit into the memory that
+/// existed before.
 const FIRST: u64 = 2;
 const SECOND: u64 = 32;
 
-/// Two DIMMs, where the memmap of the second lies in part in the first. The first cannot go, `bootmem-registration` names
-/// who has to go before, and in that order both go.
-pub(super) fn removal_plan(system: &mut System<'_>) -> Result<Told, StoryError> {
+/// Two DIMMs, where the memmap of the second lies in part in the first. The first cannot be removed,
+/// `bootmem-registration` reports the sections to remove before, and in that order both are removed.
+pub(super) fn removal_plan(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let a = system.plug_online(&NewDimm::new("a", FIRST * X86_64::SECTION_SIZE))?;
     let b = system.plug(&NewDimm::new("b", SECOND * X86_64::SECTION_SIZE))?;
     system.reach(b.dimm.range)?;
@@ -120,10 +123,10 @@ pub(super) fn removal_plan(system: &mut System<'_>) -> Result<Told, StoryError> 
     let order = removal_order(a.frames, b.frames)?;
     let (last, before) = some("a section to remove", order.split_last())?;
     say!("  remove {} before {last}", listed(before));
-    // What holds metadata of others cannot be taken offline first: its frames are in use.
+    // A DIMM that holds metadata of others cannot be taken offline first, because its frames are in use.
     let offline = system.hotplug.offline(&mut Pages, a.frames);
     refusal(
-        "offlining what holds a memmap",
+        "offlining memory that holds a memmap",
         offline,
         |error| matches!(error, OfflineError::Allocator { why, .. } if why.reason == Reason::InUse),
     )?;
@@ -136,10 +139,10 @@ pub(super) fn removal_plan(system: &mut System<'_>) -> Result<Told, StoryError> 
     system.want(&b)?;
     system.eject(&b)?;
     system.give_up(&a)?;
-    Ok(Told::Well)
+    Ok(Ended::Passed)
 }
 
-/// The order in which sections go, up to the first section of `host` that holds descriptors of `guest`.
+/// The order in which sections can be removed, up to the first section of `host` that holds descriptors of `guest`.
 fn removal_order(host: PfnRange, guest: PfnRange) -> Result<Vec<SectionNr>, StoryError> {
     let sections: Vec<SectionNr> = MODEL.present_sections().collect();
     let memmaps: Vec<Vec<PhysRange>> = sections.iter().map(|nr| memmap_of(*nr)).collect();
@@ -158,15 +161,15 @@ fn removal_order(host: PfnRange, guest: PfnRange) -> Result<Vec<SectionNr>, Stor
     let mut steps = vec![SectionNr::new(0); sections.len()];
     match registry.removal_plan(target, &mut slots, &mut steps)? {
         Removal::Order(order) => {
-            same("the last that goes", &Some(&target), &order.last())?;
-            holds("something goes before it", order.len() > 1)?;
+            same("the last section of the order", &Some(&target), &order.last())?;
+            holds("another section comes before it", order.len() > 1)?;
             Ok(order.to_vec())
         }
         other => Err(StoryError::new(format_args!("section {target} has no order: {other:?}"))),
     }
 }
 
-/// The first section of `host` in which descriptors of sections of `guest` lie.
+/// The first section of `host` that holds descriptors of sections of `guest`.
 fn hosting(
     sections: &[SectionNr],
     memmaps: &[Vec<PhysRange>],
@@ -179,7 +182,7 @@ fn hosting(
     places.filter(|place| host.contains(*place)).map(Pfn::section::<X86_64>).min()
 }
 
-/// Where the descriptors of a section lie, in as few pieces as they are.
+/// The places of a section's descriptors, in as few pieces as possible.
 fn memmap_of(nr: SectionNr) -> Vec<PhysRange> {
     let per_page = PageCount::new(X86_64::PAGE_SIZE / size_of::<Page>() as u64);
     let mut pieces: Vec<PhysRange> = Vec::new();
@@ -195,7 +198,7 @@ fn memmap_of(nr: SectionNr) -> Vec<PhysRange> {
     pieces
 }
 
-/// Adds a piece, to the last one if it continues that.
+/// Adds a piece; joins it with the last one if it continues that.
 fn join(pieces: &mut Vec<PhysRange>, piece: PhysRange) {
     match pieces.last_mut() {
         Some(last) if last.contains_range(piece) => {}
@@ -206,7 +209,7 @@ fn join(pieces: &mut Vec<PhysRange>, piece: PhysRange) {
     }
 }
 
-/// Numbers, with commas between; of many only the first and the last.
+/// Numbers, separated by commas; of many numbers only the first and the last.
 fn listed(sections: &[SectionNr]) -> String {
     match sections {
         [first, .., last] if sections.len() > 4 => {
@@ -216,7 +219,7 @@ fn listed(sections: &[SectionNr]) -> String {
     }
 }
 
-/// Tags of pages, kept beside them: the descriptors of this kernel belong to its page allocator.
+/// Tags of pages, in a map, because the page allocator uses the descriptors of this kernel.
 #[derive(Debug, Default)]
 struct Tags(BTreeMap<Pfn, Tag>);
 

@@ -1,9 +1,10 @@
-//! What stories work on: the live model, the page allocator, the slots, and the host.
+//! The system that stories use: the live model, the page allocator, the slots, and the host.
 //!
 //! # Invariants
 //!
-//! 1. The direct map reaches a DIMM before the model hears of it.
-//! 2. A DIMM is ejected only after the model has let go of all of its frames, and then the direct map of its bytes.
+//! 1. The direct map reaches a DIMM before it is added to the model.
+//! 2. A DIMM is ejected only after all of its frames are removed from the model, and then its bytes from the direct
+//!    map.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use sparsemem::{
     SectionShape, VirtAddr, VirtRange, Writer, presets::X86_64,
 };
 use sparsemem_hotplug::{AddMemoryError, BlockNr, Hotplug, Ram, frames_of_bytes};
-use sparsemem_suite::{Balance, Leaf, WorldWithEnvironment, World};
+use sparsemem_suite::{Balance, Leaf, World, WorldWithEnvironment};
 
 use super::checks::{StoryError, holds, same, some};
 use super::host::{self, NewDimm};
@@ -25,20 +26,20 @@ use crate::model::Model;
 use crate::say;
 use crate::world::KernelWorld;
 
-/// Every frame that the geometry has.
+/// All frames of the geometry.
 pub(super) fn all_frames() -> PfnRange {
     PfnRange::new(Pfn::new(0), Pfn::new(X86_64::MAX_PFN)).unwrap_or_default()
 }
 
-/// Everything that a story works on.
+/// The system that a story uses.
 pub(crate) struct System<'s> {
-    /// The surroundings of the model.
+    /// The world and environment of the model.
     pub(crate) world: &'s mut KernelWorld,
-    /// Hotplug, which knows the memory of boot.
+    /// Hotplug, in which the memory of boot is registered.
     pub(crate) hotplug: Hotplug<'s, Model>,
     /// The slots for DIMMs.
     pub(crate) slots: Slots,
-    /// What firmware says is persistent, with its node.
+    /// The range that firmware describes as persistent memory, with its node.
     pub(crate) persistent: Option<(PhysRange, NodeId)>,
 }
 
@@ -46,13 +47,13 @@ pub(crate) struct System<'s> {
 pub(super) struct Plugged {
     /// The host's name for it.
     pub(super) id: &'static str,
-    /// What its slot says.
+    /// The contents of its slot.
     pub(super) dimm: Dimm,
     /// Its frames.
     pub(super) frames: PfnRange,
 }
 
-/// What has to be the same before and after a story.
+/// The state that must be the same before and after a story.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Snapshot {
     balance: Balance,
@@ -63,28 +64,28 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Fails if something is not as it was.
+    /// Fails if the state has changed.
     pub(super) fn check_is(&self, before: &Self) -> Result<(), StoryError> {
         same("memory outstanding", &before.balance, &self.balance)?;
         same("valid frames", &before.valid, &self.valid)?;
         same("memory blocks", &before.blocks, &self.blocks)?;
         same("resources", &before.resources, &self.resources)?;
-        same("what is free and what is given out", &before.fingerprint, &self.fingerprint)
+        same("free and allocated memory", &before.fingerprint, &self.fingerprint)
     }
 }
 
 impl System<'_> {
-    /// The right to change the model, for what stories do below hotplug.
+    /// The model's writer, for changes that stories make without hotplug.
     pub(super) fn writer(&self) -> Result<Writer<'static, Model>, StoryError> {
         some("a writer of the model", MODEL.write())
     }
 
-    /// The same, and exactly which memory is free: while the direct map does not grow.
+    /// The state, including which memory is free. Use it where the direct map does not grow.
     pub(super) fn exact_snapshot(&self) -> Snapshot {
         Snapshot { fingerprint: Some(self.world.fingerprint()), ..self.snapshot() }
     }
 
-    /// Everything that a story must not leave changed.
+    /// The state that a story must restore.
     pub(super) fn snapshot(&self) -> Snapshot {
         Snapshot {
             balance: self.world.balance(),
@@ -95,23 +96,23 @@ impl System<'_> {
         }
     }
 
-    /// Has a DIMM plugged in, and finds it in its slot.
+    /// Has the host plug in a DIMM, and finds it in its slot.
     pub(super) fn plug(&mut self, new: &NewDimm) -> Result<Plugged, StoryError> {
         host::plug(new)?;
         let change = self.slots.change()?.ok_or(SlotError::Unchanged)?;
         self.slots.acknowledge(&change);
         let Change::Came(dimm) = change else {
-            return Err(StoryError::new(format_args!("the slot tells {change:?} of a DIMM that comes")));
+            return Err(StoryError::new(format_args!("the slot reports {change:?} for an inserted DIMM")));
         };
         same("the size of the DIMM", &new.bytes, &dimm.range.count().get())?;
         same("the node of the DIMM", &new.node, &dimm.node)?;
         FRAMES.lock().set_node(dimm.range.whole_frames::<X86_64>(), dimm.node)?;
-        say!("  {} came: slot {}, {}, node {}", new.id, dimm.slot, dimm.range, dimm.node);
+        say!("  {} was inserted: slot {}, {}, node {}", new.id, dimm.slot, dimm.range, dimm.node);
         let frames = frames_of_bytes::<X86_64>(dimm.range.start(), dimm.range.count())?;
         Ok(Plugged { id: new.id, dimm, frames })
     }
 
-    /// Makes the direct map reach a DIMM, all of it and by every view.
+    /// Extends the direct map to a DIMM, and checks its mappings by every view.
     pub(super) fn reach(&self, range: PhysRange) -> Result<(), StoryError> {
         paging::map(range, &mut take_zeroed)?;
         let place = some("a place in the direct map", direct_map::place(range))?;
@@ -124,7 +125,7 @@ impl System<'_> {
         self.hotplug.add_memory(self.world.env_mut(), plugged.frames, node, Ram::default()).map(drop)
     }
 
-    /// Has a DIMM plugged in, adds it and brings it online.
+    /// Has the host plug in a DIMM, adds it and brings it online.
     pub(super) fn plug_online(&mut self, new: &NewDimm) -> Result<Plugged, StoryError> {
         let plugged = self.plug(new)?;
         self.reach(plugged.dimm.range)?;
@@ -134,14 +135,14 @@ impl System<'_> {
         Ok(plugged)
     }
 
-    /// Has the host ask for a DIMM, and hears it.
+    /// Has the host ask for a DIMM back, and checks that its slot reports that.
     pub(super) fn want(&mut self, plugged: &Plugged) -> Result<(), StoryError> {
         host::unplug(plugged.id)?;
         let change = self.slots.change()?.ok_or(SlotError::Unchanged)?;
-        same("what the slot tells", &Change::Wanted(plugged.dimm), &change)
+        same("the change that the slot reports", &Change::Wanted(plugged.dimm), &change)
     }
 
-    /// Gives a DIMM up that the host wants: offline, away, ejected.
+    /// Gives up a DIMM that the host wants back: takes it offline, removes it, and ejects it.
     pub(super) fn give_up(&mut self, plugged: &Plugged) -> Result<(), StoryError> {
         self.want(plugged)?;
         self.hotplug.offline(&mut Pages, plugged.frames)?;
@@ -154,11 +155,11 @@ impl System<'_> {
         none_lost(&self.hotplug.remove_memory(self.world.env_mut(), frames)?.lost)
     }
 
-    /// Ejects a DIMM that the host wants and whose frames the model has let go of.
+    /// Ejects a DIMM that the host wants back and whose frames are removed from the model.
     pub(super) fn eject(&mut self, plugged: &Plugged) -> Result<(), StoryError> {
         let Plugged { id, dimm, frames } = plugged;
         self.slots.acknowledge(&Change::Wanted(*dimm));
-        same("valid frames of what goes", &None, &MODEL.next_valid(*frames))?;
+        same("valid frames of the DIMM", &None, &MODEL.next_valid(*frames))?;
         paging::unmap(dimm.range);
         FRAMES.lock().forget_node(dimm.range.whole_frames::<X86_64>());
         if let Some(place) = direct_map::place(dimm.range) {
@@ -168,8 +169,8 @@ impl System<'_> {
         // map has none of its bytes.
         unsafe { self.slots.eject(dimm) };
         holds("the slot is empty", !self.slots.is_used(dimm.slot))?;
-        holds("the host knows that the DIMM is gone", host::knows_gone(id))?;
-        say!("  {id} is gone");
+        holds("the host reports that the DIMM is removed", host::knows_gone(id))?;
+        say!("  {id} is removed");
         Ok(())
     }
 
@@ -178,8 +179,8 @@ impl System<'_> {
         self.hotplug.blocks().get(BlockNr::new(nr.get())).and_then(|block| block.node)
     }
 
-    /// Compares three views of what is mapped in `within` (a walk over the page tables as software, what the processor
-    /// does, and what QEMU finds when it walks them itself), and tells how many bytes are mapped.
+    /// Compares three views of the mappings in `within`: a walk over the page tables in software, accesses of the
+    /// processor, and QEMU's own walk. Returns the number of mapped bytes.
     pub(super) fn mapped_by_all_views(&self, within: VirtRange) -> Result<u64, StoryError> {
         let mut leaves: Vec<Leaf> = Vec::new();
         paging::leaves(within, &mut |leaf| leaves.push(leaf));
@@ -190,7 +191,7 @@ impl System<'_> {
         let runs = runs(&leaves);
         // With five levels `info mem` of QEMU 7.2 takes 20 s and finds nothing; `info tlb` above has the same mappings.
         if paging::depth() == PagingDepth::Four {
-            same("what is mapped, by QEMU and by this kernel", &host::mapped(within)?, &runs)?;
+            same("mapped ranges, by QEMU and by this kernel", &host::mapped(within)?, &runs)?;
         }
         let reads = |at: u64| self.world.is_readable(VirtAddr::new(at));
         let ends = leaves.iter().flat_map(|leaf| [leaf.at.get(), leaf.end() - 1]);
@@ -203,18 +204,18 @@ impl System<'_> {
         Ok(bytes)
     }
 
-    /// Takes frames out of a range and writes to them, and to their descriptors.
+    /// Takes frames from a range and writes to them, and to their descriptors.
     pub(super) fn use_frames(&self, within: PfnRange, count: usize) -> Result<Vec<Pfn>, StoryError> {
         let mut taken = Vec::new();
         for _ in 0..count {
             let frame = some("a free frame in the range", FRAMES.lock().take_from(within))?;
             taken.push(frame);
-            // Relaxed: one processor.
+            // Relaxed: there is one processor.
             some("the frame's memory", word(frame))?.store(pattern(frame), Ordering::Relaxed);
         }
         for frame in &taken {
             let found = word(*frame).map(|word| word.load(Ordering::Relaxed));
-            same("what was written to a frame", &Some(pattern(*frame)), &found)?;
+            same("word that was written to a frame", &Some(pattern(*frame)), &found)?;
             let reader = MODEL.read();
             holds("a frame in use has a descriptor that is online", reader.online_page(*frame).is_some())?;
         }
@@ -222,24 +223,24 @@ impl System<'_> {
     }
 }
 
-/// Fails if a removal left metadata blocks that nobody took back.
+/// Fails if a removal left metadata blocks that the environment did not take back.
 pub(super) fn none_lost(lost: &LostBlocks) -> Result<(), StoryError> {
-    same("metadata blocks that nobody took back", &LostBlocks::default(), lost)
+    same("metadata blocks that were not taken back", &LostBlocks::default(), lost)
 }
 
-/// Puts frames back that [`System::use_frames`] took.
+/// Frees the frames that [`System::use_frames`] took.
 pub(super) fn put_frames(frames: Vec<Pfn>) {
     frames.into_iter().for_each(|frame| FRAMES.lock().put(frame));
 }
 
-/// The frame that a frame's descriptor lies in, by the page tables.
+/// The frame that holds a frame's descriptor, by the page tables.
 pub(super) fn frame_of_descriptor(frame: Pfn) -> Option<Pfn> {
     let at = VirtAddr::new(MODEL.lookup(frame)?.addr().get() as u64);
     let leaf = paging::leaf_at(at)?;
     Some(PhysAddr::new(leaf.to.get() + (at.get() - leaf.at.get())).pfn::<X86_64>())
 }
 
-/// Mappings that touch, as one.
+/// Adjacent mappings, joined.
 fn runs(leaves: &[Leaf]) -> Vec<(u64, u64)> {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for leaf in leaves {
@@ -258,7 +259,8 @@ fn word(frame: Pfn) -> Option<&'static AtomicU64> {
     Some(unsafe { place.cast::<AtomicU64>().as_ref() })
 }
 
-/// What is written to a frame: different in each, so that two frames that are one are seen.
+/// The word that is written to a frame. It differs between frames, so that two frames with the same memory are
+/// detected.
 fn pattern(frame: Pfn) -> u64 {
     frame.get().wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
