@@ -163,7 +163,10 @@ fn compare_blocks(machine: &MachineFile, backend: Backend, golden: &Golden) -> C
     let variant = match descriptor_bytes(machine)? {
         Some(64) => Variant::Usual,
         Some(56) => Variant::OddPage,
-        _ => return not_applicable("the size of its kernel's descriptors is not known"),
+        Some(bytes) => {
+            return Err(Stop::Fail(format!("no variant has descriptors of {bytes} bytes, as its kernel had")));
+        }
+        None => return not_applicable("the size of its kernel's descriptors is not known"),
     };
     let found = booted(machine, backend, variant, |subject, array, oracle| blocks(subject, array, oracle))?;
     let expected = golden.vmemmap_blocks();

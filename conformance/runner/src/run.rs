@@ -115,7 +115,7 @@ fn portable(cell: &Cell, scenario: &Scenario, variant: Variant, tally: &mut Tall
         return (Outcome::NotApplicable, "the model has no mappings of its own".to_owned());
     }
     if !exists(cell.machine.geometry, variant) {
-        return (Outcome::NotApplicable, "descriptors of this size are compiled for x86_64 only".to_owned());
+        return not_compiled(cell, scenario);
     }
     let mut verdict = (Outcome::Failed, "the scenario was not run".to_owned());
     let made = with_subject(&cell.machine, cell.backend, variant, &mut |subject, build, memory| {
@@ -125,6 +125,18 @@ fn portable(cell: &Cell, scenario: &Scenario, variant: Variant, tally: &mut Tall
             Some(why) if !matches!(suits, Err(NotRun::NotApplicable(_))) => (Outcome::Skipped, why),
             _ => run_on(scenario, subject, build, memory, tally),
         };
+    });
+    made.map_or_else(|error| (Outcome::Failed, format!("no machine: {error}")), |()| verdict)
+}
+
+/// The verdict on a variant that no model was compiled for: it is skipped, unless the scenario does not apply to the usual
+/// variant either.
+fn not_compiled(cell: &Cell, scenario: &Scenario) -> Verdict {
+    let mut verdict = (Outcome::Skipped, "descriptors of this size are compiled for x86_64 only".to_owned());
+    let made = with_subject(&cell.machine, cell.backend, Variant::Usual, &mut |subject, build, memory| {
+        if let Err(NotRun::NotApplicable(what)) = (scenario.suits)(&Facts::new(subject, build, memory)) {
+            verdict = (Outcome::NotApplicable, what.to_string());
+        }
     });
     made.map_or_else(|error| (Outcome::Failed, format!("no machine: {error}")), |()| verdict)
 }

@@ -170,6 +170,6 @@ pub fn run(
     setting.subject.world_mut().heal();
     let down = setting.tear_down_to(&before);
     outcome.and(down.map_err(|failure| failure.during("after the scenario")))?;
-    let Notes { tally, missing } = setting.notes;
-    Ok(missing.map_or(Ended::Passed(tally), |what| Ended::NotRun(NotRun::NotApplicable(what))))
+    let Notes { tally, not_run } = setting.notes;
+    Ok(not_run.map_or(Ended::Passed(tally), Ended::NotRun))
 }

@@ -14,7 +14,7 @@ use sparsemem_core::{BootEvent, BootSummary, MemoryRange, SectionNr, SectionStat
 
 use crate::failure::{Place, expect_eq};
 use crate::plug::{Places, Plug};
-use crate::{Balance, Facts, Failure, Oracle, Reason, Subject, Tally, World};
+use crate::{Balance, Facts, Failure, NotRun, Oracle, Subject, Tally, World};
 
 /// The result of a boot.
 #[derive(Clone, Debug, Default)]
@@ -82,14 +82,19 @@ pub struct Setting<'s> {
 pub(crate) struct Notes {
     /// Counters of the run so far.
     pub(crate) tally: Tally,
-    /// The subject of the scenario that the machine lacks, if only the boot showed that.
-    pub(crate) missing: Option<Reason>,
+    /// The reason why the scenario did not run, if only the boot showed it.
+    pub(crate) not_run: Option<NotRun>,
 }
 
 impl Notes {
     /// Notes that the machine lacks the subject of the scenario.
     pub(crate) fn does_not_suit(&mut self, why: &str) {
-        self.missing = Some(Reason::new(why));
+        self.not_run = Some(NotRun::not_applicable(why));
+    }
+
+    /// Notes that the world cannot do what the scenario needs.
+    pub(crate) fn is_skipped(&mut self, why: &str) {
+        self.not_run = Some(NotRun::skipped(why));
     }
 }
 
@@ -190,7 +195,7 @@ impl Setting<'_> {
                 subject.plug(memory, rule, &mut |plug| scenario(plug, &places, notes))
             }
             Err(reason) => {
-                self.notes.missing = Some(reason);
+                self.notes.not_run = Some(NotRun::NotApplicable(reason));
                 Ok(())
             }
         }

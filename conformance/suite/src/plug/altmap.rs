@@ -15,7 +15,7 @@ use crate::{Failure, Setting, Shape, range};
 /// The first section of the device. If there is no device, notes that the scenario does not suit.
 fn section(shape: &Shape, places: &Places, notes: &mut Notes) -> Option<PfnRange> {
     let Some(device) = places.device() else {
-        notes.does_not_suit("the world has no device to plug");
+        notes.is_skipped("the world has no device to plug");
         return None;
     };
     let first = device.start().get();

@@ -54,7 +54,7 @@ pub(crate) fn with_altmap(setting: &mut Setting<'_>) -> Result<(), Failure> {
     let shape = setting.facts.shape;
     setting.plug(&mut |plug, places, notes| {
         let Some(device) = places.device() else {
-            notes.does_not_suit("the world has no device to plug");
+            notes.is_skipped("the world has no device to plug");
             return Ok(());
         };
         let first = device.start().get();

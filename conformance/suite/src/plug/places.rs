@@ -92,7 +92,8 @@ impl Places {
     }
 }
 
-/// The first of several absent sections that follow a present one and do not belong to the device.
+/// The first of several absent sections that follow a present one and do not belong to the device; where there are none, the
+/// first of those that end where a present one begins.
 fn fresh(facts: &Facts, oracle: &Oracle, device: Option<PfnRange>) -> Option<u64> {
     let shape = facts.shape;
     let fits = |first: u64| {
@@ -101,7 +102,10 @@ fn fresh(facts: &Facts, oracle: &Oracle, device: Option<PfnRange>) -> Option<u64
             && (first..first + FRESH).all(|nr| !oracle.is_present(nr))
             && device.is_none_or(|device| !device.overlaps(sections))
     };
-    oracle.stretches().into_iter().map(|(_, end)| end).find(|end| fits(*end))
+    let stretches = oracle.stretches();
+    let after = stretches.iter().map(|(_, end)| *end);
+    let before = stretches.iter().filter_map(|(start, _)| start.checked_sub(FRESH));
+    after.chain(before).find(|first| fits(*first))
 }
 
 /// The first hole of a section of boot, in subsections.
