@@ -164,7 +164,9 @@ fn compare_blocks(machine: &MachineFile, backend: Backend, golden: &Golden) -> C
         Some(64) => Variant::Usual,
         Some(56) => Variant::OddPage,
         Some(bytes) => {
-            return Err(Stop::Fail(format!("no variant has descriptors of {bytes} bytes, as its kernel had")));
+            return Err(Stop::Fail(format!(
+                "no variant has descriptors of {bytes} bytes, as its kernel had"
+            )));
         }
         None => return not_applicable("the size of its kernel's descriptors is not known"),
     };
