@@ -282,7 +282,7 @@ impl Look {
                     show(&format!("{}: {}", report.scenario, report.outcome));
                 }
                 News::Cell(report) => {
-                    show(&format!("{}: {}: {}", report.scenario, report.outcome, report.detail))
+                    show(&format!("{}: {}: {}", report.scenario, report.outcome, report.detail));
                 }
             })?;
         if let Some(message) = &transcript.panic {
