@@ -47,7 +47,6 @@ mod forward;
 mod frames;
 mod fresh;
 mod geometry;
-mod lost;
 mod memory;
 mod model;
 mod newtype;
@@ -72,8 +71,9 @@ pub use descriptor::{Page, PageDescriptor, SectionStamp, initialise, reset};
 pub use frames::{FramesError, SectionPart};
 pub use fresh::{initialise_fresh, initialise_fresh_together};
 pub use geometry::{BitWords, Geometry, SectionShape, presets};
-pub use lost::LostBlocks;
-pub use memory::{Block, ForeignBlock, MetadataMemory, Origin, OutOfMemory, PhysMap, Rejected, ZeroIsNew};
+pub use memory::{
+    Block, ForeignBlock, LostBlocks, MetadataMemory, Origin, OutOfMemory, PhysMap, Rejected, ZeroIsNew,
+};
 pub use model::MemoryModel;
 pub use numbers::{ByteLen, NodeId, PageCount, Pfn, PhysAddr, RootNr, SectionNr, SubsectionIdx, VirtAddr};
 pub use paging::{
