@@ -101,15 +101,32 @@ impl<B: ArrayBase> VirtualArray<B> {
         env: &E,
         shared: Option<&'static WriterSlot>,
     ) -> Result<Settled, SectionLoss> {
+        if self.root().is_some() {
+            // The root is set only while the place is this model's.
+            self.same_root(env).map_err(SectionLoss::OtherAddressSpace)?;
+            return Ok(Settled::Before);
+        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.take_place(tables, env, shared) }
+    }
+
+    /// Takes the place of the array, for the first populate.
+    ///
+    /// # Safety
+    ///
+    /// For the writer of the model.
+    #[cold]
+    unsafe fn take_place<E: AddressSpace>(
+        &self,
+        tables: &PageTable<X86_64>,
+        env: &E,
+        shared: Option<&'static WriterSlot>,
+    ) -> Result<Settled, SectionLoss> {
         // First of all: a model that may not have the place must not keep another out of it, not even for a moment.
         self.check_writer(shared)?;
         // SAFETY: the caller is the writer.
         if unsafe { self.base().claim() } == Claim::Taken {
             return Err(SectionLoss::PlaceTaken);
-        }
-        self.same_root(env).map_err(SectionLoss::OtherAddressSpace)?;
-        if self.root().is_some() {
-            return Ok(Settled::Before);
         }
         self.check_neighbours(tables, env).inspect_err(|_| {
             // SAFETY: the caller is the writer, and nothing was made yet.
