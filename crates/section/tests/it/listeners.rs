@@ -1,54 +1,11 @@
 //! Whoever listens to events of slow operations may unwind: then the operation has not happened.
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
-
 use sparsemem_core::RetireError;
-use sparsemem_core::trace::tracing::{self, Event, Metadata, Subscriber, span};
+use sparsemem_fixture::panics_after;
 use sparsemem_machine::place;
 
 use crate::env::Env;
 use crate::tables::{Model, NODE, on_both_tables, sections};
-
-thread_local!(static LEFT: Cell<Option<u32>> = const { Cell::new(None) });
-
-/// Listens to every event of this program, and panics at the one that a thread asked for.
-struct Listener;
-
-impl Subscriber for Listener {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, _: &Event<'_>) {
-        let left = LEFT.get();
-        LEFT.set(left.and_then(|left| left.checked_sub(1)));
-        assert_ne!(left, Some(0), "the listener has had enough");
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-/// Calls `act`, in which the listener panics after this many events.
-fn panics_after(events: u32, act: impl FnOnce()) {
-    static SET: Once = Once::new();
-    SET.call_once(|| tracing::subscriber::set_global_default(Listener).unwrap());
-    LEFT.set(Some(events));
-    let unwound = catch_unwind(AssertUnwindSafe(act));
-    LEFT.set(None);
-    assert!(unwound.is_err(), "there were fewer events");
-}
 
 /// Section 1 holds the memmap of section 2, which was installed last and is still there.
 fn an_undoing_that_unwound_did_not_happen<M: Model>() {
