@@ -39,13 +39,19 @@ impl Backend {
     /// Whether its section table has two levels, with roots allocated on demand.
     #[must_use]
     pub const fn has_roots(self) -> bool {
-        !matches!(self, Self::ClassicSparse)
+        match self {
+            Self::ClassicSparse => false,
+            Self::SparseExtreme | Self::Vmemmap => true,
+        }
     }
 
     /// Whether its descriptors lie in one virtual array.
     #[must_use]
     pub const fn has_array(self) -> bool {
-        matches!(self, Self::Vmemmap)
+        match self {
+            Self::ClassicSparse | Self::SparseExtreme => false,
+            Self::Vmemmap => true,
+        }
     }
 }
 
