@@ -321,7 +321,8 @@ pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
     /// It does not check whether other frames have descriptors in the memory of `frames`: such descriptors lay there
     /// before the installation, too. This holds because the model installed nothing else since, and because whole
     /// installations are undone: `frames` begin where one of them began, and end where the last one ended. The default
-    /// is [`RetireModel::retire`], for models that never refuse for that reason.
+    /// is [`RetireModel::retire`], for models that never refuse for that reason. A model that wraps another passes this
+    /// on. A listener to events that unwinds does not keep the undoing from happening: its caller has no other path.
     ///
     /// # Errors
     ///

@@ -46,10 +46,11 @@ where
         if !writing.notes().can_undo::<T::Geometry>(frames) {
             return Err(RetireError::NotInstalled { frames, installed: writing.notes().installed() });
         }
-        // Before anything changes: a listener may unwind.
-        trace_event!(DEBUG, "undoing the installation of {frames}");
         writing.notes().note_undone(frames);
-        Ok(retire_checked::<T, S, R, E>(&mut writing, env, frames))
+        let retired = retire_checked::<T, S, R, E>(&mut writing, env, frames);
+        // After everything: a listener may unwind, and must not refuse an undoing.
+        trace_event!(DEBUG, "undid the installation of {frames}");
+        Ok(retired)
     }
 }
 
