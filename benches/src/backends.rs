@@ -24,7 +24,7 @@ use crate::subjects::{Compared, Lookups, TwinLoops};
 
 /// The models, by the names that reports use.
 pub const MODELS: [&str; 3] = ["classic-sparse", "sparse-extreme", "vmemmap"];
-/// What the names of their probes begin with.
+/// The beginnings of the names of their probes.
 pub const PROBES: [&str; 3] = ["classic", "extreme", "vmemmap"];
 /// The model with an array on 4 KiB pages of the host.
 pub const ON_BASE_PAGES: &str = "vmemmap on 4 KiB pages";

@@ -104,7 +104,7 @@ impl Drop for Mapping {
     }
 }
 
-/// What is left of one half of the memory.
+/// The free rest of one half of the memory.
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     next: usize,

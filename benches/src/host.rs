@@ -2,7 +2,7 @@
 
 use std::fs;
 
-/// What is known of it.
+/// The facts about the measuring machine that the report names.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Host {
     /// The processor, as it calls itself.

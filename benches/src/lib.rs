@@ -1,4 +1,4 @@
-//! What each memory model costs: lookups and slow paths, beside what one would write instead, and beside C.
+//! The cost of each memory model: lookups and slow paths, beside what one would write instead, and beside C.
 //!
 //! `cargo xtask bench` runs everything and writes a report; `cargo bench --package sparsemem-benches` measures single
 //! lookups with criterion.

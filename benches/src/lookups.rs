@@ -130,7 +130,7 @@ fn measure(
     }
 }
 
-/// What a subject is compared with: a model with C, its other ways with the checked lookup, a baseline with a model.
+/// The counterpart of a subject in a ratio: a model with C, its other ways with the checked lookup, a baseline with a model.
 fn reference(subject: &Subject<'_>) -> Option<(&'static str, String)> {
     let own = |question| Some((question, subject.name.clone()));
     match subject.question {

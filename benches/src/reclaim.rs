@@ -25,7 +25,7 @@ static USED: AtomicUsize = AtomicUsize::new(0);
 /// Those of them whose threads have ended.
 static FREE: Mutex<Vec<&'static Count>> = Mutex::new(Vec::new());
 
-/// What a thread has of its own.
+/// The state of one thread.
 struct Own {
     count: &'static Count,
     /// How many guards it holds.

@@ -1,4 +1,4 @@
-//! What a run found, as programs read it.
+//! The results of a run, as programs read them.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::measure::Samples;
 /// One measurement.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Measured {
-    /// What was asked: `unchecked`, `checked`, `boot`, ..
+    /// The question: `unchecked`, `checked`, `boot`, ..
     pub question: String,
     /// Who answered.
     pub subject: String,
@@ -115,7 +115,7 @@ pub struct Results {
     pub results: Vec<Measured>,
     /// The comparisons.
     pub ratios: Vec<Ratio>,
-    /// What was not measured, and why.
+    /// The measurements that were left out, each with its reason.
     pub skipped: Vec<String>,
 }
 

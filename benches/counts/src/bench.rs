@@ -23,7 +23,7 @@ const SELECTED: &str = "selected";
 /// The end of the addresses that are measured: x86_64 with four levels.
 const MOST_ADDRESSES: u64 = 1 << 46;
 
-/// What to measure; everything by default.
+/// The arguments of `bench`; without any, everything is measured.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// Only a quick look: fewer samples, no machine beyond two, no counting of instructions.

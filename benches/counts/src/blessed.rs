@@ -50,7 +50,7 @@ pub(crate) enum Comparison {
     },
 }
 
-/// What a file begins with.
+/// The head of a file.
 pub(super) const HEAD: &str = "# Written by `cargo xtask codegen --bless`; compiled by: ";
 
 /// The files as they should be now.

@@ -1,4 +1,4 @@
-//! What each lookup may cost. A change that needs more has to change a line here, and say why.
+//! The budget of each lookup. A change that needs more has to change a line here, and say why.
 //!
 //! No probe may need more than its twin in C either. Counted are all ways through a function together, with the return:
 //! failing ways too.

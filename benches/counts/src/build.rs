@@ -18,7 +18,7 @@ use sparsemem_terminal::Failure;
 /// The package and its program.
 const PROBES: &str = "sparsemem-probes";
 
-/// What the probes of `Selected` begin with.
+/// The beginnings of the names of the probes of `Selected`.
 pub(super) const OF_SELECTED: [&str; 2] = ["selected_unchecked", "selected_checked"];
 
 /// The generated code of every probe, and who generated it.

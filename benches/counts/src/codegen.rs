@@ -8,7 +8,7 @@ use sparsemem_terminal::{Failure, Format, Screen, Status, say, say_json};
 
 use crate::{blessed, build, operations, report, verdict};
 
-/// What to do with the generated code.
+/// The arguments of `codegen`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// Write the listings as they are now into `benches/codegen`, instead of comparing with what is there.

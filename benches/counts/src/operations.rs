@@ -35,7 +35,7 @@ pub(crate) struct OperationRow {
     pub(crate) operation: String,
     /// Executed instructions.
     pub(crate) instructions: u64,
-    /// What was blessed, if it was with this compiler.
+    /// The blessed count, if the same compiler made it.
     pub(crate) blessed: Option<u64>,
 }
 
@@ -95,7 +95,7 @@ fn total(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("totals: "))?.trim().parse().ok()
 }
 
-/// What a program said, if it did well.
+/// The output of a program that succeeded.
 fn said(output: std::io::Result<Output>, program: &Path) -> Result<String, Failure> {
     let output = output.map_err(|error| Failure::Broken(format!("{}: {error}", program.display())))?;
     if !output.status.success() {

@@ -1,4 +1,4 @@
-//! What people and programs read of it.
+//! The report of the counts: text for people, JSON for programs.
 
 use std::fmt::Write;
 
@@ -76,7 +76,7 @@ fn told(file: &Comparison, screen: &Screen) -> String {
     }
 }
 
-/// What to do next.
+/// The last lines: the result, or the next step after a failure.
 fn ending(judged: &Judged, screen: &Screen) -> String {
     if judged.passed() {
         let counted = if judged.operations.is_some() { ", every operation as it was blessed" } else { "" };

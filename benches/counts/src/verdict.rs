@@ -24,13 +24,13 @@ pub(crate) struct Counts {
 /// A probe, its twin, and what is wrong.
 #[derive(Debug)]
 pub(crate) struct Row {
-    /// What it may cost.
+    /// Its budget.
     pub(crate) budget: &'static Budget,
-    /// What it costs.
+    /// Its counts.
     pub(crate) rust: Counts,
-    /// What its twin costs.
+    /// The counts of its twin in C.
     pub(crate) c: Counts,
-    /// What is wrong with it.
+    /// The faults that were found.
     pub(crate) faults: Vec<String>,
 }
 

@@ -24,7 +24,7 @@ struct Args {
     /// Measure lookups on this machine only: a path, or a name of the project's machines (may be repeated).
     #[arg(long = "machine", value_name = "FILE")]
     machines: Vec<String>,
-    /// What to print at the end.
+    /// The form of the output at the end.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// The counts of `cargo xtask codegen --format json`.
@@ -119,7 +119,7 @@ fn maps(args: &Args) -> Result<Vec<Map>, Box<dyn std::error::Error>> {
     Ok(names.into_iter().map(Map::open).collect::<Result<_, _>>()?)
 }
 
-/// What to type for the same run.
+/// The command that repeats this run.
 fn command(args: &Args) -> String {
     let quick = if args.quick { " --quick" } else { "" };
     let machines = args.machines.iter().map(|name| format!(" --machine {name}"));

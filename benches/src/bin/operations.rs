@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use sparsemem_benches::backends::MODELS;
 use sparsemem_benches::slow::operations::{Operation, perform};
 
-/// What is counted; the name is what valgrind is told.
+/// The counted region: valgrind gets the name of this function.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn sparsemem_measured(once: &mut &mut dyn FnMut()) {

@@ -13,12 +13,12 @@ use std::path::Path;
 use crate::host::Host;
 use crate::result::{Codegen, Results};
 
-/// What the tables mean, and how their numbers came about.
+/// The text that explains the tables and how their numbers were measured.
 const METHOD: &str = include_str!("method.md");
 
 /// Everything that a report is made of.
 pub struct Report<'r> {
-    /// What was found.
+    /// The results of the run.
     pub results: &'r Results,
     /// The instructions, if they were counted.
     pub codegen: Option<&'r Codegen>,

@@ -1,4 +1,4 @@
-//! What booting costs, in time and in bytes of metadata, and how that grows with memory and with address space.
+//! The cost of a boot, in time and in bytes of metadata, and how it grows with memory and with address space.
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ pub const PARTS: [(&str, Part); 4] = [
 ];
 /// The question of their sum.
 pub const TOTAL: &str = "bytes of metadata";
-/// What a flat array would take.
+/// The bytes that a flat array would take.
 pub const FLAT: &str = "flat array";
 
 /// Measures all of it.

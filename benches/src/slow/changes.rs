@@ -1,4 +1,4 @@
-//! What it costs that sections and subsections come and go: for who changes the model, and for its readers meanwhile.
+//! The cost of adding and removing sections and subsections: for the writer, and for readers at the same time.
 
 use std::alloc::Layout;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use crate::maps::Map;
 use crate::measure::{Samples, repeat};
 use crate::result::{Measured, Ratio, Results};
 
-/// What is done, and with which frames.
+/// The operation, and its frames.
 pub(crate) const CHANGES: [(&str, &str, Frames); 2] = [
     ("add section", "remove section", Frames::Section),
     ("add subsection", "remove subsection", Frames::Subsection),
@@ -83,7 +83,7 @@ fn add_and_remove<M: Changing>(instance: &mut Instance<M>, frames: PfnRange) -> 
     (added.as_secs_f64() * 1e9, removed.as_secs_f64() * 1e9)
 }
 
-/// What the allocator alone needs for a memmap that was used before.
+/// The time that the allocator alone needs for a memmap that was used before.
 fn zeroing(times: usize) -> Samples {
     let mut environment = Environment::new(0, 64 << 20, Pages::Huge);
     let frames = usize::try_from(X86_64::PAGES_PER_SECTION).unwrap_or(usize::MAX);

@@ -27,9 +27,9 @@ pub const MEMSET: &str = "memset";
 pub const ZEROED: &str = "memset to zero";
 /// Memory that gets the very bytes of a descriptor, with stores that go around the caches.
 pub const SAME: &str = "the same bytes around the caches";
-/// What names of ways end with that write whole descriptors, before anybody uses them (`initialise_fresh`).
+/// The ending of the names of methods that write whole descriptors before any code uses them (`initialise_fresh`).
 pub const FRESH: &str = ", fresh";
-/// What names of ways with two threads end with.
+/// The ending of the names of methods with two threads.
 pub const TWO: &str = ", two threads";
 
 /// A byte that is not zero.
@@ -52,7 +52,7 @@ unsafe impl PageDescriptor for Blank {
 struct Way<'w> {
     name: String,
     run: Box<dyn Fn() + 'w>,
-    /// What it is compared with.
+    /// The method that it is compared with.
     references: &'static [&'static str],
 }
 
@@ -198,7 +198,7 @@ impl Memory {
     }
 }
 
-/// What a cache line holds.
+/// The content of a cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 struct Line([u64; 8]);

@@ -1,4 +1,4 @@
-//! What changes a model: booting, sections that come and go, initialising descriptors, and what that costs others.
+//! The cost of operations that change a model: boot, adding and removing, initialising descriptors; and their cost for readers.
 
 pub mod boot;
 pub mod changes;

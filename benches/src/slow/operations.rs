@@ -11,7 +11,7 @@ use crate::instance::{free_section, free_subsections};
 use crate::maps::Map;
 use crate::reclaim::Counted;
 
-/// What is done.
+/// The operation that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Bringing a laptop with 8 GiB up.
@@ -68,7 +68,7 @@ impl Operation {
     }
 }
 
-/// What is given the operation, to do it inside of what is counted.
+/// The function that calls the operation inside the counted region.
 pub type Measure<'m> = &'m mut dyn FnMut(&mut dyn FnMut());
 
 /// Prepares an operation and does it inside of `measured`; `None` if there is no such model.

@@ -1,4 +1,4 @@
-//! What one would write instead: each known from a living system, written here from its published shape.
+//! The structures that one would write instead of a model: each known from a living system, written here from its published shape.
 //!
 //! | baseline | known from |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What is measured: a way of looking frames up, in a loop that no optimiser can fold.
+//! The subjects of a measurement: each looks frames up, in a loop that no optimiser can fold.
 //!
 //! # Invariants
 //!
@@ -28,7 +28,7 @@ type Checksum<'m> = Box<dyn Fn(&[u64]) -> u64 + 'm>;
 
 /// One way of looking frames up.
 pub struct Subject<'m> {
-    /// What is asked: `unchecked`, `checked`, `valid`, ..
+    /// The question: `unchecked`, `checked`, `valid`, ..
     pub question: &'static str,
     /// Who answers.
     pub name: String,
@@ -85,7 +85,7 @@ impl<'m> Subject<'m> {
         Self { touch: Some(touch), ..Self::number("pfn_of", name, "pfn_of", address, frame) }
     }
 
-    /// What the loop takes for these frames.
+    /// The time that the loop takes for these frames.
     #[must_use]
     pub fn items(&self, frames: &[Pfn]) -> Vec<u64> {
         (self.items)(frames)
