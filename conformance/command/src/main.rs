@@ -45,28 +45,16 @@ fn main() -> ExitCode {
 mod tests {
     use super::Cli;
     use clap::{CommandFactory, Parser};
-
-    /// The documents that contain commands.
-    const DOCUMENTS: [&str; 6] = [
-        include_str!("../../../README.md"),
-        include_str!("../../../CONTRIBUTING.md"),
-        include_str!("../../../conformance/README.md"),
-        include_str!("../../../conformance/kernel/README.md"),
-        include_str!("../../../conformance/linux/README.md"),
-        include_str!("../../../conformance/machines/README.md"),
-    ];
+    use sparsemem_terminal::commands_in_documents;
 
     #[test]
     fn commands_in_documents_are_understood() {
-        let named = DOCUMENTS.iter().flat_map(|text| text.split("cargo xtask ").skip(1));
-        let lines = named.filter_map(|rest| rest.split(['\n', '`', '#', '|', '>', '[']).next());
-        let is_own = |line: &&str| Cli::command().find_subcommand(line.split(' ').next().unwrap()).is_some();
-        for line in lines.filter(is_own) {
-            let words = ["cargo xtask"].into_iter().chain(line.split_whitespace());
-            assert!(
-                Cli::try_parse_from(words).is_ok(),
-                "a document contains the invalid command `cargo xtask {line}`"
-            );
+        let is_own = |words: &Vec<&str>| {
+            words.first().is_some_and(|name| Cli::command().find_subcommand(name).is_some())
+        };
+        for words in commands_in_documents().filter(is_own) {
+            let line = ["cargo xtask"].into_iter().chain(words.iter().copied());
+            assert!(Cli::try_parse_from(line).is_ok(), "a document contains the invalid command {words:?}");
         }
     }
 

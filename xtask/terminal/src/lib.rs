@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod documents;
 mod failure;
 mod format;
 pub mod units;
@@ -16,6 +17,7 @@ use comfy_table::{
     Attribute, Cell, Color, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle,
 };
 
+pub use documents::commands_in_documents;
 pub use failure::{Failure, Status, finish};
 pub use format::Format;
 
