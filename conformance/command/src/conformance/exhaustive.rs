@@ -5,25 +5,15 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
 use serde::Serialize;
 use sparsemem_exhaustive::{Backend, Discrepancy, Progress, Report, Size, walk};
 use sparsemem_report::Outcome;
 
-use super::Args;
+use super::{Args, Walk};
 use sparsemem_terminal::{Colour, Failure, Format, Screen, Status, say, say_json, units::counted};
 
 /// Time between two lines of progress.
 const PAUSE: Duration = Duration::from_secs(10);
-
-/// The extent of a walk, as an option of the command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Walk {
-    /// Over a million transitions per backend: seconds.
-    Small,
-    /// Over sixty million transitions per backend: minutes.
-    Full,
-}
 
 /// The result of one backend.
 #[derive(Serialize)]

@@ -1,18 +1,8 @@
 //! Replaces `exhaustive` in builds without that feature.
 
-use clap::ValueEnum;
 use sparsemem_terminal::{Failure, Status};
 
-use super::Args;
-
-/// The extent of a walk, as an option of the command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Walk {
-    /// Over a million transitions per backend: seconds.
-    Small,
-    /// Over sixty million transitions per backend: minutes.
-    Full,
-}
+use super::{Args, Walk};
 
 pub(super) fn run(_: &Args, _: Walk) -> Result<Status, Failure> {
     Err(Failure::Usage(

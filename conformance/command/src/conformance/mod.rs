@@ -28,10 +28,20 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use clap::ValueEnum;
 use sparsemem_any::Backend;
 use sparsemem_machine_files::GeometryName;
 
 use sparsemem_terminal::{Failure, Format, Screen, Status, say, say_json};
+
+/// The extent of a walk, as an option of the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Walk {
+    /// Over a million transitions per backend: seconds.
+    Small,
+    /// Over sixty million transitions per backend: minutes.
+    Full,
+}
 
 /// The options; everything runs by default.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -56,7 +66,7 @@ pub(crate) struct Args {
     geometry: Option<GeometryName>,
     /// Walk every reachable state of tiny machines instead, and compare each with a plain reference.
     #[arg(long, value_enum, value_name = "SIZE", conflicts_with_all = ["machines", "recordings", "scenarios", "geometry", "world", "list"])]
-    exhaustive: Option<exhaustive::Walk>,
+    exhaustive: Option<Walk>,
     /// How many cells run at the same time; as many as there are processors by default.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     threads: Option<NonZeroUsize>,
