@@ -80,6 +80,43 @@ pub enum SectionLoss {
     /// The memmap would lie outside the range of virtual addresses set aside for it.
     #[error("its memmap would end beyond the virtual range of the memmap")]
     OutsideRange,
+    /// The environment has no memory for the one array that all descriptors of the model lie in.
+    #[error(
+        "the array of descriptors for all of {frames} cannot be allocated: {why}; reserve less room for memory that is \
+         added later, or choose a model that takes memory per section"
+    )]
+    Array {
+        /// The frames from the lowest to the highest that the array is for.
+        frames: PfnRange,
+        /// The missing memory.
+        why: OutOfMemory,
+    },
+    /// The section has no descriptors in the one array of the model, which does not grow.
+    #[error(
+        "it has no place in the array of descriptors, which is for frames of {array}; reserve room for its frames before \
+         the model boots"
+    )]
+    BeyondArray {
+        /// The frames from the lowest to the highest that the array is for.
+        array: PfnRange,
+    },
+    /// The section's frames have no number in the numbering of the one array of the model, which does not change.
+    #[error(
+        "its frame numbers have a bit that was zero in all frames that the array for {array} was made for; reserve room \
+         for its frames before the model boots"
+    )]
+    NotNumbered {
+        /// The frames from the lowest to the highest that the array is for.
+        array: PfnRange,
+    },
+    /// The model cannot number the frames that its one array would be for.
+    #[error(
+        "frames {frames} use every bit of a frame number, so none can be squeezed out; choose another model"
+    )]
+    NoNumbering {
+        /// The frames from the lowest to the highest that the array would be for.
+        frames: PfnRange,
+    },
 }
 
 /// A problem that boot reports and continues after.
@@ -147,6 +184,14 @@ pub enum BootError {
         /// The node.
         node: NodeId,
         /// The range that it was given for.
+        frames: PfnRange,
+    },
+    /// The model cannot number the frames that its one array would be for.
+    #[error(
+        "frames {frames} use every bit of a frame number, so none can be squeezed out; choose another model"
+    )]
+    NoNumbering {
+        /// The frames from the lowest to the highest that the model was booted with.
         frames: PfnRange,
     },
 }

@@ -349,7 +349,9 @@ impl SectionLoss {
     #[must_use]
     pub const fn out_of_memory(&self) -> Option<OutOfMemory> {
         match self {
-            Self::Root(error) | Self::Usage(error) | Self::Memmap(error) => Some(*error),
+            Self::Root(error) | Self::Usage(error) | Self::Memmap(error) | Self::Array { why: error, .. } => {
+                Some(*error)
+            }
             _ => None,
         }
     }
