@@ -31,6 +31,7 @@ const HOMES: &[(u8, &str)] = &[
     (1, "sparsemem-altmap"),
     (2, "sparsemem-x86_64-page-table"),
     (2, "sparsemem-section"),
+    (2, "sparsemem-bounded-array"),
     (3, "sparsemem-classic-sparse"),
     (3, "sparsemem-sparse-extreme"),
     (3, "sparsemem-vmemmap"),

@@ -1,0 +1,156 @@
+//! The numbering of the array's elements, and the extent of an array: which elements it has.
+//!
+//! # Invariants
+//!
+//! 1. Two frames whose sections are held never have one element.
+//! 2. An extent begins and ends on section borders, and has at least one section.
+
+use core::alloc::Layout;
+
+use sparsemem_core::{Geometry, NodeId, OutOfMemory, Pfn, PfnRange, SectionLoss, SectionNr, SectionShape};
+
+use crate::array::{Array, Section};
+
+/// The numbering of an array's elements: which element is the descriptor of a frame, and back.
+///
+/// The model computes the numbering when it makes the array, and keeps it beside the array.
+///
+/// # Safety
+///
+/// For frames of sections that [`FrameIndex::holds`]: a larger frame has a larger element, an element's offset in a
+/// run of [`PAGES_PER_SECTION`](sparsemem_core::SectionShape::PAGES_PER_SECTION) is the frame's offset in its section,
+/// and [`FrameIndex::frame`] is the inverse of [`FrameIndex::element`]. A numbering that [`FrameIndex::of`] returned
+/// holds every section that the ranges touch. The answers of a value never change, and no method unwinds.
+pub unsafe trait FrameIndex: Copy + Send + Sync + 'static {
+    /// The name of the model with this numbering.
+    const NAME: &'static str;
+
+    /// The numbering for RAM in `ranges`, which are whole sections and not empty; `None` if the numbering does not
+    /// serve that RAM.
+    fn of<G: Geometry>(ranges: impl Iterator<Item = PfnRange> + Clone) -> Option<Self>;
+
+    /// Whether the frames of a section have elements.
+    fn holds<G: Geometry>(self, nr: SectionNr) -> bool;
+
+    /// The element of a frame. For a frame of a section that is not held this is any number.
+    fn element(self, pfn: Pfn) -> u64;
+
+    /// The frame of an element; any frame for the element of no frame.
+    fn frame(self, element: u64) -> Pfn;
+}
+
+/// The element of a frame is its number: FLATMEM's numbering. Holes have elements like any other frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Straight;
+
+// SAFETY: both directions are the identity.
+unsafe impl FrameIndex for Straight {
+    const NAME: &'static str = "flat";
+
+    fn of<G: Geometry>(_ranges: impl Iterator<Item = PfnRange> + Clone) -> Option<Self> {
+        Some(Self)
+    }
+
+    #[inline]
+    fn holds<G: Geometry>(self, _nr: SectionNr) -> bool {
+        true
+    }
+
+    #[inline]
+    fn element(self, pfn: Pfn) -> u64 {
+        pfn.get()
+    }
+
+    #[inline]
+    fn frame(self, element: u64) -> Pfn {
+        Pfn::new(element)
+    }
+}
+
+/// The numbering of an array, and its elements.
+#[derive(Clone, Copy)]
+pub(crate) struct Extent<I> {
+    pub(crate) index: I,
+    /// The element of the first descriptor.
+    pub(crate) first: u64,
+    /// The number of descriptors.
+    pub(crate) count: u64,
+    /// The lowest frame that the extent was made for, and the frame after the highest.
+    pub(crate) frames: PfnRange,
+}
+
+/// The frames of the sections that `frames` touch, as far as the geometry has them; empty if there are none.
+pub(crate) fn whole_sections<G: Geometry>(frames: PfnRange) -> PfnRange {
+    let below = frames.split_at(Pfn::new(G::MAX_PFN)).0;
+    if below.is_empty() {
+        return PfnRange::default();
+    }
+    let mask = G::PAGES_PER_SECTION - 1;
+    let (start, end) = (below.start().get() & !mask, (below.end().get() + mask) & !mask);
+    PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap_or_default()
+}
+
+/// The lowest and the highest of all frames; `None` if there are none.
+pub(crate) fn hull(ranges: impl Iterator<Item = PfnRange>) -> Option<PfnRange> {
+    ranges.filter(|range| !range.is_empty()).reduce(|all, range| {
+        let (start, end) = (all.start().min(range.start()), all.end().max(range.end()));
+        PfnRange::new(start, end).unwrap_or(all)
+    })
+}
+
+impl<I: FrameIndex> Extent<I> {
+    /// The extent for the sections that `ranges` touch.
+    ///
+    /// # Errors
+    ///
+    /// The hull of the ranges, if the numbering does not serve them; `None` if there are no frames.
+    pub(crate) fn of<G: Geometry>(
+        ranges: impl Iterator<Item = PfnRange> + Clone,
+    ) -> Result<Self, Option<PfnRange>> {
+        let whole = ranges.map(whole_sections::<G>).filter(|range| !range.is_empty());
+        let frames = hull(whole.clone()).ok_or(None)?;
+        let index = I::of::<G>(whole).ok_or(Some(frames))?;
+        let (first, last) = (index.element(frames.start()), index.element(Pfn::new(frames.end().get() - 1)));
+        Ok(Self { index, first, count: last - first + 1, frames })
+    }
+
+    /// Where the element of a frame lies in the array, if the array has it.
+    #[inline]
+    pub(crate) fn offset<G: Geometry>(&self, pfn: Pfn) -> Option<u64> {
+        let offset = self.index.element(pfn).wrapping_sub(self.first);
+        (offset < self.count && self.index.holds::<G>(pfn.section::<G>())).then_some(offset)
+    }
+
+    /// Why the array does not have a section.
+    pub(crate) fn refusal<G: Geometry>(&self, nr: SectionNr) -> SectionLoss {
+        let array = self.frames;
+        if self.index.holds::<G>(nr) {
+            SectionLoss::BeyondArray { array }
+        } else {
+            SectionLoss::NotNumbered { array }
+        }
+    }
+
+    /// The number of sections.
+    pub(crate) const fn sections<G: Geometry>(&self) -> u64 {
+        self.count >> G::PFN_SECTION_SHIFT
+    }
+
+    /// The block of the array, and where in it the records and the descriptors begin, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`], if the target has no addresses for so many descriptors.
+    pub(crate) fn layout<G: Geometry, P>(&self, node: NodeId) -> Result<(Layout, [usize; 2]), OutOfMemory> {
+        let page = usize::try_from(G::PAGE_SIZE).unwrap_or(usize::MAX);
+        let len = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let joined = || {
+            let records = Layout::array::<Section<G>>(len(self.sections::<G>()))?;
+            let descriptors = Layout::array::<P>(len(self.count))?.align_to(page)?;
+            let (block, to_records) = Layout::new::<Array<G, P, I>>().extend(records)?;
+            let (block, to_descriptors) = block.extend(descriptors)?;
+            Ok((block.pad_to_align(), [to_records, to_descriptors]))
+        };
+        joined().map_err(|_: core::alloc::LayoutError| OutOfMemory { size: usize::MAX, align: page, node })
+    }
+}

@@ -1,0 +1,132 @@
+//! Lookups and walks.
+
+use core::ptr::NonNull;
+
+use sparsemem_core::{
+    Footprint, Geometry, LookupError, MemoryModel, PageDescriptor, Pfn, PfnRange, Reclaim, SectionFlags,
+    SectionNr, SectionShape, SectionState, SubsectionBits, WriterSlot,
+};
+
+use crate::{ArrayModel, FrameIndex};
+
+// SAFETY: (1) a checked lookup returns a descriptor only for a frame whose section's flags and bits say that it is
+// valid; they are stored after the descriptors are zero (array, invariant 2). (2) The block of the descriptors is given
+// back only after a grace period since no section was present any more, or with `&mut` of the model, and descriptors
+// are zeroed only before their frame becomes valid, a grace period after it was valid the last time. (3) The numbering
+// gives frames different elements, and those of a section one after the other. (4) Validity is kept per subsection, or
+// per section. (5) The writer slot is a private field, and everything that changes the model takes its `Writer` or
+// `&mut` of the model.
+unsafe impl<G, P, R, I> MemoryModel for ArrayModel<G, P, R, I>
+where
+    G: Geometry,
+    P: PageDescriptor,
+    R: Reclaim,
+    I: FrameIndex,
+{
+    type Geometry = G;
+    type Page = P;
+    type Reclaim = R;
+
+    fn name(&self) -> &'static str {
+        I::NAME
+    }
+
+    #[inline]
+    fn lookup_with(&self, pfn: Pfn, guard: &R::Guard) -> Option<NonNull<P>> {
+        let (section, descriptor) = self.array(guard)?.find(pfn)?;
+        section.covers(pfn).then_some(descriptor)
+    }
+
+    #[inline]
+    fn lookup_online_with(&self, pfn: Pfn, guard: &R::Guard) -> Option<NonNull<P>> {
+        let (section, descriptor) = self.array(guard)?.find(pfn)?;
+        let wanted = SectionFlags::HAS_MEM_MAP.union(SectionFlags::ONLINE);
+        let online = section.flags().contains(wanted) && section.usage.is_online(pfn.subsection::<G>());
+        online.then_some(descriptor)
+    }
+
+    #[inline]
+    unsafe fn lookup_unchecked(&self, pfn: Pfn) -> NonNull<P> {
+        // SAFETY: the frame is valid, so there is an array, which stays meanwhile.
+        let element = unsafe { self.index() }.element(pfn);
+        #[expect(clippy::cast_possible_truncation, reason = "wrapping arithmetic modulo the address space")]
+        let descriptor = self.origin().wrapping_add(element as usize);
+        // SAFETY: a valid frame's element lies in the array's block, which is not at null.
+        unsafe { NonNull::new_unchecked(descriptor) }
+    }
+
+    #[inline]
+    unsafe fn pfn_of(&self, page: NonNull<P>) -> Pfn {
+        let bytes = page.addr().get().wrapping_sub(self.origin().addr());
+        // SAFETY: the frame of the descriptor is valid, so there is an array, which stays meanwhile.
+        unsafe { self.index() }.frame((bytes / size_of::<P>()) as u64)
+    }
+
+    fn explain(&self, pfn: Pfn, guard: &R::Guard) -> Result<NonNull<P>, LookupError> {
+        let section = pfn.section::<G>();
+        if !section.exists::<G>() {
+            return Err(LookupError::BeyondMaximum { pfn, last: Pfn::new(G::MAX_PFN - 1) });
+        }
+        let found = self.array(guard).and_then(|array| array.find(pfn));
+        let (record, descriptor) = found
+            .filter(|(record, _)| record.flags().contains(SectionFlags::PRESENT))
+            .ok_or(LookupError::AbsentSection { pfn, section })?;
+        if record.covers(pfn) {
+            return Ok(descriptor);
+        }
+        Err(LookupError::AbsentSubsection { pfn, section, subsection: pfn.subsection::<G>() })
+    }
+
+    fn section(&self, nr: SectionNr) -> SectionState {
+        let guard = R::enter();
+        let record = self.array(&guard).and_then(|array| array.section(nr));
+        let Some(record) = record.filter(|record| !record.flags().is_empty()) else {
+            return SectionState::ABSENT;
+        };
+        SectionState {
+            flags: record.flags(),
+            early_node: None,
+            subsections: record.usage.snapshot(),
+            online: record.usage.online(),
+        }
+    }
+
+    fn next_present(&self, from: SectionNr) -> Option<SectionNr> {
+        let guard = R::enter();
+        self.array(&guard)?.next_present(from).map(|(nr, _)| nr)
+    }
+
+    fn next_valid(&self, within: PfnRange) -> Option<PfnRange> {
+        let guard = R::enter();
+        let array = self.array(&guard)?;
+        let mut rest = within;
+        while !rest.is_empty() {
+            let (nr, record) = array.next_present(rest.start().section::<G>())?;
+            let frames = nr.frames::<G>()?;
+            let part = rest.intersection(frames);
+            let run = (!part.is_empty()).then(|| first_run::<G>(record.valid(), nr, part)).flatten();
+            if run.is_some() {
+                return run;
+            }
+            rest = rest.split_at(frames.end()).1;
+        }
+        None
+    }
+
+    fn writer_slot(&self) -> &WriterSlot {
+        self.slot()
+    }
+
+    fn footprint(&self) -> Footprint {
+        let guard = R::enter();
+        let [others, usage_bytes, memmap_bytes] =
+            self.array(&guard).map_or([0; 3], super::array::Array::bytes);
+        let table_bytes = size_of::<Self>() as u64 + others;
+        Footprint { table_bytes, usage_bytes, memmap_bytes, page_table_bytes: 0 }
+    }
+}
+
+/// The first run of `part`, which lies in section `nr`, with valid subsections.
+fn first_run<G: Geometry>(valid: SubsectionBits, nr: SectionNr, part: PfnRange) -> Option<PfnRange> {
+    valid.first_run_in::<G>(nr, part)
+}
