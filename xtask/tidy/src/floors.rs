@@ -35,6 +35,7 @@ const HOMES: &[(u8, &str)] = &[
     (3, "sparsemem-classic-sparse"),
     (3, "sparsemem-sparse-extreme"),
     (3, "sparsemem-vmemmap"),
+    (3, "sparsemem-flat"),
     (4, "sparsemem-bootmem-registration"),
     (4, "sparsemem-hotplug"),
     (5, "sparsemem"),
