@@ -36,6 +36,7 @@ const HOMES: &[(u8, &str)] = &[
     (3, "sparsemem-sparse-extreme"),
     (3, "sparsemem-vmemmap"),
     (3, "sparsemem-flat"),
+    (3, "sparsemem-compressed-index"),
     (4, "sparsemem-bootmem-registration"),
     (4, "sparsemem-hotplug"),
     (5, "sparsemem"),
