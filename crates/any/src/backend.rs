@@ -4,54 +4,85 @@ use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
-/// A memory model of the workspace.
-///
-/// ```
-/// use sparsemem_any::Backend;
-///
-/// assert_eq!("sparse-extreme".parse(), Ok(Backend::SparseExtreme));
-/// assert!("flatmem".parse::<Backend>().is_err());
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Backend {
-    /// A flat section table; descriptors through the section word.
-    ClassicSparse,
-    /// A two-level section table; descriptors through the section word.
-    SparseExtreme,
-    /// Descriptors in one virtual array on page tables.
-    Vmemmap,
+/// The place where a backend keeps what it knows of sections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sections {
+    /// In a table with an entry per possible section.
+    Table,
+    /// In a table of two levels, with roots allocated on demand.
+    Roots,
 }
 
-impl Backend {
-    /// All of them, in the order of reports.
-    pub const ALL: [Self; 3] = [Self::ClassicSparse, Self::SparseExtreme, Self::Vmemmap];
+/// The place where a backend keeps descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Descriptors {
+    /// In a block per section.
+    Blocks,
+    /// In one virtual array, whose addresses are set aside before boot.
+    Window,
+}
 
-    /// The name that reports, commands and features use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ClassicSparse => "classic-sparse",
-            Self::SparseExtreme => "sparse-extreme",
-            Self::Vmemmap => "vmemmap",
+/// Declares [`Backend`] from the list of backends.
+macro_rules! declare_backend {
+    ({} $($(#[$doc:meta])* $variant:ident $module:ident $name:literal [$($model:tt)*]
+        sections: $sections:ident, descriptors: $descriptors:ident;)*) => {
+        /// A memory model of the workspace.
+        ///
+        /// ```
+        /// use sparsemem_any::Backend;
+        ///
+        /// assert_eq!("sparse-extreme".parse(), Ok(Backend::SparseExtreme));
+        /// assert!("flatmem".parse::<Backend>().is_err());
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Backend {
+            $($(#[$doc])* $variant,)*
         }
-    }
 
+        impl Backend {
+            /// All of them, in the order of reports.
+            pub const ALL: [Self; [$(stringify!($variant)),*].len()] = [$(Self::$variant),*];
+
+            /// The name that reports, commands and features use.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// Where it keeps what it knows of sections.
+            #[must_use]
+            pub const fn sections(self) -> Sections {
+                match self {
+                    $(Self::$variant => Sections::$sections,)*
+                }
+            }
+
+            /// Where it keeps descriptors.
+            #[must_use]
+            pub const fn descriptors(self) -> Descriptors {
+                match self {
+                    $(Self::$variant => Descriptors::$descriptors,)*
+                }
+            }
+        }
+    };
+}
+
+crate::each_backend!(declare_backend {});
+
+impl Backend {
     /// Whether its section table has two levels, with roots allocated on demand.
     #[must_use]
     pub const fn has_roots(self) -> bool {
-        match self {
-            Self::ClassicSparse => false,
-            Self::SparseExtreme | Self::Vmemmap => true,
-        }
+        matches!(self.sections(), Sections::Roots)
     }
 
     /// Whether its descriptors lie in one virtual array.
     #[must_use]
     pub const fn has_array(self) -> bool {
-        match self {
-            Self::ClassicSparse | Self::SparseExtreme => false,
-            Self::Vmemmap => true,
-        }
+        matches!(self.descriptors(), Descriptors::Window)
     }
 }
 
@@ -70,10 +101,26 @@ impl fmt::Display for Backend {
 
 /// The error for a name that no backend has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no backend `{name}`; use classic-sparse, sparse-extreme or vmemmap")]
+#[error("there is no backend `{name}`; use {}", Listed)]
 pub struct UnknownBackend {
     /// The name that was given.
     pub name: String,
+}
+
+/// Prints the names of all backends.
+struct Listed;
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Backend::ALL.into_iter().enumerate().try_for_each(|(nr, backend)| {
+            let before = match nr {
+                0 => "",
+                _ if nr + 1 == Backend::ALL.len() => " or ",
+                _ => ", ",
+            };
+            write!(f, "{before}{backend}")
+        })
+    }
 }
 
 impl FromStr for Backend {

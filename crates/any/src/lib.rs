@@ -1,6 +1,6 @@
 //! Run-time choice between the memory models, for tools and tests that compare them. A kernel does not link this.
 //!
-//! [`AnyModel`] is one of the three models and a model itself; [`Backend`] names them.
+//! [`AnyModel`] is a model of any backend, and a model itself; [`Backend`] names them.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -9,8 +9,10 @@ extern crate alloc;
 mod backend;
 #[allow(unsafe_code, reason = "the unchecked lookups of the model inside, and its allocation")]
 mod model;
+mod prepare;
+mod registry;
 
-pub use backend::{Backend, UnknownBackend};
+pub use backend::{Backend, Descriptors, Sections, UnknownBackend};
 pub use model::AnyModel;
 /// For [`any_model!`].
 #[doc(hidden)]

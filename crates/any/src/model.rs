@@ -9,38 +9,70 @@ use core::ptr::NonNull;
 
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::{
-    BootError, BootEvent, BootModel, BootSummary, Footprint, Geometry, GracePeriod, InstallError,
-    InstallModel, LookupError, MarkError, MarkModel, MemoryModel, MemoryRange, NodeId, Pfn, PfnRange,
-    Reclaim, RetireError, RetireModel, Retired, SectionNr, SectionStamp, SectionState, TearDownError, Writer,
-    WriterSlot, ZeroIsNew,
+    AddressSpace, BootError, BootEvent, BootModel, BootSummary, Footprint, Geometry, GracePeriod,
+    InstallError, InstallModel, LookupError, MarkError, MarkModel, MemoryModel, MemoryRange, MetadataMemory,
+    NodeId, Pfn, PfnRange, Reclaim, RetireError, RetireModel, Retired, SectionNr, SectionStamp, SectionState,
+    TearDownError, Writer, WriterSlot, ZeroIsNew,
 };
 use sparsemem_sparse_extreme::SparseExtreme;
 use sparsemem_vmemmap::{DynamicBase, Vmemmap};
 
 use crate::Backend;
+use crate::prepare::Prepare as _;
 
-/// One of the three models. [`any_model!`](crate::any_model) writes the type for a geometry.
-///
-/// It is a model itself: hotplug, registration and the conformance suite take it as they take the model inside. The
-/// models lie on the heap, because otherwise every variant would contain a flat table of 8 MiB.
-///
-/// `SECTIONS` and `ROOTS` are the geometry's
-/// [`NR_SECTIONS_LEN`](sparsemem_core::SectionShape::NR_SECTIONS_LEN) and
-/// [`NR_ROOTS_LEN`](sparsemem_core::SectionShape::NR_ROOTS_LEN).
-#[derive(Debug)]
-pub enum AnyModel<G, P, R, const SECTIONS: usize, const ROOTS: usize>
-where
-    G: Geometry,
-    P: SectionStamp,
-    R: Reclaim,
-{
-    /// [`ClassicSparse`].
-    ClassicSparse(Box<ClassicSparse<G, P, R, SECTIONS>>),
-    /// [`SparseExtreme`].
-    SparseExtreme(Box<SparseExtreme<G, P, R, ROOTS>>),
-    /// [`Vmemmap`] at a place that is chosen at run time.
-    Vmemmap(Box<Vmemmap<G, P, R, DynamicBase, ROOTS>>),
+/// Declares [`AnyModel`] from the list of backends.
+macro_rules! declare_model {
+    ({} $($(#[$doc:meta])* $variant:ident $module:ident $name:literal [$model:ty]
+        sections: $sections:ident, descriptors: $descriptors:ident;)*) => {
+        /// A model of any backend. [`any_model!`](crate::any_model) writes the type for a geometry.
+        ///
+        /// It is a model itself: hotplug, registration and the conformance suite take it as they take the model inside.
+        /// The models lie on the heap, because otherwise every variant would contain a flat table of 8 MiB.
+        ///
+        /// `SECTIONS` and `ROOTS` are the geometry's
+        /// [`NR_SECTIONS_LEN`](sparsemem_core::SectionShape::NR_SECTIONS_LEN) and
+        /// [`NR_ROOTS_LEN`](sparsemem_core::SectionShape::NR_ROOTS_LEN).
+        #[derive(Debug)]
+        pub enum AnyModel<G, P, R, const SECTIONS: usize, const ROOTS: usize>
+        where
+            G: Geometry,
+            P: SectionStamp,
+            R: Reclaim,
+        {
+            $($(#[$doc])* $variant(Box<$model>),)*
+        }
+
+        impl<G, P, R, const SECTIONS: usize, const ROOTS: usize> AnyModel<G, P, R, SECTIONS, ROOTS>
+        where
+            G: Geometry,
+            P: SectionStamp,
+            R: Reclaim,
+        {
+            /// A fresh model of a backend; the place of an array still has to be set ([`AnyModel::array_base`]).
+            ///
+            /// # Cost
+            ///
+            /// One allocation of zeroed memory; unused parts of a table cost no memory where the allocator gets zeroed
+            /// pages from a host.
+            #[must_use]
+            pub fn new(backend: Backend) -> Self {
+                match backend {
+                    $(Backend::$variant => Self::$variant(fresh()),)*
+                }
+            }
+
+            /// The backend of the model.
+            #[must_use]
+            pub const fn backend(&self) -> Backend {
+                match self {
+                    $(Self::$variant(_) => Backend::$variant,)*
+                }
+            }
+        }
+    };
 }
+
+crate::each_backend!(declare_model {});
 
 /// The type of an [`AnyModel`] for a geometry, a descriptor and a domain of readers.
 ///
@@ -70,13 +102,19 @@ macro_rules! any_model {
     };
 }
 
-/// An expression over the model inside, for any of the three.
+/// An expression over the model inside, whichever it is.
 macro_rules! inside {
     ($any:expr, $model:ident => $value:expr) => {
+        crate::each_backend!(matched { $any, $model => $value })
+    };
+}
+
+/// The `match` of [`inside!`].
+macro_rules! matched {
+    ({ $any:expr, $model:ident => $value:expr } $($(#[$doc:meta])* $variant:ident $module:ident $name:literal [$inner:ty]
+        sections: $sections:ident, descriptors: $descriptors:ident;)*) => {
         match $any {
-            AnyModel::ClassicSparse($model) => $value,
-            AnyModel::SparseExtreme($model) => $value,
-            AnyModel::Vmemmap($model) => $value,
+            $(AnyModel::$variant($model) => $value,)*
         }
     };
 }
@@ -87,38 +125,10 @@ where
     P: SectionStamp,
     R: Reclaim,
 {
-    /// A fresh model of a backend; the place of an array still has to be set ([`AnyModel::array_base`]).
-    ///
-    /// # Cost
-    ///
-    /// One allocation of zeroed memory; unused parts of a table cost no memory where the allocator gets zeroed pages
-    /// from a host.
-    #[must_use]
-    pub fn new(backend: Backend) -> Self {
-        match backend {
-            Backend::ClassicSparse => Self::ClassicSparse(fresh()),
-            Backend::SparseExtreme => Self::SparseExtreme(fresh()),
-            Backend::Vmemmap => Self::Vmemmap(fresh()),
-        }
-    }
-
-    /// The backend of the model.
-    #[must_use]
-    pub const fn backend(&self) -> Backend {
-        match self {
-            Self::ClassicSparse(_) => Backend::ClassicSparse,
-            Self::SparseExtreme(_) => Backend::SparseExtreme,
-            Self::Vmemmap(_) => Backend::Vmemmap,
-        }
-    }
-
     /// The base whose place has to be set before boot; `None` if the model has no array.
     #[must_use]
     pub fn array_base(&self) -> Option<&DynamicBase> {
-        match self {
-            Self::Vmemmap(model) => Some(model.placement().base()),
-            Self::ClassicSparse(_) | Self::SparseExtreme(_) => None,
-        }
+        inside!(self, model => model.base())
     }
 }
 
@@ -198,9 +208,7 @@ where
     G: Geometry,
     P: SectionStamp,
     R: Reclaim,
-    ClassicSparse<G, P, R, SECTIONS>: BootModel<E>,
-    SparseExtreme<G, P, R, ROOTS>: BootModel<E>,
-    Vmemmap<G, P, R, DynamicBase, ROOTS>: BootModel<E>,
+    E: MetadataMemory + AddressSpace,
 {
     fn boot<I>(
         writer: &mut Writer<'_, Self>,
@@ -225,9 +233,7 @@ where
     G: Geometry,
     P: SectionStamp,
     R: Reclaim,
-    ClassicSparse<G, P, R, SECTIONS>: InstallModel<E>,
-    SparseExtreme<G, P, R, ROOTS>: InstallModel<E>,
-    Vmemmap<G, P, R, DynamicBase, ROOTS>: InstallModel<E>,
+    E: MetadataMemory + AddressSpace,
 {
     fn install(
         writer: &mut Writer<'_, Self>,
@@ -245,9 +251,7 @@ where
     G: Geometry,
     P: SectionStamp,
     R: GracePeriod,
-    ClassicSparse<G, P, R, SECTIONS>: RetireModel<E>,
-    SparseExtreme<G, P, R, ROOTS>: RetireModel<E>,
-    Vmemmap<G, P, R, DynamicBase, ROOTS>: RetireModel<E>,
+    E: MetadataMemory + AddressSpace,
 {
     fn retire(writer: &mut Writer<'_, Self>, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError> {
         inside!(writer.model(), model => writer.project(&**model).retire(env, frames))
