@@ -90,10 +90,10 @@ macro_rules! select {
 }
 
 cfg_if::cfg_if! {
+    // Two of them, each line with all that stand above it; or none.
     if #[cfg(any(
-        all(feature = "classic-sparse", feature = "sparse-extreme"),
-        all(feature = "classic-sparse", feature = "vmemmap"),
-        all(feature = "sparse-extreme", feature = "vmemmap"),
+        all(feature = "sparse-extreme", feature = "classic-sparse"),
+        all(feature = "vmemmap", any(feature = "sparse-extreme", feature = "classic-sparse")),
         not(any(feature = "classic-sparse", feature = "sparse-extreme", feature = "vmemmap")),
     ))] {
         /// Reports why there is no model to declare: the features choose none, or several.
@@ -101,7 +101,7 @@ cfg_if::cfg_if! {
         macro_rules! declare {
             ($($anything:tt)*) => {
                 ::core::compile_error!(
-                    "sparsemem::declare! needs exactly one of the features classic-sparse, sparse-extreme and vmemmap; \
+                    "sparsemem::declare! needs exactly one of the features that choose a model, such as sparse-extreme; \
                      `cargo tree -e features -i sparsemem` shows which package enables each of them"
                 );
             };
@@ -127,7 +127,7 @@ cfg_if::cfg_if! {
             } else if #[cfg(feature = "sparse-extreme")] {
                 use sparsemem_sparse_extreme::SparseExtreme;
                 select!("sparse-extreme", SparseExtreme<<C as Config>::Geometry, <C as Config>::Page, <C as Config>::Reclaim, N>, NR_ROOTS_LEN);
-            } else {
+            } else if #[cfg(feature = "vmemmap")] {
                 use sparsemem_vmemmap::{ConstBase, Vmemmap};
                 select!("vmemmap", Vmemmap<<C as Config>::Geometry, <C as Config>::Page, <C as Config>::Reclaim, ConstBase<<C as Config>::Array>, N>, NR_ROOTS_LEN);
             }
