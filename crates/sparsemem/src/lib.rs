@@ -7,6 +7,7 @@
 //! | `classic-sparse` | one static table of section words | one load and an addition |
 //! | `sparse-extreme` | two-level table, roots on demand | two loads and an addition |
 //! | `vmemmap` | a virtual array on real page tables | an addition |
+//! | `flat` | one array with a bound | one load and an addition |
 //!
 //! With exactly one of them on, `Selected` is that model and [`declare!`] puts one into a `static`. With several on,
 //! for comparisons, all their modules exist, but `Selected` does not, and `declare!` reports that: a second feature may
@@ -55,6 +56,8 @@ pub use sparsemem_core::*;
 pub use sparsemem_altmap as altmap;
 #[cfg(feature = "classic-sparse")]
 pub use sparsemem_classic_sparse as classic_sparse;
+#[cfg(feature = "flat")]
+pub use sparsemem_flat as flat;
 #[cfg(feature = "sparse-extreme")]
 pub use sparsemem_sparse_extreme as sparse_extreme;
 #[cfg(feature = "vmemmap")]
@@ -94,7 +97,8 @@ cfg_if::cfg_if! {
     if #[cfg(any(
         all(feature = "sparse-extreme", feature = "classic-sparse"),
         all(feature = "vmemmap", any(feature = "sparse-extreme", feature = "classic-sparse")),
-        not(any(feature = "classic-sparse", feature = "sparse-extreme", feature = "vmemmap")),
+        all(feature = "flat", any(feature = "vmemmap", feature = "sparse-extreme", feature = "classic-sparse")),
+        not(any(feature = "classic-sparse", feature = "sparse-extreme", feature = "vmemmap", feature = "flat")),
     ))] {
         /// Reports why there is no model to declare: the features choose none, or several.
         #[macro_export]
@@ -127,6 +131,9 @@ cfg_if::cfg_if! {
             } else if #[cfg(feature = "sparse-extreme")] {
                 use sparsemem_sparse_extreme::SparseExtreme;
                 select!("sparse-extreme", SparseExtreme<<C as Config>::Geometry, <C as Config>::Page, <C as Config>::Reclaim, N>, NR_ROOTS_LEN);
+            } else if #[cfg(feature = "flat")] {
+                use sparsemem_flat::Flat;
+                select!("flat", Flat<<C as Config>::Geometry, <C as Config>::Page, <C as Config>::Reclaim>, NR_SECTIONS_LEN);
             } else if #[cfg(feature = "vmemmap")] {
                 use sparsemem_vmemmap::{ConstBase, Vmemmap};
                 select!("vmemmap", Vmemmap<<C as Config>::Geometry, <C as Config>::Page, <C as Config>::Reclaim, ConstBase<<C as Config>::Array>, N>, NR_ROOTS_LEN);

@@ -75,7 +75,8 @@ pub(crate) const NEVER: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
-const BACKENDS: &[&str] = &["sparsemem-classic-sparse", "sparsemem-sparse-extreme", "sparsemem-vmemmap"];
+const BACKENDS: &[&str] =
+    &["sparsemem-classic-sparse", "sparsemem-sparse-extreme", "sparsemem-vmemmap", "sparsemem-flat"];
 
 /// The external crates that the core is content with.
 pub(crate) const CORE_EXTERNALS: &[&str] = &["bitflags", "cfg-if", "thiserror", "tracing"];
