@@ -8,6 +8,7 @@
 //! | `sparse-extreme` | two-level table, roots on demand | two loads and an addition |
 //! | `vmemmap` | a virtual array on real page tables | an addition |
 //! | `flat` | one array with a bound | one load and an addition |
+//! | `compressed-index` | one array without large holes | four loads, a mask and a shift |
 //!
 //! With exactly one of them on, `Selected` is that model and [`declare!`] puts one into a `static`. With several on,
 //! for comparisons, all their modules exist, but `Selected` does not, and `declare!` reports that: a second feature may
@@ -56,6 +57,8 @@ pub use sparsemem_core::*;
 pub use sparsemem_altmap as altmap;
 #[cfg(feature = "classic-sparse")]
 pub use sparsemem_classic_sparse as classic_sparse;
+#[cfg(feature = "compressed-index")]
+pub use sparsemem_compressed_index as compressed_index;
 #[cfg(feature = "flat")]
 pub use sparsemem_flat as flat;
 #[cfg(feature = "sparse-extreme")]
@@ -98,7 +101,8 @@ cfg_if::cfg_if! {
         all(feature = "sparse-extreme", feature = "classic-sparse"),
         all(feature = "vmemmap", any(feature = "sparse-extreme", feature = "classic-sparse")),
         all(feature = "flat", any(feature = "vmemmap", feature = "sparse-extreme", feature = "classic-sparse")),
-        not(any(feature = "classic-sparse", feature = "sparse-extreme", feature = "vmemmap", feature = "flat")),
+        all(feature = "compressed-index", any(feature = "flat", feature = "vmemmap", feature = "sparse-extreme", feature = "classic-sparse")),
+        not(any(feature = "classic-sparse", feature = "sparse-extreme", feature = "vmemmap", feature = "flat", feature = "compressed-index")),
     ))] {
         /// Reports why there is no model to declare: the features choose none, or several.
         #[macro_export]
@@ -134,6 +138,9 @@ cfg_if::cfg_if! {
             } else if #[cfg(feature = "flat")] {
                 use sparsemem_flat::Flat;
                 select!("flat", Flat<<C as Config>::Geometry, <C as Config>::Page, <C as Config>::Reclaim>, NR_SECTIONS_LEN);
+            } else if #[cfg(feature = "compressed-index")] {
+                use sparsemem_compressed_index::CompressedIndex;
+                select!("compressed-index", CompressedIndex<<C as Config>::Geometry, <C as Config>::Page, <C as Config>::Reclaim>, NR_SECTIONS_LEN);
             } else if #[cfg(feature = "vmemmap")] {
                 use sparsemem_vmemmap::{ConstBase, Vmemmap};
                 select!("vmemmap", Vmemmap<<C as Config>::Geometry, <C as Config>::Page, <C as Config>::Reclaim, ConstBase<<C as Config>::Array>, N>, NR_ROOTS_LEN);

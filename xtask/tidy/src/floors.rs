@@ -75,8 +75,13 @@ pub(crate) const NEVER: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
-const BACKENDS: &[&str] =
-    &["sparsemem-classic-sparse", "sparsemem-sparse-extreme", "sparsemem-vmemmap", "sparsemem-flat"];
+const BACKENDS: &[&str] = &[
+    "sparsemem-classic-sparse",
+    "sparsemem-sparse-extreme",
+    "sparsemem-vmemmap",
+    "sparsemem-flat",
+    "sparsemem-compressed-index",
+];
 
 /// The external crates that the core is content with.
 pub(crate) const CORE_EXTERNALS: &[&str] = &["bitflags", "cfg-if", "thiserror", "tracing"];
