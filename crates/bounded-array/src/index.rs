@@ -111,7 +111,10 @@ impl<I: FrameIndex> Extent<I> {
         let frames = hull(whole.clone()).ok_or(None)?;
         let index = I::of::<G>(whole).ok_or(Some(frames))?;
         let (first, last) = (index.element(frames.start()), index.element(Pfn::new(frames.end().get() - 1)));
-        Ok(Self { index, first, count: last - first + 1, frames })
+        // Ranges that differ from one iteration to the next have no numbering.
+        let count =
+            last.checked_sub(first).and_then(|distance| distance.checked_add(1)).ok_or(Some(frames))?;
+        Ok(Self { index, first, count, frames })
     }
 
     /// Where the element of a frame lies in the array, if the array has it.

@@ -1,6 +1,8 @@
 //! The model with a compressed index on the simulated machine, and its numbering beside plain arithmetic.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use proptest::prelude::*;
 use sparsemem_bounded_array::FrameIndex as _;
@@ -189,5 +191,41 @@ fn every_allocation_may_fail() {
             assert_eq!(nth, 1, "a boot makes one request");
             return;
         }
+    }
+}
+
+/// An iterator over other ranges from its `switch`-th iteration on: its clones count together.
+fn fickle(switch: u32) -> impl Iterator<Item = MemoryRange> + Clone {
+    let (passes, mut pass) = (Rc::new(Cell::new(0)), None);
+    std::iter::from_fn(move || {
+        let ranges = pass.get_or_insert_with(|| {
+            passes.set(passes.get() + 1);
+            let answer: &[_] = if passes.get() < switch { &[(1, 2)] } else { &[(0, 2), (4, 1)] };
+            answer
+                .iter()
+                .map(|(first, count)| sections::<Tiny>(*first, *count))
+                .collect::<Vec<_>>()
+                .into_iter()
+        });
+        ranges.next().map(|frames| MemoryRange { frames, node: NODE })
+    })
+}
+
+#[test]
+fn ranges_that_change_between_iterations_break_nothing() {
+    for switch in 1..12 {
+        let (mut model, mut machine) = (Model::<Tiny>::new(), machine());
+        let mut lost = 0;
+        let boot = model.write().unwrap().boot(&mut machine, fickle(switch), &mut |event| {
+            lost += u64::from(matches!(event, BootEvent::SectionLost { .. }));
+        });
+        match boot {
+            Ok(summary) => {
+                assert_eq!((summary.lost, summary.sections), (lost, model.present_sections().count() as u64));
+            }
+            Err(refused) => assert!(matches!(refused, BootError::NoNumbering { .. }), "{switch}: {refused}"),
+        }
+        model.tear_down(&mut machine).unwrap();
+        assert!(machine.balance().is_zero(), "{switch}");
     }
 }
