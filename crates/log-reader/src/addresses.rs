@@ -107,8 +107,8 @@ pub(crate) fn looks_like_one(text: &str) -> bool {
     let text = text.trim_start();
     match text.strip_prefix('[') {
         Some(inner) => {
-            inner.starts_with("mem ")
-                || inner.split_once(", ").is_some_and(|(first, _)| is_like_address(first))
+            let is_one = |first: &str| is_like_address(first) && !first.contains([']', '[', ' ']);
+            inner.starts_with("mem ") || inner.split_once(", ").is_some_and(|(first, _)| is_one(first))
         }
         None => {
             let mut words = text.split_whitespace();

@@ -13,10 +13,15 @@ use std::collections::BTreeSet;
 use sparsemem_core::{NodeId, PhysRange};
 
 use crate::claims::{Claim, Class, overlap};
-use crate::notations::iomem::{flattened, is_hidden};
+use crate::facts::Fact;
+use crate::frames::{FRAME_BYTES, FrameRange, radix_of};
+use crate::line::Line;
+use crate::notations::iomem::{flattened, has_memory, has_ram, is_hidden, overlap as overlapping};
 use crate::notations::preference;
 use crate::statement::{IomemRow, NodeBlocks, Statement};
-use crate::{E820Edit, LineError, MapEntry, MapTable, Notation, Note, RangeKind, Reason};
+use crate::{
+    Contradiction, E820Edit, LineError, MapEntry, MapTable, Notation, Note, RangeKind, Reason, addresses,
+};
 
 /// A part of a statement, with the number and the text of its line.
 struct Placed<T> {
@@ -39,6 +44,29 @@ pub(crate) struct Boot {
     /// The number of rows of an iomem listing in which no row shows an address, otherwise 0.
     pub(crate) hidden_rows: usize,
     edits: Vec<(usize, E820Edit)>,
+    /// The next edit removes the place of the kernel, which becomes RAM.
+    kernel_is_no_ram: bool,
+    /// The address from which on the kernel gave memory up.
+    pub(crate) limit: Option<(usize, u64)>,
+    /// Bytes of a frame, if a line gives evidence.
+    pub(crate) frame_bytes: Option<u64>,
+    /// The figures that the log says, with their lines.
+    pub(crate) facts: Vec<(usize, Fact)>,
+    /// Breaks in the numbering of rows.
+    pub(crate) gaps: Vec<Contradiction>,
+    /// The number of the last row that has one, its notation and its line.
+    numbered: Option<(Notation, u64, usize)>,
+    /// The user's map need not be made of the firmware's.
+    pub(crate) has_own_map: bool,
+    /// The sign before the first row, and its line.
+    signed: Option<(Option<char>, usize)>,
+    /// The map is in the notation of kernels before 3.5.
+    pub(crate) is_old: bool,
+    frames: Vec<Placed<(NodeId, FrameRange)>>,
+    /// The rows that follow are of a listing that is none of memory.
+    in_other_listing: bool,
+    /// Where the run of made-up nodes ends, if the last claim was one of them.
+    faked: Option<usize>,
     /// The last line that says that the boot allocator takes the e820 table over.
     taken: Option<usize>,
     closed: bool,
@@ -55,11 +83,30 @@ impl Boot {
     pub(crate) fn add(&mut self, line: usize, text: &str, item: Statement) {
         match item {
             Statement::BootStart | Statement::Nothing => {}
-            Statement::TableStart => self.closed = true,
-            Statement::Entry(notation, entry) => self.entry(line, notation, entry),
-            Statement::Edit(edit) => self.edits.push((line, edit)),
+            Statement::TableStart => (self.closed, self.in_other_listing) = (true, false),
+            Statement::OtherListing => self.in_other_listing = true,
+            Statement::Entry(notation, entry) => {
+                self.number(line, text, notation);
+                self.sign(line, text);
+                self.is_old |= notation.is_e820_style() && !text.contains("[mem");
+                if notation != Notation::MEMBLOCK || !self.in_other_listing {
+                    self.entry(line, notation, entry);
+                }
+            }
+            Statement::Frames(node, range) => self.frames.push(placed(line, text, (node, range))),
+            Statement::KernelIsNoRam => self.kernel_is_no_ram = true,
+            Statement::Limit(bytes) => self.limit = Some((line, bytes)),
+            Statement::Edit(edit) => self.edit(line, edit),
             Statement::MapTaken => self.taken = Some(line),
             Statement::Claim(claim) => self.claim(line, claim),
+            Statement::Claims(claims) => claims.into_iter().for_each(|claim| self.claim(line, claim)),
+            Statement::FakedOneOf(claim) => {
+                if self.faked != Some(self.claims.len()) {
+                    self.rejected = self.claims.len();
+                }
+                self.claim(line, claim);
+                self.faked = Some(self.claims.len());
+            }
             Statement::Rejected => self.rejected = self.claims.len(),
             Statement::Faked(claim) => {
                 self.rejected = self.claims.len();
@@ -93,6 +140,44 @@ impl Boot {
         }
     }
 
+    /// Holds the number of a row against that of the row before it.
+    fn number(&mut self, line: usize, text: &str, notation: Notation) {
+        let Some(found) = row_number(notation, text) else { return };
+        if let Some((_, last, after)) = self.numbered.filter(|(other, ..)| *other == notation) {
+            if found == 0 {
+                // Without a heading, the second listing of the boot allocator is that of its reservations.
+                self.in_other_listing |= !self.closed;
+            } else if found != last.saturating_add(1) {
+                let expected = last.saturating_add(1);
+                self.gaps.push(Contradiction::Numbering { after, line, expected, found });
+            }
+        }
+        self.numbered = Some((notation, found, line));
+    }
+
+    /// Holds the sign of a comparison before a row against those before other rows.
+    fn sign(&mut self, line: usize, text: &str) {
+        let sign = Line::new(text).sign();
+        let (first, other) = *self.signed.get_or_insert((sign, line));
+        if first != sign && !self.gaps.iter().any(|gap| matches!(gap, Contradiction::Compared { .. })) {
+            self.gaps.push(Contradiction::Compared { line: other, other: line });
+        }
+    }
+
+    /// The last line that says that the boot allocator takes the e820 table over.
+    pub(crate) fn taken(&self) -> Option<usize> {
+        self.taken
+    }
+
+    /// Adds an edit.
+    fn edit(&mut self, line: usize, edit: E820Edit) {
+        self.edits.push((line, edit));
+        if let (true, E820Edit::Remove { range, kind: None }) = (self.kernel_is_no_ram, edit) {
+            self.kernel_is_no_ram = false;
+            self.edits.push((line, E820Edit::Add { range, kind: RangeKind::Ram }));
+        }
+    }
+
     /// Adds a claim.
     fn claim(&mut self, line: usize, claim: Claim) {
         let first = if self.claims.is_empty() { line } else { self.claim_lines.0 };
@@ -102,6 +187,7 @@ impl Boot {
 
     /// Makes tables of the statements that have to wait for the end of the text.
     pub(crate) fn finish(&mut self, errors: &mut Vec<LineError>) {
+        self.finish_frames(errors);
         self.finish_rows(errors);
         self.finish_blocks(errors);
         if self.tables.is_empty() {
@@ -109,22 +195,58 @@ impl Boot {
         }
     }
 
-    /// Makes a table of the iomem listing, if there is one.
+    /// Makes a table of the early ranges that are counted in frames, now that their notation is known.
+    fn finish_frames(&mut self, errors: &mut Vec<LineError>) {
+        let frames = std::mem::take(&mut self.frames);
+        let radix = radix_of(frames.iter().map(|placed| &placed.item.1));
+        let frame_bytes = self.frame_bytes.unwrap_or(FRAME_BYTES);
+        self.closed = true;
+        for Placed { line, text, item: (node, range) } in frames {
+            match range.range(radix, frame_bytes) {
+                Ok(range) => {
+                    let entry = MapEntry::new(range, RangeKind::Ram, Some(node));
+                    self.entry(line, Notation::EARLY_NODE_RANGES, entry);
+                }
+                Err(reason) => errors.push(LineError::new(line, &text, reason)),
+            }
+        }
+        self.closed = true;
+    }
+
+    /// Makes tables of the iomem listings, if there are some: one of each that has RAM, or of all rows together. A
+    /// listing is sorted, so that an address below the one before it begins another one.
     fn finish_rows(&mut self, errors: &mut Vec<LineError>) {
-        let rows: Vec<IomemRow> = self.rows.iter().map(|placed| placed.item.clone()).collect();
-        let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return };
-        errors.extend(self.doubtful_rows.drain(..).map(Placed::into_error));
-        if is_hidden(&rows) {
-            self.hidden_rows = rows.len();
+        let rows = std::mem::take(&mut self.rows);
+        let all: Vec<IomemRow> = rows.iter().map(|placed| placed.item.clone()).collect();
+        if all.is_empty() || !has_memory(&all) {
             return;
         }
+        errors.extend(self.doubtful_rows.drain(..).map(Placed::into_error));
+        if is_hidden(&all) {
+            self.hidden_rows = all.len();
+            return;
+        }
+        let listings = rows.chunk_by(|one, next| one.item.range.start() <= next.item.range.start());
+        let listings: Vec<&[Placed<IomemRow>]> =
+            listings.filter(|listing| has_ram(&plain(listing))).collect();
+        let listings = if listings.len() > 1 { listings } else { vec![&rows[..]] };
+        for listing in listings {
+            self.finish_listing(listing, errors);
+        }
+    }
+
+    /// Makes a table of one iomem listing.
+    fn finish_listing(&mut self, listing: &[Placed<IomemRow>], errors: &mut Vec<LineError>) {
+        let (Some(first), Some(last)) = (listing.first(), listing.last()) else { return };
+        let rows = plain(listing);
+        if let Some((place, other)) = overlapping(&rows)
+            && let (Some(row), Some(other)) = (listing.get(place), listing.get(other))
+        {
+            errors.push(LineError::new(row.line, &row.text, Reason::Overlap { line: other.line }));
+        }
         let (first_line, last_line) = (first.line, last.line);
-        self.tables.push(MapTable {
-            notation: Notation::IOMEM,
-            entries: flattened(&rows),
-            first_line,
-            last_line,
-        });
+        let entries = flattened(&rows);
+        self.tables.push(MapTable { notation: Notation::IOMEM, entries, first_line, last_line });
     }
 
     /// Makes a table of the list of memory blocks, if there is one.
@@ -179,7 +301,26 @@ impl Boot {
         }
         let end = self.taken.filter(|taken| *taken > table.last_line).unwrap_or(usize::MAX);
         let counts = |line: usize| line > table.last_line && line < end;
-        self.edits.iter().filter(|(line, _)| counts(*line)).map(|(_, edit)| *edit).collect()
+        let edits = self.edits.iter().filter(|(line, _)| counts(*line)).map(|(_, edit)| *edit);
+        let limit = self.limit.map(|(_, limit)| E820Edit::Remove {
+            range: addresses::between(limit, u64::MAX),
+            kind: Some(RangeKind::Ram),
+        });
+        edits.chain(limit).collect()
+    }
+
+    /// The ranges of all edits that the log shows.
+    pub(crate) fn edited(&self) -> impl Iterator<Item = PhysRange> {
+        self.edits.iter().map(|(_, edit)| match *edit {
+            E820Edit::Update { range, .. } | E820Edit::Remove { range, .. } | E820Edit::Add { range, .. } => {
+                range
+            }
+        })
+    }
+
+    /// True if the kernel registered page 0, as those before 2.6.32 did.
+    pub(crate) fn registers_page_zero(&self) -> bool {
+        self.registered.iter().any(|claim| claim.range.start().get() == 0 && !claim.range.is_empty())
     }
 
     /// The claims that count: without those that the kernel rejected.
@@ -205,6 +346,24 @@ impl Boot {
     fn believed(&self) -> impl Iterator<Item = &Claim> {
         self.claims.iter().skip(self.rejected)
     }
+}
+
+/// The number of a row of a listing that numbers its rows.
+fn row_number(notation: Notation, text: &str) -> Option<u64> {
+    let message = Line::new(text).message;
+    let later = || Line::new(text).later().map(|line| line.message);
+    match notation {
+        Notation::MEMBLOCK => {
+            std::iter::once(message).chain(later()).find_map(crate::notations::memblock::row_number)
+        }
+        Notation::EFI => std::iter::once(message).chain(later()).find_map(crate::notations::efi::row_number),
+        _ => None,
+    }
+}
+
+/// The rows of a listing, without their lines.
+fn plain(listing: &[Placed<IomemRow>]) -> Vec<IomemRow> {
+    listing.iter().map(|placed| placed.item.clone()).collect()
 }
 
 /// Puts a part of a statement with its line.

@@ -60,6 +60,20 @@ pub enum Reason {
         /// The text.
         text: String,
     },
+    /// A row of `lsmem` does not say whether its memory is online.
+    #[error("the row does not say whether the memory is online: list it with the column STATE")]
+    NoState,
+    /// A row lies partly inside the row above it and partly outside, which no listing of the kernel has.
+    #[error(
+        "the range overlaps the one of line {line} without lying in it: rows are missing, or their order changed"
+    )]
+    Overlap {
+        /// The other line.
+        line: usize,
+    },
+    /// A row of a table behind words that no kernel prints there.
+    #[error("it stands in a table and looks like a row of it, but its first word is not that of the table")]
+    StrayRow,
     /// The text lists memory blocks, and no line says how large a block is.
     #[error("the size of a memory block is not given")]
     NoBlockSize,
@@ -129,7 +143,7 @@ pub enum ParseErrors {
     /// The text has no line that says where memory is.
     #[error(
         "no memory information in {lines} line(s){}; the reader understands kernel logs (e820, e801, EFI, SRAT, early \
-         node ranges, memblock), Xen logs, /proc/iomem, and lists of memory blocks",
+         node ranges, memblock), Xen logs, /proc/iomem, lsmem, lists of memory blocks",
         also(.malformed)
     )]
     NoMemoryInformation {

@@ -1,7 +1,7 @@
 //! Reads the memory maps that people have at hand into one physical [`Layout`].
 //!
-//! A kernel log (`dmesg > my.log`, with thousands of other lines), `/proc/iomem`, a Xen log or a list of memory blocks
-//! goes in; sorted ranges of one kind and node come out, and [`Layout::memory_ranges`] says which RAM a kernel would
+//! A kernel log (`dmesg > my.log`, with thousands of other lines), `/proc/iomem`, `lsmem`, a Xen log or a list of memory
+//! blocks goes in, behind any prefix that a logger writes; sorted ranges of one kind and node come out, and [`Layout::memory_ranges`] says which RAM a kernel would
 //! register on which node. The reader finds the notation by itself ([`Notation`] lists them and says which wins).
 //!
 //! ```
@@ -29,6 +29,9 @@
 //! 3. The order of overlapping entries does not matter: [`RangeKind`] says which wins, in e820-style tables the number
 //!    of the type, for nodes the memory that the kernel registered and then the most specific claim.
 //!
+//! 4. The map is compared with everything else that the same log says of memory. Where the two differ,
+//!    [`Parsed::contradictions`] names both figures and both lines.
+//!
 //! # Adding a notation
 //!
 //! A notation is one file in `src/notations`, say `multiboot.rs`, and one line in the table `SOURCES` of
@@ -53,8 +56,12 @@
 
 mod addresses;
 mod boot;
+mod check;
 mod claims;
+mod contradiction;
 mod error;
+mod facts;
+mod frames;
 pub mod golden;
 mod layout;
 mod line;
@@ -62,10 +69,13 @@ mod notations;
 mod parse;
 mod parsed;
 mod resolve;
+mod scan;
 mod statement;
 mod sweep;
 mod table;
+mod text;
 
+pub use contradiction::{Agreement, Contradiction, Figure, Quantity, Subject};
 pub use error::{LineError, ParseErrors, Reason};
 pub use layout::{Layout, LayoutRange, RangeKind};
 pub use parse::{parse, parse_bytes};

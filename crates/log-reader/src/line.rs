@@ -1,16 +1,18 @@
-//! Takes off what loggers put before the kernel's message.
+//! Finds the kernel's message in a line, behind whatever loggers put before it.
 //!
 //! # Invariants
 //!
-//! 1. Only known prefixes are taken off, one after the other and in any order: time stamps of every kind
-//!    in brackets, caller ids (`[    T0]`), priorities (`<6>`), syslog and journald headers up to `kernel:`, the
-//!    facility of `dmesg -x`, ISO 8601 stamps, mail quotes, and the quotation marks of an array in a test file.
-//! 2. `(XEN)` marks a message of the hypervisor; [`Line::by_xen`] keeps it.
+//! 1. Known prefixes are taken off first, one after the other and in any order: time stamps of every kind in brackets,
+//!    caller ids (`[    T0]`), priorities (`<6>`), syslog and journald headers up to `kernel:`, the facility of
+//!    `dmesg -x`, ISO 8601 stamps, mail quotes, and the quotation marks of an array in a test file.
+//! 2. No list of prefixes is complete. If the rest is no message that a notation knows, it may begin at any later word
+//!    ([`Line::later`]): the first beginning that a notation knows counts.
+//! 3. `(XEN)` marks a message of the hypervisor; [`Line::by_xen`] keeps it.
 
 /// One line of the input, prepared for the readers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line<'a> {
-    /// The line as it stands in the text.
+    /// The line as it stands in the text; empty if the message was found at a later word.
     pub(crate) raw: &'a str,
     /// The message, without prefixes and without white space around it.
     pub(crate) message: &'a str,
@@ -18,23 +20,48 @@ pub(crate) struct Line<'a> {
     pub(crate) by_xen: bool,
 }
 
+/// Most words of a line at which a message is looked for. Prefixes are shorter than that.
+const WORDS: usize = 40;
+
 impl<'a> Line<'a> {
-    /// Takes the prefixes off a line.
+    /// Takes the known prefixes off a line.
     pub(crate) fn new(raw: &'a str) -> Self {
-        let (mut message, mut by_xen) = (unquoted(raw.trim()), false);
+        let mut line = Self { raw, message: unquoted(raw.trim()), by_xen: false };
         loop {
-            let shorter = match message.strip_prefix("(XEN)") {
+            let shorter = match line.message.strip_prefix("(XEN)") {
                 Some(rest) => {
-                    by_xen = true;
+                    line.by_xen = true;
                     rest.trim_start()
                 }
-                None => without_one_prefix(message),
+                None => without_one_prefix(line.message),
             };
-            if shorter.len() == message.len() {
-                return Self { raw, message, by_xen };
+            if shorter.len() == line.message.len() {
+                return line;
             }
-            message = shorter;
+            line.message = shorter;
         }
+    }
+
+    /// The line, with its message beginning at each later word.
+    pub(crate) fn later(self) -> impl Iterator<Item = Self> {
+        let message = self.message;
+        let starts = message
+            .char_indices()
+            .zip(message.chars().skip(1))
+            .filter(|((_, c), next)| !c.is_ascii_alphanumeric() && !next.is_whitespace() && *c != '_');
+        let starts = starts.map(|((at, c), _)| at + c.len_utf8());
+        starts.take(WORDS).filter_map(move |at| {
+            let by_xen = self.by_xen || message.get(..at)?.trim_end().ends_with("(XEN)");
+            let message = message.get(at..)?.trim_end_matches(['"', ',', '\'', '`']).trim_end();
+            Some(Self { raw: "", message, by_xen })
+        })
+    }
+
+    /// The sign with which a comparison of two texts marks the line, if there is one.
+    pub(crate) fn sign(&self) -> Option<char> {
+        let mut chars = self.raw.chars();
+        let sign = chars.next().filter(|sign| matches!(sign, '-' | '+'))?;
+        (!chars.as_str().starts_with(sign)).then_some(sign)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sparsemem_core::{NodeId, PhysRange};
 
-use crate::{E820Edit, Layout, LineError, MapTable, Notation};
+use crate::{Agreement, Contradiction, E820Edit, Layout, LineError, MapTable, Notation};
 
 /// The treatment of memory lines that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +82,10 @@ pub struct Parsed {
     pub edits: Vec<E820Edit>,
     /// Memory lines that the reader left out; only [`Mode::Lenient`] has any.
     pub warnings: Vec<LineError>,
+    /// What the log says otherwise in another place: if there is anything, the layout may be wrong.
+    pub contradictions: Vec<Contradiction>,
+    /// The figures of the log that the layout agrees with.
+    pub agreements: Vec<Agreement>,
     /// Remarks on the text.
     pub notes: Vec<Note>,
 }

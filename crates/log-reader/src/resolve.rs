@@ -13,7 +13,7 @@ use sparsemem_core::{NodeId, PhysRange};
 
 use crate::boot::Boot;
 use crate::claims::{Class, NodeMap};
-use crate::notations::registered::FRAME_BYTES;
+use crate::frames::FRAME_BYTES;
 use crate::sweep::{greatest, push};
 use crate::{E820Edit, Layout, MapTable, RangeKind, addresses};
 
@@ -37,7 +37,7 @@ pub(crate) fn layout(boot: &Boot, table: &MapTable, edits: &[E820Edit]) -> Layou
     let firmware = pieces(&paints(boot, table, Layer::OverTable));
     let mut kernel = pieces(&paints(boot, table, Layer::UnderTable));
     if table.notation.is_edited_by_linux() {
-        for edit in always() {
+        for edit in always().into_iter().skip(usize::from(boot.registers_page_zero())) {
             kernel = edited(&kernel, edit);
         }
     }
@@ -80,7 +80,8 @@ fn pieces(paints: &[Paint]) -> Vec<Piece> {
     pieces
 }
 
-/// The edits that Linux makes to every PC's table, also when the log does not show them: page 0 belongs to the BIOS,
+/// The edits that Linux makes to every PC's table, also when the log does not show them: page 0 belongs to the BIOS (to
+/// kernels before 2.6.32 it is RAM, as their early ranges show),
 /// and nothing from 640 KiB to 1 MiB is RAM, whatever the firmware says.
 fn always() -> [E820Edit; 2] {
     [
@@ -98,6 +99,7 @@ fn edited(pieces: &[Piece], edit: E820Edit) -> Vec<Piece> {
     let (range, from) = match edit {
         E820Edit::Update { range, from, .. } => (range, Some(from)),
         E820Edit::Remove { range, kind } => (range, kind),
+        E820Edit::Add { range, kind } => return added(pieces, range, kind),
     };
     let mut result = Vec::with_capacity(pieces.len() + 2);
     for &(piece, kind) in pieces {
@@ -111,6 +113,17 @@ fn edited(pieces: &[Piece], edit: E820Edit) -> Vec<Piece> {
             push(&mut result, hit, to);
         }
         push(&mut result, addresses::between(hit.end().get(), piece.end().get()), kind);
+    }
+    result
+}
+
+/// The pieces with a range of a kind, whatever was there.
+fn added(pieces: &[Piece], range: PhysRange, kind: RangeKind) -> Vec<Piece> {
+    let old = pieces.iter().map(|(range, kind)| (*range, (0, *kind)));
+    let paints: Vec<_> = old.chain(std::iter::once((range, (1, kind)))).collect();
+    let mut result = Vec::new();
+    for (range, (_, kind)) in greatest(&paints) {
+        push(&mut result, range, kind);
     }
     result
 }

@@ -8,6 +8,7 @@
 use sparsemem_core::{NodeId, PhysRange};
 
 use crate::claims::Claim;
+use crate::frames::FrameRange;
 use crate::line::Line;
 use crate::{E820Edit, MapEntry, Notation, Reason};
 
@@ -20,16 +21,29 @@ pub(crate) enum Statement {
     TableStart,
     /// A line of a table.
     Entry(Notation, MapEntry),
+    /// A line of the early node ranges that counts in frames.
+    Frames(NodeId, FrameRange),
+    /// A row of a listing that the text says is not of memory, such as the boot allocator's reservations.
+    OtherListing,
     /// A change to the e820 table.
     Edit(E820Edit),
+    /// The kernel lies in memory that is no RAM in its map, and makes RAM of it: the next edit removes the range, and
+    /// the addition after it is not printed.
+    KernelIsNoRam,
+    /// The kernel gives up the memory from this address on.
+    Limit(u64),
     /// The e820 table goes to the boot allocator here.
     MapTaken,
     /// A range belongs to a node.
     Claim(Claim),
+    /// Several ranges belong to nodes.
+    Claims(Vec<Claim>),
     /// The kernel rejects the claims of the lines before this one.
     Rejected,
     /// The kernel rejects these claims and takes one node for everything.
     Faked(Claim),
+    /// The kernel takes this node and its neighbours, which it made up, instead of those of the firmware.
+    FakedOneOf(Claim),
     /// The device tree keeps a range back.
     Reserved(PhysRange),
     /// A row of an iomem listing.
@@ -47,8 +61,6 @@ pub(crate) enum Statement {
 /// A row of an iomem listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IomemRow {
-    /// The number of blanks before it.
-    pub(crate) indent: usize,
     pub(crate) range: PhysRange,
     pub(crate) name: String,
     /// Both addresses are zero, as the kernel shows them to users without privilege.
@@ -81,5 +93,19 @@ impl Source {
     /// Offers a line to each reader.
     pub(crate) fn read(&self, line: &Line<'_>) -> Answer {
         self.readers.iter().find_map(|read| read(line))
+    }
+}
+
+impl Statement {
+    /// True for what only a kernel's or a hypervisor's own log has, not a listing of the running system.
+    pub(crate) fn is_of_a_log(&self) -> bool {
+        match self {
+            Self::Entry(notation, _) => !matches!(*notation, Notation::LSMEM | Notation::MEMBLOCK),
+            Self::Row(_) | Self::DoubtfulRow(_) | Self::BlockSize(_) | Self::Blocks(_) => false,
+            Self::OtherListing | Self::Nothing | Self::TableStart => false,
+            // A log gives nodes after its map: nodes alone are those of the boot before.
+            Self::Claim(_) | Self::Claims(_) => false,
+            _ => true,
+        }
     }
 }

@@ -20,8 +20,9 @@ use crate::RangeKind;
 /// 3. the early node ranges, which are what a kernel without an e820 registered;
 /// 4. a dump of the boot allocator;
 /// 5. `/proc/iomem`;
-/// 6. the memory blocks of sysfs;
-/// 7. the ACPI affinity table alone (ranges without `hotplug` are RAM then).
+/// 6. `lsmem`;
+/// 7. the memory blocks of sysfs;
+/// 8. the ACPI affinity table alone (ranges without `hotplug` are RAM then).
 ///
 /// ```
 /// use sparsemem_log_reader::{Mode, Notation, parse};
@@ -147,5 +148,13 @@ pub enum E820Edit {
         range: PhysRange,
         /// The kind that the kernel removes; `None` for every kind.
         kind: Option<RangeKind>,
+    },
+    /// The addition after `e820: remove [mem ..]` without a kind, which no kernel prints: the place of the kernel itself
+    /// becomes RAM.
+    Add {
+        /// The addresses of the change.
+        range: PhysRange,
+        /// The kind that they get.
+        kind: RangeKind,
     },
 }

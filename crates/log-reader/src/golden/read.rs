@@ -11,6 +11,7 @@ use super::{Golden, NodeData, Unavailable, UnavailableInZone, VmemmapRun, Zone};
 use crate::Reason;
 use crate::addresses::{self, decimal, decimal32};
 use crate::error::shortened;
+use crate::frames::{FRAME_BYTES, FrameRange, radix_of};
 use crate::line::Line;
 use crate::notations::registered;
 use crate::statement::{self, Statement};
@@ -62,7 +63,7 @@ impl Reader {
             self.header = Header::None;
             return None;
         }
-        if registered::heads_bare_ranges(line) {
+        if registered::heads_early_ranges(line) {
             self.header = Header::BareRanges;
             return None;
         }
@@ -81,10 +82,17 @@ impl Reader {
 
     /// An early node range.
     fn early_range(&mut self, answer: statement::Answer) -> FactAnswer {
-        Some(answer?.map(|item| {
-            if let Statement::Entry(_, entry) = item {
-                self.golden.early_node_ranges.extend(entry.node.map(|node| (entry.range, node)));
+        Some(answer?.and_then(|item| {
+            match item {
+                Statement::Entry(_, entry) => {
+                    self.golden.early_node_ranges.extend(entry.node.map(|node| (entry.range, node)));
+                }
+                Statement::Frames(node, range) => {
+                    self.golden.early_node_ranges.push((in_frames(&Ok(range))?, node));
+                }
+                _ => {}
             }
+            Ok(())
         }))
     }
 
@@ -95,7 +103,7 @@ impl Reader {
         let range = match text {
             "empty" => Ok(None),
             _ if text.starts_with("[mem") => addresses::mem(text).map(|(range, _)| Some(range)),
-            _ if text.contains("->") => registered::frames(text).map(Some),
+            _ if text.contains("->") => in_frames(&FrameRange::read(text)).map(Some),
             _ => return None,
         };
         let name = name.to_owned();
@@ -201,6 +209,12 @@ impl Reader {
         let total = crate::addresses::hex(total);
         Some(total.map(|bytes| self.golden.total_ram_bytes = Some(ByteLen::new(bytes))))
     }
+}
+
+/// The addresses of a range in frames of 4 KiB.
+fn in_frames(range: &Result<FrameRange, Reason>) -> Result<PhysRange, Reason> {
+    let range = range.as_ref().map_err(Clone::clone)?;
+    range.range(radix_of(std::iter::once(range)), FRAME_BYTES)
 }
 
 /// A node number.

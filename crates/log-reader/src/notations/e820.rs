@@ -8,7 +8,7 @@
 //! 2. A type is a name from the list here or `type N`; anything else is an error. Every type keeps its number, because
 //!    Linux lets the higher number win where ranges overlap, also among types that have no name here.
 
-use crate::addresses::{self, decimal};
+use crate::addresses::{self, decimal, hex};
 use crate::error::shortened;
 use crate::line::Line;
 use crate::statement::{Answer, Source, Statement};
@@ -23,8 +23,10 @@ impl Notation {
     pub const BIOS_E801: Self = Self::e820_of_pc("bios-e801");
     /// `BIOS-e820: ..`.
     pub const BIOS_E820: Self = Self::e820_of_pc("bios-e820");
-    /// `reserve setup_data: ..`: the firmware's map with the loader's data marked.
+    /// `reserve setup_data: ..`, `extended: ..`: the firmware's map with the loader's data marked.
     pub const EXTENDED_E820: Self = Self::e820_of_pc("extended-e820");
+    /// `memory: SIZE @ START (usable)`: what a board's firmware or command line says, on MIPS.
+    pub const BOARD: Self = Self::e820_of_xen("board-memory");
     /// `user: ..`: the map as the command line changed it.
     pub const USER_E820: Self = Self::e820_of_pc("user-e820");
     /// `modified: ..`: the map as the kernel changed it.
@@ -39,21 +41,24 @@ pub(super) const SOURCE: Source = Source {
         Notation::BIOS_E801,
         Notation::BIOS_E820,
         Notation::EXTENDED_E820,
+        Notation::BOARD,
         Notation::USER_E820,
         Notation::MODIFIED_E820,
     ],
-    readers: &[frame, entry, edit],
+    readers: &[frame, entry, edit, given_up],
 };
 
 /// The type that Linux gives special-purpose memory.
 const SOFT_RESERVED: u32 = 0xefff_ffff;
 
 /// Tags, their table, and true if the tag alone makes it a memory line.
-const TAGS: [(&str, Notation, bool); 7] = [
+const TAGS: [(&str, Notation, bool); 9] = [
     ("BIOS-e820:", Notation::BIOS_E820, true),
     ("BIOS-e801:", Notation::BIOS_E801, true),
     ("BIOS-88:", Notation::BIOS_E801, true),
     ("reserve setup_data:", Notation::EXTENDED_E820, true),
+    ("extended:", Notation::EXTENDED_E820, false),
+    ("memory:", Notation::BOARD, false),
     ("user:", Notation::USER_E820, false),
     ("modified:", Notation::MODIFIED_E820, false),
     ("Xen:", Notation::LINUX_ON_XEN, false),
@@ -73,19 +78,52 @@ fn tagged<'a>(line: &Line<'a>) -> Option<(Notation, &'a str)> {
     if line.by_xen {
         return addresses::looks_like_one(line.message).then_some((Notation::XEN_HYPERVISOR, line.message));
     }
-    let at_start = TAGS.iter().find_map(|&(tag, notation, sure)| {
+    TAGS.iter().find_map(|&(tag, notation, sure)| {
         let text = line.message.strip_prefix(tag)?;
-        (sure || addresses::looks_like_one(text)).then_some((notation, text))
-    });
-    at_start.or_else(|| anywhere(line.message))
+        let is_range =
+            || addresses::looks_like_one(text) && (notation != Notation::BOARD || text.contains(" @ "));
+        (sure || is_range()).then_some((notation, text))
+    })
 }
 
-/// An unmistakable tag after a prefix that is not known.
-fn anywhere(message: &str) -> Option<(Notation, &str)> {
-    TAGS.iter().filter(|(_, _, sure)| *sure).find_map(|&(tag, notation, _)| {
-        let (_, text) = message.split_once(tag)?;
-        addresses::looks_like_one(text).then_some((notation, text))
-    })
+/// Reads `WHO: RANGE TYPE` under the header of a table, for tables of an origin that has no place in the list.
+pub(crate) fn unnamed_entry(line: &Line<'_>) -> Answer {
+    let (who, text) = line.message.split_once(':')?;
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if !(1..=20).contains(&who.len()) || !who.bytes().all(is_part) || !addresses::looks_like_one(text) {
+        return None;
+    }
+    entry_of(text).ok().map(|entry| Ok(Statement::Entry(Notation::BIOS_E820, entry)))
+}
+
+/// True if a text is a range with a type, as a row of a table without its first word is.
+pub(crate) fn is_row(text: &str) -> bool {
+    addresses::looks_like_one(text) && entry_of(text).is_ok()
+}
+
+/// Reads the lines in which a kernel gives memory up that it cannot reach: `Warning only 4GB will be used.`, and
+/// `Truncating RAM at 0xA-0xB to -0xC`.
+fn given_up(line: &Line<'_>) -> Answer {
+    if let Some(text) = line.message.strip_prefix("Truncating RAM at ") {
+        return Some(truncated(text));
+    }
+    let text = line.message.strip_prefix("Warning")?.trim_start_matches(':').trim_start();
+    let (size, _) = text.strip_prefix("only ")?.split_once(" will be used")?;
+    let unit = |name: &str, shift: u32| size.strip_suffix(name).map(|number| (number, shift));
+    let (number, shift) = unit("GB", 30).or_else(|| unit("MB", 20))?;
+    let bytes = decimal(number).and_then(|number| {
+        number.checked_mul(1 << shift).ok_or(Reason::Overflow { start: 0, count: number })
+    });
+    Some(bytes.map(Statement::Limit))
+}
+
+/// `0xA-0xB to -0xC (..)`: memory above C goes.
+fn truncated(text: &str) -> Result<Statement, Reason> {
+    let (range, kept) = text.split_once(" to -").ok_or(Reason::NoRange)?;
+    let (_, end) = addresses::pair(range, "-")?;
+    let kept = hex(kept.split_whitespace().next().unwrap_or_default())?;
+    let gone = addresses::inclusive(kept.saturating_add(1), end)?;
+    Ok(Statement::Edit(E820Edit::Remove { range: gone, kind: Some(RangeKind::Ram) }))
 }
 
 /// The entry of a range and a type.
@@ -106,8 +144,8 @@ fn number_of(name: &str) -> Result<u32, Reason> {
     let bare = name.strip_prefix('(').and_then(|name| name.strip_suffix(')')).unwrap_or(name).trim();
     match bare {
         "" => Err(Reason::NoType),
-        "usable" | "System RAM" | "kernel usable RAM" => Ok(1),
-        "reserved" | "device reserved" | "kernel reserved" => Ok(2),
+        "usable" | "usable after init" | "System RAM" | "kernel usable RAM" => Ok(1),
+        "reserved" | "device reserved" | "kernel reserved" | "ROM data" => Ok(2),
         "ACPI data" => Ok(3),
         "ACPI NVS" => Ok(4),
         "unusable" => Ok(5),
@@ -174,9 +212,10 @@ fn frame(line: &Line<'_>) -> Answer {
     let message = line.message.strip_prefix("e820: ").unwrap_or(line.message);
     let item = match message {
         "BIOS-provided physical RAM map:" => Statement::BootStart,
+        _ if message.starts_with(".text .data .bss are not marked as") => Statement::KernelIsNoRam,
         "Xen-e820 RAM map:" | "Initial Xen-e820 RAM map:" => Statement::BootStart,
         _ if message.starts_with("Linux version ") => Statement::BootStart,
-        _ if message.ends_with("physical RAM map:") => Statement::TableStart,
+        _ if message.ends_with(" RAM map:") => Statement::TableStart,
         _ if message.starts_with("last_pfn = ") => Statement::MapTaken,
         _ => return None,
     };
@@ -227,7 +266,6 @@ mod tests {
         {
             assert!(entry(&Line::new(text)).is_none(), "{text}");
         }
-        assert!(entry(&Line::new("strange prefix| BIOS-e820: [mem 0x0-0xfff] usable")).is_some());
     }
 
     #[test]

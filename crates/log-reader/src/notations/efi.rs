@@ -24,38 +24,49 @@ const WRITE_BACK: u64 = 0x8;
 /// Meant for a special purpose.
 const SPECIAL_PURPOSE: u64 = 0x4_0000;
 
-/// The names of the types, by number; arm64 and x86 use the same.
-const NAMES: [&str; 16] = [
-    "Reserved",
-    "Loader Code",
-    "Loader Data",
-    "Boot Code",
-    "Boot Data",
-    "Runtime Code",
-    "Runtime Data",
-    "Conventional Memory",
-    "Unusable Memory",
-    "ACPI Reclaim Memory",
-    "ACPI Memory NVS",
-    "Memory Mapped I/O",
-    "MMIO Port Space",
-    "PAL Code",
-    "Persistent Memory",
-    "Unaccepted Memory",
+/// The names of the types, by number: those of older kernels, and those that newer ones cut to 12 characters.
+const NAMES: [[&str; 2]; 16] = [
+    ["Reserved", "Reserved"],
+    ["Loader Code", "Loader Code"],
+    ["Loader Data", "Loader Data"],
+    ["Boot Code", "Boot Code"],
+    ["Boot Data", "Boot Data"],
+    ["Runtime Code", "Runtime Code"],
+    ["Runtime Data", "Runtime Data"],
+    ["Conventional Memory", "Conventional"],
+    ["Unusable Memory", "Unusable"],
+    ["ACPI Reclaim Memory", "ACPI Reclaim"],
+    ["ACPI Memory NVS", "ACPI Mem NVS"],
+    ["Memory Mapped I/O", "MMIO"],
+    ["MMIO Port Space", "MMIO Port"],
+    ["PAL Code", "PAL Code"],
+    ["Persistent Memory", "Persistent"],
+    ["Unaccepted Memory", "Unaccepted"],
 ];
 
-/// Reads a line of the map.
+/// Reads a line of the map. Old kernels leave its first word out.
 fn entry(line: &Line<'_>) -> Answer {
-    let text = line.message.strip_prefix("efi:").or_else(|| line.message.strip_prefix("EFI:"))?.trim_start();
+    let tagged = line.message.strip_prefix("efi:").or_else(|| line.message.strip_prefix("EFI:"));
+    let text = tagged.unwrap_or(line.message).trim_start();
     let entry = match text.strip_prefix("mem") {
         Some(text) => {
             let (number, text) = text.split_once(':')?;
             decimal(number).ok()?;
+            if tagged.is_none() && !text.trim_start().starts_with(['t', '[']) {
+                return None;
+            }
             x86(text)
         }
         None => arm(text)?,
     };
     Some(entry.map(|entry| Statement::Entry(Notation::EFI, entry)))
+}
+
+/// The number of a row.
+pub(crate) fn row_number(message: &str) -> Option<u64> {
+    let text =
+        message.trim_start_matches(['e', 'f', 'i', 'E', 'F', 'I']).trim_start_matches(':').trim_start();
+    decimal(text.strip_prefix("mem")?.split_once(':')?.0).ok()
 }
 
 /// `type=7, attr=0xf, range=[0x..-0x..)` or `[Name|..|WB|..] range=[0x..-0x..]`.
@@ -72,7 +83,7 @@ fn x86(text: &str) -> Result<MapEntry, Reason> {
 fn arm(text: &str) -> Option<Result<MapEntry, Reason>> {
     let (range, description) = text.split_once('[')?;
     let range = range.trim();
-    if !range.starts_with("0x") || !range.contains('-') {
+    if !range.starts_with("0x") || !range.contains("-0x") || range.contains(' ') {
         return None;
     }
     let range = addresses::pair(range, "-").and_then(|(start, end)| addresses::inclusive(start, end));
@@ -98,14 +109,27 @@ fn numbered(text: &str) -> Result<RangeKind, Reason> {
 
 /// The kind of `Name |..|WB|..]`; the attributes may also be a number.
 fn named(text: &str) -> Result<RangeKind, Reason> {
-    let (name, attributes) = text.split_once('|').ok_or(Reason::NoType)?;
-    let number = NAMES.iter().position(|known| *known == name.trim());
-    let number = number.ok_or_else(|| Reason::UnknownType { name: shortened(name) })?;
+    let Some((name, attributes)) = text.split_once('|') else {
+        // The first kernels of arm64 print no attributes.
+        let name = text.split(']').next().unwrap_or_default();
+        return number_of(name).map(|number| kind_of(number, WRITE_BACK));
+    };
+    let number = number_of(name)?;
     let attributes = match attributes.split_once("attr=") {
         Some((_, value)) => hex(value.trim().trim_end_matches(']'))?,
         None => flags(attributes),
     };
-    Ok(kind_of(number as u64, attributes))
+    Ok(kind_of(number, attributes))
+}
+
+/// The number of a type by its name, long or cut to 12 characters.
+fn number_of(name: &str) -> Result<u64, Reason> {
+    let name = name.trim();
+    if let Some(number) = name.strip_prefix("type=") {
+        return decimal(number);
+    }
+    let known = (0..).zip(NAMES).find(|(_, names)| names.contains(&name));
+    known.map(|(number, _)| number).ok_or_else(|| Reason::UnknownType { name: shortened(name) })
 }
 
 /// The attributes that matter here, from their abbreviations.
@@ -153,6 +177,10 @@ mod tests {
             "efi: mem00: [Conventional Memory|   |  |  |WB|WT|WC|UC] range=[0x0000000000001000-0x000000000009efff] (0MB)",
             "efi: mem00: [Conventional Memory|attr=0x000000000000000f] range=[0x1000-0x9f000) (0MB)",
             "efi:   0x000000001000-0x00000009efff [Conventional Memory|   |  |  |  |   |WB|WT|WC|UC]",
+            "  0x000000001000-0x00000009efff [Conventional Memory|   |  |  |  |   |WB|WT|WC|UC]*",
+            "  0x000000001000-0x00000009efff [Conventional Memory]",
+            "mem00: type=7, attr=0xf, range=[0x0000000000001000-0x000000000009f000) (0MB)",
+            "efi: mem00: [Conventional|   |  |  |WB|WT|WC|UC] range=[0x0000000000001000-0x000000000009efff] (0MB)",
         ] {
             assert_eq!(read(text), Ok(expected), "{text}");
         }

@@ -1,13 +1,16 @@
-//! `/proc/iomem`: address ranges nested by indentation.
+//! `/proc/iomem`: nested address ranges.
 //!
 //! # Invariants
 //!
-//! 1. A deeper row refines the row above it: memory kinds win over the rows that contain them, and a row without a kind
+//! 1. Rows that overlap nest, so a row lies in the last row above it that holds its range. Indentation says the same
+//!    and is not used: people paste listings without it. A deeper row refines the row that holds it: memory kinds win over the rows that contain them, and a row without a kind
 //!    of its own (a driver, a namespace) has that of its parent.
 //! 2. A row inside System RAM (kernel code, boot reservations) is RAM.
 //! 3. A CXL window is a window; a region or dax device in it is memory held back for a driver.
 //! 4. Addresses have at least 8 digits in the kernel's listing. Rows with fewer count only if their name is one of the
 //!    memory names, so that the listing of I/O ports and other `a-b : c` lines are not taken for memory.
+
+use sparsemem_core::PhysRange;
 
 use crate::line::Line;
 use crate::statement::{Answer, IomemRow, Source, Statement};
@@ -21,24 +24,33 @@ impl Notation {
 /// The listing.
 pub(super) const SOURCE: Source = Source { notations: &[Notation::IOMEM], readers: &[row] };
 
-/// Reads a row.
+/// Reads a row, behind anything that a logger or `grep` put before it.
 fn row(line: &Line<'_>) -> Answer {
-    let text = unquoted(line.raw.trim_end());
-    let (range, name) = text.split_once(" : ")?;
-    let (indent, range) = (range.len() - range.trim_start().len(), range.trim());
-    let (start, end) = range.split_once('-')?;
-    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric());
-    if !is_word(start) || !is_word(end) {
-        return None;
+    let mut rest = line.raw.trim_end();
+    while let Some((before, name)) = rest.rsplit_once(':') {
+        // The name may have colons too: `PCI Bus 0000:00`.
+        if let Some(range) = range_at_end(before) {
+            let name = line.raw.trim_end().get(before.len() + 1..).unwrap_or(name);
+            return row_of(range, name);
+        }
+        rest = before;
     }
+    None
+}
+
+/// The row of a range and a name.
+fn row_of((start, end): (&str, &str), name: &str) -> Answer {
+    let spaced = name.starts_with(char::is_whitespace);
+    let name = name.trim().trim_end_matches(['"', ',']);
     let sure = own_kind(name).is_some_and(|kind| kind != RangeKind::HotplugWindow);
     let long = |word: &str| word.len() >= 8;
-    if !(sure || long(start) && long(end)) {
+    if !(sure || spaced && long(start) && long(end)) {
         return None;
     }
-    let row = addresses::pair(range, "-").and_then(|(start, end)| {
+    let range = addresses::hex(start).and_then(|start| Ok((start, addresses::hex(end)?)));
+    let row = range.and_then(|(start, end)| {
         let zero = start == 0 && end == 0;
-        Ok(IomemRow { indent, range: addresses::inclusive(start, end)?, name: name.to_owned(), zero })
+        Ok(IomemRow { range: addresses::inclusive(start, end)?, name: name.to_owned(), zero })
     });
     Some(match row {
         Ok(row) => Ok(Statement::Row(row)),
@@ -47,12 +59,20 @@ fn row(line: &Line<'_>) -> Answer {
     })
 }
 
-/// The row without mail quotes, its indentation kept.
-fn unquoted(mut text: &str) -> &str {
-    while let Some(rest) = text.strip_prefix('>') {
-        text = rest.strip_prefix(' ').unwrap_or(rest);
-    }
-    text
+/// The two words of the range `A-B` at the end of a text, if it ends with one.
+fn range_at_end(text: &str) -> Option<(&str, &str)> {
+    let (text, end) = last_word(text)?;
+    let (text, start) = last_word(text.trim_end().strip_suffix('-')?)?;
+    let is_begun = text.ends_with(|c: char| c.is_whitespace() || ":|>\"'])#;,".contains(c));
+    (text.is_empty() || is_begun).then_some((start, end))
+}
+
+/// The letters and digits at the end of a text, and the text before them.
+fn last_word(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim_end();
+    let start = text.rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |at| at + 1);
+    let (before, word) = (text.get(..start)?, text.get(start..)?);
+    (!word.is_empty()).then_some((before, word))
 }
 
 /// True if the listing shows no addresses.
@@ -63,9 +83,9 @@ pub(crate) fn is_hidden(rows: &[IomemRow]) -> bool {
 /// The kind that a name stands for, if it is one of memory.
 fn own_kind(name: &str) -> Option<RangeKind> {
     match name.trim() {
-        "System RAM" | "System RAM (kmem)" | "System RAM (boot alias)" | "System RAM (virtio_mem)" => {
-            Some(RangeKind::Ram)
-        }
+        // The same memory at another address: only one of the two is used.
+        "System RAM (boot alias)" => Some(RangeKind::Device),
+        "System RAM" | "System RAM (kmem)" | "System RAM (virtio_mem)" => Some(RangeKind::Ram),
         "Persistent Memory" | "Persistent Memory (legacy)" => Some(RangeKind::Persistent),
         "Soft Reserved" => Some(RangeKind::SoftReserved),
         "Reserved" | "reserved" | "RAM buffer" => Some(RangeKind::Reserved),
@@ -99,10 +119,10 @@ fn kind_under(parent: Option<RangeKind>, name: &str) -> RangeKind {
 
 /// The disjoint ranges that follow from the nesting: where rows of different kinds overlap, the deepest decides.
 pub(crate) fn flattened(rows: &[IomemRow]) -> Vec<MapEntry> {
-    let mut open: Vec<(usize, RangeKind)> = Vec::new();
+    let mut open: Vec<(PhysRange, RangeKind)> = Vec::new();
     let mut paints = Vec::with_capacity(rows.len());
     for row in rows {
-        while open.last().is_some_and(|(indent, _)| *indent >= row.indent) {
+        while open.last().is_some_and(|(range, _)| !range.contains_range(row.range)) {
             open.pop();
         }
         let parent = open.last().map(|(_, kind)| *kind);
@@ -110,10 +130,35 @@ pub(crate) fn flattened(rows: &[IomemRow]) -> Vec<MapEntry> {
         if parent != Some(kind) {
             paints.push((row.range, (open.len(), kind)));
         }
-        open.push((row.indent, kind));
+        open.push((row.range, kind));
     }
     let pieces = crate::sweep::greatest(&paints);
     pieces.into_iter().map(|(range, (_, kind))| MapEntry::new(range, kind, None)).collect()
+}
+
+/// The first row that overlaps an earlier one without lying in it, and that one, by their places.
+pub(crate) fn overlap(rows: &[IomemRow]) -> Option<(usize, usize)> {
+    let mut open: Vec<(usize, PhysRange)> = Vec::new();
+    for (place, row) in rows.iter().enumerate() {
+        while let Some((other, range)) = open.last().filter(|(_, range)| !range.contains_range(row.range)) {
+            if range.overlaps(row.range) {
+                return Some((place, *other));
+            }
+            open.pop();
+        }
+        open.push((place, row.range));
+    }
+    None
+}
+
+/// True if a listing has RAM.
+pub(crate) fn has_ram(rows: &[IomemRow]) -> bool {
+    rows.iter().any(|row| own_kind(&row.name) == Some(RangeKind::Ram))
+}
+
+/// True if a row of a listing is of memory.
+pub(crate) fn has_memory(rows: &[IomemRow]) -> bool {
+    rows.iter().any(|row| own_kind(&row.name).is_some())
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@
 //!    order decides only which notation gives the map.
 
 mod device_tree;
-mod e820;
-mod efi;
+pub(crate) mod e820;
+pub(crate) mod efi;
 pub(crate) mod iomem;
+mod lsmem;
+pub(crate) mod memblock;
 mod memory_blocks;
 pub(crate) mod registered;
 mod srat;
@@ -20,7 +22,7 @@ use crate::line::Line;
 use crate::statement::{Answer, Source};
 
 /// Every source, the preferred one first. A text often has maps in several notations, and one of them gives the layout.
-const SOURCES: [Source; 8] = [
+const SOURCES: [Source; 9] = [
     // The map that the kernel worked with, after the changes of the loader, the user and the kernel itself.
     e820::SOURCE,
     // The firmware's own map, from which the loader makes an e820: whole, and without the later changes.
@@ -28,9 +30,11 @@ const SOURCES: [Source; 8] = [
     // The memory that the kernel registered, exact, and without the ranges that are not memory.
     registered::EARLY_NODE_RANGES,
     // The memory that the boot allocator has, possibly at a later moment, when the kernel has taken some of it away.
-    registered::BOOT_ALLOCATOR,
+    memblock::SOURCE,
     // The resources of the running system, to which hotplug may have added memory, and of which people paste parts.
     iomem::SOURCE,
+    // Memory in whole blocks that are online, with their addresses.
+    lsmem::SOURCE,
     // Memory in whole blocks, so that neither the borders nor the holes are exact.
     memory_blocks::SOURCE,
     // Which node an address has if there is memory. Ranges without a flag are likely to be memory.

@@ -22,8 +22,10 @@ impl Notation {
 }
 
 /// The affinity table, and how the kernel understood it.
-pub(super) const SOURCE: Source =
-    Source { notations: &[Notation::SRAT], readers: &[affinity, rejection, merged, without_firmware] };
+pub(super) const SOURCE: Source = Source {
+    notations: &[Notation::SRAT],
+    readers: &[affinity, rejection, merged, without_firmware, reach, of_sections],
+};
 
 /// Reads `SRAT: Node 0 PXM 0 [mem ..] hotplug`.
 fn affinity(line: &Line<'_>) -> Answer {
@@ -37,7 +39,8 @@ fn affinity_claim(node: &str, text: &str) -> Result<Claim, Reason> {
     let node = NodeId::new(decimal32(node)?);
     let (domain, text) = text.split_once(' ').ok_or(Reason::NoRange)?;
     decimal32(domain)?;
-    let (range, flags) = if text.contains("[mem") { addresses::mem(text)? } else { bare(text)? };
+    let is_bracketed = text.trim_start().starts_with('[');
+    let (range, flags) = if is_bracketed { addresses::of_table(text)? } else { bare(text)? };
     let class = class_of(flags)?;
     let class = if addresses::is_everything(range) { Class::Window } else { class };
     Ok(Claim::new(range, node, class))
@@ -104,16 +107,48 @@ fn merged_claim(node: &str, range: &str) -> Result<Claim, Reason> {
 fn without_firmware(line: &Line<'_>) -> Answer {
     let message = line.message.strip_prefix("NUMA: ").unwrap_or(line.message);
     if let Some(text) = message.strip_prefix("Faking a node at ") {
-        return Some(faked(text).map(Statement::Faked));
+        return Some(reach_of("0", text).map(Statement::Faked));
+    }
+    if let Some((node, text)) = message.strip_prefix("Faking node ").and_then(|text| text.split_once(" at "))
+    {
+        let fixed = |claim| Statement::FakedOneOf(Claim { class: Class::Fixed, ..claim });
+        return Some(reach_of(node, text).map(fixed));
     }
     let text = message.strip_prefix("Adding memblock [")?;
     Some(added(text).map(Statement::Claim))
 }
 
-/// The one node of a machine without NUMA, or whose NUMA the kernel rejected.
-fn faked(text: &str) -> Result<Claim, Reason> {
+/// Reads the lines that say from where to where a node reaches: `Bootmem setup node 0 a-b`, `Node 0 MemBase a Limit b`
+/// of AMD's northbridges.
+fn reach(line: &Line<'_>) -> Answer {
+    let message = line.message;
+    for words in ["Bootmem setup node ", "Setting up node "] {
+        if let Some((node, range)) = message.strip_prefix(words).and_then(|text| text.split_once(' ')) {
+            return Some(reach_of(node, range).map(Statement::Claim));
+        }
+    }
+    let (node, range) = message.strip_prefix("Node ")?.split_once(" MemBase ")?;
+    let (start, end) = range.split_once(" Limit ")?;
+    Some(reach_of(node, &format!("{}-{}", start.trim(), end.trim())).map(Statement::Claim))
+}
+
+/// The reach of a node.
+fn reach_of(node: &str, text: &str) -> Result<Claim, Reason> {
     let range = if text.starts_with("[mem") { addresses::mem(text)?.0 } else { bare(text)?.0 };
-    Ok(Claim::new(range, NodeId::new(0), Class::Hull))
+    Ok(Claim::new(range, NodeId::new(decimal32(node)?), Class::Hull))
+}
+
+/// Reads `Node 0 Memory: 0xA-0xB 0xC-0xD` of PowerPC, in whole sections.
+fn of_sections(line: &Line<'_>) -> Answer {
+    let (node, ranges) = line.message.strip_prefix("Node ")?.split_once(" Memory:")?;
+    if !ranges.trim().is_empty() && !ranges.trim_start().starts_with("0x") {
+        return None;
+    }
+    let claim = |range: &str| {
+        let (start, end) = addresses::pair(range, "-")?;
+        Ok(Claim::new(addresses::up_to(start, end)?, NodeId::new(decimal32(node)?), Class::Fixed))
+    };
+    Some(ranges.split_whitespace().map(claim).collect::<Result<_, _>>().map(Statement::Claims))
 }
 
 /// `a - b] on node 1`.

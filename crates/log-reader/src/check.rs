@@ -1,0 +1,363 @@
+//! Holds a map against everything else that the same log says.
+//!
+//! # Invariants
+//!
+//! 1. A figure is compared only where kernels of all ages mean the same by it, or where the form of the line tells which
+//!    meaning it has. A log that is right has no contradiction.
+//! 2. Old kernels of 32 bits count every page up to the highest, holes included: a figure that is the end of RAM agrees
+//!    too, if the map is in the notation of their time.
+
+use sparsemem_core::{NodeId, PhysRange};
+
+use crate::boot::Boot;
+use crate::facts::{Fact, ZoneRange};
+use crate::frames::{FRAME_BYTES, radix_of};
+use crate::sweep::push;
+use crate::{
+    Agreement, Contradiction, Figure, Layout, LineError, MapTable, Notation, Quantity, RangeKind, Subject,
+    addresses,
+};
+
+/// Pages that the early ranges may lack before they contradict the map: rows that somebody left out, 1 of 1024.
+const LEFT_OUT: u64 = 1024;
+
+/// Everything that the log says otherwise, and what it says likewise.
+pub(crate) fn of(
+    boot: &Boot,
+    table: &MapTable,
+    layout: &Layout,
+    warnings: &[LineError],
+) -> (Vec<Contradiction>, Vec<Agreement>) {
+    let mut check = Check::new(boot, table, layout);
+    check.contradictions.extend(warnings.iter().cloned().map(Contradiction::Unreadable));
+    check.contradictions.extend(boot.gaps.iter().cloned());
+    check.earlier_table();
+    check.early_ranges();
+    for (line, fact) in &boot.facts {
+        check.fact(*line, fact);
+    }
+    check.zones();
+    (check.contradictions, check.agreements)
+}
+
+/// A map under comparison.
+struct Check<'a> {
+    boot: &'a Boot,
+    table: &'a MapTable,
+    nodes: u64,
+    memory: Vec<(PhysRange, NodeId)>,
+    /// The end of RAM, or of the one range that a flat kernel registered.
+    top: u64,
+    page_bytes: u64,
+    /// The kernel registered one range up to the highest page, holes included.
+    is_flat: bool,
+    contradictions: Vec<Contradiction>,
+    agreements: Vec<Agreement>,
+}
+
+impl<'a> Check<'a> {
+    fn new(boot: &'a Boot, table: &'a MapTable, layout: &Layout) -> Self {
+        let memory: Vec<_> = layout.memory_ranges().collect();
+        let mut top = memory.last().map_or(0, |(range, _)| range.end().get());
+        let early = early_table(boot).map(|table| table.entries.as_slice()).unwrap_or_default();
+        let is_flat = match early {
+            [] => boot.is_old,
+            [one] => {
+                let end = one.range.end().get();
+                let is_whole = end == top || boot.limit.is_some_and(|(_, limit)| end == limit && end > top);
+                boot.is_old && one.range.start().get() == 0 && is_whole && memory.len() > 1
+            }
+            _ => false,
+        };
+        if let (true, [one]) = (is_flat, early) {
+            top = one.range.end().get();
+        }
+        let page_bytes = boot.frame_bytes.unwrap_or(FRAME_BYTES);
+        let nodes = layout.nodes().count() as u64;
+        let (contradictions, agreements) = (Vec::new(), Vec::new());
+        Self { boot, table, nodes, memory, top, page_bytes, is_flat, contradictions, agreements }
+    }
+
+    /// Files two figures.
+    fn compare(&mut self, subject: Subject, line: usize, agrees: bool, said: Quantity, read: Quantity) {
+        let said = Figure { quantity: said, first_line: line, last_line: line };
+        if agrees {
+            self.agreements.push(Agreement { subject, said });
+        } else {
+            let (first_line, last_line) = (self.table.first_line, self.table.last_line);
+            let read = Figure { quantity: read, first_line, last_line };
+            self.contradictions.push(Contradiction::Figures { subject, said, read });
+        }
+    }
+
+    /// Whole pages of the memory that a node has, of all memory without a node.
+    fn pages(&self, node: Option<NodeId>) -> u64 {
+        let own = self.memory.iter().filter(|(_, owner)| node.is_none_or(|node| node == *owner));
+        own.map(|(range, _)| {
+            (range.end().get() / self.page_bytes)
+                .saturating_sub(range.start().get().div_ceil(self.page_bytes))
+        })
+        .sum()
+    }
+
+    /// Compares an e820 table with the one before it, which it was made of: it names everything that was RAM there, below
+    /// its own highest RAM, unless an edit took that away or the user gave a map from scratch.
+    fn earlier_table(&mut self) {
+        let before = self.boot.tables.iter().filter(|table| table.first_line < self.table.first_line);
+        let Some(before) = before.rev().find(|table| table.notation.is_edited_by_linux()) else { return };
+        if !self.table.notation.is_edited_by_linux() || self.boot.has_own_map {
+            return;
+        }
+        let named = self.table.entries.iter().map(|entry| entry.range).chain(self.boot.edited());
+        let named = joined(named.chain(std::iter::once(addresses::between(self.top, u64::MAX))));
+        let ram = |table: &MapTable| {
+            joined(table.entries.iter().filter(|entry| entry.kind == RangeKind::Ram).map(|entry| entry.range))
+        };
+        let (old, new) = (ram(before), ram(self.table));
+        let lost = without(&old, &named).into_iter().find(|lost| {
+            // Where RAM of the table goes on inside a range that was RAM, the user cut the range.
+            let is_cut = |other: &PhysRange| {
+                (other.end() == lost.start() || other.start() == lost.end())
+                    && old.iter().any(|range| range.contains_range(*lost) && range.overlaps(*other))
+            };
+            !new.iter().any(is_cut)
+        });
+        if let Some(lost) = lost {
+            self.compare(
+                Subject::Ram,
+                before.first_line,
+                false,
+                Quantity::RamAt(lost),
+                Quantity::NoRamAt(lost),
+            );
+        }
+    }
+
+    /// Compares a map that is not the early ranges with them.
+    fn early_ranges(&mut self) {
+        let Some(early) = early_table(self.boot) else { return };
+        if self.table.notation == Notation::EARLY_NODE_RANGES || !self.is_boot_map() || self.is_flat {
+            return;
+        }
+        let registered = joined(early.entries.iter().map(|entry| entry.range));
+        let mapped = joined(self.memory.iter().map(|(range, _)| *range));
+        // Kernels of 3.0 keep back the lowest 64 KiB without saying so.
+        let low = |range: &PhysRange| range.start().get() < 0x1_0000 && range.end().get() <= 0x1_0000;
+        let surplus: Vec<PhysRange> = without(&registered, &mapped);
+        let missing: Vec<PhysRange> =
+            without(&mapped, &registered).into_iter().filter(|range| !low(range)).collect();
+        let line = early.first_line;
+        if let Some(range) = surplus.first() {
+            self.compare(
+                Subject::Registered,
+                line,
+                false,
+                Quantity::RamAt(*range),
+                Quantity::NoRamAt(*range),
+            );
+            return;
+        }
+        let bytes = |ranges: &[PhysRange]| ranges.iter().map(|range| range.count().get()).sum::<u64>();
+        let is_whole = |range: &PhysRange| mapped.contains(range);
+        let left_out = missing.iter().all(is_whole) && bytes(&missing) < bytes(&mapped) / LEFT_OUT;
+        match missing.first().filter(|_| !left_out) {
+            Some(range) => {
+                self.compare(
+                    Subject::Registered,
+                    line,
+                    false,
+                    Quantity::NoRamAt(*range),
+                    Quantity::RamAt(*range),
+                );
+            }
+            None => {
+                let pages = Quantity::Pages(bytes(&registered) / self.page_bytes);
+                self.compare(Subject::Registered, line, true, pages, pages);
+            }
+        }
+    }
+
+    /// True if the map is one of boot time: listings of a running system have what was plugged later.
+    fn is_boot_map(&self) -> bool {
+        let of_running =
+            [Notation::IOMEM, Notation::LSMEM, Notation::MEMORY_BLOCKS, Notation::SRAT, Notation::EFI];
+        !of_running.contains(&self.table.notation) && self.table.notation != Notation::XEN_HYPERVISOR
+    }
+
+    /// Compares one figure.
+    fn fact(&mut self, line: usize, fact: &Fact) {
+        match fact {
+            Fact::Online { bytes, rounding } if self.table.notation == Notation::LSMEM => {
+                let own: u64 = self.memory.iter().map(|(range, _)| range.count().get()).sum();
+                let agrees = own.abs_diff(*bytes) <= *rounding;
+                self.compare(
+                    Subject::Online,
+                    line,
+                    agrees,
+                    Quantity::Kibibytes(bytes >> 10),
+                    Quantity::Kibibytes(own >> 10),
+                );
+            }
+            Fact::EarlyRows(rows) => self.early_rows(line, *rows),
+            Fact::Nodes(nodes) => {
+                self.compare(
+                    Subject::Nodes,
+                    line,
+                    *nodes == self.nodes,
+                    Quantity::Count(*nodes),
+                    Quantity::Count(self.nodes),
+                );
+            }
+            Fact::HypervisorRam(kibibytes) if self.table.notation == Notation::XEN_HYPERVISOR => {
+                let own = (self.pages(None) * self.page_bytes) >> 10;
+                let agrees = own.abs_diff(*kibibytes) <= own / 16;
+                self.compare(
+                    Subject::Ram,
+                    line,
+                    agrees,
+                    Quantity::Kibibytes(*kibibytes),
+                    Quantity::Kibibytes(own),
+                );
+            }
+            _ if self.is_boot_map() => self.boot_fact(line, fact),
+            _ => {}
+        }
+    }
+
+    /// Compares one figure of boot time.
+    fn boot_fact(&mut self, line: usize, fact: &Fact) {
+        match fact {
+            Fact::TotalPages(node, pages) => self.total_pages(line, *node, *pages),
+            Fact::LastFrame(frame) => self.last_frame(line, *frame),
+            Fact::NodeSpan(node, span) => self.node_span(line, *node, *span),
+            Fact::Available { kibibytes, absent } => self.available(line, *kibibytes, *absent),
+            _ => {}
+        }
+    }
+
+    fn early_rows(&mut self, line: usize, rows: usize) {
+        let found = early_table(self.boot).map_or(0, |table| table.entries.len());
+        let count = |rows: usize| Quantity::Count(rows as u64);
+        self.compare(Subject::EarlyRanges, line, rows == found, count(rows), count(found));
+    }
+
+    fn total_pages(&mut self, line: usize, node: NodeId, pages: u64) {
+        let own = self.pages(Some(node));
+        let is_a_size = |bytes: u64| self.boot.frame_bytes.is_none() && own * FRAME_BYTES == pages * bytes;
+        // Early ranges that begin later than the map are those of kernels that keep back the lowest 64 KiB.
+        let early = early_table(self.boot).map_or(0, |table| {
+            let own = table.entries.iter().filter(|entry| entry.node == Some(node));
+            own.map(|entry| entry.range.count().get() / self.page_bytes).sum()
+        });
+        let agrees = own == pages
+            || early == pages
+            || self.is_flat && pages <= self.top / self.page_bytes && pages >= own
+            || self.boot.is_old && self.kept_low(pages)
+            || [0x4000, 0x1_0000].into_iter().any(is_a_size);
+        self.compare(Subject::NodePages(node), line, agrees, Quantity::Pages(pages), Quantity::Pages(own));
+    }
+
+    /// True if a kernel of 2.4 without high memory counts so many pages: what it can address directly.
+    fn kept_low(&self, pages: u64) -> bool {
+        pages * self.page_bytes == 896 << 20 && self.top > 896 << 20
+    }
+
+    fn last_frame(&mut self, line: usize, frame: u64) {
+        let end = self.top / FRAME_BYTES;
+        let low = self.memory.iter().map(|(range, _)| range.end().get()).filter(|end| *end <= 1 << 32).max();
+        let low = low.unwrap_or(0) / FRAME_BYTES;
+        // Before an edit at the top the end was higher.
+        let before_edit = frame > end && self.boot.taken() > Some(line);
+        if !before_edit {
+            let agrees = frame == end || frame == low;
+            let address = |frame: u64| Quantity::Address(frame.saturating_mul(FRAME_BYTES));
+            self.compare(Subject::EndOfRam, line, agrees, address(frame), address(end));
+        }
+    }
+
+    fn node_span(&mut self, line: usize, node: NodeId, span: PhysRange) {
+        let mut own = self.memory.iter().filter(|(_, owner)| *owner == node).map(|(range, _)| *range);
+        let first = own.next();
+        let last = own.next_back().or(first);
+        let (Some(first), Some(last)) = (first, last) else {
+            self.compare(
+                Subject::NodeSpan(node),
+                line,
+                false,
+                Quantity::RamAt(span),
+                Quantity::NoRamAt(span),
+            );
+            return;
+        };
+        let hull = addresses::between(first.start().get(), last.end().get());
+        let starts =
+            hull.start() == span.start() || span.start().get() == 0 || span.start().get() == 0x1_0000;
+        let agrees = starts && hull.end() == span.end();
+        self.compare(Subject::NodeSpan(node), line, agrees, Quantity::RamAt(span), Quantity::RamAt(hull));
+    }
+
+    fn available(&mut self, line: usize, kibibytes: u64, absent: bool) {
+        let own = self.pages(None).saturating_mul(self.page_bytes) >> 10;
+        let end = self.top >> 10;
+        let kept_back = own.abs_diff(kibibytes) <= 60;
+        let flat = !absent && kibibytes <= end && (self.boot.is_old || self.is_flat);
+        let flat = flat
+            && (kibibytes == end || kibibytes >= own || self.kept_low(kibibytes * 1024 / self.page_bytes));
+        let agrees = own == kibibytes || kept_back || flat;
+        self.compare(Subject::Ram, line, agrees, Quantity::Kibibytes(kibibytes), Quantity::Kibibytes(own));
+    }
+
+    /// The end of the last zone is that of RAM.
+    fn zones(&mut self) {
+        if !self.is_boot_map() {
+            return;
+        }
+        let boot = self.boot;
+        let frames = boot.facts.iter().filter_map(|(_, fact)| match fact {
+            Fact::Zone(ZoneRange::Frames(range)) => Some(range),
+            _ => None,
+        });
+        let radix = radix_of(frames);
+        let zones = boot.facts.iter().filter_map(|(line, fact)| match fact {
+            Fact::Zone(ZoneRange::Bytes(range)) => Some((range.end().get(), *line)),
+            Fact::Zone(ZoneRange::Frames(range)) => {
+                range.range(radix, self.page_bytes).ok().map(|range| (range.end().get(), *line))
+            }
+            _ => None,
+        });
+        if let Some((end, line)) = zones.max() {
+            // Kernels for PCs let zones end at what they may have, not at what there is.
+            let is_whole_zone = end == 1 << 32 && self.top <= end;
+            let agrees = end.abs_diff(self.top) < self.page_bytes || is_whole_zone;
+            self.compare(
+                Subject::EndOfRam,
+                line,
+                agrees,
+                Quantity::Address(end),
+                Quantity::Address(self.top),
+            );
+        }
+    }
+}
+
+/// The early ranges of a boot.
+fn early_table(boot: &Boot) -> Option<&MapTable> {
+    boot.tables.iter().rev().find(|table| table.notation == Notation::EARLY_NODE_RANGES)
+}
+
+/// The ranges sorted, without empty ones, neighbours joined.
+fn joined(ranges: impl Iterator<Item = PhysRange>) -> Vec<PhysRange> {
+    let paints: Vec<_> = ranges.map(|range| (range, RangeKind::Ram)).collect();
+    crate::sweep::greatest(&paints).into_iter().map(|(range, _)| range).collect()
+}
+
+/// The parts of the first ranges that are in none of the others.
+fn without(ranges: &[PhysRange], others: &[PhysRange]) -> Vec<PhysRange> {
+    let own = ranges.iter().map(|range| (*range, false));
+    let paints: Vec<_> = own.chain(others.iter().map(|range| (*range, true))).collect();
+    let mut parts = Vec::new();
+    for (range, taken) in crate::sweep::greatest(&paints) {
+        push(&mut parts, range, taken);
+    }
+    parts.into_iter().filter(|(_, taken)| !taken).map(|(range, _)| range).collect()
+}

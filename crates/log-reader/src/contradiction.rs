@@ -1,0 +1,193 @@
+//! The result of holding a log against itself.
+//!
+//! # Invariants
+//!
+//! 1. A contradiction names both figures and the lines that they stand on, in one sentence.
+
+use std::fmt;
+
+use sparsemem_core::{NodeId, PhysRange};
+
+use crate::LineError;
+
+/// Something that the log says in two ways, or cannot say as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Contradiction {
+    /// Two figures differ.
+    Figures {
+        /// The subject of both.
+        subject: Subject,
+        /// The figure that the log gives for it.
+        said: Figure,
+        /// The figure that follows from the map.
+        read: Figure,
+    },
+    /// A memory line could not be read, so that the map is not whole.
+    Unreadable(LineError),
+    /// Rows that a comparison marked as removed, added or common are in one map.
+    Compared {
+        /// A row.
+        line: usize,
+        /// A row with another sign.
+        other: usize,
+    },
+    /// Rows of a numbered listing are missing, or are there twice.
+    Numbering {
+        /// The line after which the numbering breaks off.
+        after: usize,
+        /// The line that goes on with another number.
+        line: usize,
+        /// The number that comes next.
+        expected: u64,
+        /// The number that is there.
+        found: u64,
+    },
+}
+
+/// What two figures are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Subject {
+    /// The memory that the kernel registered.
+    Registered,
+    /// The pages of a node.
+    NodePages(NodeId),
+    /// The end of RAM.
+    EndOfRam,
+    /// From the first to the last byte of a node.
+    NodeSpan(NodeId),
+    /// The RAM of the machine.
+    Ram,
+    /// The number of nodes.
+    Nodes,
+    /// The number of early node ranges.
+    EarlyRanges,
+    /// The memory that is online.
+    Online,
+}
+
+/// A figure with the lines that it stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// The figure.
+    pub quantity: Quantity,
+    /// The first line, counted from 1.
+    pub first_line: usize,
+    /// The last line.
+    pub last_line: usize,
+}
+
+/// The value of a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Quantity {
+    /// Pages.
+    Pages(u64),
+    /// Units: 1024 bytes.
+    Kibibytes(u64),
+    /// Things of the subject.
+    Count(u64),
+    /// An address.
+    Address(u64),
+    /// RAM at these addresses.
+    RamAt(PhysRange),
+    /// No RAM at these addresses.
+    NoRamAt(PhysRange),
+}
+
+/// A figure of the log that the map agrees with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreement {
+    /// The subject.
+    pub subject: Subject,
+    /// The figure.
+    pub said: Figure,
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pages(pages) => write!(f, "{pages} pages"),
+            Self::Kibibytes(kibibytes) => write!(f, "{kibibytes} KiB"),
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Address(address) => write!(f, "{address:#x}"),
+            Self::RamAt(range) => write!(f, "RAM at {range}"),
+            Self::NoRamAt(range) => write!(f, "no RAM at {range}"),
+        }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { quantity, first_line, last_line } = self;
+        if first_line == last_line {
+            write!(f, "{quantity} (line {first_line})")
+        } else {
+            write!(f, "{quantity} (lines {first_line} to {last_line})")
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registered => f.write_str("the memory that the kernel registered"),
+            Self::NodePages(node) => write!(f, "the pages of node {node}"),
+            Self::EndOfRam => f.write_str("the end of RAM"),
+            Self::NodeSpan(node) => write!(f, "the reach of node {node}"),
+            Self::Ram => f.write_str("the RAM of the machine"),
+            Self::Nodes => f.write_str("the number of nodes"),
+            Self::EarlyRanges => f.write_str("the number of early node ranges"),
+            Self::Online => f.write_str("the memory that is online"),
+        }
+    }
+}
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Figures { subject, said, read } => {
+                write!(f, "{subject}: the log says {said}, and its map gives {read}")
+            }
+            Self::Unreadable(error) => write!(f, "the map is not whole: {error}"),
+            Self::Compared { line, other } => write!(
+                f,
+                "the text compares two logs: line {line} and line {other} are of different ones; give one of them"
+            ),
+            Self::Numbering { after, line, expected, found } => write!(
+                f,
+                "a row is missing or out of order: after line {after} comes number {expected}, and line {line} has \
+                 number {found}"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Agreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.subject {
+            Subject::NodePages(_) => write!(f, "agrees with the kernel's own {}", self.said),
+            subject => write!(f, "agrees with the log on {subject}: {}", self.said),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_names_both_figures_and_both_lines() {
+        let figure =
+            |pages, first_line, last_line| Figure { quantity: Quantity::Pages(pages), first_line, last_line };
+        let subject = Subject::NodePages(NodeId::new(1));
+        let contradiction = Contradiction::Figures { subject, said: figure(5, 9, 9), read: figure(4, 1, 3) };
+        assert_eq!(
+            contradiction.to_string(),
+            "the pages of node 1: the log says 5 pages (line 9), and its map gives 4 pages (lines 1 to 3)"
+        );
+        let agreement = Agreement { subject, said: figure(5, 9, 9) };
+        assert_eq!(agreement.to_string(), "agrees with the kernel's own 5 pages (line 9)");
+    }
+}

@@ -1,0 +1,169 @@
+//! Reads every line of a text and files it with the boot that it belongs to.
+//!
+//! # Invariants
+//!
+//! 1. A line that needs those before it to be understood is read first.
+//! 2. A boot begins with the first memory line of a kernel after a line that says that one starts. Listings, which do not
+//!    come from a kernel's log, begin none, so that `/proc/version` between a log and a listing separates nothing.
+
+use crate::boot::Boot;
+use crate::facts;
+use crate::frames::FrameSize;
+use crate::line::Line;
+use crate::notations::{self, e820, registered};
+use crate::statement::{Answer, Statement};
+use crate::{LineError, Notation, Reason, text};
+
+/// Everything that a text says, before one boot and one table are chosen.
+#[derive(Default)]
+pub(crate) struct Scan {
+    pub(crate) boots: Vec<Boot>,
+    pub(crate) errors: Vec<LineError>,
+    /// The number of lines of the text.
+    pub(crate) lines: usize,
+    /// The next memory line of a kernel begins another boot.
+    starts: bool,
+    /// The header of early ranges was the last memory line, or such ranges.
+    in_early_ranges: bool,
+    /// The header of a table was the last memory line, or its rows.
+    in_table: bool,
+    /// The e820 table that the last row belongs to.
+    last_table: Option<Notation>,
+    /// Lines since then that look like rows of it.
+    strays: Vec<LineError>,
+    facts: facts::Context,
+    /// The command line gives a map of its own, which need not be made of the firmware's.
+    gives_map: bool,
+}
+
+impl Scan {
+    /// Reads a text.
+    pub(crate) fn new(text: &str) -> Self {
+        let mut scan = Self { boots: vec![Boot::default()], ..Self::default() };
+        let (lines, count) = text::lines(text);
+        scan.lines = count;
+        for line in &lines {
+            scan.line(line.number, &line.text);
+        }
+        for boot in &mut scan.boots {
+            boot.has_own_map = scan.gives_map;
+            boot.finish(&mut scan.errors);
+        }
+        scan.errors.sort_by_key(|error| error.line);
+        scan
+    }
+
+    /// Reads one line.
+    fn line(&mut self, number: usize, raw: &str) {
+        let line = Line::new(raw);
+        let answer = self.anywhere(&line);
+        self.rows_in_between(number, raw, line, answer.as_ref());
+        match answer {
+            Some(Ok(item)) => self.item(number, raw, item),
+            Some(Err(reason)) => self.errors.push(LineError::new(number, raw, reason)),
+            None => {}
+        }
+        self.gives_map |= raw.contains("memmap=exactmap") || raw.contains("elfcorehdr=");
+        self.fact(number, line);
+    }
+
+    /// Reads a line, with its message at the first word at which one can be read.
+    fn anywhere(&mut self, line: &Line<'_>) -> Answer {
+        let first = self.at(line);
+        if matches!(first, Some(Ok(_))) {
+            return first;
+        }
+        let mut broken = first;
+        for later in line.later() {
+            match self.at(&later) {
+                Some(Ok(item)) => return Some(Ok(item)),
+                // Rows of the hypervisor have no word of their own: only between others they are sure to be rows.
+                Some(Err(_)) if later.by_xen && self.last_table != Some(Notation::XEN_HYPERVISOR) => {}
+                other => broken = broken.or(other),
+            }
+        }
+        broken
+    }
+
+    /// Reads a line whose message begins here.
+    fn at(&self, line: &Line<'_>) -> Answer {
+        if registered::heads_early_ranges(line) {
+            return Some(Ok(Statement::TableStart));
+        }
+        let early = registered::bare_early_range(line);
+        // Without their header, such ranges are known by their form, if nothing unknown stands before them.
+        let is_one = early.as_ref().is_some_and(Result::is_ok) && !line.raw.is_empty();
+        let early = early.filter(|_| self.in_early_ranges || is_one);
+        let unnamed = || if self.in_table { e820::unnamed_entry(line) } else { None };
+        early.or_else(|| notations::read(line)).or_else(unnamed)
+    }
+
+    /// Lines between rows of one table that look like rows and are none are errors, once the table goes on.
+    fn rows_in_between(
+        &mut self,
+        number: usize,
+        raw: &str,
+        line: Line<'_>,
+        answer: Option<&Result<Statement, Reason>>,
+    ) {
+        match answer {
+            Some(Ok(Statement::Entry(notation, _))) if notation.is_e820_style() => {
+                if self.last_table == Some(*notation) {
+                    self.errors.append(&mut self.strays);
+                }
+                self.strays.clear();
+                self.last_table = Some(*notation);
+            }
+            Some(Ok(Statement::TableStart | Statement::BootStart)) => {
+                self.last_table = None;
+                self.strays.clear();
+            }
+            Some(_) => {}
+            None => {
+                let is_row = |line: Line<'_>| e820::is_row(line.message);
+                if self.last_table.is_some() && (is_row(line) || line.later().any(is_row)) {
+                    self.strays.push(LineError::new(number, raw, Reason::StrayRow));
+                }
+            }
+        }
+    }
+
+    /// Files an item with the boot it belongs to.
+    fn item(&mut self, number: usize, raw: &str, item: Statement) {
+        let raw_message = Line::new(raw).message;
+        self.in_early_ranges = matches!(item, Statement::Frames(..))
+            || matches!(item, Statement::TableStart) && raw_is_early(raw_message);
+        self.in_table = matches!(item, Statement::BootStart | Statement::TableStart)
+            || self.in_table && matches!(item, Statement::Entry(..) | Statement::Nothing);
+        if matches!(item, Statement::BootStart) {
+            self.starts = true;
+            return;
+        }
+        if std::mem::take(&mut self.starts) {
+            if item.is_of_a_log() {
+                self.boots.push(Boot::default());
+            } else {
+                self.starts = true;
+            }
+        }
+        if let Some(boot) = self.boots.last_mut() {
+            boot.add(number, raw, item);
+        }
+    }
+
+    /// Reads what a line says about the map, to compare the map with it.
+    fn fact(&mut self, number: usize, line: Line<'_>) {
+        let found = std::iter::once(line).chain(line.later()).find_map(|line| self.facts.read(line.message));
+        let size = FrameSize::said(line.message);
+        // A boot that has only begun has its first facts before its map.
+        if let Some(boot) = self.boots.last_mut() {
+            boot.frame_bytes = boot.frame_bytes.or(size);
+            boot.facts.extend(found.map(|fact| (number, fact)));
+        }
+    }
+}
+
+/// True if a message has the header of early ranges.
+fn raw_is_early(message: &str) -> bool {
+    message.contains("arly memory ") || message.contains("early_node_map[")
+}

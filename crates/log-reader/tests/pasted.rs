@@ -1,0 +1,236 @@
+//! Texts as people paste them: each has the right map, also behind other prefixes, and with a line cut out it has the same
+//! map, a contradiction or an error, unless nothing in the text could tell.
+
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use serde::Deserialize;
+use sparsemem_core::NodeId;
+use sparsemem_log_reader::{Mode, Parsed, parse, parse_bytes};
+
+/// What is right about a file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Right {
+    name: String,
+    notation: String,
+    /// RAM.
+    kib: u64,
+    /// RAM of each node.
+    nodes: Option<Vec<u64>>,
+    /// No RAM is at or above this address.
+    below: Option<u64>,
+    /// Part of a figure that the map agrees with.
+    agrees: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Index {
+    file: Vec<Right>,
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/pasted")
+}
+
+fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(folder().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn index() -> Vec<Right> {
+    toml::from_str::<Index>(&String::from_utf8(bytes("index.toml")).unwrap()).unwrap().file
+}
+
+/// RAM of a node in KiB, of all nodes without one.
+fn kib(parsed: &Parsed, node: Option<u32>) -> u64 {
+    let own = parsed
+        .layout
+        .memory_ranges()
+        .filter(|(_, owner)| node.is_none_or(|node| *owner == NodeId::new(node)));
+    own.map(|(range, _)| range.count().get()).sum::<u64>() >> 10
+}
+
+#[test]
+fn every_file_is_read_right_and_agrees_with_itself() {
+    for right in index() {
+        let name = &right.name;
+        let parsed =
+            parse_bytes(&bytes(name), Mode::Strict).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(
+            (parsed.notation.name(), kib(&parsed, None)),
+            (right.notation.as_str(), right.kib),
+            "{name}"
+        );
+        assert_eq!(parsed.contradictions, [], "{name}");
+        if let Some(nodes) = &right.nodes {
+            assert_eq!(parsed.layout.nodes().count(), nodes.len(), "{name}");
+            let found: Vec<u64> = (0..).zip(nodes).map(|(node, _)| kib(&parsed, Some(node))).collect();
+            assert_eq!(&found, nodes, "{name}");
+        }
+        if let Some(below) = right.below {
+            assert!(parsed.layout.memory_ranges().all(|(range, _)| range.end().get() <= below), "{name}");
+        }
+        if let Some(figure) = &right.agrees {
+            let said: Vec<String> = parsed.agreements.iter().map(ToString::to_string).collect();
+            assert!(said.iter().any(|said| said.contains(figure)), "{name}: {said:?}");
+        }
+    }
+}
+
+#[test]
+fn the_index_lists_every_file() {
+    let mut there: Vec<String> = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "index.toml")
+        .collect();
+    there.sort();
+    assert_eq!(index().into_iter().map(|right| right.name).collect::<Vec<_>>(), there);
+}
+
+/// Files in which nothing else tells that a line is missing, by kind. In the others every line that changes the map is
+/// told.
+const UNTOLD: [(&str, &[&str]); 3] = [
+    (
+        "one table and nothing else",
+        &[
+            "arm64-hikey-318-efi-noprefix.dmesg",
+            "e820-7.x-gap-systemram.dmesg",
+            "garbage-4pib.dmesg",
+            "mips-boston-determined.dmesg",
+            "xen-dell-32g-tsc-stamps.txt",
+            "xen-tboot-then-efi-map.txt",
+            "efi-short-names.dmesg",
+            "qubes8649-console-prefix.dmesg",
+            "x86-numa-fake-no-early-ranges.dmesg",
+        ],
+    ),
+    (
+        "a listing has no totals",
+        &[
+            "iomem-flat-no-indent.iomem",
+            "iomem-grep-H-n.iomem",
+            "iomem-keystone-boot-alias.iomem",
+            "iomem-after-dmesg-with-proc-version.txt",
+            "nemu48-nvdimm-then-dimm.iomem",
+        ],
+    ),
+    (
+        "a flat kernel counts holes as well, so that its figures know only the end",
+        &["x86-opteron-4n-7g-2614-northbridge.dmesg"],
+    ),
+];
+
+/// The map, neighbours of one node joined.
+fn map(parsed: &Parsed) -> Vec<(u64, u64, u32)> {
+    let mut joined: Vec<(u64, u64, u32)> = Vec::new();
+    for (range, node) in parsed.layout.memory_ranges() {
+        let (start, end, node) = (range.start().get(), range.end().get(), node.get());
+        match joined.last_mut() {
+            Some(last) if last.1 == start && last.2 == node => last.1 = end,
+            _ => joined.push((start, end, node)),
+        }
+    }
+    joined
+}
+
+/// The lines of a text without which it has another map and says nothing about it.
+fn silent_lines(text: &str) -> Vec<usize> {
+    let whole = map(&parse(text, Mode::Strict).unwrap());
+    let lines: Vec<&str> = text.lines().collect();
+    let is_silent = |cut: &usize| {
+        let rest: Vec<&str> =
+            lines.iter().enumerate().filter(|(at, _)| at != cut).map(|(_, line)| *line).collect();
+        let read = parse(&rest.join("\n"), Mode::Strict);
+        read.is_ok_and(|read| map(&read) != whole && read.contradictions.is_empty())
+    };
+    (0..lines.len()).filter(is_silent).map(|at| at + 1).collect()
+}
+
+#[test]
+fn a_line_that_is_cut_out_is_told_unless_nothing_could_tell() {
+    for right in index() {
+        // UTF-16 differs from the same log in UTF-8 only in its bytes.
+        let Ok(text) = String::from_utf8(bytes(&right.name)) else { continue };
+        let silent = silent_lines(&text);
+        let is_listed = UNTOLD.iter().any(|(_, files)| files.contains(&right.name.as_str()));
+        assert_eq!(!silent.is_empty(), is_listed, "{}: lines {silent:?}", right.name);
+    }
+}
+
+/// What loggers put before a line; `#` is a number that grows.
+const PREFIXES: [&str; 22] = [
+    "",
+    "[    0.000000] ",
+    "<6>[    0.00000#] ",
+    "[    0.00000#][    T0] ",
+    "2024-05-06 07:08:09.12345# | [    0.000000] ",
+    "[2023-10-24 11:21:37] [    0.051011] ",
+    "Jul 27 14:41:57 host kernel: ",
+    "2023-02-24T09:33:02,123456+00:00 ",
+    "May 06 07:08:09 host kernel[1#]: [    0.000000] ",
+    "host-1 | ",
+    "web_1  | [    0.000000] ",
+    "/var/log/dmesg:#: ",
+    "dmesg.txt:[    0.000000] ",
+    "#:",
+    "> > [    0.000000] ",
+    "(serial) 12:34:56.789 >> ",
+    "\u{1b}[32m[    0.000000] \u{1b}[0m",
+    "6,#,0,-;",
+    "kern  :info  : [    0.000000] ",
+    "ttyS0: [    0.000000] ",
+    "[07:08:09.123] [vm-12] ",
+    "I/kernel ( #): ",
+];
+
+/// The rows of a table in the notations of all ages; a node's as well.
+fn row(notation: usize, start: u64, end: u64) -> String {
+    let last = end - 1;
+    match notation {
+        0 => format!("BIOS-e820: [mem {start:#018x}-{last:#018x}] usable"),
+        1 => format!(" BIOS-e820: {start:016x} - {end:016x} (usable)"),
+        2 => format!("user: [mem {start:#018x}-{last:#018x}] usable"),
+        3 => format!("extended: [mem {start:#018x}-{last:#018x}] usable"),
+        4 => format!("  node   0: [mem {start:#018x}-{last:#018x}]"),
+        5 => format!("    0: {:8} -> {:8}", start >> 12, end >> 12),
+        6 => format!("    0: {:#010x} -> {:#010x}", start >> 12, end >> 12),
+        7 => format!(" memory: {:016x} @ {start:016x} (usable)", end - start),
+        8 => format!("(XEN)  [{start:016x}, {last:016x}] (usable)"),
+        9 => format!("(XEN)  {start:016x} - {end:016x} (usable)"),
+        10 => format!("{start:08x}-{last:08x} : System RAM"),
+        11 => format!("efi: mem00: [Conventional|  |WB|WT] range=[{start:#018x}-{last:#018x}] (1MB)"),
+        12 => format!("{start:#018x}-{last:#018x} 2G online yes 0-15"),
+        _ => format!("{start:#014x}-{last:#014x} [Conventional Memory|   |WB|WT|WC|UC]"),
+    }
+}
+
+fn header(notation: usize) -> &'static str {
+    match notation {
+        5 => "early_node_map[2] active PFN ranges",
+        6 => "Early memory PFN ranges",
+        _ => "some line of another driver",
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_prefix_before_any_notation_gives_the_same_map(
+        prefix in 0..PREFIXES.len(),
+        notation in 0usize..14,
+        first in 0x200u64..0x8000,
+        gap in 1u64..0x1000,
+        second in 1u64..0x10_0000,
+    ) {
+        let ranges = [(0x20_0000, 0x20_0000 + (first << 12)), (0x20_0000 + ((first + gap) << 12), 0x20_0000 + ((first + gap + second) << 12))];
+        let rows = ranges.map(|(start, end)| row(notation, start, end));
+        let lines = [header(notation).to_owned(), rows[0].clone(), rows[1].clone()];
+        let numbered = |(number, line): (usize, &String)| format!("{}{line}\n", PREFIXES[prefix].replace('#', &number.to_string()));
+        let text: String = lines.iter().enumerate().map(numbered).collect();
+        let expected: Vec<(u64, u64, u32)> = ranges.iter().map(|&(start, end)| (start, end, 0)).collect();
+        let parsed = parse(&text, Mode::Strict);
+        prop_assert!(parsed.is_ok(), "{text}{:?}", parsed.err());
+        prop_assert_eq!(map(&parsed.unwrap()), expected, "{}", text);
+    }
+}
