@@ -7,7 +7,7 @@ mod remarks;
 use std::path::{Path, PathBuf};
 
 use sparsemem_core::{NodeId, PhysRange};
-use sparsemem_log_reader::{Layout, Mode, ParseErrors, Parsed, parse_bytes};
+use sparsemem_log_reader::{Agreement, Contradiction, Layout, Mode, ParseErrors, Parsed, parse_bytes};
 
 pub use geometry::{GeometryName, UnknownGeometry};
 
@@ -29,6 +29,10 @@ pub struct MachineFile {
     pub memory: Vec<(PhysRange, NodeId)>,
     /// Memory lines that could not be read, and notes, to show to the user.
     pub warnings: Vec<String>,
+    /// What the file says otherwise in another place.
+    pub contradictions: Vec<Contradiction>,
+    /// The figures of the file that its map agrees with.
+    pub agreements: Vec<Agreement>,
 }
 
 /// Why a machine file cannot be used.
@@ -105,7 +109,16 @@ impl MachineFile {
         let name = if is_known { file_name } else { path.display().to_string() };
         let warnings = parsed.warnings.iter().map(ToString::to_string);
         let warnings = warnings.chain(parsed.notes.iter().map(ToString::to_string)).collect();
-        Self { name, path: path.to_owned(), geometry, layout: parsed.layout, memory, warnings }
+        Self {
+            name,
+            path: path.to_owned(),
+            geometry,
+            layout: parsed.layout,
+            memory,
+            warnings,
+            contradictions: parsed.contradictions,
+            agreements: parsed.agreements,
+        }
     }
 
     /// The file with facts that the machine's kernel printed, in the same folder, if there is one.

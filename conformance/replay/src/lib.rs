@@ -182,6 +182,8 @@ impl Recording {
             layout: parsed.map_err(|error| nonsense(error.to_string()))?.layout,
             memory: self.memory().to_vec(),
             warnings: Vec::new(),
+            contradictions: Vec::new(),
+            agreements: Vec::new(),
         })
     }
 

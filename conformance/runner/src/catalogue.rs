@@ -27,6 +27,11 @@ const HOST: &[HostScenario] = &[
         function: across::same_answers,
     },
     HostScenario {
+        name: "golden/log-agrees",
+        about: "the map that was read out of a log is the one that the rest of the same log speaks of",
+        function: golden::log_agrees,
+    },
+    HostScenario {
         name: "golden/present-sections",
         about: "the present sections are those of the node ranges that the machine's own kernel printed",
         function: golden::present_sections,

@@ -72,6 +72,18 @@ fn not_applicable<T>(why: &str) -> Result<T, Stop> {
     Err(Stop::NotApplicable(why.to_owned()))
 }
 
+/// Holds the machine's file against itself.
+pub(crate) fn log_agrees(machine: &MachineFile, _: Backend) -> Verdict {
+    verdict(match machine.contradictions.first() {
+        Some(first) => Err(Stop::Fail(match machine.contradictions.len() - 1 {
+            0 => first.to_string(),
+            more => format!("{first}; and {more} more"),
+        })),
+        None if machine.agreements.is_empty() => not_applicable("its file says nothing besides the map"),
+        None => Ok(()),
+    })
+}
+
 /// Compares present sections.
 pub(crate) fn present_sections(machine: &MachineFile, backend: Backend) -> Verdict {
     verdict(facts(machine).and_then(|golden| compare_sections(machine, backend, &golden)))

@@ -54,6 +54,8 @@ pub fn inspect(machine: &MachineFile, backends: &[Backend]) -> Result<Inspection
         subsection_bytes: 1 << shape.subsection_bits,
         ram_bytes: machine.memory.iter().map(|(range, _)| range.count().get()).sum(),
         ranges: ranges(machine),
+        contradictions: machine.contradictions.iter().map(ToString::to_string).collect(),
+        agreements: machine.agreements.iter().map(ToString::to_string).collect(),
         backends: inspected,
     })
 }

@@ -24,6 +24,10 @@ pub struct Inspection {
     pub ram_bytes: u64,
     /// The physical layout.
     pub ranges: Vec<InspectedRange>,
+    /// What the machine's file says otherwise in another place, one sentence each.
+    pub contradictions: Vec<String>,
+    /// The figures of the file that its map agrees with.
+    pub agreements: Vec<String>,
     /// The backends, by name.
     pub backends: BTreeMap<&'static str, InspectedBackend>,
 }

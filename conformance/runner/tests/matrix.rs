@@ -68,6 +68,7 @@ fn passes(
         "altmap/hosts-itself",
         "altmap/refusals",
         "across/same-answers",
+        "golden/log-agrees",
         "golden/present-sections",
         "golden/unavailable-pages",
         "golden/vmemmap-blocks"

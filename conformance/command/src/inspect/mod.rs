@@ -39,7 +39,7 @@ pub(crate) struct Args {
     format: Format,
 }
 
-/// Boots the machine on the backends and prints their state.
+/// Boots the machine on the backends and prints their state. A file that contradicts itself is shown, and fails.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let machine =
         MachineFile::open(&args.file, args.geometry).map_err(|error| Failure::Usage(error.advice()))?;
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
         Format::Text => say(&report::render(&inspection, &Screen::of_stdout()))?,
         Format::Json => say_json(&inspection)?,
     }
-    Ok(Status::Passed)
+    Ok(if inspection.contradictions.is_empty() { Status::Passed } else { Status::Failed })
 }
 
 /// The selected backends, or all.

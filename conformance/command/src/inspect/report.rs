@@ -20,6 +20,7 @@ pub(super) fn render(inspection: &Inspection, screen: &Screen) -> String {
     let costs = costs::table(inspection, screen);
     let parts = [
         screen.wrap(&title(inspection), ""),
+        against_itself(inspection, screen),
         picture,
         partial::draw(inspection, screen),
         events(inspection, screen),
@@ -34,6 +35,28 @@ pub(super) fn render(inspection: &Inspection, screen: &Screen) -> String {
 fn title(inspection: &Inspection) -> String {
     let ram = bytes(inspection.ram_bytes);
     format!("{}: {ram} of RAM, with the geometry of {}", inspection.machine, inspection.geometry)
+}
+
+/// The contradictions of the file; if there are none, a figure that it agrees with.
+fn against_itself(inspection: &Inspection, screen: &Screen) -> String {
+    let indent = "  ";
+    if inspection.contradictions.is_empty() {
+        let agreement = inspection.agreements.iter().find(|text| text.contains("pages"));
+        let agreement = agreement.or(inspection.agreements.first());
+        return agreement.map(|text| screen.wrap(&format!("The map {text}."), "")).unwrap_or_default();
+    }
+    let mut text = String::new();
+    for contradiction in inspection.contradictions.iter().take(SHOWN) {
+        let lines = screen.wrap(contradiction, indent);
+        let _ = write!(text, "{} {}", screen.paint("contradiction:", Colour::Yellow), lines.trim_start());
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    if let Some(more) = inspection.contradictions.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(text, "contradiction: .. and {more} more");
+    }
+    text
 }
 
 /// The events of boot, once for all backends that reported the same.
@@ -70,6 +93,19 @@ mod tests {
             text.starts_with("made-up.dmesg: 128 MiB of RAM, with the geometry of x86_64\n\nOne character")
         );
         assert!(!text.contains("\n\n\n"), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_contradicts_itself_says_so_above_the_picture() {
+        let mut inspection = machine(vec![range(0, 128 << 20, "ram", None)], vec![section(0, !0)]);
+        inspection.agreements = vec!["agrees with the kernel's own 32768 pages (line 9)".to_owned()];
+        let text = render(&inspection, &Screen::plain(80));
+        assert!(text.contains("The map agrees with the kernel's own 32768 pages (line 9).\n"), "{text}");
+        inspection.contradictions =
+            vec!["the end of RAM: the log says 0x1, and its map gives 0x2".to_owned()];
+        let text = render(&inspection, &Screen::plain(80));
+        let said = text.find("contradiction: the end of RAM").unwrap();
+        assert!(said < text.find("One character").unwrap() && !text.contains("agrees"), "{text}");
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(super) fn machine(ranges: Vec<InspectedRange>, sections: Vec<InspectedSectio
         subsection_bytes: 2 << 20,
         ram_bytes,
         ranges,
+        contradictions: vec![],
+        agreements: vec![],
         backends: BTreeMap::from([("classic-sparse", backend)]),
     }
 }
