@@ -63,6 +63,10 @@ pub enum Subject {
     Nodes,
     /// The number of early node ranges.
     EarlyRanges,
+    /// Pages of sections with memory that are none themselves.
+    Unavailable,
+    /// The number of rows of the boot allocator's dump.
+    AllocatorRows,
     /// The memory that is online.
     Online,
 }
@@ -139,6 +143,8 @@ impl fmt::Display for Subject {
             Self::Ram => f.write_str("the RAM of the machine"),
             Self::Nodes => f.write_str("the number of nodes"),
             Self::EarlyRanges => f.write_str("the number of early node ranges"),
+            Self::Unavailable => f.write_str("the pages in unavailable ranges"),
+            Self::AllocatorRows => f.write_str("the number of ranges of the boot allocator"),
             Self::Online => f.write_str("the memory that is online"),
         }
     }

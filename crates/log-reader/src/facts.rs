@@ -22,6 +22,10 @@ pub(crate) enum Fact {
     NodeSpan(NodeId, PhysRange),
     /// `early_node_map[5]`: the number of ranges below it.
     EarlyRows(usize),
+    /// ` memory.cnt  = 0x3`: the number of rows of the boot allocator's dump.
+    AllocatorRows(usize),
+    /// `On node 0, zone DMA: 5 pages in unavailable ranges`: pages of present sections that are no memory.
+    Unavailable(u64),
     /// `Memory: 1K/2K available (.., 3K absent, ..)`: the second size without the absent part, and whether a part is
     /// given.
     Available { kibibytes: u64, absent: bool },
@@ -47,8 +51,18 @@ pub(crate) struct Context {
 }
 
 /// Every kind of line by itself.
-const FORMS: [fn(&str) -> Option<Fact>; 8] =
-    [total_pages, last_frame, node_span, early_rows, available, nodes, online, hypervisor_ram];
+const FORMS: [fn(&str) -> Option<Fact>; 10] = [
+    total_pages,
+    last_frame,
+    node_span,
+    early_rows,
+    available,
+    nodes,
+    online,
+    hypervisor_ram,
+    allocator_rows,
+    unavailable,
+];
 
 impl Context {
     /// Reads a line.
@@ -129,6 +143,16 @@ fn online(message: &str) -> Option<Fact> {
     Some(Fact::Online { bytes, rounding: if shift == 0 { 0 } else { unit / 10 } })
 }
 
+fn allocator_rows(message: &str) -> Option<Fact> {
+    let count = hex(message.strip_prefix("memory.cnt")?.trim_start().strip_prefix('=')?).ok()?;
+    usize::try_from(count).ok().map(Fact::AllocatorRows)
+}
+
+fn unavailable(message: &str) -> Option<Fact> {
+    let text = message.strip_prefix("On node ")?.strip_suffix(" pages in unavailable ranges")?;
+    decimal(text.rsplit_once(':')?.1).ok().map(Fact::Unavailable)
+}
+
 fn hypervisor_ram(message: &str) -> Option<Fact> {
     let (_, text) = message.strip_prefix("System RAM: ")?.split_once('(')?;
     decimal(text.split_once("kB")?.0).ok().map(Fact::HypervisorRam)
@@ -148,6 +172,9 @@ mod tests {
         assert_eq!(read(&["On node 1 totalpages: 12"]), [Fact::TotalPages(NodeId::new(1), 12)]);
         assert_eq!(read(&["last_pfn = 0x2880000 max_arch_pfn = 0x400000000"]), [Fact::LastFrame(0x288_0000)]);
         assert_eq!(read(&["early_node_map[5] active PFN ranges"]), [Fact::EarlyRows(5)]);
+        assert_eq!(read(&["memory.cnt  = 0x3"]), [Fact::AllocatorRows(3)]);
+        let unavailable = "On node 1, zone Normal: 6608 pages in unavailable ranges";
+        assert_eq!(read(&[unavailable]), [Fact::Unavailable(6608)]);
         let available = |kibibytes, absent| [Fact::Available { kibibytes, absent }];
         assert_eq!(
             read(&["Memory: 3k/50k available (4k kernel code, 10k absent, 2k reserved)"]),

@@ -32,6 +32,10 @@ pub(crate) struct Scan {
     /// Lines since then that look like rows of it.
     strays: Vec<LineError>,
     facts: facts::Context,
+    /// The line before names the file of the running kernel's version.
+    asks_version: bool,
+    /// A memory line had a time stamp or another prefix.
+    is_stamped: bool,
     /// The command line gives a map of its own, which need not be made of the firmware's.
     gives_map: bool,
 }
@@ -59,12 +63,21 @@ impl Scan {
         let answer = self.anywhere(&line);
         self.rows_in_between(number, raw, line, answer.as_ref());
         match answer {
+            Some(Ok(Statement::BootStart)) if self.is_of_running_kernel(line) => {}
             Some(Ok(item)) => self.item(number, raw, item),
             Some(Err(reason)) => self.errors.push(LineError::new(number, raw, reason)),
             None => {}
         }
+        self.asks_version = raw.contains("/proc/version");
         self.gives_map |= raw.contains("memmap=exactmap") || raw.contains("elfcorehdr=");
         self.fact(number, line);
+    }
+
+    /// True if the line is that of `/proc/version`, which looks like a kernel's first one, and has no stamp where the log
+    /// has some.
+    fn is_of_running_kernel(&self, line: Line<'_>) -> bool {
+        let is_bare = line.raw.trim_start().starts_with("Linux version ");
+        is_bare && (self.asks_version || self.is_stamped)
     }
 
     /// Reads a line, with its message at the first word at which one can be read.
@@ -146,6 +159,7 @@ impl Scan {
                 self.starts = true;
             }
         }
+        self.is_stamped |= item.is_of_a_log() && !raw.trim_start().starts_with(raw_message);
         if let Some(boot) = self.boots.last_mut() {
             boot.add(number, raw, item);
         }

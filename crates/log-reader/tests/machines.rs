@@ -36,6 +36,29 @@ fn every_machine_is_as_known_or_explained() {
     assert!(unexplained.is_empty(), "{}", unexplained.join("\n"));
 }
 
+/// Logs that contradict themselves; `expectations.toml` has the reasons.
+const CONTRADICT_THEMSELVES: [&str; 2] =
+    ["x86-2s-384g-pmem-node1-memoryless.dmesg", "x86-xen-dom0-pv-760m.dmesg"];
+
+#[test]
+fn every_log_agrees_with_the_facts_of_its_own_kernel() {
+    let mut agreements = 0;
+    for map in files::maps() {
+        let parsed = map.with_golden();
+        let contradicts = CONTRADICT_THEMSELVES.contains(&map.name.as_str());
+        assert_eq!(
+            !parsed.contradictions.is_empty(),
+            contradicts,
+            "{}: {:?}",
+            map.name,
+            parsed.contradictions
+        );
+        assert!(map.parsed.contradictions.is_empty(), "{}", map.name);
+        agreements += parsed.agreements.len();
+    }
+    assert!(agreements > 150, "{agreements}");
+}
+
 #[test]
 fn the_index_lists_every_map_and_nothing_else() {
     let listed: Vec<String> = columns::all().into_iter().map(|column| column.file).collect();

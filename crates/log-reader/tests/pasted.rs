@@ -89,6 +89,21 @@ fn the_index_lists_every_file() {
     assert_eq!(index().into_iter().map(|right| right.name).collect::<Vec<_>>(), there);
 }
 
+#[test]
+fn the_version_of_the_running_kernel_begins_no_boot() {
+    let table = "BIOS-e820: [mem 0x0000000000100000-0x00000000bfffffff] usable\n";
+    let nodes = "  node   0: [mem 0x0000000000100000-0x000000003fffffff]\n  node   1: [mem 0x0000000040000000-0x00000000bfffffff]\n";
+    let version = "Linux version 5.10.0 (x@y) #1 SMP\n";
+    for text in [
+        format!("{version}{table}$ cat /proc/version\n{version}{nodes}"),
+        format!("[    0.000000] {table}{version}{nodes}"),
+    ] {
+        let parsed = parse(&text, Mode::Strict).unwrap();
+        assert_eq!((parsed.notation.name(), parsed.layout.nodes().count()), ("bios-e820", 2), "{text}");
+        assert_eq!((parsed.notes, parsed.contradictions), (vec![], vec![]));
+    }
+}
+
 /// Files in which nothing else tells that a line is missing, by kind. In the others every line that changes the map is
 /// told.
 const UNTOLD: [(&str, &[&str]); 3] = [

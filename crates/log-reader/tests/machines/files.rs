@@ -23,6 +23,13 @@ impl Map {
         format!("{stem}.golden")
     }
 
+    /// The result of reading the map and its facts as one log, which they were before they were cut out of it.
+    pub(crate) fn with_golden(&self) -> Parsed {
+        let text = |name: &str| std::fs::read_to_string(folder().join(name)).unwrap_or_default();
+        let whole = format!("{}\n{}", text(&self.name), text(&self.golden_name()));
+        parse(&whole, Mode::Strict).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+
     /// The derived facts, if there are any.
     pub(crate) fn golden(&self) -> Option<Golden> {
         let text = std::fs::read_to_string(folder().join(self.golden_name())).ok()?;

@@ -7,19 +7,16 @@
 //! 2. Old kernels of 32 bits count every page up to the highest, holes included: a figure that is the end of RAM agrees
 //!    too, if the map is in the notation of their time.
 
+mod ranges;
+
 use sparsemem_core::{NodeId, PhysRange};
 
 use crate::boot::Boot;
-use crate::facts::{Fact, ZoneRange};
-use crate::frames::{FRAME_BYTES, radix_of};
-use crate::sweep::push;
+use crate::facts::Fact;
+use crate::frames::FRAME_BYTES;
 use crate::{
-    Agreement, Contradiction, Figure, Layout, LineError, MapTable, Notation, Quantity, RangeKind, Subject,
-    addresses,
+    Agreement, Contradiction, Figure, Layout, LineError, MapTable, Notation, Quantity, Subject, addresses,
 };
-
-/// Pages that the early ranges may lack before they contradict the map: rows that somebody left out, 1 of 1024.
-const LEFT_OUT: u64 = 1024;
 
 /// Everything that the log says otherwise, and what it says likewise.
 pub(crate) fn of(
@@ -37,6 +34,7 @@ pub(crate) fn of(
         check.fact(*line, fact);
     }
     check.zones();
+    check.unavailable();
     (check.contradictions, check.agreements)
 }
 
@@ -100,83 +98,6 @@ impl<'a> Check<'a> {
         .sum()
     }
 
-    /// Compares an e820 table with the one before it, which it was made of: it names everything that was RAM there, below
-    /// its own highest RAM, unless an edit took that away or the user gave a map from scratch.
-    fn earlier_table(&mut self) {
-        let before = self.boot.tables.iter().filter(|table| table.first_line < self.table.first_line);
-        let Some(before) = before.rev().find(|table| table.notation.is_edited_by_linux()) else { return };
-        if !self.table.notation.is_edited_by_linux() || self.boot.has_own_map {
-            return;
-        }
-        let named = self.table.entries.iter().map(|entry| entry.range).chain(self.boot.edited());
-        let named = joined(named.chain(std::iter::once(addresses::between(self.top, u64::MAX))));
-        let ram = |table: &MapTable| {
-            joined(table.entries.iter().filter(|entry| entry.kind == RangeKind::Ram).map(|entry| entry.range))
-        };
-        let (old, new) = (ram(before), ram(self.table));
-        let lost = without(&old, &named).into_iter().find(|lost| {
-            // Where RAM of the table goes on inside a range that was RAM, the user cut the range.
-            let is_cut = |other: &PhysRange| {
-                (other.end() == lost.start() || other.start() == lost.end())
-                    && old.iter().any(|range| range.contains_range(*lost) && range.overlaps(*other))
-            };
-            !new.iter().any(is_cut)
-        });
-        if let Some(lost) = lost {
-            self.compare(
-                Subject::Ram,
-                before.first_line,
-                false,
-                Quantity::RamAt(lost),
-                Quantity::NoRamAt(lost),
-            );
-        }
-    }
-
-    /// Compares a map that is not the early ranges with them.
-    fn early_ranges(&mut self) {
-        let Some(early) = early_table(self.boot) else { return };
-        if self.table.notation == Notation::EARLY_NODE_RANGES || !self.is_boot_map() || self.is_flat {
-            return;
-        }
-        let registered = joined(early.entries.iter().map(|entry| entry.range));
-        let mapped = joined(self.memory.iter().map(|(range, _)| *range));
-        // Kernels of 3.0 keep back the lowest 64 KiB without saying so.
-        let low = |range: &PhysRange| range.start().get() < 0x1_0000 && range.end().get() <= 0x1_0000;
-        let surplus: Vec<PhysRange> = without(&registered, &mapped);
-        let missing: Vec<PhysRange> =
-            without(&mapped, &registered).into_iter().filter(|range| !low(range)).collect();
-        let line = early.first_line;
-        if let Some(range) = surplus.first() {
-            self.compare(
-                Subject::Registered,
-                line,
-                false,
-                Quantity::RamAt(*range),
-                Quantity::NoRamAt(*range),
-            );
-            return;
-        }
-        let bytes = |ranges: &[PhysRange]| ranges.iter().map(|range| range.count().get()).sum::<u64>();
-        let is_whole = |range: &PhysRange| mapped.contains(range);
-        let left_out = missing.iter().all(is_whole) && bytes(&missing) < bytes(&mapped) / LEFT_OUT;
-        match missing.first().filter(|_| !left_out) {
-            Some(range) => {
-                self.compare(
-                    Subject::Registered,
-                    line,
-                    false,
-                    Quantity::NoRamAt(*range),
-                    Quantity::RamAt(*range),
-                );
-            }
-            None => {
-                let pages = Quantity::Pages(bytes(&registered) / self.page_bytes);
-                self.compare(Subject::Registered, line, true, pages, pages);
-            }
-        }
-    }
-
     /// True if the map is one of boot time: listings of a running system have what was plugged later.
     fn is_boot_map(&self) -> bool {
         let of_running =
@@ -199,6 +120,14 @@ impl<'a> Check<'a> {
                 );
             }
             Fact::EarlyRows(rows) => self.early_rows(line, *rows),
+            Fact::AllocatorRows(rows) => {
+                let tables = self.boot.tables.iter().rev();
+                let mut found =
+                    tables.filter(|table| table.notation == Notation::MEMBLOCK && table.last_line > line);
+                let found = found.next_back().map_or(0, |table| table.entries.len());
+                let count = |rows: usize| Quantity::Count(rows as u64);
+                self.compare(Subject::AllocatorRows, line, found == *rows, count(*rows), count(found));
+            }
             Fact::Nodes(nodes) => {
                 self.compare(
                     Subject::Nodes,
@@ -306,58 +235,9 @@ impl<'a> Check<'a> {
         let agrees = own == kibibytes || kept_back || flat;
         self.compare(Subject::Ram, line, agrees, Quantity::Kibibytes(kibibytes), Quantity::Kibibytes(own));
     }
-
-    /// The end of the last zone is that of RAM.
-    fn zones(&mut self) {
-        if !self.is_boot_map() {
-            return;
-        }
-        let boot = self.boot;
-        let frames = boot.facts.iter().filter_map(|(_, fact)| match fact {
-            Fact::Zone(ZoneRange::Frames(range)) => Some(range),
-            _ => None,
-        });
-        let radix = radix_of(frames);
-        let zones = boot.facts.iter().filter_map(|(line, fact)| match fact {
-            Fact::Zone(ZoneRange::Bytes(range)) => Some((range.end().get(), *line)),
-            Fact::Zone(ZoneRange::Frames(range)) => {
-                range.range(radix, self.page_bytes).ok().map(|range| (range.end().get(), *line))
-            }
-            _ => None,
-        });
-        if let Some((end, line)) = zones.max() {
-            // Kernels for PCs let zones end at what they may have, not at what there is.
-            let is_whole_zone = end == 1 << 32 && self.top <= end;
-            let agrees = end.abs_diff(self.top) < self.page_bytes || is_whole_zone;
-            self.compare(
-                Subject::EndOfRam,
-                line,
-                agrees,
-                Quantity::Address(end),
-                Quantity::Address(self.top),
-            );
-        }
-    }
 }
 
 /// The early ranges of a boot.
 fn early_table(boot: &Boot) -> Option<&MapTable> {
     boot.tables.iter().rev().find(|table| table.notation == Notation::EARLY_NODE_RANGES)
-}
-
-/// The ranges sorted, without empty ones, neighbours joined.
-fn joined(ranges: impl Iterator<Item = PhysRange>) -> Vec<PhysRange> {
-    let paints: Vec<_> = ranges.map(|range| (range, RangeKind::Ram)).collect();
-    crate::sweep::greatest(&paints).into_iter().map(|(range, _)| range).collect()
-}
-
-/// The parts of the first ranges that are in none of the others.
-fn without(ranges: &[PhysRange], others: &[PhysRange]) -> Vec<PhysRange> {
-    let own = ranges.iter().map(|range| (*range, false));
-    let paints: Vec<_> = own.chain(others.iter().map(|range| (*range, true))).collect();
-    let mut parts = Vec::new();
-    for (range, taken) in crate::sweep::greatest(&paints) {
-        push(&mut parts, range, taken);
-    }
-    parts.into_iter().filter(|(_, taken)| !taken).map(|(range, _)| range).collect()
 }
