@@ -41,8 +41,8 @@ fn row(line: &Line<'_>) -> Answer {
     let range = words.next().filter(|word| word.starts_with("0x") && word.contains("-0x"))?;
     let words: Vec<&str> = words.collect();
     let state_at = words.iter().position(|word| matches!(*word, "online" | "offline"));
-    let size = *words.first()?;
-    if state_at.is_none() && !is_size(size) {
+    // Dumps of page tables have rows of ranges and sizes too, with other words behind them.
+    if state_at.is_none() && !matches!(words[..], [size] if is_size(size)) {
         return None;
     }
     // After the state: removable, block, node, zones. A node comes after a block.
@@ -108,6 +108,7 @@ mod tests {
         let kind = |text: &str| read(text).map(|entry| entry.kind);
         assert_eq!(kind("0x80000000-0xffffffff 2G offline - 16-31"), Ok(RangeKind::HotplugWindow));
         assert_eq!(kind("0x80000000-0xffffffff 2G"), Err(Reason::NoState));
+        assert!(row(&Line::new("0xffffffff80000000-0xffffffff81000000 16M RW PSE pmd")).is_none());
         assert!(row(&Line::new("0x000000000000-0x000000000fff [Conventional Memory|WB]")).is_none());
     }
 }
