@@ -39,7 +39,7 @@ fn title(inspection: &Inspection) -> String {
 
 /// The contradictions of the file; if there are none, a figure that it agrees with.
 fn against_itself(inspection: &Inspection, screen: &Screen) -> String {
-    let indent = "  ";
+    let indent = " ".repeat("contradiction: ".len());
     if inspection.contradictions.is_empty() {
         let agreement = inspection.agreements.iter().find(|text| text.contains("pages"));
         let agreement = agreement.or(inspection.agreements.first());
@@ -47,7 +47,7 @@ fn against_itself(inspection: &Inspection, screen: &Screen) -> String {
     }
     let mut text = String::new();
     for contradiction in inspection.contradictions.iter().take(SHOWN) {
-        let lines = screen.wrap(contradiction, indent);
+        let lines = screen.wrap(contradiction, &indent);
         let _ = write!(text, "{} {}", screen.paint("contradiction:", Colour::Yellow), lines.trim_start());
         if !text.ends_with('\n') {
             text.push('\n');

@@ -38,6 +38,9 @@ pub(crate) fn of(
     (check.contradictions, check.agreements)
 }
 
+/// Pages up to 64 KiB, which kernels of 3.0 keep back.
+const LOW_PAGES: u64 = 16;
+
 /// A map under comparison.
 struct Check<'a> {
     boot: &'a Boot,
@@ -179,7 +182,7 @@ impl<'a> Check<'a> {
             own.map(|entry| entry.range.count().get() / self.page_bytes).sum()
         });
         let agrees = own == pages
-            || early == pages
+            || early == pages && own.abs_diff(pages) < LOW_PAGES
             || self.is_flat && pages <= self.top / self.page_bytes && pages >= own
             || self.boot.is_old && self.kept_low(pages)
             || [0x4000, 0x1_0000].into_iter().any(is_a_size);
