@@ -90,12 +90,35 @@ impl Scan {
         for later in line.later() {
             match self.at(&later) {
                 Some(Ok(item)) => return Some(Ok(item)),
-                // Rows of the hypervisor have no word of their own: only between others they are sure to be rows.
-                Some(Err(_)) if later.by_xen && self.last_table != Some(Notation::XEN_HYPERVISOR) => {}
+                Some(Err(_)) if !self.is_sure(&later) => {}
                 other => broken = broken.or(other),
             }
         }
         broken
+    }
+
+    /// True if a message at a later word that cannot be read is one of memory nevertheless: its first words are those of no
+    /// other line, or it stands among such lines.
+    fn is_sure(&self, line: &Line<'_>) -> bool {
+        const SURE: [&str; 9] = [
+            "BIOS-e820:",
+            "BIOS-e801:",
+            "BIOS-88:",
+            "user: [mem",
+            "extended: [mem",
+            "modified: [mem",
+            "SRAT: Node ",
+            "e820: update [mem",
+            "e820: remove [mem",
+        ];
+        if line.by_xen {
+            return self.last_table == Some(Notation::XEN_HYPERVISOR);
+        }
+        let is_early = line.message.starts_with("node ") && line.message.contains(": [mem 0x");
+        is_early
+            || self.in_table
+            || self.in_early_ranges
+            || SURE.iter().any(|words| line.message.starts_with(words))
     }
 
     /// Reads a line whose message begins here.

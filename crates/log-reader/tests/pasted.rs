@@ -104,6 +104,29 @@ fn the_version_of_the_running_kernel_begins_no_boot() {
     }
 }
 
+#[test]
+fn ordinary_lines_with_words_of_memory_lines_are_no_errors() {
+    let table = "[    0.000000] BIOS-e820: [mem 0x0000000000100000-0x00000000bfffffff] usable\n[    0.000000] e820: update [mem 0x00000000-0x00000fff] usable ==> reserved\n";
+    let others = [
+        "OF: /soc: could not find node gpio: a -> b",
+        "kernfs: node 0: moved -> 1",
+        "0xffffffff80000000-0xffffffff81000000 16M RW PSE pmd",
+        "PM: Registered nosave memory: [mem 0x00000000-0x00000fff]",
+        "iwlwifi: firmware user: nobody (efi: mem)",
+        "pci 0000:00:1f.3: reg 0x10: [mem 0xf7d1a000-0xf7d1a0ff 64bit]",
+        "vmalloc : 0xf87fe000 - 0xff7fe000   ( 112 MB)",
+    ];
+    for other in others {
+        let parsed = parse(&format!("{table}[    1.000000] {other}\n"), Mode::Strict);
+        let parsed = parsed.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(
+            (map(&parsed), parsed.contradictions.len()),
+            (vec![(0x10_0000, 0xc000_0000, 0)], 0),
+            "{other}"
+        );
+    }
+}
+
 /// Files in which nothing else tells that a line is missing, by kind. In the others every line that changes the map is
 /// told.
 const UNTOLD: [(&str, &[&str]); 3] = [

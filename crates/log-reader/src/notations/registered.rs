@@ -29,6 +29,8 @@ pub(crate) fn early_range(line: &Line<'_>) -> Answer {
     if text.starts_with("[mem") {
         return Some(registered(node, addresses::mem(text).map(|(range, _)| range)));
     }
+    // Other lines have words like these: only a number makes it one of these.
+    decimal(node).ok()?;
     text.contains("->").then(|| in_frames(node, text))
 }
 
