@@ -32,6 +32,15 @@ pub enum Contradiction {
         /// A row with another sign.
         other: usize,
     },
+    /// A table that names the gaps between its rows says nothing of these addresses: a row is missing.
+    Untold {
+        /// The addresses.
+        range: PhysRange,
+        /// The first line of the table.
+        first_line: usize,
+        /// The line of its first gap.
+        gap_line: usize,
+    },
     /// Rows of a numbered listing are missing, or are there twice.
     Numbering {
         /// The line after which the numbering breaks off.
@@ -157,6 +166,10 @@ impl fmt::Display for Contradiction {
                 write!(f, "{subject}: the log says {said}, and its map gives {read}")
             }
             Self::Unreadable(error) => write!(f, "the map is not whole: {error}"),
+            Self::Untold { range, first_line, gap_line } => write!(
+                f,
+                "the table from line {first_line} on has no row for {range}, though it names its gaps (line {gap_line})"
+            ),
             Self::Compared { line, other } => write!(
                 f,
                 "the text compares two logs: line {line} and line {other} are of different ones; give one of them"

@@ -22,6 +22,8 @@ pub(crate) enum Fact {
     NodeSpan(NodeId, PhysRange),
     /// `early_node_map[5]`: the number of ranges below it.
     EarlyRows(usize),
+    /// `BIOS-e820: [gap 0x..-0x..]`: addresses between two rows, which new kernels print.
+    Gap(PhysRange),
     /// ` memory.cnt  = 0x3`: the number of rows of the boot allocator's dump.
     AllocatorRows(usize),
     /// `On node 0, zone DMA: 5 pages in unavailable ranges`: pages of present sections that are no memory.
@@ -51,7 +53,7 @@ pub(crate) struct Context {
 }
 
 /// Every kind of line by itself.
-const FORMS: [fn(&str) -> Option<Fact>; 10] = [
+const FORMS: [fn(&str) -> Option<Fact>; 11] = [
     total_pages,
     last_frame,
     node_span,
@@ -62,6 +64,7 @@ const FORMS: [fn(&str) -> Option<Fact>; 10] = [
     hypervisor_ram,
     allocator_rows,
     unavailable,
+    gap,
 ];
 
 impl Context {
@@ -141,6 +144,12 @@ fn online(message: &str) -> Option<Fact> {
     let tenths = decimal(tenths).ok().filter(|tenths| *tenths < 10)?;
     let bytes = decimal(whole).ok()?.checked_mul(unit)?.checked_add(unit / 10 * tenths)?;
     Some(Fact::Online { bytes, rounding: if shift == 0 { 0 } else { unit / 10 } })
+}
+
+fn gap(message: &str) -> Option<Fact> {
+    let (range, _) = message.split_once(": [gap ")?.1.split_once(']')?;
+    let (start, end) = addresses::pair(range, "-").ok()?;
+    addresses::inclusive(start, end).ok().map(Fact::Gap)
 }
 
 fn allocator_rows(message: &str) -> Option<Fact> {

@@ -105,6 +105,13 @@ fn the_version_of_the_running_kernel_begins_no_boot() {
 }
 
 #[test]
+fn a_table_that_names_its_gaps_tells_a_missing_row() {
+    let text = String::from_utf8(bytes("e820-7.x-gap-systemram.dmesg")).unwrap();
+    // The header, the first row and the last row leave no hole between others.
+    assert_eq!(silent_lines(&text), [2, 6]);
+}
+
+#[test]
 fn ordinary_lines_with_words_of_memory_lines_are_no_errors() {
     let table = "[    0.000000] BIOS-e820: [mem 0x0000000000100000-0x00000000bfffffff] usable\n[    0.000000] e820: update [mem 0x00000000-0x00000fff] usable ==> reserved\n";
     let others = [

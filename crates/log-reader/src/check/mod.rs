@@ -28,6 +28,7 @@ pub(crate) fn of(
     let mut check = Check::new(boot, table, layout);
     check.contradictions.extend(warnings.iter().cloned().map(Contradiction::Unreadable));
     check.contradictions.extend(boot.gaps.iter().cloned());
+    check.gaps();
     check.earlier_table();
     check.early_ranges();
     for (line, fact) in &boot.facts {

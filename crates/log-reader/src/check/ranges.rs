@@ -10,7 +10,7 @@ use super::{Check, early_table};
 use crate::facts::{Fact, ZoneRange};
 use crate::frames::{FRAME_BYTES, radix_of};
 use crate::sweep::{greatest, push};
-use crate::{MapTable, Notation, Quantity, RangeKind, Subject, addresses};
+use crate::{Contradiction, MapTable, Notation, Quantity, RangeKind, Subject, addresses};
 
 /// Pages that the early ranges may lack before they contradict the map: rows that somebody left out, 1 of 1024.
 const LEFT_OUT: u64 = 1024;
@@ -93,6 +93,24 @@ impl Check<'_> {
                 let pages = Quantity::Pages(bytes(&registered) / self.page_bytes);
                 self.compare(Subject::Registered, line, true, pages, pages);
             }
+        }
+    }
+
+    /// The rows and the gaps of a table that names its gaps leave nothing out.
+    pub(super) fn gaps(&mut self) {
+        let (table, own) = (self.table, self.table.first_line..=self.table.last_line);
+        let gaps = self.boot.facts.iter().filter_map(|(line, fact)| match fact {
+            Fact::Gap(range) if own.contains(line) => Some((*line, *range)),
+            _ => None,
+        });
+        let gaps: Vec<(usize, PhysRange)> = gaps.collect();
+        let Some((gap_line, _)) = gaps.first() else { return };
+        let ranges =
+            table.entries.iter().map(|entry| entry.range).chain(gaps.iter().map(|(_, range)| *range));
+        if let [below, above, ..] = joined(ranges)[..] {
+            let range = addresses::between(below.end().get(), above.start().get());
+            let (first_line, gap_line) = (table.first_line, *gap_line);
+            self.contradictions.push(Contradiction::Untold { range, first_line, gap_line });
         }
     }
 
