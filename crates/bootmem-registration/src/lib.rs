@@ -140,6 +140,6 @@ pub use offline::{PageUse, Pinned};
 pub use piece::{Piece, PieceSlot, Purpose, SectionSlot, User};
 pub use registry::{Registry, SectionMetadata, Storage};
 pub use release::{Disposition, Fate, PageRun, Released};
-pub use removal_order::{PlanSlot, Removal};
+pub use removal_order::{Removal, SearchSlot};
 pub use store::{BootmemTag, DescriptorTags, SliceTags, TagStore, TagStoreError};
 pub use tag::{Kind, Tag, TagError};

@@ -35,7 +35,7 @@ pub enum Removal<'s> {
 
 /// The search's record of one section.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct PlanSlot {
+pub struct SearchSlot {
     state: State,
     /// The index of the section that waits for this one on the path.
     parent: usize,
@@ -62,7 +62,7 @@ struct Cursor {
 /// The state of the search.
 struct Planner<'p, 'r, G, S> {
     registry: &'p Registry<'r, G, S>,
-    slots: &'p mut [PlanSlot],
+    slots: &'p mut [SearchSlot],
 }
 
 /// The next step of the search.
@@ -97,7 +97,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
     pub fn removal_plan<'s>(
         &self,
         section: SectionNr,
-        slots: &mut [PlanSlot],
+        slots: &mut [SearchSlot],
         steps: &'s mut [SectionNr],
     ) -> Result<Removal<'s>, PlanError> {
         let target = self.section_index(section).map_err(|_| PlanError::UnknownSection { section })?;
@@ -105,7 +105,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         let too_few = PlanError::TooFewSlots { needed, slots: slots.len(), steps: steps.len() };
         let slots = slots.get_mut(..needed).ok_or(too_few)?;
         let steps = steps.get_mut(..needed).ok_or(too_few)?;
-        slots.fill(PlanSlot::default());
+        slots.fill(SearchSlot::default());
         let outcome = Planner { registry: self, slots }.search(target, steps);
         let (Ok(count) | Err(count)) = outcome;
         let steps: &[SectionNr] = steps.get(..count).unwrap_or_default();
@@ -199,7 +199,7 @@ impl<G: Geometry, S: TagStore> Planner<'_, '_, G, S> {
     /// Opens a section.
     fn open(&mut self, at: usize, parent: usize) {
         if let Some(slot) = self.slots.get_mut(at) {
-            *slot = PlanSlot { state: State::Open, parent, cursor: Cursor::default() };
+            *slot = SearchSlot { state: State::Open, parent, cursor: Cursor::default() };
         }
     }
 

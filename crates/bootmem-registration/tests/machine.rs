@@ -9,7 +9,7 @@ use std::alloc::Layout;
 use std::collections::BTreeSet;
 
 use sparsemem_bootmem_registration::{
-    DescriptorTags, Disposition, Fate, Kind, PageRun, PageUse, PieceSlot, PlanSlot, Registry, Removal,
+    DescriptorTags, Disposition, Fate, Kind, PageRun, PageUse, PieceSlot, Registry, Removal, SearchSlot,
     SectionMetadata, SectionSlot, Storage, User,
 };
 use sparsemem_core::presets::X86_64;
@@ -195,7 +195,7 @@ fn run(backend: Backend, memory: &[Memory], report: &Report<'_>, test: impl FnOn
 
 impl System<'_, '_> {
     fn plan(&self, section: u64) -> Result<Vec<u64>, Vec<u64>> {
-        let (mut slots, mut steps) = ([PlanSlot::default(); 16], [SectionNr::new(0); 16]);
+        let (mut slots, mut steps) = ([SearchSlot::default(); 16], [SectionNr::new(0); 16]);
         let numbers = |steps: &[SectionNr]| steps.iter().map(|nr| nr.get()).collect();
         match self.registry.removal_plan(SectionNr::new(section), &mut slots, &mut steps).unwrap() {
             Removal::Order(steps) => Ok(numbers(steps)),

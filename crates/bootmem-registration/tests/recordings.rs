@@ -4,7 +4,7 @@
 //! usages share, where the node's data is. Registered here, every page gets the kind and number that Linux gave it.
 
 use sparsemem_bootmem_registration::{
-    PageUse, PieceSlot, PlanSlot, Registry, Removal, SectionMetadata, SectionSlot, SliceTags, Storage,
+    PageUse, PieceSlot, Registry, Removal, SearchSlot, SectionMetadata, SectionSlot, SliceTags, Storage,
 };
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{NodeId, Pfn, PhysAddr, PhysRange, SectionNr};
@@ -83,7 +83,7 @@ fn runs(registry: &Registry<'_, X86_64, SliceTags<'_>>) -> Vec<Run> {
 }
 
 fn plan(registry: &Registry<'_, X86_64, SliceTags<'_>>, nr: u64) -> Vec<u64> {
-    let (mut slots, mut steps) = ([PlanSlot::default(); 32], [SectionNr::new(0); 32]);
+    let (mut slots, mut steps) = ([SearchSlot::default(); 32], [SectionNr::new(0); 32]);
     match registry.removal_plan(SectionNr::new(nr), &mut slots, &mut steps).unwrap() {
         Removal::Order(order) => order.iter().map(|nr| nr.get()).collect(),
         other => panic!("{other:?}"),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use sparsemem_bootmem_registration::{
-    Piece, PieceSlot, PlanError, PlanSlot, Registry, Removal, SectionMetadata, SectionSlot, SliceTags,
+    Piece, PieceSlot, PlanError, Registry, Removal, SearchSlot, SectionMetadata, SectionSlot, SliceTags,
     Storage,
 };
 use sparsemem_core::presets::TinyWide;
@@ -70,7 +70,7 @@ impl Layout {
 
     fn plan(&self, target: u64) -> Answer {
         self.with(|registry| {
-            let (mut slots, mut steps) = ([PlanSlot::default(); 16], [nr(0); 16]);
+            let (mut slots, mut steps) = ([SearchSlot::default(); 16], [nr(0); 16]);
             let numbers = |steps: &[SectionNr]| steps.iter().map(|nr| nr.get()).collect();
             match registry.removal_plan(nr(target), &mut slots, &mut steps).unwrap() {
                 Removal::Order(steps) => Answer::Order(numbers(steps)),
@@ -214,7 +214,7 @@ fn data_of_a_node_without_sections_pins_its_section() {
         let released =
             registry.release_node(NodeId::new(7), &mut |run| freed += run.pages.count().get()).unwrap();
         assert_eq!((released.free.get() + released.shared.get(), freed), (1, 1));
-        let (mut slots, mut steps) = ([PlanSlot::default(); 2], [nr(0); 2]);
+        let (mut slots, mut steps) = ([SearchSlot::default(); 2], [nr(0); 2]);
         let plan = registry.removal_plan(nr(0), &mut slots, &mut steps).unwrap();
         assert_eq!(plan, Removal::Order(&[nr(1), nr(0)]));
     });
@@ -233,7 +233,7 @@ fn long_chains_need_no_stack() {
     for user in 1..64 {
         registry.get(Piece::memmap(nr(user), bytes(user - 1, 0))).unwrap();
     }
-    let (mut slots, mut steps) = ([PlanSlot::default(); 64], [nr(0); 64]);
+    let (mut slots, mut steps) = ([SearchSlot::default(); 64], [nr(0); 64]);
     let Removal::Order(order) = registry.removal_plan(nr(0), &mut slots, &mut steps).unwrap() else {
         panic!()
     };
@@ -248,7 +248,7 @@ fn long_chains_need_no_stack() {
 #[test]
 fn a_plan_needs_a_known_section_and_room() {
     Layout::new(&[(0, 0), (5, 0)], &[], &[]).with(|registry| {
-        let (mut slots, mut steps) = ([PlanSlot::default(); 2], [nr(0); 2]);
+        let (mut slots, mut steps) = ([SearchSlot::default(); 2], [nr(0); 2]);
         for section in [nr(1), nr(u64::MAX)] {
             let error = registry.removal_plan(section, &mut slots, &mut steps).unwrap_err();
             assert_eq!(error, PlanError::UnknownSection { section });

@@ -13,7 +13,7 @@ use sparsemem::{
     SectionShape, presets::X86_64,
 };
 use sparsemem_bootmem_registration::{
-    PieceSlot, PlanSlot, Registry, Removal, SectionMetadata, SectionSlot, Storage, Tag, TagStore,
+    PieceSlot, Registry, Removal, SearchSlot, SectionMetadata, SectionSlot, Storage, Tag, TagStore,
     TagStoreError,
 };
 use sparsemem_hotplug::{AddMemoryError, OfflineError, Reason};
@@ -157,7 +157,7 @@ fn removal_order(host: PfnRange, guest: PfnRange) -> Result<Vec<SectionNr>, Stor
     }
     let target = hosting(&sections, &memmaps, host, guest);
     let target = some("a section of the first DIMM with a memmap of the second", target)?;
-    let mut slots = vec![PlanSlot::default(); sections.len()];
+    let mut slots = vec![SearchSlot::default(); sections.len()];
     let mut steps = vec![SectionNr::new(0); sections.len()];
     match registry.removal_plan(target, &mut slots, &mut steps)? {
         Removal::Order(order) => {

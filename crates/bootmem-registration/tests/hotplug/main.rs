@@ -8,7 +8,7 @@ mod common;
 mod frames;
 mod world;
 
-use sparsemem_bootmem_registration::{PageUse, PlanSlot, Removal, User};
+use sparsemem_bootmem_registration::{PageUse, Removal, SearchSlot, User};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{ByteLen, PfnRange, SectionNr, SectionShape};
 use sparsemem_fixture::{Backend, on_every_backend};
@@ -45,7 +45,7 @@ fn a_block_with_anothers_memmap_stays_until_that_is_gone(backend: Backend) {
     stays(&mut system, section(0));
     // Together is no better: they could still be removed one by one.
     stays(&mut system, both());
-    let (mut slots, mut steps) = ([PlanSlot::default(); 2], [SectionNr::new(0); 2]);
+    let (mut slots, mut steps) = ([SearchSlot::default(); 2], [SectionNr::new(0); 2]);
     let plan = system.registry().removal_plan(SectionNr::new(0), &mut slots, &mut steps).unwrap();
     assert_eq!(plan, Removal::Order(&[1, 0].map(SectionNr::new)));
 
