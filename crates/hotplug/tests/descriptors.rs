@@ -1,4 +1,5 @@
-//! What earlier users of frames wrote to their descriptors is gone when the frames get another user, and only then.
+//! What earlier users of frames wrote to their descriptors is gone when the frames get another user, and only then. From
+//! then on a descriptor leads to its frame: nobody but hotplug initialises here.
 
 mod common;
 
@@ -9,15 +10,16 @@ use common::people::{Call, TestAllocator};
 use common::watched::{Watched, When};
 use common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
-use sparsemem_core::{MemoryModel, Page, PageCount, Pfn, PfnRange, SectionShape, SectionStamp};
-use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections, subsections};
-use sparsemem_hotplug::{BlockSize, Limits, Ram, Reserved, WithReserved};
+use sparsemem_core::{MemoryModel, Page, PageCount, Pfn, PfnRange, SectionNr, SectionShape, SectionStamp};
+use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};
+use sparsemem_hotplug::{BlockSize, Limits, Reserved, WithReserved};
 
 on_every_backend!(
     [Tiny, X86_64]
     frames_that_come_again_are_new,
     an_allocator_gets_new_frames_and_memmaps_keep_what_they_hold,
     tags_of_metadata_stay,
+    descriptors_of_new_memory_lead_to_their_frames,
 );
 
 /// Visits the descriptors of the first and the last frame.
@@ -110,8 +112,7 @@ fn an_allocator_gets_new_frames_and_memmaps_keep_what_they_hold<M: Model>(fixtur
     let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[]);
     let memmap = PageCount::new(M::Geometry::PAGES_PER_SUBSECTION);
     for (block, memmap) in [(4, memmap), (5, memmap), (6, PageCount::new(0))] {
-        let (frames, ram) = (sections::<M::Geometry>(block, 1), Ram::default().hosting(memmap));
-        system.hotplug.add_memory(&mut system.machine, frames, NODE, ram).unwrap();
+        system.add_host(block, memmap);
     }
     let all = sections::<M::Geometry>(4, 3);
     let heads = [4, 5].map(|block| subsections::<M::Geometry>(block, 0, 1));
@@ -157,4 +158,45 @@ fn tags_of_metadata_stay<M: Model>(fixture: Fixture<M>) {
     metadata.0.iter().for_each(|run| are_used(system.model, *run));
     are_new(system.model, subsections::<M::Geometry>(1, 0, 1));
     are_new(system.model, subsections::<M::Geometry>(2, 0, last));
+}
+
+fn each(frames: PfnRange) -> impl Iterator<Item = Pfn> {
+    (frames.start().get()..frames.end().get()).map(Pfn::new)
+}
+
+/// The section that a descriptor was initialised with; zero if it was not.
+fn stamp<M: MemoryModel>(model: &M, pfn: Pfn) -> SectionNr {
+    let reader = model.read();
+    let page: &dyn Any = reader.page(pfn).unwrap();
+    page.downcast_ref::<Page>().unwrap().section()
+}
+
+fn lead_to_their_frames<M: MemoryModel>(model: &M, frames: PfnRange) {
+    for pfn in each(frames) {
+        assert_eq!(stamp(model, pfn), pfn.section::<M::Geometry>(), "descriptor of frame {pfn}");
+        let page = model.lookup(pfn).unwrap();
+        // SAFETY: the frame is valid and nobody removes it; the line before last says that it is initialised.
+        assert_eq!(unsafe { model.pfn_of(page) }, pfn);
+    }
+}
+
+/// As soon as memory is online or a device's.
+fn descriptors_of_new_memory_lead_to_their_frames<M: Model>(fixture: Fixture<M>) {
+    let subs = u64::from(M::Geometry::SUBSECTIONS_PER_SECTION);
+    let early = subsections::<M::Geometry>(0, 0, subs / 2);
+    let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[early]);
+    let ram = sections::<M::Geometry>(3, 2);
+    system.apply(Op::AddMemory(ram)).unwrap();
+    let blank = each(ram).all(|pfn| stamp(system.model, pfn) == SectionNr::new(0));
+    assert!(blank, "what is offline waits: then there is something to see below");
+    system.apply(Op::Online(ram)).unwrap();
+    lead_to_their_frames(system.model, ram);
+    // From the middle of a section into the next, and the rest of that one.
+    let device = subsections::<M::Geometry>(5, 1, subs);
+    let neighbour = subsections::<M::Geometry>(6, 1, subs - 1);
+    for device in [device, neighbour] {
+        system.apply(Op::AddDevice(device)).unwrap();
+        lead_to_their_frames(system.model, device);
+    }
+    lead_to_their_frames(system.model, device);
 }

@@ -12,8 +12,8 @@ use common::people::{Call, Event, Log, Look, Word};
 use common::{Model, Op, System};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MemoryModel, Page, PageCount, Pfn, PfnRange, SectionStamp};
-use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections};
-use sparsemem_hotplug::{BlockSize, Limits, Ram};
+use sparsemem_fixture::{Fixture, on_every_backend, sections};
+use sparsemem_hotplug::{BlockSize, Limits};
 
 on_every_backend!([X86_64] everybody_hears_in_order);
 
@@ -89,8 +89,7 @@ impl<M: Model> Trial<M> {
     fn new(fixture: Fixture<M>) -> Self {
         let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[sections::<X86_64>(0, 1)]);
         for (nr, memmap) in BLOCKS.into_iter().zip([MEMMAP, PageCount::new(0), MEMMAP]) {
-            let (frames, ram) = (sections::<X86_64>(nr, 1), Ram::default().hosting(memmap));
-            system.hotplug.add_memory(&mut system.machine, frames, NODE, ram).unwrap();
+            system.add_host(nr, memmap);
         }
         let model = system.model;
         let log = Log::shared(move || look(model), &mut system.allocator, &system.notifiers);

@@ -8,7 +8,7 @@
 mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::people::{Call, FrameState, Recorder};
@@ -16,9 +16,9 @@ use common::watched::{Watched, When};
 use common::{Model, Op, Snapshot, System};
 use sparsemem_core::presets::Tiny;
 use sparsemem_core::{MemoryModel, PageCount, PfnRange, SectionShape, SubsectionBits};
-use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections, subsections};
+use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{
-    BlockSize, BlockState, Limits, MemoryChange, Notifier, Ram, Reason, Reserved, WithReserved,
+    BlockSize, BlockState, Limits, MemoryChange, Notifier, Reason, Reserved, WithReserved,
 };
 
 on_every_backend!([Tiny] whoever_panics_leaves_all_or_nothing);
@@ -61,40 +61,39 @@ enum Trouble {
 /// What unwinds.
 struct Panic;
 
-/// When to panic, and what was seen then.
-struct PanicPlan {
-    plan: Mutex<Option<(Point, u64)>>,
+/// The call that is going to panic, and what was seen when it did.
+struct NextPanic {
+    call: Mutex<Option<(Point, u64)>>,
     is_online: Box<dyn Fn() -> bool + Send + Sync>,
-    happened: AtomicBool,
-    was_online: AtomicBool,
+    /// Whether the frames were online.
+    seen: Mutex<Option<bool>>,
 }
 
-impl PanicPlan {
+impl NextPanic {
     /// Panics at the call of this number from now on, counted from zero.
     fn set(&self, point: Point, nth: u64) {
-        *self.plan.lock().unwrap() = Some((point, nth));
-        self.happened.store(false, Ordering::Relaxed);
+        *self.call.lock().unwrap() = Some((point, nth));
+        *self.seen.lock().unwrap() = None;
     }
 
     /// Whether there was a panic since `set`, and if so, whether the frames were online then.
     fn stop(&self) -> Option<bool> {
-        *self.plan.lock().unwrap() = None;
-        self.happened.load(Ordering::Relaxed).then(|| self.was_online.load(Ordering::Relaxed))
+        *self.call.lock().unwrap() = None;
+        *self.seen.lock().unwrap()
     }
 
     /// A call: panics if it is the one.
     fn at(&self, point: Point) {
         {
-            let mut plan = self.plan.lock().unwrap();
-            let Some((_, left)) = plan.as_mut().filter(|(wanted, _)| *wanted == point) else { return };
+            let mut call = self.call.lock().unwrap();
+            let Some((_, left)) = call.as_mut().filter(|(wanted, _)| *wanted == point) else { return };
             if *left > 0 {
                 *left -= 1;
                 return;
             }
-            *plan = None;
+            *call = None;
         }
-        self.was_online.store((self.is_online)(), Ordering::Relaxed);
-        self.happened.store(true, Ordering::Relaxed);
+        *self.seen.lock().unwrap() = Some((self.is_online)());
         // As a panic, without its message.
         resume_unwind(Box::new(Panic));
     }
@@ -103,7 +102,7 @@ impl PanicPlan {
 /// A notifier that panics when it is told to.
 struct PanickingNotifier {
     inner: &'static Recorder,
-    panics: Arc<PanicPlan>,
+    panics: Arc<NextPanic>,
 }
 
 impl Notifier for PanickingNotifier {
@@ -130,7 +129,7 @@ impl Notifier for PanickingNotifier {
 /// A reserved run; the question for it panics when it is told to.
 struct Middle<'h> {
     run: PfnRange,
-    panics: &'h PanicPlan,
+    panics: &'h NextPanic,
 }
 
 impl Reserved for Middle<'_> {
@@ -148,7 +147,7 @@ impl Reserved for Middle<'_> {
 /// gets three runs in two calls of hotplug.
 struct Trial<M: Model> {
     system: System<M>,
-    panics: Arc<PanicPlan>,
+    panics: Arc<NextPanic>,
     frames: PfnRange,
     reserved: PfnRange,
 }
@@ -159,15 +158,13 @@ impl<M: Model> Trial<M> {
             System::boot(fixture, Limits::new(BlockSize::SECTION), &[sections::<M::Geometry>(0, 1)]);
         let memmap = PageCount::new(M::Geometry::PAGES_PER_SUBSECTION);
         for (nr, memmap) in [(4, memmap), (5, PageCount::new(0)), (6, memmap)] {
-            let (frames, ram) = (sections::<M::Geometry>(nr, 1), Ram::default().hosting(memmap));
-            system.hotplug.add_memory(&mut system.machine, frames, NODE, ram).unwrap();
+            system.add_host(nr, memmap);
         }
         let (frames, model) = (sections::<M::Geometry>(4, 3), system.model);
-        let panics = Arc::new(PanicPlan {
-            plan: Mutex::new(None),
+        let panics = Arc::new(NextPanic {
+            call: Mutex::default(),
             is_online: Box::new(move || model.read().online_page(frames.start()).is_some()),
-            happened: AtomicBool::new(false),
-            was_online: AtomicBool::new(false),
+            seen: Mutex::default(),
         });
         for (inner, priority) in system.notifiers.iter().zip([7, 7, -1]) {
             system.hotplug.unregister_notifier(inner.name()).unwrap();

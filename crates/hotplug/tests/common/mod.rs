@@ -8,9 +8,10 @@ pub mod refusing;
 pub mod watched;
 
 use sparsemem_core::{
-    CompleteModel, MemoryModel, MemoryRange, PfnRange, Retired, SectionNr, SectionShape, SectionState,
+    CompleteModel, MemoryModel, MemoryRange, PageCount, PfnRange, Retired, SectionNr, SectionShape,
+    SectionState,
 };
-use sparsemem_fixture::{Fixture, NODE, boot, bytes};
+use sparsemem_fixture::{Fixture, NODE, boot, bytes, sections};
 use sparsemem_hotplug::{Hotplug, Limits, MemoryBlock, Ram, Resource, Storage};
 use sparsemem_machine::{Machine, StateDigest};
 
@@ -81,6 +82,12 @@ impl<M: Model> System<M> {
             system.allocator.boot(*frames);
         }
         system
+    }
+
+    /// Adds a section of RAM in which this many frames hold its own memmap.
+    pub fn add_host(&mut self, nr: u64, memmap: PageCount) {
+        let ram = Ram::default().hosting(memmap);
+        self.hotplug.add_memory(&mut self.machine, sections::<M::Geometry>(nr, 1), NODE, ram).unwrap();
     }
 
     pub fn snapshot(&self) -> Snapshot {
