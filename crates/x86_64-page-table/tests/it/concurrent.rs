@@ -14,10 +14,8 @@ use sparsemem_page_table::{Fate, Mapping, PageTable, Walk};
 use sparsemem_x86_64_page_table::X86_64;
 
 use crate::host::{NODE, Table};
-use crate::straddle::{range, up_to};
+use crate::ranges::{BASE, MIB2, range, up_to};
 
-const BASE: u64 = 0xffff_ea00_0000_0000;
-const MIB2: u64 = 2 << 20;
 const ROUNDS: usize = 300;
 /// At most three tables a round, none of which is used again: walkers may be in it.
 const TABLES: usize = 4 + 3 * ROUNDS;

@@ -4,7 +4,7 @@ use sparsemem_core::{ByteLen, LeafSize, Origin, PagingDepth, ReversedRange, Virt
 use sparsemem_page_table::{Fate, PopulateError, UnmapError, Walk};
 
 use crate::host::Host;
-use crate::straddle::{range, up_to, up_to_top, upper};
+use crate::ranges::{DEPTHS, range, up_to, up_to_top, upper};
 
 #[test]
 fn ranges_that_do_not_exist_cannot_be_made() {
@@ -34,7 +34,7 @@ fn empty_ranges_are_refused() {
 
 #[test]
 fn ranges_with_untranslatable_bytes_are_refused() {
-    for depth in [PagingDepth::Four, PagingDepth::Five] {
+    for depth in DEPTHS {
         let low_end = upper(depth).wrapping_neg();
         let bad = [
             range(low_end, 1),

@@ -4,15 +4,13 @@ use sparsemem_core::{LeafSize, LostBlocks, PagingDepth};
 use sparsemem_page_table::{Fate, PopulateError};
 
 use crate::host::{Faults, Host, NODE};
-use crate::straddle::{range, up_to, upper};
-
-const MIB2: u64 = 2 << 20;
+use crate::ranges::{MIB2, range, up_to, upper};
 
 #[test]
 fn every_block_of_an_unmap_is_counted() {
     let mut host = Host::new(PagingDepth::Four);
     let wanted = range(upper(PagingDepth::Four) + MIB2 - 0x8000, 60 * 0x1000);
-    let made = host.populate(wanted, up_to(LeafSize::Size4KiB)).unwrap();
+    let made = host.fill(wanted, LeafSize::Size4KiB);
     let first = host.linked_leaves().into_values().next().unwrap();
     host.faults.refuses = true;
     let (tree, mut lost) = (host.tree, LostBlocks::default());

@@ -9,6 +9,7 @@ mod lost;
 mod oracle;
 mod pieces;
 mod populate;
+mod ranges;
 mod straddle;
 mod top;
 mod unmap;

@@ -9,9 +9,8 @@ use sparsemem_core::{LeafSize, PagingDepth, VirtRange};
 use sparsemem_page_table::{Fate, Mapping};
 
 use crate::host::Host;
-use crate::straddle::{range, up_to};
+use crate::ranges::{BASE, DEPTHS, range};
 
-const BASE: u64 = 0xffff_ea00_0000_0000;
 const PIECE: u64 = 56 * (128 << 20) / 4096;
 const NR_PIECES: u64 = 16;
 
@@ -30,7 +29,7 @@ impl Pieces {
     }
 
     fn add(&mut self, number: u64) {
-        let _ = self.host.populate(piece(number), up_to(LeafSize::Size2MiB)).unwrap();
+        let _ = self.host.fill(piece(number), LeafSize::Size2MiB);
         self.present.insert(number);
         self.check();
     }
@@ -46,7 +45,6 @@ impl Pieces {
 
     /// Exactly the leaves that some piece needs are there.
     fn check(&self) {
-        self.host.check();
         let needed = |start: &u64| {
             let leaf = range(*start, LeafSize::Size2MiB.bytes());
             self.present.iter().any(|&number| piece(number).overlaps(leaf))
@@ -60,7 +58,7 @@ impl Pieces {
 
 #[test]
 fn shared_leaves_go_with_their_last_piece() {
-    for depth in [PagingDepth::Four, PagingDepth::Five] {
+    for depth in DEPTHS {
         // The order in which the pieces come, and in which they go: by a step that meets all of them.
         for (coming, going) in [(1, 1), (3, 5), (7, 3), (15, 1)] {
             let mut pieces = Pieces::new(depth);

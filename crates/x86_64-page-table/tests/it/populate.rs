@@ -1,26 +1,16 @@
 //! What populate makes, in one piece, and what it leaves alone.
 
-use sparsemem_core::{LeafSize, PagingDepth, VirtRange};
-use sparsemem_page_table::{Choice, Populated};
+use sparsemem_core::{LeafSize, PagingDepth};
+use sparsemem_page_table::Choice;
 use sparsemem_x86_64_page_table::{PageTableFlags, X86_64};
 
 use crate::host::Host;
-use crate::straddle::{range, up_to};
-
-const BASE: u64 = 0xffff_ea00_0000_0000;
-const MIB2: u64 = 2 << 20;
-const GIB: u64 = 1 << 30;
-
-fn populate(host: &mut Host, range: VirtRange, max: LeafSize) -> Populated {
-    let made = host.populate(range, up_to(max)).unwrap();
-    host.check();
-    made
-}
+use crate::ranges::{BASE, GIB, MIB2, SIZES, range};
 
 #[test]
 fn one_byte_takes_one_page_and_three_tables() {
     let mut host = Host::new(PagingDepth::Four);
-    let made = populate(&mut host, range(BASE + 0x1fff, 1), LeafSize::Size4KiB);
+    let made = host.fill(range(BASE + 0x1fff, 1), LeafSize::Size4KiB);
     assert_eq!((made.leaves().total(), made.nr_tables()), (1, 3));
     assert!(host.linked_leaves().contains_key(&(BASE + 0x1000)));
 }
@@ -28,18 +18,18 @@ fn one_byte_takes_one_page_and_three_tables() {
 #[test]
 fn five_levels_take_one_table_more() {
     let mut host = Host::new(PagingDepth::Five);
-    let made = populate(&mut host, range(0xff00_1234_5678_9000, 1), LeafSize::Size4KiB);
+    let made = host.fill(range(0xff00_1234_5678_9000, 1), LeafSize::Size4KiB);
     assert_eq!((made.leaves().total(), made.nr_tables()), (1, 4));
 }
 
 #[test]
 fn a_second_populate_does_nothing() {
-    for max in [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB] {
+    for max in SIZES {
         let mut host = Host::new(PagingDepth::Four);
         let range = range(BASE + GIB - MIB2 - 0x800, 2 * MIB2);
-        assert!(!populate(&mut host, range, max).is_nothing());
+        assert!(!host.fill(range, max).is_nothing());
         let before = (host.snapshot(), host.nr_leaf_allocs, host.nr_table_allocs, host.nr_flushes);
-        assert!(populate(&mut host, range, max).is_nothing());
+        assert!(host.fill(range, max).is_nothing());
         let after = (host.snapshot(), host.nr_leaf_allocs, host.nr_table_allocs, host.nr_flushes);
         assert!(before == after);
     }
@@ -49,7 +39,7 @@ fn a_second_populate_does_nothing() {
 fn a_large_leaf_may_reach_beyond_the_range() {
     for (max, tables) in [(LeafSize::Size2MiB, 2), (LeafSize::Size1GiB, 1)] {
         let mut host = Host::new(PagingDepth::Four);
-        let made = populate(&mut host, range(BASE + 0x5000, 0x1000), max);
+        let made = host.fill(range(BASE + 0x5000, 0x1000), max);
         assert_eq!((made.leaves().of(max), made.leaves().total(), made.nr_tables()), (1, 1, tables));
         assert_eq!(made.leaves().bytes(), max.bytes());
     }
@@ -85,28 +75,27 @@ fn the_policy_may_mix_sizes() {
         false => Choice::Smaller,
     });
     let leaves = made.unwrap().leaves();
-    let by_size = [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB].map(|size| leaves.of(size));
+    let by_size = SIZES.map(|size| leaves.of(size));
     assert_eq!(by_size, [5, 2, 1]);
     assert_eq!(leaves.bytes(), wanted.count().get());
-    host.check();
 }
 
 #[test]
 fn no_memory_for_large_leaves_means_smaller_ones() {
     let mut host = Host::new(PagingDepth::Four);
     host.faults.no_leaves_of = vec![LeafSize::Size1GiB];
-    let made = populate(&mut host, range(BASE, 2 * MIB2), LeafSize::Size1GiB);
+    let made = host.fill(range(BASE, 2 * MIB2), LeafSize::Size1GiB);
     assert_eq!((made.leaves().of(LeafSize::Size2MiB), made.nr_tables()), (2, 2));
 
     let mut host = Host::new(PagingDepth::Four);
     host.faults.no_leaves_of = vec![LeafSize::Size1GiB, LeafSize::Size2MiB];
-    let made = populate(&mut host, range(BASE, 2 * MIB2), LeafSize::Size1GiB);
+    let made = host.fill(range(BASE, 2 * MIB2), LeafSize::Size1GiB);
     assert_eq!((made.leaves().of(LeafSize::Size4KiB), made.nr_tables()), (1024, 4));
 
     // One large leaf fails, the next one does not.
     let mut host = Host::new(PagingDepth::Four);
     host.faults.leaf = Some(0);
-    let made = populate(&mut host, range(BASE, 2 * MIB2), LeafSize::Size2MiB);
+    let made = host.fill(range(BASE, 2 * MIB2), LeafSize::Size2MiB);
     let leaves = made.leaves();
     assert_eq!((leaves.of(LeafSize::Size4KiB), leaves.of(LeafSize::Size2MiB)), (512, 1));
 }
@@ -114,9 +103,9 @@ fn no_memory_for_large_leaves_means_smaller_ones() {
 #[test]
 fn an_existing_table_is_filled_and_existing_leaves_stay() {
     let mut host = Host::new(PagingDepth::Four);
-    let _ = populate(&mut host, range(BASE + 0x7000, 0x1000), LeafSize::Size4KiB);
+    let _ = host.fill(range(BASE + 0x7000, 0x1000), LeafSize::Size4KiB);
     let first = host.linked_leaves()[&(BASE + 0x7000)];
-    let made = populate(&mut host, range(BASE, MIB2 + 1), LeafSize::Size1GiB);
+    let made = host.fill(range(BASE, MIB2 + 1), LeafSize::Size1GiB);
     let leaves = made.leaves();
     assert_eq!((leaves.of(LeafSize::Size4KiB), leaves.of(LeafSize::Size2MiB)), (511, 1));
     assert_eq!(made.nr_tables(), 0);
@@ -126,8 +115,8 @@ fn an_existing_table_is_filled_and_existing_leaves_stay() {
 #[test]
 fn leaves_are_written_once_and_for_all() {
     let mut host = Host::new(PagingDepth::Four);
-    let _ = populate(&mut host, range(BASE, 1), LeafSize::Size4KiB);
-    let _ = populate(&mut host, range(BASE + MIB2, 1), LeafSize::Size2MiB);
+    let _ = host.fill(range(BASE, 1), LeafSize::Size4KiB);
+    let _ = host.fill(range(BASE + MIB2, 1), LeafSize::Size2MiB);
     let always = PageTableFlags::PRESENT
         | PageTableFlags::WRITABLE
         | PageTableFlags::ACCESSED

@@ -1,36 +1,10 @@
 //! Ranges that cross a boundary of each level's tables, with ends inside pages.
 
-use sparsemem_core::{ByteLen, LeafSize, PagingDepth, VirtAddr, VirtRange};
-use sparsemem_page_table::{Choice, Fate, Walk};
+use sparsemem_core::{LeafSize, PagingDepth};
+use sparsemem_page_table::Walk;
 
 use crate::host::Host;
-
-pub(crate) fn range(start: u64, len_bytes: u64) -> VirtRange {
-    VirtRange::from_start_count(VirtAddr::new(start), ByteLen::new(len_bytes)).unwrap()
-}
-
-/// The range from `start` to the end of the address space, as far as a range can say it: without the last byte.
-pub(crate) fn up_to_top(start: u64) -> VirtRange {
-    VirtRange::new(VirtAddr::new(start), VirtAddr::new(u64::MAX)).unwrap()
-}
-
-/// The last byte in `range`.
-pub(crate) fn last(range: VirtRange) -> VirtAddr {
-    range.end().checked_sub(ByteLen::new(1)).unwrap()
-}
-
-/// A policy that takes the largest leaf up to `max`.
-pub(crate) fn up_to(max: LeafSize) -> impl Fn(VirtRange, LeafSize) -> Choice {
-    move |_, size| if size <= max { Choice::Place } else { Choice::Smaller }
-}
-
-/// The first address of the upper half.
-pub(crate) fn upper(depth: PagingDepth) -> u64 {
-    match depth {
-        PagingDepth::Four => 0xffff_8000_0000_0000,
-        PagingDepth::Five => 0xff00_0000_0000_0000,
-    }
-}
+use crate::ranges::{last, range, up_to, upper};
 
 /// Boundaries of a PTE, PMD, PUD and, with five levels, P4D table, each of them of no larger table.
 fn boundaries() -> Vec<(PagingDepth, u64)> {
@@ -45,14 +19,12 @@ fn every_page_on_both_sides_is_mapped_and_no_other() {
     for (depth, boundary) in boundaries() {
         let mut host = Host::new(depth);
         let wanted = range(boundary - 0x1800, 0x1800 + 0x2801);
-        let made = host.populate(wanted, up_to(LeafSize::Size4KiB)).unwrap();
-        host.check();
+        let made = host.fill(wanted, LeafSize::Size4KiB);
         assert_eq!(made.leaves().of(LeafSize::Size4KiB), 5);
         let mapped: Vec<_> = host.linked_leaves().into_keys().collect();
         let expected: Vec<_> = (0..5).map(|page| boundary - 0x2000 + page * 0x1000).collect();
         assert_eq!(mapped, expected);
-        let gone = host.unmap(wanted, |_| Fate::Drop).unwrap();
-        host.check();
+        let gone = host.empty(wanted);
         assert_eq!((gone.dropped(), gone.nr_tables()), (made.leaves(), made.nr_tables()));
         assert_eq!(host.nr_tables(), 1);
     }
@@ -72,7 +44,6 @@ fn ranges_longer_than_a_table_are_not_cut() {
                 assert!(wanted.start().get() < upper(depth));
                 continue;
             };
-            host.check();
             assert_eq!((made.leaves().of(max), made.leaves().total()), (entries + 1, entries + 1));
             assert!(matches!(tree.walk(&host, wanted.start()), Walk::Leaf(_)));
             assert!(matches!(tree.walk(&host, last(wanted)), Walk::Leaf(_)));
@@ -89,8 +60,7 @@ fn large_leaves_meet_at_boundaries() {
             continue;
         }
         let mut host = Host::new(depth);
-        let made = host.populate(range(boundary - 1, 2), up_to(LeafSize::Size1GiB)).unwrap();
-        host.check();
+        let made = host.fill(range(boundary - 1, 2), LeafSize::Size1GiB);
         assert_eq!((made.leaves().of(LeafSize::Size1GiB), made.leaves().total()), (2, 2));
     }
 }

@@ -1,18 +1,15 @@
 //! The ends of the address space: its last page, and the ends of the two canonical halves.
 
 use sparsemem_core::{LeafSize, PagingDepth, VirtAddr, VirtRange};
-use sparsemem_page_table::{Fate, Walk};
+use sparsemem_page_table::Walk;
 
 use crate::host::Host;
-use crate::straddle::{last, range, up_to, up_to_top, upper};
-
-const SIZES: [LeafSize; 3] = [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB];
+use crate::ranges::{DEPTHS, SIZES, last, range, up_to, up_to_top, upper};
 
 fn there_and_back(depth: PagingDepth, wanted: VirtRange, max: LeafSize) {
     let mut host = Host::new(depth);
     let (tree, empty) = (host.tree, host.snapshot());
-    let made = host.populate(wanted, up_to(max)).unwrap();
-    host.check();
+    let made = host.fill(wanted, max);
     assert!(matches!(tree.walk(&host, wanted.start()), Walk::Leaf(_)));
     assert!(matches!(tree.walk(&host, last(wanted)), Walk::Leaf(leaf) if leaf.size == max));
     let mapped: u64 = tree.mappings(&host, wanted).map(|leaf| leaf.range.count().get()).sum();
@@ -21,15 +18,14 @@ fn there_and_back(depth: PagingDepth, wanted: VirtRange, max: LeafSize) {
     assert_eq!(mapped, made.leaves().bytes() - u64::from(is_last));
     assert_eq!(is_last, wanted.end().get() > u64::MAX - 0x1000);
     assert_eq!(tree.table_pages(&host, wanted).total(), made.nr_tables() + 1);
-    let gone = host.unmap(wanted, |_| Fate::Drop).unwrap();
-    host.check();
+    let gone = host.empty(wanted);
     assert_eq!((gone.dropped(), gone.nr_tables()), (made.leaves(), made.nr_tables()));
     assert_eq!(host.snapshot(), empty);
 }
 
 #[test]
 fn the_last_bytes_can_be_mapped() {
-    for depth in [PagingDepth::Four, PagingDepth::Five] {
+    for depth in DEPTHS {
         for max in SIZES {
             there_and_back(depth, up_to_top(u64::MAX - 1), max);
             there_and_back(depth, up_to_top(u64::MAX - 3 * 0x1000), max);
@@ -43,7 +39,7 @@ fn the_last_bytes_can_be_mapped() {
 
 #[test]
 fn the_ends_of_the_halves_can_be_mapped() {
-    for depth in [PagingDepth::Four, PagingDepth::Five] {
+    for depth in DEPTHS {
         let low_end = upper(depth).wrapping_neg();
         for max in SIZES {
             there_and_back(depth, range(low_end - 1, 1), max);
@@ -61,19 +57,17 @@ fn a_failure_at_the_top_is_undone() {
     let wanted = up_to_top(u64::MAX - 0x2fff);
     host.faults.link = Some(2);
     assert!(host.populate(wanted, up_to(LeafSize::Size4KiB)).is_err());
-    host.check();
     assert_eq!(host.snapshot(), empty);
 }
 
 #[test]
 fn mappings_and_tables_are_counted_across_the_hole() {
-    for depth in [PagingDepth::Four, PagingDepth::Five] {
+    for depth in DEPTHS {
         let mut host = Host::new(depth);
         let tree = host.tree;
         for at in [0x1000, upper(depth).wrapping_neg() - 1, upper(depth), u64::MAX - 1] {
-            let _ = host.populate(range(at, 1), up_to(LeafSize::Size4KiB)).unwrap();
+            let _ = host.fill(range(at, 1), LeafSize::Size4KiB);
         }
-        host.check();
         let everything = up_to_top(1);
         assert_eq!(tree.mappings(&host, everything).count(), 4);
         let nr_tables = u64::try_from(host.nr_tables()).unwrap();

@@ -4,31 +4,21 @@ use sparsemem_core::{LeafSize, PagingDepth, VirtAddr, VirtRange};
 use sparsemem_page_table::{Fate, Level, Unmapped, Walk};
 
 use crate::host::Host;
-use crate::straddle::{range, up_to, up_to_top, upper};
-
-const BASE: u64 = 0xffff_ea00_0000_0000;
-const MIB2: u64 = 2 << 20;
+use crate::ranges::{BASE, DEPTHS, MIB2, range, up_to_top, upper};
 
 fn mapped(range: VirtRange, max: LeafSize) -> Host {
     let mut host = Host::new(PagingDepth::Four);
-    let _ = host.populate(range, up_to(max)).unwrap();
-    host.check();
+    let _ = host.fill(range, max);
     host
-}
-
-fn unmap(host: &mut Host, range: VirtRange) -> Unmapped {
-    let gone = host.unmap(range, |_| Fate::Drop).unwrap();
-    host.check();
-    gone
 }
 
 #[test]
 fn what_was_never_mapped_is_no_matter() {
-    for depth in [PagingDepth::Four, PagingDepth::Five] {
+    for depth in DEPTHS {
         let mut host = Host::new(depth);
         let before = host.snapshot();
-        assert_eq!(unmap(&mut host, range(upper(depth), 1 << 46)), Unmapped::default());
-        assert_eq!(unmap(&mut host, range(upper(depth) + 0x123, 1)), Unmapped::default());
+        assert_eq!(host.empty(range(upper(depth), 1 << 46)), Unmapped::default());
+        assert_eq!(host.empty(range(upper(depth) + 0x123, 1)), Unmapped::default());
         assert_eq!((host.snapshot(), host.nr_flushes), (before, 0));
     }
 }
@@ -36,7 +26,7 @@ fn what_was_never_mapped_is_no_matter() {
 #[test]
 fn neighbours_stay() {
     let mut host = mapped(range(BASE, 10 * 0x1000), LeafSize::Size4KiB);
-    let gone = unmap(&mut host, range(BASE + 0x3fff, 2));
+    let gone = host.empty(range(BASE + 0x3fff, 2));
     assert_eq!((gone.dropped().total(), gone.nr_tables()), (2, 0));
     let left: Vec<_> = host.linked_leaves().into_keys().map(|at| (at - BASE) >> 12).collect();
     assert_eq!(left, [0, 1, 2, 5, 6, 7, 8, 9]);
@@ -46,7 +36,7 @@ fn neighbours_stay() {
 fn a_leaf_goes_whole() {
     for max in [LeafSize::Size2MiB, LeafSize::Size1GiB] {
         let mut host = mapped(range(BASE, 1), max);
-        let gone = unmap(&mut host, range(BASE + max.bytes() / 2, 1));
+        let gone = host.empty(range(BASE + max.bytes() / 2, 1));
         assert_eq!((gone.dropped().of(max), host.nr_tables()), (1, 1));
     }
 }
@@ -61,7 +51,6 @@ fn keep_sees_each_leaf_once_and_whole() {
         seen.push(leaf.range);
         if wanted.contains_range(leaf.range) { Fate::Drop } else { Fate::Keep }
     });
-    host.check();
     assert_eq!(seen, [0, 1, 2, 3].map(|leaf| range(BASE + leaf * MIB2, MIB2)));
     let gone = gone.unwrap();
     assert_eq!((gone.dropped().total(), gone.kept().total(), gone.nr_tables()), (2, 2, 0));
@@ -83,9 +72,9 @@ fn keeping_everything_changes_nothing() {
 fn tables_go_with_their_last_leaf() {
     let mut host = mapped(range(BASE, 2 * MIB2), LeafSize::Size4KiB);
     assert_eq!(host.nr_tables(), 5);
-    assert_eq!(unmap(&mut host, range(BASE, MIB2)).nr_tables(), 1);
-    assert_eq!(unmap(&mut host, range(BASE + MIB2, MIB2 - 0x1000)).nr_tables(), 0);
-    assert_eq!(unmap(&mut host, range(BASE + 2 * MIB2 - 0x1000, 1)).nr_tables(), 3);
+    assert_eq!(host.empty(range(BASE, MIB2)).nr_tables(), 1);
+    assert_eq!(host.empty(range(BASE + MIB2, MIB2 - 0x1000)).nr_tables(), 0);
+    assert_eq!(host.empty(range(BASE + 2 * MIB2 - 0x1000, 1)).nr_tables(), 3);
     assert_eq!(host.nr_tables(), 1);
 }
 
@@ -96,12 +85,12 @@ fn tables_that_were_empty_before_go_too() {
     let table = host.table_of(VirtAddr::new(BASE), LeafSize::Size4KiB);
     // An entry with a software note only keeps the table, although nothing is mapped.
     host.poke(table, 300, 1 << 11);
-    let gone = unmap(&mut host, range(BASE, MIB2));
+    let gone = host.empty(range(BASE, MIB2));
     assert_eq!((gone.dropped().total(), gone.nr_tables(), host.nr_tables()), (1, 0, 4));
     host.poke(table, 300, 0);
     // Anywhere on the way to the empty table is enough; elsewhere is not.
-    assert_eq!(unmap(&mut host, range(BASE + (1 << 39), MIB2)).nr_tables(), 0);
-    assert_eq!(unmap(&mut host, range(BASE + MIB2 - 1, 1)).nr_tables(), 3);
+    assert_eq!(host.empty(range(BASE + (1 << 39), MIB2)).nr_tables(), 0);
+    assert_eq!(host.empty(range(BASE + MIB2 - 1, 1)).nr_tables(), 3);
     assert_eq!((host.nr_tables(), host.tree.root().get()), (1, root));
 }
 
@@ -109,7 +98,7 @@ fn tables_that_were_empty_before_go_too() {
 fn long_ranges_are_freed_in_batches() {
     let wanted = range(BASE + 0x1000, 4 * MIB2);
     let mut host = mapped(wanted, LeafSize::Size4KiB);
-    let gone = unmap(&mut host, wanted);
+    let gone = host.empty(wanted);
     assert_eq!((gone.dropped().total(), gone.nr_tables()), (2048, 7));
     // Neighbours are flushed as one: far fewer flushes than leaves.
     assert!(host.nr_flushes < 2048 / 16, "{}", host.nr_flushes);
@@ -120,7 +109,7 @@ fn gaps_are_not_flushed() {
     let mut host = Host::new(PagingDepth::Four);
     let pages: Vec<_> = (0..200).map(|n| range(BASE + n * 0x2000, 1)).collect();
     for &page in &pages {
-        let _ = host.populate(page, up_to(LeafSize::Size4KiB)).unwrap();
+        let _ = host.fill(page, LeafSize::Size4KiB);
     }
     // Every second one stays mapped: the host checks that no flush touches it.
     let mut number = 0;
@@ -128,7 +117,6 @@ fn gaps_are_not_flushed() {
         number += 1;
         if number % 2 == 0 { Fate::Keep } else { Fate::Drop }
     });
-    host.check();
     let gone = gone.unwrap();
     assert_eq!((gone.dropped().total(), gone.kept().total(), host.nr_flushes), (100, 100, 100));
 }
@@ -137,9 +125,9 @@ fn gaps_are_not_flushed() {
 fn the_whole_half_can_be_unmapped_at_once() {
     let mut host = mapped(range(BASE, 3 * MIB2), LeafSize::Size4KiB);
     let tree = host.tree;
-    let _ = host.populate(range(u64::MAX - 1, 1), up_to(LeafSize::Size1GiB)).unwrap();
+    let _ = host.fill(range(u64::MAX - 1, 1), LeafSize::Size1GiB);
     let all = up_to_top(upper(PagingDepth::Four));
-    assert_eq!(unmap(&mut host, all).dropped().total(), 3 * 512 + 1);
+    assert_eq!(host.empty(all).dropped().total(), 3 * 512 + 1);
     assert_eq!(host.nr_tables(), 1);
     let hole = tree.walk(&host, VirtAddr::new(BASE));
     assert!(matches!(hole, Walk::Absent { level: Level::P4D, hole } if hole.count().get() == 1 << 39));

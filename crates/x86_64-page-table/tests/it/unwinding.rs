@@ -7,11 +7,7 @@ use sparsemem_core::{LeafSize, LostBlocks, PagingDepth, VirtRange};
 use sparsemem_page_table::{Choice, Fate, Mapping, PopulateError};
 
 use crate::host::{Faults, Host, NODE};
-use crate::straddle::{range, up_to, upper};
-
-const MIB2: u64 = 2 << 20;
-const GIB: u64 = 1 << 30;
-const DEPTHS: [PagingDepth; 2] = [PagingDepth::Four, PagingDepth::Five];
+use crate::ranges::{DEPTHS, GIB, MIB2, range, up_to, upper};
 
 /// What the callbacks here unwind with.
 #[derive(Debug)]
@@ -66,7 +62,7 @@ fn whichever_call_of_a_policy_unwinds() {
             let mut host = Host::new(depth);
             // A leaf that is there before, and next to it a table that the populate goes on to fill.
             let old = range(wanted.start().get() + GIB + 0x1000, 1);
-            let _ = host.populate(old, up_to(LeafSize::Size4KiB)).unwrap();
+            let _ = host.fill(old, LeafSize::Size4KiB);
             let before = host.snapshot();
             let has_ended = ends(|| {
                 let policy = |slot, size| {
@@ -80,7 +76,6 @@ fn whichever_call_of_a_policy_unwinds() {
                 assert!(host.snapshot() == before, "something was left behind");
             }
             let _ = host.populate(wanted, mixed(wanted)).unwrap();
-            host.check();
             has_ended
         });
         // The two slots of 1 GiB in which nothing was, and the slots of 2 MiB.
@@ -116,8 +111,7 @@ fn whichever_call_of_a_keeper_unwinds() {
                 left.retain(|at, _| !dropped.contains(at));
                 assert!(host.linked_leaves() == left);
                 // And the next call takes up what this one left, empty tables too.
-                let _ = host.unmap(wanted, |_| Fate::Drop).unwrap();
-                host.check();
+                let _ = host.empty(wanted);
                 assert_eq!(host.nr_tables(), 1);
                 has_ended
             });
@@ -131,7 +125,7 @@ fn whichever_call_of_a_keeper_unwinds() {
 fn addresses_get_other_memory_only_after_a_flush() {
     let mut host = Host::new(PagingDepth::Four);
     let all = range(upper(PagingDepth::Four), 3 * 0x1000);
-    let _ = host.populate(all, up_to(LeafSize::Size4KiB)).unwrap();
+    let _ = host.fill(all, LeafSize::Size4KiB);
     let mut fuse = Fuse { left: 2 };
     assert!(!ends(|| {
         let keep = |_: &Mapping| {
@@ -143,9 +137,8 @@ fn addresses_get_other_memory_only_after_a_flush() {
     assert_eq!((host.linked_leaves().len(), host.nr_flushes), (1, 1));
     host.check();
     // The host would notice a leaf where its processor still holds another.
-    let made = host.populate(all, up_to(LeafSize::Size4KiB)).unwrap();
+    let made = host.fill(all, LeafSize::Size4KiB);
     assert_eq!(made.leaves().total(), 2);
-    host.check();
 }
 
 /// A mark that stays would let a later failure take back what another call was promised.
@@ -163,13 +156,12 @@ fn a_failure_takes_nothing_that_a_success_gave() {
         let _ = host.populate(both, policy).unwrap();
     }));
     let first = range(border - 0x1000, 1);
-    let made = host.populate(first, up_to(LeafSize::Size4KiB)).unwrap();
+    let made = host.fill(first, LeafSize::Size4KiB);
     assert_eq!(made.leaves().total(), 1);
     host.faults = Faults { leaf: Some(0), ..Faults::default() };
     let failed = host.populate(both, up_to(LeafSize::Size4KiB));
     assert!(matches!(failed, Err(PopulateError::OutOfMemory { .. })));
     assert_eq!(host.tree.mappings(&host, first).count(), 1);
-    host.check();
 }
 
 /// What the environment does not take back while a call unwinds is counted like any other loss.

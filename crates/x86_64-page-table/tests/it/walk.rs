@@ -4,11 +4,7 @@ use sparsemem_core::{LeafSize, PagingDepth, VirtAddr, VirtRange};
 use sparsemem_page_table::{Level, Mapping, Walk};
 
 use crate::host::Host;
-use crate::straddle::{last, range, up_to};
-
-const BASE: u64 = 0xffff_ea00_0000_0000;
-const MIB2: u64 = 2 << 20;
-const GIB: u64 = 1 << 30;
+use crate::ranges::{BASE, GIB, MIB2, last, range};
 
 /// A leaf of each size, with holes between them.
 fn mixed() -> Host {
@@ -19,9 +15,8 @@ fn mixed() -> Host {
         (BASE + 3 * GIB, LeafSize::Size1GiB),
     ];
     for (at, size) in leaves {
-        let _ = host.populate(range(at, 1), up_to(size)).unwrap();
+        let _ = host.fill(range(at, 1), size);
     }
-    host.check();
     host
 }
 

@@ -18,6 +18,7 @@ use sparsemem_page_table::{
 };
 use sparsemem_x86_64_page_table::X86_64;
 
+use crate::ranges::up_to;
 pub(crate) use faults::Faults;
 
 /// The node that memory is asked for on.
@@ -93,7 +94,7 @@ impl Host {
         }
     }
 
-    /// Populates, with every block going back that has to.
+    /// Populates, with every block going back that has to, and [checks](Self::check) what is there then.
     pub(crate) fn populate(
         &mut self,
         range: VirtRange,
@@ -102,10 +103,11 @@ impl Host {
         let (tree, mut lost) = (self.tree, LostBlocks::default());
         let made = tree.populate(self, NODE, range, policy, &mut lost);
         assert!(lost.is_empty(), "{lost}");
+        self.check();
         made
     }
 
-    /// Unmaps, with every block going back that has to.
+    /// Unmaps, with every block going back that has to, and [checks](Self::check) what is there then.
     pub(crate) fn unmap(
         &mut self,
         range: VirtRange,
@@ -114,7 +116,18 @@ impl Host {
         let (tree, mut lost) = (self.tree, LostBlocks::default());
         let gone = tree.unmap(self, range, keep, &mut lost);
         assert!(lost.is_empty(), "{lost}");
+        self.check();
         gone
+    }
+
+    /// Populates with the largest leaves up to `max`, which has to succeed.
+    pub(crate) fn fill(&mut self, range: VirtRange, max: LeafSize) -> Populated {
+        self.populate(range, up_to(max)).unwrap()
+    }
+
+    /// Unmaps everything in a range, which has to succeed.
+    pub(crate) fn empty(&mut self, range: VirtRange) -> Unmapped {
+        self.unmap(range, |_| Fate::Drop).unwrap()
     }
 
     /// A frame that nobody ever had, and an origin that is not the last one's.
