@@ -7,7 +7,7 @@ use sparsemem_core::{
     Block, ForeignBlock, MetadataMemory, NodeId, Origin, OutOfMemory, Pfn, PhysAddr, PhysMap, PhysRange,
     Rejected, forward_to_field, presets::X86_64,
 };
-use sparsemem_machine::{Machine, MachineConfig};
+use sparsemem_machine::{Demand, Machine, MachineConfig, Verdict};
 
 use crate::tables::NODE;
 
@@ -43,6 +43,22 @@ impl Env {
     /// Puts memmaps into memory of the machine's choice again.
     pub(crate) fn memmaps_anywhere(&mut self) {
         self.memmaps = None;
+    }
+
+    /// Refuses the usages and the memmaps of these numbers, counted from one.
+    pub(crate) fn refuse(&mut self, usages: &'static [u32], memmaps: &'static [u32]) {
+        let mut asked = [0, 0];
+        self.machine.faults().fail_if(move |request| {
+            let Demand::Block { layout, .. } = request.demand else { return Verdict::Grant };
+            let (count, refused) = match layout.size() {
+                // A root.
+                4096 => return Verdict::Grant,
+                size if size < 4096 => (&mut asked[0], usages),
+                _ => (&mut asked[1], memmaps),
+            };
+            *count += 1;
+            if refused.contains(count) { Verdict::Refuse } else { Verdict::Grant }
+        });
     }
 
     /// Bytes that are out.

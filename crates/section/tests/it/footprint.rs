@@ -16,15 +16,13 @@ type Wide = SparseModel<RootedTable<X86_64La57, Page, { X86_64La57::NR_ROOTS_LEN
 /// Bytes of the entries of a root.
 const ROOT_BYTES: u64 = ROOT * size_of::<SectionEntry<Page, X86_64La57>>() as u64;
 
-fn every_section_takes_a_usage_and_a_memmap<M: Model>() {
-    let mut env = Env::new();
-    let model = place::<M>();
+fn every_section_takes_a_usage_and_a_memmap<M: Model>(env: &mut Env, model: &mut M) {
     let fresh = model.footprint();
     assert_eq!((fresh.usage_bytes, fresh.memmap_bytes, fresh.page_table_bytes), (0, 0, 0));
     let mut writer = model.write().unwrap();
     let mut usage = None;
     for (count, nr) in (1..).zip([0, 1, ROOT, 7 * ROOT + 5]) {
-        writer.install(&mut env, sections(nr, 1), NODE).unwrap();
+        writer.install(env, sections(nr, 1), NODE).unwrap();
         let now = model.footprint();
         let usage = *usage.get_or_insert(now.usage_bytes);
         assert!((8..4096).contains(&usage), "{usage}");
@@ -32,7 +30,7 @@ fn every_section_takes_a_usage_and_a_memmap<M: Model>() {
         let counted = now.table_bytes - fresh.table_bytes + now.usage_bytes + now.memmap_bytes;
         assert_eq!(counted, env.bytes_out(), "what was allocated is counted, and nothing else");
     }
-    let _ = writer.retire(&mut env, sections(ROOT, 1)).unwrap();
+    let _ = writer.retire(env, sections(ROOT, 1)).unwrap();
     assert_eq!(model.footprint().memmap_bytes, 3 * MEMMAP);
 }
 
@@ -98,7 +96,7 @@ fn sections_are_found_while_roots_with_the_same_summary_bit_go() {
 }
 
 /// Sections that share a summary bit, and neighbours that do not.
-fn sections_are_found_while_their_neighbours_go<M: Model>() {
+fn sections_are_found_while_their_neighbours_go<M: Model>(_: &mut Env, _: &mut M) {
     let spread = [0, 1, 15, 16, 31, 255, 256, 1000];
     for gone in spread {
         let mut env = Env::new();

@@ -16,14 +16,11 @@ const MAX: u64 = X86_64::MAX_PFN;
 const SUB: u64 = X86_64::PAGES_PER_SUBSECTION;
 
 /// A model with an early section that is whole, one that is half a hole, and two hot-added pieces.
-fn up<M: Model>(env: &mut Env) -> Box<M> {
-    let model = place::<M>();
-    boot(&*model, env, &[frames(0, SECTION + HALF)]);
+fn up<M: Model>(env: &mut Env, model: &M) {
+    boot(model, env, &[frames(0, SECTION + HALF)]);
     let mut writer = model.write().unwrap();
     writer.install(env, first_piece(), NODE).unwrap();
     writer.install(env, second_piece(), NODE).unwrap();
-    drop(writer);
-    model
 }
 
 /// Two subsections at the start of section 2.
@@ -45,76 +42,68 @@ fn found<M: Model>(model: &M, pfn: u64) -> Result<NonNull<Page>, LookupError> {
     found
 }
 
-fn a_frame_is_found_where_memory_was_added<M: Model>() {
-    let mut env = Env::new();
-    let model = up::<M>(&mut env);
+fn a_frame_is_found_where_memory_was_added<M: Model>(env: &mut Env, model: &mut M) {
+    up(env, model);
     // An early section is valid as a whole, its hole too.
     for (run, memmap_of) in [(frames(0, SECTION), 0), (frames(SECTION, 2 * SECTION), SECTION)] {
-        let first = found(&*model, memmap_of).unwrap();
+        let first = found(model, memmap_of).unwrap();
         for pfn in [run.start().get(), run.start().get() + 1, run.start().get() + HALF, run.end().get() - 1] {
             let distance = usize::try_from(pfn - memmap_of).unwrap() * size_of::<Page>();
-            assert_eq!(found(&*model, pfn).unwrap().addr().get(), first.addr().get() + distance);
+            assert_eq!(found(model, pfn).unwrap().addr().get(), first.addr().get() + distance);
         }
     }
     let starts = [0, SECTION, 2 * SECTION, second_piece().start().get()];
-    let mut places = starts.map(|pfn| found(&*model, pfn).unwrap());
+    let mut places = starts.map(|pfn| found(model, pfn).unwrap());
     places.sort();
     assert!(places.windows(2).all(|two| two[0] != two[1]), "each section has descriptors of its own");
     for run in [first_piece(), second_piece()] {
         let (start, end) = (run.start().get(), run.end().get());
-        assert!(found(&*model, start).is_ok() && found(&*model, end - 1).is_ok());
-        assert!(found(&*model, start - 1).is_ok() == (start == 2 * SECTION) && found(&*model, end).is_err());
+        assert!(found(model, start).is_ok() && found(model, end - 1).is_ok());
+        assert!(found(model, start - 1).is_ok() == (start == 2 * SECTION) && found(model, end).is_err());
     }
 }
 
-fn a_frame_that_is_not_found_has_a_reason<M: Model>() {
-    let mut env = Env::new();
-    let model = up::<M>(&mut env);
+fn a_frame_that_is_not_found_has_a_reason<M: Model>(env: &mut Env, model: &mut M) {
+    up(env, model);
     for (pfn, section) in [(2 * SECTION + 2 * SUB, 2), (3 * SECTION - 1, 2), ((ROOT + 3) * SECTION, ROOT + 3)]
     {
         let (pfn, section) = (Pfn::new(pfn), SectionNr::new(section));
         let subsection = pfn.subsection::<X86_64>();
-        assert_eq!(
-            found(&*model, pfn.get()),
-            Err(LookupError::AbsentSubsection { pfn, section, subsection })
-        );
+        assert_eq!(found(model, pfn.get()), Err(LookupError::AbsentSubsection { pfn, section, subsection }));
     }
     // Beside a known section, in a root without any, and the last of all.
     for section in [3, 5 * ROOT, X86_64::NR_SECTIONS - 1] {
         let (pfn, section) = (Pfn::new(section * SECTION + 7), SectionNr::new(section));
-        assert_eq!(found(&*model, pfn.get()), Err(LookupError::AbsentSection { pfn, section }));
+        assert_eq!(found(model, pfn.get()), Err(LookupError::AbsentSection { pfn, section }));
     }
     for pfn in [MAX, MAX + 1, u64::MAX] {
         let reason = LookupError::BeyondMaximum { pfn: Pfn::new(pfn), last: Pfn::new(MAX - 1) };
-        assert_eq!(found(&*model, pfn), Err(reason));
+        assert_eq!(found(model, pfn), Err(reason));
     }
 }
 
 /// Whoever is told of an event of boot may look: sections are there, and have no descriptors yet.
-fn a_marked_section_has_a_node_and_no_descriptors<M: Model>() {
-    let mut env = Env::new();
-    let model = place::<M>();
+fn a_marked_section_has_a_node_and_no_descriptors<M: Model>(env: &mut Env, model: &mut M) {
     let mut told = 0;
-    let up = boot_telling(&*model, &mut env, &[frames(0, HALF), frames(MAX, MAX + SUB)], &mut |event| {
+    let up = boot_telling(model, env, &[frames(0, HALF), frames(MAX, MAX + SUB)], &mut |event| {
         let beyond = BootEvent::BeyondMaximum { frames: frames(MAX, MAX + SUB), last: Pfn::new(MAX - 1) };
         assert_eq!(event, beyond);
         told += 1;
         let (pfn, section) = (Pfn::new(5), SectionNr::new(0));
-        assert_eq!(found(&*model, 5), Err(LookupError::NoMemmap { pfn, section }));
+        assert_eq!(found(model, 5), Err(LookupError::NoMemmap { pfn, section }));
         assert_eq!(model.lookup_online_with(pfn, &()), None);
         assert_eq!(model.next_valid(frames(0, MAX)), None);
-        assert_eq!(present(&*model), [0]);
+        assert_eq!(present(model), [0]);
         let state = model.section(section);
         assert_eq!((state.early_node, state.subsections), (Some(NODE), SubsectionBits::EMPTY));
     });
     assert_eq!((told, up.sections, up.beyond_maximum.get()), (1, 1, SUB));
     assert_eq!(model.section(SectionNr::new(0)).early_node, None);
-    assert!(found(&*model, 5).is_ok());
+    assert!(found(model, 5).is_ok());
 }
 
-fn online_lookups_find_what_is_online<M: Model>() {
-    let mut env = Env::new();
-    let model = up::<M>(&mut env);
+fn online_lookups_find_what_is_online<M: Model>(env: &mut Env, model: &mut M) {
+    up(env, model);
     let online = |pfn: u64| {
         let found = model.lookup_online_with(Pfn::new(pfn), &());
         assert!(found.is_none() || found == model.lookup(Pfn::new(pfn)), "{pfn:#x}");
@@ -130,10 +119,9 @@ fn online_lookups_find_what_is_online<M: Model>() {
     assert!(!online(2 * SECTION + SUB) && model.is_valid(Pfn::new(2 * SECTION + SUB)));
 }
 
-fn walks_tell_every_run_once<M: Model>() {
-    let mut env = Env::new();
-    let model = up::<M>(&mut env);
-    assert_eq!(present(&*model), [0, 1, 2, ROOT + 3]);
+fn walks_tell_every_run_once<M: Model>(env: &mut Env, model: &mut M) {
+    up(env, model);
+    assert_eq!(present(model), [0, 1, 2, ROOT + 3]);
     for (from, next) in [(0, 0), (1, 1), (3, ROOT + 3), (ROOT + 3, ROOT + 3)] {
         assert_eq!(model.next_present(SectionNr::new(from)), Some(SectionNr::new(next)));
     }
@@ -158,8 +146,7 @@ fn models_have_the_names_of_linux() {
     assert!(format!("{flat:?}").starts_with("classic-sparse"), "not the whole table: {flat:?}");
 }
 
-fn a_model_has_one_writer_at_a_time<M: Model>() {
-    let model = place::<M>();
+fn a_model_has_one_writer_at_a_time<M: Model>(_: &mut Env, model: &mut M) {
     let writer = model.write().unwrap();
     assert!(model.write().is_none());
     drop(writer);

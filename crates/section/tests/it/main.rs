@@ -5,6 +5,7 @@ mod env;
 mod tables;
 
 mod altmap;
+mod boot;
 mod footprint;
 mod listeners;
 mod lookups;

@@ -4,9 +4,11 @@ use std::cell::Cell;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    BootEvent, BootModel, BootSummary, GracePeriod, InstallModel, MarkModel, MemoryModel, MemoryRange,
-    NodeId, Page, PageCount, Pfn, PfnRange, Reclaim, RetireModel, SectionNr, SectionShape, ZeroIsNew,
+    BootEvent, BootModel, BootSummary, GracePeriod, InstallModel, LostBlocks, MarkModel, MemoryModel,
+    MemoryRange, NodeId, Page, PageCount, Pfn, PfnRange, Reclaim, RetireError, RetireModel, Retired,
+    SectionNr, SectionShape, ZeroIsNew,
 };
+use sparsemem_machine::place;
 use sparsemem_section::{Encoded, FlatTable, RootedTable, SparseModel};
 
 use crate::env::Env;
@@ -92,16 +94,26 @@ pub(crate) fn boot<M: Model>(model: &M, env: &mut Env, memory: &[PfnRange]) {
     assert_eq!(up.lost, 0);
 }
 
+/// What a retirement did that lost nothing.
+pub(crate) fn retired(sections: u64, gone: u64) -> Result<Retired, RetireError> {
+    Ok(Retired { sections, gone, lost: LostBlocks::default() })
+}
+
 /// The sections of which a model knows something.
 pub(crate) fn present<M: Model>(model: &M) -> Vec<u64> {
     model.present_sections().map(SectionNr::get).collect()
 }
 
-/// Every test, on both tables.
+/// Every test on both tables, each with an environment and a model of its own.
 macro_rules! on_both_tables {
     ($($name:ident),* $(,)?) => {
-        mod flat { $(#[test] fn $name() { super::$name::<crate::tables::Flat>(); })* }
-        mod rooted { $(#[test] fn $name() { super::$name::<crate::tables::Rooted>(); })* }
+        mod flat { $(#[test] fn $name() { crate::tables::alone(super::$name::<crate::tables::Flat>); })* }
+        mod rooted { $(#[test] fn $name() { crate::tables::alone(super::$name::<crate::tables::Rooted>); })* }
     };
 }
 pub(crate) use on_both_tables;
+
+/// Runs a test.
+pub(crate) fn alone<M: Model>(test: impl FnOnce(&mut Env, &mut M)) {
+    test(&mut Env::new(), &mut place());
+}

@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    Footprint, LostBlocks, MemoryModel, Pfn, PfnRange, Retired, SectionLoss, SectionShape, SectionStamp,
-    ZeroIsNew,
+    Footprint, LostBlocks, MemoryModel, Pfn, PfnRange, SectionLoss, SectionShape, SectionStamp, ZeroIsNew,
 };
 use sparsemem_machine::place;
 use sparsemem_section::{
@@ -16,7 +15,7 @@ use sparsemem_section::{
 };
 
 use crate::env::Env;
-use crate::tables::{Alone, FlatEntries, HALF, NODE, SECTION, boot, frames, sections};
+use crate::tables::{Alone, FlatEntries, HALF, NODE, SECTION, boot, frames, retired, sections};
 
 type Model = SparseModel<FlatEntries, Used, Alone>;
 
@@ -155,7 +154,6 @@ fn memory_goes_from_a_placement_that_says_nothing_of_neighbours() {
     env.memmaps_at(sections(1, 1).start());
     writer.install(&mut env, sections(1, 1), NODE).unwrap();
     assert_eq!(env.in_altmap, 1);
-    let gone = Retired { sections: 1, gone: 1, lost: LostBlocks::default() };
-    assert_eq!(writer.retire(&mut env, sections(1, 1)), Ok(gone));
+    assert_eq!(writer.retire(&mut env, sections(1, 1)), retired(1, 1));
     assert!(env.is_whole());
 }

@@ -1,5 +1,4 @@
 //! Boot with callers who unwind, and who change their minds: a model is up or down afterwards, and nothing between.
-#![cfg(not(sparsemem_loom))]
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -7,45 +6,18 @@ use std::sync::atomic::Ordering;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    BootError, BootEvent, BootModel, BootSummary, GracePeriod, MarkModel, MemoryModel, MemoryRange, NodeId,
-    Page, Pfn, PfnRange, PhysAddr, PhysRange, RetireModel, SectionFlags, SectionLoss, SectionNr,
-    SectionShape, SectionStamp as _, SectionState, SubsectionBits, ZeroIsNew,
+    BootError, BootEvent, BootSummary, MemoryRange, NodeId, Pfn, PfnRange, SectionFlags, SectionLoss,
+    SectionNr, SectionShape, SectionStamp as _, SectionState, SubsectionBits,
 };
-use sparsemem_machine::{Demand, HostRcu, Machine, MachineConfig, Verdict, place};
-use sparsemem_section::{Encoded, FlatTable, RootedTable, SparseModel};
+use sparsemem_machine::place;
 
-struct Readers;
-type Rcu = HostRcu<Readers>;
-type FlatEntries = FlatTable<X86_64, Page, { X86_64::NR_SECTIONS_LEN }>;
-type Flat = SparseModel<FlatEntries, Encoded, Rcu>;
-type Rooted = SparseModel<RootedTable<X86_64, Page, { X86_64::NR_ROOTS_LEN }>, Encoded, Rcu>;
+use crate::env::Env;
+use crate::tables::{Flat, Model, ROOT, SECTION, frames, on_both_tables};
 
-/// Frames of a section.
-const SECTION: u64 = X86_64::PAGES_PER_SECTION;
-/// Sections of a root.
-const ROOT: u64 = X86_64::SECTIONS_PER_ROOT;
 const LAST: u64 = X86_64::NR_SECTIONS - 1;
 
-/// What the tests need of a model.
-trait Model:
-    BootModel<Machine>
-    + MarkModel
-    + RetireModel<Machine>
-    + MemoryModel<Geometry = X86_64, Page = Page, Reclaim: GracePeriod>
-    + ZeroIsNew
-{
-}
-
-impl Model for Flat {}
-impl Model for Rooted {}
-
-fn machine() -> Machine {
-    let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(256 << 20)).unwrap();
-    Machine::new(&MachineConfig::new().memory(memory, NodeId::new(0))).unwrap()
-}
-
 fn range(start: u64, end: u64, node: u32) -> MemoryRange {
-    MemoryRange { frames: PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap(), node: NodeId::new(node) }
+    MemoryRange { frames: frames(start, end), node: NodeId::new(node) }
 }
 
 /// Memory under three roots, of two nodes, with a section of both, one that is half empty, and some beyond the maximum.
@@ -86,18 +58,8 @@ fn states_up(memory: &[MemoryRange], lost: &[SectionNr]) -> Vec<(SectionNr, Sect
 }
 
 /// Refuses the usage of section 1, and the memmaps of sections 2 and `ROOT`.
-fn fail_some(machine: &mut Machine) {
-    let (mut usages, mut memmaps) = (0, 0);
-    machine.faults().fail_if(move |request| {
-        let Demand::Block { layout, .. } = request.demand else { return Verdict::Grant };
-        let (count, refused): (&mut u32, &[u32]) = match layout.size() {
-            4096 => return Verdict::Grant,
-            size if size < 4096 => (&mut usages, &[2]),
-            _ => (&mut memmaps, &[2, 4]),
-        };
-        *count += 1;
-        if refused.contains(count) { Verdict::Refuse } else { Verdict::Grant }
-    });
+fn fail_some(env: &mut Env) {
+    env.refuse(&[2], &[2, 4]);
 }
 
 /// The sections that are lost then.
@@ -106,17 +68,21 @@ fn failed() -> [SectionNr; 3] {
 }
 
 /// Nothing is present, and nothing allocated but roots.
-fn assert_down<M: Model>(model: &M, machine: &Machine) {
+fn assert_down<M: Model>(model: &M, env: &Env) {
     assert!(model.write().is_some(), "the writer is gone");
     assert_eq!(model.next_present(SectionNr::new(0)), None);
     assert!(states(model).iter().all(|(_, state)| *state == SectionState::ABSENT));
     let (now, fresh) = (model.footprint(), place::<M>().footprint());
     assert_eq!((now.usage_bytes, now.memmap_bytes), (0, 0));
-    assert_eq!(machine.balance().total().bytes, now.table_bytes - fresh.table_bytes, "empty roots, at most");
+    assert_eq!(
+        env.machine.balance().total().bytes,
+        now.table_bytes - fresh.table_bytes,
+        "empty roots, at most"
+    );
 }
 
 /// All of the memory is up but for what is lost, is zero, and can go: one range at a time, or by teardown.
-fn assert_up<M: Model>(model: &mut M, machine: &mut Machine, memory: &[MemoryRange], lost: &[SectionNr]) {
+fn assert_up<M: Model>(model: &mut M, env: &mut Env, memory: &[MemoryRange], lost: &[SectionNr]) {
     assert_eq!(states(model), states_up(memory, lost));
     let there: Vec<_> = parts(memory).filter(|(nr, _)| !lost.contains(nr)).collect();
     let reader = model.read();
@@ -129,22 +95,22 @@ fn assert_up<M: Model>(model: &mut M, machine: &mut Machine, memory: &[MemoryRan
     // Half of it.
     for (_, part) in there.iter().step_by(2) {
         writer.set_offline(*part).unwrap();
-        assert!(writer.retire(machine, *part).unwrap().lost.is_empty());
+        assert!(writer.retire(env, *part).unwrap().lost.is_empty());
     }
     drop(writer);
-    model.tear_down(machine).unwrap();
-    assert!(machine.balance().is_zero(), "{:?}", machine.balance());
+    model.tear_down(env).unwrap();
+    assert!(env.machine.balance().is_zero(), "{:?}", env.machine.balance());
     assert_eq!(model.footprint(), place::<M>().footprint());
 }
 
 /// A model that is down comes up as if nothing had been.
-fn boots_again<M: Model>(model: &mut M, machine: &mut Machine) {
-    machine.faults().heal();
+fn boots_again<M: Model>(model: &mut M, env: &mut Env) {
+    env.machine.faults().heal();
     let mut writer = model.write().unwrap();
-    let up = writer.boot(machine, memory().into_iter(), &mut |_| {}).unwrap();
+    let up = writer.boot(env, memory().into_iter(), &mut |_| {}).unwrap();
     assert_eq!((up.sections, up.lost), (8, 0));
     drop(writer);
-    assert_up(model, machine, &memory(), &[]);
+    assert_up(model, env, &memory(), &[]);
 }
 
 /// A panic that was planned.
@@ -179,15 +145,14 @@ impl Fuse {
 }
 
 /// Unwinds at every event in turn.
-fn whoever_hears_of_events_may_unwind<M: Model>() {
+fn whoever_hears_of_events_may_unwind<M: Model>(_: &mut Env, _: &mut M) {
     let mut told = Vec::new();
-    let mut machine = machine();
-    fail_some(&mut machine);
-    let mut model = place::<M>();
-    let up = model.write().unwrap().boot(&mut machine, memory().into_iter(), &mut |event| told.push(event));
+    let (mut env, mut model) = (Env::new(), place::<M>());
+    fail_some(&mut env);
+    let up = model.write().unwrap().boot(&mut env, memory().into_iter(), &mut |event| told.push(event));
     assert_eq!(up.map(|up| (up.sections, up.lost)), Ok((5, 3)));
-    machine.faults().heal();
-    assert_up(&mut *model, &mut machine, &memory(), &failed());
+    env.machine.faults().heal();
+    assert_up(&mut *model, &mut env, &memory(), &failed());
     let while_marking = |event: &BootEvent| {
         let memmap = matches!(event, BootEvent::SectionLost { why: SectionLoss::Memmap(_), .. });
         !memmap
@@ -195,24 +160,24 @@ fn whoever_hears_of_events_may_unwind<M: Model>() {
     assert_eq!((told.len(), told.iter().filter(|event| while_marking(event)).count()), (5, 3), "{told:?}");
 
     for (nth, event) in told.iter().enumerate() {
-        let mut machine = self::machine();
-        fail_some(&mut machine);
+        let mut env = Env::new();
+        fail_some(&mut env);
         let mut model = place::<M>();
         let fuse = Fuse::new(u32::try_from(nth).ok());
         let unwound = unwinds(|| {
             let mut writer = model.write().unwrap();
-            writer.boot(&mut machine, memory().into_iter(), &mut |_| fuse.burn())
+            writer.boot(&mut env, memory().into_iter(), &mut |_| fuse.burn())
         });
         assert!(unwound);
         assert_eq!(fuse.calls.get() as usize, nth + 1, "nobody is told anything after that");
         if while_marking(event) {
-            assert_down(&*model, &machine);
-            boots_again(&mut *model, &mut machine);
+            assert_down(&*model, &env);
+            boots_again(&mut *model, &mut env);
         } else {
-            let again = model.write().unwrap().boot(&mut machine, memory().into_iter(), &mut |_| {});
+            let again = model.write().unwrap().boot(&mut env, memory().into_iter(), &mut |_| {});
             assert_eq!(again, Err(BootError::AlreadyUp { present: SectionNr::new(0) }));
-            machine.faults().heal();
-            assert_up(&mut *model, &mut machine, &memory(), &failed());
+            env.machine.faults().heal();
+            assert_up(&mut *model, &mut env, &memory(), &failed());
         }
     }
 }
@@ -240,24 +205,24 @@ impl<I: Iterator> Iterator for Fused<'_, I> {
 }
 
 /// Unwinds at every call of the memory in turn: all of them come before the first memmap is made.
-fn the_memory_may_unwind<M: Model>() {
+fn the_memory_may_unwind<M: Model>(_: &mut Env, _: &mut M) {
     for nth in 0.. {
-        let mut machine = machine();
-        fail_some(&mut machine);
+        let mut env = Env::new();
+        fail_some(&mut env);
         let mut model = place::<M>();
         let fuse = Fuse::new(Some(nth));
         let unwound = unwinds(|| {
             let memory = Fused { memory: memory().into_iter(), fuse: &fuse };
-            model.write().unwrap().boot(&mut machine, memory, &mut |_| {}).unwrap();
+            model.write().unwrap().boot(&mut env, memory, &mut |_| {}).unwrap();
         });
         if !unwound {
             // Asked for nodes, marked, and looked through for sections that could not be.
             assert!(nth > 3 * (5 + 2), "{nth} calls");
-            machine.faults().heal();
-            return assert_up(&mut *model, &mut machine, &memory(), &failed());
+            env.machine.faults().heal();
+            return assert_up(&mut *model, &mut env, &memory(), &failed());
         }
-        assert_down(&*model, &machine);
-        boots_again(&mut *model, &mut machine);
+        assert_down(&*model, &env);
+        boots_again(&mut *model, &mut env);
     }
 }
 
@@ -291,7 +256,7 @@ impl Iterator for Changing<'_> {
 }
 
 /// What is said the second time counts; the first time it is only asked for nodes, all of which fit on a host of 64 bits.
-fn the_memory_may_change<M: Model>() {
+fn the_memory_may_change<M: Model>(_: &mut Env, _: &mut M) {
     let first = memory().to_vec();
     let then = vec![
         range(SECTION, 2 * SECTION, 3),
@@ -299,17 +264,12 @@ fn the_memory_may_change<M: Model>() {
         range(3 * SECTION, 3 * SECTION + 512, 1),
     ];
     let boot = |lists: &[Vec<MemoryRange>], absent: &[u64]| {
-        let (mut machine, mut model, clones) = (machine(), place::<M>(), Cell::new(0));
+        let (mut env, mut model, clones) = (Env::new(), place::<M>(), Cell::new(0));
         // The usage of section 2.
-        let mut usages = 0;
-        machine.faults().fail_if(move |request| {
-            let Demand::Block { layout, .. } = request.demand else { return Verdict::Grant };
-            usages += u32::from(layout.size() < 4096);
-            if usages == 2 && layout.size() < 4096 { Verdict::Refuse } else { Verdict::Grant }
-        });
+        env.refuse(&[2], &[]);
         let mut told = Vec::new();
         let memory = Changing::new(lists, &clones);
-        let up = model.write().unwrap().boot(&mut machine, memory, &mut |event| told.push(event)).unwrap();
+        let up = model.write().unwrap().boot(&mut env, memory, &mut |event| told.push(event)).unwrap();
         assert_eq!(up.sections, 3 - absent.len() as u64);
         let lost = |event: &BootEvent| match event {
             BootEvent::SectionLost { section, why: SectionLoss::Usage(_) } => section.get(),
@@ -318,7 +278,7 @@ fn the_memory_may_change<M: Model>() {
         let told: Vec<_> = told.iter().map(lost).collect();
         assert_eq!(up.lost, told.len() as u64);
         let absent: Vec<_> = absent.iter().map(|nr| SectionNr::new(*nr)).collect();
-        assert_up(&mut *model, &mut machine, &then, &absent);
+        assert_up(&mut *model, &mut env, &then, &absent);
         told
     };
     assert_eq!(boot(&[first.clone(), then.clone()], &[2]), [2]);
@@ -328,20 +288,12 @@ fn the_memory_may_change<M: Model>() {
     // Memory that then says more has boot take section 3 for one that was lost: it is absent as a whole, not half there.
     assert_eq!(boot(&[first.clone(), then.clone(), vec![range(0, 4 * SECTION, 0)]], &[2, 3]), [2]);
     // Nothing at all.
-    let (mut machine, model, clones) = (machine(), place::<M>(), Cell::new(0));
+    let (mut env, model, clones) = (Env::new(), place::<M>(), Cell::new(0));
     let lists = [first, Vec::new()];
     let memory = Changing::new(&lists, &clones);
-    let up = model.write().unwrap().boot(&mut machine, memory, &mut |event| panic!("{event:?}"));
+    let up = model.write().unwrap().boot(&mut env, memory, &mut |event| panic!("{event:?}"));
     assert_eq!(up, Ok(BootSummary::default()));
-    assert_down(&*model, &machine);
-}
-
-/// Every test, on both tables.
-macro_rules! on_both_tables {
-    ($($name:ident),*) => {
-        mod flat { $(#[test] fn $name() { super::$name::<super::Flat>(); })* }
-        mod rooted { $(#[test] fn $name() { super::$name::<super::Rooted>(); })* }
-    };
+    assert_down(&*model, &env);
 }
 
 on_both_tables!(whoever_hears_of_events_may_unwind, the_memory_may_unwind, the_memory_may_change);
