@@ -8,21 +8,15 @@ mod common;
 use std::alloc::Layout;
 use std::collections::BTreeSet;
 
-use sparsemem_bootmem_registration::{
-    DescriptorTags, Disposition, Fate, Kind, PageRun, PageUse, PieceSlot, Registry, Removal, SearchSlot,
-    SectionMetadata, SectionSlot, Storage, User,
-};
+use sparsemem_bootmem_registration::{Kind, PageUse, Released, Removal, SearchSlot, SectionMetadata, User};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    Block, ForeignBlock, MemoryModel, MemoryRange, MetadataMemory, NodeId, Origin, OutOfMemory, Pfn,
-    PhysAddr, PhysRange, Rejected, SectionNr, forward_to_field,
+    Block, MemoryModel, MetadataMemory, NodeId, Origin, Pfn, PhysAddr, PhysRange, SectionNr,
 };
 use sparsemem_fixture::{Backend, Fixture, on_every_backend};
-use sparsemem_machine::{Machine, MachineConfig};
+use sparsemem_machine::MachineConfig;
 
-use common::{Model, Notes, bytes_of_block};
-
-type Reg<'r, 'm> = Registry<'r, X86_64, DescriptorTags<'m, Model>>;
+use common::{Model, World, bytes_of_block};
 
 const SECTION: u64 = 128 << 20;
 
@@ -41,108 +35,10 @@ fn machine(memory: &[Memory]) -> MachineConfig {
     config.vmemmap_bytes(1 << 30)
 }
 
-/// The machine at boot, with a note of every block.
-struct Recorder<'e> {
-    machine: &'e mut Machine,
-    notes: Notes,
-}
-
-// SAFETY: the borrow keeps the machine in its place.
-forward_to_field!(unsafe impl ['e] PhysMap for Recorder<'e> => machine);
-// SAFETY: as above.
-forward_to_field!(unsafe impl ['e] AddressSpace for Recorder<'e> => machine);
-
-// SAFETY: the machine's own blocks.
-unsafe impl MetadataMemory for Recorder<'_> {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.notes.alloc_zeroed(self.machine, layout, node)
-    }
-
-    fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.notes.alloc_memmap(self.machine, layout, node)
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        self.machine.free(block)
-    }
-}
-
-/// The machine at run time, with the registry asked about every block of boot.
-///
-/// The machine takes whole blocks back, the registry frees pages: a block waits until all its pages are free.
-struct BootAware<'e, 'r, 'm> {
-    machine: &'e mut Machine,
-    registry: &'e mut Reg<'r, 'm>,
-    desk: &'e mut Desk,
-}
-
-/// Blocks on their way out.
-#[derive(Default)]
-struct Desk {
-    waiting: Vec<Block>,
-    /// Blocks that left with their section.
-    left: Vec<Block>,
-    free: BTreeSet<u64>,
-    leaving: BTreeSet<u64>,
-}
-
-impl Desk {
-    fn tell(&mut self, run: PageRun) {
-        let pages = run.pages.start().get()..run.pages.end().get();
-        match run.fate {
-            Fate::Free => self.free.extend(pages),
-            Fate::Leaves => self.leaving.extend(pages),
-            Fate::Shared => {}
-        }
-    }
-
-    /// Gives those waiting blocks to the machine whose pages are all free, and notes those that left.
-    fn settle(&mut self, machine: &mut Machine) {
-        for block in std::mem::take(&mut self.waiting) {
-            let bytes = bytes_of_block(&block);
-            let mut pages = bytes.start().get() >> 12..bytes.end().get().div_ceil(4096);
-            if pages.clone().all(|page| self.free.contains(&page)) {
-                machine.free(block).map_err(|refused| refused.error).unwrap();
-            } else if pages.all(|page| self.leaving.contains(&page)) {
-                self.left.push(block);
-            } else {
-                self.waiting.push(block);
-            }
-        }
-    }
-}
-
-// SAFETY: the borrow keeps the machine in its place.
-forward_to_field!(unsafe impl ['e, 'r, 'm] PhysMap for BootAware<'e, 'r, 'm> => machine);
-// SAFETY: as above.
-forward_to_field!(unsafe impl ['e, 'r, 'm] AddressSpace for BootAware<'e, 'r, 'm> => machine);
-
-// SAFETY: the machine's own blocks; those of boot are kept on the desk until the registry lets them go.
-unsafe impl MetadataMemory for BootAware<'_, '_, '_> {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.machine.alloc_zeroed(layout, node)
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        let Self { machine, registry, desk } = self;
-        match registry.release_block(&block, &mut |run| desk.tell(run)) {
-            Ok(Disposition::NotRegistered) => machine.free(block),
-            Ok(_) => {
-                desk.waiting.push(block);
-                desk.settle(machine);
-                Ok(())
-            }
-            Err(_) => Err(Rejected { error: block.foreign(), returned: block }),
-        }
-    }
-}
-
 /// A booted machine with everything registered.
-struct System<'r, 'm> {
-    model: &'m Model,
-    machine: Machine,
-    registry: Reg<'r, 'm>,
-    desk: Desk,
+struct System {
+    model: &'static Model,
+    world: World,
     /// Blocks of node data, by node.
     data: Vec<Block>,
 }
@@ -154,9 +50,9 @@ struct Report<'r> {
 }
 
 /// Boots, registers, and runs a test.
-fn run(backend: Backend, memory: &[Memory], report: &Report<'_>, test: impl FnOnce(&mut System<'_, '_>)) {
+fn run(backend: Backend, memory: &[Memory], report: &Report<'_>, test: impl FnOnce(&mut System)) {
     let Fixture { model, mut machine } = Fixture::<Model>::new(backend, &machine(memory)).unwrap();
-    let model = &model;
+    let model: &'static Model = Box::leak(Box::new(model));
     let data: Vec<(u32, Block)> = report
         .data
         .iter()
@@ -165,39 +61,21 @@ fn run(backend: Backend, memory: &[Memory], report: &Report<'_>, test: impl FnOn
             (*node, machine.alloc_zeroed(layout, NodeId::new(*node)).unwrap())
         })
         .collect();
-    let mut recorder = Recorder { machine: &mut machine, notes: Notes::default() };
-    let memory = report.sections.iter().map(|(nr, node)| {
-        let frames = SectionNr::new(*nr).frames::<X86_64>().unwrap();
-        MemoryRange { frames, node: NodeId::new(*node) }
-    });
-    let mut writer = model.write().unwrap();
-    writer.boot(&mut recorder, memory, &mut |event| panic!("{event:?}")).unwrap();
-    drop(writer);
-    let Notes { memmaps, usages, tables } = recorder.notes;
-    machine.finish_boot();
-
-    let (mut sections, mut pieces) = (vec![SectionSlot::EMPTY; 16], vec![PieceSlot::EMPTY; 128]);
-    let storage = Storage { sections: &mut sections, pieces: &mut pieces };
-    let mut registry = Registry::new(DescriptorTags::new(model), storage);
-    assert_eq!((memmaps.len(), usages.len()), (report.sections.len(), report.sections.len()));
-    for ((nr, node), (memmap, usage)) in report.sections.iter().zip(memmaps.into_iter().zip(usages)) {
-        let metadata = SectionMetadata { memmap: &[memmap], usage: &[usage], tables: &tables };
-        registry.register_section(SectionNr::new(*nr), NodeId::new(*node), metadata).unwrap();
-    }
+    let mut world = World::boot(machine, model, report.sections);
     for (node, block) in &data {
-        registry.register_node(NodeId::new(*node), &[bytes_of_block(block)]).unwrap();
+        world.registry_mut().register_node(NodeId::new(*node), &[bytes_of_block(block)]).unwrap();
     }
     let data = data.into_iter().map(|(_, block)| block).collect();
-    let mut system = System { model, machine, registry, desk: Desk::default(), data };
+    let mut system = System { model, world, data };
     system.every_byte_is_accounted_for();
     test(&mut system);
 }
 
-impl System<'_, '_> {
+impl System {
     fn plan(&self, section: u64) -> Result<Vec<u64>, Vec<u64>> {
         let (mut slots, mut steps) = ([SearchSlot::default(); 16], [SectionNr::new(0); 16]);
         let numbers = |steps: &[SectionNr]| steps.iter().map(|nr| nr.get()).collect();
-        match self.registry.removal_plan(SectionNr::new(section), &mut slots, &mut steps).unwrap() {
+        match self.world.registry().removal_plan(SectionNr::new(section), &mut slots, &mut steps).unwrap() {
             Removal::Order(steps) => Ok(numbers(steps)),
             Removal::Cycle(steps) => Err(numbers(steps)),
             other => panic!("{other:?}"),
@@ -208,28 +86,27 @@ impl System<'_, '_> {
     fn remove(&mut self, section: u64) -> u64 {
         let nr = SectionNr::new(section);
         let frames = nr.frames::<X86_64>().unwrap();
-        self.registry.check_removable(nr).unwrap();
+        self.world.registry().check_removable(nr).unwrap();
         self.offline_pages(nr);
-        let free_before = self.desk.free.len();
+        let free_before = self.world.desk.nr_free();
         self.model.write().unwrap().set_offline(frames).unwrap();
-        let Self { model, machine, registry, desk, .. } = self;
-        let mut env = BootAware { machine, registry, desk };
-        let retired = model.write().unwrap().retire(&mut env, frames).unwrap();
+        let retired = self.model.write().unwrap().retire(&mut self.world, frames).unwrap();
         assert!(retired.lost.is_empty(), "{retired:?}");
-        let released = registry.release_section(nr, &mut |run| desk.tell(run)).unwrap();
+        let released = self.world.release_section(nr).unwrap();
         assert_eq!(released.untagged.get(), 0);
+        let World { machine, desk, .. } = &mut self.world;
         desk.waiting.append(&mut self.data);
         desk.settle(machine);
         self.every_byte_is_accounted_for();
-        (self.desk.free.len() - free_before) as u64
+        (self.world.desk.nr_free() - free_before) as u64
     }
 
     /// What offlining does: every page of the section is free for it to take, or is the section's own.
     fn offline_pages(&self, nr: SectionNr) {
         let frames = nr.frames::<X86_64>().unwrap();
-        let own: BTreeSet<_> = self.registry.own_memmap_pages(nr).collect();
+        let own: BTreeSet<_> = self.world.registry().own_memmap_pages(nr).collect();
         for page in (frames.start().get()..frames.end().get()).map(Pfn::new) {
-            let uses = self.registry.page_use(page);
+            let uses = self.world.registry().page_use(page);
             assert!(!matches!(uses, PageUse::InUse(_)), "{page} of section {nr}: {uses:?}");
             assert!(!own.contains(&page) || uses == PageUse::Own);
         }
@@ -237,23 +114,33 @@ impl System<'_, '_> {
 
     /// Every block that the machine has out is registered, waiting, or left with its section.
     fn every_byte_is_accounted_for(&self) {
-        let mut known: BTreeSet<_> = self.registry.pieces().map(|piece| key(piece.bytes())).collect();
-        known.extend(self.desk.waiting.iter().chain(&self.desk.left).map(|block| key(bytes_of_block(block))));
-        let out: BTreeSet<_> = self.machine.outstanding().map(|(range, _)| key(range)).collect();
+        let mut known: BTreeSet<_> = self.world.registry().pieces().map(|piece| key(piece.bytes())).collect();
+        known.extend(
+            self.world
+                .desk
+                .waiting
+                .iter()
+                .chain(&self.world.desk.left)
+                .map(|block| key(bytes_of_block(block))),
+        );
+        let out: BTreeSet<_> = self.world.machine.outstanding().map(|(range, _)| key(range)).collect();
         assert_eq!(out, known);
     }
 
     /// After all sections are gone: nothing is out but what left with them, and that is `left` bytes.
     fn finish(&mut self) -> u64 {
-        assert_eq!((self.registry.pieces().count(), self.registry.sections().count()), (0, 0));
-        assert!(self.desk.waiting.is_empty());
-        let left = std::mem::take(&mut self.desk.left);
+        assert_eq!(
+            (self.world.registry().pieces().count(), self.world.registry().sections().count()),
+            (0, 0)
+        );
+        assert!(self.world.desk.waiting.is_empty());
+        let left = std::mem::take(&mut self.world.desk.left);
         let bytes = left.iter().map(|block| block.layout().size() as u64).sum();
-        assert_eq!(self.machine.balance().total().bytes, bytes);
+        assert_eq!(self.world.machine.balance().total().bytes, bytes);
         for block in left {
-            self.machine.free(block).map_err(|refused| refused.error).unwrap();
+            self.world.machine.free(block).map_err(|refused| refused.error).unwrap();
         }
-        assert!(self.machine.balance().is_zero());
+        assert!(self.world.machine.balance().is_zero());
         bytes
     }
 }
@@ -277,14 +164,14 @@ fn two_sections_that_hold_each_other(backend: Backend) {
     run(backend, memory, &report, |system| {
         let in_section = |section: u64, user| {
             let bytes = range(8 * section, 8 * section + 8);
-            let pieces = system.registry.pieces_in(bytes).filter(|piece| piece.user() == user);
+            let pieces = system.world.registry().pieces_in(bytes).filter(|piece| piece.user() == user);
             pieces.map(|piece| piece.pages::<X86_64>().count().get()).max().unwrap_or(0)
         };
         assert_eq!(in_section(1, User::Section(SectionNr::new(0))), 512);
         assert_eq!(in_section(0, User::Section(SectionNr::new(1))), 512);
         assert_eq!((system.plan(0), system.plan(1)), (Err(vec![0, 1]), Err(vec![0, 1])));
-        assert!(system.registry.check_removable(SectionNr::new(0)).is_err());
-        assert!(system.registry.check_removable(SectionNr::new(1)).is_err());
+        assert!(system.world.registry().check_removable(SectionNr::new(0)).is_err());
+        assert!(system.world.registry().check_removable(SectionNr::new(1)).is_err());
         // Section 2 has its metadata in itself, and stands for all who are not on the cycle.
         assert_eq!(system.plan(2), Ok(vec![2]));
         system.remove(2);
@@ -302,9 +189,9 @@ fn a_chain_is_removed_in_order(backend: Backend) {
         assert_eq!(system.plan(2), Ok(vec![3, 2]));
         for section in order {
             let tagged =
-                system.registry.pieces().filter(|piece| piece.pages::<X86_64>().count().get() == 512);
+                system.world.registry().pieces().filter(|piece| piece.pages::<X86_64>().count().get() == 512);
             for page in tagged.map(|piece| piece.pages::<X86_64>().start()) {
-                let tag = system.registry.tag(page).unwrap().unwrap();
+                let tag = system.world.registry().tag(page).unwrap().unwrap();
                 assert_eq!((tag.kind(), tag.users()), (Kind::SectionInfo, 1));
             }
             let freed = system.remove(section);
@@ -323,7 +210,7 @@ fn sections_that_hold_themselves(backend: Backend) {
         for section in [2, 1] {
             let nr = SectionNr::new(section);
             assert_eq!(system.plan(section), Ok(vec![section]));
-            assert_eq!(system.registry.own_memmap_pages(nr).count(), 512);
+            assert_eq!(system.world.registry().own_memmap_pages(nr).count(), 512);
             system.remove(section);
             assert!(!system.model.is_valid(nr.first_pfn::<X86_64>().unwrap()));
         }
@@ -341,21 +228,25 @@ fn shared_pages_and_node_data_go_with_the_last_user(backend: Backend) {
     run(backend, memory, &report, |system| {
         let host = SectionNr::new(5);
         let data = bytes_of_block(&system.data[0]).start().pfn::<X86_64>();
-        assert_eq!(system.registry.tag(data).unwrap().unwrap().user(), User::Node(NodeId::new(9)));
-        let shared = system.registry.pieces().find(|piece| piece.bytes().count().get() < 4096).unwrap();
+        assert_eq!(system.world.registry().tag(data).unwrap().unwrap().user(), User::Node(NodeId::new(9)));
+        let shared =
+            system.world.registry().pieces().find(|piece| piece.bytes().count().get() < 4096).unwrap();
         let shared = shared.pages::<X86_64>().start();
-        let tag = system.registry.tag(shared).unwrap().unwrap();
+        let tag = system.world.registry().tag(shared).unwrap().unwrap();
         assert_eq!((tag.kind(), tag.users() >= 3), (Kind::MixInfo, true));
         assert_eq!(system.plan(5), Ok(vec![0, 1, 2, 5]));
         for section in [0, 1] {
-            assert!(system.registry.check_removable(host).is_err());
+            assert!(system.world.registry().check_removable(host).is_err());
             let freed = system.remove(section);
             assert_eq!(freed, 512, "the memmap alone: the usage's page has other users");
-            assert!(system.registry.tag(shared).unwrap().is_some());
+            assert!(system.world.registry().tag(shared).unwrap().is_some());
         }
         let freed = system.remove(2);
         assert!(freed >= 512 + 1 + 4, "memmap, shared page and node data: {freed}");
-        assert_eq!((system.registry.tag(shared).unwrap(), system.registry.tag(data).unwrap()), (None, None));
+        assert_eq!(
+            (system.world.registry().tag(shared).unwrap(), system.world.registry().tag(data).unwrap()),
+            (None, None)
+        );
         assert_eq!(system.plan(5), Ok(vec![5]));
         system.remove(5);
         system.finish();
@@ -370,16 +261,20 @@ fn hot_added_sections_keep_their_node(backend: Backend) {
         let added = SectionNr::new(6);
         let frames = added.frames::<X86_64>().unwrap();
         let mut writer = system.model.write().unwrap();
-        writer.install(&mut system.machine, frames, NodeId::new(0)).unwrap();
+        writer.install(&mut system.world.machine, frames, NodeId::new(0)).unwrap();
         drop(writer);
-        system.registry.register_section(added, NodeId::new(1), SectionMetadata::default()).unwrap();
+        system
+            .world
+            .registry_mut()
+            .register_section(added, NodeId::new(1), SectionMetadata::default())
+            .unwrap();
         assert_eq!(system.plan(1), Ok(vec![6, 1]));
-        let System { model, machine, registry, desk, .. } = system;
-        let mut env = BootAware { machine, registry, desk };
-        let retired = model.write().unwrap().retire(&mut env, frames).unwrap();
+        let free_before = system.world.desk.nr_free();
+        let retired = system.model.write().unwrap().retire(&mut system.world, frames).unwrap();
         assert!(retired.lost.is_empty(), "{retired:?}");
-        assert_eq!(registry.release_section(added, &mut |run| panic!("{run:?}")).unwrap().free.get(), 0);
-        assert!(machine.balance().of(Origin::Runtime).blocks == 0);
+        assert_eq!(system.world.release_section(added).unwrap(), Released::default());
+        assert_eq!(system.world.desk.nr_free(), free_before);
+        assert!(system.world.machine.balance().of(Origin::Runtime).blocks == 0);
         system.every_byte_is_accounted_for();
         assert_eq!(system.remove(1), 0, "memmap and node data leave with the section that they lie in");
         system.remove(0);
