@@ -133,7 +133,7 @@ mod tests {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         let row = |budget| Row { budget, rust: counts, c: counts, faults: faults.clone() };
         let (blessed, now) = (COMPILER.to_owned(), COMPILER.to_owned());
-        let operation = "remove-subsection sparse-extreme".to_owned();
+        let operation = "remove-subsection a-models-name".to_owned();
         Judged {
             rustc: COMPILER.to_owned(),
             cc: "cc (Debian 12.2.0-14+deb12u1) 12.2.0 ".repeat(3),

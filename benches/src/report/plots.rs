@@ -17,7 +17,7 @@ use crate::slow::boot;
 
 /// A plot's size. Units: pixels.
 const SIZE: (u32, u32) = (900, 440);
-/// A colour per model, as classic-sparse, sparse-extreme, vmemmap.
+/// A colour per model, in the order of [`MODELS`].
 const COLOURS: [RGBColor; 3] =
     [RGBColor(0x1b, 0x6c, 0xa8), RGBColor(0xd9, 0x8e, 0x04), RGBColor(0x3a, 0x8f, 0x4e)];
 /// The font of all text.

@@ -81,14 +81,15 @@ fn a_report_is_printed_as_documented() {
 #[test]
 fn an_inspection_is_printed_as_documented() {
     let machine = MachineFile::open(Path::new("x86-kvm-bochs-512m.dmesg"), None).unwrap();
-    let printed = serde_json::to_value(inspect(&machine, &[Backend::ClassicSparse]).unwrap()).unwrap();
+    let flat = Backend::ALL.into_iter().find(|backend| !backend.has_roots() && !backend.has_array()).unwrap();
+    let printed = serde_json::to_value(inspect(&machine, &[flat]).unwrap()).unwrap();
     assert_eq!(
         printed["ranges"][0],
         serde_json::json!({
             "start": 0, "end": 0x9_fc00, "node": 0, "kind": "ram",
         })
     );
-    let backend = &printed["backends"]["classic-sparse"];
+    let backend = &printed["backends"][flat.name()];
     assert_eq!(backend["sections"].as_array().unwrap().len(), 4);
     assert_eq!(
         backend["sections"][0],
@@ -102,5 +103,5 @@ fn an_inspection_is_printed_as_documented() {
     assert_eq!(bytes("memmap_bytes"), 4 * (2 << 20));
     assert_eq!(bytes("page_table_bytes"), 0);
     assert!(bytes("usage_bytes") > 0);
-    assert!(printed["backends"].get("vmemmap").is_none());
+    assert_eq!(printed["backends"].as_object().unwrap().len(), 1);
 }

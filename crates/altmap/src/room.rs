@@ -9,7 +9,7 @@ use sparsemem_core::{
 /// The layout of a model's memmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemmapRule {
-    /// A block per section, allocated with its first subsection: classic-sparse and sparse-extreme.
+    /// A block per section, allocated with its first subsection: models whose section words lead to the memmap.
     SectionBlocks,
     /// Leaves of a virtual array, at worst base pages: vmemmap.
     ArrayLeaves,

@@ -35,10 +35,16 @@ fn machine() -> MachineConfig {
         .vmemmap_bytes(1 << 30)
 }
 
-/// A model on such a machine.
+/// The first backend that lays out its memmap by a rule.
+fn backend(rule: MemmapRule) -> Backend {
+    let mut all = Backend::ALL.into_iter();
+    all.find(|backend| backend.has_array() == (rule == MemmapRule::ArrayLeaves)).unwrap()
+}
+
+/// A model on such a machine, of a backend that lays out its memmap by a rule.
 macro_rules! fixture {
-    ($geometry:ty, $page:ty, $backend:ident) => {
-        Fixture::<any_model!($geometry, $page, Rcu)>::new(Backend::$backend, &machine()).unwrap()
+    ($geometry:ty, $page:ty, $rule:expr) => {
+        Fixture::<any_model!($geometry, $page, Rcu)>::new(backend($rule), &machine()).unwrap()
     };
 }
 
@@ -101,9 +107,9 @@ where
 /// The same on a model with blocks and on one with an array.
 fn compare_both<const WORDS: usize>(first: u64, before: &Before, request: PfnRange) {
     let first = Pfn::new(DEVICE + first);
-    let blocks = fixture!(TinyWide, Wide<WORDS>, ClassicSparse);
+    let blocks = fixture!(TinyWide, Wide<WORDS>, MemmapRule::SectionBlocks);
     compare(blocks, MemmapRule::SectionBlocks, first, before, request);
-    let array = fixture!(TinyWide, Wide<WORDS>, Vmemmap);
+    let array = fixture!(TinyWide, Wide<WORDS>, MemmapRule::ArrayLeaves);
     compare(array, MemmapRule::ArrayLeaves, first, before, request);
 }
 
@@ -141,7 +147,7 @@ proptest! {
 /// A base page takes several frames, where frames are smaller.
 #[test]
 fn small_frames_fill_a_base_page_together() {
-    let array = fixture!(Minute, Page, Vmemmap).model;
+    let array = fixture!(Minute, Page, MemmapRule::ArrayLeaves).model;
     let needed = room_needed(&array, MemmapRule::ArrayLeaves, Pfn::new(0), frames(0, 2));
     assert_eq!(needed, Some(PageCount::new(64)), "frames of 64 bytes");
 }
@@ -149,7 +155,7 @@ fn small_frames_fill_a_base_page_together() {
 /// The array's base pages take a whole frame each, where frames are larger.
 #[test]
 fn large_frames_hold_one_base_page() {
-    let Fixture { model: array, mut machine } = fixture!(Arm64Page64K, Page, Vmemmap);
+    let Fixture { model: array, mut machine } = fixture!(Arm64Page64K, Page, MemmapRule::ArrayLeaves);
     let request = frames(0, 4 * 32);
     let first = PhysAddr::new(DEVICE << 12).pfn::<Arm64Page64K>();
     // 128 descriptors of 64 bytes are two base pages.
@@ -164,7 +170,7 @@ fn large_frames_hold_one_base_page() {
 
 #[test]
 fn room_beyond_all_numbers_is_none() {
-    let array = fixture!(X86_64, Page, Vmemmap).model;
+    let array = fixture!(X86_64, Page, MemmapRule::ArrayLeaves).model;
     let request = frames(u64::MAX - 4096, 4096);
     assert_eq!(room_needed(&array, MemmapRule::ArrayLeaves, Pfn::new(0), request), None);
     let top = Pfn::new(u64::MAX - 100);
@@ -191,7 +197,7 @@ fn memory_that_hosts_itself_sets_whole_frames_aside() {
 /// The last frame of the geometry may be set aside; the one behind it may not.
 #[test]
 fn an_altmap_may_end_at_the_maximum() {
-    let array = fixture!(TinyWide, Page, Vmemmap).model;
+    let array = fixture!(TinyWide, Page, MemmapRule::ArrayLeaves).model;
     let check = |count: u64| {
         let request = frames(TinyWide::MAX_PFN - 64, count);
         let spec = AltmapSpec::new(request.start(), PageCount::new(0), request.count()).unwrap();

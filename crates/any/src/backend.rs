@@ -31,7 +31,7 @@ macro_rules! declare_backend {
         /// ```
         /// use sparsemem_any::Backend;
         ///
-        /// assert_eq!("sparse-extreme".parse(), Ok(Backend::SparseExtreme));
+        /// assert_eq!("vmemmap".parse(), Ok(Backend::Vmemmap));
         /// assert!("flatmem".parse::<Backend>().is_err());
         /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,15 +7,13 @@
 use alloc::boxed::Box;
 use core::ptr::NonNull;
 
-use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::{
     AddressSpace, BootError, BootEvent, BootModel, BootSummary, Footprint, Geometry, GracePeriod,
     InstallError, InstallModel, LookupError, MarkError, MarkModel, MemoryModel, MemoryRange, MetadataMemory,
     NodeId, Pfn, PfnRange, Reclaim, RetireError, RetireModel, Retired, SectionNr, SectionStamp, SectionState,
     TearDownError, Writer, WriterSlot, ZeroIsNew,
 };
-use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_vmemmap::{DynamicBase, Vmemmap};
+use sparsemem_vmemmap::DynamicBase;
 
 use crate::Backend;
 use crate::prepare::Prepare as _;

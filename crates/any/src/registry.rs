@@ -28,11 +28,11 @@ macro_rules! each_backend {
         $($then)::+! {
             { $($anything)* }
             /// A flat section table; descriptors through the section word.
-            ClassicSparse classic_sparse "classic-sparse" [ClassicSparse<G, P, R, SECTIONS>] sections: Table, descriptors: Blocks;
+            ClassicSparse classic_sparse "classic-sparse" [sparsemem_classic_sparse::ClassicSparse<G, P, R, SECTIONS>] sections: Table, descriptors: Blocks;
             /// A two-level section table; descriptors through the section word.
-            SparseExtreme sparse_extreme "sparse-extreme" [SparseExtreme<G, P, R, ROOTS>] sections: Roots, descriptors: Blocks;
+            SparseExtreme sparse_extreme "sparse-extreme" [sparsemem_sparse_extreme::SparseExtreme<G, P, R, ROOTS>] sections: Roots, descriptors: Blocks;
             /// Descriptors in one virtual array on page tables.
-            Vmemmap vmemmap "vmemmap" [Vmemmap<G, P, R, DynamicBase, ROOTS>] sections: Roots, descriptors: Window;
+            Vmemmap vmemmap "vmemmap" [sparsemem_vmemmap::Vmemmap<G, P, R, DynamicBase, ROOTS>] sections: Roots, descriptors: Window;
         }
     };
 }

@@ -83,7 +83,8 @@ pub unsafe trait MemoryModel: Sync {
     ///
     /// # Cost
     ///
-    /// vmemmap: no load with a constant base; classic-sparse: one load; sparse-extreme: two loads.
+    /// One load, and another one if the section table has roots. A model whose descriptors lie in one virtual array loads
+    /// nothing, or its base if that is not a constant.
     #[doc(alias = "pfn_to_page")]
     unsafe fn lookup_unchecked(&self, pfn: Pfn) -> NonNull<Self::Page>;
 

@@ -1,7 +1,7 @@
 //! The flat memory model: one array of descriptors from the lowest to the highest frame of RAM.
 //!
 //! A lookup compares the frame with the array's bound and adds it to a pointer. The array costs a descriptor for every
-//! frame of a hole, too; where RAM has large holes, `compressed-index`, sparse-extreme or vmemmap take less. Memory that
+//! frame of a hole, too; where RAM has large holes, `compressed-index` or a model that lays out sections takes less. Memory that
 //! is added later needs room that was [reserved](sparsemem_bounded_array::ArrayModel::reserve) before the boot.
 //!
 //! ```

@@ -21,7 +21,7 @@ type Model = any_model!(Tiny, Page, HostRcu<Readers>);
 fn with_greedy(test: impl FnOnce(&mut Hotplug<'_, Refusing<Model>>, &mut Greedy)) {
     let half = u64::from(Tiny::SUBSECTIONS_PER_SECTION) / 2;
     let early = subsections::<Tiny>(1, 0, half);
-    let Fixture { model, mut machine } = Fixture::<Model>::usual(Backend::ClassicSparse);
+    let Fixture { model, mut machine } = Fixture::<Model>::usual(Backend::ALL[0]);
     boot(&model, &mut machine, &[MemoryRange { frames: early, node: NODE }]);
     let (model, mut env): (&Model, _) = (Box::leak(Box::new(model)), Greedy(machine));
     let (mut blocks, mut resources) = ([None; 8], [None; 8]);

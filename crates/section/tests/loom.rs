@@ -56,12 +56,12 @@ macro_rules! subject {
 }
 
 subject! {
-    /// classic-sparse.
+    /// A flat table with a block per section.
     FlatBlocks: Flat, Encoded = Encoded
 }
 
 subject! {
-    /// sparse-extreme.
+    /// A two-level table with a block per section.
     RootedBlocks: Rooted, Encoded = Encoded
 }
 

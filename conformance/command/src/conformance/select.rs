@@ -80,9 +80,9 @@ mod tests {
 
     #[test]
     fn backends_are_taken_once_and_in_order() {
-        let backends = vec![Backend::Vmemmap, Backend::ClassicSparse, Backend::Vmemmap];
+        let backends = vec![Backend::ALL[2], Backend::ALL[0], Backend::ALL[2]];
         let filter = filter(&Args { backends, ..Args::default() });
-        assert_eq!(filter.backends, [Backend::ClassicSparse, Backend::Vmemmap]);
+        assert_eq!(filter.backends, [Backend::ALL[0], Backend::ALL[2]]);
     }
 
     #[test]

@@ -49,22 +49,22 @@ fn amount(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{machine, range, section, with_vmemmap};
+    use super::super::sample::{machine, range, section, with_an_array};
     use super::{by_cost, table};
     use sparsemem_terminal::Screen;
 
     #[test]
     fn a_column_per_backend_with_total_and_share() {
         let ranges = vec![range(0, 128 << 20, "ram", None)];
-        let inspection = with_vmemmap(machine(ranges, vec![section(0, !0)]));
+        let inspection = with_an_array(machine(ranges, vec![section(0, !0)]));
         let text = table(&inspection, &Screen::plain(60)).to_string();
         let rows: Vec<String> =
             text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-        assert!(rows.contains(&"cost classic-sparse vmemmap".to_owned()), "{text}");
+        assert!(rows.contains(&"cost a-table b-array".to_owned()), "{text}");
         assert!(rows.contains(&"section table 1 MiB 16 KiB".to_owned()), "{text}");
         assert!(rows.contains(&"usage - -".to_owned()), "{text}");
         assert!(rows.contains(&"total 3 MiB 2.03 MiB".to_owned()), "{text}");
         assert!(rows.contains(&"share of RAM 2.34 % 1.58 %".to_owned()), "{text}");
-        assert_eq!(by_cost(&inspection)[0].0, "vmemmap");
+        assert_eq!(by_cost(&inspection)[0].0, "b-array");
     }
 }

@@ -78,16 +78,16 @@ fn events(inspection: &Inspection, screen: &Screen) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{machine, range, section, with_vmemmap};
+    use super::super::sample::{machine, range, section, with_an_array};
     use super::render;
     use sparsemem_terminal::Screen;
 
     #[test]
     fn events_are_told_once() {
         let mut inspection = machine(vec![range(0, 128 << 20, "ram", None)], vec![section(0, !0)]);
-        let backend = inspection.backends.get_mut("classic-sparse").unwrap();
+        let backend = inspection.backends.get_mut("a-table").unwrap();
         backend.events = vec!["section 0 is shared".to_owned()];
-        let text = render(&with_vmemmap(inspection), &Screen::plain(80));
+        let text = render(&with_an_array(inspection), &Screen::plain(80));
         assert_eq!(text.matches("boot: section 0 is shared").count(), 1, "{text}");
         assert!(
             text.starts_with("made-up.dmesg: 128 MiB of RAM, with the geometry of x86_64\n\nOne character")
@@ -121,9 +121,9 @@ mod tests {
             vec![range(0, 1 << 46, "ram", Some(9)), range(1 << 46, u64::MAX, "hotplug-window", None)];
         let mut inspection = machine(ranges, vec![section(0, 1), section(1, !0)]);
         inspection.machine = "some/where/hwloc-opteron-8n-128g-shared-blocks.memblocks".to_owned();
-        let backend = inspection.backends.get_mut("classic-sparse").unwrap();
+        let backend = inspection.backends.get_mut("a-table").unwrap();
         backend.events = vec!["a section is shared, and boot reports this in many words ".repeat(3)];
-        let text = render(&with_vmemmap(inspection), &Screen::plain(80));
+        let text = render(&with_an_array(inspection), &Screen::plain(80));
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 

@@ -35,15 +35,15 @@ pub(super) fn machine(ranges: Vec<InspectedRange>, sections: Vec<InspectedSectio
         ranges,
         contradictions: vec![],
         agreements: vec![],
-        backends: BTreeMap::from([("classic-sparse", backend)]),
+        backends: BTreeMap::from([("a-table", backend)]),
     }
 }
 
 /// The same machine on a second backend, which takes page tables instead of the table.
-pub(super) fn with_vmemmap(mut inspection: Inspection) -> Inspection {
-    let mut second = inspection.backends["classic-sparse"].clone();
+pub(super) fn with_an_array(mut inspection: Inspection) -> Inspection {
+    let mut second = inspection.backends["a-table"].clone();
     second.table_bytes = 16 << 10;
     second.page_table_bytes = 12 << 10;
-    inspection.backends.insert("vmemmap", second);
+    inspection.backends.insert("b-array", second);
     inspection
 }

@@ -44,16 +44,16 @@ fn cost(inspection: &Inspection) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{machine, range, section, with_vmemmap};
+    use super::super::sample::{machine, range, section, with_an_array};
     use super::text;
 
     #[test]
     fn the_cheapest_and_the_partial_ones_are_named() {
         let ranges = vec![range(0, 128 << 20, "ram", None)];
-        let inspection = with_vmemmap(machine(ranges, vec![section(0, 1)]));
+        let inspection = with_an_array(machine(ranges, vec![section(0, 1)]));
         assert_eq!(
             text(&inspection),
-            "Of 1 section, 1 is partial. vmemmap is cheapest here: 2.03 MiB, 1.58 % of RAM; classic-sparse takes \
+            "Of 1 section, 1 is partial. b-array is cheapest here: 2.03 MiB, 1.58 % of RAM; a-table takes \
              996 KiB more."
         );
     }
@@ -64,7 +64,7 @@ mod tests {
         let inspection = machine(ranges, vec![section(0, !0), section(1, !0)]);
         assert_eq!(
             text(&inspection),
-            "Every subsection of the 2 sections has memory. classic-sparse takes 5 MiB, 1.95 % of RAM."
+            "Every subsection of the 2 sections has memory. a-table takes 5 MiB, 1.95 % of RAM."
         );
     }
 

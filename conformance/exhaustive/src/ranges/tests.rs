@@ -12,11 +12,11 @@ use crate::shape::{Pair, Shape};
 type Model = any_model!(Pair, Descriptor, OneThread);
 
 fn rules() -> RangeRules {
-    RangeRules::new(Shape::of::<Pair>(3, 2), Backend::ClassicSparse)
+    RangeRules::new(Shape::of::<Pair>(3, 2), Backend::ALL[0])
 }
 
 fn machines() -> RangeMachines<Model> {
-    RangeMachines(Instance::new(Shape::of::<Pair>(3, 2), Backend::ClassicSparse))
+    RangeMachines(Instance::new(Shape::of::<Pair>(3, 2), Backend::ALL[0]))
 }
 
 #[test]

@@ -19,11 +19,11 @@ fn shape() -> Shape {
 }
 
 fn rules() -> SectionRules {
-    SectionRules::new(shape(), Backend::ClassicSparse)
+    SectionRules::new(shape(), Backend::ALL[0])
 }
 
 fn machines() -> SectionMachines<Model> {
-    SectionMachines(Instance::new(shape(), Backend::ClassicSparse))
+    SectionMachines(Instance::new(shape(), Backend::ALL[0]))
 }
 
 /// The difference that a walk finds on machines with a fault.
