@@ -11,7 +11,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `raw`, `lines`, `check`, `script` | the JSON, and its conversion into a script |
-//! | `model`, `system`, `altmaps`, `bootmem`, `hooks` | the operations, on a model and its machine |
+//! | `model`, `system`, `altmaps`, `bootmem` | the operations, on a model and its machine |
 //! | `recorded`, `look`, `words`, `facts` | the recorded facts, the facts of the model, and their comparison |
 //! | `run`, `replay`, `expectations` | the whole replay, and its verdict |
 //!
@@ -27,7 +27,6 @@ mod check;
 mod error;
 mod expectations;
 mod facts;
-mod hooks;
 mod lines;
 mod look;
 mod model;

@@ -8,13 +8,13 @@ use sparsemem_altmap::{AltmapSpec, MemmapRule};
 use sparsemem_core::{
     BootEvent, MemoryModel, MemoryRange, MetadataMemory, NodeId, PfnRange, Retired, SectionNr,
 };
+use sparsemem_fixture::Agreeable;
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Resource, Storage};
 use sparsemem_machine::Machine;
 
 use super::altmaps::{self, Altmaps};
 use super::bootmem::{self, Bootmem, NodeData, Records};
 use super::facts::Facts;
-use super::hooks::Agreeable;
 use super::look::{self, View};
 use super::model::{Model, Notes};
 use super::recorded::Scope;

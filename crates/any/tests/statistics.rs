@@ -5,8 +5,8 @@ use std::thread;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{Footprint, GracePeriod, MemoryModel, Page, SectionNr, SectionShape};
-use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, on_every_backend, sections};
-use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram, Storage};
+use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, StopOnDrop, on_every_backend, sections, storage};
+use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram};
 
 on_every_backend!([X86_64] no_operation_is_refused_while_somebody_asks);
 
@@ -51,9 +51,7 @@ fn no_operation_is_refused_while_somebody_asks<R: GracePeriod>(fixture: Pc<R>) {
     let Fixture { model, mut machine } = fixture;
     let model = &model;
     machine.finish_boot();
-    let (mut blocks, mut resources) = ([None; 8], [None; 8]);
-    let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
-    let mut hotplug = Hotplug::new(model, Limits::new(BlockSize::SECTION), storage);
+    let mut hotplug = Hotplug::new(model, Limits::new(BlockSize::SECTION), storage(8, 0, 8));
     let ram = sections::<X86_64>(0, SECTIONS);
     let empty = model.footprint();
     let mut round = || {
@@ -73,7 +71,7 @@ fn no_operation_is_refused_while_somebody_asks<R: GracePeriod>(fixture: Pc<R>) {
                 ask(model, &answers, full);
             }
         });
-        let _stop = OnDrop(&stop);
+        let _stop = StopOnDrop(&stop);
         let mut rounds = 0;
         // A check that fails over there fails the test, and does not keep this thread waiting.
         while rounds < ROUNDS || !answers.enough() && !asker.is_finished() {
@@ -83,13 +81,4 @@ fn no_operation_is_refused_while_somebody_asks<R: GracePeriod>(fixture: Pc<R>) {
     });
     println!("{}: {answers:?}", model.name());
     assert_eq!(model.footprint(), empty);
-}
-
-/// Ends the thread that asks, also when an operation fails.
-struct OnDrop<'s>(&'s AtomicBool);
-
-impl Drop for OnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

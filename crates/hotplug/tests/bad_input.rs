@@ -7,9 +7,9 @@ use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{
     ByteLen, MemoryModel, MemoryRange, NodeId, PageCount, Pfn, PfnRange, PhysAddr, SectionShape,
 };
-use sparsemem_fixture::{Fixture, NODE, boot, bytes, on_every_backend, sections, subsections};
+use sparsemem_fixture::{Fixture, NODE, boot, bytes, on_every_backend, sections, storage, subsections};
 use sparsemem_hotplug::{
-    AddMemoryError, BlockSize, Hotplug, Limits, Merge, Ram, RequestError, Resource, ResourceKind, Storage,
+    AddMemoryError, BlockSize, Hotplug, Limits, Merge, Ram, RequestError, Resource, ResourceKind,
     frames_of_bytes,
 };
 
@@ -110,10 +110,8 @@ fn small_tables_are_full_without_harm<M: Model>(fixture: Fixture<M>) {
     let Fixture { model, mut machine } = fixture;
     let at = |first, count| sections::<M::Geometry>(first, count);
     boot(&model, &mut machine, &[MemoryRange { frames: at(0, 1), node: NODE }]);
-    let (mut blocks, mut notifiers, mut resources) = ([None; 2], [None; 0], [None; 2]);
-    let storage = Storage { blocks: &mut blocks, notifiers: &mut notifiers, resources: &mut resources };
     let limits = Limits::new(BlockSize::SECTION).addressable(at(0, 7));
-    let mut hotplug = Hotplug::new(&model, limits, storage);
+    let mut hotplug = Hotplug::new(&model, limits, storage(2, 0, 2));
     hotplug.adopt_boot(bytes::<M::Geometry>(at(0, 1)), NODE).unwrap();
     let before = machine.state_digest();
     let mut add =

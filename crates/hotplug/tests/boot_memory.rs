@@ -8,9 +8,9 @@ use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{
     ByteLen, MemoryRange, NodeId, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr, SectionShape,
 };
-use sparsemem_fixture::{Fixture, NODE, bytes, on_every_backend, sections, subsections};
+use sparsemem_fixture::{Fixture, NODE, bytes, on_every_backend, sections, storage, subsections};
 use sparsemem_hotplug::{
-    AdoptError, BlockNr, BlockSize, Direction, Hotplug, Limits, NodeChange, Ram, ResourceKind, Storage,
+    AdoptError, BlockNr, BlockSize, Direction, Hotplug, Limits, NodeChange, Ram, ResourceKind,
 };
 use sparsemem_machine::Which;
 
@@ -78,9 +78,7 @@ fn ram_that_boot_lost_can_be_added_later<M: Model>(fixture: Fixture<M>) {
     machine.faults().heal();
     machine.finish_boot();
     assert_eq!((summary.sections, summary.lost), (0, 4));
-    let (mut blocks, mut resources) = ([None; 4], [None; 4]);
-    let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
-    let mut hotplug = Hotplug::new(&model, Limits::new(BlockSize::SECTION), storage);
+    let mut hotplug = Hotplug::new(&model, Limits::new(BlockSize::SECTION), storage(4, 0, 4));
     let error = hotplug.adopt_boot(bytes::<M::Geometry>(memory.frames), NODE).unwrap_err();
     assert!(matches!(error, AdoptError::NotBooted { section, .. } if section.get() == 0), "{error}");
     assert_eq!((hotplug.blocks().iter().count(), hotplug.resources().iter().count()), (0, 0));
@@ -98,9 +96,7 @@ fn a_node_of_a_shared_block_is_online<M: Model>(fixture: Fixture<M>) {
     model.write().unwrap().boot(&mut machine, memory.into_iter(), &mut |_| {}).unwrap();
     machine.finish_boot();
     let notifier = Recorder::leaked("it");
-    let (mut blocks, mut notifiers, mut resources) = ([None; 4], [None; 1], [None; 8]);
-    let storage = Storage { blocks: &mut blocks, notifiers: &mut notifiers, resources: &mut resources };
-    let mut hotplug = Hotplug::new(&model, Limits::new(BlockSize::SECTION), storage);
+    let mut hotplug = Hotplug::new(&model, Limits::new(BlockSize::SECTION), storage(4, 1, 8));
     hotplug.register_notifier(0, notifier).unwrap();
     memory.iter().for_each(|it| hotplug.adopt_boot(bytes::<M::Geometry>(it.frames), it.node).unwrap());
     assert_eq!(hotplug.blocks().get(BlockNr::new(0)).unwrap().node, None);

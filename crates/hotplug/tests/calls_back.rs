@@ -11,10 +11,10 @@ use common::watched::{Watched, When};
 use common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{Footprint, MemoryModel, PfnRange, SectionShape};
-use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections};
+use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections, storage};
 use sparsemem_hotplug::{
     AddMemoryError, BlockSize, Hotplug, Limits, MemoryChange, Notifier, OfflineError, OnlineError, Ram,
-    Reason, RemoveError, Storage,
+    Reason, RemoveError,
 };
 use sparsemem_machine::{Machine, MachineConfig};
 
@@ -48,9 +48,8 @@ impl<M: Model> Caller<M> {
 
     /// Another table of the same model: each of its operations is refused.
     fn second_operation(&self) {
-        let (mut blocks, mut resources, frames) = ([None; 4], [None; 4], self.frames);
-        let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
-        let mut other = Hotplug::new(self.model, Limits::new(BlockSize::SECTION), storage);
+        let frames = self.frames;
+        let mut other = Hotplug::new(self.model, Limits::new(BlockSize::SECTION), storage(4, 0, 4));
         let mut machine = Machine::new(&MachineConfig::new()).unwrap();
         let mut allocator = TestAllocator::new(M::Geometry::PAGES_PER_SUBSECTION);
         let added = other.add_memory(&mut machine, frames, NODE, Ram::default());

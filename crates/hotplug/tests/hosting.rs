@@ -3,11 +3,11 @@
 mod common;
 
 use common::people::{Call, FrameState};
-use common::watched::{Agreeable, Watched, When};
+use common::watched::{Watched, When};
 use common::{Model, Op, System};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MemoryModel, PageCount, Pfn, PfnRange};
-use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections};
+use sparsemem_fixture::{Agreeable, Fixture, NODE, on_every_backend, sections};
 use sparsemem_hotplug::{AddMemoryError, BlockSize, Limits, Ram};
 
 on_every_backend!([X86_64] blocks_that_host_their_memmap);

@@ -8,9 +8,9 @@ use sparsemem_core::presets::Tiny;
 use sparsemem_core::{
     InstallError, LostBlocks, MemoryModel, MemoryRange, Origin, Page, PfnRange, SectionShape,
 };
-use sparsemem_fixture::{Backend, Fixture, NODE, any_model, boot, bytes, sections, subsections};
+use sparsemem_fixture::{Backend, Fixture, NODE, any_model, boot, bytes, sections, storage, subsections};
 use sparsemem_hotplug::{
-    AddDeviceError, AddMemoryError, BlockSize, Hotplug, Kind, Limits, Ram, Request, Storage, add,
+    AddDeviceError, AddMemoryError, BlockSize, Hotplug, Kind, Limits, Ram, Request, add,
 };
 use sparsemem_machine::{HostRcu, Which};
 
@@ -24,10 +24,8 @@ fn with_greedy(test: impl FnOnce(&mut Hotplug<'_, Refusing<Model>>, &mut Greedy)
     let Fixture { model, mut machine } = Fixture::<Model>::usual(Backend::ALL[0]);
     boot(&model, &mut machine, &[MemoryRange { frames: early, node: NODE }]);
     let (model, mut env): (&Model, _) = (Box::leak(Box::new(model)), Greedy(machine));
-    let (mut blocks, mut resources) = ([None; 8], [None; 8]);
-    let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
     let model = refusing(model);
-    let mut hotplug = Hotplug::new(&model, Limits::new(BlockSize::SECTION), storage);
+    let mut hotplug = Hotplug::new(&model, Limits::new(BlockSize::SECTION), storage(8, 0, 8));
     hotplug.adopt_boot(bytes::<Tiny>(early), NODE).unwrap();
     test(&mut hotplug, &mut env);
 }

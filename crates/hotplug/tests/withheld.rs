@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::watched::Agreeable;
 use sparsemem_core::{Pfn, PfnRange};
+use sparsemem_fixture::Agreeable;
 use sparsemem_hotplug::{AllocatorHooks, FramesRefused, Reason, Reserved, WithReserved};
 
 fn run(start: u64, end: u64) -> PfnRange {

@@ -5,8 +5,8 @@ use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     ByteLen, GracePeriod, MemoryModel, MemoryRange, PageCount, PfnRange, Retired, SectionNr, SectionState,
 };
-use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, boot, bytes, sections, with_altmap, words_of};
-use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Resource, Storage};
+use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, boot, bytes, sections, storage, with_altmap, words_of};
+use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Resource};
 use sparsemem_machine::{Machine, StateDigest, Which};
 
 /// First section of the memory of devices, at 4 GiB.
@@ -48,10 +48,8 @@ pub(super) fn with_system<R: GracePeriod>(
     let Fixture { model, mut machine } = fixture;
     let ram = sections::<X86_64>(0, 2);
     boot(&model, &mut machine, &[MemoryRange { frames: ram, node: NODE }]);
-    let (mut blocks, mut resources) = ([None; 16], [None; 16]);
-    let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
     let limits = Limits::new(BlockSize::new(ByteLen::new(128 << 20)).unwrap());
-    let mut hotplug = Hotplug::new(&model, limits, storage);
+    let mut hotplug = Hotplug::new(&model, limits, storage(16, 0, 16));
     hotplug.adopt_boot(bytes::<X86_64>(ram), NODE).unwrap();
     let mut words = words_of(spec);
     // SAFETY: the altmap lies in memory of devices, which nothing else uses.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{GracePeriod, MemoryModel, Pfn, PfnRange, SectionNr};
-use sparsemem_fixture::{Fixture, Pc, PcModel, each_subsection, frames, on_every_backend};
+use sparsemem_fixture::{Fixture, Pc, PcModel, StopOnDrop, each_subsection, frames, on_every_backend};
 use sparsemem_machine::{Access, Machine, probe};
 
 use self::frames::{finish, install, is_marked, mark, remove};
@@ -139,7 +139,7 @@ fn what_readers_find_stays_while_sections_come_and_go<R: GracePeriod>(mut fixtur
                 }
             });
         }
-        let _stop = OnDrop(&stop);
+        let _stop = StopOnDrop(&stop);
         let mut random = Random(42);
         let mut rounds = 0;
         while rounds < ROUNDS || !seen.enough() {
@@ -149,15 +149,6 @@ fn what_readers_find_stays_while_sections_come_and_go<R: GracePeriod>(mut fixtur
     });
     println!("{}: {seen:?}", model.name());
     finish(fixture);
-}
-
-/// Ends the readers, also when the writer fails.
-struct OnDrop<'s>(&'s AtomicBool);
-
-impl Drop for OnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// One round of the writer: frames come; or of those that are there, some come online, or go.

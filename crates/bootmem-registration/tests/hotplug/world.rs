@@ -3,8 +3,8 @@
 use sparsemem_bootmem_registration::PageUse;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MemoryModel, NodeId, PageCount, Pfn, PfnRange, SectionNr};
-use sparsemem_fixture::{Backend, Fixture, NODE, bytes, sections};
-use sparsemem_hotplug::{Hotplug, Limits, OfflineError, OnlineError, Reserved, Storage, WithReserved};
+use sparsemem_fixture::{Backend, Fixture, NODE, bytes, sections, storage};
+use sparsemem_hotplug::{Hotplug, Limits, OfflineError, OnlineError, Reserved, WithReserved};
 use sparsemem_machine::MachineConfig;
 
 use crate::common::{Model, Reg, World};
@@ -62,12 +62,7 @@ impl System {
         let pieces = world.registry().pieces();
         pieces.for_each(|piece| assert!(section(0).contains_range(piece.pages::<X86_64>()), "{piece:?}"));
 
-        let storage = Storage {
-            blocks: Box::leak(vec![None; 4].into()),
-            notifiers: &mut [],
-            resources: Box::leak(vec![None; 8].into()),
-        };
-        let mut hotplug = Hotplug::new(model, limits, storage);
+        let mut hotplug = Hotplug::new(model, limits, storage(4, 0, 8));
         hotplug.adopt_boot(bytes::<X86_64>(both()), NODE).unwrap();
         let mut system = Self { model, hotplug, allocator: Frames::default(), world };
         system.fill_allocator();

@@ -11,8 +11,8 @@ use sparsemem_core::{
     CompleteModel, MemoryModel, MemoryRange, PageCount, PfnRange, Retired, SectionNr, SectionShape,
     SectionState,
 };
-use sparsemem_fixture::{Fixture, NODE, boot, bytes, sections};
-use sparsemem_hotplug::{Hotplug, Limits, MemoryBlock, Ram, Resource, Storage};
+use sparsemem_fixture::{Fixture, NODE, boot, bytes, sections, storage};
+use sparsemem_hotplug::{Hotplug, Limits, MemoryBlock, Ram, Resource};
 use sparsemem_machine::{Machine, StateDigest};
 
 use people::{FrameState, Recorder, TestAllocator};
@@ -62,15 +62,10 @@ impl<M: Model> System<M> {
         let memory = early.iter().map(|frames| MemoryRange { frames: *frames, node: NODE });
         boot(&model, &mut machine, &memory.collect::<Vec<_>>());
         let model = Box::leak(Box::new(refusing(Box::leak(Box::new(model)))));
-        let storage = Storage {
-            blocks: Box::leak(vec![None; 16].into()),
-            notifiers: Box::leak(vec![None; 3].into()),
-            resources: Box::leak(vec![None; 64].into()),
-        };
         let mut system = Self {
             model,
             machine,
-            hotplug: Hotplug::new(model, limits, storage),
+            hotplug: Hotplug::new(model, limits, storage(16, 3, 64)),
             allocator: TestAllocator::new(M::Geometry::PAGES_PER_SUBSECTION),
             notifiers: ["first", "second", "third"].map(Recorder::leaked).to_vec(),
         };

@@ -1,4 +1,4 @@
-//! Allocators whose calls somebody watches, and one that has nothing against any.
+//! Allocators whose calls somebody watches.
 
 use sparsemem_core::PfnRange;
 use sparsemem_hotplug::{AllocatorHooks, FramesRefused};
@@ -44,25 +44,4 @@ impl<H: AllocatorHooks, W: FnMut(Call, When, PfnRange)> AllocatorHooks for Watch
     fn take(&mut self, frames: PfnRange) {
         self.call(Call::Take, frames, H::take);
     }
-}
-
-/// Agrees to everything.
-pub struct Agreeable;
-
-impl AllocatorHooks for Agreeable {
-    fn give(&mut self, _: PfnRange) -> Result<(), FramesRefused> {
-        Ok(())
-    }
-
-    fn release(&mut self, _: PfnRange) {}
-
-    fn isolate(&mut self, _: PfnRange) -> Result<(), FramesRefused> {
-        Ok(())
-    }
-
-    fn evacuate(&mut self, _: PfnRange) -> Result<(), FramesRefused> {
-        Ok(())
-    }
-
-    fn take(&mut self, _: PfnRange) {}
 }
