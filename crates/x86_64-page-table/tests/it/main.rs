@@ -7,7 +7,6 @@ mod faults;
 mod input;
 mod lost;
 mod oracle;
-mod pieces;
 mod populate;
 mod ranges;
 mod straddle;
