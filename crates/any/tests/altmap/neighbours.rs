@@ -15,7 +15,6 @@ use crate::system::{DEVICE, System, spec, with_system};
 on_every_backend!(
     [X86_64]
     a_device_that_holds_the_memmap_of_another_stays_until_that_is_gone,
-    devices_that_share_an_altmap_can_go_together,
     an_addition_over_the_memmap_of_another_is_undone,
     a_device_stays_under_the_memmap_of_the_next_section,
 );
@@ -67,31 +66,6 @@ fn a_device_that_holds_the_memmap_of_another_stays_until_that_is_gone<R: GracePe
         assert_eq!(system.state(), before);
         let free = altmap.release().map_err(|refused| refused.error).unwrap();
         assert_eq!(free, spec(0, 512));
-    });
-}
-
-/// The same two, without hotplug in between: both in one call.
-fn devices_that_share_an_altmap_can_go_together<R: GracePeriod>(fixture: Pc<R>) {
-    let [first, second] = halves();
-    with_system(fixture, spec(0, 512), |system| {
-        let before = system.state();
-        let System { model, machine, altmap, .. } = system;
-        let mut writer = model.write().unwrap();
-        writer.install(&mut with_altmap(machine, altmap), first, NODE).unwrap();
-        writer.install(machine, second, NODE).unwrap();
-        let env = &mut with_altmap(machine, altmap);
-        let alone = writer.retire(env, first);
-        if has_one_memmap(model) {
-            let needed_by = second;
-            assert_eq!(alone, Err(RetireError::HoldsMemmap { frames: first, needed_by }));
-            let retired = writer.retire(env, frames(DEVICE, 0, 64)).unwrap();
-            assert_eq!((retired.sections, retired.gone, retired.lost.count()), (1, 1, 0));
-        } else {
-            assert_eq!(alone.unwrap().lost.count(), 0);
-            assert_eq!(writer.retire(env, second).unwrap().lost.count(), 0);
-        }
-        drop(writer);
-        assert_eq!(system.state(), before);
     });
 }
 
