@@ -87,7 +87,7 @@ const RAM: u32 = 1;
 
 /// An entry of the memory map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct MapEntry {
     /// The addresses.
     pub(crate) range: PhysRange,
     /// Whether it is usable memory.
@@ -154,14 +154,14 @@ impl StartInfo {
     }
 
     /// The memory map of the loader, without entries that are not ranges.
-    pub(crate) fn memory_map(&self) -> impl Iterator<Item = Entry> + Clone {
+    pub(crate) fn memory_map(&self) -> impl Iterator<Item = MapEntry> + Clone {
         let count = u64::from(self.info.u32(48).unwrap_or(0));
         let map = self.address(40).and_then(|at| Bytes::of(at, ByteLen::new(count * ENTRY_LEN)));
         (0..count).filter_map(move |index| {
             let entry = map?.part(index * ENTRY_LEN, ENTRY_LEN)?;
             let start = PhysAddr::new(entry.u64(0)?);
             let range = PhysRange::from_start_count(start, ByteLen::new(entry.u64(8)?))?;
-            Some(Entry { range, is_ram: entry.u32(16)? == RAM })
+            Some(MapEntry { range, is_ram: entry.u32(16)? == RAM })
         })
     }
 }

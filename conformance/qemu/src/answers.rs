@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::monitor::{Monitor, MonitorError};
-use super::protocol::{Answer, Ask, Span};
+use super::protocol::{Answer, Ask, QueriedRange};
 
 /// How long a DIMM may take to disappear after the kernel ejected it: QEMU reports it at once.
 const GONE_LIMIT: Duration = Duration::from_secs(1);
@@ -27,8 +27,12 @@ pub(super) fn answer(monitor: &mut Monitor, ask: &Ask) -> Result<Answer, Monitor
         Ask::Unplug { id } => nothing(monitor.execute("device_del", &json!({ "id": id }))),
         Ask::Gone { id } => return gone(monitor, id),
         Ask::Ost { slot } => return ost(monitor, *slot),
-        Ask::Tlb(Span { from, to }) => monitor.human("info tlb").map(|text| leaves(&text, &(*from..*to))),
-        Ask::Mem(Span { from, to }) => monitor.human("info mem").map(|text| ranges(&text, &(*from..*to))),
+        Ask::Tlb(QueriedRange { from, to }) => {
+            monitor.human("info tlb").map(|text| leaves(&text, &(*from..*to)))
+        }
+        Ask::Mem(QueriedRange { from, to }) => {
+            monitor.human("info mem").map(|text| ranges(&text, &(*from..*to)))
+        }
     };
     match done {
         Ok(text) => Ok(Answer::Done(text)),

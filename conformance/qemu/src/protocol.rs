@@ -78,15 +78,15 @@ pub(super) enum Ask {
     },
     /// The mappings of a range, as QEMU finds them. The answer is their number, and a line `VIRTUAL PHYSICAL SIZE`
     /// each, in hexadecimal; the size is `4k` or `large`.
-    Tlb(Span),
+    Tlb(QueriedRange),
     /// The mapped parts of a range, as QEMU finds them. The answer is their number, and a line `START END` each, in
     /// hexadecimal.
-    Mem(Span),
+    Mem(QueriedRange),
 }
 
 /// Virtual addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Span {
+pub(super) struct QueriedRange {
     /// The first address.
     pub(super) from: u64,
     /// The first address past the range.
@@ -123,7 +123,7 @@ pub(super) fn read(line: &str) -> Result<Option<Event>, serde_json::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Ask, Event, Span, read};
+    use super::{Answer, Ask, Event, QueriedRange, read};
     use sparsemem_report::Outcome;
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
         let (id, at) = ("a".to_owned(), Some(1 << 32));
         assert_eq!(read(plug).unwrap(), Some(Event::Ask(Ask::Plug { id, bytes: 2 << 20, node: 0, at })));
         let tlb = r#"{"event":"ask","what":"tlb","from":18446719884453740544,"to":18446719884453740545}"#;
-        let span = Span { from: 0xffff_ea00_0000_0000, to: 0xffff_ea00_0000_0001 };
+        let span = QueriedRange { from: 0xffff_ea00_0000_0000, to: 0xffff_ea00_0000_0001 };
         assert_eq!(read(tlb).unwrap(), Some(Event::Ask(Ask::Tlb(span))));
     }
 

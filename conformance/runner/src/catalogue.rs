@@ -56,7 +56,7 @@ const RECORDING: HostScenario = HostScenario {
 };
 
 /// A scenario that can be run.
-pub(crate) enum Entry {
+pub(crate) enum Runnable {
     /// A scenario of the registry, in a variant.
     Portable(&'static Scenario, Variant),
     /// A scenario of the host.
@@ -64,16 +64,16 @@ pub(crate) enum Entry {
 }
 
 /// The scenario with this name.
-pub(crate) fn find(name: &str) -> Option<Entry> {
+pub(crate) fn find(name: &str) -> Option<Runnable> {
     if let Some(scenario) = HOST.iter().find(|scenario| scenario.name == name) {
-        return Some(Entry::Host(*scenario));
+        return Some(Runnable::Host(*scenario));
     }
     if name.starts_with(sparsemem_replay::PREFIX) {
-        return Some(Entry::Host(RECORDING));
+        return Some(Runnable::Host(RECORDING));
     }
     let (plain, variant) = Variant::split(name);
     let known = variant == Variant::Usual || Variant::of(plain).contains(&variant);
-    sparsemem_suite::find(plain).filter(|_| known).map(|scenario| Entry::Portable(scenario, variant))
+    sparsemem_suite::find(plain).filter(|_| known).map(|scenario| Runnable::Portable(scenario, variant))
 }
 
 /// Every scenario that suits any machine, in the order of reports: portable scenarios, their variants, and those of

@@ -14,7 +14,7 @@ use sparsemem_core::{LeafSize, MemoryRange};
 use sparsemem_suite::{Build, Ended, Facts, NotRun, Scenario, Subject, Tally, touched_sections};
 
 use crate::Cell;
-use crate::catalogue::{Entry, find};
+use crate::catalogue::{Runnable, find};
 use crate::subjects::{exists, is_alone, with_subject};
 use crate::variant::Variant;
 use sparsemem_report::{CellResult, Outcome, Report, Verdict, World};
@@ -103,8 +103,8 @@ fn message(panic: &(dyn Any + Send)) -> String {
 /// Runs the scenario that the cell names.
 fn verdict(cell: &Cell, tally: &mut Tally) -> Verdict {
     match find(&cell.scenario) {
-        Some(Entry::Portable(scenario, variant)) => portable(cell, scenario, variant, tally),
-        Some(Entry::Host(scenario)) => (scenario.function)(&cell.machine, cell.backend),
+        Some(Runnable::Portable(scenario, variant)) => portable(cell, scenario, variant, tally),
+        Some(Runnable::Host(scenario)) => (scenario.function)(&cell.machine, cell.backend),
         None => (Outcome::Failed, format!("there is no scenario `{}`", cell.scenario)),
     }
 }

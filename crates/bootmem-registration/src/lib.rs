@@ -142,4 +142,4 @@ pub use registry::{Registry, SectionMetadata, Storage};
 pub use release::{Disposition, Fate, PageRun, Released};
 pub use removal_order::{Removal, SearchSlot};
 pub use store::{BootmemTag, DescriptorTags, SliceTags, TagStore, TagStoreError};
-pub use tag::{Kind, Tag, TagError};
+pub use tag::{MetadataKind, Tag, TagError};

@@ -13,7 +13,7 @@ use crate::{Piece, Purpose, User};
 /// The kind of metadata on a boot page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub enum Kind {
+pub enum MetadataKind {
     /// The memmap of one section.
     SectionInfo = 12,
     /// Metadata that several sections may share: usages, tables, or pieces of different kinds on one page.
@@ -22,7 +22,7 @@ pub enum Kind {
     NodeInfo = 14,
 }
 
-impl Kind {
+impl MetadataKind {
     /// The number that Linux 2.6.27 kept in a page's mapcount, below its smallest normal value.
     #[must_use]
     pub const fn code_2008(self) -> i32 {
@@ -40,7 +40,7 @@ impl Kind {
         self as u8
     }
 
-    /// The kind with this [`Kind::code`].
+    /// The kind with this [`MetadataKind::code`].
     #[must_use]
     pub const fn from_code(code: u8) -> Option<Self> {
         match code {
@@ -76,7 +76,7 @@ pub enum TagError {
 ///
 /// | bits | meaning |
 /// |---|---|
-/// | 0..4 | [`Kind::code`] |
+/// | 0..4 | [`MetadataKind::code`] |
 /// | 4..24 | number of pieces |
 /// | 24..64 | section or node |
 ///
@@ -85,7 +85,7 @@ pub enum TagError {
 /// meaning; and when the user of a tag is removed, the number becomes that of a remaining user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tag {
-    kind: Kind,
+    kind: MetadataKind,
     id: u64,
     users: u32,
 }
@@ -104,10 +104,10 @@ impl Tag {
     /// # Errors
     ///
     /// [`TagError`], with the part that does not fit.
-    pub const fn new(kind: Kind, id: u64, users: u32) -> Result<Self, TagError> {
+    pub const fn new(kind: MetadataKind, id: u64, users: u32) -> Result<Self, TagError> {
         let max = match kind {
-            Kind::NodeInfo => u32::MAX as u64,
-            Kind::SectionInfo | Kind::MixInfo => Self::MAX_ID,
+            MetadataKind::NodeInfo => u32::MAX as u64,
+            MetadataKind::SectionInfo | MetadataKind::MixInfo => Self::MAX_ID,
         };
         if id > max {
             return Err(TagError::IdTooLarge { id });
@@ -120,7 +120,7 @@ impl Tag {
 
     /// The kind of metadata on the page.
     #[must_use]
-    pub const fn kind(self) -> Kind {
+    pub const fn kind(self) -> MetadataKind {
         self.kind
     }
 
@@ -132,8 +132,8 @@ impl Tag {
                 clippy::cast_possible_truncation,
                 reason = "invariant 3: the number of a node has 32 bits"
             )]
-            Kind::NodeInfo => User::Node(NodeId::new(self.id as u32)),
-            Kind::SectionInfo | Kind::MixInfo => User::Section(SectionNr::new(self.id)),
+            MetadataKind::NodeInfo => User::Node(NodeId::new(self.id as u32)),
+            MetadataKind::SectionInfo | MetadataKind::MixInfo => User::Section(SectionNr::new(self.id)),
         }
     }
 
@@ -161,7 +161,7 @@ impl Tag {
         let code = (word & 0xf) as u8;
         #[expect(clippy::cast_possible_truncation, reason = "masked to twenty bits")]
         let users = (word >> USERS_SHIFT) as u32 & Self::MAX_USERS;
-        match Kind::from_code(code) {
+        match MetadataKind::from_code(code) {
             Some(kind) => match Self::new(kind, word >> ID_SHIFT, users) {
                 Ok(tag) => Some(tag),
                 Err(_) => None,
@@ -182,9 +182,9 @@ pub(crate) fn tag_of<'p>(pieces: impl IntoIterator<Item = &'p Piece>) -> Result<
     }
     let (kind, id) = match highest {
         None => return Ok(None),
-        Some(User::Node(node)) => (Kind::NodeInfo, u64::from(node.get())),
-        Some(User::Section(nr)) if one_memmap => (Kind::SectionInfo, nr.get()),
-        Some(User::Section(nr)) => (Kind::MixInfo, nr.get()),
+        Some(User::Node(node)) => (MetadataKind::NodeInfo, u64::from(node.get())),
+        Some(User::Section(nr)) if one_memmap => (MetadataKind::SectionInfo, nr.get()),
+        Some(User::Section(nr)) => (MetadataKind::MixInfo, nr.get()),
     };
     Tag::new(kind, id, users).map(Some)
 }
@@ -195,21 +195,21 @@ mod tests {
 
     #[test]
     fn kinds_have_the_numbers_of_linux() {
-        let kinds = [Kind::SectionInfo, Kind::MixInfo, Kind::NodeInfo];
-        assert_eq!(kinds.map(Kind::code), [12, 13, 14]);
+        let kinds = [MetadataKind::SectionInfo, MetadataKind::MixInfo, MetadataKind::NodeInfo];
+        assert_eq!(kinds.map(MetadataKind::code), [12, 13, 14]);
         assert_eq!(
             kinds.map(|kind| kind.code_2008().cast_unsigned()),
             [0xffff_fffe, 0xffff_fffd, 0xffff_fffc]
         );
-        assert!((0..=u8::MAX).filter_map(Kind::from_code).eq(kinds));
+        assert!((0..=u8::MAX).filter_map(MetadataKind::from_code).eq(kinds));
     }
 
     #[test]
     fn tags_survive_their_word() {
         let kinds = [
-            (Kind::SectionInfo, Tag::MAX_ID),
-            (Kind::MixInfo, Tag::MAX_ID),
-            (Kind::NodeInfo, u64::from(u32::MAX)),
+            (MetadataKind::SectionInfo, Tag::MAX_ID),
+            (MetadataKind::MixInfo, Tag::MAX_ID),
+            (MetadataKind::NodeInfo, u64::from(u32::MAX)),
         ];
         for (kind, max) in kinds {
             for (id, users) in [(0, 1), (7, 64), (max, Tag::MAX_USERS)] {
@@ -223,15 +223,16 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let id = Tag::MAX_ID + 1;
-        assert_eq!(Tag::new(Kind::MixInfo, id, 1), Err(TagError::IdTooLarge { id }));
+        assert_eq!(Tag::new(MetadataKind::MixInfo, id, 1), Err(TagError::IdTooLarge { id }));
         let id = u64::from(u32::MAX) + 1;
-        assert_eq!(Tag::new(Kind::NodeInfo, id, 1), Err(TagError::IdTooLarge { id }));
-        let section = Tag::new(Kind::MixInfo, id, 1).unwrap();
+        assert_eq!(Tag::new(MetadataKind::NodeInfo, id, 1), Err(TagError::IdTooLarge { id }));
+        let section = Tag::new(MetadataKind::MixInfo, id, 1).unwrap();
         assert_eq!(section.user(), User::Section(SectionNr::new(id)));
-        let node = section.word() - u64::from(Kind::MixInfo.code()) + u64::from(Kind::NodeInfo.code());
+        let node = section.word() - u64::from(MetadataKind::MixInfo.code())
+            + u64::from(MetadataKind::NodeInfo.code());
         assert_eq!(Tag::from_word(node), None);
         for users in [0, Tag::MAX_USERS + 1] {
-            assert_eq!(Tag::new(Kind::MixInfo, 1, users), Err(TagError::Users { users }));
+            assert_eq!(Tag::new(MetadataKind::MixInfo, 1, users), Err(TagError::Users { users }));
         }
         for word in [0, 12, 0x1b, u64::MAX, 5 << 24] {
             assert_eq!(Tag::from_word(word), None, "{word:#x}");

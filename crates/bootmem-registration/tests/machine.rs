@@ -8,7 +8,9 @@ mod common;
 use std::alloc::Layout;
 use std::collections::BTreeSet;
 
-use sparsemem_bootmem_registration::{Kind, PageUse, Released, Removal, SearchSlot, SectionMetadata, User};
+use sparsemem_bootmem_registration::{
+    MetadataKind, PageUse, Released, Removal, SearchSlot, SectionMetadata, User,
+};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     Block, MemoryModel, MetadataMemory, NodeId, Origin, Pfn, PhysAddr, PhysRange, SectionNr,
@@ -192,7 +194,7 @@ fn a_chain_is_removed_in_order(backend: Backend) {
                 system.world.registry().pieces().filter(|piece| piece.pages::<X86_64>().count().get() == 512);
             for page in tagged.map(|piece| piece.pages::<X86_64>().start()) {
                 let tag = system.world.registry().tag(page).unwrap().unwrap();
-                assert_eq!((tag.kind(), tag.users()), (Kind::SectionInfo, 1));
+                assert_eq!((tag.kind(), tag.users()), (MetadataKind::SectionInfo, 1));
             }
             let freed = system.remove(section);
             // The memmap in another section is freed, page for page; that of section 0 leaves with it.
@@ -233,7 +235,7 @@ fn shared_pages_and_node_data_go_with_the_last_user(backend: Backend) {
             system.world.registry().pieces().find(|piece| piece.bytes().count().get() < 4096).unwrap();
         let shared = shared.pages::<X86_64>().start();
         let tag = system.world.registry().tag(shared).unwrap().unwrap();
-        assert_eq!((tag.kind(), tag.users() >= 3), (Kind::MixInfo, true));
+        assert_eq!((tag.kind(), tag.users() >= 3), (MetadataKind::MixInfo, true));
         assert_eq!(system.plan(5), Ok(vec![0, 1, 2, 5]));
         for section in [0, 1] {
             assert!(system.world.registry().check_removable(host).is_err());

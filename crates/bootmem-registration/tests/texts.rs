@@ -1,7 +1,7 @@
 //! What an operator reads when metadata is in the way: the user, the section and the bytes, each by its number.
 
 use sparsemem_bootmem_registration::{
-    Kind, PlanError, RegisterError, ReleaseError, Tag, TagError, TagStoreError, User,
+    MetadataKind, PlanError, RegisterError, ReleaseError, Tag, TagError, TagStoreError, User,
 };
 use sparsemem_core::{NodeId, Pfn, PhysAddr, PhysRange, SectionNr};
 
@@ -49,7 +49,7 @@ fn a_refused_registration_names_both_users() {
 #[test]
 fn a_tag_in_the_way_is_shown_as_its_word() {
     let page = Pfn::new(0x20);
-    let tag = Tag::new(Kind::MixInfo, 2, 1).unwrap();
+    let tag = Tag::new(MetadataKind::MixInfo, 2, 1).unwrap();
     assert_eq!(tag.word(), 0x200_001d);
     let foreign = RegisterError::ForeignTag { page, found: Some(tag), registered: None };
     let words = format!(

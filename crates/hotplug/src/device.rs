@@ -6,7 +6,7 @@ use sparsemem_core::{
 };
 
 use crate::add::undo;
-use crate::{Hotplug, Kind, Merge, Request, RequestError, Resource, ResourceError, ResourceKind, add};
+use crate::{Hotplug, MemoryKind, Merge, Request, RequestError, Resource, ResourceError, ResourceKind, add};
 
 /// Why a device's memory was not added. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,7 +68,7 @@ impl<M: MarkModel> Hotplug<'_, M> {
         M: InstallModel<E> + RetireModel<E>,
     {
         let mut writer = self.model.write().ok_or(AddDeviceError::Busy { frames })?;
-        let request = Request::new(frames, node, Kind::Device, &self.limits)?;
+        let request = Request::new(frames, node, MemoryKind::Device, &self.limits)?;
         let (range, kind, merge) = (request.bytes(), ResourceKind::Device, Merge::Separate);
         let resource = self.resources.vacancy(Resource { range, kind, name, merge })?;
         add(&mut writer, env, &request).map_err(|why| AddDeviceError::Install { frames, why })?;

@@ -13,8 +13,8 @@ use sparsemem_core::{
 
 use crate::request::bytes_of;
 use crate::{
-    BlockError, BlockNr, BlockSpan, Blocks, Chain, ChainError, Direction, Kind, Limits, MemoryBlock,
-    MemoryChange, NodeChange, Notifier, Ram, Registration, Request, RequestError, Resource, ResourceError,
+    BlockError, BlockNr, BlockSpan, Blocks, Chain, ChainError, Direction, Limits, MemoryBlock, MemoryChange,
+    MemoryKind, NodeChange, Notifier, Ram, Registration, Request, RequestError, Resource, ResourceError,
     ResourceKind, Resources,
 };
 
@@ -193,7 +193,7 @@ impl<'a, M: MemoryModel> Hotplug<'a, M> {
 
     /// The bytes and blocks of RAM that is about to be switched.
     pub(crate) fn ram(&self, frames: PfnRange) -> Result<(PhysRange, BlockSpan), RequestError> {
-        let request = Request::new(frames, NodeId::default(), Kind::Ram, &self.limits)?;
+        let request = Request::new(frames, NodeId::default(), MemoryKind::Ram, &self.limits)?;
         Ok((request.bytes(), request.blocks(self.limits.block)))
     }
 

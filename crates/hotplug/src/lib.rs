@@ -86,7 +86,7 @@ pub use hooks::AllocatorHooks;
 pub use hotplug::{AdoptError, Hotplug, Storage};
 pub use ram::{AddMemoryError, BadName, Ram};
 pub use remove::RemoveError;
-pub use request::{Granule, Kind, Limits, Part, Request, RequestError, frames_of_bytes};
+pub use request::{Granule, Limits, MemoryKind, Part, Request, RequestError, frames_of_bytes};
 pub use reserved::{Reserved, WithReserved};
 pub use resource::{Merge, Resource, ResourceError, ResourceKind};
 pub use resources::Resources;

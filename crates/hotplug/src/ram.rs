@@ -5,7 +5,7 @@ use sparsemem_core::{
 };
 
 use crate::{
-    BlockError, Hotplug, Kind, Merge, Request, RequestError, Resource, ResourceError, ResourceKind, add,
+    BlockError, Hotplug, MemoryKind, Merge, Request, RequestError, Resource, ResourceError, ResourceKind, add,
 };
 
 /// The name of RAM for which the caller gives none.
@@ -163,7 +163,7 @@ impl<M: MemoryModel> Hotplug<'_, M> {
         M: InstallModel<E> + RetireModel<E>,
     {
         let mut writer = self.model.write().ok_or(AddMemoryError::Busy { frames })?;
-        let request = Request::new(frames, node, Kind::Ram, &self.limits)?;
+        let request = Request::new(frames, node, MemoryKind::Ram, &self.limits)?;
         check_hosting(ram, frames, self.limits.block.frames())?;
         let resource = self.resources.vacancy(ram.resource(request.bytes()))?;
         let blocks = self.blocks.vacancy(request.blocks(self.limits.block), node)?.hosting(ram.memmap);

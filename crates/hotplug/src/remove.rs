@@ -9,7 +9,7 @@ use sparsemem_core::{MemoryModel, NodeId, PfnRange, RetireError, RetireModel, Re
 
 use crate::hotplug::bytes_or_empty;
 use crate::{
-    BlockError, BlockSpan, Hotplug, Kind, Request, RequestError, Resource, ResourceError, ResourceKind,
+    BlockError, BlockSpan, Hotplug, MemoryKind, Request, RequestError, Resource, ResourceError, ResourceKind,
 };
 
 /// Why memory was not removed. Nothing has changed.
@@ -82,7 +82,7 @@ impl<M: MemoryModel> Hotplug<'_, M> {
         M: RetireModel<E>,
     {
         let mut writer = self.model.write().ok_or(RemoveError::Busy { frames })?;
-        let request = Request::new(frames, NodeId::default(), Kind::Device, &self.limits)?;
+        let request = Request::new(frames, NodeId::default(), MemoryKind::Device, &self.limits)?;
         let touched = |it: &&Resource| it.kind == ResourceKind::Device && it.range.overlaps(request.bytes());
         if let Some(device) = self.resources.iter().find(touched).filter(|it| it.range != request.bytes()) {
             return Err(RemoveError::NotTheDevice { frames, device: *device });

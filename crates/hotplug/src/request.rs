@@ -16,7 +16,7 @@ use crate::{BlockNr, BlockSize, BlockSpan};
 
 /// The kind of memory that is added or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MemoryKind {
     /// RAM in whole memory blocks, which can come online.
     Ram,
     /// RAM in subsections, without memory blocks: for drivers that grow and shrink in steps of 2 MiB.
@@ -159,11 +159,11 @@ pub struct Part {
 /// ```
 /// use sparsemem_core::presets::X86_64;
 /// use sparsemem_core::{ByteLen, NodeId, PhysAddr};
-/// use sparsemem_hotplug::{BlockSize, Kind, Limits, Request, frames_of_bytes};
+/// use sparsemem_hotplug::{BlockSize, MemoryKind, Limits, Request, frames_of_bytes};
 ///
 /// let limits = Limits::new(BlockSize::<X86_64>::SECTION);
 /// let frames = frames_of_bytes::<X86_64>(PhysAddr::new(0x4_2c00_0000), ByteLen::new(700 << 20))?;
-/// let request = Request::new(frames, NodeId::new(0), Kind::Device, &limits)?;
+/// let request = Request::new(frames, NodeId::new(0), MemoryKind::Device, &limits)?;
 /// assert_eq!(request.parts().count(), 6);
 /// assert_eq!(request.shared_borders().count(), 2, "both ends lie inside a section");
 /// # Ok::<(), sparsemem_hotplug::RequestError>(())
@@ -173,7 +173,7 @@ pub struct Request<G> {
     frames: PfnRange,
     bytes: PhysRange,
     node: NodeId,
-    kind: Kind,
+    kind: MemoryKind,
     geometry: PhantomData<fn() -> G>,
 }
 
@@ -192,7 +192,12 @@ impl<G: Geometry> Request<G> {
     /// # Errors
     ///
     /// [`RequestError`], with the range and the rule that it breaks.
-    pub fn new(frames: PfnRange, node: NodeId, kind: Kind, limits: &Limits<G>) -> Result<Self, RequestError> {
+    pub fn new(
+        frames: PfnRange,
+        node: NodeId,
+        kind: MemoryKind,
+        limits: &Limits<G>,
+    ) -> Result<Self, RequestError> {
         if frames.is_empty() {
             return Err(RequestError::Empty { frames });
         }
@@ -225,7 +230,7 @@ impl<G: Geometry> Request<G> {
 
     /// The kind of memory.
     #[must_use]
-    pub const fn kind(&self) -> Kind {
+    pub const fn kind(&self) -> MemoryKind {
         self.kind
     }
 
@@ -266,10 +271,16 @@ pub(crate) fn bytes_of<G: Geometry>(frames: PfnRange) -> Option<PhysRange> {
     PhysRange::new(frames.start().phys::<G>()?, frames.end().phys::<G>()?).ok()
 }
 
-fn check_granule<G: Geometry>(frames: PfnRange, kind: Kind, limits: &Limits<G>) -> Result<(), RequestError> {
+fn check_granule<G: Geometry>(
+    frames: PfnRange,
+    kind: MemoryKind,
+    limits: &Limits<G>,
+) -> Result<(), RequestError> {
     let (rule, granule) = match kind {
-        Kind::Ram => (Granule::Block, limits.block.frames()),
-        Kind::RamPart | Kind::Device => (Granule::Subsection, PageCount::new(G::PAGES_PER_SUBSECTION)),
+        MemoryKind::Ram => (Granule::Block, limits.block.frames()),
+        MemoryKind::RamPart | MemoryKind::Device => {
+            (Granule::Subsection, PageCount::new(G::PAGES_PER_SUBSECTION))
+        }
     };
     if (frames.start().get() | frames.end().get()) & (granule.get() - 1) == 0 {
         return Ok(());

@@ -10,7 +10,7 @@ use sparsemem_core::{
 };
 use sparsemem_fixture::{Backend, Fixture, NODE, any_model, boot, bytes, sections, storage, subsections};
 use sparsemem_hotplug::{
-    AddDeviceError, AddMemoryError, BlockSize, Hotplug, Kind, Limits, Ram, Request, add,
+    AddDeviceError, AddMemoryError, BlockSize, Hotplug, Limits, MemoryKind, Ram, Request, add,
 };
 use sparsemem_machine::{HostRcu, Which};
 
@@ -46,7 +46,7 @@ fn third_section_fails(env: &mut Greedy) {
 #[test]
 fn an_addition_that_fails_counts_what_its_undoing_loses() {
     with_greedy(|hotplug, env| {
-        let request = Request::new(sections::<Tiny>(2, 3), NODE, Kind::Ram, hotplug.limits()).unwrap();
+        let request = Request::new(sections::<Tiny>(2, 3), NODE, MemoryKind::Ram, hotplug.limits()).unwrap();
         let mut writer = hotplug.model().write().unwrap();
         third_section_fails(env);
         let error = add(&mut writer, env, &request).unwrap_err();
@@ -65,7 +65,7 @@ fn an_addition_that_fails_counts_what_its_undoing_loses() {
 fn what_is_there_already_is_found_before_anything_is_asked_for() {
     with_greedy(|hotplug, env| {
         let there = sections::<Tiny>(4, 1);
-        let request = Request::new(sections::<Tiny>(2, 3), NODE, Kind::Ram, hotplug.limits()).unwrap();
+        let request = Request::new(sections::<Tiny>(2, 3), NODE, MemoryKind::Ram, hotplug.limits()).unwrap();
         let mut writer = hotplug.model().write().unwrap();
         writer.install(env, there, NODE).unwrap();
         let before = env.0.balance();

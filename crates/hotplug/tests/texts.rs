@@ -7,7 +7,7 @@ use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{ByteLen, MemoryModel, NodeId, PageCount, Pfn, PfnRange};
 use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{
-    BlockNr, BlockSize, BlockState, FramesRefused, Granule, Kind, Limits, Reason, Request, RequestError,
+    BlockNr, BlockSize, BlockState, FramesRefused, Granule, Limits, MemoryKind, Reason, Request, RequestError,
 };
 
 on_every_backend!([Tiny] hotplug_shows_everything_that_it_keeps);
@@ -33,17 +33,17 @@ fn a_refused_border_names_its_rule_and_the_granule() {
     };
     let range = frames(0x200, 0x8000);
     assert_eq!(
-        text(0x200, 0x8000, Kind::Ram),
+        text(0x200, 0x8000, MemoryKind::Ram),
         format!("{range} does not consist of whole memory blocks, multiples of {}", PageCount::new(0x8000))
     );
     let range = frames(0x100, 0x8000);
     assert_eq!(
-        text(0x100, 0x8000, Kind::Device),
+        text(0x100, 0x8000, MemoryKind::Device),
         format!("{range} does not consist of whole subsections, multiples of {}", PageCount::new(512))
     );
     let error =
         RequestError::Unaligned { frames: range, rule: Granule::Subsection, granule: PageCount::new(512) };
-    assert_eq!(error.to_string(), text(0x100, 0x8000, Kind::RamPart));
+    assert_eq!(error.to_string(), text(0x100, 0x8000, MemoryKind::RamPart));
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn requests_and_limits_show_what_they_hold() {
         format!("Limits {{ addressable: {range:?}, block: BlockSize(65536 frames) }}")
     );
     let ram = frames(0x1_0000, 0x2_0000);
-    let request = Request::new(ram, NodeId::new(3), Kind::Ram, &limits).unwrap();
+    let request = Request::new(ram, NodeId::new(3), MemoryKind::Ram, &limits).unwrap();
     let node = NodeId::new(3);
     assert_eq!(format!("{request:?}"), format!("Request {{ frames: {ram:?}, node: {node:?}, kind: Ram }}"));
 }

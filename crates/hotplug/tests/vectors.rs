@@ -10,7 +10,7 @@ use sparsemem_core::{
 };
 use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections};
 use sparsemem_hotplug::{
-    BlockSize, Direction, Kind, Limits, NodeChange, Request, ResourceKind, add, frames_of_bytes,
+    BlockSize, Direction, Limits, MemoryKind, NodeChange, Request, ResourceKind, add, frames_of_bytes,
 };
 
 on_every_backend!(
@@ -35,7 +35,7 @@ fn limits<M: Model>() -> Limits<M::Geometry> {
 }
 
 fn part<M: Model>(frames: PfnRange) -> Request<M::Geometry> {
-    Request::new(frames, NODE, Kind::RamPart, &limits::<M>()).unwrap()
+    Request::new(frames, NODE, MemoryKind::RamPart, &limits::<M>()).unwrap()
 }
 
 /// T-09: RAM comes into the hole of an early section, without any allocation, and goes again.

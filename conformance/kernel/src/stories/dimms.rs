@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use sparsemem::{Geometry, MemoryModel, NodeId, Pfn, PfnRange, SectionShape, initialise, presets::X86_64};
 use sparsemem_hotplug::{
-    AddMemoryError, AllocatorHooks, Granule, Kind, Merge, OfflineError, Reason, Request, RequestError,
+    AddMemoryError, AllocatorHooks, Granule, MemoryKind, Merge, OfflineError, Reason, Request, RequestError,
     Resource, ResourceKind, add,
 };
 use sparsemem_suite::WorldWithEnvironment;
@@ -144,7 +144,7 @@ fn add_subsections(
     system: &mut System<'_>,
     Plugged { dimm, frames, .. }: &Plugged,
 ) -> Result<(), StoryError> {
-    let request = Request::<X86_64>::new(*frames, dimm.node, Kind::RamPart, system.hotplug.limits())?;
+    let request = Request::<X86_64>::new(*frames, dimm.node, MemoryKind::RamPart, system.hotplug.limits())?;
     let (kind, name) = (ResourceKind::SystemRam, "System RAM (parts)");
     let resource = Resource { range: dimm.range, kind, name, merge: Merge::Separate };
     system.hotplug.resources_mut().request(resource)?;

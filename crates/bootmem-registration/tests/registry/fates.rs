@@ -1,7 +1,7 @@
 //! What becomes of pages: their kinds, their users, and whether they are freed, shared, or leave with their section.
 
 use sparsemem_bootmem_registration::{
-    Disposition, Fate, Kind, PageUse, Piece, ReleaseError, Released, SectionMetadata, User,
+    Disposition, Fate, MetadataKind, PageUse, Piece, ReleaseError, Released, SectionMetadata, User,
 };
 use sparsemem_core::{NodeId, Origin, Pfn};
 
@@ -17,23 +17,27 @@ fn kinds_follow_from_what_lies_on_a_page() {
         registry.register_node(NodeId::new(5), &[pages(30, 2)]).unwrap();
         assert_eq!(tag(registry, 9), None);
         for page in 10..13 {
-            assert_eq!(tag(registry, page), Some((Kind::SectionInfo, 1, 1)));
+            assert_eq!(tag(registry, page), Some((MetadataKind::SectionInfo, 1, 1)));
         }
-        assert_eq!(tag(registry, 20), Some((Kind::MixInfo, 3, 3)), "the highest section that uses it");
-        assert_eq!(tag(registry, 31), Some((Kind::NodeInfo, 5, 1)));
+        assert_eq!(
+            tag(registry, 20),
+            Some((MetadataKind::MixInfo, 3, 3)),
+            "the highest section that uses it"
+        );
+        assert_eq!(tag(registry, 31), Some((MetadataKind::NodeInfo, 5, 1)));
         assert_eq!(registry.tag(Pfn::new(31)).unwrap().unwrap().user(), User::Node(NodeId::new(5)));
         // The memmaps of two sections on one page belong to neither alone.
         registry.get(Piece::memmap(nr(0), at(40, 0, 64))).unwrap();
         registry.get(Piece::memmap(nr(2), at(40, 64, 64))).unwrap();
-        assert_eq!(tag(registry, 40), Some((Kind::MixInfo, 2, 2)));
+        assert_eq!(tag(registry, 40), Some((MetadataKind::MixInfo, 2, 2)));
         // What shares a page with a memmap makes it mixed, and no more when it goes.
         registry.get(Piece::usage(nr(0), at(12, 4095, 1))).unwrap();
-        assert_eq!(tag(registry, 12), Some((Kind::MixInfo, 1, 2)));
+        assert_eq!(tag(registry, 12), Some((MetadataKind::MixInfo, 1, 2)));
         let _ = registry.put(User::Section(nr(0)), at(12, 4095, 1), &mut |_| {}).unwrap();
-        assert_eq!(tag(registry, 12), Some((Kind::SectionInfo, 1, 1)));
+        assert_eq!(tag(registry, 12), Some((MetadataKind::SectionInfo, 1, 1)));
         // The number of a user that goes does not stay behind.
         let _ = registry.put(User::Section(nr(3)), at(20, 40, 40), &mut |_| {}).unwrap();
-        assert_eq!(tag(registry, 20), Some((Kind::MixInfo, 2, 2)));
+        assert_eq!(tag(registry, 20), Some((MetadataKind::MixInfo, 2, 2)));
     });
 }
 

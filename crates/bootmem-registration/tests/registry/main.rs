@@ -10,8 +10,8 @@ use std::alloc::Layout;
 use std::ptr::NonNull;
 
 use sparsemem_bootmem_registration::{
-    Fate, Kind, PageRun, Piece, PieceSlot, Registry, Released, SectionMetadata, SectionSlot, SliceTags,
-    Storage, Tag, TagStore,
+    Fate, MetadataKind, PageRun, Piece, PieceSlot, Registry, Released, SectionMetadata, SectionSlot,
+    SliceTags, Storage, Tag, TagStore,
 };
 use sparsemem_core::presets::TinyWide;
 use sparsemem_core::{Block, NodeId, Origin, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr};
@@ -82,7 +82,7 @@ fn snapshot(registry: &Reg<'_, '_>) -> Snapshot {
     (registry.pieces().copied().collect(), registry.sections().collect(), tags)
 }
 
-fn tag(registry: &Reg<'_, '_>, page: u64) -> Option<(Kind, u64, u32)> {
+fn tag(registry: &Reg<'_, '_>, page: u64) -> Option<(MetadataKind, u64, u32)> {
     registry.tag(Pfn::new(page)).unwrap().map(|tag| (tag.kind(), tag.id(), tag.users()))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use sparsemem_bootmem_registration::{Fate, Kind, Piece, Purpose, User};
+use sparsemem_bootmem_registration::{Fate, MetadataKind, Piece, Purpose, User};
 use sparsemem_core::PhysRange;
 use sparsemem_core::presets::TinyWide;
 
@@ -55,7 +55,7 @@ proptest! {
                 for page in 0..4 * SECTION {
                     let users = users(&oracle, &blocks, page);
                     let expected = users.iter().max().map(|highest| {
-                        (Kind::MixInfo, *highest, u32::try_from(users.len()).unwrap())
+                        (MetadataKind::MixInfo, *highest, u32::try_from(users.len()).unwrap())
                     });
                     assert_eq!(tag(registry, page), expected);
                 }

@@ -1,7 +1,7 @@
 //! What cannot be registered or released is refused, by name, and changes nothing.
 
 use sparsemem_bootmem_registration::{
-    Disposition, Kind, Piece, PieceSlot, RegisterError, ReleaseError, SectionMetadata, SectionSlot,
+    Disposition, MetadataKind, Piece, PieceSlot, RegisterError, ReleaseError, SectionMetadata, SectionSlot,
     SliceTags, Storage, TagStoreError, User,
 };
 use sparsemem_core::presets::TinyWide;
@@ -146,6 +146,6 @@ fn releases_that_cannot_be_are_refused() {
         {
             assert_eq!(registry.disposition(&other), Ok(Disposition::NotRegistered));
         }
-        assert_eq!(tag(registry, SECTION), Some((Kind::SectionInfo, 0, 1)));
+        assert_eq!(tag(registry, SECTION), Some((MetadataKind::SectionInfo, 0, 1)));
     });
 }

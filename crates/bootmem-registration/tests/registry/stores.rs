@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use sparsemem_bootmem_registration::{
-    Disposition, Fate, Kind, PageRun, Piece, PieceSlot, RegisterError, Registry, SectionMetadata,
+    Disposition, Fate, MetadataKind, PageRun, Piece, PieceSlot, RegisterError, Registry, SectionMetadata,
     SectionSlot, SliceTags, Storage, Tag, TagStore, TagStoreError, User,
 };
 use sparsemem_core::presets::TinyWide;
@@ -136,7 +136,7 @@ fn a_tag_that_is_not_of_the_registered_pieces_is_refused_and_kept() {
         Piece::usage(nr(section), PhysRange::new(PhysAddr::new(start), PhysAddr::new(start + 64)).unwrap())
     };
     let (page, word) = (Pfn::new(10), &words[10]);
-    let tag = |section, users| Some(Tag::new(Kind::MixInfo, section, users).unwrap());
+    let tag = |section, users| Some(Tag::new(MetadataKind::MixInfo, section, users).unwrap());
 
     // On a page without pieces, also if it is the tag that the piece would give.
     for found in [tag(77, 3), tag(1, 1)] {
@@ -171,7 +171,7 @@ fn a_tag_that_is_not_of_the_registered_pieces_is_refused_and_kept() {
     // Once the words are free, everything goes.
     words[11].set(None);
     registry.get(block).unwrap();
-    assert_eq!(registry.tag(Pfn::new(11)).unwrap().map(Tag::kind), Some(Kind::SectionInfo));
+    assert_eq!(registry.tag(Pfn::new(11)).unwrap().map(Tag::kind), Some(MetadataKind::SectionInfo));
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_store_behind_a_reference_is_a_store() {
     let mut words = [0; 2];
     let mut tags = SliceTags::new(Pfn::new(0), &mut words);
     let mut behind = &mut tags;
-    let tag = Tag::new(Kind::MixInfo, 3, 2).unwrap();
+    let tag = Tag::new(MetadataKind::MixInfo, 3, 2).unwrap();
     TagStore::store(&mut behind, Pfn::new(1), Some(tag)).unwrap();
     assert_eq!(TagStore::load(&behind, Pfn::new(1)), Ok(Some(tag)));
     assert!(TagStore::store(&mut behind, Pfn::new(2), None).is_err());

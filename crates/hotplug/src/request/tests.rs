@@ -10,7 +10,7 @@ fn frames(start: u64, end: u64) -> PfnRange {
     PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap()
 }
 
-fn request(start: u64, end: u64, kind: Kind) -> Result<Request<Tiny>, RequestError> {
+fn request(start: u64, end: u64, kind: MemoryKind) -> Result<Request<Tiny>, RequestError> {
     Request::new(frames(start, end), NODE, kind, &Limits::new(BlockSize::SECTION))
 }
 
@@ -20,7 +20,7 @@ fn sections(parts: impl Iterator<Item = Part>) -> Vec<(u64, PfnRange)> {
 
 #[test]
 fn a_device_splits_at_section_borders() {
-    let request = request(6, 26, Kind::Device).unwrap();
+    let request = request(6, 26, MemoryKind::Device).unwrap();
     let all = [(0, frames(6, 8)), (1, frames(8, 16)), (2, frames(16, 24)), (3, frames(24, 26))];
     assert_eq!(sections(request.parts()), all);
     // The sections at both borders are shared (H-62).
@@ -30,7 +30,7 @@ fn a_device_splits_at_section_borders() {
 
 #[test]
 fn borders_of_sections_are_not_shared() {
-    let shared = |start, end| sections(request(start, end, Kind::Device).unwrap().shared_borders());
+    let shared = |start, end| sections(request(start, end, MemoryKind::Device).unwrap().shared_borders());
     assert_eq!(shared(8, 24), []);
     assert_eq!(shared(8, 26), [(3, frames(24, 26))]);
     assert_eq!(shared(10, 24), [(1, frames(10, 16))]);
@@ -40,38 +40,41 @@ fn borders_of_sections_are_not_shared() {
 #[test]
 fn ram_comes_in_blocks() {
     let limits = Limits::new(BlockSize::<Tiny>::new(ByteLen::new(1 << 16)).unwrap());
-    let ram = |start, end| Request::new(frames(start, end), NODE, Kind::Ram, &limits);
+    let ram = |start, end| Request::new(frames(start, end), NODE, MemoryKind::Ram, &limits);
     assert_eq!(ram(16, 48).unwrap().blocks(limits.block), BlockSpan::new(BlockNr::new(1), 2));
     let (rule, granule) = (Granule::Block, PageCount::new(16));
     let range = frames(8, 32);
     assert_eq!(ram(8, 32).unwrap_err(), RequestError::Unaligned { frames: range, rule, granule });
-    assert!(Request::new(frames(8, 10), NODE, Kind::RamPart, &limits).is_ok());
+    assert!(Request::new(frames(8, 10), NODE, MemoryKind::RamPart, &limits).is_ok());
 }
 
 #[test]
 fn impossible_ranges_are_named_with_the_rule() {
     let empty = frames(8, 8);
-    assert_eq!(request(8, 8, Kind::Ram).unwrap_err(), RequestError::Empty { frames: empty });
-    assert!(matches!(request(8, 11, Kind::Device), Err(RequestError::Unaligned { .. })));
-    assert!(matches!(request(9, 10, Kind::Device), Err(RequestError::Unaligned { .. })));
+    assert_eq!(request(8, 8, MemoryKind::Ram).unwrap_err(), RequestError::Empty { frames: empty });
+    assert!(matches!(request(8, 11, MemoryKind::Device), Err(RequestError::Unaligned { .. })));
+    assert!(matches!(request(9, 10, MemoryKind::Device), Err(RequestError::Unaligned { .. })));
     // The length is a multiple of a subsection, but the borders are not.
-    assert!(matches!(request(9, 11, Kind::Device), Err(RequestError::Unaligned { .. })));
-    assert!(matches!(request(12, 20, Kind::Ram), Err(RequestError::Unaligned { .. })));
+    assert!(matches!(request(9, 11, MemoryKind::Device), Err(RequestError::Unaligned { .. })));
+    assert!(matches!(request(12, 20, MemoryKind::Ram), Err(RequestError::Unaligned { .. })));
     let (range, last) = (frames(56, 66), Pfn::new(63));
     assert_eq!(
-        request(56, 66, Kind::Device).unwrap_err(),
+        request(56, 66, MemoryKind::Device).unwrap_err(),
         RequestError::BeyondMaximum { frames: range, last }
     );
     let top = (u64::MAX - 7) & !7;
-    assert!(matches!(request(top, u64::MAX - 1, Kind::Device), Err(RequestError::BeyondMaximum { .. })));
-    assert!(request(56, 64, Kind::Ram).is_ok());
+    assert!(matches!(
+        request(top, u64::MAX - 1, MemoryKind::Device),
+        Err(RequestError::BeyondMaximum { .. })
+    ));
+    assert!(request(56, 64, MemoryKind::Ram).is_ok());
 }
 
 #[test]
 fn the_machine_may_address_less_than_the_geometry() {
     let addressable = frames(8, 32);
     let limits = Limits::<Tiny>::new(BlockSize::SECTION).addressable(addressable);
-    let request = |start, end| Request::new(frames(start, end), NODE, Kind::Ram, &limits);
+    let request = |start, end| Request::new(frames(start, end), NODE, MemoryKind::Ram, &limits);
     assert!(request(8, 32).is_ok());
     let below = frames(0, 16);
     assert_eq!(request(0, 16).unwrap_err(), RequestError::NotAddressable { frames: below, addressable });
