@@ -9,62 +9,35 @@ use sparsemem_core::{
     MemoryRange, MetadataMemory, NodeId, OutOfMemory, Page, Rejected, SectionNr, SectionShape, TearDownError,
     forward_to_field,
 };
-use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, frames, on_every_backend};
+use sparsemem_fixture::{Env, Fixture, NODE, Pc, PcModel, frames, on_every_backend};
 use sparsemem_machine::{Machine, Which};
 
 /// Bytes of a section's descriptors.
 const MEMMAP: u64 = X86_64::PAGES_PER_SECTION * size_of::<Page>() as u64;
 
-/// What an environment does with blocks that come back.
-#[derive(Clone, Copy, PartialEq)]
-enum Back {
-    Takes,
-    Refuses,
+/// Takes what was refused after all.
+fn relent(env: &mut Env) -> usize {
+    // SAFETY: models give blocks up that were refused.
+    unsafe { env.relent() }
 }
 
-/// A machine that may refuse blocks, and that calls a model whenever it is asked for memory.
-struct Stubborn<'m, R: GracePeriod> {
+/// A machine that calls a model whenever it is asked for memory.
+struct Calling<'m, R: GracePeriod> {
     machine: Machine,
-    back: Back,
-    refused: Vec<Block>,
-    model: Option<&'m PcModel<R>>,
+    model: &'m PcModel<R>,
     /// Whether section 0 is up.
     booted: bool,
     /// How often the model was called from inside.
     calls: u32,
 }
 
-/// The environment of the tests that call nothing from inside.
-type Quiet<R> = Stubborn<'static, R>;
-
-impl<R: GracePeriod> Stubborn<'_, R> {
-    fn new(machine: Machine) -> Self {
-        Self { machine, back: Back::Takes, refused: Vec::new(), model: None, booted: false, calls: 0 }
-    }
-
-    /// Takes what it refused after all.
-    fn relent(&mut self) -> usize {
-        self.back = Back::Takes;
-        let refused = std::mem::take(&mut self.refused);
-        let count = refused.len();
-        for block in refused {
-            self.machine.free(block).map_err(|refused| refused.error).unwrap();
-        }
-        count
-    }
-
-    fn first_refused(&self) -> Option<ForeignBlock> {
-        self.refused.first().map(Block::foreign)
-    }
-}
-
 // SAFETY: the machine stays in its place.
-forward_to_field!(unsafe impl ['m, R: GracePeriod] PhysMap for Stubborn<'m, R> => machine);
+forward_to_field!(unsafe impl ['m, R: GracePeriod] PhysMap for Calling<'m, R> => machine);
 
-impl<R: GracePeriod> Stubborn<'_, R> {
+impl<R: GracePeriod> Calling<'_, R> {
     /// Calls the model from inside of one of its own operations.
     fn call_back(&mut self) {
-        let Some(model) = self.model else { return };
+        let model = self.model;
         self.calls += 1;
         assert!(model.write().is_none(), "whatever would change the model needs a second writer");
         // Readers are not writers, and neither is who asks for the size of the metadata.
@@ -80,27 +53,20 @@ impl<R: GracePeriod> Stubborn<'_, R> {
     }
 }
 
-// SAFETY: the machine's own blocks; what is refused is kept.
-unsafe impl<R: GracePeriod> MetadataMemory for Stubborn<'_, R> {
+// SAFETY: the machine's own blocks.
+unsafe impl<R: GracePeriod> MetadataMemory for Calling<'_, R> {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         self.call_back();
         self.machine.alloc_zeroed(layout, node)
     }
 
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        if self.back == Back::Takes {
-            return self.machine.free(block);
-        }
-        // The caller's copy says what was lost; this one is given back later.
-        let (start, phys, layout, origin) = (block.start(), block.phys(), block.layout(), block.origin());
-        // SAFETY: the caller loses the block that is returned.
-        self.refused.push(unsafe { Block::from_parts(start, phys, layout, origin) });
-        Err(Rejected { error: block.foreign(), returned: block })
+        self.machine.free(block)
     }
 }
 
 // SAFETY: the machine stays in its place.
-forward_to_field!(unsafe impl ['m, R: GracePeriod] AddressSpace for Stubborn<'m, R> => machine);
+forward_to_field!(unsafe impl ['m, R: GracePeriod] AddressSpace for Calling<'m, R> => machine);
 
 on_every_backend!(
     [X86_64]
@@ -112,9 +78,9 @@ on_every_backend!(
 );
 
 /// Two sections at the beginning: something to fail beside.
-fn booted<R: GracePeriod>(fixture: Pc<R>) -> (PcModel<R>, Quiet<R>) {
+fn booted<R: GracePeriod>(fixture: Pc<R>) -> (PcModel<R>, Env) {
     let Fixture { model, machine } = fixture;
-    let mut env = Stubborn::new(machine);
+    let mut env = Env::on(machine);
     let range = MemoryRange { frames: frames(0, 0, 128), node: NODE };
     let mut writer = model.write().unwrap();
     writer.boot(&mut env, core::iter::once(range), &mut |event| panic!("{event:?}")).unwrap();
@@ -131,15 +97,15 @@ fn an_installation_counts_the_blocks_that_did_not_go_back<R: GracePeriod>(fixtur
     // A section in a root of its own: root, usage, memmap, and for an array, tables.
     for wanted in [frames(300, 0, 64), frames(300, 4, 2)] {
         for k in 0.. {
-            env.back = Back::Refuses;
+            env.takes_back = 0;
             let refusals = env.machine.faults().refused();
             env.machine.faults().fail_nth(Which::All, k);
             let mut writer = model.write().unwrap();
             let installed = writer.install(&mut env, wanted, NODE);
             let met = env.machine.faults().refused() > refusals;
             env.machine.faults().heal();
-            let offered: Vec<_> = env.refused.iter().map(Block::foreign).collect();
-            env.relent();
+            let offered = env.refused.clone();
+            relent(&mut env);
             match installed {
                 // Nothing failed, or base pages did where a large one was refused.
                 Ok(()) => assert!(writer.retire(&mut env, wanted).unwrap().lost.is_empty()),
@@ -168,22 +134,22 @@ fn a_removal_counts_the_blocks_that_did_not_go_back<R: GracePeriod>(fixture: Pc<
     let digest = env.machine.state_digest();
     let mut writer = model.write().unwrap();
     writer.install(&mut env, frames(300, 0, 64), NODE).unwrap();
-    env.back = Back::Refuses;
+    env.takes_back = 0;
     let lost = writer.retire(&mut env, frames(300, 0, 64)).unwrap().lost;
-    assert_eq!((lost.count(), lost.first()), (env.refused.len() as u64, env.first_refused()));
+    assert_eq!((lost.count(), lost.first()), (env.refused.len() as u64, env.refused.first().copied()));
     assert!(lost.count() >= 2, "a memmap and a usage at least");
     assert!(model.section(SectionNr::new(300)).flags.is_empty());
-    env.relent();
+    relent(&mut env);
     assert_eq!(env.machine.state_digest(), digest);
 }
 
 fn a_boot_tells_of_every_block_that_did_not_go_back<R: GracePeriod>(fixture: Pc<R>) {
     let Fixture { mut model, machine } = fixture;
-    let mut env: Quiet<R> = Stubborn::new(machine);
+    let mut env = Env::on(machine);
     let range = MemoryRange { frames: frames(0, 0, 128), node: NODE };
     let mut told = 0;
     for k in 0.. {
-        env.back = Back::Refuses;
+        env.takes_back = 0;
         let refusals = env.machine.faults().refused();
         env.machine.faults().fail_nth(Which::All, k);
         let (mut sections, mut blocks) = (0, LostBlocks::default());
@@ -200,10 +166,10 @@ fn a_boot_tells_of_every_block_that_did_not_go_back<R: GracePeriod>(fixture: Pc<
         let met = env.machine.faults().refused() > refusals;
         env.machine.faults().heal();
         assert_eq!(summary.unwrap().lost, sections, "request {k}");
-        let offered = (env.refused.len() as u64, env.first_refused());
+        let offered = (env.refused.len() as u64, env.refused.first().copied());
         assert_eq!((blocks.count(), blocks.first()), offered, "request {k}");
         told += blocks.count();
-        env.relent();
+        relent(&mut env);
         model.tear_down(&mut env).unwrap();
         assert!(env.machine.balance().is_zero());
         if !met {
@@ -216,11 +182,11 @@ fn a_boot_tells_of_every_block_that_did_not_go_back<R: GracePeriod>(fixture: Pc<
 fn a_teardown_counts_the_blocks_that_did_not_go_back<R: GracePeriod>(fixture: Pc<R>) {
     let (mut model, mut env) = booted(fixture);
     let blocks = env.machine.outstanding().count();
-    env.back = Back::Refuses;
+    env.takes_back = 0;
     let error = model.tear_down(&mut env).unwrap_err();
     let TearDownError::Lost { lost, section } = error else { panic!("{error}") };
-    assert_eq!((lost.first(), section), (env.first_refused(), SectionNr::new(0)));
-    assert_eq!((lost.count(), env.relent()), (blocks as u64, blocks), "each was offered once");
+    assert_eq!((lost.first(), section), (env.refused.first().copied(), SectionNr::new(0)));
+    assert_eq!((lost.count(), relent(&mut env)), (blocks as u64, blocks), "each was offered once");
     assert!(env.machine.balance().is_zero());
     assert_eq!(model.present_sections().count(), 0);
 }
@@ -229,7 +195,7 @@ fn a_teardown_counts_the_blocks_that_did_not_go_back<R: GracePeriod>(fixture: Pc
 fn a_model_that_is_called_from_inside_is_busy<R: GracePeriod>(fixture: Pc<R>) {
     let Fixture { model, machine } = fixture;
     let model = &model;
-    let mut env = Stubborn { model: Some(model), ..Stubborn::new(machine) };
+    let mut env = Calling { machine, model, booted: false, calls: 0 };
     let range = MemoryRange { frames: frames(0, 0, 64), node: NODE };
     let mut writer = model.write().unwrap();
     writer.boot(&mut env, core::iter::once(range), &mut |event| panic!("{event:?}")).unwrap();
@@ -239,12 +205,12 @@ fn a_model_that_is_called_from_inside_is_busy<R: GracePeriod>(fixture: Pc<R>) {
     writer.install(&mut env, frames(300, 0, 64), NODE).unwrap();
     drop(writer);
     assert!(in_boot > 0 && env.calls > 0, "the model asked for no memory");
-    env.model = None;
+    let mut machine = env.machine;
     // And is free afterwards.
     let mut writer = model.write().unwrap();
     writer.set_offline(frames(0, 0, 64)).unwrap();
     for nr in [0, 300] {
-        assert!(writer.retire(&mut env, frames(nr, 0, 64)).unwrap().lost.is_empty());
+        assert!(writer.retire(&mut machine, frames(nr, 0, 64)).unwrap().lost.is_empty());
     }
-    assert!(env.machine.balance().is_zero());
+    assert!(machine.balance().is_zero());
 }

@@ -3,25 +3,21 @@
 
 mod common;
 
-use core::alloc::Layout;
 use core::sync::atomic::AtomicU64;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    Block, ForeignBlock, Geometry, LostBlocks, MemoryModel, MemoryRange, MetadataMemory, NodeId, Origin,
-    OutOfMemory, Page, PageDescriptor, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, Rejected, RetireError,
-    Retired, SectionShape, VirtAddr, forward_to_field,
+    Geometry, LostBlocks, MemoryModel, MemoryRange, Page, PageDescriptor, Pfn, PfnRange, RetireError,
+    Retired, SectionShape, VirtAddr,
 };
-use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
+use sparsemem_fixture::{Env, NODE};
+use sparsemem_machine::{HostRcu, place};
 use sparsemem_vmemmap::{DynamicBase, Vmemmap};
 
 use common::Odd;
 
-const NODE: NodeId = NodeId::new(0);
 const SECTION: u64 = X86_64::PAGES_PER_SECTION;
 const HALF: u64 = SECTION / 2;
-/// Bytes of memory that the machine does not allocate from.
-const RESERVED: u64 = 512 << 20;
 
 struct Readers;
 type Array<G, P, const N: usize> = Vmemmap<G, P, HostRcu<Readers>, DynamicBase, N>;
@@ -42,54 +38,13 @@ impl Geometry for Fine {
     type PageblockFlags = [AtomicU64; 16];
 }
 
-/// The machine, with leaves in reserved memory if they are to lie there.
-struct Env {
-    machine: Machine,
-    leaves: Option<PhysAddr>,
-    /// Leaves in reserved memory that are out.
-    out: u64,
-}
-
-// SAFETY: the machine stays in its place.
-forward_to_field!(unsafe impl [] PhysMap for Env => machine);
-// SAFETY: as above.
-forward_to_field!(unsafe impl [] AddressSpace for Env => machine);
-
-// SAFETY: the machine's own blocks, and pieces of reserved memory, each of which is out once.
-unsafe impl MetadataMemory for Env {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.machine.alloc_zeroed(layout, node)
-    }
-
-    fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        let Some(phys) = self.leaves else { return self.machine.alloc_memmap(layout, node) };
-        self.leaves = Some(PhysAddr::new(phys.get() + layout.size() as u64));
-        self.out += 1;
-        let start = self.machine.phys_to_virt(phys);
-        // SAFETY: memory that the machine has and does not allocate from; nobody else was given this piece.
-        unsafe { start.write_bytes(0, layout.size()) };
-        // SAFETY: as above.
-        Ok(unsafe { Block::from_parts(start, phys, layout, Origin::Altmap) })
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        if block.origin() != Origin::Altmap {
-            return self.machine.free(block);
-        }
-        self.out -= 1;
-        Ok(())
-    }
-}
-
 /// A model of a geometry and a descriptor, alone on a machine.
 fn up_with<G: Geometry, P: PageDescriptor, const N: usize>() -> (Env, Box<Array<G, P, N>>) {
-    let memory = PhysRange::new(PhysAddr::new(0), PhysAddr::new(RESERVED + (256 << 20))).unwrap();
-    let config = MachineConfig::new().memory(memory, NODE).reserved_low_bytes(RESERVED);
-    let machine = Machine::new(&config.vmemmap_bytes(1 << 30)).unwrap();
+    let env = Env::new();
     let model = place::<Array<G, P, N>>();
     // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
-    unsafe { model.placement().base().reserve(machine.window_ptr(), machine.window().count().get()) };
-    (Env { machine, leaves: None, out: 0 }, model)
+    unsafe { model.placement().base().reserve(env.machine.window_ptr(), env.machine.window().count().get()) };
+    (env, model)
 }
 
 fn up() -> (Env, Box<Model>) {
@@ -114,15 +69,15 @@ fn memory_that_holds_the_leaf_of_a_section_goes_last() {
     for (holder, other) in [(lower, upper), (upper, lower)] {
         let (mut env, model) = up();
         let mut writer = model.write().unwrap();
-        env.leaves = holder.start().phys::<X86_64>();
+        env.memmaps_at(holder.start());
         writer.install(&mut env, frames(SECTION, 2 * SECTION), NODE).unwrap();
-        assert_eq!(env.out, 1, "one large leaf");
+        assert_eq!(env.in_altmap(), 1, "one large leaf");
         let refused = RetireError::HoldsMemmap { frames: holder, needed_by: other };
         assert_eq!(writer.retire(&mut env, holder), Err(refused));
         assert!(model.is_valid(holder.start()) && model.is_valid(other.start()));
         assert_eq!(writer.retire(&mut env, other), retired(1, 0));
-        assert_eq!((env.out, writer.retire(&mut env, holder)), (1, retired(1, 1)));
-        assert!(env.out == 0 && env.machine.balance().is_zero());
+        assert_eq!((env.in_altmap(), writer.retire(&mut env, holder)), (1, retired(1, 1)));
+        assert!(env.is_whole());
     }
 }
 
@@ -137,13 +92,13 @@ fn the_leaves_at_both_ends_of_a_range_are_looked_at() {
         let (mut env, model) = up();
         let mut writer = model.write().unwrap();
         writer.install(&mut env, whole(1 - section), NODE).unwrap();
-        env.leaves = range.start().phys::<X86_64>();
+        env.memmaps_at(range.start());
         writer.install(&mut env, whole(section), NODE).unwrap();
         let refused = RetireError::HoldsMemmap { frames: range, needed_by: stays };
         assert_eq!(writer.retire(&mut env, range), Err(refused));
         // All that needs it may go at once.
         assert_eq!(writer.retire(&mut env, frames(0, 2 * SECTION)), retired(2, 2));
-        assert!(env.out == 0 && env.machine.balance().is_zero());
+        assert!(env.is_whole());
     }
 }
 
@@ -154,14 +109,14 @@ fn a_neighbours_altmap_holds_the_descriptors_of_a_section_that_took_none_from_it
     let (mut env, model) = up_with::<X86_64, Odd, { X86_64::NR_ROOTS_LEN }>();
     let mut writer = model.write().unwrap();
     // The leaves of section 1 lie in section 0, and the first holds the last descriptors of section 0.
-    env.leaves = whole(0).start().phys::<X86_64>();
+    env.memmaps_at(whole(0).start());
     writer.install(&mut env, whole(1), NODE).unwrap();
     writer.install(&mut env, whole(0), NODE).unwrap();
-    assert_eq!(env.out, 2, "the leaf that section 0 needs was there");
+    assert_eq!(env.in_altmap(), 2, "the leaf that section 0 needs was there");
     // Section 1 comes again, from elsewhere, and finds the leaf that was kept for section 0.
     assert_eq!(writer.retire(&mut env, whole(1)), retired(1, 1));
-    assert_eq!(env.out, 1);
-    env.leaves = None;
+    assert_eq!(env.in_altmap(), 1);
+    env.memmaps_anywhere();
     writer.install(&mut env, whole(1), NODE).unwrap();
     let first = model.lookup(whole(1).start()).unwrap().addr().get() as u64;
     let lies_at = env.machine.translate(VirtAddr::new(first)).unwrap().unwrap().to;
@@ -171,7 +126,7 @@ fn a_neighbours_altmap_holds_the_descriptors_of_a_section_that_took_none_from_it
     };
     assert!(whole(1).contains_range(needed_by), "{needed_by}");
     assert_eq!(writer.retire(&mut env, frames(0, 2 * SECTION)), retired(2, 2));
-    assert!(env.out == 0 && env.machine.balance().is_zero());
+    assert!(env.is_whole());
 }
 
 /// RAM begins a section, a device goes on in it and beyond, and its altmap lies where it begins. The frames there have
@@ -183,13 +138,13 @@ fn a_device_that_begins_in_a_section_of_ram_stays_under_its_own_memmap() {
     let ram = [MemoryRange { frames: frames(SECTION, SECTION + HALF), node: NODE }];
     writer.boot(&mut env, ram.into_iter(), &mut |event| panic!("{event:?}")).unwrap();
     let (low, high) = (frames(SECTION + HALF, 2 * SECTION), whole(2));
-    env.leaves = low.start().phys::<X86_64>();
+    env.memmaps_at(low.start());
     writer.install(&mut env, low, NODE).unwrap();
     writer.install(&mut env, high, NODE).unwrap();
-    assert_eq!(env.out, 1, "the leaf of the second section, in the first");
+    assert_eq!(env.in_altmap(), 1, "the leaf of the second section, in the first");
     assert_eq!(writer.retire(&mut env, low), Err(RetireError::HoldsMemmap { frames: low, needed_by: high }));
     assert_eq!(writer.retire(&mut env, high), retired(1, 1));
-    assert_eq!((env.out, writer.retire(&mut env, low)), (0, retired(1, 0)));
+    assert_eq!((env.in_altmap(), writer.retire(&mut env, low)), (0, retired(1, 0)));
 }
 
 /// A leaf of 2 MiB lies in two subsections of this geometry: neither goes before the frames whose descriptors it holds.
@@ -197,9 +152,9 @@ fn a_device_that_begins_in_a_section_of_ram_stays_under_its_own_memmap() {
 fn memory_that_holds_the_end_of_a_leaf_stays() {
     let (mut env, model) = up_with::<Fine, Page, { Fine::NR_ROOTS_LEN }>();
     let mut writer = model.write().unwrap();
-    env.leaves = whole(1).start().phys::<Fine>();
+    env.memmaps_at(whole(1).start());
     writer.install(&mut env, whole(1), NODE).unwrap();
-    assert_eq!(env.out, 1, "one large leaf");
+    assert_eq!(env.in_altmap(), 1, "one large leaf");
     let (part, held) = (Fine::PAGES_PER_SUBSECTION, SECTION + 2 * Fine::PAGES_PER_SUBSECTION);
     for start in [SECTION, SECTION + part] {
         let refused = writer.retire(&mut env, frames(start, start + part));
@@ -207,7 +162,7 @@ fn memory_that_holds_the_end_of_a_leaf_stays() {
     }
     assert_eq!(writer.retire(&mut env, frames(held, 2 * SECTION)), retired(1, 0));
     assert_eq!(writer.retire(&mut env, frames(SECTION, held)), retired(1, 1));
-    assert!(env.out == 0 && env.machine.balance().is_zero());
+    assert!(env.is_whole());
 }
 
 /// An undoing does not ask who needs the memory, so it takes nothing but whole installations.
@@ -215,7 +170,7 @@ fn memory_that_holds_the_end_of_a_leaf_stays() {
 fn half_of_a_section_that_holds_the_leaf_of_the_rest_is_not_undone() {
     let (mut env, model) = up();
     let lower = frames(SECTION, SECTION + HALF);
-    env.leaves = lower.start().phys::<X86_64>();
+    env.memmaps_at(lower.start());
     let mut writer = model.write().unwrap();
     writer.install(&mut env, whole(1), NODE).unwrap();
     let refused = RetireError::NotInstalled { frames: lower, installed: whole(1) };
@@ -224,5 +179,5 @@ fn half_of_a_section_that_holds_the_leaf_of_the_rest_is_not_undone() {
     let mut writer = model.write().unwrap();
     assert_eq!(writer.undo_install(&mut env, lower), Err(refused));
     assert_eq!(writer.undo_install(&mut env, whole(1)), retired(1, 1));
-    assert!(env.out == 0 && env.machine.balance().is_zero());
+    assert!(env.is_whole());
 }

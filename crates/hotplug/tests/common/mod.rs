@@ -2,7 +2,6 @@
 
 #![allow(dead_code, unreachable_pub, reason = "shared by tests, each of which uses what it needs")]
 
-pub mod greedy;
 pub mod people;
 pub mod refusing;
 pub mod watched;

@@ -11,8 +11,8 @@ use sparsemem_core::{
 };
 use sparsemem_machine::place;
 
-use crate::env::Env;
 use crate::tables::{Flat, Model, ROOT, SECTION, frames, on_both_tables};
+use sparsemem_fixture::Env;
 
 const LAST: u64 = X86_64::NR_SECTIONS - 1;
 

@@ -5,10 +5,10 @@ use sparsemem_core::{BootModel, MemoryModel, Page, PageCount, Pfn, PfnRange, Sec
 use sparsemem_machine::place;
 use sparsemem_section::{Encoded, RootedTable, SectionEntry, SparseModel};
 
-use crate::env::Env;
 use crate::tables::{
     Alone, Flat, FlatEntries, MEMMAP, Model, NODE, ROOT, Rooted, on_both_tables, present, sections,
 };
+use sparsemem_fixture::Env;
 
 /// A table with so many roots that four of them share a summary bit.
 type Wide = SparseModel<RootedTable<X86_64La57, Page, { X86_64La57::NR_ROOTS_LEN }>, Encoded, Alone>;

@@ -1,9 +1,8 @@
 //! Whoever listens to events of slow operations may unwind: then the operation has not happened, and an undoing has.
 
 use sparsemem_core::RetireError;
-use sparsemem_fixture::panics_after;
+use sparsemem_fixture::{Env, panics_after};
 
-use crate::env::Env;
 use crate::tables::{Model, NODE, on_both_tables, sections};
 
 /// Section 1 holds the memmap of section 2, which was installed last. A caller that undoes has no other way out.

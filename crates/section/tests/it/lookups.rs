@@ -8,8 +8,8 @@ use sparsemem_core::{
 };
 use sparsemem_machine::place;
 
-use crate::env::Env;
 use crate::tables::{HALF, Model, NODE, ROOT, SECTION, boot, boot_telling, frames, on_both_tables, present};
+use sparsemem_fixture::Env;
 
 const MAX: u64 = X86_64::MAX_PFN;
 /// Frames of a subsection.

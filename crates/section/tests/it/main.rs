@@ -1,7 +1,6 @@
 //! What a user of a model is promised of its operations, over both tables: one after the other, without other threads.
 #![cfg(not(sparsemem_loom))]
 
-mod env;
 mod tables;
 
 mod altmap;

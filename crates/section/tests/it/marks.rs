@@ -3,8 +3,8 @@
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MarkError, SectionFlags, SectionNr, SubsectionBits};
 
-use crate::env::Env;
 use crate::tables::{HALF, Model, NODE, SECTION, frames, on_both_tables, sections};
+use sparsemem_fixture::Env;
 
 fn flags<M: Model>(model: &M, nr: u64) -> SectionFlags {
     model.section(SectionNr::new(nr)).flags

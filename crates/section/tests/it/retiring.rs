@@ -6,10 +6,10 @@ use sparsemem_core::presets::X86_64;
 use sparsemem_core::{InstallError, Pfn, RetireError, SectionNr, SubsectionBits};
 use sparsemem_machine::place;
 
-use crate::env::Env;
 use crate::tables::{
     HALF, MEMMAP, Model, NODE, SECTION, boot, frames, nr_waits, on_both_tables, present, retired, sections,
 };
+use sparsemem_fixture::Env;
 
 fn a_range_goes_with_what_it_fills<M: Model>(env: &mut Env, model: &mut M) {
     let mut writer = model.write().unwrap();

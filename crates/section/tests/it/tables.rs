@@ -11,7 +11,7 @@ use sparsemem_core::{
 use sparsemem_machine::place;
 use sparsemem_section::{Encoded, FlatTable, RootedTable, SparseModel};
 
-use crate::env::Env;
+use sparsemem_fixture::Env;
 
 pub(crate) type FlatEntries = FlatTable<X86_64, Page, { X86_64::NR_SECTIONS_LEN }>;
 pub(crate) type Flat = SparseModel<FlatEntries, Encoded, Alone>;

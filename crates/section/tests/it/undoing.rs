@@ -2,8 +2,8 @@
 
 use sparsemem_core::{PfnRange, RetireError, Retired};
 
-use crate::env::Env;
 use crate::tables::{HALF, Model, NODE, SECTION, boot, frames, on_both_tables, present, retired, sections};
+use sparsemem_fixture::Env;
 
 fn not_installed(frames: PfnRange, installed: PfnRange) -> Result<Retired, RetireError> {
     Err(RetireError::NotInstalled { frames, installed })
@@ -40,7 +40,7 @@ fn the_memory_under_a_later_installation_is_not_undone<M: Model>(env: &mut Env, 
     assert_eq!(writer.undo_install(env, sections(1, 1)), not_installed(sections(1, 1), high));
     assert_eq!(writer.undo_install(env, high), retired(1, 0));
     assert_eq!(writer.retire(env, low), retired(1, 1));
-    assert_eq!(env.in_altmap, 0);
+    assert_eq!(env.in_altmap(), 0);
 }
 
 /// A part of an installation may hold the descriptors of the rest.
