@@ -39,9 +39,9 @@ fn spec<G: Geometry>(skip: u64, free: u64) -> AltmapSpec {
     AltmapSpec::new(base, PageCount::new(0), PageCount::new(free)).unwrap()
 }
 
-fn claim<G: Geometry>(spec: AltmapSpec, words: &mut [u64]) -> Altmap<'_, G> {
+fn claim<G: Geometry>(spec: AltmapSpec) -> Altmap<'static, G> {
     // SAFETY: the device is unmanaged memory of the machine, and the altmaps of a test do not overlap.
-    unsafe { Altmap::claim(spec, words) }.unwrap()
+    unsafe { Altmap::claim(spec, words_of(spec).leak()) }.unwrap()
 }
 
 fn before<'a, 'w, G: Geometry, E: MetadataMemory>(
@@ -62,8 +62,7 @@ fn free<E: MetadataMemory>(env: &mut E, block: Block) -> Result<(), Block> {
 #[test]
 fn memmaps_come_from_the_device_and_everything_else_from_ram() {
     let mut machine = machine();
-    let mut words = [0; 64];
-    let mut altmap = claim::<X86_64>(spec::<X86_64>(0, 16), &mut words);
+    let mut altmap = claim::<X86_64>(spec::<X86_64>(0, 16));
     // SAFETY: the device is nobody's.
     unsafe { machine.phys_to_virt(PhysAddr::new(DEVICE)).write_bytes(0xff, 1 << 16) };
     let (root, before_all) = (machine.root(), machine.state_digest());
@@ -88,8 +87,7 @@ fn memmaps_come_from_the_device_and_everything_else_from_ram() {
 #[test]
 fn alignment_beyond_the_size_is_kept() {
     let mut machine = machine();
-    let mut words = [0; 64];
-    let mut altmap = claim::<X86_64>(spec::<X86_64>(4096, 600), &mut words);
+    let mut altmap = claim::<X86_64>(spec::<X86_64>(4096, 600));
     let mut env = before(&mut machine, &mut altmap);
     let small = env.alloc_memmap(layout(100, 8), NODE).unwrap();
     let aligned = env.alloc_memmap(layout(4096, 2 << 20), NODE).unwrap();
@@ -102,8 +100,7 @@ fn alignment_beyond_the_size_is_kept() {
 #[test]
 fn large_frames_are_given_whole() {
     let mut machine = machine();
-    let mut words = [0; 64];
-    let mut altmap = claim::<Arm64Page64K>(spec::<Arm64Page64K>(0, 4), &mut words);
+    let mut altmap = claim::<Arm64Page64K>(spec::<Arm64Page64K>(0, 4));
     let mut env = before(&mut machine, &mut altmap);
     let blocks: Vec<_> = (0..4).map(|_| env.alloc_memmap(layout(4096, 4096), NODE).unwrap()).collect();
     assert!(blocks.iter().all(|block| block.phys().is_aligned(1 << 16)));
@@ -115,9 +112,8 @@ fn large_frames_are_given_whole() {
 #[test]
 fn blocks_find_their_own_altmap_and_no_other() {
     let mut machine = machine();
-    let (mut words, mut more) = ([0; 8], [0; 8]);
-    let mut first = claim::<X86_64>(spec::<X86_64>(0, 16), &mut words);
-    let mut second = claim::<X86_64>(spec::<X86_64>(MIB, 16), &mut more);
+    let mut first = claim::<X86_64>(spec::<X86_64>(0, 16));
+    let mut second = claim::<X86_64>(spec::<X86_64>(MIB, 16));
     let of_first = before(&mut machine, &mut first).alloc_memmap(layout(4096, 4096), NODE).unwrap();
     let mut behind = before(&mut machine, &mut first);
     let mut env = before(&mut behind, &mut second);
@@ -135,8 +131,7 @@ fn blocks_find_their_own_altmap_and_no_other() {
 #[test]
 fn forged_blocks_are_refused() {
     let mut machine = machine();
-    let mut words = [0; 8];
-    let mut altmap = claim::<X86_64>(spec::<X86_64>(0, 16), &mut words);
+    let mut altmap = claim::<X86_64>(spec::<X86_64>(0, 16));
     let mut env = before(&mut machine, &mut altmap);
     let real = env.alloc_memmap(layout(4 * 4096, 4096), NODE).unwrap();
     let forge = |start, phys, size, origin| {
@@ -226,8 +221,8 @@ unsafe impl AddressSpace for Odd {
 /// What is lost on the way would be a stale translation on another processor, or in another address space.
 #[test]
 fn the_address_space_behind_hears_everything() {
-    let (mut odd, mut words) = (Odd::default(), [0; 8]);
-    let mut altmap = claim::<X86_64>(spec::<X86_64>(0, 16), &mut words);
+    let mut odd = Odd::default();
+    let mut altmap = claim::<X86_64>(spec::<X86_64>(0, 16));
     let at = VirtAddr::new(1 << 21);
     let range = VirtRange::from_start_count(at, ByteLen::new(1 << 12)).unwrap();
     let mut env = before(&mut odd, &mut altmap);
@@ -262,8 +257,7 @@ fn subsections_take_base_pages_of_the_device() {
         .collect();
     let spec = spec::<X86_64>(0, 32);
     assert_eq!(room_needed(&model, MemmapRule::ArrayLeaves, spec.base(), device), Some(PageCount::new(32)));
-    let mut words = words_of(spec);
-    let mut altmap = claim::<X86_64>(spec, &mut words);
+    let mut altmap = claim::<X86_64>(spec);
     altmap.check_add(&model, MemmapRule::ArrayLeaves, device).unwrap();
     let ram = machine.balance().total().bytes;
     let mut env = before(&mut machine, &mut altmap);
@@ -294,9 +288,8 @@ fn a_neighbour_keeps_the_memory_of_its_descriptors() {
         Pc::<HostRcu<Readers>>::new(Backend::ALL.into_iter().find(|it| !it.has_array()).unwrap(), &config())
             .unwrap();
     let Fixture { model, mut machine } = fixture;
-    let (mut words, mut more) = ([0; 64], [0; 64]);
-    let mut first = claim::<X86_64>(spec::<X86_64>(0, 512), &mut words);
-    let mut second = claim::<X86_64>(spec::<X86_64>(4 * MIB, 512), &mut more);
+    let mut first = claim::<X86_64>(spec::<X86_64>(0, 512));
+    let mut second = claim::<X86_64>(spec::<X86_64>(4 * MIB, 512));
     let frames = |start: u64, count: u64| {
         PfnRange::from_start_count(Pfn::new((DEVICE + start) >> 12), PageCount::new(count)).unwrap()
     };

@@ -119,9 +119,9 @@ fn retire<M: RetireModel<E>, E>(writer: &mut Writer<'_, M>, env: &mut E, frames:
     assert!(writer.retire(env, frames).unwrap().lost.is_empty());
 }
 
-fn claim(spec: AltmapSpec, words: &mut [u64]) -> Altmap<'_, X86_64> {
+fn claim(spec: AltmapSpec) -> Altmap<'static, X86_64> {
     // SAFETY: the tests set aside unmanaged memory of the machine, which nothing else uses.
-    unsafe { Altmap::claim(spec, words) }.unwrap()
+    unsafe { Altmap::claim(spec, words_of(spec).leak()) }.unwrap()
 }
 
 fn spec(first: Pfn, reserve: u64, free: u64) -> AltmapSpec {
@@ -142,8 +142,7 @@ fn the_recorded_device_takes_no_ram(backend: Backend) {
     let mut system = System::boot(backend);
     let request = frames(DEVICE, DEVICE_BYTES);
     let spec = spec(request.start(), 2, 3070);
-    let mut words = words_of(spec);
-    let mut altmap = claim(spec, &mut words);
+    let mut altmap = claim(spec);
     let (ram, digest) = (system.ram(), system.machine.state_digest());
     let before = system.model.footprint();
     altmap.check_add(&system.model, system.rule, request).unwrap();
@@ -177,9 +176,7 @@ fn memory_hosts_its_own_memmap(backend: Backend) {
     let blocks = [frames(4096 * MIB, SECTION), frames(4096 * MIB + SECTION, SECTION)];
     let specs = blocks.map(|block| AltmapSpec::self_hosted::<X86_64, Page>(block).unwrap());
     assert_eq!(specs[1].offset().get(), 512);
-    let mut storage = specs.map(words_of);
-    let [first, second] = &mut storage;
-    let mut altmaps = [claim(specs[0], first), claim(specs[1], second)];
+    let mut altmaps = specs.map(claim);
     for (block, altmap) in blocks.iter().zip(&mut altmaps) {
         altmap.check_add(&system.model, system.rule, *block).unwrap();
         assert!(system.add(altmap, *block));
@@ -204,8 +201,7 @@ fn failures_leave_everything_as_it_was(backend: Backend) {
     let mut system = System::boot(backend);
     let request = frames(DEVICE, DEVICE_BYTES);
     let spec = spec(request.start(), 2, 3070);
-    let mut words = words_of(spec);
-    let mut altmap = claim(spec, &mut words);
+    let mut altmap = claim(spec);
     let digest = system.machine.state_digest();
     let untouched = format!("{altmap:?}");
     let mut points = 0;
@@ -233,11 +229,9 @@ fn a_foreign_altmap_is_found_out(backend: Backend) {
     let mut system = System::boot(backend);
     let request = frames(7 * SECTION, SECTION);
     let device = spec(request.start(), 0, 1024);
-    let mut storage = words_of(device);
-    let mut altmap = claim(device, &mut storage);
+    let mut altmap = claim(device);
     let other_spec = spec(frames(4096 * MIB, MIB).start(), 0, 1024);
-    let mut other_storage = words_of(other_spec);
-    let mut other = claim(other_spec, &mut other_storage);
+    let mut other = claim(other_spec);
     let ram = system.ram();
     assert!(system.add(&mut altmap, request));
     let mut wrong = with_altmap(&mut system.machine, &mut other);
@@ -260,8 +254,7 @@ fn requests_that_do_not_fit_are_refused(backend: Backend) {
     let mut system = System::boot(backend);
     let request = frames(DEVICE, DEVICE_BYTES);
     let check = |system: &System, spec: AltmapSpec, request| {
-        let mut words = words_of(spec);
-        let altmap = claim(spec, &mut words);
+        let altmap = claim(spec);
         altmap.check_add(&system.model, system.rule, request)
     };
     let first = request.start();
@@ -299,8 +292,7 @@ fn requests_that_do_not_fit_are_refused(backend: Backend) {
     assert!(AltmapSpec::new(Pfn::new(8), PageCount::new(u64::MAX - 8), PageCount::new(1)).is_err());
     // An altmap in use belongs to something else.
     let spec = spec(first, 2, 3070);
-    let mut words = words_of(spec);
-    let mut altmap = claim(spec, &mut words);
+    let mut altmap = claim(spec);
     assert!(system.add(&mut altmap, request));
     system.remove(&mut altmap, frames(7 * SECTION, SECTION));
     let in_use = PageCount::new(3 * 512);
@@ -315,8 +307,7 @@ fn an_altmap_without_aligned_room_still_serves(backend: Backend) {
     let mut system = System::boot(backend);
     let request = frames(7 * SECTION, SECTION);
     let spec = spec(request.start(), 1, 512);
-    let mut words = words_of(spec);
-    let mut altmap = claim(spec, &mut words);
+    let mut altmap = claim(spec);
     let digest = system.machine.state_digest();
     let fits = altmap.check_add(&system.model, system.rule, request).is_ok();
     assert_eq!(fits, system.rule == MemmapRule::ArrayLeaves);
