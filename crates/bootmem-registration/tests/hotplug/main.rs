@@ -5,7 +5,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod frames;
+#[allow(dead_code, reason = "these tests do not need everything")]
+#[path = "../../../hotplug/tests/common/people.rs"]
+mod people;
 mod world;
 
 use sparsemem_bootmem_registration::{PageUse, Removal, SearchSlot, User};
@@ -30,13 +32,13 @@ fn boot(backend: Backend, block: BlockSize<X86_64>) -> System {
 
 /// Asserts that frames stay, because of what section 1 has in section 0, and that nothing has changed.
 fn stays(system: &mut System, frames: PfnRange) {
-    let before = system.allocator.clone();
+    let before = system.allocator.frames();
     let Err(OfflineError::Allocator { why, .. }) = system.offline(frames) else { panic!("{frames} went") };
     assert_eq!(why.reason, Reason::PINNED);
     assert!(section(0).contains_range(why.frames) && !why.frames.is_empty());
     let user = User::Section(SectionNr::new(1));
     assert_eq!(system.registry().page_use(why.frames.start()), PageUse::InUse(user));
-    assert_eq!(system.allocator, before);
+    assert_eq!(system.allocator.frames(), before);
     assert!(system.hotplug.blocks().iter().all(|block| block.state == BlockState::Online));
 }
 
@@ -49,7 +51,7 @@ fn a_block_with_anothers_memmap_stays_until_that_is_gone(backend: Backend) {
     let plan = system.registry().removal_plan(SectionNr::new(0), &mut slots, &mut steps).unwrap();
     assert_eq!(plan, Removal::Order(&[1, 0].map(SectionNr::new)));
 
-    let usable = system.allocator.usable_in(section(0));
+    let usable = system.usable_in(section(0));
     system.offline(section(1)).unwrap();
     let early = system.offline(section(0));
     assert!(
@@ -58,7 +60,7 @@ fn a_block_with_anothers_memmap_stays_until_that_is_gone(backend: Backend) {
     );
     let freed = system.remove(section(1), &[1]);
     assert!(freed >= MEMMAP, "the memmap of section 1 is the allocator's now: {freed} pages");
-    assert_eq!(system.allocator.usable_in(section(0)), usable + freed);
+    assert_eq!(system.usable_in(section(0)), usable + freed);
 
     system.offline(section(0)).unwrap();
     assert_eq!(system.remove(section(0), &[0]), 0, "the rest leaves with section 0");
@@ -67,15 +69,15 @@ fn a_block_with_anothers_memmap_stays_until_that_is_gone(backend: Backend) {
 
 fn what_comes_back_online_holds_no_metadata(backend: Backend) {
     let mut system = boot(backend, BlockSize::SECTION);
-    let before = system.allocator.clone();
+    let before = system.allocator.frames();
     system.offline(section(1)).unwrap();
-    assert_eq!(system.allocator.usable_in(section(1)), 0);
+    assert_eq!(system.usable_in(section(1)), 0);
     system.online(section(1)).unwrap();
-    assert_eq!(system.allocator, before);
+    assert_eq!(system.allocator.frames(), before);
 
     system.offline(section(1)).unwrap();
     system.remove(section(1), &[1]);
-    let before = system.allocator.clone();
+    let before = system.allocator.frames();
     let tag = |system: &System| {
         let memmap = system.registry().own_memmap_pages(SectionNr::new(0)).next().unwrap();
         system.registry().tag(memmap).unwrap()
@@ -83,21 +85,21 @@ fn what_comes_back_online_holds_no_metadata(backend: Backend) {
     let tagged = tag(&system);
     assert!(tagged.is_some());
     system.offline(section(0)).unwrap();
-    assert_eq!(system.allocator.usable_in(section(0)), 0);
+    assert_eq!(system.usable_in(section(0)), 0);
     system.online(section(0)).unwrap();
-    assert_eq!(system.allocator, before, "all but the memmap of section 0 and what belongs to it");
-    assert!(before.usable_in(section(0)) <= usize::try_from(section(0).count().get()).unwrap() - MEMMAP);
+    assert_eq!(system.allocator.frames(), before, "all but the memmap of section 0 and what belongs to it");
+    assert!(system.usable_in(section(0)) <= usize::try_from(section(0).count().get()).unwrap() - MEMMAP);
     assert_eq!(tag(&system), tagged);
 }
 
 fn one_block_goes_with_what_its_sections_hold_of_each_other(backend: Backend) {
     let block = BlockSize::new(ByteLen::new(2 * X86_64::SECTION_SIZE)).unwrap();
     let mut system = boot(backend, block);
-    let before = system.allocator.clone();
+    let before = system.allocator.frames();
     system.offline(both()).unwrap();
-    assert_eq!(system.allocator.usable_in(both()), 0);
+    assert_eq!(system.usable_in(both()), 0);
     system.online(both()).unwrap();
-    assert_eq!(system.allocator, before);
+    assert_eq!(system.allocator.frames(), before);
     system.offline(both()).unwrap();
     assert_eq!(system.remove(both(), &[1, 0]), 0, "what is free lies in what is gone");
     assert_eq!(system.registry().pieces().count(), 0);

@@ -1,5 +1,7 @@
 //! A booted machine whose metadata is registered, with hotplug and a page allocator that never had those frames.
 
+use std::collections::BTreeSet;
+
 use sparsemem_bootmem_registration::PageUse;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MemoryModel, NodeId, PageCount, Pfn, PfnRange, SectionNr};
@@ -8,7 +10,12 @@ use sparsemem_hotplug::{Hotplug, Limits, OfflineError, OnlineError, Reserved, Wi
 use sparsemem_machine::MachineConfig;
 
 use crate::common::{Model, Reg, World};
-use crate::frames::{Frames, pages};
+use crate::people::{FrameState, TestAllocator};
+
+/// The numbers of frames.
+fn pages(frames: PfnRange) -> impl Iterator<Item = u64> {
+    frames.start().get()..frames.end().get()
+}
 
 pub fn section(nr: u64) -> PfnRange {
     sections::<X86_64>(nr, 1)
@@ -43,13 +50,13 @@ impl Reserved for Metadata<'_> {
     }
 }
 
-type Hooks<'b> = WithReserved<&'b mut Frames, Metadata<'b>>;
+type Hooks<'b> = WithReserved<&'b mut TestAllocator, Metadata<'b>>;
 
 /// Sections 0 and 1, with all metadata in section 0.
 pub struct System {
     pub model: &'static Model,
     pub hotplug: Hotplug<'static, Model>,
-    pub allocator: Frames,
+    pub allocator: TestAllocator,
     world: World,
 }
 
@@ -64,7 +71,7 @@ impl System {
 
         let mut hotplug = Hotplug::new(model, limits, storage(4, 0, 8));
         hotplug.adopt_boot(bytes::<X86_64>(both()), NODE).unwrap();
-        let mut system = Self { model, hotplug, allocator: Frames::default(), world };
+        let mut system = Self { model, hotplug, allocator: TestAllocator::new(1), world };
         system.fill_allocator();
         system.check();
         system
@@ -124,13 +131,22 @@ impl System {
         count
     }
 
+    /// How many of these frames the allocator may hand out.
+    pub fn usable_in(&self, frames: PfnRange) -> usize {
+        let usable = |(page, state): &(u64, FrameState)| {
+            *state == FrameState::Usable && frames.contains(Pfn::new(*page))
+        };
+        self.allocator.frames().iter().filter(|frame| usable(frame)).count()
+    }
+
     /// No frame that the allocator knows holds metadata, and each is valid.
     fn check(&self) {
+        let known: BTreeSet<_> = self.allocator.frames().into_iter().map(|(page, _)| page).collect();
         for piece in self.registry().pieces() {
-            let mut known = pages(piece.pages::<X86_64>()).filter(|page| self.allocator.knows(*page));
-            assert_eq!(known.next(), None, "a page of {piece:?} is the allocator's");
+            let mut held = pages(piece.pages::<X86_64>()).filter(|page| known.contains(page));
+            assert_eq!(held.next(), None, "a page of {piece:?} is the allocator's");
         }
-        let gone = self.allocator.known().find(|page| !self.model.is_valid(*page));
+        let gone = known.iter().find(|page| !self.model.is_valid(Pfn::new(**page)));
         assert_eq!(gone, None, "the allocator has a frame that is not there");
     }
 }
