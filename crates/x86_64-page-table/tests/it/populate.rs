@@ -4,22 +4,24 @@ use sparsemem_core::{LeafSize, PagingDepth};
 use sparsemem_page_table::Choice;
 use sparsemem_x86_64_page_table::{PageTableFlags, X86_64};
 
-use crate::host::Host;
+use crate::host::{Faults, Host};
 use crate::ranges::{BASE, GIB, MIB2, SIZES, range};
 
+/// A large leaf reaches beyond the range; five levels take one table more.
 #[test]
-fn one_byte_takes_one_page_and_three_tables() {
-    let mut host = Host::new(PagingDepth::Four);
-    let made = host.fill(range(BASE + 0x1fff, 1), LeafSize::Size4KiB);
-    assert_eq!((made.leaves().total(), made.nr_tables()), (1, 3));
-    assert!(host.linked_leaves().contains_key(&(BASE + 0x1000)));
-}
-
-#[test]
-fn five_levels_take_one_table_more() {
-    let mut host = Host::new(PagingDepth::Five);
-    let made = host.fill(range(0xff00_1234_5678_9000, 1), LeafSize::Size4KiB);
-    assert_eq!((made.leaves().total(), made.nr_tables()), (1, 4));
+fn a_short_range_takes_one_leaf_and_the_tables_above_it() {
+    for (depth, at, len_bytes, max, tables) in [
+        (PagingDepth::Four, BASE + 0x1fff, 1, LeafSize::Size4KiB, 3),
+        (PagingDepth::Five, 0xff00_1234_5678_9000, 1, LeafSize::Size4KiB, 4),
+        (PagingDepth::Four, BASE + 0x5000, 0x1000, LeafSize::Size2MiB, 2),
+        (PagingDepth::Four, BASE + 0x5000, 0x1000, LeafSize::Size1GiB, 1),
+    ] {
+        let mut host = Host::new(depth);
+        let made = host.fill(range(at, len_bytes), max);
+        assert_eq!((made.leaves().of(max), made.leaves().total(), made.nr_tables()), (1, 1, tables));
+        assert_eq!(made.leaves().bytes(), max.bytes());
+        assert!(host.linked_leaves().contains_key(&(at & !(max.bytes() - 1))));
+    }
 }
 
 #[test]
@@ -32,16 +34,6 @@ fn a_second_populate_does_nothing() {
         assert!(host.fill(range, max).is_nothing());
         let after = (host.snapshot(), host.nr_leaf_allocs, host.nr_table_allocs, host.nr_flushes);
         assert!(before == after);
-    }
-}
-
-#[test]
-fn a_large_leaf_may_reach_beyond_the_range() {
-    for (max, tables) in [(LeafSize::Size2MiB, 2), (LeafSize::Size1GiB, 1)] {
-        let mut host = Host::new(PagingDepth::Four);
-        let made = host.fill(range(BASE + 0x5000, 0x1000), max);
-        assert_eq!((made.leaves().of(max), made.leaves().total(), made.nr_tables()), (1, 1, tables));
-        assert_eq!(made.leaves().bytes(), max.bytes());
     }
 }
 
@@ -82,22 +74,19 @@ fn the_policy_may_mix_sizes() {
 
 #[test]
 fn no_memory_for_large_leaves_means_smaller_ones() {
-    let mut host = Host::new(PagingDepth::Four);
-    host.faults.no_leaves_of = vec![LeafSize::Size1GiB];
-    let made = host.fill(range(BASE, 2 * MIB2), LeafSize::Size1GiB);
-    assert_eq!((made.leaves().of(LeafSize::Size2MiB), made.nr_tables()), (2, 2));
-
-    let mut host = Host::new(PagingDepth::Four);
-    host.faults.no_leaves_of = vec![LeafSize::Size1GiB, LeafSize::Size2MiB];
-    let made = host.fill(range(BASE, 2 * MIB2), LeafSize::Size1GiB);
-    assert_eq!((made.leaves().of(LeafSize::Size4KiB), made.nr_tables()), (1024, 4));
-
-    // One large leaf fails, the next one does not.
-    let mut host = Host::new(PagingDepth::Four);
-    host.faults.leaf = Some(0);
-    let made = host.fill(range(BASE, 2 * MIB2), LeafSize::Size2MiB);
-    let leaves = made.leaves();
-    assert_eq!((leaves.of(LeafSize::Size4KiB), leaves.of(LeafSize::Size2MiB)), (512, 1));
+    let [_, medium, large] = SIZES;
+    // In the last case one large leaf fails, and the next one does not.
+    for (no_leaves_of, leaf, max, leaves, tables) in [
+        (vec![large], None, large, [0, 2], 2),
+        (vec![large, medium], None, large, [1024, 0], 4),
+        (vec![], Some(0), medium, [512, 1], 3),
+    ] {
+        let mut host = Host::new(PagingDepth::Four);
+        host.faults = Faults { no_leaves_of, leaf, ..Faults::default() };
+        let made = host.fill(range(BASE, 2 * MIB2), max);
+        assert_eq!([LeafSize::Size4KiB, medium].map(|size| made.leaves().of(size)), leaves);
+        assert_eq!(made.nr_tables(), tables);
+    }
 }
 
 #[test]
