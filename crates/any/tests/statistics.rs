@@ -5,8 +5,8 @@ use std::thread;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{Footprint, GracePeriod, MemoryModel, Page, SectionNr, SectionShape};
-use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, StopOnDrop, on_every_backend, sections, storage};
-use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram};
+use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, StopOnDrop, on_every_backend, sections};
+use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram, Storage};
 
 on_every_backend!([X86_64] no_operation_is_refused_while_somebody_asks);
 
@@ -51,7 +51,10 @@ fn no_operation_is_refused_while_somebody_asks<R: GracePeriod>(fixture: Pc<R>) {
     let Fixture { model, mut machine } = fixture;
     let model = &model;
     machine.finish_boot();
-    let mut hotplug = Hotplug::new(model, Limits::new(BlockSize::SECTION), storage(8, 0, 8));
+    // Not the fixture's storage, which is leaked: the address sanitizer looks at this test.
+    let (mut blocks, mut resources) = ([None; 8], [None; 8]);
+    let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
+    let mut hotplug = Hotplug::new(model, Limits::new(BlockSize::SECTION), storage);
     let ram = sections::<X86_64>(0, SECTIONS);
     let empty = model.footprint();
     let mut round = || {
