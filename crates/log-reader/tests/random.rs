@@ -189,3 +189,35 @@ proptest! {
         let _ = parse_bytes(&bytes, Mode::Lenient);
     }
 }
+
+#[test]
+fn figures_of_any_size_are_compared() {
+    let maps = [
+        "BIOS-e820: [mem 0x0000000000100000-0x000000003fffffff] usable\n",
+        " BIOS-e820: 0000000000100000 - 0000000040000000 (usable)\n",
+        "node 0: [mem 0x0000000000100000-0xfffffffffffff000]\n",
+        "0x0000000000000000-0x000000007fffffff 2G online yes 0-15\n",
+        "(XEN) Xen-e820 RAM map:\n(XEN)  0000000000100000 - 0000000040000000 (usable)\n",
+    ];
+    for (map, number) in
+        maps.iter().flat_map(|map| [0, 1, u64::MAX / 1024, u64::MAX].map(|number| (map, number)))
+    {
+        for figure in [
+            format!("On node 0 totalpages: {number}"),
+            format!("last_pfn = {number:#x} max_arch_pfn = 0x400000000"),
+            format!("Zone PFN ranges:\n  Normal   {number:#x} -> {number:#x}\nMovable zone start PFN"),
+            format!("early_node_map[{number}] active PFN ranges"),
+            format!("Memory: 1k/{number}k available (4k kernel code, 1k absent)"),
+            format!("Memory: 1k/{number}k available (4k kernel code)"),
+            format!("Number of nodes {number}"),
+            format!("Total online memory: {number}"),
+            format!("(XEN) System RAM: 1MB ({number}kB)"),
+            format!(" memory.cnt  = {number:#x}"),
+            format!("On node 0, zone DMA: {number} pages in unavailable ranges"),
+        ] {
+            let text = format!("{map}{figure}\n");
+            let parsed = parse(&text, Mode::Strict).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert!(parsed.layout.memory_ranges().count() > 0, "{text}");
+        }
+    }
+}

@@ -42,6 +42,9 @@ pub(crate) fn of(
 /// Pages up to 64 KiB, which kernels of 3.0 keep back.
 const LOW_PAGES: u64 = 16;
 
+/// Bytes that a kernel of 32 bits without high memory addresses directly.
+const LOW_MEMORY: u64 = 896 << 20;
+
 /// A map under comparison.
 struct Check<'a> {
     boot: &'a Boot,
@@ -142,7 +145,7 @@ impl<'a> Check<'a> {
                 );
             }
             Fact::HypervisorRam(kibibytes) if self.table.notation == Notation::XEN_HYPERVISOR => {
-                let own = (self.pages(None) * self.page_bytes) >> 10;
+                let own = self.pages(None).saturating_mul(self.page_bytes) >> 10;
                 let agrees = own.abs_diff(*kibibytes) <= own / 16;
                 self.compare(
                     Subject::Ram,
@@ -176,7 +179,9 @@ impl<'a> Check<'a> {
 
     fn total_pages(&mut self, line: usize, node: NodeId, pages: u64) {
         let own = self.pages(Some(node));
-        let is_a_size = |bytes: u64| self.boot.frame_bytes.is_none() && own * FRAME_BYTES == pages * bytes;
+        let is_a_size = |bytes: u64| {
+            self.boot.frame_bytes.is_none() && pages.checked_mul(bytes) == own.checked_mul(FRAME_BYTES)
+        };
         // Early ranges that begin later than the map are those of kernels that keep back the lowest 64 KiB.
         let early = early_table(self.boot).map_or(0, |table| {
             let own = table.entries.iter().filter(|entry| entry.node == Some(node));
@@ -192,7 +197,7 @@ impl<'a> Check<'a> {
 
     /// True if a kernel of 2.4 without high memory counts so many pages: what it can address directly.
     fn kept_low(&self, pages: u64) -> bool {
-        pages * self.page_bytes == 896 << 20 && self.top > 896 << 20
+        pages.checked_mul(self.page_bytes) == Some(LOW_MEMORY) && self.top > LOW_MEMORY
     }
 
     fn last_frame(&mut self, line: usize, frame: u64) {
@@ -235,7 +240,9 @@ impl<'a> Check<'a> {
         let kept_back = own.abs_diff(kibibytes) <= 60;
         let flat = !absent && kibibytes <= end && (self.boot.is_old || self.is_flat);
         let flat = flat
-            && (kibibytes == end || kibibytes >= own || self.kept_low(kibibytes * 1024 / self.page_bytes));
+            && (kibibytes == end
+                || kibibytes >= own
+                || self.kept_low(kibibytes.saturating_mul(1024) / self.page_bytes));
         let agrees = own == kibibytes || kept_back || flat;
         self.compare(Subject::Ram, line, agrees, Quantity::Kibibytes(kibibytes), Quantity::Kibibytes(own));
     }

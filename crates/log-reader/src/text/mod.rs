@@ -66,7 +66,11 @@ fn after_sequence(text: &str) -> &str {
             let end = parameters.find(|c: char| ('@'..='~').contains(&c));
             end.map_or("", |end| parameters.get(end + 1..).unwrap_or_default())
         }
-        None => text.get(1..).unwrap_or_default(),
+        None => {
+            let mut chars = text.chars();
+            chars.next();
+            chars.as_str()
+        }
     }
 }
 
@@ -108,6 +112,7 @@ mod tests {
             texts(coloured),
             [(1, "[    0.000000] BIOS-e820: [mem 0x0-0xfff]".into()), (2, "x".into())]
         );
+        assert_eq!(texts("\u{1b}µBIOS-e820: x"), [(1, "BIOS-e820: x".into())]);
     }
 
     #[test]
