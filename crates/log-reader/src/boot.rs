@@ -17,7 +17,7 @@ use crate::facts::Fact;
 use crate::frames::{FRAME_BYTES, FrameRange, radix_of};
 use crate::line::Line;
 use crate::notations::iomem::{flattened, has_memory, has_ram, is_hidden, overlap as overlapping};
-use crate::notations::preference;
+use crate::notations::{efi, memblock, preference};
 use crate::statement::{IomemRow, NodeBlocks, Statement};
 use crate::{
     Contradiction, E820Edit, LineError, MapEntry, MapTable, Notation, Note, RangeKind, Reason, addresses,
@@ -80,14 +80,17 @@ pub(crate) struct Boot {
 
 impl Boot {
     /// Files the statement of the line with that number.
-    pub(crate) fn add(&mut self, line: usize, text: &str, item: Statement) {
+    pub(crate) fn add(&mut self, line: usize, whole: Line<'_>, item: Statement) {
+        let text = whole.raw;
         match item {
             Statement::BootStart | Statement::Nothing => {}
-            Statement::TableStart => (self.closed, self.in_other_listing) = (true, false),
+            Statement::TableStart | Statement::EarlyRangesStart => {
+                (self.closed, self.in_other_listing) = (true, false);
+            }
             Statement::OtherListing => self.in_other_listing = true,
             Statement::Entry(notation, entry) => {
-                self.number(line, text, notation);
-                self.sign(line, text);
+                self.number(line, whole, notation);
+                self.sign(line, whole.sign());
                 self.is_old |= notation.is_e820_style() && !text.contains("[mem");
                 if notation != Notation::MEMBLOCK || !self.in_other_listing {
                     self.entry(line, notation, entry);
@@ -141,8 +144,8 @@ impl Boot {
     }
 
     /// Holds the number of a row against that of the row before it.
-    fn number(&mut self, line: usize, text: &str, notation: Notation) {
-        let Some(found) = row_number(notation, text) else { return };
+    fn number(&mut self, line: usize, whole: Line<'_>, notation: Notation) {
+        let Some(found) = row_number(notation, whole) else { return };
         if let Some((_, last, after)) = self.numbered.filter(|(other, ..)| *other == notation) {
             if found == 0 {
                 // Without a heading, the second listing of the boot allocator is that of its reservations.
@@ -156,8 +159,7 @@ impl Boot {
     }
 
     /// Holds the sign of a comparison before a row against those before other rows.
-    fn sign(&mut self, line: usize, text: &str) {
-        let sign = Line::new(text).sign();
+    fn sign(&mut self, line: usize, sign: Option<char>) {
         let (first, other) = *self.signed.get_or_insert((sign, line));
         if first != sign && !self.gaps.iter().any(|gap| matches!(gap, Contradiction::Compared { .. })) {
             self.gaps.push(Contradiction::Compared { line: other, other: line });
@@ -349,16 +351,13 @@ impl Boot {
 }
 
 /// The number of a row of a listing that numbers its rows.
-fn row_number(notation: Notation, text: &str) -> Option<u64> {
-    let message = Line::new(text).message;
-    let later = || Line::new(text).later().map(|line| line.message);
-    match notation {
-        Notation::MEMBLOCK => {
-            std::iter::once(message).chain(later()).find_map(crate::notations::memblock::row_number)
-        }
-        Notation::EFI => std::iter::once(message).chain(later()).find_map(crate::notations::efi::row_number),
-        _ => None,
-    }
+fn row_number(notation: Notation, line: Line<'_>) -> Option<u64> {
+    let read = match notation {
+        Notation::MEMBLOCK => memblock::row_number,
+        Notation::EFI => efi::row_number,
+        _ => return None,
+    };
+    line.beginnings().find_map(|line| read(line.message))
 }
 
 /// The rows of a listing, without their lines.

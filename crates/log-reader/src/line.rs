@@ -42,6 +42,11 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// The line as it is, then with its message beginning at each later word.
+    pub(crate) fn beginnings(self) -> impl Iterator<Item = Self> {
+        std::iter::once(self).chain(self.later())
+    }
+
     /// The line, with its message beginning at each later word.
     pub(crate) fn later(self) -> impl Iterator<Item = Self> {
         let message = self.message;

@@ -119,13 +119,9 @@ fn edited(pieces: &[Piece], edit: E820Edit) -> Vec<Piece> {
 
 /// The pieces with a range of a kind, whatever was there.
 fn added(pieces: &[Piece], range: PhysRange, kind: RangeKind) -> Vec<Piece> {
-    let old = pieces.iter().map(|(range, kind)| (*range, (0, *kind)));
-    let paints: Vec<_> = old.chain(std::iter::once((range, (1, kind)))).collect();
-    let mut result = Vec::new();
-    for (range, (_, kind)) in greatest(&paints) {
-        push(&mut result, range, kind);
-    }
-    result
+    let old = pieces.iter().map(|(range, kind)| (*range, (Layer::Table, 0, *kind)));
+    let paints: Vec<Paint> = old.chain(std::iter::once((range, (Layer::OverTable, 0, kind)))).collect();
+    self::pieces(&paints)
 }
 
 /// The pieces with RAM cut down to whole frames.

@@ -64,7 +64,7 @@ impl Scan {
         self.rows_in_between(number, raw, line, answer.as_ref());
         match answer {
             Some(Ok(Statement::BootStart)) if self.is_of_running_kernel(line) => {}
-            Some(Ok(item)) => self.item(number, raw, item),
+            Some(Ok(item)) => self.item(number, line, item),
             Some(Err(reason)) => self.errors.push(LineError::new(number, raw, reason)),
             None => {}
         }
@@ -124,7 +124,7 @@ impl Scan {
     /// Reads a line whose message begins here.
     fn at(&self, line: &Line<'_>) -> Answer {
         if registered::heads_early_ranges(line) {
-            return Some(Ok(Statement::TableStart));
+            return Some(Ok(Statement::EarlyRangesStart));
         }
         let early = registered::bare_early_range(line);
         // Without their header, such ranges are known by their form, if nothing unknown stands before them.
@@ -150,14 +150,13 @@ impl Scan {
                 self.strays.clear();
                 self.last_table = Some(*notation);
             }
-            Some(Ok(Statement::TableStart | Statement::BootStart)) => {
+            Some(Ok(Statement::TableStart | Statement::EarlyRangesStart | Statement::BootStart)) => {
                 self.last_table = None;
                 self.strays.clear();
             }
             Some(_) => {}
             None => {
-                let is_row = |line: Line<'_>| e820::is_row(line.message);
-                if self.last_table.is_some() && (is_row(line) || line.later().any(is_row)) {
+                if self.last_table.is_some() && line.beginnings().any(|line| e820::is_row(line.message)) {
                     self.strays.push(LineError::new(number, raw, Reason::StrayRow));
                 }
             }
@@ -165,12 +164,11 @@ impl Scan {
     }
 
     /// Files an item with the boot it belongs to.
-    fn item(&mut self, number: usize, raw: &str, item: Statement) {
-        let raw_message = Line::new(raw).message;
-        self.in_early_ranges = matches!(item, Statement::Frames(..))
-            || matches!(item, Statement::TableStart) && raw_is_early(raw_message);
-        self.in_table = matches!(item, Statement::BootStart | Statement::TableStart)
-            || self.in_table && matches!(item, Statement::Entry(..) | Statement::Nothing);
+    fn item(&mut self, number: usize, line: Line<'_>, item: Statement) {
+        self.in_early_ranges = matches!(item, Statement::Frames(..) | Statement::EarlyRangesStart);
+        self.in_table =
+            matches!(item, Statement::BootStart | Statement::TableStart | Statement::EarlyRangesStart)
+                || self.in_table && matches!(item, Statement::Entry(..) | Statement::Nothing);
         if matches!(item, Statement::BootStart) {
             self.starts = true;
             return;
@@ -182,15 +180,15 @@ impl Scan {
                 self.starts = true;
             }
         }
-        self.is_stamped |= item.is_of_a_log() && !raw.trim_start().starts_with(raw_message);
+        self.is_stamped |= item.is_of_a_log() && !line.raw.trim_start().starts_with(line.message);
         if let Some(boot) = self.boots.last_mut() {
-            boot.add(number, raw, item);
+            boot.add(number, line, item);
         }
     }
 
     /// Reads what a line says about the map, to compare the map with it.
     fn fact(&mut self, number: usize, line: Line<'_>) {
-        let found = std::iter::once(line).chain(line.later()).find_map(|line| self.facts.read(line.message));
+        let found = line.beginnings().find_map(|line| self.facts.read(line.message));
         let size = FrameSize::said(line.message);
         // A boot that has only begun has its first facts before its map.
         if let Some(boot) = self.boots.last_mut() {
@@ -198,9 +196,4 @@ impl Scan {
             boot.facts.extend(found.map(|fact| (number, fact)));
         }
     }
-}
-
-/// True if a message has the header of early ranges.
-fn raw_is_early(message: &str) -> bool {
-    message.contains("arly memory ") || message.contains("early_node_map[")
 }

@@ -19,6 +19,8 @@ pub(crate) enum Statement {
     BootStart,
     /// The next entry begins a new table.
     TableStart,
+    /// The rows that follow are early ranges, which need no word of their own.
+    EarlyRangesStart,
     /// A line of a table.
     Entry(Notation, MapEntry),
     /// A line of the early node ranges that counts in frames.
@@ -102,7 +104,7 @@ impl Statement {
         match self {
             Self::Entry(notation, _) => !matches!(*notation, Notation::LSMEM | Notation::MEMBLOCK),
             Self::Row(_) | Self::DoubtfulRow(_) | Self::BlockSize(_) | Self::Blocks(_) => false,
-            Self::OtherListing | Self::Nothing | Self::TableStart => false,
+            Self::OtherListing | Self::Nothing | Self::TableStart | Self::EarlyRangesStart => false,
             // A log gives nodes after its map: nodes alone are those of the boot before.
             Self::Claim(_) | Self::Claims(_) => false,
             _ => true,
