@@ -9,8 +9,8 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     BootError, BootEvent, BootModel, BootSummary, Geometry, LostBlocks, MemoryModel, MemoryRange,
-    MetadataMemory, NodeId, PageCount, PageDescriptor, Pfn, PfnRange, Reclaim, SectionFlags, SectionLoss,
-    SectionNr, SectionShape, SubsectionBits, TearDownError, Writer, trace_event,
+    MetadataMemory, NodeId, PageDescriptor, PfnRange, Reclaim, SectionFlags, SectionLoss, SectionNr,
+    SubsectionBits, TearDownError, Writer, trace_event,
 };
 
 use crate::array::Array;
@@ -106,7 +106,10 @@ impl<G: Geometry, P: PageDescriptor, I: FrameIndex, E: MetadataMemory> Boot<'_, 
     /// Marks every section and subsection that `memory` touches, and reports those that cannot be marked.
     fn mark(&mut self, memory: &(impl Iterator<Item = MemoryRange> + Clone)) {
         for (index, range) in memory.clone().enumerate() {
-            let frames = self.below_maximum(range.frames);
+            let (frames, beyond) = self.summary.below_maximum::<G>(range.frames);
+            if let Some(event) = beyond {
+                (self.on_event)(event);
+            }
             for (nr, part) in frames.by_section::<G>() {
                 match self.mark_part(nr, part, range.node) {
                     Ok(None) => {}
@@ -114,26 +117,13 @@ impl<G: Geometry, P: PageDescriptor, I: FrameIndex, E: MetadataMemory> Boot<'_, 
                         let also = range.node;
                         (self.on_event)(BootEvent::SharedSection { section: nr, first, also });
                     }
-                    Err(why) if !memory.clone().take(index).any(|earlier| touches::<G>(earlier, nr)) => {
+                    Err(why) if !memory.clone().take(index).any(|earlier| earlier.touches::<G>(nr)) => {
                         self.lose(nr, why);
                     }
                     Err(_) => {}
                 }
             }
         }
-    }
-
-    /// Cuts off the frames beyond the geometry's maximum, and reports them.
-    fn below_maximum(&mut self, frames: PfnRange) -> PfnRange {
-        let (below, beyond) = frames.split_at(Pfn::new(G::MAX_PFN));
-        if !beyond.is_empty() {
-            let last = Pfn::new(G::MAX_PFN - 1);
-            trace_event!(WARN, "frames {beyond} are beyond the last possible frame {last}");
-            let sum = self.summary.beyond_maximum.get().saturating_add(beyond.count().get());
-            self.summary.beyond_maximum = PageCount::new(sum);
-            (self.on_event)(BootEvent::BeyondMaximum { frames: beyond, last });
-        }
-        below
     }
 
     /// Marks a part of a section. Returns the node that the section keeps, if it is another one.
@@ -191,9 +181,4 @@ impl<G: Geometry, P: PageDescriptor, I: FrameIndex, E: MetadataMemory> Drop for 
             trace_event!(WARN, "a boot came to nothing{lost}");
         }
     }
-}
-
-/// Whether a range has a frame in a section.
-fn touches<G: Geometry>(range: MemoryRange, nr: SectionNr) -> bool {
-    nr.frames::<G>().is_some_and(|frames| frames.overlaps(range.frames))
 }

@@ -30,7 +30,7 @@ where
         node: NodeId,
     ) -> Result<(), InstallError> {
         let (section, bits) = FramesError::check::<G>(frames)?;
-        let populated = writer.model().populated_in(writer, frames, bits);
+        let populated = populated_in(writer, frames, bits);
         if !populated.is_empty() {
             return Err(InstallError::Populated { frames, section, populated });
         }
@@ -50,24 +50,21 @@ where
     }
 }
 
-impl<G, P, R, I> ArrayModel<G, P, R, I>
+/// The subsections of `frames`, of one section, that are populated.
+fn populated_in<G, P, R, I>(
+    writer: &Writer<'_, ArrayModel<G, P, R, I>>,
+    frames: PfnRange,
+    bits: SubsectionBits,
+) -> SubsectionBits
 where
     G: Geometry,
     P: PageDescriptor,
     R: Reclaim,
     I: FrameIndex,
 {
-    /// The subsections of `frames`, of one section, that are populated.
-    fn populated_in(
-        &self,
-        writer: &Writer<'_, Self>,
-        frames: PfnRange,
-        bits: SubsectionBits,
-    ) -> SubsectionBits {
-        let section = Self::array_of(writer).and_then(|array| array.find(frames.start()));
-        let present = section.filter(|(section, _)| !section.flags().is_empty());
-        present.map_or(SubsectionBits::EMPTY, |(section, _)| section.usage.snapshot().intersection(bits))
-    }
+    let section = ArrayModel::array_of(writer).and_then(|array| array.find(frames.start()));
+    let present = section.filter(|(section, _)| !section.flags().is_empty());
+    present.map_or(SubsectionBits::EMPTY, |(section, _)| section.usage.snapshot().intersection(bits))
 }
 
 /// The array of a model that has none: for the reserve and the section of `frames`.

@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     Footprint, Geometry, LookupError, MemoryModel, PageDescriptor, Pfn, PfnRange, Reclaim, SectionFlags,
-    SectionNr, SectionShape, SectionState, SubsectionBits, WriterSlot,
+    SectionNr, SectionShape, SectionState, WriterSlot,
 };
 
 use crate::{ArrayModel, FrameIndex};
@@ -103,10 +103,8 @@ where
         while !rest.is_empty() {
             let (nr, record) = array.next_present(rest.start().section::<G>())?;
             let frames = nr.frames::<G>()?;
-            let part = rest.intersection(frames);
-            let run = (!part.is_empty()).then(|| first_run::<G>(record.valid(), nr, part)).flatten();
-            if run.is_some() {
-                return run;
+            if let Some(run) = record.valid().first_run_in::<G>(nr, rest.intersection(frames)) {
+                return Some(run);
             }
             rest = rest.split_at(frames.end()).1;
         }
@@ -124,9 +122,4 @@ where
         let table_bytes = size_of::<Self>() as u64 + others;
         Footprint { table_bytes, usage_bytes, memmap_bytes, page_table_bytes: 0 }
     }
-}
-
-/// The first run of `part`, which lies in section `nr`, with valid subsections.
-fn first_run<G: Geometry>(valid: SubsectionBits, nr: SectionNr, part: PfnRange) -> Option<PfnRange> {
-    valid.first_run_in::<G>(nr, part)
 }

@@ -7,7 +7,7 @@
 
 use crate::{
     Geometry, LinkRefused, LostBlocks, MemoryModel, NodeId, OtherAddressSpace, OutOfMemory, PageCount, Pfn,
-    PfnRange, PhysRange, SectionNr, VirtAddr, Writer,
+    PfnRange, PhysRange, SectionNr, SectionShape, VirtAddr, Writer, trace_event,
 };
 
 /// A range of memory as firmware reported it.
@@ -24,6 +24,12 @@ impl MemoryRange {
     #[must_use]
     pub const fn from_bytes<G: Geometry>(bytes: PhysRange, node: NodeId) -> Self {
         Self { frames: bytes.whole_frames::<G>(), node }
+    }
+
+    /// True if a frame of the range lies in a section.
+    #[must_use]
+    pub fn touches<G: Geometry>(&self, nr: SectionNr) -> bool {
+        nr.frames::<G>().is_some_and(|frames| frames.overlaps(self.frames))
     }
 }
 
@@ -166,6 +172,36 @@ pub struct BootSummary {
     pub lost: u64,
     /// Number of frames beyond the geometry's maximum.
     pub beyond_maximum: PageCount,
+}
+
+impl BootSummary {
+    /// Cuts off the frames of a range beyond the geometry's maximum and counts them. Returns the others, and the event
+    /// that a boot has to report if it cut some off.
+    ///
+    /// ```
+    /// use sparsemem_core::presets::X86_64;
+    /// use sparsemem_core::{BootEvent, BootSummary, Geometry, PageCount, Pfn, PfnRange, SectionShape};
+    ///
+    /// let mut summary = BootSummary::default();
+    /// let (end, beyond) = (Pfn::new(X86_64::MAX_PFN), Pfn::new(X86_64::MAX_PFN + 5));
+    /// let (below, event) = summary.below_maximum::<X86_64>(PfnRange::new(Pfn::new(0), beyond)?);
+    /// assert_eq!(below, PfnRange::new(Pfn::new(0), end)?);
+    /// assert!(matches!(event, Some(BootEvent::BeyondMaximum { frames, .. }) if frames.start() == end));
+    /// assert_eq!(summary.beyond_maximum, PageCount::new(5));
+    /// # Ok::<(), sparsemem_core::ReversedRange>(())
+    /// ```
+    #[must_use = "a boot reports the event"]
+    pub fn below_maximum<G: Geometry>(&mut self, frames: PfnRange) -> (PfnRange, Option<BootEvent>) {
+        let (below, beyond) = frames.split_at(Pfn::new(G::MAX_PFN));
+        if beyond.is_empty() {
+            return (below, None);
+        }
+        let last = Pfn::new(G::MAX_PFN - 1);
+        trace_event!(WARN, "frames {beyond} are beyond the last possible frame {last}");
+        let sum = self.beyond_maximum.get().saturating_add(beyond.count().get());
+        self.beyond_maximum = PageCount::new(sum);
+        (below, Some(BootEvent::BeyondMaximum { frames: beyond, last }))
+    }
 }
 
 /// The reason why a boot did not begin. The model is as it was.

@@ -10,8 +10,8 @@
 
 use sparsemem_core::{
     BootError, BootEvent, BootModel, BootSummary, Geometry, LostBlocks, MemoryModel, MemoryRange,
-    MetadataMemory, NodeId, PageCount, Pfn, PfnRange, Reclaim, SectionFlags, SectionLoss, SectionNr,
-    SectionShape, SubsectionBits, TearDownError, Writer, trace_event,
+    MetadataMemory, NodeId, Pfn, PfnRange, Reclaim, SectionFlags, SectionLoss, SectionNr, SectionShape,
+    SubsectionBits, TearDownError, Writer, trace_event,
 };
 
 use crate::memmap::bring_up;
@@ -107,11 +107,6 @@ where
     }
 }
 
-/// Whether a range has a frame in a section.
-fn touches<T: SectionTable>(range: MemoryRange, nr: SectionNr) -> bool {
-    nr.frames::<T::Geometry>().is_some_and(|frames| frames.overlaps(range.frames))
-}
-
 /// Whether the node of a range can be written into a section word.
 fn node_fits<T: SectionTable>(range: MemoryRange) -> Result<(), BootError> {
     SectionWord::<T::Page>::marked(range.node, MARKED)
@@ -125,7 +120,10 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
     fn mark_present(&mut self, memory: &(impl Iterator<Item = MemoryRange> + Clone)) {
         let mut any_lost = false;
         for (index, range) in memory.clone().enumerate() {
-            let frames = self.below_maximum(range.frames);
+            let (frames, beyond) = self.summary.below_maximum::<T::Geometry>(range.frames);
+            if let Some(event) = beyond {
+                self.report(event);
+            }
             for (nr, part) in frames.by_section::<T::Geometry>() {
                 // No second try: the section would come up without the memory of the range that failed, and boot would
                 // not report that.
@@ -138,19 +136,6 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
                 }
             }
         }
-    }
-
-    /// Cuts off the frames beyond the geometry's maximum, and reports them.
-    fn below_maximum(&mut self, frames: PfnRange) -> PfnRange {
-        let (below, beyond) = frames.split_at(Pfn::new(T::Geometry::MAX_PFN));
-        if !beyond.is_empty() {
-            let last = Pfn::new(T::Geometry::MAX_PFN - 1);
-            trace_event!(WARN, "frames {beyond} are beyond the last possible frame {last}");
-            let sum = self.summary.beyond_maximum.get().saturating_add(beyond.count().get());
-            self.summary.beyond_maximum = PageCount::new(sum);
-            self.report(BootEvent::BeyondMaximum { frames: beyond, last });
-        }
-        below
     }
 
     /// Marks the section of a part with a node, and the part as populated and online. The section keeps its first node.
@@ -194,7 +179,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         nr: SectionNr,
     ) -> bool {
         let unmarked = self.writing.entry(nr).is_none_or(|entry| entry.word().is_absent());
-        unmarked && memory.clone().take(index).any(|earlier| touches::<T>(earlier, nr))
+        unmarked && memory.clone().take(index).any(|earlier| earlier.touches::<T::Geometry>(nr))
     }
 
     /// Gives every marked section its memmap, run by run (Linux: `sparse_init`). A second call continues where it
