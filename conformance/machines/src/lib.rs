@@ -29,7 +29,7 @@ pub struct MachineFile {
     pub memory: Vec<(PhysRange, NodeId)>,
     /// Memory lines that could not be read, and notes, to show to the user.
     pub warnings: Vec<String>,
-    /// What the file says otherwise in another place.
+    /// Figures or lines of the file that disagree with the map that was read from it.
     pub contradictions: Vec<Contradiction>,
     /// The figures of the file that its map agrees with.
     pub agreements: Vec<Agreement>,

@@ -24,7 +24,7 @@ pub struct Inspection {
     pub ram_bytes: u64,
     /// The physical layout.
     pub ranges: Vec<InspectedRange>,
-    /// What the machine's file says otherwise in another place, one sentence each.
+    /// Figures or lines of the machine's file that disagree with the map, one sentence each.
     pub contradictions: Vec<String>,
     /// The figures of the file that its map agrees with.
     pub agreements: Vec<String>,

@@ -55,7 +55,7 @@ impl<G: Geometry> Section<G> {
         self.node.store(node.get(), Ordering::Relaxed);
     }
 
-    /// Whether a frame of this section is valid. Early sections are valid as a whole (O-100).
+    /// True if a frame of this section is valid. All frames of an early section are, as in Linux (O-100).
     #[inline]
     pub(crate) fn covers(&self, pfn: Pfn) -> bool {
         let flags = self.flags();

@@ -29,7 +29,7 @@ pub unsafe trait FrameIndex: Copy + Send + Sync + 'static {
     /// serve that RAM.
     fn of<G: Geometry>(ranges: impl Iterator<Item = PfnRange> + Clone) -> Option<Self>;
 
-    /// Whether the frames of a section have elements.
+    /// True if the frames of a section have elements.
     fn holds<G: Geometry>(self, nr: SectionNr) -> bool;
 
     /// The element of a frame. For a frame of a section that is not held this is any number.

@@ -76,7 +76,7 @@ where
     retired
 }
 
-/// Whether readers that found frames may go on.
+/// The readers that found a frame before it was retired: a writer waits for them, or need not.
 enum Readers {
     MayStay,
     HaveToLeave,

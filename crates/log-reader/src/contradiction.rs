@@ -1,4 +1,4 @@
-//! The result of holding a log against itself.
+//! The result of comparing a log with the map that was read from it.
 //!
 //! # Invariants
 //!
@@ -54,7 +54,7 @@ pub enum Contradiction {
     },
 }
 
-/// What two figures are about.
+/// The subject of two figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Subject {

@@ -82,7 +82,7 @@ pub struct Parsed {
     pub edits: Vec<E820Edit>,
     /// Memory lines that the reader left out; only [`Mode::Lenient`] has any.
     pub warnings: Vec<LineError>,
-    /// What the log says otherwise in another place: if there is anything, the layout may be wrong.
+    /// Figures or lines of the log that disagree with the layout. If there are any, the layout may be wrong.
     pub contradictions: Vec<Contradiction>,
     /// The figures of the log that the layout agrees with.
     pub agreements: Vec<Agreement>,

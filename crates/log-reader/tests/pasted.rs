@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sparsemem_core::NodeId;
 use sparsemem_log_reader::{Mode, Parsed, parse, parse_bytes};
 
-/// What is right about a file.
+/// The right reading of a file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Right {
@@ -204,7 +204,7 @@ fn a_line_that_is_cut_out_is_told_unless_nothing_could_tell() {
     }
 }
 
-/// What loggers put before a line; `#` is a number that grows.
+/// Texts that loggers put before a line; `#` is a number that grows.
 const PREFIXES: [&str; 22] = [
     "",
     "[    0.000000] ",

@@ -27,7 +27,7 @@ pub fn bytes_of_block(block: &Block) -> PhysRange {
     PhysRange::from_start_count(block.phys(), ByteLen::new(block.layout().size() as u64)).unwrap()
 }
 
-/// What boot allocates: memmaps and usages in the order of sections, and everything else.
+/// The blocks that boot allocates: memmaps and usages in the order of sections, and everything else.
 #[derive(Default)]
 struct Notes {
     memmaps: Vec<PhysRange>,
@@ -42,7 +42,7 @@ pub struct Desk {
     pub waiting: Vec<Block>,
     /// Blocks that left with their section.
     pub left: Vec<Block>,
-    /// What became free, in the order in which it did.
+    /// The freed blocks, in the order in which they were freed.
     pub freed: Vec<PfnRange>,
     free: BTreeSet<u64>,
     leaving: BTreeSet<u64>,

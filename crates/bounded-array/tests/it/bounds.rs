@@ -15,7 +15,7 @@ use super::{Model, NODE, boot, machine, memory, sections, subsections};
 enum Readers {}
 type Tested = Model<HostRcu<Readers>>;
 
-/// Whether an installation was refused because the array, for these frames, has no room.
+/// True if the model refused an installation because its array, which is for these frames, has no room for it.
 fn is_beyond(done: Result<(), InstallError>, bound: PfnRange) -> bool {
     let Err(InstallError::NoMetadata { why, lost, .. }) = done else { return false };
     assert!(why.to_string().contains("reserve room"), "{why}");

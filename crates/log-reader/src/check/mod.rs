@@ -1,4 +1,4 @@
-//! Holds a map against everything else that the same log says.
+//! Compares a map with everything else that the same log says.
 //!
 //! # Invariants
 //!
@@ -18,7 +18,7 @@ use crate::{
     Agreement, Contradiction, Figure, Layout, LineError, MapTable, Notation, Quantity, Subject, addresses,
 };
 
-/// Everything that the log says otherwise, and what it says likewise.
+/// The figures and lines of the log that disagree with the layout, and the figures that agree with it.
 pub(crate) fn of(
     boot: &Boot,
     table: &MapTable,
