@@ -10,8 +10,8 @@ use core::ptr::NonNull;
 
 use sparsemem_core::primitive::{AtomicU8, AtomicU32, Ordering};
 use sparsemem_core::{
-    Block, ForeignBlock, Geometry, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, Pfn, PfnRange,
-    SectionFlags, SectionNr, SectionShape, SubsectionBits,
+    Geometry, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, Pfn, PfnRange, SectionFlags,
+    SectionNr, SectionShape,
 };
 use sparsemem_usage_map::SectionUsage;
 
@@ -61,18 +61,6 @@ impl<G: Geometry> Section<G> {
         let flags = self.flags();
         flags.contains(SectionFlags::HAS_MEM_MAP)
             && (flags.contains(SectionFlags::EARLY) || self.usage.contains(pfn.subsection::<G>()))
-    }
-
-    /// The valid subsections.
-    pub(crate) fn valid(&self) -> SubsectionBits {
-        let flags = self.flags();
-        if !flags.contains(SectionFlags::HAS_MEM_MAP) {
-            SubsectionBits::EMPTY
-        } else if flags.contains(SectionFlags::EARLY) {
-            SubsectionBits::full::<G>()
-        } else {
-            self.usage.snapshot()
-        }
     }
 }
 
@@ -133,15 +121,8 @@ impl<G: Geometry, P, I: FrameIndex> Array<G, P, I> {
     ) {
         // SAFETY: the head is live until the block is given back.
         let &Self { layout, origin, .. } = unsafe { array.as_ref() };
-        let start = array.cast();
-        let Some(phys) = env.virt_to_phys(start) else {
-            return lost.note(ForeignBlock::new(start, layout, origin));
-        };
         // SAFETY: start, layout and origin are those of the block that `allocate` took apart, and the caller owns it.
-        let block = unsafe { Block::from_parts(start, phys, layout, origin) };
-        if let Err(rejected) = env.free(block) {
-            lost.note(rejected.error);
-        }
+        unsafe { lost.give_back(env, array.cast(), layout, origin) };
     }
 
     /// The record of a frame's section and the place of its descriptor, if the array has them.

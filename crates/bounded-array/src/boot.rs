@@ -8,13 +8,13 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    BootError, BootEvent, BootModel, BootSummary, Geometry, LostBlocks, MemoryModel, MemoryRange,
+    BootError, BootEvent, BootModel, BootPart, BootSummary, Geometry, LostBlocks, MemoryModel, MemoryRange,
     MetadataMemory, NodeId, PageDescriptor, PfnRange, Reclaim, SectionFlags, SectionLoss, SectionNr,
     SubsectionBits, TearDownError, Writer, trace_event,
 };
 
 use crate::array::Array;
-use crate::index::{Extent, hull, whole_sections};
+use crate::index::{Extent, whole_sections};
 use crate::retire::tear_down;
 use crate::{ArrayModel, FrameIndex};
 
@@ -55,10 +55,9 @@ where
         if let Some(present) = writer.model().next_present(SectionNr::new(0)) {
             return Err(BootError::AlreadyUp { present });
         }
-        let array = make_array(env, &memory, writer.model().reserved())?;
+        let array = make_array(env, &memory, writer.model().reserved());
         let mut boot = Boot { env, array, on_event, summary: BootSummary::default() };
         boot.mark(&memory);
-        boot.count();
         let summary = boot.summary;
         if summary.sections > 0
             && let Some(array) = boot.take()
@@ -79,95 +78,52 @@ fn make_array<G: Geometry, P, I: FrameIndex, E: MetadataMemory>(
     env: &mut E,
     memory: &(impl Iterator<Item = MemoryRange> + Clone),
     reserve: PfnRange,
-) -> Result<Made<G, P, I>, BootError> {
+) -> Made<G, P, I> {
     let ram = memory.clone().map(|range| whole_sections::<G>(range.frames));
-    let Some(frames) = hull(ram.clone()) else { return Ok(Err(SectionLoss::BeyondArray { array: reserve })) };
-    let first = memory.clone().find(|range| !whole_sections::<G>(range.frames).is_empty());
-    let node = first.map_or(NodeId::new(0), |range| range.node);
-    let extent = Extent::of::<G>(ram.chain([reserve]))
-        .map_err(|hull| BootError::NoNumbering { frames: hull.unwrap_or(frames) })?;
-    let array = Array::allocate(env, extent, node);
-    Ok(array.map_err(|why| SectionLoss::Array { frames: extent.frames, why }))
+    let mut memory = memory.clone().filter(|range| !whole_sections::<G>(range.frames).is_empty());
+    // Without RAM nothing is brought up, so that there is nothing to have an array for.
+    let node = memory.next().ok_or(SectionLoss::BeyondArray { array: reserve })?.node;
+    let extent = Extent::of::<G>(ram.chain([reserve]))?;
+    Array::allocate(env, extent, node).map_err(|why| SectionLoss::Array { frames: extent.frames, why })
 }
 
 impl<G: Geometry, P: PageDescriptor, I: FrameIndex, E: MetadataMemory> Boot<'_, G, P, I, E> {
-    /// The array, which nothing else leads to yet.
-    fn array(&self) -> Result<&Array<G, P, I>, SectionLoss> {
-        // SAFETY: it is live until this gives it back or away.
-        self.array.as_ref().map(|array| unsafe { array.as_ref() }).map_err(|why| *why)
-    }
-
     /// Takes the array out, so that it is not given back.
     fn take(&mut self) -> Option<NonNull<Array<G, P, I>>> {
         let gone = Err(SectionLoss::BeyondArray { array: PfnRange::default() });
         core::mem::replace(&mut self.array, gone).ok()
     }
 
-    /// Marks every section and subsection that `memory` touches, and reports those that cannot be marked.
+    /// Marks every section and subsection that `memory` touches, reports those that cannot be marked, and counts.
     fn mark(&mut self, memory: &(impl Iterator<Item = MemoryRange> + Clone)) {
-        for (index, range) in memory.clone().enumerate() {
-            let (frames, beyond) = self.summary.below_maximum::<G>(range.frames);
-            if let Some(event) = beyond {
-                (self.on_event)(event);
-            }
-            for (nr, part) in frames.by_section::<G>() {
-                match self.mark_part(nr, part, range.node) {
-                    Ok(None) => {}
-                    Ok(Some(first)) => {
-                        let also = range.node;
-                        (self.on_event)(BootEvent::SharedSection { section: nr, first, also });
-                    }
-                    Err(why) if !memory.clone().take(index).any(|earlier| earlier.touches::<G>(nr)) => {
-                        self.lose(nr, why);
-                    }
-                    Err(_) => {}
-                }
-            }
+        let Self { array, on_event, summary, .. } = self;
+        // SAFETY: it is live until this gives it back or away.
+        let array = array.as_ref().map(|array| unsafe { array.as_ref() }).map_err(|why| *why);
+        summary.by_section::<G>(memory, on_event, |part| mark_part(array?, part));
+        if let Ok(array) = array {
+            let first = array.next_present(SectionNr::new(0));
+            let present = core::iter::successors(first, |(nr, _)| array.next_present(nr.next()));
+            summary.count(present.map(|(nr, section)| (nr, section.node())));
         }
     }
+}
 
-    /// Marks a part of a section. Returns the node that the section keeps, if it is another one.
-    fn mark_part(
-        &mut self,
-        nr: SectionNr,
-        part: PfnRange,
-        node: NodeId,
-    ) -> Result<Option<NodeId>, SectionLoss> {
-        let array = self.array()?;
-        // An iterator may give other frames now than when the array was made.
-        let section = array.section(nr).ok_or_else(|| array.extent.refusal::<G>(nr))?;
-        if section.flags().is_empty() {
-            section.set_node(node);
-            section.set_flags(EARLY);
-        }
-        // `by_section` gives parts of one section that are not empty: there is always a set.
-        let bits = SubsectionBits::touched::<G>(part).unwrap_or_default();
-        section.usage.insert(bits);
-        section.usage.insert_online(bits);
-        Ok(Some(section.node()).filter(|first| *first != node))
+/// Marks a part of a section. Returns the node that the section has.
+fn mark_part<G: Geometry, P, I: FrameIndex>(
+    array: &Array<G, P, I>,
+    part: &BootPart,
+) -> Result<NodeId, SectionLoss> {
+    // An iterator may give other frames now than when the array was made.
+    let section = array.section(part.section).ok_or_else(|| array.extent.refusal::<G>(part.section))?;
+    if section.flags().is_empty() {
+        section.set_node(part.node);
+        section.set_flags(EARLY);
     }
-
-    /// Counts and reports a lost section.
-    fn lose(&mut self, section: SectionNr, why: SectionLoss) {
-        self.summary.lost += 1;
-        trace_event!(WARN, "section {section} is lost: {why}");
-        (self.on_event)(BootEvent::SectionLost { section, why });
-    }
-
-    /// Counts the sections that are up, and their runs.
-    fn count(&mut self) {
-        let Ok(array) = self.array() else { return };
-        let mut summary = self.summary;
-        let mut before = None;
-        let mut from = SectionNr::new(0);
-        while let Some((nr, section)) = array.next_present(from) {
-            from = nr.next();
-            summary.sections += 1;
-            summary.runs += u64::from(before != Some((nr, section.node())));
-            before = Some((from, section.node()));
-        }
-        self.summary = summary;
-    }
+    // `by_section` gives parts of one section that are not empty: there is always a set.
+    let bits = SubsectionBits::touched::<G>(part.frames).unwrap_or_default();
+    section.usage.insert(bits);
+    section.usage.insert_online(bits);
+    Ok(section.node())
 }
 
 impl<G: Geometry, P: PageDescriptor, I: FrameIndex, E: MetadataMemory> Drop for Boot<'_, G, P, I, E> {

@@ -25,9 +25,8 @@ pub unsafe trait FrameIndex: Copy + Send + Sync + 'static {
     /// The name of the model with this numbering.
     const NAME: &'static str;
 
-    /// The numbering for RAM in `ranges`, which are whole sections and not empty; `None` if the numbering does not
-    /// serve that RAM.
-    fn of<G: Geometry>(ranges: impl Iterator<Item = PfnRange> + Clone) -> Option<Self>;
+    /// The numbering for RAM in `ranges`, which are whole sections and not empty.
+    fn of<G: Geometry>(ranges: impl Iterator<Item = PfnRange> + Clone) -> Self;
 
     /// True if the frames of a section have elements.
     fn holds<G: Geometry>(self, nr: SectionNr) -> bool;
@@ -47,8 +46,8 @@ pub struct Straight;
 unsafe impl FrameIndex for Straight {
     const NAME: &'static str = "flat";
 
-    fn of<G: Geometry>(_ranges: impl Iterator<Item = PfnRange> + Clone) -> Option<Self> {
-        Some(Self)
+    fn of<G: Geometry>(_ranges: impl Iterator<Item = PfnRange> + Clone) -> Self {
+        Self
     }
 
     #[inline]
@@ -103,17 +102,17 @@ impl<I: FrameIndex> Extent<I> {
     ///
     /// # Errors
     ///
-    /// The hull of the ranges, if the numbering does not serve them; `None` if there are no frames.
+    /// [`SectionLoss::BeyondArray`], if there are no frames, or others in one iteration than in the next.
     pub(crate) fn of<G: Geometry>(
         ranges: impl Iterator<Item = PfnRange> + Clone,
-    ) -> Result<Self, Option<PfnRange>> {
+    ) -> Result<Self, SectionLoss> {
         let whole = ranges.map(whole_sections::<G>).filter(|range| !range.is_empty());
-        let frames = hull(whole.clone()).ok_or(None)?;
-        let index = I::of::<G>(whole).ok_or(Some(frames))?;
-        let (first, last) = (index.element(frames.start()), index.element(Pfn::new(frames.end().get() - 1)));
-        // Ranges that differ from one iteration to the next have no numbering.
-        let count =
-            last.checked_sub(first).and_then(|distance| distance.checked_add(1)).ok_or(Some(frames))?;
+        let frames = hull(whole.clone()).unwrap_or_default();
+        let beyond = SectionLoss::BeyondArray { array: frames };
+        let index = I::of::<G>(whole);
+        let last = frames.end().get().checked_sub(1).ok_or(beyond)?;
+        let (first, last) = (index.element(frames.start()), index.element(Pfn::new(last)));
+        let count = last.checked_sub(first).and_then(|distance| distance.checked_add(1)).ok_or(beyond)?;
         Ok(Self { index, first, count, frames })
     }
 

@@ -82,8 +82,7 @@ where
     E: MetadataMemory,
 {
     let ranges = [writer.model().reserved(), frames].into_iter();
-    let extent = Extent::of::<G>(ranges)
-        .map_err(|hull| SectionLoss::NoNumbering { frames: hull.unwrap_or(frames) })?;
+    let extent = Extent::of::<G>(ranges)?;
     Array::allocate(env, extent, node).map_err(|why| SectionLoss::Array { frames: extent.frames, why })
 }
 

@@ -38,7 +38,6 @@
 //! | a machine cannot | error |
 //! |---|---|
 //! | give one block for all of the frames | [`SectionLoss::Array`](sparsemem_core::SectionLoss::Array): boot reports it for each section of RAM |
-//! | number the frames | [`BootError::NoNumbering`](sparsemem_core::BootError::NoNumbering) |
 //! | add memory beyond the bound | [`SectionLoss::BeyondArray`](sparsemem_core::SectionLoss::BeyondArray) |
 //! | add memory that the numbering left out | [`SectionLoss::NotNumbered`](sparsemem_core::SectionLoss::NotNumbered) |
 //!

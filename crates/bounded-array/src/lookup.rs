@@ -3,8 +3,8 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    Footprint, Geometry, LookupError, MemoryModel, PageDescriptor, Pfn, PfnRange, Reclaim, SectionFlags,
-    SectionNr, SectionShape, SectionState, WriterSlot,
+    Footprint, Geometry, MemoryModel, PageDescriptor, Pfn, PfnRange, Reclaim, SectionFlags, SectionNr,
+    SectionState, Writer, WriterSlot,
 };
 
 use crate::{ArrayModel, FrameIndex};
@@ -62,21 +62,6 @@ where
         unsafe { self.index() }.frame((bytes / size_of::<P>()) as u64)
     }
 
-    fn explain(&self, pfn: Pfn, guard: &R::Guard) -> Result<NonNull<P>, LookupError> {
-        let section = pfn.section::<G>();
-        if !section.exists::<G>() {
-            return Err(LookupError::BeyondMaximum { pfn, last: Pfn::new(G::MAX_PFN - 1) });
-        }
-        let found = self.array(guard).and_then(|array| array.find(pfn));
-        let (record, descriptor) = found
-            .filter(|(record, _)| record.flags().contains(SectionFlags::PRESENT))
-            .ok_or(LookupError::AbsentSection { pfn, section })?;
-        if record.covers(pfn) {
-            return Ok(descriptor);
-        }
-        Err(LookupError::AbsentSubsection { pfn, section, subsection: pfn.subsection::<G>() })
-    }
-
     fn section(&self, nr: SectionNr) -> SectionState {
         let guard = R::enter();
         let record = self.array(&guard).and_then(|array| array.section(nr));
@@ -96,21 +81,6 @@ where
         self.array(&guard)?.next_present(from).map(|(nr, _)| nr)
     }
 
-    fn next_valid(&self, within: PfnRange) -> Option<PfnRange> {
-        let guard = R::enter();
-        let array = self.array(&guard)?;
-        let mut rest = within;
-        while !rest.is_empty() {
-            let (nr, record) = array.next_present(rest.start().section::<G>())?;
-            let frames = nr.frames::<G>()?;
-            if let Some(run) = record.valid().first_run_in::<G>(nr, rest.intersection(frames)) {
-                return Some(run);
-            }
-            rest = rest.split_at(frames.end()).1;
-        }
-        None
-    }
-
     fn writer_slot(&self) -> &WriterSlot {
         self.slot()
     }
@@ -121,5 +91,22 @@ where
             self.array(&guard).map_or([0; 3], super::array::Array::bytes);
         let table_bytes = size_of::<Self>() as u64 + others;
         Footprint { table_bytes, usage_bytes, memmap_bytes, page_table_bytes: 0 }
+    }
+
+    /// Frames outside the array cannot be installed
+    /// ([`SectionLoss::BeyondArray`](sparsemem_core::SectionLoss::BeyondArray)).
+    ///
+    /// ```
+    /// use sparsemem_bounded_array::{ArrayModel, Straight};
+    /// use sparsemem_core::presets::X86_64;
+    /// use sparsemem_core::{MemoryModel, NeverReclaim, Page, Pfn, PfnRange};
+    ///
+    /// let model = ArrayModel::<X86_64, Page, NeverReclaim, Straight>::new();
+    /// let slots = PfnRange::new(Pfn::new(0x10_0000), Pfn::new(0x20_0000))?;
+    /// model.write().unwrap().reserve(slots);
+    /// # Ok::<(), sparsemem_core::ReversedRange>(())
+    /// ```
+    fn reserve(writer: &mut Writer<'_, Self>, frames: PfnRange) {
+        writer.model().set_reserve(frames);
     }
 }

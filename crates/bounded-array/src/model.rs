@@ -21,7 +21,7 @@ use crate::array::Array;
 /// A memory model of one array: geometry `G`, descriptor `P`, readers of domain `R`, elements numbered by `I`.
 ///
 /// The array is made by the boot, for the frames from the lowest to the highest that the boot is given, and for the
-/// [reserve](ArrayModel::reserve). On a model that was not booted the first installation makes it. Retiring sections
+/// [reserve](sparsemem_core::MemoryModel::reserve). On a model that was not booted the first installation makes it. Retiring sections
 /// gives no memory back until the last one is retired: then the whole array is given back, and the next boot or
 /// installation makes another.
 ///
@@ -100,29 +100,10 @@ impl<G: Geometry, P: PageDescriptor, R: Reclaim, I: FrameIndex> ArrayModel<G, P,
         );
     };
 
-    /// Sets the frames that an array has descriptors for beside those of RAM: memory that may be added later, as the
-    /// firmware reports it.
-    ///
-    /// The next array has the room: call this before the boot. An empty range is no reserve. Frames outside the array
-    /// cannot be installed ([`SectionLoss::BeyondArray`](sparsemem_core::SectionLoss::BeyondArray)).
-    ///
-    /// # Cost
-    ///
-    /// A descriptor per frame from the boot on, whether or not memory is ever added there.
-    ///
-    /// ```
-    /// use sparsemem_bounded_array::{ArrayModel, Straight};
-    /// use sparsemem_core::presets::X86_64;
-    /// use sparsemem_core::{MemoryModel, NeverReclaim, Page, Pfn, PfnRange};
-    ///
-    /// let model = ArrayModel::<X86_64, Page, NeverReclaim, Straight>::new();
-    /// let slots = PfnRange::new(Pfn::new(0x10_0000), Pfn::new(0x20_0000))?;
-    /// ArrayModel::reserve(&mut model.write().unwrap(), slots);
-    /// # Ok::<(), sparsemem_core::ReversedRange>(())
-    /// ```
-    pub fn reserve(writer: &mut Writer<'_, Self>, frames: PfnRange) {
+    /// Sets the frames that the next array has descriptors for beside those of RAM.
+    pub(crate) fn set_reserve(&self, frames: PfnRange) {
         let bounds = [frames.start(), frames.end()];
-        for (bound, pfn) in writer.model().reserve.iter().zip(bounds) {
+        for (bound, pfn) in self.reserve.iter().zip(bounds) {
             // Relaxed: as in `reserved`.
             bound.store(pfn.get(), Ordering::Relaxed);
         }

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! The bits are chosen when the array is made. Memory that is added later has to have zeros there as well: memory for
-//! which room was [reserved](sparsemem_bounded_array::ArrayModel::reserve) before the boot has.
+//! which room was [reserved](sparsemem_core::MemoryModel::reserve) before the boot has.
 //!
 //! # Invariants
 //!
@@ -34,8 +34,7 @@ use sparsemem_core::{Geometry, Pfn, PfnRange, SectionNr, SectionShape};
 
 /// The model for geometry `G`, descriptor `P` and readers of domain `R`.
 ///
-/// Source: the page index of Xen ("PDX"). Differs from Xen: holes within a section of boot have descriptors, and a
-/// machine on which no bit is zero is refused.
+/// Source: the page index of Xen ("PDX"). Differs from Xen: holes within a section of boot have descriptors.
 pub type CompressedIndex<G, P, R> = ArrayModel<G, P, R, Squeezed>;
 
 /// A numbering of frames without one run of bits, which are zero in every numbered frame.
@@ -47,7 +46,7 @@ pub type CompressedIndex<G, P, R> = ArrayModel<G, P, R, Squeezed>;
 /// use sparsemem_core::{Pfn, PfnRange};
 ///
 /// let gib = |nr: u64| PfnRange::new(Pfn::new(nr << 18), Pfn::new((nr + 1) << 18)).unwrap();
-/// let squeezed = Squeezed::of::<X86_64>([gib(0), gib(64)].into_iter()).unwrap();
+/// let squeezed = Squeezed::of::<X86_64>([gib(0), gib(64)].into_iter());
 /// let element = squeezed.element(Pfn::new((64 << 18) + 5));
 /// assert_eq!(element, (1 << 18) + 5, "the second GiB follows the first");
 /// assert_eq!(squeezed.frame(element), Pfn::new((64 << 18) + 5));
@@ -108,13 +107,11 @@ fn longest_hole(used: u64, len: u32) -> (u32, u32) {
 unsafe impl FrameIndex for Squeezed {
     const NAME: &'static str = "compressed-index";
 
-    fn of<G: Geometry>(ranges: impl Iterator<Item = PfnRange> + Clone) -> Option<Self> {
+    fn of<G: Geometry>(ranges: impl Iterator<Item = PfnRange> + Clone) -> Self {
         let used = ranges.fold(G::PAGES_PER_SECTION - 1, |used, range| used | used_bits(range));
-        let bits = G::MAX_PHYSMEM_BITS - G::PAGE_SHIFT;
-        let inner = u64::BITS - used.leading_zeros();
-        let (from, shift) = longest_hole(used, inner);
         // Zeros above the highest bit are left out by the end of the array.
-        (shift > 0 || inner < bits).then(|| Self::without(from, shift))
+        let (from, shift) = longest_hole(used, u64::BITS - used.leading_zeros());
+        Self::without(from, shift)
     }
 
     #[inline]

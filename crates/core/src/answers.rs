@@ -7,7 +7,10 @@
 //! 2. Together they fill the lowest [`SECTION_FLAG_BITS`] bits and no other.
 //! 3. A walk calls the model again at every step, so it ends and stays in order while memory is added or removed.
 
-use crate::{MemoryModel, NodeId, PageCount, Pfn, PfnRange, SectionNr, SubsectionBits, SubsectionIdx};
+use crate::{
+    Geometry, MemoryModel, NodeId, PageCount, Pfn, PfnRange, SectionNr, SectionShape, SubsectionBits,
+    SubsectionIdx,
+};
 
 /// Number of flag bits in a section word; an encoded memmap pointer leaves them free.
 pub const SECTION_FLAG_BITS: u32 = 5;
@@ -54,6 +57,34 @@ impl SectionState {
         subsections: SubsectionBits::EMPTY,
         online: SubsectionBits::EMPTY,
     };
+
+    /// The subsections whose frames have descriptors: those that are populated, or all of a section of boot, as in Linux
+    /// (`pfn_section_valid`).
+    #[must_use]
+    pub fn valid<G: Geometry>(&self) -> SubsectionBits {
+        if !self.flags.contains(SectionFlags::HAS_MEM_MAP) {
+            SubsectionBits::EMPTY
+        } else if self.flags.contains(SectionFlags::EARLY) {
+            SubsectionBits::full::<G>()
+        } else {
+            self.subsections
+        }
+    }
+
+    /// The first thing that is missing on the path to the descriptor of a frame of this section that has none.
+    #[must_use]
+    pub fn missing<G: Geometry>(&self, pfn: Pfn) -> LookupError {
+        let section = pfn.section::<G>();
+        if !section.exists::<G>() {
+            LookupError::BeyondMaximum { pfn, last: Pfn::new(G::MAX_PFN - 1) }
+        } else if !self.flags.contains(SectionFlags::PRESENT) {
+            LookupError::AbsentSection { pfn, section }
+        } else if !self.flags.contains(SectionFlags::HAS_MEM_MAP) {
+            LookupError::NoMemmap { pfn, section }
+        } else {
+            LookupError::AbsentSubsection { pfn, section, subsection: pfn.subsection::<G>() }
+        }
+    }
 }
 
 /// The present sections of a model, lowest first.

@@ -115,14 +115,6 @@ pub enum SectionLoss {
         /// The frames from the lowest to the highest that the array is for.
         array: PfnRange,
     },
-    /// The model cannot number the frames that its one array would be for.
-    #[error(
-        "frames {frames} use every bit of a frame number, so none can be squeezed out; choose another model"
-    )]
-    NoNumbering {
-        /// The frames from the lowest to the highest that the array would be for.
-        frames: PfnRange,
-    },
 }
 
 /// A problem that boot reports and continues after.
@@ -161,6 +153,28 @@ pub enum BootEvent {
     },
 }
 
+/// Whether an earlier part of the boot was in the same section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// None was: the section is brought up with this part.
+    First,
+    /// One was: the section is up, or lost.
+    Again,
+}
+
+/// Memory of one section, as [`BootSummary::by_section`] hands it to a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootPart {
+    /// The section.
+    pub section: SectionNr,
+    /// The frames of the section that are memory.
+    pub frames: PfnRange,
+    /// Their node.
+    pub node: NodeId,
+    /// Whether it is the first part of its section.
+    pub touch: Touch,
+}
+
 /// The result of a boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootSummary {
@@ -175,6 +189,48 @@ pub struct BootSummary {
 }
 
 impl BootSummary {
+    /// Brings memory up part by part, for models that need nothing but one section at a time: `bring_up` returns the node
+    /// that the section of a part has, or why the section is lost.
+    ///
+    /// Reports frames beyond the maximum, sections of two nodes, and, once each, sections that are lost. A section that
+    /// was lost with its [first](Touch::First) part has to stay absent: `bring_up` returns any error for the others.
+    pub fn by_section<G: Geometry>(
+        &mut self,
+        memory: &(impl Iterator<Item = MemoryRange> + Clone),
+        on_event: &mut dyn FnMut(BootEvent),
+        mut bring_up: impl FnMut(&BootPart) -> Result<NodeId, SectionLoss>,
+    ) {
+        for (at, MemoryRange { frames, node }) in memory.clone().enumerate() {
+            let (frames, beyond) = self.below_maximum::<G>(frames);
+            beyond.into_iter().for_each(&mut *on_event);
+            for (section, frames) in frames.by_section::<G>() {
+                let mut earlier = memory.clone().take(at);
+                let again = earlier.any(|earlier| earlier.touches::<G>(section));
+                let touch = if again { Touch::Again } else { Touch::First };
+                match bring_up(&BootPart { section, frames, node, touch }) {
+                    Ok(first) if first == node => {}
+                    Ok(first) => on_event(BootEvent::SharedSection { section, first, also: node }),
+                    Err(_) if again => {}
+                    Err(why) => {
+                        self.lost += 1;
+                        trace_event!(WARN, "section {section} is lost: {why}");
+                        on_event(BootEvent::SectionLost { section, why });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Counts sections that are up, lowest first, each with its node, and their runs.
+    pub fn count(&mut self, sections: impl Iterator<Item = (SectionNr, NodeId)>) {
+        let mut next = None;
+        for (nr, node) in sections {
+            self.sections += 1;
+            self.runs += u64::from(next != Some((nr, node)));
+            next = Some((nr.next(), node));
+        }
+    }
+
     /// Cuts off the frames of a range beyond the geometry's maximum and counts them. Returns the others, and the event
     /// that a boot has to report if it cut some off.
     ///
@@ -220,14 +276,6 @@ pub enum BootError {
         /// The node.
         node: NodeId,
         /// The range that it was given for.
-        frames: PfnRange,
-    },
-    /// The model cannot number the frames that its one array would be for.
-    #[error(
-        "frames {frames} use every bit of a frame number, so none can be squeezed out; choose another model"
-    )]
-    NoNumbering {
-        /// The frames from the lowest to the highest that the model was booted with.
         frames: PfnRange,
     },
 }

@@ -62,7 +62,8 @@ mod writer;
 
 pub use answers::{LookupError, PresentSections, SECTION_FLAG_BITS, SectionFlags, SectionState, ValidRanges};
 pub use boot::{
-    BootError, BootEvent, BootModel, BootSummary, Footprint, MemoryRange, SectionLoss, TearDownError,
+    BootError, BootEvent, BootModel, BootPart, BootSummary, Footprint, MemoryRange, SectionLoss,
+    TearDownError, Touch,
 };
 pub use control::{
     CompleteModel, InstallError, InstallModel, Mark, MarkError, MarkModel, RetireError, RetireModel, Retired,

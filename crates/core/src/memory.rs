@@ -257,6 +257,30 @@ impl LostBlocks {
         self.first.get_or_insert(block);
     }
 
+    /// Makes a block of its parts again and gives it back to its environment; counts it if that refuses.
+    ///
+    /// For models, which keep the address of a block and know its layout.
+    ///
+    /// # Safety
+    ///
+    /// `start`, `layout` and `origin` are those of a block that was taken apart and that no other code uses any more.
+    pub unsafe fn give_back<E: MetadataMemory>(
+        &mut self,
+        env: &mut E,
+        start: NonNull<u8>,
+        layout: Layout,
+        origin: Origin,
+    ) {
+        let Some(phys) = env.virt_to_phys(start) else {
+            return self.note(ForeignBlock::new(start, layout, origin));
+        };
+        // SAFETY: the caller's promise, and `phys` is the address that the environment's own map has for `start`.
+        let block = unsafe { Block::from_parts(start, phys, layout, origin) };
+        if let Err(rejected) = env.free(block) {
+            self.note(rejected.error);
+        }
+    }
+
     /// Counts the blocks of another operation.
     pub fn add(&mut self, other: Self) {
         self.count += other.count;

@@ -71,9 +71,14 @@ pub unsafe trait MemoryModel: Sync {
     ///
     /// # Cost
     ///
-    /// One load each of the section word (and the root), the usage pointer, and the online bit.
+    /// One load each of the section word (and the root), the usage pointer, and the online bit. The default asks for the
+    /// state of the section.
     #[doc(alias = "pfn_to_online_page")]
-    fn lookup_online_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>>;
+    fn lookup_online_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>> {
+        let state = self.section(pfn.section::<Self::Geometry>());
+        let is_online = state.online.contains(pfn.subsection::<Self::Geometry>());
+        self.lookup_with(pfn, guard).filter(|_| is_online)
+    }
 
     /// Finds the descriptor of a frame that is known to have one (Linux: `pfn_to_page`).
     ///
@@ -84,9 +89,12 @@ pub unsafe trait MemoryModel: Sync {
     /// # Cost
     ///
     /// One load, and another one if the section table has roots. A model whose descriptors lie in one virtual array loads
-    /// nothing, or its base if that is not a constant.
+    /// nothing, or its base if that is not a constant. The default checks.
     #[doc(alias = "pfn_to_page")]
-    unsafe fn lookup_unchecked(&self, pfn: Pfn) -> NonNull<Self::Page>;
+    unsafe fn lookup_unchecked(&self, pfn: Pfn) -> NonNull<Self::Page> {
+        // SAFETY: a valid frame has a descriptor.
+        unsafe { self.lookup(pfn).unwrap_unchecked() }
+    }
 
     /// Gets from a descriptor back to its frame.
     ///
@@ -107,8 +115,12 @@ pub unsafe trait MemoryModel: Sync {
     ///
     /// # Errors
     ///
-    /// [`LookupError`], naming the frame and the first thing that is missing on the path to its descriptor.
-    fn explain(&self, pfn: Pfn, guard: &Guard<Self>) -> Result<NonNull<Self::Page>, LookupError>;
+    /// [`LookupError`], naming the frame and the first thing that is missing on the path to its descriptor. The default
+    /// finds that out from the state of the section.
+    fn explain(&self, pfn: Pfn, guard: &Guard<Self>) -> Result<NonNull<Self::Page>, LookupError> {
+        self.lookup_with(pfn, guard)
+            .ok_or_else(|| self.section(pfn.section::<Self::Geometry>()).missing::<Self::Geometry>(pfn))
+    }
 
     /// A copy of a section's state; [`SectionState::ABSENT`] for any number beyond the last.
     fn section(&self, nr: SectionNr) -> SectionState;
@@ -124,8 +136,22 @@ pub unsafe trait MemoryModel: Sync {
     ///
     /// # Cost
     ///
-    /// As [`MemoryModel::next_present`], then one word of the subsection map at a time.
-    fn next_valid(&self, within: PfnRange) -> Option<PfnRange>;
+    /// As [`MemoryModel::next_present`], then one word of the subsection map at a time. The default asks for the state of
+    /// each section.
+    fn next_valid(&self, within: PfnRange) -> Option<PfnRange> {
+        let mut rest = within;
+        while !rest.is_empty() {
+            let nr = self.next_present(rest.start().section::<Self::Geometry>())?;
+            let frames = nr.frames::<Self::Geometry>()?;
+            let valid = self.section(nr).valid::<Self::Geometry>();
+            let run = valid.first_run_in::<Self::Geometry>(nr, rest.intersection(frames));
+            if run.is_some() {
+                return run;
+            }
+            rest = rest.split_at(frames.end()).1;
+        }
+        None
+    }
 
     /// The writer slot of this model.
     fn writer_slot(&self) -> &WriterSlot;
@@ -136,6 +162,22 @@ pub unsafe trait MemoryModel: Sync {
     ///
     /// Takes no lock and excludes no writer.
     fn footprint(&self) -> Footprint;
+
+    /// Reserves room for the descriptors of memory that may be added later; does nothing by default, because most models
+    /// make room when memory is added.
+    ///
+    /// A kernel calls it before the boot, with what its firmware says can be plugged in, so that it can change the model
+    /// and nothing else. It replaces an earlier reserve; an empty range is none.
+    ///
+    /// # Cost
+    ///
+    /// In a model of one array with a bound: a descriptor per frame from the boot on, whether or not memory is added.
+    fn reserve(writer: &mut Writer<'_, Self>, frames: PfnRange)
+    where
+        Self: Sized,
+    {
+        let _ = (writer, frames);
+    }
 
     /// Starts writing, or `None` if another writer exists: a kernel serialises its slow operations by a lock of its
     /// own, and waiting here would only hide that the lock is missing.
@@ -241,5 +283,10 @@ unsafe impl<M: MemoryModel> MemoryModel for &M {
 
     fn footprint(&self) -> Footprint {
         (**self).footprint()
+    }
+
+    fn reserve(writer: &mut Writer<'_, Self>, frames: PfnRange) {
+        let inner: &M = writer.model();
+        writer.project(inner).reserve(frames);
     }
 }

@@ -128,6 +128,11 @@ impl<'m, M: MemoryModel> Writer<'m, M> {
         Writer { model: inner, owned: None }
     }
 
+    /// [`MemoryModel::reserve`].
+    pub fn reserve(&mut self, frames: PfnRange) {
+        M::reserve(self, frames);
+    }
+
     /// [`BootModel::boot`].
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! A lookup compares the frame with the array's bound and adds it to a pointer. The array costs a descriptor for every
 //! frame of a hole, too; where RAM has large holes, `compressed-index` or a model that lays out sections takes less. Memory that
-//! is added later needs room that was [reserved](sparsemem_bounded_array::ArrayModel::reserve) before the boot.
+//! is added later needs room that was [reserved](sparsemem_core::MemoryModel::reserve) before the boot.
 //!
 //! ```
 //! use sparsemem_core::presets::X86_64;
@@ -40,7 +40,7 @@
 //! let section = |nr: u64| PfnRange::new(Pfn::new(nr << 15), Pfn::new((nr + 1) << 15));
 //!
 //! let mut writer = MODEL.write().expect("this kernel's own lock keeps other writers out");
-//! Flat::reserve(&mut writer, gib(4)?);
+//! writer.reserve(gib(4)?);
 //! let ram = [MemoryRange { frames: gib(0)?, node }];
 //! writer.boot(&mut env, ram.into_iter(), &mut |event| panic!("{event:?}"))?;
 //!

@@ -16,7 +16,6 @@ use sparsemem_core::{
     SECTION_FLAG_BITS, SectionLoss, SectionShape, SectionStamp, ZeroIsNew,
 };
 
-use crate::entry::give_back;
 use crate::{
     ConstNew, Content, Placement, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord,
     Writing,
@@ -129,7 +128,7 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
         let Ok(layout) = memmap_layout::<T>(NodeId::new(0)) else { return };
         // SAFETY: `populate` took exactly this block apart, and the caller promises that no other code uses it any
         // more.
-        unsafe { give_back(env, memmap.first.cast(), layout, memmap.origin, lost) };
+        unsafe { lost.give_back(env, memmap.first.cast(), layout, memmap.origin) };
     }
 
     unsafe fn shrink(

@@ -15,9 +15,7 @@ use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 
 use sparsemem_core::primitive::{AtomicPtr, Ordering, look_at};
-use sparsemem_core::{
-    Block, ForeignBlock, Geometry, LostBlocks, MetadataMemory, Origin, SectionNr, const_fn,
-};
+use sparsemem_core::{Geometry, LostBlocks, MetadataMemory, Origin, SectionNr, const_fn};
 use sparsemem_usage_map::SectionUsage;
 
 use crate::SectionWord;
@@ -134,28 +132,6 @@ impl FreshRoot {
     /// No reader uses the root any more.
     pub(crate) unsafe fn give_back<E: MetadataMemory>(self, env: &mut E, lost: &mut LostBlocks) {
         // SAFETY: a root is a block of its own, and this value is its only owner.
-        unsafe { give_back(env, self.start, self.layout, self.origin, lost) };
-    }
-}
-
-/// Makes a block of its parts again and gives it back to its environment.
-///
-/// # Safety
-///
-/// `start`, `layout` and `origin` are those of a block that was taken apart and that no other code knows.
-pub(crate) unsafe fn give_back<E: MetadataMemory>(
-    env: &mut E,
-    start: NonNull<u8>,
-    layout: Layout,
-    origin: Origin,
-    lost: &mut LostBlocks,
-) {
-    let Some(phys) = env.virt_to_phys(start) else {
-        return lost.note(ForeignBlock::new(start, layout, origin));
-    };
-    // SAFETY: the caller's promise, and `phys` is the address that the environment's own map has for `start`.
-    let block = unsafe { Block::from_parts(start, phys, layout, origin) };
-    if let Err(rejected) = env.free(block) {
-        lost.note(rejected.error);
+        unsafe { lost.give_back(env, self.start, self.layout, self.origin) };
     }
 }

@@ -19,8 +19,8 @@ use sparsemem_core::{
 };
 use sparsemem_usage_map::SectionUsage;
 
+use crate::entry::FreshRoot;
 use crate::entry::UsageBlock;
-use crate::entry::{FreshRoot, give_back};
 use crate::notes::Notes;
 use crate::table::{Entry, Occupied};
 use crate::{Content, Placement, SectionMemmap, SectionTable, SectionWord, SparseModel};
@@ -233,5 +233,5 @@ pub(crate) unsafe fn free_usage<T: SectionTable, E: MetadataMemory>(
     // SAFETY: the caller owns the usage.
     let origin = unsafe { usage.as_ref() }.usage().origin();
     // SAFETY: the usage is a block of its own, with the origin that was written into it.
-    unsafe { give_back(env, usage.cast(), Layout::new::<Usage<T>>(), origin, lost) };
+    unsafe { lost.give_back(env, usage.cast(), Layout::new::<Usage<T>>(), origin) };
 }

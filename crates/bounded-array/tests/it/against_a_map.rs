@@ -119,7 +119,7 @@ fn step(random: &mut Random, model: &Tested, machine: &mut Machine, map: &mut Ma
 fn answers_are_those_of_a_map() {
     for seed in 0..8 {
         let (mut model, mut machine) = (Tested::new(), machine());
-        Tested::reserve(&mut model.write().unwrap(), sections(1, 6));
+        model.write().unwrap().reserve(sections(1, 6));
         let ram = [memory(subsections(5, 2)), memory(subsections(8, 4)), memory(subsections(23, 1))];
         let (summary, events) = boot(&model, &mut machine, &ram);
         assert_eq!((summary.sections, summary.runs, summary.lost, events), (3, 2, 0, vec![]));

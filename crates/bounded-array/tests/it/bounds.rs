@@ -25,7 +25,7 @@ fn is_beyond(done: Result<(), InstallError>, bound: PfnRange) -> bool {
 #[test]
 fn memory_is_added_within_the_bound_only() {
     let (mut model, mut machine) = (Tested::new(), machine());
-    Tested::reserve(&mut model.write().unwrap(), subsections(21, 1));
+    model.write().unwrap().reserve(subsections(21, 1));
     boot(&model, &mut machine, &[memory(sections(2, 1))]);
     let before = machine.state_digest();
     let mut writer = model.write().unwrap();

@@ -43,7 +43,7 @@ fn memory_that_changes_is_lost_by_name() {
     let ram = (2..4).map(|nr| {
         passes.set(passes.get() + 1);
         // The array is made after the first passes; then the second section lies elsewhere.
-        memory(sections(if nr == 3 && passes.get() > 5 { 7 } else { nr }, 1))
+        memory(sections(if nr == 3 && passes.get() > 3 { 7 } else { nr }, 1))
     });
     let mut events = Vec::new();
     let summary = model.write().unwrap().boot(&mut machine, ram, &mut |event| events.push(event)).unwrap();
@@ -59,7 +59,7 @@ fn memory_that_changes_is_lost_by_name() {
 fn waits(installed: &[PfnRange], retired: PfnRange) {
     let (model, mut machine) = (Tested::new(), machine());
     let mut writer = model.write().unwrap();
-    Tested::reserve(&mut writer, sections(2, 2));
+    writer.reserve(sections(2, 2));
     installed.iter().for_each(|frames| writer.install(&mut machine, *frames, NODE).unwrap());
     let left = AtomicBool::new(false);
     let entered = Barrier::new(2);
