@@ -6,7 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 #[allow(dead_code, reason = "these tests do not need everything")]
-#[path = "../../../hotplug/tests/common/people.rs"]
+#[path = "../../../hotplug/tests/it/common/people.rs"]
 mod people;
 mod world;
 
@@ -21,6 +21,7 @@ use world::{System, both, section};
 const MEMMAP: usize = 512;
 
 on_every_backend!(
+    sparse
     a_block_with_anothers_memmap_stays_until_that_is_gone,
     what_comes_back_online_holds_no_metadata,
     one_block_goes_with_what_its_sections_hold_of_each_other,

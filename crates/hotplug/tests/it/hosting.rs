@@ -1,10 +1,8 @@
 //! RAM that hosts its own memmap: block by block, and never in an allocator's hands.
 
-mod common;
-
-use common::people::{Call, FrameState};
-use common::watched::{Watched, When};
-use common::{Model, Op, System};
+use crate::common::people::{Call, FrameState};
+use crate::common::watched::{Watched, When};
+use crate::common::{Model, Op, System};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MemoryModel, PageCount, Pfn, PfnRange};
 use sparsemem_fixture::{Agreeable, Fixture, NODE, on_every_backend, sections};

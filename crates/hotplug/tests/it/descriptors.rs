@@ -1,14 +1,12 @@
 //! What earlier users of frames wrote to their descriptors is gone when the frames get another user, and only then. From
 //! then on a descriptor leads to its frame: nobody but hotplug initialises here.
 
-mod common;
-
 use std::any::Any;
 use std::sync::atomic::Ordering;
 
-use common::people::{Call, TestAllocator};
-use common::watched::{Watched, When};
-use common::{Model, Op, System};
+use crate::common::people::{Call, TestAllocator};
+use crate::common::watched::{Watched, When};
+use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{MemoryModel, Page, PageCount, Pfn, PfnRange, SectionNr, SectionShape, SectionStamp};
 use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};

@@ -1,9 +1,7 @@
 //! Memory of boot as the tables know it: what the model has of it, and whose it is.
 
-mod common;
-
-use common::people::{Recorder, TestAllocator};
-use common::{Model, Op, System};
+use crate::common::people::{Recorder, TestAllocator};
+use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{
     ByteLen, MemoryRange, NodeId, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr, SectionShape,

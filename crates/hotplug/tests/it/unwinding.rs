@@ -5,15 +5,13 @@
 //! everybody. The outsiders of the tests do what their contracts say of unwinding: a call that may refuse has done
 //! nothing, and one that may not has done what it is called for.
 
-mod common;
-
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::people::{Call, FrameState, Recorder};
-use common::watched::{Watched, When};
-use common::{Model, Op, Snapshot, System};
+use crate::common::people::{Call, FrameState, Recorder};
+use crate::common::watched::{Watched, When};
+use crate::common::{Model, Op, Snapshot, System};
 use sparsemem_core::presets::Tiny;
 use sparsemem_core::{MemoryModel, PageCount, PfnRange, SectionShape, SubsectionBits};
 use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};

@@ -1,12 +1,10 @@
 //! Hotplug lives behind a lock, as in a kernel: whichever processor has the lock works on the model.
 
-mod common;
-
 use std::sync::Mutex;
 use std::thread;
 
-use common::people::TestAllocator;
-use common::{Model, Op, System};
+use crate::common::people::TestAllocator;
+use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{Page, SectionShape};
 use sparsemem_fixture::{Fixture, any_model, on_every_backend, sections};

@@ -1,8 +1,6 @@
 //! Linux' worked vectors on every model, with the geometry of a PC.
 
-mod common;
-
-use common::{Model, Op, System};
+use crate::common::{Model, Op, System};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     ByteLen, InstallError, MemoryModel, NodeId, Pfn, PfnRange, PhysAddr, RetireError, SectionFlags,
@@ -139,6 +137,7 @@ fn two_devices_share_a_section_with_ram<M: Model>(fixture: Fixture<M>) {
 /// Blocks of several sections, resources that merge and are cut, and descriptors that know their section.
 fn blocks_of_several_sections<M: Model>(fixture: Fixture<M>) {
     let limits = Limits::new(BlockSize::new(ByteLen::new(256 * MIB)).unwrap());
+    fixture.model.write().unwrap().reserve(mib(0, 1280));
     let mut system = System::boot(fixture, limits, &[mib(0, 256)]);
     system.refuses(Op::AddMemory(mib(512, 128)), "does not consist of whole memory blocks");
     system.apply(Op::AddMemory(mib(512, 256))).unwrap();

@@ -3,11 +3,9 @@
 //! The sets say of each operation whether it has to succeed, and what the sections, blocks and resources are after it.
 //! What fails, by bad input or by a refused allocation, has to leave the complete state as it was.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Model, Op, SECTIONS, System};
+use crate::common::{Model, Op, SECTIONS, System};
 use proptest::prelude::*;
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{Geometry, MemoryModel, Page, PfnRange, SectionFlags, SectionShape, SubsectionIdx};
@@ -188,8 +186,6 @@ impl Step {
     }
 }
 
-enum Readers {}
-
 struct Sequence<'s> {
     early: &'s [(u64, u64)],
     steps: &'s [Step],
@@ -321,7 +317,7 @@ proptest! {
     fn tiny_machines(early in early::<Tiny>(), steps in steps::<Tiny>(60)) {
         let sequence = Sequence { early: &early, steps: &steps };
         for backend in Backend::ALL {
-            sequence.run(Fixture::<any_model!(Tiny, Page, HostRcu<Readers>)>::usual(backend));
+            sequence.run(Fixture::<any_model!(Tiny, Page, HostRcu<()>)>::usual(backend));
         }
     }
 }
@@ -333,7 +329,7 @@ proptest! {
     fn pcs(early in early::<X86_64>(), steps in steps::<X86_64>(30)) {
         let sequence = Sequence { early: &early, steps: &steps };
         for backend in Backend::ALL {
-            sequence.run(Fixture::<any_model!(X86_64, Page, HostRcu<Readers>)>::usual(backend));
+            sequence.run(Fixture::<any_model!(X86_64, Page, HostRcu<()>)>::usual(backend));
         }
     }
 }

@@ -1,8 +1,6 @@
 //! What an operator reads: each thing says in one line which one it is, and in what state.
 
-mod common;
-
-use common::{Model, Op, System};
+use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{ByteLen, MemoryModel, NodeId, PageCount, Pfn, PfnRange};
 use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};

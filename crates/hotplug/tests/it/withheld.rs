@@ -1,7 +1,5 @@
 //! Frames that an allocator withholds, and hooks behind references: each answer reaches the one who asked.
 
-mod common;
-
 use sparsemem_core::{Pfn, PfnRange};
 use sparsemem_fixture::Agreeable;
 use sparsemem_hotplug::{AllocatorHooks, FramesRefused, Reason, Reserved, WithReserved};

@@ -1,8 +1,6 @@
 //! What the tables answer about a frame, a block and the machine, after memory came and went.
 
-mod common;
-
-use common::{Model, Op, System};
+use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{ByteLen, NodeId, PageCount, Pfn, PfnRange, SectionShape};
 use sparsemem_fixture::{Fixture, NODE, bytes, on_every_backend, sections, subsections};

@@ -3,13 +3,11 @@
 //!
 //! The allocator gets two runs, so that what is done for one of them only is seen. Source: H-41, H-42, H-50 to H-53.
 
-mod common;
-
 use std::any::Any;
 use std::sync::Arc;
 
-use common::people::{Call, Event, Log, Look, Word};
-use common::{Model, Op, System};
+use crate::common::people::{Call, Event, Log, Look, Word};
+use crate::common::{Model, Op, System};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MemoryModel, Page, PageCount, Pfn, PfnRange, SectionStamp};
 use sparsemem_fixture::{Fixture, on_every_backend, sections};

@@ -1,17 +1,14 @@
 //! Whoever listens to events of slow operations may unwind: then the operation has not happened, and an undoing has.
 
-mod common;
-
-use common::{Model, Op, System};
+use crate::common::{Model, Op, System};
 use sparsemem_core::PfnRange;
 use sparsemem_core::presets::Tiny;
 use sparsemem_fixture::{Fixture, on_every_backend, panics_after, sections};
 use sparsemem_hotplug::{BlockSize, Limits};
 use sparsemem_machine::Which;
 
-on_every_backend!(
-    [Tiny] an_addition_that_unwinds_leaves_everything_as_it_was, an_undoing_is_not_refused_by_a_listener
-);
+on_every_backend!([Tiny] an_addition_that_unwinds_leaves_everything_as_it_was);
+on_every_backend!(sparse [Tiny] an_undoing_is_not_refused_by_a_listener);
 
 fn an_addition_that_unwinds_leaves_everything_as_it_was<M: Model>(fixture: Fixture<M>) {
     let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[sections::<M::Geometry>(0, 1)]);

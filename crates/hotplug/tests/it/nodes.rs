@@ -1,19 +1,15 @@
 //! Memory of a second node: its metadata comes from there, and whoever is told hears which node it is.
 
-mod common;
-
 use std::sync::{Arc, Mutex};
 
-use common::{Model, Op, SECTIONS, System};
+use crate::common::{Model, Op, SECTIONS, System};
 use sparsemem_core::presets::Tiny;
 use sparsemem_core::{NodeId, Page, PfnRange, PhysAddr, PhysRange, SectionShape};
 use sparsemem_fixture::{Backend, Fixture, NODE, any_model, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{BlockNr, BlockSize, BlockState, Limits, NodeChange, Ram};
 use sparsemem_machine::{Count, Demand, HostRcu, Machine, MachineConfig, Verdict};
 
-on_every_backend!(metadata_comes_from_the_node_that_was_asked_for);
-
-enum Readers {}
+on_every_backend!(sparse metadata_comes_from_the_node_that_was_asked_for);
 
 /// The node that everything is plugged into; boot memory is on the other one.
 const OTHER: NodeId = NodeId::new(1);
@@ -40,7 +36,7 @@ fn record(machine: &mut Machine) -> Arc<Mutex<Vec<NodeId>>> {
 }
 
 fn metadata_comes_from_the_node_that_was_asked_for(backend: Backend) {
-    type Model = any_model!(Tiny, Page, HostRcu<Readers>);
+    type Model = any_model!(Tiny, Page, HostRcu<()>);
     let fixture = Fixture::<Model>::new(backend, &two_nodes()).unwrap();
     let early = sections::<Tiny>(0, 1);
     let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[early]);

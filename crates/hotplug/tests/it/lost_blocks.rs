@@ -1,8 +1,6 @@
 //! Metadata that the environment does not take back while something is undone is counted, whatever else goes wrong.
 
-mod common;
-
-use common::refusing::{Refusing, refusing};
+use crate::common::refusing::{Refusing, refusing};
 use sparsemem_core::presets::Tiny;
 use sparsemem_core::{
     InstallError, LostBlocks, MemoryModel, MemoryRange, Origin, Page, PfnRange, SectionShape,
@@ -15,8 +13,7 @@ use sparsemem_hotplug::{
 };
 use sparsemem_machine::{HostRcu, Which};
 
-enum Readers {}
-type Model = any_model!(Tiny, Page, HostRcu<Readers>);
+type Model = any_model!(Tiny, Page, HostRcu<()>);
 
 /// Boots with a section and a half, and lends hotplug with a provider that takes nothing back.
 fn with_model(test: impl FnOnce(&mut Hotplug<'_, Refusing<Model>>, &mut Env)) {

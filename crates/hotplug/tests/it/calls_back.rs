@@ -1,14 +1,12 @@
 //! Notifiers and an allocator that call back in while an operation goes on: readers and statistics work, writers and a
 //! second operation are refused, and the operation goes on to its end.
 
-mod common;
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::people::{Call, TestAllocator};
-use common::refusing::Refusing;
-use common::watched::{Watched, When};
-use common::{Model, Op, System};
+use crate::common::people::{Call, TestAllocator};
+use crate::common::refusing::Refusing;
+use crate::common::watched::{Watched, When};
+use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{Footprint, MemoryModel, PfnRange, SectionShape};
 use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections, storage};
