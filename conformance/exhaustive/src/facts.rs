@@ -132,6 +132,11 @@ impl Facts {
     /// The expected blocks of metadata, and the pages of the array that hold a descriptor of a valid frame.
     fn memory(&self, shape: &Shape, backend: Backend) -> MemoryView {
         let mut view = MemoryView::default();
+        if !backend.is_sparse() {
+            // One array with everything, while there is a section.
+            view.other_blocks = u16::from((0..shape.sections).any(|section| self.is_present(shape, section)));
+            return view;
+        }
         let mut last_root = None;
         for section in (0..shape.sections).filter(|section| self.is_present(shape, *section)) {
             view.memmap_blocks += 1;

@@ -46,7 +46,7 @@ impl<M: Model> Instance<M> {
     /// An instance for a model of a backend.
     pub(crate) fn new(shape: Shape, backend: Backend) -> Self {
         let environment = Environment::new();
-        let model = M::fresh(backend, &environment);
+        let model = fresh(&shape, backend, &environment);
         Self { model, backend, environment, shape, probes: shape.probes() }
     }
 
@@ -76,9 +76,18 @@ impl<M: Model> Instance<M> {
             return Ok(());
         }
         self.environment = Environment::new();
-        self.model = M::fresh(self.backend, &self.environment);
+        self.model = fresh(&self.shape, self.backend, &self.environment);
         Err(format!("{torn_down:?}, {present} sections, {left:?}"))
     }
+}
+
+/// A fresh model with room for all frames of a machine.
+fn fresh<M: Model>(shape: &Shape, backend: Backend, environment: &Environment) -> M {
+    let model = M::fresh(backend, environment);
+    if let Some(mut writer) = model.write() {
+        writer.reserve(frames(shape.first_frame(0), shape.first_frame(shape.cells())));
+    }
+    model
 }
 
 /// The range of frames between two numbers in order.

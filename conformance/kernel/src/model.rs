@@ -6,9 +6,12 @@ use core::ptr::NonNull;
 
 use sparsemem::{
     ArrayPlace, BootSummary, ByteLen, MemoryModel, NodeId, Page, Pfn, PfnRange, PhysRange, Reclaim,
-    SectionShape, Selected, SubsectionIdx, VirtAddr, VirtRange, presets::X86_64, selected_len,
+    SectionShape, Selected, SubsectionIdx, VirtAddr, VirtRange, altmap::MemmapRule, presets::X86_64,
+    selected_len,
 };
-use sparsemem_suite::{TableKind, World};
+use sparsemem_suite::{
+    ArrayFacts, ByAddress, Capabilities, MemmapSource, MemoryBack, Reach, TableKind, WayBack, World,
+};
 
 use crate::glue::{Array, Guard, Kernel, MODEL, OneProcessor};
 use crate::say;
@@ -20,9 +23,27 @@ pub(crate) type Model = Selected<Kernel, { selected_len::<Kernel>() }>;
 /// Whether descriptors lie in one virtual array, which the model maps.
 pub(crate) const HAS_ARRAY: bool = cfg!(feature = "vmemmap");
 
-/// The kind of the model's section table.
-pub(crate) const TABLE: TableKind =
-    if cfg!(feature = "classic-sparse") { TableKind::Flat } else { TableKind::Rooted };
+/// Whether the model has descriptors for present sections only, and allocates them with each section.
+pub(crate) const IS_SPARSE: bool = !cfg!(any(feature = "flat", feature = "compressed-index"));
+
+/// What a model of this type says of itself; `array` is the place of its virtual memmap, if it has one.
+pub(crate) fn capabilities(array: ArrayFacts) -> Capabilities {
+    // SAFETY: vmemmap and the arrays with a bound compute the frame from the address alone.
+    let by_address = (HAS_ARRAY || !IS_SPARSE).then(|| WayBack::Address(unsafe { ByAddress::promise() }));
+    let way_back = by_address.unwrap_or(WayBack::Stamp);
+    if !IS_SPARSE {
+        return Capabilities { way_back, ..Capabilities::LEAST };
+    }
+    let rule = if HAS_ARRAY { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
+    Capabilities {
+        reach: Reach::Everywhere,
+        memory_back: MemoryBack::WithItsSection,
+        memmaps: MemmapSource::AllocMemmap(rule),
+        table: if cfg!(feature = "classic-sparse") { TableKind::Flat } else { TableKind::Rooted },
+        way_back,
+        array: HAS_ARRAY.then_some(array),
+    }
+}
 
 /// The virtual addresses of the live model's memmap, if it is an array.
 pub(crate) fn array() -> Option<VirtRange> {

@@ -2,14 +2,15 @@
 
 use alloc::string::ToString;
 use sparsemem::{
-    ArrayPlace, Config, MemoryRange, Page, PlaceClaim, Selected, VirtAddr, presets::X86_64, selected_len,
+    ArrayPlace, Config, MemoryModel, MemoryRange, Page, PfnRange, PlaceClaim, Selected, VirtAddr,
+    presets::X86_64, selected_len,
 };
-use sparsemem_suite::{ALL, ArrayFacts, Build, Ended, NotRun, Pair, Scenario, run};
+use sparsemem_suite::{ALL, ArrayFacts, Capabilities, Ended, NotRun, Pair, Scenario, World, run};
 use spin::Mutex;
 
 use crate::event::{Event, Outcome, send};
 use crate::glue::OneProcessor;
-use crate::model::{HAS_ARRAY, TABLE};
+use crate::model::capabilities;
 use crate::world::KernelWorld;
 
 /// The configuration of the model under test: that of the kernel, at another place.
@@ -45,28 +46,38 @@ static MODEL: Mutex<Model> = Mutex::new(Model::new());
 /// Runs all scenarios, reports each result to the host, and counts the failed ones.
 pub(crate) fn run_all(world: &mut KernelWorld, machine: &str, memory: &[MemoryRange]) -> u64 {
     let array = ArrayFacts { start: VirtAddr::new(Place::START), len_bytes: Place::BYTES };
-    let array = HAS_ARRAY.then_some(array);
-    if let Some(array) = array {
+    let can = capabilities(array);
+    if let Some(array) = can.array {
         world.expect_array(array.start);
     }
+    reserve(world, memory);
     let outcomes = ALL.iter().map(|scenario| {
         world.begin_boot();
-        run_one(scenario, world, Build { table: TABLE, array }, machine, memory)
+        run_one(scenario, world, can, machine, memory)
     });
     outcomes.filter(|outcome| *outcome == Outcome::Failed).count() as u64
+}
+
+/// Reserves room for what scenarios add between the end of memory and the end of the device that can be plugged.
+fn reserve(world: &KernelWorld, memory: &[MemoryRange]) {
+    let end = memory.iter().map(|range| range.frames.end()).max().unwrap_or_default();
+    let device = world.spare().map_or(end, |spare| spare.range().whole_frames::<X86_64>().end());
+    if let (Ok(frames), Some(mut writer)) = (PfnRange::new(end, device), MODEL.lock().write()) {
+        writer.reserve(frames);
+    }
 }
 
 /// Runs a scenario and reports its result to the host.
 fn run_one(
     scenario: &Scenario,
     world: &mut KernelWorld,
-    build: Build,
+    can: Capabilities,
     machine: &str,
     memory: &[MemoryRange],
 ) -> Outcome {
     let mut model = MODEL.lock();
     let mut failure_points = 0;
-    let (outcome, detail) = match run(scenario, &mut Pair::new(&mut *model, world), build, memory) {
+    let (outcome, detail) = match run(scenario, &mut Pair::new(&mut *model, world), can, memory) {
         Ok(Ended::Passed(tally)) => {
             failure_points = tally.failure_points;
             (Outcome::Passed, "".to_string())

@@ -4,7 +4,7 @@ use sparsemem_core::{
     BootEvent, BootSummary, LookupError, MemoryRange, Pfn, PfnRange, PhysRange, SectionNr, SectionState,
 };
 use sparsemem_machine::MachineError as HostError;
-use sparsemem_suite::{Oracle, Subject, range, sample_frames, spread, suits};
+use sparsemem_suite::{Oracle, Subject, range, sample_frames, spread, suits, unsuited};
 
 use crate::subjects::with_subject;
 use crate::variant::Variant;
@@ -37,7 +37,8 @@ pub(crate) fn same_answers(machine: &MachineFile, backend: Backend) -> Verdict {
     }
     let other = next(backend);
     match (seen(machine, backend), seen(machine, other)) {
-        (Ok(mine), Ok(theirs)) => match difference(&mine, &theirs) {
+        (Ok(Err(why)), _) | (_, Ok(Err(why))) => (Outcome::NotApplicable, why),
+        (Ok(Ok(mine)), Ok(Ok(theirs))) => match difference(&mine, &theirs) {
             None => (Outcome::Passed, String::new()),
             Some(what) => (Outcome::Failed, format!("{backend} and {other} differ: {what}")),
         },
@@ -58,11 +59,18 @@ fn next(backend: Backend) -> Backend {
     next.unwrap_or(Backend::ALL[0])
 }
 
+/// What was observed, or why a model does not suit the machine.
+type Look = Result<Seen, String>;
+
 /// Boots a backend and observes everything.
-fn seen(machine: &MachineFile, backend: Backend) -> Result<Seen, HostError> {
+fn seen(machine: &MachineFile, backend: Backend) -> Result<Look, HostError> {
     let mut seen = None;
-    with_subject(machine, backend, Variant::Usual, &mut |subject, _, memory| {
-        seen = Some(look(subject, memory));
+    with_subject(machine, backend, Variant::Usual, &mut |subject, can, memory| {
+        seen = Some(match unsuited(subject, can, memory) {
+            Ok(None) => Ok(look(subject, memory)),
+            Ok(Some(why)) => Err(why.to_string()),
+            Err(failure) => Err(failure.to_string()),
+        });
     })?;
     Ok(seen.unwrap_or_else(|| unreachable!("a subject that is made is lent")))
 }

@@ -2,7 +2,7 @@
 
 use sparsemem_any::Backend;
 use sparsemem_machine_files::MachineFile;
-use sparsemem_report::{ScenarioInfo, Verdict};
+use sparsemem_report::{Outcome, ScenarioInfo, Verdict};
 use sparsemem_suite::{ALL, Scenario};
 
 use crate::variant::Variant;
@@ -52,8 +52,16 @@ const HOST: &[HostScenario] = &[
 const RECORDING: HostScenario = HostScenario {
     name: sparsemem_replay::PREFIX,
     about: "after every step, sections, maps, mappings and tags are the same as in a running Linux kernel",
-    function: sparsemem_replay::replay_cell,
+    function: recorded,
 };
+
+/// Replays a recording on a model that allocates what it has for each section, as Linux does.
+fn recorded(machine: &MachineFile, backend: Backend) -> Verdict {
+    if backend.is_sparse() {
+        return sparsemem_replay::replay_cell(machine, backend);
+    }
+    (Outcome::NotApplicable, "Linux has a section table, roots and usages, and the model has not".to_owned())
+}
 
 /// A scenario that can be run.
 pub(crate) enum Runnable {

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Deserialize;
 use sparsemem_core::{LeafSize, NodeId, VirtAddr, VirtRange};
 use sparsemem_log_reader::golden::{Golden, parse};
-use sparsemem_suite::{ArrayFacts, Leaf, Oracle, Subject, numbers};
+use sparsemem_suite::{ArrayFacts, Leaf, Oracle, Subject, numbers, unsuited};
 
 use crate::subjects::with_subject;
 use crate::variant::Variant;
@@ -117,15 +117,20 @@ fn booted<T>(
     look: impl Fn(&dyn Subject, Option<ArrayFacts>, &Oracle) -> T,
 ) -> Result<T, Stop> {
     let mut seen = None;
-    let made = with_subject(machine, backend, variant, &mut |subject, build, memory| {
+    let made = with_subject(machine, backend, variant, &mut |subject, can, memory| {
+        match unsuited(subject, can, memory) {
+            Ok(None) => {}
+            Ok(Some(why)) => return seen = Some(not_applicable(&why.to_string())),
+            Err(failure) => return seen = Some(Err(Stop::Fail(failure.to_string()))),
+        }
         if subject.boot(memory, &mut |_| ()).is_ok() {
-            seen = Some(look(&*subject, build.array, &Oracle::new(subject.shape(), memory)));
+            seen = Some(Ok(look(&*subject, can.array, &Oracle::new(subject.shape(), memory))));
         }
         // Other scenarios test that teardown gives everything back.
         let _ = subject.tear_down();
     });
     made.map_err(|error| Stop::Fail(format!("no machine: {error}")))?;
-    seen.ok_or_else(|| Stop::Fail("the model did not boot".to_owned()))
+    seen.unwrap_or_else(|| Err(Stop::Fail("the model did not boot".to_owned())))
 }
 
 fn compare_sections(machine: &MachineFile, backend: Backend, golden: &Golden) -> Compared {

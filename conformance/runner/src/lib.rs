@@ -15,7 +15,6 @@ mod across;
 mod catalogue;
 mod cell;
 mod golden;
-mod host_world;
 mod inspect;
 mod inspection;
 mod run;

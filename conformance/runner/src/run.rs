@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use sparsemem_core::{LeafSize, MemoryRange};
-use sparsemem_suite::{Build, Ended, Facts, NotRun, Scenario, Subject, Tally, touched_sections};
+use sparsemem_suite::{Capabilities, Ended, Facts, NotRun, Scenario, Subject, Tally, touched_sections};
 
 use crate::Cell;
 use crate::catalogue::{Runnable, find};
@@ -118,12 +118,12 @@ fn portable(cell: &Cell, scenario: &Scenario, variant: Variant, tally: &mut Tall
         return not_compiled(cell, scenario);
     }
     let mut verdict = (Outcome::Failed, "the scenario was not run".to_owned());
-    let made = with_subject(&cell.machine, cell.backend, variant, &mut |subject, build, memory| {
+    let made = with_subject(&cell.machine, cell.backend, variant, &mut |subject, can, memory| {
         // A scenario that does not apply is reported as such, also on machines that are too large.
-        let suits = (scenario.suits)(&Facts::new(subject, build, memory));
+        let suits = (scenario.suits)(&Facts::new(subject, can, memory));
         verdict = match too_large(subject, memory, variant) {
             Some(why) if !matches!(suits, Err(NotRun::NotApplicable(_))) => (Outcome::Skipped, why),
-            _ => run_on(scenario, subject, build, memory, tally),
+            _ => run_on(scenario, subject, can, memory, tally),
         };
     });
     made.map_or_else(|error| (Outcome::Failed, format!("no machine: {error}")), |()| verdict)
@@ -133,8 +133,8 @@ fn portable(cell: &Cell, scenario: &Scenario, variant: Variant, tally: &mut Tall
 /// variant either.
 fn not_compiled(cell: &Cell, scenario: &Scenario) -> Verdict {
     let mut verdict = (Outcome::Skipped, "descriptors of this size are compiled for x86_64 only".to_owned());
-    let made = with_subject(&cell.machine, cell.backend, Variant::Usual, &mut |subject, build, memory| {
-        if let Err(NotRun::NotApplicable(what)) = (scenario.suits)(&Facts::new(subject, build, memory)) {
+    let made = with_subject(&cell.machine, cell.backend, Variant::Usual, &mut |subject, can, memory| {
+        if let Err(NotRun::NotApplicable(what)) = (scenario.suits)(&Facts::new(subject, can, memory)) {
             verdict = (Outcome::NotApplicable, what.to_string());
         }
     });
@@ -145,11 +145,11 @@ fn not_compiled(cell: &Cell, scenario: &Scenario) -> Verdict {
 fn run_on(
     scenario: &Scenario,
     subject: &mut dyn Subject,
-    build: Build,
+    can: Capabilities,
     memory: &[MemoryRange],
     tally: &mut Tally,
 ) -> Verdict {
-    match sparsemem_suite::run(scenario, subject, build, memory) {
+    match sparsemem_suite::run(scenario, subject, can, memory) {
         Ok(Ended::Passed(done)) => {
             *tally = done;
             (Outcome::Passed, String::new())

@@ -6,26 +6,28 @@
 
 #![allow(unsafe_code, reason = "an unsafe constructor promises the memory that can be plugged")]
 
-use sparsemem_any::{AnyModel, Backend};
+use sparsemem_altmap::MemmapRule;
+use sparsemem_any::{AnyModel, Backend, Sections};
 use sparsemem_core::{
-    Geometry, MemoryRange, Page, PageDescriptor, PhysAddr, PhysRange, SectionShape, SectionStamp, VirtAddr,
-    presets,
+    Geometry, MemoryModel as _, MemoryRange, Page, PageDescriptor, PhysAddr, PhysRange, SectionShape,
+    SectionStamp, VirtAddr, presets,
 };
 use sparsemem_fixture::Fixture;
+use sparsemem_harness::{HostWorld, Room, window};
 use sparsemem_machine::{Addresses, HostRcu, MachineConfig, MachineError as HostError};
 use sparsemem_suite::{
-    ArrayFacts, Build, OddPage, Pair, Scratch, Shape, SmallPage, Spare, Subject, TableKind,
+    ArrayFacts, ByAddress, Capabilities, MemmapSource, MemoryBack, OddPage, Pair, Reach, Scratch, Shape,
+    SmallPage, Spare, Subject, TableKind, WayBack,
 };
 
-use crate::host_world::HostWorld;
 use crate::variant::Variant;
 use sparsemem_machine_files::{GeometryName, MachineFile};
 
 /// The domain of the readers of all subjects.
 pub(crate) enum Readers {}
 
-/// A function over a subject, its build, and the machine's memory.
-pub type UseSubject<'p> = &'p mut dyn FnMut(&mut dyn Subject, Build, &[MemoryRange]);
+/// A function over a subject, what it says of itself, and the machine's memory.
+pub type UseSubject<'p> = &'p mut dyn FnMut(&mut dyn Subject, Capabilities, &[MemoryRange]);
 
 /// The parts that a subject is made from.
 #[derive(Clone, Copy)]
@@ -102,26 +104,47 @@ where
 {
     let SubjectParts { machine: file, backend, .. } = parts;
     let shape = Shape::of::<G>();
-    let window = if backend.has_array() { window_bytes(&shape, size_of::<P>() as u64, file) } else { 0 };
-    let spare = spare_range(&shape, file);
-    let end = spare.map_or(end_of(file), |range| range.end().get());
-    let _addresses = Addresses::take(end.saturating_add(window));
-    let config = config(parts, window, spare);
+    let room = Room::beside(file.memory.iter().map(|(range, _)| *range), &shape, size_of::<P>() as u64);
+    let window_bytes = if backend.has_array() { room.window_bytes } else { 0 };
+    let _addresses = Addresses::take(room.limit().get().saturating_add(window_bytes));
+    let config = config(parts, window_bytes, room.device);
     let fixture = Fixture::<AnyModel<G, P, HostRcu<Readers>, S, R>>::new(backend, &config)?;
     let Fixture { mut model, machine } = fixture;
-    let array = backend.has_array().then(|| ArrayFacts {
-        start: VirtAddr::new(machine.window_ptr().addr().get() as u64),
-        len_bytes: machine.window().count().get(),
-    });
-    let table = if backend.has_roots() { TableKind::Rooted } else { TableKind::Flat };
+    let array = backend.has_array().then(|| window(&machine));
+    if let Some(mut writer) = model.write() {
+        writer.reserve(room.plugged().whole_frames::<G>());
+    }
     // SAFETY: the machine has this memory and never gives it out; its direct map is one mapping of all its memory,
     // aligned as that is.
-    let spare = spare.map(|range| unsafe { Spare::new(range) });
+    let spare = room.device.map(|range| unsafe { Spare::new(range) });
     let memory = file.memory.iter();
     let memory: Vec<_> = memory.map(|(range, node)| MemoryRange::from_bytes::<G>(*range, *node)).collect();
     let mut world = HostWorld::new(machine, spare);
-    use_subject(&mut Pair::new(&mut model, &mut world), Build { table, array }, &memory);
+    use_subject(&mut Pair::new(&mut model, &mut world), capabilities(backend, array), &memory);
     Ok(())
+}
+
+/// What a backend says of itself.
+fn capabilities(backend: Backend, array: Option<ArrayFacts>) -> Capabilities {
+    // SAFETY: the backend says that its models read no descriptor on the way back.
+    let by_address = backend.finds_by_address().then(|| WayBack::Address(unsafe { ByAddress::promise() }));
+    let rule = if array.is_some() { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
+    let sparse = Capabilities {
+        reach: Reach::Everywhere,
+        memory_back: MemoryBack::WithItsSection,
+        memmaps: MemmapSource::AllocMemmap(rule),
+        table: match backend.sections() {
+            Sections::Table => TableKind::Flat,
+            Sections::Roots => TableKind::Rooted,
+            Sections::Records => TableKind::Other,
+        },
+        way_back: by_address.unwrap_or(WayBack::Stamp),
+        array,
+    };
+    if backend.is_sparse() {
+        return sparse;
+    }
+    Capabilities { way_back: sparse.way_back, ..Capabilities::LEAST }
 }
 
 /// The machine of a subject.
@@ -143,32 +166,4 @@ pub(crate) fn is_alone(machine: &MachineFile) -> bool {
 /// The first address past all memory.
 fn end_of(machine: &MachineFile) -> u64 {
     machine.memory.iter().map(|(range, _)| range.end().get()).max().unwrap_or(0)
-}
-
-/// The number of sections between the end of memory and the device that can be plugged: room to plug RAM into.
-const GAP_SECTIONS: u64 = 8;
-/// The number of sections of the device.
-const DEVICE_SECTIONS: u64 = 4;
-
-/// The range of the device that can be plugged: some sections past the end of memory, if the geometry has addresses
-/// there.
-fn spare_range(shape: &Shape, machine: &MachineFile) -> Option<PhysRange> {
-    let section = shape.section_bytes();
-    let start = end_of(machine).checked_next_multiple_of(section)?.checked_add(GAP_SECTIONS * section)?;
-    let end = start.checked_add(DEVICE_SECTIONS * section).filter(|end| end >> shape.physical_bits == 0)?;
-    PhysRange::new(PhysAddr::new(start), PhysAddr::new(end)).ok()
-}
-
-/// The least size of a window in bytes, so that walks over long distances are possible.
-const LEAST_WINDOW: u64 = 1 << 40;
-/// The number of sections past the end of memory that have a place in the window.
-const SPARE_SECTIONS: u64 = 64;
-
-/// Bytes for a virtual array: enough for the geometry's maximum, or fewer if a process does not have that many
-/// addresses.
-fn window_bytes(shape: &Shape, descriptor_bytes: u64, machine: &MachineFile) -> u64 {
-    let whole = shape.frames().saturating_mul(descriptor_bytes);
-    let spare = SPARE_SECTIONS * shape.section_frames();
-    let frames = (end_of(machine) >> shape.page_bits).next_multiple_of(shape.section_frames()) + spare;
-    whole.min((frames * descriptor_bytes).max(LEAST_WINDOW))
 }

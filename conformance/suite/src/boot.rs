@@ -10,7 +10,7 @@ use sparsemem_core::{
 
 use crate::failure::{Place, expect, expect_eq};
 use crate::setting::Booted;
-use crate::{Failure, NotUp, Oracle, Setting, Shape, range, sample};
+use crate::{Failure, NotUp, Oracle, Reach, Setting, Shape, range, sample};
 
 /// Memory of a node.
 pub(crate) const fn memory(frames: PfnRange, node: u32) -> MemoryRange {
@@ -42,11 +42,12 @@ pub(crate) fn subsections(setting: &mut Setting<'_>) -> Result<(), Failure> {
     subsections_are(setting, &oracle, oracle.sections())?;
     setting.tear_down()?;
     let shape = setting.facts.shape;
-    let (section, subsection) = (shape.section_frames(), shape.subsection_frames());
+    let (first, subsection) = (setting.own_sections(3), shape.subsection_frames());
+    let [one, other, end] = [1, 2, 3].map(|section| shape.first_frame(first + section));
     let parts = [
-        memory(range(section - 1, section), 0),
-        memory(range(section + subsection - 1, section + subsection + 1), 0),
-        memory(range(2 * section + 1, 3 * section), 0),
+        memory(range(one - 1, one), 0),
+        memory(range(one + subsection - 1, one + subsection + 1), 0),
+        memory(range(other + 1, end), 0),
     ];
     let (oracle, _) = setting.boot_whole(&parts)?;
     subsections_are(setting, &oracle, oracle.sections())
@@ -70,22 +71,26 @@ pub(crate) fn shared_section(setting: &mut Setting<'_>) -> Result<(), Failure> {
     let (oracle, booted) = setting.boot()?;
     expect_eq(Place::Model, "shared sections", oracle.shared(), &booted.shared())?;
     setting.tear_down()?;
-    let frames = setting.facts.shape.section_frames();
-    let border = frames + frames / 4;
-    let meeting = [memory(range(frames / 8, border), 0), memory(range(border, 2 * frames + frames / 4), 1)];
+    let (shape, first) = (setting.facts.shape, setting.own_sections(4));
+    let (quarter, shared) = (shape.section_frames() / 4, first + 1);
+    let border = shape.first_frame(shared) + quarter;
+    let start = shape.first_frame(first) + quarter / 2;
+    let end = shape.first_frame(shared + 1) + quarter;
+    let meeting = [memory(range(start, border), 0), memory(range(border, end), 1)];
     let (oracle, booted) = setting.boot_whole(&meeting)?;
-    expect_eq(Place::section(1), "shared sections", &BTreeSet::from([(1, 0, 1)]), &booted.shared())?;
+    let expected = BTreeSet::from([(shared, 0, 1)]);
+    expect_eq(Place::section(shared), "shared sections", &expected, &booted.shared())?;
     expect_eq(Place::Model, "runs", &2, &booted.summary.runs)?;
-    setting.sections_are(&oracle, 0..4)
+    setting.sections_are(&oracle, first..first + 4)
 }
 
 /// Boots from the machine's own memory, from nodes that alternate, and from memory with a gap.
 pub(crate) fn runs(setting: &mut Setting<'_>) -> Result<(), Failure> {
     let machine = setting.memory;
-    let shape = setting.facts.shape;
-    let turns: Vec<_> =
-        (0..6u32).map(|nr| whole_sections(&shape, u64::from(nr), u64::from(nr) + 1, nr % 2)).collect();
-    let gap = [whole_sections(&shape, 0, 2, 0), whole_sections(&shape, 3, 4, 0)];
+    let (shape, first) = (setting.facts.shape, setting.own_sections(6));
+    let turn = |nr: u32| whole_sections(&shape, first + u64::from(nr), first + u64::from(nr) + 1, nr % 2);
+    let turns: Vec<_> = (0..6).map(turn).collect();
+    let gap = [whole_sections(&shape, first, first + 2, 0), whole_sections(&shape, first + 3, first + 4, 0)];
     for memory in [machine, &turns, &gap] {
         let (oracle, booted) = setting.boot_whole(memory)?;
         expect_eq(Place::Model, "runs", &(oracle.runs().len() as u64), &booted.summary.runs)?;
@@ -158,7 +163,9 @@ pub(crate) fn nothing(setting: &mut Setting<'_>) -> Result<(), Failure> {
 /// Boots from the machine's memory, a range that straddles the maximum, and two ranges beyond it.
 pub(crate) fn beyond_maximum(setting: &mut Setting<'_>) -> Result<(), Failure> {
     let limit = setting.facts.shape.frames();
-    let beyond = [(limit - 1, limit + 5), (limit + 100, limit + 200), (u64::MAX - 10, u64::MAX)];
+    // The highest frame is brought up only where a model says that it can be.
+    let highest = if setting.facts.can.reach == Reach::Everywhere { limit - 1 } else { limit };
+    let beyond = [(highest, limit + 5), (limit + 100, limit + 200), (u64::MAX - 10, u64::MAX)];
     let mut memory_with = setting.memory.to_vec();
     memory_with.extend(beyond.map(|(start, end)| memory(range(start, end), 0)));
     let booted = setting.boot_from(&memory_with)?;
@@ -180,7 +187,7 @@ pub(crate) fn beyond_maximum(setting: &mut Setting<'_>) -> Result<(), Failure> {
 /// reason.
 fn beyond_array(setting: &Setting<'_>, booted: &Booted) -> Result<BTreeSet<u64>, Failure> {
     let top = setting.facts.shape.sections() - 1;
-    let is_outside = setting.facts.section_limit() <= top;
+    let is_outside = setting.facts.can.reach == Reach::Everywhere && setting.facts.section_limit() <= top;
     let outside = BootEvent::SectionLost { section: SectionNr::new(top), why: SectionLoss::OutsideRange };
     let expected = if is_outside { vec![outside] } else { Vec::new() };
     let is_loss = |event: &&BootEvent| matches!(event, BootEvent::SectionLost { .. });

@@ -5,45 +5,20 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use sparsemem_altmap::MemmapRule;
-use sparsemem_core::{LeafSize, MemoryRange, PagingDepth, VirtAddr};
+use sparsemem_core::{LeafSize, MemoryRange, PagingDepth};
 
+use crate::capabilities::{Capabilities, Life, MemmapSource, Reach};
 use crate::{Shape, Subject};
-
-/// The kind of a model's section table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TableKind {
-    /// One entry per possible section.
-    Flat,
-    /// Roots of one page each, allocated on demand.
-    Rooted,
-}
-
-/// The virtual array of a model, if descriptors lie in one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ArrayFacts {
-    /// Address of the descriptor of frame 0.
-    pub start: VirtAddr,
-    /// Bytes that are reserved for it.
-    pub len_bytes: u64,
-}
-
-/// The construction of a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Build {
-    /// Its section table.
-    pub table: TableKind,
-    /// Its virtual array, or `None` if descriptors do not lie in one.
-    pub array: Option<ArrayFacts>,
-}
 
 /// The facts that decide whether a scenario suits.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
     /// The geometry's numbers.
     pub shape: Shape,
-    /// The construction of the model.
-    pub build: Build,
+    /// What the model says of itself.
+    pub can: Capabilities,
+    /// The part of a life that the subject can take part in.
+    pub life: Life,
     /// Bytes of a descriptor.
     pub descriptor_bytes: u64,
     /// Sections that the machine's memory touches.
@@ -59,11 +34,12 @@ pub struct Facts {
 impl Facts {
     /// The facts of a subject on a machine with `memory`.
     #[must_use]
-    pub fn new(subject: &dyn Subject, build: Build, memory: &[MemoryRange]) -> Self {
+    pub fn new(subject: &dyn Subject, can: Capabilities, memory: &[MemoryRange]) -> Self {
         let world = subject.world();
         Self {
             shape: subject.shape(),
-            build,
+            can,
+            life: subject.life(),
             descriptor_bytes: subject.descriptor_bytes(),
             sections: touched_sections(&subject.shape(), memory),
             largest_leaf: world.largest_leaf(),
@@ -75,7 +51,7 @@ impl Facts {
     /// The first frame that cannot have a descriptor: the geometry's maximum, or the end of the array.
     #[must_use]
     pub fn frame_limit(&self) -> u64 {
-        let array = self.build.array.map_or(u64::MAX, |array| array.len_bytes / self.descriptor_bytes);
+        let array = self.can.array.map_or(u64::MAX, |array| array.len_bytes / self.descriptor_bytes);
         self.shape.frames().min(array)
     }
 
@@ -83,15 +59,6 @@ impl Facts {
     #[must_use]
     pub fn section_limit(&self) -> u64 {
         self.frame_limit() / self.shape.section_frames()
-    }
-
-    /// The rule by which the model lays out its memmap.
-    #[must_use]
-    pub const fn memmap_rule(&self) -> MemmapRule {
-        match self.build.array {
-            Some(_) => MemmapRule::ArrayLeaves,
-            None => MemmapRule::SectionBlocks,
-        }
     }
 
     /// Bytes of the descriptors of a section.
@@ -170,7 +137,7 @@ pub type Suits = fn(&Facts) -> Result<(), NotRun>;
 pub mod suits {
     use alloc::format;
 
-    use super::{Facts, NotRun};
+    use super::{Facts, Life, MemmapSource, NotRun, Reach};
 
     /// Scenarios in general run on machines of at most this many sections.
     pub const MANY_SECTIONS: u64 = 1 << 12;
@@ -235,7 +202,7 @@ pub mod suits {
     /// The reason, if the model has none.
     pub fn array(facts: &Facts) -> Result<(), NotRun> {
         any_memory(facts)?;
-        match facts.build.array {
+        match facts.can.array {
             Some(_) => memory(facts),
             None => Err(NotRun::not_applicable("the model has no virtual array")),
         }
@@ -254,13 +221,43 @@ pub mod suits {
         Err(NotRun::skipped("the world does not refuse mappings"))
     }
 
-    /// Geometries with enough sections to be far apart.
+    /// Models that hotplug can add memory to and remove memory from.
     ///
     /// # Errors
     ///
-    /// The reason, if there are too few sections.
+    /// The reason, if the subject only boots, or the machine has too much memory or none.
+    pub fn hotplug(facts: &Facts) -> Result<(), NotRun> {
+        match facts.life {
+            Life::Hotplug => memory(facts),
+            Life::Boot => Err(NotRun::not_applicable("the model only boots")),
+        }
+    }
+
+    /// Models whose memmaps can lie in the memory that is added.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if the model allocates no memmaps for added memory, or [`hotplug`]'s.
+    pub fn altmap(facts: &Facts) -> Result<(), NotRun> {
+        any_memory(facts)?;
+        match facts.can.memmaps {
+            MemmapSource::AllocMemmap(_) => hotplug(facts),
+            MemmapSource::Other => {
+                Err(NotRun::not_applicable("the model does not allocate memmaps for added memory"))
+            }
+        }
+    }
+
+    /// Models that bring up any section, on geometries with enough sections to be far apart.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if the model reaches no other sections than those of boot, or there are too few sections.
     pub fn far_sections(facts: &Facts) -> Result<(), NotRun> {
         any_memory(facts)?;
+        if facts.can.reach == Reach::BootMemory {
+            return Err(NotRun::not_applicable("the model reaches no section far from those of boot"));
+        }
         if facts.section_limit() >= 4096 {
             return memory(facts);
         }

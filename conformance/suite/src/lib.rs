@@ -7,23 +7,25 @@
 //!
 //! # Invariants
 //!
-//! 1. A scenario never asks which backend it has: it asks [`Facts`] how the model is built.
+//! 1. A scenario never asks which backend it has: it asks [`Facts`] what the model says of itself.
 //! 2. Every expectation that is not met becomes a [`Failure`] with place, checked value, expected value and found
 //!    value.
-//! 3. Unsafe code is in three modules: the unchecked lookups under test, the descriptors for tests, and the device
-//!    whose memory holds its own memmap.
+//! 3. Unsafe code is in modules about one thing that says why: the unchecked lookups under test, the descriptors for
+//!    tests, the device whose memory holds its own memmap, the blocks of an environment, and a promise.
 #![no_std]
 #![deny(unsafe_code)]
 
 extern crate alloc;
 
 mod boot;
+mod capabilities;
 mod facts;
 mod failure;
 mod lookup;
 mod memmap;
 mod oracle;
 mod plug;
+mod provider;
 mod registry;
 mod sample;
 mod scratch;
@@ -34,20 +36,26 @@ mod spare;
 mod subject;
 mod teardown;
 mod unchecked;
+mod unsuited;
 mod view;
 mod walk;
 mod world;
 
-pub use facts::{ArrayFacts, Build, Facts, NotRun, Reason, Suits, TableKind, suits, touched_sections};
+pub use capabilities::{
+    ArrayFacts, ByAddress, Capabilities, Life, MemmapSource, MemoryBack, Reach, TableKind, WayBack,
+};
+pub use facts::{Facts, NotRun, Reason, Suits, suits, touched_sections};
 pub use failure::{Failure, Place, expect, expect_eq};
 pub use oracle::{Oracle, numbers, range};
 pub use plug::{Memmap, Obstacle, Plug, PlugError, Snapshot, Step};
+pub use provider::check_provider;
 pub use registry::{ALL, Ended, Scenario, ScenarioFn, Tally, find, run};
 pub use sample::{excerpt, frames as sample_frames, sections as sample_sections, spread, valid_frames};
 pub use scratch::{OddPage, Scratch, SmallPage};
 pub use setting::{Booted, Setting};
 pub use shape::Shape;
 pub use spare::Spare;
-pub use subject::{NotUp, Pair, Subject};
+pub use subject::{Booting, NotUp, Pair, Subject};
+pub use unsuited::unsuited;
 pub use view::{Pages, View};
 pub use world::{Balance, Fault, Held, Leaf, World, WorldWithEnvironment};

@@ -6,7 +6,7 @@ use sparsemem_core::{LookupError, Pfn, SectionNr};
 
 use crate::boot::memory;
 use crate::failure::{Place, expect, expect_eq};
-use crate::{Failure, Oracle, Setting, range, sample};
+use crate::{Failure, Oracle, Setting, WayBack, range, sample};
 
 /// Looks up the frames at all borders and compares with the oracle.
 pub(crate) fn oracle(setting: &mut Setting<'_>) -> Result<(), Failure> {
@@ -67,6 +67,10 @@ pub(crate) fn round_trip(setting: &mut Setting<'_>) -> Result<(), Failure> {
         let pfn = Pfn::new(frame);
         let found = setting.subject.lookup(pfn);
         expect(found.is_some(), Place::Frame(pfn), "descriptor", "one", found)?;
+        if let WayBack::Address(promise) = setting.facts.can.way_back {
+            let frame = setting.subject.pfn_by_address(pfn, promise);
+            expect_eq(Place::Frame(pfn), "frame of the fresh descriptor", &Some(pfn), &frame)?;
+        }
         expect_eq(Place::Frame(pfn), "unchecked lookup", &found, &setting.subject.lookup_unchecked(pfn))?;
         expect_eq(Place::Frame(pfn), "frame of the descriptor", &Some(pfn), &setting.subject.pfn_of(pfn))?;
     }
@@ -143,9 +147,10 @@ pub(crate) fn holes_early(setting: &mut Setting<'_>) -> Result<(), Failure> {
         }
     }
     setting.tear_down()?;
-    let lonely = shape.first_frame(2) + shape.section_frames() / 2;
+    let nr = setting.own_sections(4) + 2;
+    let (first, end) = (shape.first_frame(nr), shape.first_frame(nr + 1));
+    let lonely = first + shape.section_frames() / 2;
     setting.boot_whole(&[memory(range(lonely, lonely + 1), 0)])?;
-    let (first, end) = (shape.first_frame(2), shape.first_frame(3));
     [first, lonely - 1, lonely, lonely + 1, end - 1]
         .into_iter()
         .try_for_each(|f| has_descriptor(setting, f, true))?;

@@ -9,7 +9,7 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
-use sparsemem_core::{LeafSize, PagingDepth, VirtAddr, VirtRange};
+use sparsemem_core::{Footprint, LeafSize, PagingDepth, VirtAddr, VirtRange};
 
 use crate::failure::{Place, expect, expect_eq};
 use crate::{ArrayFacts, Failure, Leaf, Oracle, Setting, TableKind, sample};
@@ -25,7 +25,7 @@ struct Array {
 impl Array {
     /// The array of the model, if it has one.
     fn of(setting: &Setting<'_>) -> Option<Self> {
-        let facts = setting.facts.build.array?;
+        let facts = setting.facts.can.array?;
         let section_frames = setting.facts.shape.section_frames();
         Some(Self { facts, descriptor_bytes: setting.facts.descriptor_bytes, section_frames })
     }
@@ -176,10 +176,13 @@ fn largest(setting: &Setting<'_>, runs: &[(u64, u64)], at: u64) -> LeafSize {
 
 /// Compares the bytes that the model reports as taken.
 pub(crate) fn footprint(setting: &mut Setting<'_>) -> Result<(), Failure> {
-    let before = setting.world().balance();
+    let (before, bare) = (setting.world().balance(), setting.subject.footprint());
     let (oracle, _) = setting.boot()?;
     let found = setting.subject.footprint();
-    let (fixed, roots) = table_bytes(setting, &oracle);
+    let taken = setting.world().balance().bytes() - before.bytes();
+    let Some((fixed, roots)) = table_bytes(setting, &oracle) else {
+        return as_outstanding(setting, &oracle, &found, taken + bare.total_bytes());
+    };
     expect_eq(Place::Model, "bytes of the table", &(fixed + roots), &found.table_bytes)?;
     usage_bytes_fit(setting, &oracle, found.usage_bytes)?;
     let (memmap, tables) = memmap_bytes(setting, &oracle);
@@ -187,23 +190,37 @@ pub(crate) fn footprint(setting: &mut Setting<'_>) -> Result<(), Failure> {
     // The model did not make tables that existed before it.
     let shared = setting.world().shared_tables() * LeafSize::Size4KiB.bytes();
     expect_eq(Place::Model, "bytes of page tables", &tables.saturating_sub(shared), &found.page_table_bytes)?;
-    let outstanding = setting.world().balance().bytes() - before.bytes();
-    expect_eq(Place::Model, "bytes outstanding", &(found.total_bytes() - fixed), &outstanding)
+    expect_eq(Place::Model, "bytes outstanding", &(found.total_bytes() - fixed), &taken)
+}
+
+/// Fails unless a model reports at least a descriptor for each valid frame, and as many bytes in all as it has taken and
+/// had before.
+fn as_outstanding(
+    setting: &Setting<'_>,
+    oracle: &Oracle,
+    found: &Footprint,
+    taken: u64,
+) -> Result<(), Failure> {
+    let least = oracle.count() * setting.facts.section_memmap_bytes();
+    let expected = format!("at least {least}");
+    expect(found.memmap_bytes >= least, Place::Model, "bytes of memmaps", &expected, found.memmap_bytes)?;
+    expect_eq(Place::Model, "bytes reported in all", &taken, &found.total_bytes())
 }
 
 /// Bytes of a table's summary bits: 512 words, and one word for every 64 of them.
 const SUMMARY_BYTES: u64 = (512 + 8) * 8;
 
-/// Bytes of the table that are always allocated, and bytes of roots.
-fn table_bytes(setting: &Setting<'_>, oracle: &Oracle) -> (u64, u64) {
+/// Bytes of the table that are always allocated, and bytes of roots; `None` if the model does not say what its table is.
+fn table_bytes(setting: &Setting<'_>, oracle: &Oracle) -> Option<(u64, u64)> {
     let shape = &setting.facts.shape;
-    match setting.facts.build.table {
-        TableKind::Flat => (shape.sections() * 16 + SUMMARY_BYTES, 0),
+    match setting.facts.can.table {
+        TableKind::Other => None,
+        TableKind::Flat => Some((shape.sections() * 16 + SUMMARY_BYTES, 0)),
         TableKind::Rooted => {
             let roots: BTreeSet<u64> = oracle.sections().map(|nr| nr / shape.sections_per_root()).collect();
             // One pointer and one byte of origin for each possible root.
             let slots = shape.roots() * 8 + shape.roots().next_multiple_of(8);
-            (slots + SUMMARY_BYTES, roots.len() as u64 * shape.page_bytes())
+            Some((slots + SUMMARY_BYTES, roots.len() as u64 * shape.page_bytes()))
         }
     }
 }

@@ -17,8 +17,11 @@ pub trait Scratch {
     /// The word that was stored last.
     fn get(&self) -> u64;
 
-    /// The section that the descriptor was initialised with; section 0 if it is not initialised.
-    fn stamp(&self) -> SectionNr;
+    /// The section that the descriptor was initialised with; section 0 if it is not initialised, and `None` if it has
+    /// no stamp, which is the default.
+    fn stamp(&self) -> Option<SectionNr> {
+        None
+    }
 
     /// Whether all bytes of the descriptor that can be read are zero.
     fn is_blank(&self) -> bool;
@@ -33,8 +36,8 @@ impl Scratch for Page {
         self.private.load(Ordering::Relaxed)
     }
 
-    fn stamp(&self) -> SectionNr {
-        self.section()
+    fn stamp(&self) -> Option<SectionNr> {
+        Some(self.section())
     }
 
     fn is_blank(&self) -> bool {
@@ -82,8 +85,8 @@ macro_rules! descriptor {
                 self.0[1].load(Ordering::Relaxed)
             }
 
-            fn stamp(&self) -> SectionNr {
-                self.section()
+            fn stamp(&self) -> Option<SectionNr> {
+                Some(self.section())
             }
 
             fn is_blank(&self) -> bool {

@@ -118,6 +118,15 @@ impl Setting<'_> {
         Oracle::new(self.facts.shape, memory)
     }
 
+    /// The section at which scenarios begin memory of their own: the machine's lowest one, so that a model with a bound
+    /// needs no array from section 0 on; lower if there would be no room for `count` sections.
+    #[must_use]
+    pub fn own_sections(&self, count: u64) -> u64 {
+        let starts = self.memory.iter().filter(|memory| !memory.frames.is_empty());
+        let first = starts.map(|memory| self.facts.shape.section_of(memory.frames.start().get())).min();
+        first.unwrap_or(0).min(self.facts.section_limit().saturating_sub(count))
+    }
+
     /// Boots from some memory; sections may be lost.
     ///
     /// # Errors
@@ -186,13 +195,13 @@ impl Setting<'_> {
     ///
     /// The failure of `scenario`, or that the model does not come up.
     pub(crate) fn plug(&mut self, scenario: PlugScenario<'_>) -> Result<(), Failure> {
-        let (memory, rule) = (self.memory, self.facts.memmap_rule());
+        let (memory, memmaps) = (self.memory, self.facts.can.memmaps);
         let (oracle, _) = self.boot()?;
         match Places::new(&self.facts, &oracle, memory, self.world().spare()) {
             Ok(places) => {
                 let Self { subject, notes, .. } = self;
                 subject.world_mut().end_boot();
-                subject.plug(memory, rule, &mut |plug| scenario(plug, &places, notes))
+                subject.plug(memory, memmaps, &mut |plug| scenario(plug, &places, notes))
             }
             Err(reason) => {
                 self.notes.not_run = Some(NotRun::NotApplicable(reason));

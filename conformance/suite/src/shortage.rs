@@ -81,7 +81,7 @@ pub(crate) const fn after(nth: u64) -> u64 {
 /// The number of sections with which every fault is tested: fewer if each of them may take many mappings.
 fn few(setting: &Setting<'_>) -> usize {
     let memmap = setting.facts.section_memmap_bytes();
-    let has_small_leaves = setting.facts.build.array.is_some()
+    let has_small_leaves = setting.facts.can.array.is_some()
         && (setting.facts.largest_leaf == LeafSize::Size4KiB || memmap * 2 <= LeafSize::Size2MiB.bytes());
     let leaves = if has_small_leaves { memmap.div_ceil(LeafSize::Size4KiB.bytes()) } else { 1 };
     usize::try_from(LEAVES / leaves).unwrap_or(FEW).clamp(1, FEW)

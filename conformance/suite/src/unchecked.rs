@@ -9,7 +9,7 @@
 
 use sparsemem_core::{MemoryModel, PageCount, Pfn, PfnRange, initialise};
 
-use crate::Scratch;
+use crate::{ByAddress, Scratch};
 
 /// The address of a valid frame's descriptor, found without checks; `None` if the frame is not valid.
 pub(crate) fn lookup<M: MemoryModel>(model: &M, pfn: Pfn) -> Option<usize> {
@@ -28,10 +28,18 @@ pub(crate) fn frame_of<M: MemoryModel>(model: &M, pfn: Pfn) -> Option<Pfn> {
     Some(unsafe { model.pfn_of(page) })
 }
 
+/// The same without initialising it.
+pub(crate) fn frame_by_address<M: MemoryModel>(model: &M, pfn: Pfn, _: ByAddress) -> Option<Pfn> {
+    let page = model.lookup(pfn)?;
+    // SAFETY: this is the descriptor of a frame that is valid, and stays so (invariant 1); the model does not read it
+    // (`ByAddress::promise`).
+    Some(unsafe { model.pfn_of(page) })
+}
+
 /// The same for a descriptor that must be initialised already; `None` if it is not.
 pub(crate) fn frame_of_initialised<M: MemoryModel<Page: Scratch>>(model: &M, pfn: Pfn) -> Option<Pfn> {
     let stamp = model.read().page(pfn)?.stamp();
-    let page = model.lookup(pfn).filter(|_| stamp == pfn.section::<M::Geometry>())?;
+    let page = model.lookup(pfn).filter(|_| stamp == Some(pfn.section::<M::Geometry>()))?;
     // SAFETY: this is the descriptor of a frame that is valid, and stays so (invariant 1), and it has the stamp of
     // its own section.
     Some(unsafe { model.pfn_of(page) })

@@ -14,7 +14,7 @@ use sparsemem_core::{
     BootModel, Footprint, LookupError, MemoryModel, Pfn, PfnRange, Reader, Reclaim, SectionNr, SectionState,
 };
 
-use crate::{Scratch, Shape, World, WorldWithEnvironment, unchecked};
+use crate::{ByAddress, Scratch, Shape, World, WorldWithEnvironment, unchecked};
 
 /// Descriptors, as seen through one reader.
 pub trait Pages {
@@ -72,6 +72,9 @@ pub trait View {
 
     /// The frame that the model finds from the descriptor of `pfn`; initialises the descriptor first.
     fn pfn_of(&self, pfn: Pfn) -> Option<Pfn>;
+
+    /// The same without initialising it, for models that get there by the descriptor's address.
+    fn pfn_by_address(&self, pfn: Pfn, promise: ByAddress) -> Option<Pfn>;
 
     /// The address of a frame's descriptor, or the reason why there is none.
     ///
@@ -172,6 +175,10 @@ impl<T: Parts> View for T {
 
     fn pfn_of(&self, pfn: Pfn) -> Option<Pfn> {
         unchecked::frame_of(self.model(), pfn)
+    }
+
+    fn pfn_by_address(&self, pfn: Pfn, promise: ByAddress) -> Option<Pfn> {
+        unchecked::frame_by_address(self.model(), pfn, promise)
     }
 
     fn explain(&self, pfn: Pfn) -> Result<usize, LookupError> {

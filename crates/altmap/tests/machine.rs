@@ -129,6 +129,7 @@ fn spec(first: Pfn, reserve: u64, free: u64) -> AltmapSpec {
 }
 
 on_every_backend!(
+    sparse
     the_recorded_device_takes_no_ram,
     memory_hosts_its_own_memmap,
     failures_leave_everything_as_it_was,

@@ -11,6 +11,8 @@ pub enum Sections {
     Table,
     /// In a table of two levels, with roots allocated on demand.
     Roots,
+    /// In a record per section of the array that has the descriptors.
+    Records,
 }
 
 /// The place where a backend keeps descriptors.
@@ -20,6 +22,8 @@ pub enum Descriptors {
     Blocks,
     /// In one virtual array, whose addresses are set aside before boot.
     Window,
+    /// In one array for the frames from the lowest to the highest of RAM.
+    Bounded,
 }
 
 /// Declares [`Backend`] from the list of backends.
@@ -32,7 +36,7 @@ macro_rules! declare_backend {
         /// use sparsemem_any::Backend;
         ///
         /// assert_eq!("vmemmap".parse(), Ok(Backend::Vmemmap));
-        /// assert!("flatmem".parse::<Backend>().is_err());
+        /// assert!("discontigmem".parse::<Backend>().is_err());
         /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Backend {
@@ -79,10 +83,23 @@ impl Backend {
         matches!(self.sections(), Sections::Roots)
     }
 
-    /// Whether its descriptors lie in one virtual array.
+    /// Whether its descriptors lie in one virtual array, which it maps.
     #[must_use]
     pub const fn has_array(self) -> bool {
         matches!(self.descriptors(), Descriptors::Window)
+    }
+
+    /// Whether it has descriptors for present sections only, and allocates them with each section. The others have one
+    /// array with a bound, from which nothing is given back before the last section.
+    #[must_use]
+    pub const fn is_sparse(self) -> bool {
+        !matches!(self.descriptors(), Descriptors::Bounded)
+    }
+
+    /// Whether a frame follows from the address of its descriptor, so that descriptors need not be initialised.
+    #[must_use]
+    pub const fn finds_by_address(self) -> bool {
+        !matches!(self.descriptors(), Descriptors::Blocks)
     }
 }
 

@@ -198,6 +198,10 @@ where
     fn footprint(&self) -> Footprint {
         inside!(self, model => model.footprint())
     }
+
+    fn reserve(writer: &mut Writer<'_, Self>, frames: PfnRange) {
+        inside!(writer.model(), model => writer.project(&**model).reserve(frames));
+    }
 }
 
 impl<E, G, P, R, const SECTIONS: usize, const ROOTS: usize> BootModel<E>

@@ -1,5 +1,7 @@
 //! The preparations of a fresh model before its boot, by the kind of its descriptors' place.
 
+use sparsemem_bounded_array::ArrayModel;
+use sparsemem_core::Geometry;
 use sparsemem_section::{Encoded, SparseModel};
 use sparsemem_vmemmap::{DynamicBase, VirtualArray};
 
@@ -18,3 +20,5 @@ impl<T, R> Prepare for SparseModel<T, VirtualArray<DynamicBase>, R> {
         Some(self.placement().base())
     }
 }
+
+impl<G: Geometry, P, R, I> Prepare for ArrayModel<G, P, R, I> {}

@@ -8,7 +8,7 @@ use sparsemem_core::{Footprint, GracePeriod, MemoryModel, Page, SectionNr, Secti
 use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, StopOnDrop, on_every_backend, sections};
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram, Storage};
 
-on_every_backend!([X86_64] no_operation_is_refused_while_somebody_asks);
+on_every_backend!(sparse [X86_64] no_operation_is_refused_while_somebody_asks);
 
 /// Sections that come and go together.
 const SECTIONS: u64 = 4;

@@ -152,6 +152,7 @@ fn key(range: PhysRange) -> (u64, u64) {
 }
 
 on_every_backend!(
+    sparse
     two_sections_that_hold_each_other,
     a_chain_is_removed_in_order,
     sections_that_hold_themselves,

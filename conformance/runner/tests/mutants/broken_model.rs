@@ -2,14 +2,14 @@
 
 use std::cell::Cell;
 
-use sparsemem_altmap::MemmapRule;
 use sparsemem_core::{
     BootError, BootEvent, BootSummary, Footprint, LeafSize, LookupError, MemoryRange, PagingDepth, Pfn,
     PfnRange, SectionFlags, SectionLoss, SectionNr, SectionState, SubsectionBits, TearDownError, VirtAddr,
     VirtRange,
 };
 use sparsemem_suite::{
-    Balance, Failure, Fault, Leaf, NotUp, Pages, Plug, Scratch, Shape, Spare, Subject, View, World, range,
+    Balance, ByAddress, Failure, Fault, Leaf, Life, MemmapSource, NotUp, Pages, Plug, Scratch, Shape, Spare,
+    Subject, View, World, range,
 };
 
 use super::defect::Defect;
@@ -169,6 +169,10 @@ impl View for BrokenModel<'_> {
         Some(Pfn::new(frame.get() + u64::from(self.has(Defect::NextFrame))))
     }
 
+    fn pfn_by_address(&self, pfn: Pfn, promise: ByAddress) -> Option<Pfn> {
+        self.correct.pfn_by_address(pfn, promise)
+    }
+
     fn explain(&self, pfn: Pfn) -> Result<usize, LookupError> {
         let section = SectionNr::new(self.shape().section_of(pfn.get()));
         self.correct.explain(self.frame(pfn)).map_err(|error| match error {
@@ -193,6 +197,10 @@ impl View for BrokenModel<'_> {
 }
 
 impl Subject for BrokenModel<'_> {
+    fn life(&self) -> Life {
+        self.correct.life()
+    }
+
     fn boot(
         &mut self,
         memory: &[MemoryRange],
@@ -233,11 +241,11 @@ impl Subject for BrokenModel<'_> {
     fn plug(
         &mut self,
         memory: &[MemoryRange],
-        rule: MemmapRule,
+        memmaps: MemmapSource,
         scenario: &mut dyn FnMut(&mut dyn Plug) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let defect = self.defect;
-        self.correct.plug(memory, rule, &mut |plug| scenario(&mut BrokenPlug::new(plug, defect)))
+        self.correct.plug(memory, memmaps, &mut |plug| scenario(&mut BrokenPlug::new(plug, defect)))
     }
 }
 

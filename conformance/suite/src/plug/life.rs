@@ -7,7 +7,7 @@ use sparsemem_core::{LookupError, Pfn, PfnRange, SectionFlags, SectionNr};
 
 use super::{Memmap, Plug, Step};
 use crate::failure::{Place, expect, expect_eq};
-use crate::{Failure, Setting, range};
+use crate::{Failure, MemoryBack, Setting, range};
 
 /// Takes a step, which must succeed.
 pub(super) fn take(plug: &mut dyn Plug, step: Step) -> Result<(), Failure> {
@@ -211,7 +211,7 @@ pub(crate) fn early_hole(setting: &mut Setting<'_>) -> Result<(), Failure> {
 
 /// Removes a section of RAM that boot reported, and adds it again.
 pub(crate) fn boot_memory_goes(setting: &mut Setting<'_>) -> Result<(), Failure> {
-    let shape = setting.facts.shape;
+    let (shape, memory_back) = (setting.facts.shape, setting.facts.can.memory_back);
     setting.plug(&mut |plug, places, notes| {
         let Some(nr) = places.boot_block() else {
             notes.does_not_suit("no range of memory fills a section");
@@ -225,7 +225,8 @@ pub(crate) fn boot_memory_goes(setting: &mut Setting<'_>) -> Result<(), Failure>
         take(plug, Step::RemoveMemory(ram, Memmap::Ram))?;
         are(plug, ram, Being::Absent)?;
         let gone = plug.view().world().balance();
-        expect(gone.bytes() < before.bytes(), Place::section(nr), "outstanding", "less than before", gone)?;
+        let is_less = gone.bytes() < before.bytes() || memory_back == MemoryBack::WithTheLast;
+        expect(is_less, Place::section(nr), "outstanding", "less than before", gone)?;
         take(plug, Step::AddMemory(ram, Memmap::Ram))?;
         take(plug, Step::Online(ram))?;
         are(plug, ram, Being::Online)?;

@@ -21,7 +21,7 @@ use super::{Memmap, Plug, PlugError, Snapshot, Step};
 use crate::failure::Place;
 use crate::spare::DeviceAltmap;
 use crate::view::Parts;
-use crate::{Failure, Scratch, Spare, View, World, WorldWithEnvironment, range, unchecked};
+use crate::{Failure, MemmapSource, Scratch, Spare, View, World, WorldWithEnvironment, range, unchecked};
 
 /// Slots of the tables in addition to those that boot needs.
 const ROOM: usize = 32;
@@ -42,8 +42,7 @@ pub(crate) struct Plugged<'a, M: MemoryModel, W> {
     hotplug: Hotplug<'a, M>,
     allocator: Allocator,
     notifiers: &'a [CheckingNotifier],
-    altmap: Option<DeviceAltmap<'a, M::Geometry>>,
-    rule: MemmapRule,
+    altmap: Option<(DeviceAltmap<'a, M::Geometry>, MemmapRule)>,
 }
 
 impl<M, W> Plugged<'_, M, W>
@@ -56,7 +55,7 @@ where
         model: &M,
         world: &mut W,
         memory: &[MemoryRange],
-        rule: MemmapRule,
+        memmaps: MemmapSource,
         scenario: &mut dyn FnMut(&mut dyn Plug) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let notifiers = NOTIFIERS.map(CheckingNotifier::new);
@@ -70,7 +69,11 @@ where
             hotplug.register_notifier(0, notifier).map_err(|error| unfit("a notifier", &error))?;
         }
         let spare = world.spare();
-        let spec = spare.and_then(|spare| altmap_spec(model, rule, spare));
+        let rule = match memmaps {
+            MemmapSource::AllocMemmap(rule) => Some(rule),
+            MemmapSource::Other => None,
+        };
+        let spec = spare.zip(rule).and_then(|(spare, rule)| altmap_spec(model, rule, spare));
         let mut words = vec![0; spec.map_or(0, words_of)];
         let altmap = match (spare, spec) {
             (Some(spare), Some(spec)) => DeviceAltmap::claim(spare, spec, &mut words),
@@ -78,17 +81,24 @@ where
         };
         let altmap = altmap.transpose().map_err(|error| unfit("an altmap", &error))?;
         let allocator = Allocator::default();
-        scenario(&mut Plugged { model, world, hotplug, allocator, notifiers: &notifiers, altmap, rule })
+        scenario(&mut Plugged {
+            model,
+            world,
+            hotplug,
+            allocator,
+            notifiers: &notifiers,
+            altmap: altmap.zip(rule),
+        })
     }
 
     /// Calls `operation` with the environment that provides the memmap.
     fn add(&mut self, frames: PfnRange, memmap: Memmap, what: Added) -> Result<(), PlugError> {
-        let Self { model, world, hotplug, altmap, rule, .. } = self;
+        let Self { model, world, hotplug, altmap, .. } = self;
         let env = world.env_mut();
         match (memmap, altmap) {
             (Memmap::Ram, _) => what.add(hotplug, env, frames, PageCount::new(0)),
             (Memmap::Altmap, None) => Err(PlugError::NoDevice),
-            (Memmap::Altmap, Some(altmap)) => {
+            (Memmap::Altmap, Some((altmap, rule))) => {
                 altmap.get().check_add(*model, *rule, frames)?;
                 let memmap = altmap.get().spec().offset();
                 what.add(hotplug, &mut altmap.before(env), frames, memmap)
@@ -103,7 +113,7 @@ where
         let Retired { lost, .. } = match (memmap, altmap) {
             (Memmap::Ram, _) => what.remove(hotplug, env, frames)?,
             (Memmap::Altmap, None) => return Err(PlugError::NoDevice),
-            (Memmap::Altmap, Some(altmap)) => what.remove(hotplug, &mut altmap.before(env), frames)?,
+            (Memmap::Altmap, Some((altmap, _))) => what.remove(hotplug, &mut altmap.before(env), frames)?,
         };
         if lost.is_empty() { Ok(()) } else { Err(PlugError::Lost(lost)) }
     }
@@ -272,7 +282,7 @@ where
     }
 
     fn altmap_in_use(&self) -> PageCount {
-        self.altmap.as_ref().map_or(PageCount::new(0), |altmap| altmap.get().in_use())
+        self.altmap.as_ref().map_or(PageCount::new(0), |(altmap, _)| altmap.get().in_use())
     }
 }
 

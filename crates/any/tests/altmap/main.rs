@@ -15,7 +15,7 @@ use sparsemem_machine::Which;
 use system::{DEVICE, Op, System, spec, with_system};
 
 on_every_backend!(
-    [X86_64]
+    sparse [X86_64]
     a_device_comes_whole_or_not_at_all,
     a_device_whose_altmap_runs_out_leaves_nothing,
     memory_that_hosts_itself_comes_whole_or_not_at_all,

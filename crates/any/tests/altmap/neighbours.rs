@@ -13,7 +13,7 @@ use sparsemem_machine::Which;
 use crate::system::{DEVICE, System, spec, with_system};
 
 on_every_backend!(
-    [X86_64]
+    sparse [X86_64]
     a_device_that_holds_the_memmap_of_another_stays_until_that_is_gone,
     an_addition_over_the_memmap_of_another_is_undone,
     a_device_stays_under_the_memmap_of_the_next_section,

@@ -9,7 +9,7 @@ use sparsemem_suite::{Balance, Fault, Held, Leaf, Spare, World, WorldWithEnviron
 
 /// A machine with a clock.
 #[derive(Debug)]
-pub(crate) struct HostWorld {
+pub struct HostWorld {
     machine: Machine,
     spare: Option<Spare>,
     since: Instant,
@@ -17,7 +17,8 @@ pub(crate) struct HostWorld {
 
 impl HostWorld {
     /// The world around a machine, in which `spare` can be plugged.
-    pub(crate) fn new(machine: Machine, spare: Option<Spare>) -> Self {
+    #[must_use]
+    pub fn new(machine: Machine, spare: Option<Spare>) -> Self {
         Self { machine, spare, since: Instant::now() }
     }
 }

@@ -1,0 +1,115 @@
+//! A simulated machine for one scenario: it takes the author's model and runs the scenario on it.
+
+#![allow(unsafe_code, reason = "an unsafe constructor promises the memory that can be plugged")]
+
+use sparsemem_altmap::AltmapModel;
+use sparsemem_core::{BootModel, MemoryModel, MemoryRange, PhysRange, VirtAddr};
+use sparsemem_machine::{Addresses, Machine, MachineConfig};
+use sparsemem_suite::{
+    ArrayFacts, Booting, Capabilities, Ended, Failure, Pair, Place, Scenario, Scratch, Shape, Spare, Subject,
+    run,
+};
+
+use crate::{HostWorld, Room, TestMachine};
+
+/// The end of a scenario on a machine.
+pub type Verdict = Result<Ended, Failure>;
+
+/// A simulated machine on which one scenario waits for a model.
+///
+/// The function that is given to [`tests!`](crate::tests) gets one for each scenario and each machine, and gives it a
+/// fresh model. The simulated machine is the model's environment: it has memory to allocate from, page tables, and a
+/// window of addresses for a virtual array.
+#[derive(Clone, Copy, Debug)]
+pub struct Host {
+    machine: TestMachine,
+    scenario: &'static Scenario,
+}
+
+impl Host {
+    /// The machine for a scenario.
+    #[must_use]
+    pub const fn new(machine: TestMachine, scenario: &'static Scenario) -> Self {
+        Self { machine, scenario }
+    }
+
+    /// Runs the scenario on a model to which memory can be added and from which it can be removed. `make` makes it,
+    /// for the machine that it will be on, and says what it can do.
+    ///
+    /// The model gets the frames that scenarios may add as a [reserve](MemoryModel::reserve).
+    ///
+    /// # Errors
+    ///
+    /// The first expectation that the model did not meet.
+    pub fn hotplug<M, F>(self, make: F) -> Verdict
+    where
+        M: AltmapModel<Machine, Page: Scratch>,
+        F: FnOnce(&Machine) -> (Box<M>, Capabilities),
+    {
+        self.with(make, |model, world, run| run(&mut Pair::new(model, world)))
+    }
+
+    /// Runs the scenario on a model that boots and is torn down: it need not be able to install or retire memory, and
+    /// its readers need not have a grace period.
+    ///
+    /// # Errors
+    ///
+    /// The first expectation that the model did not meet.
+    pub fn boot_only<M, F>(self, make: F) -> Verdict
+    where
+        M: BootModel<Machine, Page: Scratch>,
+        F: FnOnce(&Machine) -> (Box<M>, Capabilities),
+    {
+        self.with(make, |model, world, run| run(&mut Booting::new(model, world)))
+    }
+
+    /// Makes machine and model, and runs the scenario on the subject that `lend` makes of them.
+    fn with<M: MemoryModel, F>(
+        self,
+        make: F,
+        lend: impl FnOnce(&mut M, &mut HostWorld, &mut dyn FnMut(&mut dyn Subject) -> Verdict) -> Verdict,
+    ) -> Verdict
+    where
+        F: FnOnce(&Machine) -> (Box<M>, Capabilities),
+    {
+        let shape = Shape::of::<M::Geometry>();
+        let ranges = self.machine.memory().map(|(range, _)| range);
+        let room = Room::beside(ranges, &shape, size_of::<M::Page>() as u64);
+        let _addresses = Addresses::take(room.limit().get().saturating_add(room.window_bytes));
+        let machine = Machine::new(&config(self.machine, room))
+            .map_err(|error| Failure::new(Place::Model, "the simulated machine", "one", error.to_string()))?;
+        let (mut model, capabilities) = make(&machine);
+        if let Some(mut writer) = model.write() {
+            writer.reserve(room.plugged().whole_frames::<M::Geometry>());
+        }
+        let memory: Vec<_> = self.machine.memory().map(from_bytes::<M>).collect();
+        let mut world = HostWorld::new(machine, room.device.map(spare));
+        lend(&mut model, &mut world, &mut |subject| run(self.scenario, subject, capabilities, &memory))
+    }
+}
+
+fn from_bytes<M: MemoryModel>((range, node): (PhysRange, sparsemem_core::NodeId)) -> MemoryRange {
+    MemoryRange::from_bytes::<M::Geometry>(range, node)
+}
+
+fn config(machine: TestMachine, room: Room) -> MachineConfig {
+    let mut config = MachineConfig::new().vmemmap_bytes(room.window_bytes);
+    config.memory = machine.memory().collect();
+    room.device.into_iter().fold(config, MachineConfig::unmanaged)
+}
+
+/// The device of a machine that was configured with it.
+fn spare(device: PhysRange) -> Spare {
+    // SAFETY: the machine has this memory and never gives it out (`config`); its direct map is one mapping of all its
+    // memory, aligned as that is.
+    unsafe { Spare::new(device) }
+}
+
+/// The window of a machine, as the virtual array of a model that maps its descriptors there.
+#[must_use]
+pub fn window(machine: &Machine) -> ArrayFacts {
+    ArrayFacts {
+        start: VirtAddr::new(machine.window_ptr().addr().get() as u64),
+        len_bytes: machine.window().count().get(),
+    }
+}

@@ -1,0 +1,137 @@
+//! What a model says of itself: scenarios run only where it says that they apply, and then hold it to its word.
+//!
+//! # Invariants
+//!
+//! 1. Every capability has a broken model that claims it and is caught.
+
+#![allow(unsafe_code, reason = "that descriptors need not be initialised is a promise")]
+
+use sparsemem_altmap::MemmapRule;
+use sparsemem_core::VirtAddr;
+
+/// The sections that a model can bring up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Any section of the geometry, at any time and at the same price. `walk/cost` and `boot/beyond-maximum` bring up
+    /// the highest section.
+    Everywhere,
+    /// Those from the lowest to the highest section of boot, and those that room was reserved for. A machine may have
+    /// holes that are too large: where the model says so by [`SectionLoss::Array`](sparsemem_core::SectionLoss::Array)
+    /// for each section, no scenario applies.
+    BootMemory,
+}
+
+/// The time at which a model gives the memory of a removed section back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryBack {
+    /// With the section: `hotplug/boot-memory-goes` expects less memory outstanding after a removal.
+    WithItsSection,
+    /// At some time, and all of it with the last section.
+    WithTheLast,
+}
+
+/// The source of descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemmapSource {
+    /// [`MetadataMemory::alloc_memmap`](sparsemem_core::MetadataMemory::alloc_memmap), for added memory at the time
+    /// when it is added, in the sizes of the rule: the scenarios `altmap/*` and `hotplug/every-failure-altmap` let
+    /// memory hold its own descriptors.
+    AllocMemmap(MemmapRule),
+    /// Something else.
+    Other,
+}
+
+/// The memory of a model's section table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// One entry of two words per possible section: `memmap/footprint` computes the bytes.
+    Flat,
+    /// Roots of one page each, allocated on demand: `memmap/footprint` computes the bytes.
+    Rooted,
+    /// Anything else: `memmap/footprint` compares the bytes that the model reports with those that are outstanding.
+    Other,
+}
+
+/// The way from a descriptor back to its frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayBack {
+    /// The address of the descriptor leads to the frame: `lookup/round-trip` asks before anything is initialised.
+    Address(ByAddress),
+    /// The descriptor holds its section since it was initialised: `hotplug/*` and `altmap/hosts-itself` look at the
+    /// stamp.
+    Stamp,
+}
+
+/// A promise that a model gets from any descriptor of a valid frame to the frame, initialised or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByAddress(());
+
+impl ByAddress {
+    /// Makes the promise.
+    ///
+    /// # Safety
+    ///
+    /// [`MemoryModel::pfn_of`](sparsemem_core::MemoryModel::pfn_of) of the model reads no descriptor.
+    #[must_use]
+    pub const unsafe fn promise() -> Self {
+        Self(())
+    }
+}
+
+/// The virtual array of a model, if descriptors lie in one that the model maps: `memmap/mapped-iff-needed`,
+/// `memmap/leaf-sizes`, `memmap/stray-access-faults` and `boot/link-refused` compare its mappings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArrayFacts {
+    /// Address of the descriptor of frame 0.
+    pub start: VirtAddr,
+    /// Bytes that are reserved for it.
+    pub len_bytes: u64,
+}
+
+/// What a model says of itself.
+///
+/// ```
+/// use sparsemem_suite::{Capabilities, Reach};
+///
+/// // A model that can bring any section up, and promises nothing else that is optional.
+/// let mine = Capabilities { reach: Reach::Everywhere, ..Capabilities::LEAST };
+/// assert!(mine.array.is_none());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The sections that it can bring up.
+    pub reach: Reach,
+    /// When it gives memory back.
+    pub memory_back: MemoryBack,
+    /// Where its descriptors come from.
+    pub memmaps: MemmapSource,
+    /// What its section table takes.
+    pub table: TableKind,
+    /// How it gets from a descriptor to its frame.
+    pub way_back: WayBack,
+    /// Its virtual array, or `None` if it maps none.
+    pub array: Option<ArrayFacts>,
+}
+
+impl Capabilities {
+    /// Those of a model that promises nothing but what every model must.
+    pub const LEAST: Self = Self {
+        reach: Reach::BootMemory,
+        memory_back: MemoryBack::WithTheLast,
+        memmaps: MemmapSource::Other,
+        table: TableKind::Other,
+        way_back: WayBack::Stamp,
+        array: None,
+    };
+}
+
+/// The part of a memory model's life that a subject can take part in, which its type decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It boots, answers, and is torn down ([`Booting`](crate::Booting)): models without hotplug, or whose readers
+    /// cannot be waited for, as with [`NeverReclaim`](sparsemem_core::NeverReclaim).
+    Boot,
+    /// Memory is added, goes online and offline, and is removed ([`Pair`](crate::Pair)): the scenarios `hotplug/*` and
+    /// `altmap/*` apply.
+    Hotplug,
+}
