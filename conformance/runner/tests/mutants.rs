@@ -18,10 +18,15 @@ use std::path::Path;
 
 use broken_model::BrokenModel;
 use defect::Defect;
+use sparsemem_altmap::MemmapRule;
 use sparsemem_any::Backend;
 use sparsemem_conformance::lend;
+use sparsemem_core::VirtAddr;
 use sparsemem_machine_files::MachineFile;
-use sparsemem_suite::{ALL, Ended, Failure, Subject, Tally, find, run};
+use sparsemem_suite::{
+    ALL, ArrayFacts, ByAddress, Capabilities, Ended, Failure, MemmapSource, MemoryBack, Reach, Subject,
+    TableKind, Tally, WayBack, find, run,
+};
 
 /// The defects, each with a scenario that must catch it.
 const CAUGHT: &[(Defect, &str)] = &[
@@ -80,7 +85,7 @@ fn run_on(defect: Option<Defect>, scenario: &str) -> Result<Ended, Failure> {
     let machine = MachineFile::open(Path::new("synthetic-nodes-interleaved.dmesg"), None).unwrap();
     let scenario = find(scenario).unwrap();
     let mut result = Ok(Ended::Passed(Tally::default()));
-    lend(&machine, Backend::Vmemmap, &mut |correct, build, memory| {
+    lend(&machine, Backend::Vmemmap, &mut |correct, can, memory| {
         let mut broken_model;
         let subject: &mut dyn Subject = match defect {
             Some(defect) => {
@@ -89,7 +94,58 @@ fn run_on(defect: Option<Defect>, scenario: &str) -> Result<Ended, Failure> {
             }
             None => correct,
         };
-        result = run(scenario, subject, build, memory);
+        result = run(scenario, subject, can, memory);
+    })
+    .unwrap();
+    result
+}
+
+/// What a model may say of itself although it is not true, each with a scenario that must catch it.
+const LIES: &[(&str, fn(&mut Capabilities), &str)] = &[
+    ("reach", |can| can.reach = Reach::Everywhere, "boot/beyond-maximum"),
+    ("reach", |can| can.reach = Reach::Everywhere, "walk/cost"),
+    ("memory back", |can| can.memory_back = MemoryBack::WithItsSection, "hotplug/boot-memory-goes"),
+    (
+        "memmaps",
+        |can| can.memmaps = MemmapSource::AllocMemmap(MemmapRule::SectionBlocks),
+        "altmap/takes-no-ram",
+    ),
+    ("flat table", |can| can.table = TableKind::Flat, "memmap/footprint"),
+    ("rooted table", |can| can.table = TableKind::Rooted, "memmap/footprint"),
+    ("array", |can| can.array = Some(NOWHERE), "memmap/mapped-iff-needed"),
+];
+
+/// An array in which no descriptor lies.
+const NOWHERE: ArrayFacts = ArrayFacts { start: VirtAddr::new(1 << 46), len_bytes: 1 << 40 };
+
+#[test]
+fn no_capability_is_believed() {
+    let bounded = Backend::ALL.into_iter().find(|backend| !backend.is_sparse()).unwrap();
+    for (claim, lie, scenario) in LIES {
+        let result = run_with(bounded, scenario, lie);
+        assert!(result.is_err(), "{scenario} has to catch a lie about {claim}: {result:?}");
+    }
+}
+
+#[test]
+#[allow(unsafe_code, reason = "breaks the promise, on a table that has an entry for every section")]
+fn a_stamp_is_not_taken_for_an_address() {
+    let mut all = Backend::ALL.into_iter().filter(|backend| !backend.finds_by_address());
+    let stamped = all.find(|backend| !backend.has_roots()).unwrap();
+    let result = run_with(stamped, "lookup/round-trip", &|can| {
+        // SAFETY: the descriptors are zero, and name section 0, which this machine has.
+        can.way_back = WayBack::Address(unsafe { ByAddress::promise() });
+    });
+    assert!(result.is_err_and(|failure| failure.what == "frame of the fresh descriptor"));
+}
+
+/// Runs a scenario on a correct model that says something of itself.
+fn run_with(backend: Backend, scenario: &str, say: &dyn Fn(&mut Capabilities)) -> Result<Ended, Failure> {
+    let machine = MachineFile::open(Path::new("synthetic-nodes-interleaved.dmesg"), None).unwrap();
+    let mut result = Ok(Ended::Passed(Tally::default()));
+    lend(&machine, backend, &mut |correct, mut can, memory| {
+        say(&mut can);
+        result = run(find(scenario).unwrap(), correct, can, memory);
     })
     .unwrap();
     result

@@ -33,6 +33,8 @@ macro_rules! each_backend {
             SparseExtreme sparse_extreme "sparse-extreme" [sparsemem_sparse_extreme::SparseExtreme<G, P, R, ROOTS>] sections: Roots, descriptors: Blocks;
             /// Descriptors in one virtual array on page tables.
             Vmemmap vmemmap "vmemmap" [sparsemem_vmemmap::Vmemmap<G, P, R, DynamicBase, ROOTS>] sections: Roots, descriptors: Window;
+            /// One array of descriptors with a bound.
+            Flat flat "flat" [sparsemem_flat::Flat<G, P, R>] sections: Records, descriptors: Bounded;
         }
     };
 }
