@@ -87,6 +87,7 @@ const fn budgets(backend: Backend) -> [Budget; 2] {
         Backend::SparseExtreme => ((12, 2), (35, 4)),
         Backend::Vmemmap => ((4, 0), (34, 4)),
         Backend::Flat => ((5, 1), (29, 7)),
+        Backend::CompressedIndex => ((15, 4), (41, 10)),
     };
     [
         Budget { symbol: UNCHECKED, instructions: unchecked.0, loads: unchecked.1 },

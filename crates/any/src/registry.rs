@@ -35,6 +35,8 @@ macro_rules! each_backend {
             Vmemmap vmemmap "vmemmap" [sparsemem_vmemmap::Vmemmap<G, P, R, DynamicBase, ROOTS>] sections: Roots, descriptors: Window;
             /// One array of descriptors with a bound.
             Flat flat "flat" [sparsemem_flat::Flat<G, P, R>] sections: Records, descriptors: Bounded;
+            /// One array of descriptors, numbered without the bits that are zero in all frame numbers.
+            CompressedIndex compressed_index "compressed-index" [sparsemem_compressed_index::CompressedIndex<G, P, R>] sections: Records, descriptors: Bounded;
         }
     };
 }
