@@ -17,9 +17,10 @@ use sparsemem_core::{
 };
 use sparsemem_machine::Machine;
 
+use super::environment::bytes_of;
 use super::facts::Facts;
+use super::geometry::Replayed;
 use super::look;
-use super::model::{Model, bytes_of};
 use super::recorded::note_tags;
 use super::script::{Geo, Script};
 
@@ -57,15 +58,15 @@ pub(super) fn node_data(script: &Script, machine: &mut Machine) -> Result<NodeDa
 }
 
 /// The registry with the records of boot.
-pub(super) struct Bootmem<'r, 'm> {
-    registry: Registry<'r, Geo, DescriptorTags<'m, Model>>,
-    model: &'m Model,
+pub(super) struct Bootmem<'r, 'm, G: Replayed> {
+    registry: Registry<'r, G, DescriptorTags<'m, G::Model>>,
+    model: &'m G::Model,
 }
 
-impl<'r, 'm> Bootmem<'r, 'm> {
+impl<'r, 'm, G: Replayed> Bootmem<'r, 'm, G> {
     /// Registers all sections and nodes; `usages` are those of the sections of `nodes`, in the same order.
     pub(super) fn register(
-        model: &'m Model,
+        model: &'m G::Model,
         machine: &Machine,
         records: &'r mut Records,
         nodes: &[(SectionNr, NodeId)],

@@ -2,7 +2,8 @@
 
 use sparsemem_core::{Pfn, PfnRange, PhysAddr, PhysRange};
 
-use super::script::{Geo, ResourceRow, TagRun};
+use super::resources::{LineKind, ResourceLine};
+use super::script::{Geo, TagRun};
 
 /// A run of tags: `tag 128000..128512 type=12 id=0`.
 pub(super) fn tag(line: &str) -> Result<TagRun, String> {
@@ -18,14 +19,24 @@ fn parse_tag(line: &str) -> Option<TagRun> {
     words.next().is_none().then_some(TagRun { pages, kind, id })
 }
 
-/// A line of the resource tree: `  30200000-5bdfffff : namespace0.0`; `None` if it is neither RAM nor a device.
-pub(super) fn iomem(line: &str) -> Result<Option<ResourceRow>, String> {
+/// A line of the resource tree: `  30200000-5bdfffff : namespace0.0`.
+pub(super) fn iomem(line: &str) -> Result<ResourceLine, String> {
     let wrong = || format!("`{line}` is not a line of a resource tree");
     let (range, name) = line.trim_start().split_once(" : ").ok_or_else(wrong)?;
     let frames = parse_range(range).ok_or_else(wrong)?.whole_frames::<Geo>();
-    let is_ram = name == "System RAM" || name.starts_with("System RAM (");
-    let is_device = name.starts_with("namespace");
-    Ok((is_ram || is_device).then_some(ResourceRow { frames, is_device }))
+    let kind = match name {
+        "System RAM" => LineKind::Ram,
+        _ if name.starts_with("System RAM (") => LineKind::Ram,
+        _ if is_numbered(name, "namespace") => LineKind::Namespace,
+        _ if is_numbered(name, "dax") => LineKind::Dax,
+        _ => LineKind::Other,
+    };
+    Ok(ResourceLine { frames, kind })
+}
+
+/// Whether a name is a prefix and a number: `dax0.0`.
+fn is_numbered(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// First and last address, hexadecimal.
@@ -38,6 +49,7 @@ fn parse_range(range: &str) -> Option<PhysRange> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::resources::LineKind;
     use super::{iomem, tag};
 
     #[test]
@@ -51,12 +63,19 @@ mod tests {
     }
 
     #[test]
-    fn only_ram_and_devices_are_kept() {
-        let ram = iomem("00001000-0009fbff : System RAM").unwrap().unwrap();
-        assert_eq!((ram.frames.start().get(), ram.frames.end().get(), ram.is_device), (1, 0x9f, false));
-        let device = iomem("  30200000-5bdfffff : namespace0.0").unwrap().unwrap();
-        assert!(device.is_device && device.frames.count().get() == 700 << 8);
-        assert_eq!(iomem("30200000-5bdfffff : Persistent Memory (legacy)"), Ok(None));
+    fn ram_and_the_lines_of_devices_are_told_from_others() {
+        let ram = iomem("00001000-0009fbff : System RAM").unwrap();
+        assert_eq!((ram.frames.start().get(), ram.frames.end().get(), ram.kind), (1, 0x9f, LineKind::Ram));
+        let namespace = iomem("  30200000-5bdfffff : namespace0.0").unwrap();
+        assert!(namespace.kind == LineKind::Namespace && namespace.frames.count().get() == 700 << 8);
+        for (name, kind) in [
+            ("System RAM (kmem)", LineKind::Ram),
+            ("dax0.0", LineKind::Dax),
+            ("Persistent Memory (legacy)", LineKind::Other),
+            ("daxian", LineKind::Other),
+        ] {
+            assert_eq!(iomem(&format!("30200000-5bdfffff : {name}")).unwrap().kind, kind);
+        }
         assert!(iomem("30200000 : System RAM").is_err());
     }
 }

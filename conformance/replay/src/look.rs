@@ -12,15 +12,14 @@ use sparsemem_hotplug::{Resource, ResourceKind, Resources};
 use sparsemem_machine::Machine;
 
 use super::facts::{Aspect, Facts, What};
-use super::model::Model;
 use super::recorded::{self, Scope};
 use super::script::{Geo, ResourceRow};
 use super::words;
 
 /// A model on its machine, at one moment.
-pub(super) struct View<'v> {
+pub(super) struct View<'v, M> {
     /// The model.
-    pub(super) model: &'v Model,
+    pub(super) model: &'v M,
     /// Its machine.
     pub(super) machine: &'v Machine,
     /// The altmaps that the recording has at this moment.
@@ -31,7 +30,7 @@ pub(super) struct View<'v> {
     pub(super) scope: Scope,
 }
 
-impl View<'_> {
+impl<M: MemoryModel<Page = Page>> View<'_, M> {
     /// All facts in scope, except tags and resources.
     pub(super) fn facts(&self) -> Facts {
         let mut facts = Facts::default();
@@ -110,7 +109,7 @@ impl View<'_> {
 }
 
 /// Bytes of the block that a section's usage lies in, if there is a section.
-pub(super) fn usage_bytes(model: &Model) -> Option<ByteLen> {
+pub(super) fn usage_bytes<M: MemoryModel>(model: &M) -> Option<ByteLen> {
     let sections = model.present_sections().count() as u64;
     model.footprint().usage_bytes.checked_div(sections).map(ByteLen::new)
 }
@@ -126,7 +125,11 @@ pub(super) fn resources(facts: &mut Facts, resources: &Resources<'_>) {
 }
 
 /// The physical memory of a section's descriptors, piece by piece.
-pub(super) fn memmap_bytes(model: &Model, machine: &Machine, nr: SectionNr) -> Vec<PhysRange> {
+pub(super) fn memmap_bytes<M: MemoryModel<Page = Page>>(
+    model: &M,
+    machine: &Machine,
+    nr: SectionNr,
+) -> Vec<PhysRange> {
     let first = nr.frames::<Geo>().and_then(|frames| model.lookup(frames.start()));
     let Some(first) = first else { return Vec::new() };
     let bytes = ByteLen::new(Geo::PAGES_PER_SECTION * words::DESCRIPTOR);

@@ -18,6 +18,9 @@ pub(super) struct RawRecording {
     _qemu: IgnoredAny,
     #[serde(rename = "append", default)]
     _append: IgnoredAny,
+    /// Bytes of a memory block; one section if left out.
+    #[serde(default)]
+    pub(super) memory_block: Option<u64>,
     /// Node, start, end; bytes.
     pub(super) memblock_memory: Vec<(u32, u64, u64)>,
     #[serde(rename = "e820", default)]
@@ -62,15 +65,15 @@ pub(super) struct RawSection(
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum RawOp {
     Boot {},
-    AddMemory { start: u64, size: u64, node: u32 },
+    AddMemory { start: u64, size: u64, node: u32, altmap: Option<RawAltmap> },
     RemoveMemory { start: u64, size: u64 },
     Online { start: u64, size: u64 },
     Offline { start: u64, size: u64 },
-    AddDevice { start: u64, size: u64, altmap: Option<RawAltmap> },
+    AddDevice { start: u64, size: u64, altmap: Option<RawAltmap>, compound: Option<u64> },
     RemoveDevice { start: u64, size: u64 },
 }
 
-/// Frames of a device that are reserved for its memmap.
+/// Frames of added memory that are reserved for its memmap.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAltmap {

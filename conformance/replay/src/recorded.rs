@@ -32,11 +32,11 @@ impl Scope {
     /// The facts that can be compared after a step.
     pub(super) fn new(script: &Script, index: usize, backend: Backend) -> Self {
         let step = script.steps.get(index);
-        let fits = script.sections_per_root.is_some_and(|own| (1..=Geo::SECTIONS_PER_ROOT).contains(&own));
+        let has_array = script.kernel.has_array;
         Self {
-            subsections: script.has_array,
-            array: script.has_array && backend.has_array(),
-            roots: fits && backend.has_roots() && step.is_some_and(|it| it.roots.is_some()),
+            subsections: has_array,
+            array: has_array && backend.has_array(),
+            roots: backend.has_roots() && step.is_some_and(|it| it.roots.is_some()),
             resources: step.is_some_and(|it| it.resources.is_some()),
             tags: script.tags.is_some() && index + 1 == script.steps.len(),
         }
@@ -104,7 +104,7 @@ fn backing(step: &Step, offset: u64) -> Option<u64> {
 
 /// The roots, computed with this project's geometry.
 fn roots(script: &Script, step: &Step) -> BTreeSet<u64> {
-    let per_root = script.sections_per_root.unwrap_or(Geo::SECTIONS_PER_ROOT);
+    let per_root = script.kernel.sections_per_root.unwrap_or(Geo::SECTIONS_PER_ROOT);
     let first = |root: &u64| SectionNr::new(root.saturating_mul(per_root));
     step.roots.iter().flatten().map(|root| words::root_of(first(root))).collect()
 }

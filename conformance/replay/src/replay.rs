@@ -5,11 +5,13 @@
 //! 1. A difference without an entry in the list fails, and so does an entry without its difference.
 
 use core::fmt;
+use std::collections::BTreeMap;
 
 use super::Recording;
 use super::expectations::Expectation;
-use super::facts::Disagreement;
-use super::run::{self, Halt};
+use super::facts::{Comparison, Disagreement, Predicted};
+use super::rules::Rule;
+use super::run::{self, Halt, Lacking, Why};
 use super::script::Step;
 use sparsemem_any::Backend;
 
@@ -17,12 +19,14 @@ use sparsemem_any::Backend;
 const SHOWN: usize = 20;
 
 /// The result of a replay without unexplained differences.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
     /// Steps that were compared.
     pub steps: usize,
     /// Differences that the list explains.
     pub explained: usize,
+    /// Differences and refusals that rules predict, by rule.
+    pub by_rule: BTreeMap<Rule, usize>,
 }
 
 /// Why a replay failed.
@@ -40,6 +44,18 @@ pub enum ReplayError {
         doing: String,
         /// The reason.
         why: String,
+    },
+    /// The recording has something that this project does not have yet. The steps before are as recorded.
+    #[error("{file}, step {step}: {doing}: {lacking}")]
+    Lacking {
+        /// The recording.
+        file: String,
+        /// The step, counted from 0.
+        step: usize,
+        /// The operation.
+        doing: String,
+        /// What is missing.
+        lacking: Lacking,
     },
     /// Some facts differ from the recording.
     #[error("{}", listed(differences))]
@@ -66,17 +82,26 @@ pub struct Difference {
     pub found: String,
     /// Whether this is an entry of the list without its difference.
     pub is_stale: bool,
+    /// What a rule says about the fact, if one does.
+    pub rule: Option<String>,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, step, ops, what, expected, found, is_stale } = self;
+        let Self { file, step, ops, what, expected, found, is_stale, rule } = self;
         write!(f, "{file}, step {step} ({ops}), {what}: ")?;
         if *is_stale {
             return write!(f, "expectations.toml is stale: it explains {found} instead of {expected}");
         }
-        write!(f, "expected {expected}, found {found}")
+        write!(f, "expected {expected}, found {found}")?;
+        rule.as_ref().map_or(Ok(()), |rule| write!(f, "; {rule}"))
     }
+}
+
+/// What a rule says, for messages.
+fn by_rule(predicted: &Predicted) -> String {
+    let Predicted { rule, linux, ours } = predicted;
+    format!("by the rule `{}` Linux has {linux} and this project {ours}", rule.name())
 }
 
 /// The step, for messages.
@@ -100,11 +125,19 @@ fn listed(differences: &[Difference]) -> String {
 /// [`ReplayError`] with all unexplained differences.
 pub fn replay(recording: &Recording, backend: Backend) -> Result<Replayed, ReplayError> {
     let mut judge = Judge::new(recording, backend);
-    run::run(recording.script(), backend, &mut |step, found| judge.step(step, found)).map_err(|halt| {
-        let Halt { step, doing, why } = halt;
-        ReplayError::Stopped { file: recording.name().to_owned(), step, doing, why }
-    })?;
-    judge.verdict()
+    let halted = run::run(recording.script(), backend, &mut judge).err();
+    let file = || recording.name().to_owned();
+    match halted {
+        None => judge.verdict(),
+        Some(Halt { step, doing, why: Why::Fault(why) }) => {
+            Err(ReplayError::Stopped { file: file(), step, doing, why })
+        }
+        Some(Halt { step, doing, why: Why::Lacking(lacking) }) => {
+            judge.steps = step.unwrap_or(0);
+            judge.verdict()?;
+            Err(ReplayError::Lacking { file: file(), step: step.unwrap_or(0), doing, lacking })
+        }
+    }
 }
 
 /// Compares differences with the list.
@@ -113,12 +146,32 @@ struct Judge<'r> {
     /// Entries of the list, and whether their difference was found.
     entries: Vec<(&'r Expectation, bool)>,
     differences: Vec<Difference>,
+    by_rule: BTreeMap<Rule, usize>,
+    /// Steps that are compared.
+    steps: usize,
+}
+
+impl run::Judge for Judge<'_> {
+    fn compared(&mut self, step: usize, comparison: Comparison) {
+        comparison.by_rule.into_iter().for_each(|rule| self.refused(rule));
+        self.step(step, comparison.disagreements);
+    }
+
+    fn refused(&mut self, rule: Rule) {
+        *self.by_rule.entry(rule).or_default() += 1;
+    }
 }
 
 impl<'r> Judge<'r> {
     fn new(recording: &'r Recording, backend: Backend) -> Self {
         let entries = recording.expectations(backend);
-        Self { recording, entries: entries.map(|entry| (entry, false)).collect(), differences: Vec::new() }
+        Self {
+            recording,
+            entries: entries.map(|entry| (entry, false)).collect(),
+            differences: Vec::new(),
+            by_rule: BTreeMap::new(),
+            steps: recording.steps(),
+        }
     }
 
     /// Adds the differences of a step.
@@ -142,10 +195,12 @@ impl<'r> Judge<'r> {
         let (met, stale): (Vec<_>, Vec<_>) = self.entries.iter().partition(|(_, met)| *met);
         let stale = stale.into_iter().map(|(entry, _)| {
             let Expectation { what, expected, actual, .. } = (*entry).clone();
-            self.difference(entry.step, Disagreement { what, expected, found: actual }, true)
+            let stale = Disagreement { what, expected, found: actual, predicted: None };
+            self.difference(entry.step, stale, true)
         });
         let stale: Vec<Difference> = stale.collect();
-        let replayed = Replayed { steps: self.recording.script().steps.len(), explained: met.len() };
+        let by_rule = std::mem::take(&mut self.by_rule);
+        let replayed = Replayed { steps: self.steps, explained: met.len(), by_rule };
         self.differences.extend(stale);
         if self.differences.is_empty() {
             return Ok(replayed);
@@ -163,6 +218,7 @@ impl<'r> Judge<'r> {
             expected: it.expected,
             found: it.found,
             is_stale,
+            rule: it.predicted.map(|it| by_rule(&it)),
         }
     }
 }

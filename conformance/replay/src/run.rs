@@ -5,15 +5,18 @@
 //! 1. After a replay without errors, the machine has all its memory back.
 
 use sparsemem_altmap::MemmapRule;
-use sparsemem_core::{BootModel, SectionShape};
+use sparsemem_core::presets::{X86_64, X86_64La57};
+use sparsemem_core::{BootModel, PageCount, SectionShape};
 use sparsemem_fixture::{Backend, Fixture};
 use sparsemem_machine::{Addresses, Machine, MachineConfig};
 
-use super::facts::Disagreement;
-use super::model::Model;
+use super::facts::{Comparison, Facts};
+use super::geometry::Replayed;
+use super::kernel::Levels;
 use super::recorded::{self, Scope};
-use super::script::{Geo, Script};
-use super::system::{System, Tables};
+use super::rules::{Refusal, Rule, Rules};
+use super::script::{Geo, Op, Script, Step};
+use super::system::{Refused, System, Tables};
 use super::words::DESCRIPTOR;
 
 /// Why a replay stopped early.
@@ -23,32 +26,74 @@ pub(super) struct Halt {
     /// The operation.
     pub(super) doing: String,
     /// The error.
-    pub(super) why: String,
+    pub(super) why: Why,
+}
+
+/// The reason to stop.
+pub(super) enum Why {
+    /// This project refuses what Linux did, or has a fault.
+    Fault(String),
+    /// This project has no model for what Linux did.
+    Lacking(Lacking),
+}
+
+/// What a recorded kernel has and this project does not have yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Lacking {
+    /// Devices with large pages, whose descriptors Linux folds: most of them are one page, mapped many times.
+    #[error("pages of {page} need memmaps whose descriptors are folded, and no model has these yet")]
+    FoldedMemmap {
+        /// Frames of a page.
+        page: PageCount,
+    },
 }
 
 impl Halt {
     fn new(step: Option<usize>, doing: &dyn ToString, why: &dyn ToString) -> Self {
-        Self { step, doing: doing.to_string(), why: why.to_string() }
+        Self { step, doing: doing.to_string(), why: Why::Fault(why.to_string()) }
     }
 }
 
-/// Replays a recording on a backend, and passes the differences after each step to `judge`.
-pub(super) fn run(
-    script: &Script,
-    backend: Backend,
-    judge: &mut dyn FnMut(usize, Vec<Disagreement>),
-) -> Result<(), Halt> {
+/// The listener to a replay.
+pub(super) trait Judge {
+    /// The result of the comparison after a step.
+    fn compared(&mut self, step: usize, comparison: Comparison);
+    /// A refusal that a rule predicts.
+    fn refused(&mut self, rule: Rule);
+}
+
+/// Replays a recording on a backend, and passes the results to `judge`.
+pub(super) fn run(script: &Script, backend: Backend, judge: &mut dyn Judge) -> Result<(), Halt> {
+    match script.kernel.levels {
+        Levels::Four => run_in::<X86_64>(script, backend, judge),
+        Levels::Five => run_in::<X86_64La57>(script, backend, judge),
+    }
+}
+
+/// The same with the geometry of the recorded kernel.
+fn run_in<G: Replayed>(script: &Script, backend: Backend, judge: &mut dyn Judge) -> Result<(), Halt> {
     let window = if backend.has_array() { window_bytes(script) } else { 0 };
     let _addresses = Addresses::take(end_of(script).saturating_add(window));
-    let fixture = Fixture::<Model>::new(backend, &machine(script, window));
-    let Fixture { mut model, machine } =
+    let fixture = G::fixture(backend, &machine(script, window));
+    let Fixture { mut model, mut machine } =
         fixture.map_err(|error| Halt::new(None, &"making a machine", &error))?;
-    Replaying { script, backend, judge }.on(&mut model, machine)
+    let stopped = steps::<G>(script, backend, judge, (&model, &mut machine));
+    if matches!(stopped, Err(Halt { why: Why::Fault(_), .. })) {
+        return stopped;
+    }
+    let lost = BootModel::<Machine>::tear_down(&mut model, &mut machine);
+    lost.map_err(|error| Halt::new(None, &"tearing the model down", &error))?;
+    if machine.balance().is_zero() {
+        return stopped;
+    }
+    let left = format!("{:?} were not given back", machine.balance().total());
+    Err(Halt::new(None, &"tearing the model down", &left))
 }
 
 /// A machine with the memory of boot. Its allocators do not have the memory that is added later.
 fn machine(script: &Script, window: u64) -> MachineConfig {
-    let mut config = MachineConfig::new().vmemmap_bytes(window);
+    let mut config = MachineConfig::new().vmemmap_bytes(window).depth(script.kernel.levels.depth());
     config.memory.clone_from(&script.memory);
     config.unmanaged.clone_from(&script.later);
     config
@@ -65,41 +110,102 @@ fn window_bytes(script: &Script) -> u64 {
     end_of(script).next_multiple_of(Geo::SECTION_SIZE) / Geo::PAGE_SIZE * DESCRIPTOR
 }
 
-/// A recording with the parts that its replay needs.
-struct Replaying<'p> {
-    script: &'p Script,
+/// Replays all steps, up to one that this project lacks something for.
+fn steps<'m, G: Replayed>(
+    script: &'m Script,
     backend: Backend,
-    judge: &'p mut dyn FnMut(usize, Vec<Disagreement>),
+    judge: &mut dyn Judge,
+    (model, machine): (&'m G::Model, &'m mut Machine),
+) -> Result<(), Halt> {
+    let rule = if backend.has_array() { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
+    let mut tables = Tables::new(script);
+    let system = System::<G>::new(model, machine, script, rule, &mut tables);
+    let system = system.map_err(|why| Halt::new(None, &"making memory blocks", &why))?;
+    let mut replaying = Replaying { script, backend, system, rules: Rules::new(script, backend), judge };
+    let steps = script.steps.iter().enumerate();
+    let stopped = steps.into_iter().try_for_each(|(index, step)| replaying.step(index, step));
+    if matches!(stopped, Err(Halt { why: Why::Fault(_), .. })) {
+        return stopped;
+    }
+    replaying.system.leave().map_err(|why| Halt::new(None, &"removing the remaining devices", &why))?;
+    stopped
 }
 
-impl Replaying<'_> {
-    /// Replays, and takes everything down.
-    fn on(self, model: &mut Model, mut machine: Machine) -> Result<(), Halt> {
-        self.steps(model, &mut machine)?;
-        let lost = BootModel::<Machine>::tear_down(model, &mut machine);
-        lost.map_err(|error| Halt::new(None, &"tearing the model down", &error))?;
-        if machine.balance().is_zero() {
-            return Ok(());
+/// A recording with the parts that its replay needs.
+struct Replaying<'p, 'm, G: Replayed> {
+    script: &'m Script,
+    backend: Backend,
+    system: System<'m, G>,
+    rules: Rules<'m>,
+    judge: &'p mut dyn Judge,
+}
+
+impl<G: Replayed> Replaying<'_, '_, G> {
+    /// Replays a step and compares.
+    fn step(&mut self, index: usize, step: &Step) -> Result<(), Halt> {
+        let scope = Scope::new(self.script, index, self.backend);
+        for op in step.ops.iter().copied() {
+            let halt = |why| Halt { step: Some(index), doing: op.to_string(), why };
+            check_known(op).map_err(|lacking| halt(Why::Lacking(lacking)))?;
+            self.rules.recorded(op);
+            self.take(op, step, scope).map_err(|why| halt(Why::Fault(why)))?;
         }
-        let left = format!("{:?} were not given back", machine.balance().total());
-        Err(Halt::new(None, &"tearing the model down", &left))
+        let recorded = recorded::facts(self.script, step, scope);
+        let found = self.look(step, scope).map_err(|why| Halt::new(Some(index), &"looking", &why))?;
+        self.judge.compared(index, recorded.compare(&found, &self.rules.predictions(step, scope)));
+        Ok(())
     }
 
-    /// Replays all steps.
-    fn steps(self, model: &Model, machine: &mut Machine) -> Result<(), Halt> {
-        let Self { script, backend, judge } = self;
-        let rule = if backend.has_array() { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
-        let mut tables = Tables::new(script);
-        let mut system = System::new(model, machine, script, rule, &mut tables);
-        for (index, step) in script.steps.iter().enumerate() {
-            for op in &step.ops {
-                system.apply(*op).map_err(|why| Halt::new(Some(index), op, &why))?;
-            }
-            let scope = Scope::new(script, index, backend);
-            let recorded = recorded::facts(script, step, scope);
-            let found = system.look(step, scope).map_err(|why| Halt::new(Some(index), &"looking", &why))?;
-            judge(index, recorded.disagreements(&found));
+    /// Applies an operation, and what a rule says to do instead of an operation that the model refuses.
+    fn take(&mut self, op: Op, step: &Step, scope: Scope) -> Result<(), String> {
+        let predicted = self.rules.refusal(op);
+        let before = predicted.is_some().then(|| self.look(step, scope)).transpose()?;
+        let refused = self.system.apply(op).err();
+        if before.is_some() && refused.is_some() && before != Some(self.look(step, scope)?) {
+            return Err("the refused operation changed something".to_owned());
         }
-        system.leave().map_err(|why| Halt::new(None, &"removing the remaining devices", &why))
+        match (predicted, refused) {
+            (None, None) => self.rules.done(op),
+            (Some(Refusal::TooSmall), Some(Refused::TooSmall(_))) => {
+                self.judge.refused(Rule::AltmapTooSmall);
+                self.take(without_altmap(op), step, scope)?;
+            }
+            (Some(Refusal::StillNeeded(neighbours)), Some(Refused::StillNeeded(_))) => {
+                self.judge.refused(Rule::AltmapStillNeeded);
+                let removals = neighbours.iter().filter_map(|it| it.added()).map(Op::RemoveDevice);
+                for op in removals.chain([op]).chain(neighbours.iter().copied()) {
+                    self.take(op, step, scope)?;
+                }
+            }
+            (None, Some(refused)) => return Err(refused.why()),
+            (Some(predicted), refused) => {
+                let rule = predicted.rule().name();
+                let did = refused.map_or("the model did it".to_owned(), |refused| refused.why());
+                return Err(format!("the rule `{rule}` predicts a refusal, but {did}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The facts of the model.
+    fn look(&self, step: &Step, scope: Scope) -> Result<Facts, String> {
+        self.system.look(step, scope)
+    }
+}
+
+/// Refuses operations that need what this project lacks.
+fn check_known(op: Op) -> Result<(), Lacking> {
+    match op {
+        Op::AddDevice { compound: Some(page), .. } => Err(Lacking::FoldedMemmap { page }),
+        _ => Ok(()),
+    }
+}
+
+/// The same addition without an altmap.
+const fn without_altmap(op: Op) -> Op {
+    match op {
+        Op::AddDevice { frames, compound, .. } => Op::AddDevice { frames, altmap: None, compound },
+        Op::AddMemory { frames, node, .. } => Op::AddMemory { frames, node, altmap: None },
+        other => other,
     }
 }

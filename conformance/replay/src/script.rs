@@ -3,17 +3,20 @@
 //! # Invariants
 //!
 //! 1. The first operation is the boot, and there is no other boot.
-//! 2. Every range consists of whole frames below the geometry's maximum (memory of boot does after rounding).
-//! 3. Either all section rows have a subsection map, or none has.
+//! 2. Every range consists of whole frames below the kernel's maximum (memory of boot does after rounding).
+//! 3. All section rows have a subsection map if the kernel had a virtual memmap, else none has.
 
 use core::fmt;
 
 use sparsemem_altmap::AltmapSpec;
-use sparsemem_core::presets::X86_64;
-use sparsemem_core::{NodeId, PfnRange, PhysRange, SectionFlags, SubsectionBits};
+use sparsemem_core::presets::X86_64La57;
+use sparsemem_core::{ByteLen, NodeId, PageCount, PfnRange, PhysRange, SectionFlags, SubsectionBits};
 
-/// The geometry of all recordings: x86_64 with four levels of page tables.
-pub(super) type Geo = X86_64;
+use super::kernel::Kernel;
+
+/// The geometry in which this crate counts: frames, subsections, sections and roots are the same with four levels of
+/// page tables, which only have fewer of them. The models have the geometry of the recorded kernel.
+pub(super) type Geo = X86_64La57;
 
 /// A checked recording.
 #[derive(Clone, Debug)]
@@ -26,10 +29,10 @@ pub(super) struct Script {
     pub(super) memory: Vec<(PhysRange, NodeId)>,
     /// Memory that is absent at boot and that some step adds.
     pub(super) later: Vec<PhysRange>,
-    /// Entries of a root of the recorded kernel's section table, if the recording states them.
-    pub(super) sections_per_root: Option<u64>,
-    /// Whether the kernel had a virtual memmap, and so subsection maps.
-    pub(super) has_array: bool,
+    /// The recorded kernel.
+    pub(super) kernel: Kernel,
+    /// Bytes of a memory block.
+    pub(super) memory_block: ByteLen,
     /// The operations, and the recorded state after each step.
     pub(super) steps: Vec<Step>,
     /// Tags of the pages that were registered at boot, after the last step.
@@ -37,14 +40,9 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// The frames of the device that an altmap belongs to.
-    pub(super) fn device_of(&self, wanted: AltmapSpec) -> PfnRange {
-        let mut ops = self.steps.iter().rev().flat_map(|step| step.ops.iter().rev());
-        let device = ops.find_map(|op| match op {
-            Op::AddDevice { frames, altmap: Some(altmap) } if *altmap == wanted => Some(*frames),
-            _ => None,
-        });
-        device.unwrap_or_default()
+    /// All operations, in order.
+    pub(super) fn ops(&self) -> impl Iterator<Item = Op> {
+        self.steps.iter().flat_map(|step| step.ops.iter().copied())
     }
 }
 
@@ -61,7 +59,7 @@ pub(super) struct Step {
     pub(super) mapped: Vec<(u64, u64, u64)>,
     /// Physical memory of the array: offsets, and the physical address of the first.
     pub(super) backing: Vec<(u64, u64, u64)>,
-    /// Altmaps of devices that are there after the step.
+    /// Altmaps of memory that is there after the step.
     pub(super) altmaps: Vec<AltmapSpec>,
     /// RAM and devices of the resource tree.
     pub(super) resources: Option<Vec<ResourceRow>>,
@@ -113,6 +111,8 @@ pub(super) enum Op {
         frames: PfnRange,
         /// Their node.
         node: NodeId,
+        /// The frames that hold the descriptors of the RAM, if it hosts them.
+        altmap: Option<AltmapSpec>,
     },
     /// Removes RAM.
     RemoveMemory(PfnRange),
@@ -126,6 +126,8 @@ pub(super) enum Op {
         frames: PfnRange,
         /// The frames that hold the device's descriptors.
         altmap: Option<AltmapSpec>,
+        /// Frames of each of its large pages, whose descriptors are folded; none if it has base pages only.
+        compound: Option<PageCount>,
     },
     /// Removes a device's memory.
     RemoveDevice(PfnRange),
@@ -142,6 +144,30 @@ impl Op {
             Self::Offline(_) => "offline",
             Self::AddDevice { .. } => "add_device",
             Self::RemoveDevice(_) => "remove_device",
+        }
+    }
+
+    /// The altmap of memory that the operation adds.
+    pub(super) const fn altmap(self) -> Option<AltmapSpec> {
+        match self {
+            Self::AddMemory { altmap, .. } | Self::AddDevice { altmap, .. } => altmap,
+            _ => None,
+        }
+    }
+
+    /// The frames that the operation adds.
+    pub(super) const fn added(self) -> Option<PfnRange> {
+        match self {
+            Self::AddMemory { frames, .. } | Self::AddDevice { frames, .. } => Some(frames),
+            _ => None,
+        }
+    }
+
+    /// The frames that the operation removes.
+    pub(super) const fn removed(self) -> Option<PfnRange> {
+        match self {
+            Self::RemoveMemory(frames) | Self::RemoveDevice(frames) => Some(frames),
+            _ => None,
         }
     }
 

@@ -4,19 +4,23 @@
 //!
 //! 1. After boot, only [`Hotplug`] changes the model.
 
-use sparsemem_altmap::{AltmapSpec, MemmapRule};
+use sparsemem_altmap::{Altmap, AltmapError, AltmapSpec, MemmapRule};
 use sparsemem_core::{
-    BootEvent, MemoryModel, MemoryRange, MetadataMemory, NodeId, PfnRange, Retired, SectionNr,
+    BootEvent, ByteLen, InstallModel, MarkModel, MemoryModel, MemoryRange, MetadataMemory, NodeId, PageCount,
+    PfnRange, RetireError, RetireModel, Retired, SectionNr,
 };
 use sparsemem_fixture::Agreeable;
-use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Resource, Storage};
+use sparsemem_hotplug::{
+    BlockSize, BlockSizeError, Hotplug, Limits, MemoryBlock, Ram, RemoveError, Resource, Storage,
+};
 use sparsemem_machine::Machine;
 
 use super::altmaps::{self, Altmaps};
 use super::bootmem::{self, Bootmem, NodeData, Records};
+use super::environment::Notes;
 use super::facts::Facts;
+use super::geometry::Replayed;
 use super::look::{self, View};
-use super::model::{Model, Notes};
 use super::recorded::Scope;
 use super::script::{Geo, Op, Script, Step};
 
@@ -24,6 +28,28 @@ use super::script::{Geo, Op, Script, Step};
 const DEVICE_NODE: NodeId = NodeId::new(0);
 /// The name of devices.
 const DEVICE: &str = "namespace";
+
+/// Why an operation was refused. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The altmap has no room for the descriptors.
+    TooSmall(AltmapError),
+    /// The memory holds descriptors that others need.
+    StillNeeded(RemoveError),
+    /// Any other reason.
+    Other(String),
+}
+
+impl Refused {
+    /// The reason in words.
+    pub(super) fn why(&self) -> String {
+        match self {
+            Self::TooSmall(error) => error.to_string(),
+            Self::StillNeeded(error) => error.to_string(),
+            Self::Other(why) => why.clone(),
+        }
+    }
+}
 
 /// The memory of the tables that do not allocate.
 pub(super) struct Tables {
@@ -36,11 +62,11 @@ pub(super) struct Tables {
 impl Tables {
     /// As much memory as a recording needs.
     pub(super) fn new(script: &Script) -> Self {
-        let frames = |op: &Op| op.frames().unwrap_or_default();
-        let added = script.steps.iter().flat_map(|step| &step.ops).map(frames);
+        let frames = |op: Op| op.frames().unwrap_or_default();
+        let added = script.ops().map(frames);
         let boot = script.memory.iter().map(|(range, _)| range.whole_frames::<Geo>());
         let sections: usize = boot.chain(added).map(|it| it.by_section::<Geo>().count()).sum();
-        let ops: usize = script.steps.iter().map(|step| step.ops.len()).sum();
+        let ops = script.ops().count();
         Self {
             blocks: vec![None; sections],
             resources: vec![None; script.memory.len() + 2 * ops],
@@ -51,61 +77,67 @@ impl Tables {
 }
 
 /// A model, its machine, and all records of memory.
-pub(super) struct System<'m> {
-    model: &'m Model,
+pub(super) struct System<'m, G: Replayed> {
+    model: &'m G::Model,
     machine: &'m mut Machine,
     script: &'m Script,
-    hotplug: Hotplug<'m, Model>,
-    altmaps: Altmaps<'m>,
+    hotplug: Hotplug<'m, G::Model>,
+    altmaps: Altmaps<'m, G>,
     rule: MemmapRule,
     empty_table: u64,
     records: Option<&'m mut Records>,
-    bootmem: Option<Bootmem<'m, 'm>>,
+    bootmem: Option<Bootmem<'m, 'm, G>>,
     data: NodeData,
+    /// The operations that added what is there now.
+    added: Vec<Op>,
 }
 
-impl<'m> System<'m> {
+impl<'m, G: Replayed> System<'m, G> {
     /// A system before boot.
     pub(super) fn new(
-        model: &'m Model,
+        model: &'m G::Model,
         machine: &'m mut Machine,
         script: &'m Script,
         rule: MemmapRule,
         tables: &'m mut Tables,
-    ) -> Self {
+    ) -> Result<Self, String> {
         let Tables { blocks, resources, words, records } = tables;
         let storage = Storage { blocks, notifiers: &mut [], resources };
-        Self {
+        let block: BlockSize<G> = block_size(script.memory_block).map_err(|error| error.to_string())?;
+        Ok(Self {
             model,
             empty_table: model.footprint().table_bytes,
             machine,
             script,
-            hotplug: Hotplug::new(model, Limits::new(BlockSize::SECTION), storage),
+            hotplug: Hotplug::new(model, Limits::new(block), storage),
             altmaps: Altmaps::new(words),
             rule,
             records: Some(records),
             bootmem: None,
             data: NodeData::new(),
-        }
+            added: Vec::new(),
+        })
     }
 
-    /// Applies an operation; the error states why it is not possible.
-    pub(super) fn apply(&mut self, op: Op) -> Result<(), String> {
-        let (hotplug, machine) = (&mut self.hotplug, &mut *self.machine);
+    /// Applies an operation.
+    pub(super) fn apply(&mut self, op: Op) -> Result<(), Refused> {
         match op {
-            Op::Boot => return self.boot(),
-            Op::AddMemory { frames, node } => {
-                words(hotplug.add_memory(machine, frames, node, Ram::default()))
+            Op::Boot => return self.boot().map_err(Refused::Other),
+            Op::AddMemory { .. } | Op::AddDevice { .. } => {
+                self.add(op)?;
+                self.added.push(op);
             }
-            Op::RemoveMemory(frames) => all_back(hotplug.remove_memory(machine, frames)),
-            Op::Online(frames) => words(hotplug.online(&mut Agreeable, frames)),
-            Op::Offline(frames) => words(hotplug.offline(&mut Agreeable, frames)),
-            Op::AddDevice { frames, altmap: None } => {
-                words(hotplug.add_device(machine, frames, DEVICE_NODE, DEVICE))
+            Op::RemoveMemory(frames) | Op::RemoveDevice(frames) => {
+                self.remove_hosts(op, frames)?;
+                self.added.retain(|op| !op.added().is_some_and(|added| frames.contains_range(added)));
             }
-            Op::AddDevice { frames, altmap: Some(spec) } => return self.add_with_altmap(frames, spec),
-            Op::RemoveDevice(frames) => return self.remove_device(frames),
-        }?;
+            Op::Online(frames) => {
+                words(self.hotplug.online(&mut Agreeable, frames)).map_err(Refused::Other)?;
+            }
+            Op::Offline(frames) => {
+                words(self.hotplug.offline(&mut Agreeable, frames)).map_err(Refused::Other)?;
+            }
+        }
         if let Some(bootmem) = &mut self.bootmem {
             bootmem.follow();
         }
@@ -127,13 +159,25 @@ impl<'m> System<'m> {
         Ok(facts)
     }
 
-    /// Removes the devices that hold their own descriptors, and gives the kernel's own blocks back. Afterwards the
-    /// model can be torn down with the machine as its environment.
+    /// Removes the memory that has descriptors in altmaps and the devices beside it, and gives the kernel's own blocks
+    /// back. Afterwards the model can be torn down with the machine as its environment.
     pub(super) fn leave(mut self) -> Result<(), String> {
-        let script = self.script;
-        for altmap in script.steps.last().iter().flat_map(|step| &step.altmaps) {
-            let device = self.script.device_of(*altmap);
-            self.remove_device(device)?;
+        // Devices without an altmap go first: one of them may have descriptors in the altmap of another device. Of the
+        // others, the one that was added last has nothing that an earlier one needs.
+        let devices = |op: &Op| matches!(op, Op::AddDevice { .. });
+        let (hosted, others): (Vec<Op>, Vec<Op>) =
+            self.added.iter().rev().partition(|op| op.altmap().is_some());
+        for op in others.into_iter().filter(devices).chain(hosted) {
+            let frames = op.added().unwrap_or_default();
+            let removal = match op {
+                Op::AddMemory { .. } => Op::RemoveMemory(frames),
+                _ => Op::RemoveDevice(frames),
+            };
+            if removal == Op::RemoveMemory(frames) {
+                // It may be offline already; if it is not afterwards, the removal says so.
+                let _ = self.hotplug.offline(&mut Agreeable, frames);
+            }
+            self.apply(removal).map_err(|refused| refused.why())?;
         }
         let Self { machine, data, .. } = self;
         data.into_values().try_for_each(|block| words(machine.free(block).map_err(|refused| refused.error)))
@@ -167,24 +211,89 @@ impl<'m> System<'m> {
         Ok(())
     }
 
-    /// Adds a device that holds its own descriptors.
-    fn add_with_altmap(&mut self, frames: PfnRange, spec: AltmapSpec) -> Result<(), String> {
-        let mut altmap = self.altmaps.claim(spec, self.machine)?;
-        words(altmap.check_add(self.model, self.rule, frames))?;
+    /// Adds memory, with its altmap if it has one.
+    fn add(&mut self, op: Op) -> Result<(), Refused> {
+        let Some((spec, frames)) = op.altmap().zip(op.added()) else {
+            return add_to(&mut self.hotplug, self.machine, op).map_err(Refused::Other);
+        };
+        let mut altmap: Altmap<'m, G> = self.altmaps.claim(spec, self.machine).map_err(Refused::Other)?;
+        altmap.check_add(self.model, self.rule, frames).map_err(|error| match error {
+            AltmapError::TooSmall { .. } => Refused::TooSmall(error),
+            other => Refused::Other(other.to_string()),
+        })?;
         let mut env = altmaps::env(self.machine, &mut altmap);
-        words(self.hotplug.add_device(&mut env, frames, DEVICE_NODE, DEVICE))?;
+        add_to(&mut self.hotplug, &mut env, op).map_err(Refused::Other)?;
         self.altmaps.keep(altmap);
         Ok(())
     }
 
-    /// Removes a device, with its altmap if it has one.
-    fn remove_device(&mut self, frames: PfnRange) -> Result<(), String> {
+    /// Removes memory. Of RAM, every block that hosts its own descriptors is removed alone, as in Linux.
+    fn remove_hosts(&mut self, op: Op, frames: PfnRange) -> Result<(), Refused> {
+        if let Op::RemoveDevice(_) = op {
+            return self.remove(op, frames);
+        }
+        let (block, mut rest) = (self.hotplug.limits().block.frames(), frames);
+        while let Some(host) = self.altmaps.first_in(rest).map(AltmapSpec::base) {
+            let (before, at) = rest.split_at(host);
+            let (host, after) = at.split_at(host.saturating_add(block));
+            for part in [before, host].into_iter().filter(|part| !part.is_empty()) {
+                self.remove(op, part)?;
+            }
+            rest = after;
+        }
+        if rest.is_empty() { Ok(()) } else { self.remove(op, rest) }
+    }
+
+    /// Removes memory, with its altmap if it has one.
+    fn remove(&mut self, op: Op, frames: PfnRange) -> Result<(), Refused> {
         let Some(mut altmap) = self.altmaps.take(frames) else {
-            return all_back(self.hotplug.remove_device(self.machine, frames));
+            return all_back(remove_from(&mut self.hotplug, self.machine, op, frames));
         };
         let mut env = altmaps::env(self.machine, &mut altmap);
-        all_back(self.hotplug.remove_device(&mut env, frames))?;
-        words(altmap.release().map_err(|refused| refused.error))
+        let removed = all_back(remove_from(&mut self.hotplug, &mut env, op, frames));
+        match removed {
+            Ok(()) => words(altmap.release().map_err(|refused| refused.error)).map_err(Refused::Other),
+            Err(refused) => {
+                self.altmaps.keep(altmap);
+                Err(refused)
+            }
+        }
+    }
+}
+
+/// The size of memory blocks.
+fn block_size<G: Replayed>(bytes: ByteLen) -> Result<BlockSize<G>, BlockSizeError> {
+    BlockSize::new(bytes)
+}
+
+/// Adds memory with an environment.
+fn add_to<M, E>(hotplug: &mut Hotplug<'_, M>, env: &mut E, op: Op) -> Result<(), String>
+where
+    M: InstallModel<E> + RetireModel<E> + MarkModel,
+{
+    match op {
+        Op::AddMemory { frames, node, altmap } => {
+            let memmap = altmap.map_or(PageCount::new(0), AltmapSpec::free);
+            words(hotplug.add_memory(env, frames, node, Ram::default().hosting(memmap)))
+        }
+        Op::AddDevice { frames, .. } => words(hotplug.add_device(env, frames, DEVICE_NODE, DEVICE)),
+        other => Err(format!("{other} adds nothing")),
+    }
+}
+
+/// Removes memory with an environment.
+fn remove_from<M, E>(
+    hotplug: &mut Hotplug<'_, M>,
+    env: &mut E,
+    op: Op,
+    frames: PfnRange,
+) -> Result<Retired, RemoveError>
+where
+    M: RetireModel<E>,
+{
+    match op {
+        Op::RemoveDevice(_) => hotplug.remove_device(env, frames),
+        _ => hotplug.remove_memory(env, frames),
     }
 }
 
@@ -208,7 +317,10 @@ fn words<T, E: std::error::Error>(result: Result<T, E>) -> Result<(), String> {
 }
 
 /// Refuses a removal that lost metadata.
-fn all_back<E: std::error::Error>(result: Result<Retired, E>) -> Result<(), String> {
-    let Retired { lost, .. } = result.map_err(|error| error.to_string())?;
-    if lost.is_empty() { Ok(()) } else { Err(format!("the memory was removed{lost}")) }
+fn all_back(result: Result<Retired, RemoveError>) -> Result<(), Refused> {
+    let Retired { lost, .. } = result.map_err(|error| match error {
+        RemoveError::Retire { why: RetireError::HoldsMemmap { .. }, .. } => Refused::StillNeeded(error),
+        other => Refused::Other(other.to_string()),
+    })?;
+    if lost.is_empty() { Ok(()) } else { Err(Refused::Other(format!("the memory was removed{lost}"))) }
 }

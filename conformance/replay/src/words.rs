@@ -99,6 +99,20 @@ pub(super) fn mapping_runs(leaves: &[(u64, u64, u64)]) -> Vec<(u64, u64, u64)> {
     sizes.into_iter().flat_map(of).collect()
 }
 
+/// The same mappings, but with base pages in some runs of the array instead of large ones.
+pub(super) fn with_base_pages(
+    leaves: &[(u64, u64, u64)],
+    runs: impl IntoIterator<Item = Span>,
+) -> Vec<(u64, u64, u64)> {
+    let (base, large) = (LeafSize::Size4KiB.bytes(), LeafSize::Size2MiB.bytes());
+    let runs = spans::joined(runs);
+    let is_large = |leaf: &&(u64, u64, u64)| leaf.2 == large;
+    let larger = leaves.iter().filter(is_large).map(|(start, end, _)| (*start, *end));
+    let larger = spans::without(larger, runs.clone()).into_iter().map(|(start, end)| (start, end, large));
+    let others = leaves.iter().filter(|leaf| !is_large(leaf)).copied();
+    larger.chain(runs.into_iter().map(|(start, end)| (start, end, base))).chain(others).collect()
+}
+
 /// The root of this project's table that contains a section's entry.
 pub(super) const fn root_of(nr: SectionNr) -> u64 {
     nr.get() / Geo::SECTIONS_PER_ROOT

@@ -1,4 +1,4 @@
-//! The model of a replay, and its environments.
+//! The environments of a replay.
 //!
 //! # Invariants
 //!
@@ -9,24 +9,13 @@
 use std::alloc::Layout;
 
 use sparsemem_altmap::WithAltmap;
-use sparsemem_any::any_model;
 use sparsemem_core::{
-    Block, ByteLen, ForeignBlock, MetadataMemory, NodeId, OutOfMemory, Page, PhysRange, Rejected,
-    forward_to_field,
+    Block, ByteLen, ForeignBlock, MetadataMemory, NodeId, OutOfMemory, PhysRange, Rejected, forward_to_field,
 };
-use sparsemem_machine::{HostRcu, Machine};
-
-use super::script::Geo;
+use sparsemem_machine::Machine;
 
 /// An environment of the machine that takes memmaps from an altmap first.
-pub(super) type Env<'a, 'w> = WithAltmap<'a, 'w, Geo, Machine>;
-
-/// The domain of the readers of all replays.
-#[derive(Debug)]
-pub(super) enum Readers {}
-
-/// The model that a replay changes.
-pub(super) type Model = any_model!(Geo, Page, HostRcu<Readers>);
+pub(super) type Env<'a, 'w, G> = WithAltmap<'a, 'w, G, Machine>;
 
 /// The environment of boot, which records the place of each block. Models allocate usages in the order in which the
 /// ranges of memory touch sections.
