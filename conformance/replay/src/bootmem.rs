@@ -102,7 +102,7 @@ impl<'r, 'm, G: Replayed> Bootmem<'r, 'm, G> {
     }
 
     /// Notes the tags of all pages that have one.
-    pub(super) fn note(&self, facts: &mut Facts) {
+    pub(super) fn note(&self, facts: &mut Facts, script: &Script) {
         let pages: BTreeSet<_> = self
             .registry
             .pieces()
@@ -114,6 +114,6 @@ impl<'r, 'm, G: Replayed> Bootmem<'r, 'm, G> {
             let run = PfnRange::from_start_count(page, PageCount::new(1))?;
             Some((tag.kind().code(), tag.id(), run))
         });
-        note_tags(facts, tagged);
+        note_tags(facts, script, tagged);
     }
 }

@@ -11,13 +11,16 @@ use super::error::Wrong;
 use super::kernel::{Kernel, Levels};
 use super::raw::{RawAltmap, RawOp, RawRecording, RawSection, RawStep};
 use super::script::{Geo, Op, Script, SectionRow, Step, TagRun};
-use super::{lines, resources, spans, words};
+use super::{PREFIX, RULES, lines, resources, spans, words};
 
 /// Checks a recording.
 pub(super) fn check(raw: &RawRecording) -> Result<Script, Wrong> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if raw.case.is_empty() || !raw.case.chars().all(is_plain) {
         return Err(Wrong::new("case", format!("`{}` is not a name of a scenario", raw.case)));
+    }
+    if format!("{PREFIX}{}", raw.case) == RULES {
+        return Err(Wrong::new("case", format!("`{RULES}` is the scenario about all recordings")));
     }
     let kernel = Kernel::parse(&raw.kernel).map_err(|what| Wrong::new("kernel", what))?;
     let memory = memory(&raw.memblock_memory, kernel.levels)?;

@@ -26,6 +26,8 @@ pub(super) enum What {
     Device(u64),
     /// Pages that carry the tag of a section's memmap.
     SectionInfo(u64),
+    /// Pages that carry the tag of a node's data, by the node.
+    NodeInfo(u64),
     /// The types of tags that occur.
     TagTypes,
 }
@@ -68,6 +70,7 @@ impl fmt::Display for What {
             Self::Ram(address) => write!(f, "ram {address:#x}"),
             Self::Device(address) => write!(f, "device {address:#x}"),
             Self::SectionInfo(nr) => write!(f, "section {nr} bootmem pages"),
+            Self::NodeInfo(node) => write!(f, "node {node} bootmem pages"),
             Self::TagTypes => f.write_str("bootmem types"),
         }
     }

@@ -44,6 +44,7 @@ mod spans;
 mod system;
 mod words;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use sparsemem_core::{NodeId, PhysRange};
@@ -63,6 +64,8 @@ use sparsemem_report::{Outcome, Verdict};
 
 /// The prefix of the names of recordings' scenarios.
 pub const PREFIX: &str = "linux/";
+/// The scenario about all recordings together.
+pub const RULES: &str = "linux/rules";
 
 /// A recording, checked.
 #[derive(Clone, Debug)]
@@ -215,7 +218,8 @@ fn script(name: &str, json: &str) -> Result<Script, RecordingError> {
     check::check(&raw).map_err(|wrong| wrong.of(name))
 }
 
-/// Replays the recording whose file the machine of a cell names.
+/// Replays the recording whose file the machine of a cell names. If it passes, the verdict has a line for each rule that
+/// a difference from Linux follows.
 #[must_use]
 pub fn replay_cell(machine: &MachineFile, backend: Backend) -> Verdict {
     let recording = match Recording::open(&machine.path) {
@@ -223,8 +227,32 @@ pub fn replay_cell(machine: &MachineFile, backend: Backend) -> Verdict {
         Err(error) => return (Outcome::Failed, error.to_string()),
     };
     match replay(&recording, backend) {
-        Ok(_) => (Outcome::Passed, String::new()),
+        Ok(replayed) => (Outcome::Passed, lines(replayed.by_rule.keys())),
         Err(error @ ReplayError::Lacking { .. }) => (Outcome::Skipped, error.to_string()),
         Err(error) => (Outcome::Failed, error.to_string()),
     }
+}
+
+/// Whether every rule that is about a backend explains a difference in one of the recordings of the folder: a rule that
+/// explains nothing is a guess.
+#[must_use]
+pub fn rules_cell(_: &MachineFile, backend: Backend) -> Verdict {
+    let all = match Recording::all() {
+        Ok(all) => all,
+        Err(error) => return (Outcome::Failed, error.to_string()),
+    };
+    // Recordings that fail have cells of their own.
+    let replayed = all.iter().filter_map(|recording| replay(recording, backend).ok());
+    let met: BTreeSet<Rule> = replayed.flat_map(|replayed| replayed.by_rule.into_keys()).collect();
+    let idle = Rule::ALL.into_iter().filter(|rule| rule.is_about(backend) && !met.contains(rule));
+    let idle: Vec<String> = idle.map(|rule| format!("the rule `{}` explains nothing", rule.name())).collect();
+    match idle.is_empty() {
+        true => (Outcome::Passed, String::new()),
+        false => (Outcome::Failed, format!("{} in {}", idle.join(" and "), Recording::folder().display())),
+    }
+}
+
+/// One line for each rule.
+fn lines<'r>(rules: impl Iterator<Item = &'r Rule>) -> String {
+    rules.map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

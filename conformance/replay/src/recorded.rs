@@ -12,6 +12,8 @@ use sparsemem_any::Backend;
 
 /// Tag of a page of a section's memmap.
 const SECTION_INFO: u8 = 12;
+/// Tag of a page of a node's data.
+const NODE_INFO: u8 = 14;
 
 /// The facts that both sides can have after a step.
 #[derive(Clone, Copy, Debug)]
@@ -120,20 +122,25 @@ pub(super) fn resources(facts: &mut Facts, rows: &[ResourceRow]) {
     }
 }
 
-/// The number of pages with the tag of each section's memmap, and the types of tags that occur.
+/// The recorded tags.
 fn tags(facts: &mut Facts, script: &Script) {
     let runs = script.tags.iter().flatten();
-    note_tags(facts, runs.map(|run| (run.kind, run.id, run.pages)));
+    note_tags(facts, script, runs.map(|run| (run.kind, run.id, run.pages)));
 }
 
-/// The same from kinds, sections or nodes, and pages.
-pub(super) fn note_tags(facts: &mut Facts, runs: impl Iterator<Item = (u8, u64, PfnRange)>) {
+/// The number of pages with the tag of each section's memmap, the nodes with a tag of their data, and the types of tags
+/// that occur: from kinds, sections or nodes, and pages. Linux has data for nodes without memory of boot, too, which a
+/// recording does not list; and where memory of a node was removed, it depends on places whether its data was there.
+pub(super) fn note_tags(facts: &mut Facts, script: &Script, runs: impl Iterator<Item = (u8, u64, PfnRange)>) {
     let mut kinds = BTreeSet::new();
     let mut pages = BTreeMap::<u64, u64>::new();
+    let nodes = script.nodes_that_stay();
     for (kind, id, run) in runs {
         kinds.insert(u64::from(kind));
-        if kind == SECTION_INFO {
-            *pages.entry(id).or_default() += run.count().get();
+        match kind {
+            SECTION_INFO => *pages.entry(id).or_default() += run.count().get(),
+            NODE_INFO if nodes.contains(&id) => facts.note(What::NodeInfo(id), words::THERE),
+            _ => {}
         }
     }
     pages.into_iter().for_each(|(nr, count)| facts.note(What::SectionInfo(nr), count));

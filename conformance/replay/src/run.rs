@@ -164,24 +164,18 @@ impl<G: Replayed> Replaying<'_, '_, G> {
         if before.is_some() && refused.is_some() && before != Some(self.look(step, scope)?) {
             return Err("the refused operation changed something".to_owned());
         }
-        match (predicted, refused) {
-            (None, None) => self.rules.done(op),
-            (Some(Refusal::TooSmall), Some(Refused::TooSmall(_))) => {
+        match decide(predicted, refused)? {
+            Next::Done => self.rules.done(op),
+            Next::WithoutAltmap => {
                 self.judge.refused(Rule::AltmapTooSmall);
                 self.take(without_altmap(op), step, scope)?;
             }
-            (Some(Refusal::StillNeeded(neighbours)), Some(Refused::StillNeeded(_))) => {
+            Next::Together(neighbours) => {
                 self.judge.refused(Rule::AltmapStillNeeded);
                 let removals = neighbours.iter().filter_map(|it| it.added()).map(Op::RemoveDevice);
                 for op in removals.chain([op]).chain(neighbours.iter().copied()) {
                     self.take(op, step, scope)?;
                 }
-            }
-            (None, Some(refused)) => return Err(refused.why()),
-            (Some(predicted), refused) => {
-                let rule = predicted.rule().name();
-                let did = refused.map_or("the model did it".to_owned(), |refused| refused.why());
-                return Err(format!("the rule `{rule}` predicts a refusal, but {did}"));
             }
         }
         Ok(())
@@ -190,6 +184,33 @@ impl<G: Replayed> Replaying<'_, '_, G> {
     /// The facts of the model.
     fn look(&self, step: &Step, scope: Scope) -> Result<Facts, String> {
         self.system.look(step, scope)
+    }
+}
+
+/// What comes after an attempt.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// The operation is done.
+    Done,
+    /// The same again without the altmap.
+    WithoutAltmap,
+    /// The same again without these neighbours, which then come back.
+    Together(Vec<Op>),
+}
+
+/// What comes after an attempt for which a rule predicted a refusal, or none did: the model has to do as predicted.
+fn decide(predicted: Option<Refusal>, refused: Option<Refused>) -> Result<Next, String> {
+    match (predicted, refused) {
+        (None, None) => Ok(Next::Done),
+        (None, Some(refused)) => Err(refused.why()),
+        (Some(Refusal::TooSmall), Some(Refused::TooSmall(_))) => Ok(Next::WithoutAltmap),
+        (Some(Refusal::StillNeeded(neighbours)), Some(Refused::StillNeeded(_))) => {
+            Ok(Next::Together(neighbours))
+        }
+        (Some(predicted), refused) => {
+            let did = refused.map_or("the model did it".to_owned(), |refused| refused.why());
+            Err(format!("the rule `{}` predicts a refusal, but {did}", predicted.rule().name()))
+        }
     }
 }
 
@@ -207,5 +228,56 @@ const fn without_altmap(op: Op) -> Op {
         Op::AddDevice { frames, compound, .. } => Op::AddDevice { frames, altmap: None, compound },
         Op::AddMemory { frames, node, .. } => Op::AddMemory { frames, node, altmap: None },
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sparsemem_altmap::AltmapError;
+    use sparsemem_core::{Pfn, PfnRange, RetireError};
+    use sparsemem_hotplug::RemoveError;
+
+    use super::*;
+
+    fn too_small() -> Refused {
+        let (needed, free) = (PageCount::new(2), PageCount::new(1));
+        Refused::TooSmall(AltmapError::TooSmall { request: PfnRange::default(), needed, free })
+    }
+
+    fn still_needed() -> Refused {
+        let (frames, needed_by) = (PfnRange::default(), PfnRange::empty_at(Pfn::new(7)));
+        Refused::StillNeeded(RemoveError::Retire {
+            frames,
+            why: RetireError::HoldsMemmap { frames, needed_by },
+        })
+    }
+
+    #[test]
+    fn a_predicted_refusal_has_an_answer() {
+        assert_eq!(decide(None, None), Ok(Next::Done));
+        assert_eq!(decide(Some(Refusal::TooSmall), Some(too_small())), Ok(Next::WithoutAltmap));
+        let neighbours = vec![Op::Boot];
+        let needed = decide(Some(Refusal::StillNeeded(neighbours.clone())), Some(still_needed()));
+        assert_eq!(needed, Ok(Next::Together(neighbours)));
+    }
+
+    #[test]
+    fn a_refusal_that_no_rule_predicts_is_a_fault() {
+        for refused in [too_small(), still_needed(), Refused::Other("why".to_owned())] {
+            assert_eq!(decide(None, Some(refused.clone())), Err(refused.why()));
+        }
+    }
+
+    #[test]
+    fn a_predicted_refusal_that_does_not_come_is_a_fault() {
+        let said = |predicted, refused| decide(Some(predicted), refused).unwrap_err();
+        let small = "the rule `altmap-too-small` predicts a refusal, but ";
+        assert_eq!(said(Refusal::TooSmall, None), format!("{small}the model did it"));
+        assert_eq!(said(Refusal::TooSmall, Some(still_needed())), format!("{small}{}", still_needed().why()));
+        let needed = "the rule `altmap-still-needed` predicts a refusal, but ";
+        let none = Refusal::StillNeeded(Vec::new());
+        assert_eq!(said(none.clone(), None), format!("{needed}the model did it"));
+        let other = Refused::Other("there is no such device".to_owned());
+        assert_eq!(said(none, Some(other)), format!("{needed}there is no such device"));
     }
 }

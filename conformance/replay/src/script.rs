@@ -7,6 +7,7 @@
 //! 3. All section rows have a subsection map if the kernel had a virtual memmap, else none has.
 
 use core::fmt;
+use std::collections::BTreeSet;
 
 use sparsemem_altmap::AltmapSpec;
 use sparsemem_core::presets::X86_64La57;
@@ -43,6 +44,17 @@ impl Script {
     /// All operations, in order.
     pub(super) fn ops(&self) -> impl Iterator<Item = Op> {
         self.steps.iter().flat_map(|step| step.ops.iter().copied())
+    }
+
+    /// The nodes with memory of boot of which nothing is removed.
+    pub(super) fn nodes_that_stay(&self) -> BTreeSet<u64> {
+        let removed: Vec<PfnRange> = self.ops().filter_map(Op::removed).collect();
+        let nodes = |wanted: bool| {
+            let goes = |range: &PhysRange| removed.iter().any(|it| it.overlaps(range.whole_frames::<Geo>()));
+            let of_kind = self.memory.iter().filter(move |(range, _)| goes(range) == wanted);
+            of_kind.map(|(_, node)| u64::from(node.get())).collect::<BTreeSet<_>>()
+        };
+        nodes(false).difference(&nodes(true)).copied().collect()
     }
 }
 

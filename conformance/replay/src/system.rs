@@ -154,7 +154,7 @@ impl<'m, G: Replayed> System<'m, G> {
             look::resources(&mut facts, self.hotplug.resources());
         }
         if let Some(bootmem) = self.bootmem.as_ref().filter(|_| scope.tags) {
-            bootmem.note(&mut facts);
+            bootmem.note(&mut facts, self.script);
         }
         Ok(facts)
     }

@@ -54,7 +54,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The outcome of a cell, and why it did not pass.
+/// The outcome of a cell, and why it did not pass, or what a cell that passed has to say.
 pub type Verdict = (Outcome, String);
 
 /// A scenario, as `--list` shows it.
@@ -81,7 +81,8 @@ pub struct CellResult {
     pub machine: String,
     /// The outcome.
     pub outcome: Outcome,
-    /// Why the cell did not pass; empty if it did.
+    /// Why the cell did not pass. If it did, what it has to say beside that, mostly nothing: a recording has a line for
+    /// each rule by which the model differs from Linux on purpose.
     pub detail: String,
     /// The number of simulated failures: of an allocation, a mapping, a notifier, or the page allocator.
     pub failure_points: u64,

@@ -55,13 +55,12 @@ const RECORDING: HostScenario = HostScenario {
     function: recorded,
 };
 
-/// Replays a recording on a model that allocates what it has for each section, as Linux does.
-fn recorded(machine: &MachineFile, backend: Backend) -> Verdict {
-    if backend.is_sparse() {
-        return sparsemem_replay::replay_cell(machine, backend);
-    }
-    (Outcome::NotApplicable, "Linux has a section table, roots and usages, and the model has not".to_owned())
-}
+/// The scenario about all recordings.
+const RULES: HostScenario = HostScenario {
+    name: sparsemem_replay::RULES,
+    about: "every rule about an intended difference from Linux explains one in some recording",
+    function: sparsemem_replay::rules_cell,
+};
 
 /// A scenario that can be run.
 pub(crate) enum Runnable {
@@ -73,7 +72,7 @@ pub(crate) enum Runnable {
 
 /// The scenario with this name.
 pub(crate) fn find(name: &str) -> Option<Runnable> {
-    if let Some(scenario) = HOST.iter().find(|scenario| scenario.name == name) {
+    if let Some(scenario) = HOST.iter().chain([&RULES]).find(|scenario| scenario.name == name) {
         return Some(Runnable::Host(*scenario));
     }
     if name.starts_with(sparsemem_replay::PREFIX) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::catalogue;
 use sparsemem_any::Backend;
 use sparsemem_machine_files::{GeometryName, MachineError, MachineFile};
-use sparsemem_replay::{Recording, RecordingError};
+use sparsemem_replay::{RULES, Recording, RecordingError};
 use sparsemem_report::scenario_matches;
 
 /// Selects the cells to run: all by default.
@@ -69,7 +69,20 @@ pub fn cells(filter: &Filter) -> Result<Vec<Cell>, FilterError> {
     {
         cells.extend(on_backends(filter, &recording.scenario(), &Arc::new(recording.machine()?)));
     }
+    if let Some(one) = recordings.first()
+        && has_all_recordings(filter)
+        && is_wanted(&filter.scenarios, RULES)
+    {
+        // The scenario needs no machine: any will do.
+        let machine = MachineFile { name: "all recordings".to_owned(), ..one.machine()? };
+        cells.extend(on_backends(filter, RULES, &Arc::new(machine)));
+    }
     Ok(cells)
+}
+
+/// Whether a filter selects all recordings.
+const fn has_all_recordings(filter: &Filter) -> bool {
+    filter.recordings.is_empty() && filter.machines.is_empty()
 }
 
 /// A scenario on a machine, on every backend of a filter.
@@ -90,10 +103,10 @@ fn on_backends(filter: &Filter, scenario: &str, machine: &Arc<MachineFile>) -> V
 ///
 /// [`RecordingError`], with the file and the place in it.
 pub fn recordings(filter: &Filter) -> Result<Vec<Recording>, RecordingError> {
-    match (&filter.recordings[..], &filter.machines[..]) {
-        ([], []) => Recording::all(),
-        (named, _) => named.iter().map(|path| Recording::open(path)).collect(),
+    if has_all_recordings(filter) {
+        return Recording::all();
     }
+    filter.recordings.iter().map(|path| Recording::open(path)).collect()
 }
 
 /// The machines that a filter selects.
@@ -118,7 +131,8 @@ pub fn machines(filter: &Filter) -> Result<Vec<Arc<MachineFile>>, MachineError> 
 /// The scenarios that match one of the patterns. Each pattern must match a scenario or a recording.
 fn scenarios(patterns: &[String], recordings: &[Recording]) -> Result<Vec<String>, FilterError> {
     let all: Vec<String> = catalogue().into_iter().map(|entry| entry.name).collect();
-    let recorded: Vec<String> = recordings.iter().map(Recording::scenario).collect();
+    let about_all = (!recordings.is_empty()).then(|| RULES.to_owned());
+    let recorded: Vec<String> = recordings.iter().map(Recording::scenario).chain(about_all).collect();
     let is_matched =
         |pattern: &&String| all.iter().chain(&recorded).any(|name| scenario_matches(pattern, name));
     if let Some(pattern) = patterns.iter().find(|pattern| !is_matched(pattern)) {

@@ -3,15 +3,13 @@
 use std::fmt::Write;
 
 use sparsemem_machine_files::GeometryName;
+use sparsemem_replay::{PREFIX, RULES};
 use sparsemem_report::{CellResult, Report, World};
 
 use sparsemem_terminal::{Colour, Screen};
 
 /// The number of failed cells that are shown; further ones are only counted.
 const SHOWN: usize = 30;
-
-/// The prefix of the names of scenarios that replay a recording.
-const RECORDINGS: &str = "linux/";
 
 /// The options of a command that runs one cell again, in addition to the cell.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,8 +42,10 @@ impl Rerun {
     fn command(self, result: &CellResult) -> String {
         let mut words = vec!["--scenario", &result.scenario, "--backend", result.backend.name()];
         // A recording determines machine and scenario, and has its own option.
-        let is_recording = result.scenario.starts_with(RECORDINGS);
-        words.extend([if is_recording { "--recording" } else { "--machine" }, &result.machine]);
+        let is_recording = result.scenario.starts_with(PREFIX);
+        if result.scenario != RULES {
+            words.extend([if is_recording { "--recording" } else { "--machine" }, &result.machine]);
+        }
         if result.world == World::Qemu {
             words.extend(["--world", "qemu"]);
             return command_of(words);
@@ -101,6 +101,12 @@ mod tests {
     fn a_recording_has_its_own_option() {
         let command = Rerun::default().command(&failed("linux/dimm-1g", "dimm-1g.json", ""));
         assert!(command.ends_with("--backend vmemmap --recording dimm-1g.json"), "{command}");
+    }
+
+    #[test]
+    fn all_recordings_need_no_option() {
+        let command = Rerun::default().command(&failed("linux/rules", "all recordings", ""));
+        assert!(command.ends_with("--scenario linux/rules --backend vmemmap"), "{command}");
     }
 
     #[test]

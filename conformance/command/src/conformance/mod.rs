@@ -22,6 +22,7 @@ mod report;
 mod sample;
 mod select;
 mod skips;
+mod told;
 mod worlds;
 
 use std::num::NonZeroUsize;

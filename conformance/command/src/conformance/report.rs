@@ -1,4 +1,4 @@
-//! The report as text: matrix, skipped cells, failures, totals.
+//! The report as text: matrix, skipped cells, intended differences, failures, totals.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,13 +6,14 @@ use std::time::Duration;
 use sparsemem_report::Report;
 
 use super::failures::{self, Rerun};
-use super::{matrix, skips};
+use super::{matrix, skips, told};
 use sparsemem_terminal::{Colour, Screen, units::counted};
 
 /// The whole report. The most important part comes last, where a terminal shows it.
 pub(super) fn render(report: &Report, rerun: Rerun, took: Duration, screen: &Screen) -> String {
     let matrix = matrix::table(report, screen);
-    let parts = [skips::text(report, screen), failures::text(report, rerun, screen)];
+    let parts =
+        [skips::text(report, screen), told::text(report, screen), failures::text(report, rerun, screen)];
     let parts = parts.into_iter().filter(|part| !part.is_empty());
     let parts: String = parts.map(|part| format!("{}\n\n", part.trim_end())).collect();
     format!("{matrix}\n\n{parts}{}\n", totals(report, took, screen))

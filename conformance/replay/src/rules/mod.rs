@@ -13,6 +13,7 @@ mod hosted;
 mod side;
 mod stepped;
 
+use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sparsemem_any::Backend;
@@ -70,22 +71,14 @@ impl Rule {
         self.texts().name
     }
 
-    /// What Linux does.
+    /// Whether the rule can apply to a backend.
     #[must_use]
-    pub const fn linux(self) -> &'static str {
-        self.texts().linux
-    }
-
-    /// What this project does instead.
-    #[must_use]
-    pub const fn ours(self) -> &'static str {
-        self.texts().ours
-    }
-
-    /// Why this project does it.
-    #[must_use]
-    pub const fn why(self) -> &'static str {
-        self.texts().why
+    pub const fn is_about(self, backend: Backend) -> bool {
+        match self {
+            Self::EmptyRoots => backend.has_roots(),
+            Self::AltmapTooSmall | Self::AltmapStillNeeded => !backend.has_array(),
+            Self::BootUsages | Self::SteppedOver | Self::AltmapForParts => true,
+        }
     }
 
     const fn texts(self) -> Texts {
@@ -93,43 +86,51 @@ impl Rule {
             Self::EmptyRoots => Texts {
                 name: "empty-roots",
                 linux: "keeps a root of the section table for ever (O-14)",
-                ours: "frees a root with its last section",
-                why: "adding and removing memory leaves nothing behind",
+                ours: "a root goes with its last section",
+                why: "removing memory gives back what adding it took",
             },
             Self::BootUsages => Texts {
                 name: "boot-usages",
-                linux: "keeps the usage of a section of boot after the section is removed (U-18)",
-                ours: "frees a usage with its section",
-                why: "every usage is a block of its own here, so none has to stay for its neighbours",
+                linux: "keeps the usage of a boot section that is removed (U-18)",
+                ours: "a usage goes with its section",
+                why: "every usage is a block of its own",
             },
             Self::SteppedOver => Texts {
                 name: "stepped-over",
-                linux: "registers boot metadata in steps of a section from the first frame of a node, so it steps over the \
-                        last section of a node that begins inside a section (B-30)",
-                ours: "registers every section of boot",
-                why: "memory that holds a memmap must not be taken for free",
+                linux: "registers boot metadata section by section from a node's first frame on, and so misses the last \
+                        section of a node that begins inside a section (B-30)",
+                ours: "every section of boot is registered",
+                why: "memory that holds a memmap must not go",
             },
             Self::AltmapForParts => Texts {
                 name: "altmap-for-parts",
-                linux: "takes the descriptors of a partial section from RAM on x86, although there is an altmap (V-15)",
-                ours: "takes them from the altmap: base pages of an array, or the section's whole block on a table model",
-                why: "a device that brings memory for its descriptors takes no RAM for them",
+                linux: "takes the descriptors of a partial section from RAM, on x86, although the device has an altmap \
+                        (V-15)",
+                ours: "the altmap has them, as base pages of an array or in the section's block of a table model",
+                why: "a device that brings memory for its descriptors takes no RAM",
             },
             Self::AltmapTooSmall => Texts {
                 name: "altmap-too-small",
-                linux: "has altmaps only with a virtual memmap, which takes single pages of them",
-                ours: "a table model needs a block for each whole section, and refuses an altmap without room for them \
-                       before anything changes; the replay then adds the device without its altmap",
-                why: "a memmap that is found through a section's word is contiguous",
+                linux: "has altmaps only with a virtual memmap, which does with single pages",
+                ours: "a table model wants a block for every section, refuses an altmap that has no room for them, and is \
+                       then given the device without the altmap",
+                why: "the word of a section leads to one block",
             },
             Self::AltmapStillNeeded => Texts {
                 name: "altmap-still-needed",
-                linux: "has altmaps only with a virtual memmap, where no neighbour has descriptors in another's altmap",
-                ours: "a table model refuses to remove a device whose altmap holds the block of a section that a neighbour \
-                       shares; the replay then removes both and adds the neighbour again",
+                linux: "has altmaps only with a virtual memmap, whose pages no two devices share",
+                ours: "a table model refuses to remove a device whose altmap has the block of a section that a neighbour \
+                       shares; both are then removed, and the neighbour is added again",
                 why: "the neighbour would lose its descriptors",
             },
         }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Texts { name, linux, ours, why } = self.texts();
+        write!(f, "{name}: Linux {linux}. Here {ours}, because {why}.")
     }
 }
 

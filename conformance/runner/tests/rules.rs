@@ -1,0 +1,212 @@
+//! The rules about intended differences from Linux: each explains something, and fails when its difference goes away or
+//! a false one appears. And recordings that somebody made up: each deviation is told.
+
+use rstest::rstest;
+use serde_json::{Value, json};
+use sparsemem_any::Backend;
+use sparsemem_replay::{Lacking, Recording, ReplayError, Rule, replay};
+
+/// A recording of the folder, to be edited.
+fn json_of(name: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(Recording::folder().join(name)).unwrap()).unwrap()
+}
+
+/// The errors of an edited recording, by backend.
+fn errors(name: &str, edit: impl Fn(&mut Value)) -> Vec<(Backend, String)> {
+    let mut json = json_of(name);
+    edit(&mut json);
+    let recording = match Recording::parse("mine.json", &json.to_string(), "") {
+        Ok(recording) => recording,
+        Err(error) => return vec![(Backend::ALL[0], error.to_string())],
+    };
+    let on = |backend| replay(&recording, backend).err().map(|error| (backend, error.to_string()));
+    Backend::ALL.into_iter().filter_map(on).collect()
+}
+
+/// Asserts that an edit is found out on the backends that a rule is about, and that the rule is named.
+fn broken(rule: Rule, name: &str, edit: impl Fn(&mut Value)) {
+    let errors = errors(name, edit);
+    for backend in Backend::ALL.into_iter().filter(|backend| rule.is_about(*backend)) {
+        let said = errors.iter().find(|(on, _)| *on == backend).map(|(_, said)| said.as_str());
+        let said = said.unwrap_or_else(|| panic!("{backend}: {} was not missed", rule.name()));
+        assert!(said.contains(&format!("by the rule `{}` Linux has", rule.name())), "{backend}: {said}");
+    }
+}
+
+/// Asserts that an edit is found out on the backends that a rule is about, as a difference that no rule explains.
+fn unexplained(rule: Rule, name: &str, what: &str, edit: impl Fn(&mut Value)) {
+    let errors = errors(name, edit);
+    for backend in Backend::ALL.into_iter().filter(|backend| rule.is_about(*backend)) {
+        let said = errors.iter().find(|(on, _)| *on == backend).map(|(_, said)| said.as_str());
+        assert!(said.is_some_and(|said| said.contains(what)), "{backend}: {said:?}");
+    }
+}
+
+/// Removes the rows of a section from a step.
+fn without_section(step: &mut Value, nr: u64) {
+    step["sections"].as_array_mut().unwrap().retain(|row| row[0] != nr);
+}
+
+#[test]
+fn every_rule_explains_a_difference_on_some_backend() {
+    let all = Recording::all().unwrap();
+    for backend in Backend::ALL {
+        let replayed: Vec<_> = all.iter().filter_map(|it| replay(it, backend).ok()).collect();
+        for rule in Rule::ALL {
+            let times: usize = replayed.iter().filter_map(|it| it.by_rule.get(&rule)).sum();
+            assert_eq!(times > 0, rule.is_about(backend), "{} on {backend}", rule.name());
+        }
+    }
+}
+
+#[test]
+fn a_rule_tells_both_sides_and_the_reason() {
+    for rule in Rule::ALL {
+        let text = rule.to_string();
+        assert!(text.starts_with(&format!("{}: Linux ", rule.name())), "{text}");
+        assert!(text.contains(". Here ") && text.contains(", because ") && text.ends_with('.'), "{text}");
+    }
+}
+
+#[test]
+fn roots_that_linux_frees_or_never_had_are_found_out() {
+    let name = "far-dimms-uneven-nodes.json";
+    broken(Rule::EmptyRoots, name, |json| json["steps"][5]["roots"] = json!([0, 6]));
+    broken(Rule::EmptyRoots, name, |json| json["steps"][5]["roots"] = json!([0, 4, 6, 8]));
+    unexplained(Rule::EmptyRoots, name, "roots: expected 0, 2, 9, found 0, 2", |json| {
+        json["steps"][1]["roots"] = json!([0, 4, 18]);
+    });
+}
+
+#[test]
+fn usages_that_linux_frees_or_never_had_are_found_out() {
+    let name = "boot-dimm.json";
+    broken(Rule::BootUsages, name, |json| without_section(&mut json["steps"][2], 33));
+    unexplained(Rule::BootUsages, name, "section 9 usage: expected there, found nothing", |json| {
+        let rows = json["steps"][2]["sections"].as_array_mut().unwrap();
+        rows.insert(8, json!([9, 0, "0000000000000000", 0, 1]));
+    });
+    unexplained(Rule::BootUsages, "far-dimms-uneven-nodes.json", "section 512 usage", |json| {
+        let rows = json["steps"][5]["sections"].as_array_mut().unwrap();
+        rows.insert(11, json!([512, 0, "0000000000000000", 0, 1]));
+    });
+}
+
+#[test]
+fn sections_that_linux_registers_or_misses_are_found_out() {
+    let name = "far-dimms-uneven-nodes.json";
+    broken(Rule::SteppedOver, name, |json| {
+        json["bootmem_tags"].as_array_mut().unwrap().push("tag 320000..320512 type=12 id=10".into());
+    });
+    unexplained(Rule::SteppedOver, name, "section 9 bootmem pages: expected nothing, found 512", |json| {
+        json["bootmem_tags"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|tag| !tag.as_str().unwrap().ends_with("type=12 id=9"));
+    });
+}
+
+/// The bytes of the array for section 64 of the recordings with altmaps, as far as the device has it.
+const PART: (u64, u64) = (134_840_320, 136_314_880);
+
+/// Puts the descriptors of a partial section into the altmap, as this project does.
+fn from_the_altmap(step: &mut Value) {
+    let rows = step["vmemmap_backing"].as_array_mut().unwrap();
+    rows.retain(|row| !(PART.0..PART.1).contains(&row[0].as_u64().unwrap()));
+    rows.push(json!([PART.0, PART.1, 0x2_0260_2000_u64]));
+}
+
+#[test]
+fn descriptors_of_parts_that_linux_takes_from_the_altmap_are_found_out() {
+    let name = "altmap-neighbours.json";
+    broken(Rule::AltmapForParts, name, |json| from_the_altmap(&mut json["steps"][6]));
+    unexplained(Rule::AltmapForParts, name, "section 65 altmap: expected nothing, found 0-63", |json| {
+        let rows = json["steps"][6]["vmemmap_backing"].as_array_mut().unwrap();
+        rows.iter_mut().filter(|row| row[0] == PART.1).for_each(|row| row[2] = json!(64 << 20));
+    });
+}
+
+#[test]
+fn an_altmap_without_room_explains_no_other_difference() {
+    // After the refusal the device has its descriptors in RAM on table models; its sections are there all the same.
+    for rule in [Rule::AltmapTooSmall, Rule::AltmapStillNeeded] {
+        unexplained(
+            rule,
+            "altmap-neighbours.json",
+            "step 3 (add_device [0x202600, 0x215200)), section 65 flags",
+            |json| {
+                json["steps"][3]["sections"].as_array_mut().unwrap()[9][1] = json!(7);
+            },
+        );
+        unexplained(rule, "altmap-neighbours.json", "section 64 flags: expected nothing", |json| {
+            without_section(&mut json["steps"][9], 64);
+        });
+    }
+}
+
+#[test]
+fn pages_that_are_folded_are_lacking_and_what_comes_before_counts() {
+    let name = "devdax-compound.json";
+    let folded = |error: &ReplayError| {
+        matches!(error, ReplayError::Lacking { step: 4, lacking: Lacking::FoldedMemmap { .. }, .. })
+    };
+    for backend in Backend::ALL {
+        let error = replay(&Recording::open(name.as_ref()).unwrap(), backend).unwrap_err();
+        assert!(folded(&error), "{error}");
+        let wanted = "devdax-compound.json, step 4: add_device [0x190000, 0x1b5800): pages of 512 frames need memmaps whose \
+                      descriptors are folded, and no model has these yet";
+        assert_eq!(error.to_string(), wanted);
+    }
+    for (_, said) in errors(name, |json| json["steps"][1]["roots"] = json!([0, 7])) {
+        assert!(
+            said.contains("step 4: add_device")
+                || said.contains("step 1 (add_device [0x190000, 0x1b5800)), roots"),
+            "{said}"
+        );
+    }
+    let small = errors(name, |json| json["steps"][4]["ops"][0]["compound"] = json!(3));
+    assert!(
+        small[0].1.ends_with("steps[4].ops[0]: a page of 3 frames is not a power of two of frames"),
+        "{small:?}"
+    );
+}
+
+/// Swaps two steps.
+fn swapped(json: &mut Value) {
+    json["steps"].as_array_mut().unwrap().swap(1, 2);
+}
+
+#[rstest]
+#[case::another_order("numa-2-pmem.json", swapped, "step 1: remove_device [0x40600, 0x46a00): ")]
+#[case::another_order_of_facts("memmap-on-memory.json", |json: &mut Value| {
+    let facts = json["steps"][3]["sections"].take();
+    json["steps"][3]["sections"] = json["steps"][2]["sections"].clone();
+    json["steps"][2]["sections"] = facts;
+}, "step 2 (add_memory [0x108000, 0x128000)), section 32 flags: expected PRESENT | HAS_MEM_MAP | ONLINE, found")]
+#[case::another_node("dimms-4-nodes.json", |json: &mut Value| json["memblock_memory"][2][0] = json!(5), "node 5 bootmem pages: expected nothing, found there")]
+#[case::a_missing_section("virtio-mem-1g.json", |json: &mut Value| without_section(&mut json["steps"][1], 33), "step 1 (add_memory [0x100000, 0x108000); online [0x100000, 0x108000); add_memory [0x108000, 0x110000); online [0x108000, \
+     0x110000)), section 33 flags: expected nothing, found PRESENT | HAS_MEM_MAP | ONLINE")]
+#[case::a_wrong_flag("la57-pmem-dimm.json", |json: &mut Value| json["steps"][3]["sections"][6][1] = json!(15), "section 6 flags: expected PRESENT | HAS_MEM_MAP | ONLINE | EARLY, found PRESENT | HAS_MEM_MAP | ONLINE | EARLY | TAINT")]
+#[case::an_unknown_operation("la57-pmem-dimm.json", |json: &mut Value| json["steps"][3]["ops"][0]["op"] = json!("add_cxl"), "unknown variant `add_cxl`, expected one of `boot`, `add_memory`")]
+#[case::an_unknown_field_of_an_operation("kmem-600m.json", |json: &mut Value| json["steps"][6]["ops"][0]["policy"] = json!("movable"), "unknown field `policy`")]
+#[case::an_unknown_field("kmem-600m.json", |json: &mut Value| json["numa_distance"] = json!(10), "unknown field `numa_distance`")]
+#[case::a_place_in_the_wrong_block("linux-6-12-memmap-on-memory.json", |json: &mut Value| json["steps"][1]["vmemmap_backing"][2][2] = json!(0x1_1000_0000_u64), "section 33 altmap: expected 0-63 at 0x110000000, found 0-63 at 0x108000000")]
+#[case::a_host_that_is_too_small("linux-6-12-memmap-on-memory.json", |json: &mut Value| json["steps"][1]["ops"][0]["altmap"]["free"] = json!(511), "steps[1].ops[0]: 511 frames after 0 cannot hold the 512 frames of [0x100000, 0x108000)")]
+#[case::no_whole_block("blocks-512m.json", |json: &mut Value| json["steps"][3]["ops"][0]["size"] = json!(128 << 20), "step 3: online [0x100000, 0x108000): ")]
+#[case::another_block_size("blocks-512m.json", |json: &mut Value| json["memory_block"] = json!(1 << 30), "step 1: add_memory [0x100000, 0x120000): ")]
+#[case::no_block_size("blocks-512m.json", |json: &mut Value| json["memory_block"] = json!(3 << 28), "memory_block: a memory block of ")]
+#[case::numbers_of_five_levels("kmem-600m.json", |json: &mut Value| json["steps"][6]["ops"][0]["start"] = json!(1_u64 << 47), "steps[6].ops[0]: 0x8000000 bytes from 0x800000000000 are not a range below 0x400000000000")]
+#[case::sections_of_five_levels("dimm-1g.json", |json: &mut Value| json["steps"][1]["sections"][4][0] = json!(600_000), "steps[1].sections[4]: there is no section 600000")]
+#[case::five_levels_with_roots_of_four("la57-pmem-dimm.json", |json: &mut Value| json["steps"][1]["roots"] = json!([0, 4096]), "roots: expected 0, 2048, found 0")]
+#[case::no_levels("la57-pmem-dimm.json", |json: &mut Value| json["kernel"] = json!("Linux 6.1, SPARSEMEM_EXTREME + VMEMMAP, x86_64"), "kernel: `Linux 6.1, SPARSEMEM_EXTREME + VMEMMAP, x86_64` has to say either 4-level or 5-level")]
+#[case::no_array("novmemmap-holes.json", |json: &mut Value| json["kernel"] = json!("Linux, SPARSEMEM_EXTREME + VMEMMAP, x86_64 4-level, 16-byte mem_section"), "steps[0].sections[0]: a kernel with a virtual memmap has subsection maps")]
+#[case::a_device_that_is_not_there("kmem-600m.json", |json: &mut Value| { json["steps"][4]["iomem"].as_array_mut().unwrap().retain(|line| !line.as_str().unwrap().contains("dax0.0")); }, "device 0x190000000: expected to 0x190200000, found to 0x1b5800000")]
+fn a_recording_that_somebody_made_up_is_found_out(
+    #[case] name: &str,
+    #[case] edit: fn(&mut Value),
+    #[case] wanted: &str,
+) {
+    let errors = errors(name, edit);
+    assert!(!errors.is_empty(), "{name}: nobody noticed");
+    assert!(errors.iter().any(|(_, said)| said.contains(wanted)), "{errors:#?}");
+}
