@@ -1,0 +1,110 @@
+//! The rules by name, with what Linux does, what this project does, and why.
+
+use core::fmt;
+
+use sparsemem_any::Backend;
+
+/// A difference from Linux on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// Roots of a section table without a section.
+    EmptyRoots,
+    /// Usages of sections of boot that were removed.
+    BootUsages,
+    /// Sections of a node that begins inside a section.
+    SteppedOver,
+    /// Descriptors of partial sections in an altmap.
+    AltmapForParts,
+    /// An altmap without room for whole sections, on a table model.
+    AltmapTooSmall,
+    /// An altmap with descriptors that a neighbour needs, on a table model.
+    AltmapStillNeeded,
+}
+
+/// The texts of a rule.
+struct Texts {
+    name: &'static str,
+    linux: &'static str,
+    ours: &'static str,
+    why: &'static str,
+}
+
+impl Rule {
+    /// All rules.
+    pub const ALL: [Self; 6] = [
+        Self::EmptyRoots,
+        Self::BootUsages,
+        Self::SteppedOver,
+        Self::AltmapForParts,
+        Self::AltmapTooSmall,
+        Self::AltmapStillNeeded,
+    ];
+
+    /// The name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.texts().name
+    }
+
+    /// Whether the rule can apply to a backend.
+    #[must_use]
+    pub const fn is_about(self, backend: Backend) -> bool {
+        match self {
+            Self::EmptyRoots => backend.has_roots(),
+            Self::AltmapTooSmall | Self::AltmapStillNeeded => !backend.has_array(),
+            Self::BootUsages | Self::SteppedOver | Self::AltmapForParts => true,
+        }
+    }
+
+    const fn texts(self) -> Texts {
+        match self {
+            Self::EmptyRoots => Texts {
+                name: "empty-roots",
+                linux: "keeps a root of the section table for ever (O-14)",
+                ours: "a root goes with its last section",
+                why: "removing memory gives back what adding it took",
+            },
+            Self::BootUsages => Texts {
+                name: "boot-usages",
+                linux: "keeps the usage of a boot section that is removed (U-18)",
+                ours: "a usage goes with its section",
+                why: "every usage is a block of its own",
+            },
+            Self::SteppedOver => Texts {
+                name: "stepped-over",
+                linux: "registers boot metadata section by section from a node's first frame on, and so misses the last \
+                        section of a node that begins inside a section (B-30)",
+                ours: "every section of boot is registered",
+                why: "memory that holds a memmap must not go",
+            },
+            Self::AltmapForParts => Texts {
+                name: "altmap-for-parts",
+                linux: "takes the descriptors of a partial section from RAM, on x86, although the device has an altmap \
+                        (V-15)",
+                ours: "the altmap has them, as base pages of an array or in the section's block of a table model",
+                why: "a device that brings memory for its descriptors takes no RAM",
+            },
+            Self::AltmapTooSmall => Texts {
+                name: "altmap-too-small",
+                linux: "has altmaps only with a virtual memmap, which does with single pages",
+                ours: "a table model wants a block for every section, refuses an altmap that has no room for them, and is \
+                       then given the device without the altmap",
+                why: "the word of a section leads to one block",
+            },
+            Self::AltmapStillNeeded => Texts {
+                name: "altmap-still-needed",
+                linux: "has altmaps only with a virtual memmap, whose pages no two devices share",
+                ours: "a table model refuses to remove a device whose altmap has the block of a section that a neighbour \
+                       shares; both are then removed, and the neighbour is added again",
+                why: "the neighbour would lose its descriptors",
+            },
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Texts { name, linux, ours, why } = self.texts();
+        write!(f, "{name}: Linux {linux}. Here {ours}, because {why}.")
+    }
+}
