@@ -7,7 +7,8 @@
 //!    `dmesg -x`, ISO 8601 stamps, mail quotes, and the quotation marks of an array in a test file.
 //! 2. No list of prefixes is complete. If the rest is no message that a notation knows, it may begin at any later word
 //!    ([`Line::later`]): the first beginning that a notation knows counts.
-//! 3. `(XEN)` marks a message of the hypervisor; [`Line::by_xen`] keeps it.
+//! 3. What stands behind a message is taken off only at the end of the line ([`without_suffix`]).
+//! 4. `(XEN)` marks a message of the hypervisor; [`Line::by_xen`] keeps it.
 
 /// One line of the input, prepared for the readers.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +27,7 @@ const WORDS: usize = 40;
 impl<'a> Line<'a> {
     /// Takes the known prefixes off a line.
     pub(crate) fn new(raw: &'a str) -> Self {
-        let mut line = Self { raw, message: unquoted(raw.trim()), by_xen: false };
+        let mut line = Self { raw, message: unquoted(without_suffix(raw)), by_xen: false };
         loop {
             let shorter = match line.message.strip_prefix("(XEN)") {
                 Some(rest) => {
@@ -56,8 +57,8 @@ impl<'a> Line<'a> {
             .filter(|((_, c), next)| !c.is_ascii_alphanumeric() && !next.is_whitespace() && *c != '_');
         let starts = starts.map(|((at, c), _)| at + c.len_utf8());
         starts.take(WORDS).filter_map(move |at| {
-            let by_xen = self.by_xen || message.get(..at)?.trim_end().ends_with("(XEN)");
-            let message = message.get(at..)?.trim_end_matches(['"', ',', '\'', '`']).trim_end();
+            let by_xen = self.by_xen || message.get(..at)?.contains("(XEN)");
+            let message = message.get(at..)?;
             Some(Self { raw: "", message, by_xen })
         })
     }
@@ -72,7 +73,22 @@ impl<'a> Line<'a> {
 
 /// The content of a quoted array element.
 fn unquoted(text: &str) -> &str {
-    text.strip_prefix('"').map_or(text, |text| text.trim_end_matches([',', '"']))
+    text.strip_prefix('"').unwrap_or(text)
+}
+
+/// A line without the white space around it, and without what ends a cell of a table, an element of an array or a string
+/// of a program: no message of memory ends with one of these characters.
+pub(crate) fn without_suffix(text: &str) -> &str {
+    const ENDS: [char; 7] = ['"', ',', '\'', '`', '|', '}', ';'];
+    let mut text = text.trim();
+    loop {
+        let shorter = text.trim_end_matches(ENDS).trim_end();
+        let shorter = shorter.strip_suffix("\\n").or_else(|| shorter.strip_suffix("\\r")).unwrap_or(shorter);
+        if shorter.len() == text.len() {
+            return text;
+        }
+        text = shorter;
+    }
 }
 
 /// `text` without its first prefix, or as it is.
@@ -169,6 +185,8 @@ mod tests {
             "kern  :info  : [    0.000000] BIOS-e820: x",
             "> > [    0.000000] BIOS-e820: x",
             "  \"BIOS-e820: x\",",
+            "\"BIOS-e820: x\\n\"",
+            "BIOS-e820: x |",
         ];
         for line in lines {
             assert_eq!(Line::new(line).message, "BIOS-e820: x", "{line}");

@@ -73,17 +73,17 @@ fn entry(line: &Line<'_>) -> Answer {
     Some(entry_of(text).map(|entry| Statement::Entry(notation, entry)))
 }
 
-/// The notation of a line, and the text after its tag.
+/// The notation of a line, and the text after its tag. The hypervisor's log also has the messages of its guests, which keep
+/// their tags.
 fn tagged<'a>(line: &Line<'a>) -> Option<(Notation, &'a str)> {
-    if line.by_xen {
-        return addresses::looks_like_one(line.message).then_some((Notation::XEN_HYPERVISOR, line.message));
-    }
-    TAGS.iter().find_map(|&(tag, notation, sure)| {
+    let tagged = TAGS.iter().find_map(|&(tag, notation, sure)| {
         let text = line.message.strip_prefix(tag)?;
         let is_range =
             || addresses::looks_like_one(text) && (notation != Notation::BOARD || text.contains(" @ "));
         (sure || is_range()).then_some((notation, text))
-    })
+    });
+    let is_own = || line.by_xen && addresses::looks_like_one(line.message);
+    tagged.or_else(|| is_own().then_some((Notation::XEN_HYPERVISOR, line.message)))
 }
 
 /// Reads `WHO: RANGE TYPE` under the header of a table, for tables of an origin that has no place in the list.

@@ -12,7 +12,7 @@
 
 use sparsemem_core::PhysRange;
 
-use crate::line::Line;
+use crate::line::{Line, without_suffix};
 use crate::statement::{Answer, IomemRow, Source, Statement};
 use crate::{MapEntry, Notation, RangeKind, addresses};
 
@@ -41,7 +41,7 @@ fn row(line: &Line<'_>) -> Answer {
 /// The row of a range and a name.
 fn row_of((start, end): (&str, &str), name: &str) -> Answer {
     let spaced = name.starts_with(char::is_whitespace);
-    let name = name.trim().trim_end_matches(['"', ',']);
+    let name = without_suffix(name);
     let sure = own_kind(name).is_some_and(|kind| kind != RangeKind::HotplugWindow);
     let long = |word: &str| word.len() >= 8;
     if !(sure || spaced && long(start) && long(end)) {
@@ -63,7 +63,7 @@ fn row_of((start, end): (&str, &str), name: &str) -> Answer {
 fn range_at_end(text: &str) -> Option<(&str, &str)> {
     let (text, end) = last_word(text)?;
     let (text, start) = last_word(text.trim_end().strip_suffix('-')?)?;
-    let is_begun = text.ends_with(|c: char| c.is_whitespace() || ":|>\"'])#;,".contains(c));
+    let is_begun = text.ends_with(|c: char| c.is_whitespace() || ":|>\"'`])#;,=+-".contains(c));
     (text.is_empty() || is_begun).then_some((start, end))
 }
 

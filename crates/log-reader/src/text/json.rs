@@ -70,8 +70,12 @@ impl Unpacker {
     }
 }
 
-/// True if a line begins as one of JSON may. A bracket alone does not: time stamps have them.
+/// True if a line begins as one of JSON may, also as an element of a list in YAML. A bracket alone does not: time stamps
+/// have them.
 fn may_be_json(line: &str) -> bool {
+    if line.strip_prefix("- ").is_some_and(|rest| rest.trim_start().starts_with('{')) {
+        return true;
+    }
     match line.strip_prefix('[') {
         Some(rest) => rest.trim_start().starts_with('{'),
         None => line.starts_with(['{', '"', '}', ',']),
@@ -95,6 +99,8 @@ fn members(line: &str) -> Vec<(String, String)> {
                 after
             }
             Some(None) => break,
+            // The members of what is inside are members of the line.
+            None if value.starts_with(['[', '{']) => value.get(1..).unwrap_or_default(),
             None => {
                 let end = value.find([',', '}', ']']).unwrap_or(value.len());
                 let (bare, after) = value.split_at(end);
@@ -108,11 +114,10 @@ fn members(line: &str) -> Vec<(String, String)> {
     members
 }
 
-/// True for what a value may be that is no string: a number, a word of JSON, or the start of an array or object.
+/// True for what a value may be that is no string: a number, a word of JSON, or nothing, if it stands on the next line.
 fn is_bare_value(value: &str) -> bool {
     let value = value.trim();
     value.is_empty()
-        || value.starts_with(['[', '{'])
         || matches!(value, "true" | "false" | "null")
         || value.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte))
 }
@@ -163,6 +168,7 @@ mod tests {
             r#"{"dmesg":[{"pri":6,"time":0.000000,"msg":"BIOS-e820: [mem 0x0-0xfff] usable"}]}"#,
             r#"{"log":"BIOS-e820: [mem 0x0-0xfff] usable\n","stream":"stdout"}"#,
             r#"{"PRIORITY":"6","MESSAGE":"BIOS-e820: [mem 0x0-0xfff] usable","_PID":"1"}"#,
+            r#"- {"dt": "2024-05-06T07:08:09.1", "lvl": "target", "msg": "BIOS-e820: [mem 0x0-0xfff] usable"}"#,
         ] {
             assert_eq!(unpacked(text), row, "{text}");
         }
@@ -174,6 +180,9 @@ mod tests {
         let rows = unpacked(text);
         assert_eq!(rows[0], (3, "RANGE=\"0x0-0xfff\" SIZE=\"4K\"".into()));
         assert_eq!(rows[1], (5, "RANGE=\"0x2000-0x2fff\" REMOVABLE=\"true\"".into()));
+        let text = r#"{"memory": [{"range":"0x0-0xfff","state":"online"},{"range":"0x2000-0x2fff","node":1}]}"#;
+        let expected = [r#"RANGE="0x0-0xfff" STATE="online""#, r#"RANGE="0x2000-0x2fff" NODE="1""#];
+        assert_eq!(unpacked(text), expected.map(|row| (1, row.to_owned())));
     }
 
     #[test]

@@ -3,11 +3,13 @@
 //! # Invariants
 //!
 //! 1. Every line keeps its number in the text as it was given, also where it came out of a record.
-//! 2. Only wrapping is taken off here: bytes of UTF-16, colours, JSON, the records of `/dev/kmsg`. What loggers write
-//!    before a message is the business of `line.rs`.
+//! 2. Only wrapping is taken off here: bytes of UTF-16, colours, JSON, the records of `/dev/kmsg`, what web pages make of a
+//!    text. What loggers write before a message is the business of `line.rs`.
 
+mod colours;
 mod decode;
 mod json;
+mod markup;
 
 use std::borrow::Cow;
 
@@ -31,7 +33,7 @@ pub(crate) fn lines(text: &str) -> (Vec<TextLine<'_>>, usize) {
     let mut count = 0;
     for raw in text.strip_prefix('\u{feff}').unwrap_or(text).lines() {
         count += 1;
-        let text = without_colours(raw);
+        let text = markup::removed(colours::removed(raw));
         match unpacker.unpack(count, &text) {
             Some(unpacked) => lines.extend(unpacked),
             None => lines.push(TextLine { number: count, text: of_record(text) }),
@@ -39,39 +41,6 @@ pub(crate) fn lines(text: &str) -> (Vec<TextLine<'_>>, usize) {
     }
     lines.extend(unpacker.finish());
     (lines, count)
-}
-
-/// A line without the escape sequences of a terminal, and without the carriage returns that redraw it.
-fn without_colours(line: &str) -> Cow<'_, str> {
-    const ESCAPE: char = '\u{1b}';
-    let line = line.trim_end_matches('\r');
-    if !line.contains([ESCAPE, '\u{7}', '\u{0}']) {
-        return Cow::Borrowed(line);
-    }
-    let mut plain = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once(ESCAPE) {
-        plain.push_str(before);
-        rest = after_sequence(after);
-    }
-    plain.push_str(rest);
-    plain.retain(|c| !matches!(c, '\u{7}' | '\u{0}'));
-    Cow::Owned(plain)
-}
-
-/// The text after the rest of an escape sequence: `[` parameters letter, or one character.
-fn after_sequence(text: &str) -> &str {
-    match text.strip_prefix('[') {
-        Some(parameters) => {
-            let end = parameters.find(|c: char| ('@'..='~').contains(&c));
-            end.map_or("", |end| parameters.get(end + 1..).unwrap_or_default())
-        }
-        None => {
-            let mut chars = text.chars();
-            chars.next();
-            chars.as_str()
-        }
-    }
 }
 
 /// The message of a record of `/dev/kmsg`, `6,339,5140900,-;NET: ..`, or the line as it is.
@@ -102,17 +71,6 @@ mod tests {
 
     fn texts(text: &str) -> Vec<(usize, String)> {
         lines(text).0.into_iter().map(|line| (line.number, line.text.into_owned())).collect()
-    }
-
-    #[test]
-    fn colours_and_line_ends_are_taken_off() {
-        let coloured =
-            "\u{1b}[32m[    0.000000] \u{1b}[0m\u{1b}[33mBIOS-e820: \u{1b}[0m[mem 0x0-0xfff]\r\nx\u{1b}";
-        assert_eq!(
-            texts(coloured),
-            [(1, "[    0.000000] BIOS-e820: [mem 0x0-0xfff]".into()), (2, "x".into())]
-        );
-        assert_eq!(texts("\u{1b}µBIOS-e820: x"), [(1, "BIOS-e820: x".into())]);
     }
 
     #[test]
