@@ -64,6 +64,18 @@ pub(crate) fn pair(text: &str, separator: &str) -> Result<(u64, u64), Reason> {
     Ok((hex(first)?, hex(second)?))
 }
 
+/// Two hexadecimal numbers with `separator` between them, which were printed with equally many digits.
+pub(crate) fn even_pair(text: &str, separator: &str) -> Result<(u64, u64), Reason> {
+    let (first, second) = text.split_once(separator).ok_or(Reason::NoRange)?;
+    let (first, second) = (first.trim(), second.trim());
+    let numbers = (hex(first)?, hex(second)?);
+    if first.len() == second.len() {
+        return Ok(numbers);
+    }
+    let shorter = if first.len() < second.len() { first } else { second };
+    Err(Reason::Lengths { digits: shortened(shorter) })
+}
+
 /// Reads `[mem A-B]` at the start of `text`; gives the range and the text after it.
 pub(crate) fn mem(text: &str) -> Result<(PhysRange, &str), Reason> {
     let (inner, rest) = text

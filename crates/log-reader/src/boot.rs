@@ -79,8 +79,8 @@ pub(crate) struct Boot {
 }
 
 impl Boot {
-    /// Files the statement of the line with that number.
-    pub(crate) fn add(&mut self, line: usize, whole: Line<'_>, item: Statement) {
+    /// Files the statement that the message of the line with that number makes.
+    pub(crate) fn add(&mut self, line: usize, whole: Line<'_>, message: Line<'_>, item: Statement) {
         let text = whole.raw;
         match item {
             Statement::BootStart | Statement::Nothing => {}
@@ -89,7 +89,7 @@ impl Boot {
             }
             Statement::OtherListing => self.in_other_listing = true,
             Statement::Entry(notation, entry) => {
-                self.number(line, whole, notation);
+                self.number(line, message, notation);
                 self.sign(line, whole.sign());
                 self.is_old |= notation.is_e820_style() && !text.contains("[mem");
                 if notation != Notation::MEMBLOCK || !self.in_other_listing {
@@ -123,6 +123,12 @@ impl Boot {
         }
     }
 
+    /// True if nothing of a map was filed yet.
+    pub(crate) fn is_blank(&self) -> bool {
+        let is_empty = self.tables.is_empty() && self.frames.is_empty() && self.rows.is_empty();
+        is_empty && self.claims.is_empty() && self.blocks.is_empty() && self.reserved.is_empty()
+    }
+
     /// Adds a line of a table.
     fn entry(&mut self, line: usize, notation: Notation, entry: MapEntry) {
         if let Some(node) = entry.node {
@@ -144,8 +150,8 @@ impl Boot {
     }
 
     /// Holds the number of a row against that of the row before it.
-    fn number(&mut self, line: usize, whole: Line<'_>, notation: Notation) {
-        let Some(found) = row_number(notation, whole) else { return };
+    fn number(&mut self, line: usize, message: Line<'_>, notation: Notation) {
+        let Some(found) = row_number(notation, message) else { return };
         if let Some((_, last, after)) = self.numbered.filter(|(other, ..)| *other == notation) {
             if found == 0 {
                 // Without a heading, the second listing of the boot allocator is that of its reservations.
@@ -357,7 +363,7 @@ fn row_number(notation: Notation, line: Line<'_>) -> Option<u64> {
         Notation::EFI => efi::row_number,
         _ => return None,
     };
-    line.beginnings().find_map(|line| read(line.message))
+    read(line.message)
 }
 
 /// The rows of a listing, without their lines.

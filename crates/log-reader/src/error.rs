@@ -63,6 +63,23 @@ pub enum Reason {
     /// A row of `lsmem` does not say whether its memory is online.
     #[error("the row does not say whether the memory is online: list it with the column STATE")]
     NoState,
+    /// A bracket is open at the end of the line.
+    #[error("the line breaks off inside of brackets")]
+    Unclosed,
+    /// Two numbers of a range have different lengths, where kernels print both with all their digits.
+    #[error("`{digits}` has lost digits: kernels print both ends of such a range with equally many")]
+    Lengths {
+        /// The shorter number.
+        digits: String,
+    },
+    /// A row has more or fewer cells than its heading has columns.
+    #[error("the row has {found} cells, and its heading has {expected}")]
+    Cells {
+        /// Columns of the heading.
+        expected: usize,
+        /// Cells of the row.
+        found: usize,
+    },
     /// A row lies partly inside the row above it and partly outside, which no listing of the kernel has.
     #[error(
         "the range overlaps the one of line {line} without lying in it: rows are missing, or their order changed"
@@ -74,6 +91,9 @@ pub enum Reason {
     /// A row of a table behind words that no kernel prints there.
     #[error("it stands in a table and looks like a row of it, but its first word is not that of the table")]
     StrayRow,
+    /// A line that breaks off where the rows around it go on.
+    #[error("it breaks off inside of what the rows around it have: a row was cut, or a line was wrapped")]
+    TornRow,
     /// The text lists memory blocks, and no line says how large a block is.
     #[error("the size of a memory block is not given")]
     NoBlockSize,

@@ -10,12 +10,16 @@ use sparsemem_core::PhysRange;
 
 use crate::Reason;
 use crate::addresses::{self, decimal, hex};
+use crate::error::shortened;
 
 /// Bytes of the smallest frame of any processor, and of the frames of a log that gives no evidence.
 pub(crate) const FRAME_BYTES: u64 = 0x1000;
 
 /// Sizes that frames have on processors that Linux runs on.
 const FRAME_SIZES: [u64; 4] = [0x1000, 0x2000, 0x4000, 0x1_0000];
+
+/// Places of a decimal number of frames.
+const PLACES: usize = 8;
 
 /// The notation of the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +41,16 @@ impl FrameRange {
     /// Reads `A -> B`.
     pub(crate) fn read(text: &str) -> Result<Self, Reason> {
         let (first, end) = text.split_once("->").ok_or(Reason::NoRange)?;
+        let (padded_first, padded_end) = (first.trim_end(), end.strip_prefix(' ').unwrap_or(end));
         let (first, end) = (first.trim(), end.trim());
         hex(first)?;
         hex(end)?;
+        // Kernels print both numbers with equally many digits, or pad both to 8 places.
+        let is_torn = first.starts_with("0x") && end.len() < first.len()
+            || padded_first.len() > PLACES && padded_end.len() < PLACES;
+        if is_torn {
+            return Err(Reason::Lengths { digits: shortened(end) });
+        }
         Ok(Self { first: first.to_owned(), end: end.to_owned() })
     }
 
@@ -128,6 +139,9 @@ mod tests {
     fn broken_ranges_say_why() {
         assert_eq!(FrameRange::read("10 20"), Err(Reason::NoRange));
         assert!(FrameRange::read("x -> 20").is_err());
+        for torn in ["0x00000010 -> 0x000000", "      256 ->   8846"] {
+            assert!(matches!(FrameRange::read(torn), Err(Reason::Lengths { .. })), "{torn}");
+        }
         let reversed = FrameRange::read("20 -> 10").unwrap().range(Radix::Decimal, FRAME_BYTES);
         assert_eq!(reversed, Err(Reason::Reversed { start: 20, end: 10 }));
     }

@@ -71,9 +71,11 @@ mod parsed;
 mod resolve;
 mod scan;
 mod statement;
+mod strays;
 mod sweep;
 mod table;
 mod text;
+mod wrapped;
 
 pub use contradiction::{Agreement, Contradiction, Figure, Quantity, Subject};
 pub use error::{LineError, ParseErrors, Reason};

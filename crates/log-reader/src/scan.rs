@@ -10,9 +10,12 @@ use crate::boot::Boot;
 use crate::facts;
 use crate::frames::FrameSize;
 use crate::line::Line;
-use crate::notations::{self, e820, registered};
+use crate::notations::{self, e820, lsmem, registered};
 use crate::statement::{Answer, Statement};
-use crate::{LineError, Notation, Reason, text};
+use crate::strays::Strays;
+use crate::text::TextLine;
+use crate::wrapped::Width;
+use crate::{LineError, Notation, text};
 
 /// Everything that a text says, before one boot and one table are chosen.
 #[derive(Default)]
@@ -23,14 +26,15 @@ pub(crate) struct Scan {
     pub(crate) lines: usize,
     /// The next memory line of a kernel begins another boot.
     starts: bool,
+    /// The nodes that were named since then: of that boot, if it has a map.
+    held: Vec<(usize, String, Statement)>,
     /// The header of early ranges was the last memory line, or such ranges.
     in_early_ranges: bool,
     /// The header of a table was the last memory line, or its rows.
     in_table: bool,
-    /// The e820 table that the last row belongs to.
-    last_table: Option<Notation>,
-    /// Lines since then that look like rows of it.
-    strays: Vec<LineError>,
+    /// The columns of the listing of `lsmem` that the rows are of.
+    columns: Option<lsmem::Columns>,
+    strays: Strays,
     facts: facts::Context,
     /// The line before names the file of the running kernel's version.
     asks_version: bool,
@@ -40,32 +44,79 @@ pub(crate) struct Scan {
     gives_map: bool,
 }
 
+/// A line that was read: its message where a notation knows it, and what that says.
+struct Found<'a> {
+    message: Line<'a>,
+    answer: Result<Statement, crate::Reason>,
+}
+
 impl Scan {
     /// Reads a text.
     pub(crate) fn new(text: &str) -> Self {
         let mut scan = Self { boots: vec![Boot::default()], ..Self::default() };
         let (lines, count) = text::lines(text);
         scan.lines = count;
-        for line in &lines {
-            scan.line(line.number, &line.text);
+        let width = Width::of(&lines);
+        let mut lines = lines.as_slice();
+        while let Some((line, rest)) = lines.split_first() {
+            let joined = width.joined(line, rest);
+            let joined =
+                joined.filter(|joined| scan.is_better(&joined.text, line, rest.iter().take(joined.taken)));
+            let taken = joined.as_ref().map_or(0, |joined| joined.taken);
+            let text = joined.as_ref().map_or(&*line.text, |joined| &joined.text);
+            scan.line(line.number, text);
+            lines = rest.get(taken..).unwrap_or_default();
         }
-        for boot in &mut scan.boots {
-            boot.has_own_map = scan.gives_map;
-            boot.finish(&mut scan.errors);
-        }
-        scan.errors.sort_by_key(|error| error.line);
+        scan.finish();
         scan
+    }
+
+    /// Files what had to wait for the end of the text.
+    fn finish(&mut self) {
+        for (number, text, item) in std::mem::take(&mut self.held) {
+            self.file(number, Line::new(&text), Line::new(&text), item);
+        }
+        for boot in &mut self.boots {
+            boot.has_own_map = self.gives_map;
+            boot.finish(&mut self.errors);
+        }
+        self.errors.sort_by_key(|error| error.line);
+    }
+
+    /// True if a line and those that it was wrapped into say together what none of them says by itself.
+    fn is_better<'t>(
+        &self,
+        joined: &str,
+        line: &TextLine<'_>,
+        mut further: impl Iterator<Item = &'t TextLine<'t>>,
+    ) -> bool {
+        let answer = |text: &str| self.anywhere(&Line::new(text)).map(|found| found.answer.is_ok());
+        let is_fact = |text: &str| {
+            let line = Line::new(text);
+            line.beginnings().any(|line| self.facts.clone().read(line.message).is_some())
+        };
+        if further.any(|line| answer(&line.text).is_some() || is_fact(&line.text)) {
+            return false;
+        }
+        match answer(joined) {
+            Some(is_read) => is_read,
+            None => is_fact(joined) && answer(&line.text) != Some(true),
+        }
     }
 
     /// Reads one line.
     fn line(&mut self, number: usize, raw: &str) {
         let line = Line::new(raw);
-        let answer = self.anywhere(&line);
-        self.rows_in_between(number, raw, line, answer.as_ref());
-        match answer {
-            Some(Ok(Statement::BootStart)) if self.is_of_running_kernel(line) => {}
-            Some(Ok(item)) => self.item(number, line, item),
-            Some(Err(reason)) => self.errors.push(LineError::new(number, raw, reason)),
+        if let Some(columns) = lsmem::Columns::read(&line) {
+            self.columns = Some(columns);
+        }
+        let found = self.anywhere(&line);
+        let row = found.as_ref().and_then(|found| Some((found.message, found.answer.as_ref().ok()?)));
+        self.strays.see(number, line, row, &mut self.errors);
+        match found {
+            Some(Found { answer: Ok(Statement::BootStart), .. }) if self.is_of_running_kernel(line) => {}
+            Some(Found { message, answer: Ok(item) }) => self.item(number, line, message, item),
+            Some(Found { answer: Err(reason), .. }) => self.errors.push(LineError::new(number, raw, reason)),
             None => {}
         }
         self.asks_version = raw.contains("/proc/version");
@@ -80,17 +131,20 @@ impl Scan {
         is_bare && (self.asks_version || self.is_stamped)
     }
 
-    /// Reads a line, with its message at the first word at which one can be read.
-    fn anywhere(&mut self, line: &Line<'_>) -> Answer {
-        let first = self.at(line);
-        if matches!(first, Some(Ok(_))) {
+    /// Reads a line, with its message at the first word at which one can be read. A row of an iomem listing is one only if
+    /// no surer message stands behind it: loggers write ranges, too.
+    fn anywhere<'a>(&self, line: &Line<'a>) -> Option<Found<'a>> {
+        let first = self.at(line).map(|answer| Found { message: *line, answer });
+        let is_row =
+            matches!(&first, Some(Found { answer: Ok(Statement::Row(_) | Statement::DoubtfulRow(_)), .. }));
+        if first.as_ref().is_some_and(|first| first.answer.is_ok()) && !is_row {
             return first;
         }
         let mut broken = first;
-        for later in line.later() {
-            match self.at(&later) {
-                Some(Ok(item)) => return Some(Ok(item)),
-                Some(Err(_)) if !self.is_sure(&later) => {}
+        for later in line.later().filter(|later| !is_row || self.is_sure(later)) {
+            match self.at(&later).map(|answer| Found { message: later, answer }) {
+                Some(found) if found.answer.is_ok() => return Some(found),
+                Some(_) if !self.is_sure(&later) => {}
                 other => broken = broken.or(other),
             }
         }
@@ -112,7 +166,7 @@ impl Scan {
             "e820: remove [mem",
         ];
         if line.by_xen {
-            return self.last_table == Some(Notation::XEN_HYPERVISOR);
+            return self.strays.last_table() == Some(Notation::XEN_HYPERVISOR);
         }
         let is_early = line.message.starts_with("node ") && line.message.contains(": [mem 0x");
         is_early
@@ -130,59 +184,40 @@ impl Scan {
         // Without their header, such ranges are known by their form, if nothing unknown stands before them.
         let is_one = early.as_ref().is_some_and(Result::is_ok) && !line.raw.is_empty();
         let early = early.filter(|_| self.in_early_ranges || is_one);
+        let listed = self.columns.as_ref().and_then(|columns| columns.row(line));
         let unnamed = || if self.in_table { e820::unnamed_entry(line) } else { None };
-        early.or_else(|| notations::read(line)).or_else(unnamed)
-    }
-
-    /// Lines between rows of one table that look like rows and are none are errors, once the table goes on.
-    fn rows_in_between(
-        &mut self,
-        number: usize,
-        raw: &str,
-        line: Line<'_>,
-        answer: Option<&Result<Statement, Reason>>,
-    ) {
-        match answer {
-            Some(Ok(Statement::Entry(notation, _))) if notation.is_e820_style() => {
-                if self.last_table == Some(*notation) {
-                    self.errors.append(&mut self.strays);
-                }
-                self.strays.clear();
-                self.last_table = Some(*notation);
-            }
-            Some(Ok(Statement::TableStart | Statement::EarlyRangesStart | Statement::BootStart)) => {
-                self.last_table = None;
-                self.strays.clear();
-            }
-            Some(_) => {}
-            None => {
-                if self.last_table.is_some() && line.beginnings().any(|line| e820::is_row(line.message)) {
-                    self.strays.push(LineError::new(number, raw, Reason::StrayRow));
-                }
-            }
-        }
+        early.or(listed).or_else(|| notations::read(line)).or_else(unnamed)
     }
 
     /// Files an item with the boot it belongs to.
-    fn item(&mut self, number: usize, line: Line<'_>, item: Statement) {
+    fn item(&mut self, number: usize, line: Line<'_>, message: Line<'_>, item: Statement) {
         self.in_early_ranges = matches!(item, Statement::Frames(..) | Statement::EarlyRangesStart);
         self.in_table =
             matches!(item, Statement::BootStart | Statement::TableStart | Statement::EarlyRangesStart)
                 || self.in_table && matches!(item, Statement::Entry(..) | Statement::Nothing);
         if matches!(item, Statement::BootStart) {
-            self.starts = true;
+            self.starts = self.boots.last().is_some_and(|boot| !boot.is_blank());
             return;
         }
-        if std::mem::take(&mut self.starts) {
-            if item.is_of_a_log() {
-                self.boots.push(Boot::default());
-            } else {
-                self.starts = true;
+        self.is_stamped |= item.is_of_a_log() && !line.raw.trim_start().starts_with(line.message);
+        if self.starts && item.names_nodes() {
+            self.held.push((number, line.raw.to_owned(), item));
+            return;
+        }
+        if self.starts && item.is_of_a_log() {
+            self.starts = false;
+            self.boots.push(Boot::default());
+            for (number, text, item) in std::mem::take(&mut self.held) {
+                self.file(number, Line::new(&text), Line::new(&text), item);
             }
         }
-        self.is_stamped |= item.is_of_a_log() && !line.raw.trim_start().starts_with(line.message);
+        self.file(number, line, message, item);
+    }
+
+    /// Files an item with the last boot.
+    fn file(&mut self, number: usize, line: Line<'_>, message: Line<'_>, item: Statement) {
         if let Some(boot) = self.boots.last_mut() {
-            boot.add(number, line, item);
+            boot.add(number, line, message, item);
         }
     }
 

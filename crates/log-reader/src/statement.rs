@@ -105,9 +105,13 @@ impl Statement {
             Self::Entry(notation, _) => !matches!(*notation, Notation::LSMEM | Notation::MEMBLOCK),
             Self::Row(_) | Self::DoubtfulRow(_) | Self::BlockSize(_) | Self::Blocks(_) => false,
             Self::OtherListing | Self::Nothing | Self::TableStart | Self::EarlyRangesStart => false,
-            // A log gives nodes after its map: nodes alone are those of the boot before.
-            Self::Claim(_) | Self::Claims(_) => false,
-            _ => true,
+            // Nodes alone are those of the boot before.
+            _ => !self.names_nodes(),
         }
+    }
+
+    /// True for what gives nodes to addresses: most kernels print it after their map, and some before it.
+    pub(crate) fn names_nodes(&self) -> bool {
+        matches!(self, Self::Claim(_) | Self::Claims(_))
     }
 }

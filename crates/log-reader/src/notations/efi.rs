@@ -109,14 +109,14 @@ fn numbered(text: &str) -> Result<RangeKind, Reason> {
 
 /// The kind of `Name |..|WB|..]`; the attributes may also be a number.
 fn named(text: &str) -> Result<RangeKind, Reason> {
+    let text = text.split_once(']').ok_or(Reason::Unclosed)?.0;
     let Some((name, attributes)) = text.split_once('|') else {
         // The first kernels of arm64 print no attributes.
-        let name = text.split(']').next().unwrap_or_default();
-        return number_of(name).map(|number| kind_of(number, WRITE_BACK));
+        return number_of(text).map(|number| kind_of(number, WRITE_BACK));
     };
     let number = number_of(name)?;
     let attributes = match attributes.split_once("attr=") {
-        Some((_, value)) => hex(value.trim().trim_end_matches(']'))?,
+        Some((_, value)) => hex(value)?,
         None => flags(attributes),
     };
     Ok(kind_of(number, attributes))
@@ -134,7 +134,7 @@ fn number_of(name: &str) -> Result<u64, Reason> {
 
 /// The attributes that matter here, from their abbreviations.
 fn flags(text: &str) -> u64 {
-    let words = text.split(['|', ']']).map(str::trim);
+    let words = text.split('|').map(str::trim);
     words.fold(0, |flags, word| match word {
         "WB" => flags | WRITE_BACK,
         "SP" => flags | SPECIAL_PURPOSE,
@@ -202,6 +202,10 @@ mod tests {
             Ok(RangeKind::Device)
         );
         assert!(kind("efi: mem1: [Nonsense|WB] range=[0x0-0xfff]").is_err());
+        assert_eq!(
+            kind("0x000000000000-0x000000000fff [Conventional Memory|   |WB|WT|"),
+            Err(Reason::Unclosed)
+        );
         assert!(kind("efi: mem1: type=7, attr=0x1").is_err());
     }
 

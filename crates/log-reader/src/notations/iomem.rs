@@ -14,7 +14,7 @@ use sparsemem_core::PhysRange;
 
 use crate::line::{Line, without_suffix};
 use crate::statement::{Answer, IomemRow, Source, Statement};
-use crate::{MapEntry, Notation, RangeKind, addresses};
+use crate::{MapEntry, Notation, RangeKind, Reason, addresses};
 
 impl Notation {
     /// `/proc/iomem`.
@@ -48,6 +48,9 @@ fn row_of((start, end): (&str, &str), name: &str) -> Answer {
         return None;
     }
     let range = addresses::hex(start).and_then(|start| Ok((start, addresses::hex(end)?)));
+    if is_torn(name) {
+        return Some(Ok(Statement::DoubtfulRow(Reason::TornRow)));
+    }
     let row = range.and_then(|(start, end)| {
         let zero = start == 0 && end == 0;
         Ok(IomemRow { range: addresses::inclusive(start, end)?, name: name.to_owned(), zero })
@@ -97,6 +100,25 @@ fn own_kind(name: &str) -> Option<RangeKind> {
         name if name.starts_with("CXL Window ") => Some(RangeKind::HotplugWindow),
         _ => None,
     }
+}
+
+/// Names of memory that end with no parenthesis.
+const NAMES: [&str; 9] = [
+    "System RAM",
+    "Persistent Memory",
+    "Soft Reserved",
+    "Reserved",
+    "RAM buffer",
+    "ACPI Tables",
+    "ACPI Non-volatile Storage",
+    "Unusable memory",
+    "Unknown E820 type",
+];
+
+/// True if a name is that of memory, cut off. No driver has such a name.
+fn is_torn(name: &str) -> bool {
+    let is_part = |whole: &&str| whole.len() > name.len() && whole.starts_with(name) && *name != *"reserved";
+    NAMES.iter().any(|whole| is_part(whole)) || name.starts_with("System RAM (") && !name.ends_with(')')
 }
 
 /// True if a driver made a region or a device of this part of a CXL window.
@@ -220,6 +242,10 @@ mod tests {
     fn lines_of_other_lists_are_no_rows() {
         for text in ["0000-001f : dma1", "sda-1 : mounted", "no colon", "eth0 : up"] {
             assert!(row(&Line::new(text)).is_none(), "{text}");
+        }
+        for torn in ["S", "System R", "Persist", "System RAM (boot"] {
+            let read = row(&Line::new(&format!("00100000-001fffff : {torn}")));
+            assert!(matches!(read, Some(Ok(Statement::DoubtfulRow(Reason::TornRow)))), "{torn}");
         }
         assert!(matches!(row(&Line::new("001g0000-001fffff : System RAM")), Some(Err(_))));
         assert!(matches!(row(&Line::new("001g0000-001fffff : e1000")), Some(Ok(Statement::DoubtfulRow(_)))));

@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //!
-//! 1. Only a row that says `online` is RAM. A row that does not say whether it is online cannot be read.
-//! 2. The listing has whole memory blocks, so that the holes inside them are in it as RAM.
+//! 1. A heading says which cell is which. Without one, the cells are told apart by their form.
+//! 2. Only a row that says `online` is RAM. A row that does not say whether it is online cannot be read.
+//! 3. The listing has whole memory blocks, so that the holes inside them are in it as RAM.
 
 use sparsemem_core::NodeId;
 
@@ -19,6 +20,47 @@ impl Notation {
 
 /// The listing.
 pub(super) const SOURCE: Source = Source { notations: &[Notation::LSMEM], readers: &[pairs, row] };
+
+/// The columns of a listing that matter, by their places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Columns {
+    range: usize,
+    state: Option<usize>,
+    node: Option<usize>,
+    count: usize,
+    /// The last cell may be empty: memory that is no zone's has no zones.
+    ends_in_zones: bool,
+}
+
+impl Columns {
+    /// Reads the heading, `RANGE SIZE STATE REMOVABLE BLOCK` or a part of it in any order.
+    pub(crate) fn read(line: &Line<'_>) -> Option<Self> {
+        const NAMES: [&str; 7] = ["RANGE", "SIZE", "STATE", "REMOVABLE", "BLOCK", "NODE", "ZONES"];
+        let words = line.message.split_whitespace().skip_while(|word| !NAMES.contains(word));
+        let words: Vec<&str> = words.collect();
+        let place = |name: &str| words.iter().position(|word| *word == name);
+        let range = place("RANGE").filter(|_| words.iter().all(|word| NAMES.contains(word)))?;
+        let ends_in_zones = words.last() == Some(&"ZONES");
+        Some(Self { range, state: place("STATE"), node: place("NODE"), count: words.len(), ends_in_zones })
+    }
+
+    /// Reads a row under the heading.
+    pub(crate) fn row(&self, line: &Line<'_>) -> Answer {
+        let words: Vec<&str> = line.message.split_whitespace().collect();
+        let range = words.get(self.range).filter(|word| is_range(word))?;
+        let is_whole = words.len() == self.count || self.ends_in_zones && words.len() + 1 == self.count;
+        if !is_whole {
+            return Some(Err(Reason::Cells { expected: self.count, found: words.len() }));
+        }
+        let cell = |place: Option<usize>| place.and_then(|place| words.get(place).copied());
+        Some(entry(range, cell(self.state), cell(self.node)))
+    }
+}
+
+/// True for `0x..-0x..`.
+fn is_range(word: &str) -> bool {
+    word.starts_with("0x") && word.contains("-0x")
+}
 
 /// Reads `RANGE="0x..-0x.." SIZE="2G" STATE="online" ..`.
 fn pairs(line: &Line<'_>) -> Answer {
@@ -38,7 +80,7 @@ fn cell<'a>(message: &'a str, name: &str) -> Option<&'a str> {
 /// Reads `0x..-0x.. 2G online yes 0-15 0 Normal`, in this order, without a part of the cells.
 fn row(line: &Line<'_>) -> Answer {
     let mut words = line.message.split_whitespace();
-    let range = words.next().filter(|word| word.starts_with("0x") && word.contains("-0x"))?;
+    let range = words.next().filter(|word| is_range(word))?;
     let words: Vec<&str> = words.collect();
     let state_at = words.iter().position(|word| matches!(*word, "online" | "offline"));
     // Dumps of page tables have rows of ranges and sizes too, with other words behind them.
@@ -53,7 +95,7 @@ fn row(line: &Line<'_>) -> Answer {
 
 /// True for the words of the column REMOVABLE.
 fn is_answer(word: &str) -> bool {
-    matches!(word, "yes" | "no" | "true" | "false")
+    matches!(word, "yes" | "no" | "true" | "false" | "-")
 }
 
 /// True for `2G`, `15.6G` and the plain bytes of `-b`.
@@ -101,6 +143,40 @@ mod tests {
         }
         let with_node = read("0x0000000000000000-0x000000007fffffff 2G online yes 0-15 1 Normal");
         assert_eq!(with_node.map(|entry| entry.node), Ok(Some(NodeId::new(1))));
+    }
+
+    #[test]
+    fn a_heading_says_which_cell_is_which() {
+        let range = addresses::between(0, 0x8000_0000);
+        let expected = Ok(MapEntry::new(range, RangeKind::Ram, Some(NodeId::new(3))));
+        for (heading, row) in [
+            (
+                "RANGE SIZE STATE REMOVABLE BLOCK NODE ZONES",
+                "0x00000000-0x7fffffff 2G online - 0-15 3 Normal",
+            ),
+            (
+                "RANGE SIZE STATE REMOVABLE BLOCK NODE ZONES",
+                "0x00000000-0x7fffffff 2G online 0 0-15 3 DMA/Normal",
+            ),
+            ("RANGE SIZE STATE REMOVABLE BLOCK NODE", "0x00000000-0x7fffffff 2G online 1 0-15 3"),
+            ("NODE STATE RANGE", "3 online 0x00000000-0x7fffffff"),
+            ("RANGE STATE NODE", "0x00000000-0x7fffffff online 3"),
+        ] {
+            let columns = Columns::read(&Line::new(heading)).expect("a heading");
+            let read = columns.row(&Line::new(row)).expect("a row");
+            let read = read.map(|item| match item {
+                Statement::Entry(_, entry) => entry,
+                _ => panic!("no entry"),
+            });
+            assert_eq!(read, expected, "{heading}");
+        }
+        let columns = Columns::read(&Line::new("RANGE SIZE STATE NODE")).expect("a heading");
+        let short = columns.row(&Line::new("0x00000000-0x7fffffff 2G online"));
+        assert_eq!(short.map(|read| read.err()), Some(Some(Reason::Cells { expected: 4, found: 3 })));
+        let only =
+            Columns::read(&Line::new("RANGE")).and_then(|columns| columns.row(&Line::new("0x0-0xfff")));
+        assert_eq!(only.map(|read| read.err()), Some(Some(Reason::NoState)));
+        assert_eq!(Columns::read(&Line::new("RANGE of values")), None);
     }
 
     #[test]

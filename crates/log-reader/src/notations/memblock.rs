@@ -46,7 +46,7 @@ fn dumped(line: &Line<'_>) -> Answer {
 fn dumped_entry(text: &str) -> Result<MapEntry, Reason> {
     let (_, text) = text.split_once('[').ok_or(Reason::NoRange)?;
     let (range, text) = text.split_once(']').ok_or(Reason::NoRange)?;
-    let (start, end) = addresses::pair(range, "-")?;
+    let (start, end) = addresses::even_pair(range, "-")?;
     let node = text.split_once(" on node ").and_then(|(_, node)| node.split_whitespace().next());
     let node = node.map(decimal32).transpose()?.map(NodeId::new);
     Ok(MapEntry::new(addresses::inclusive(start, end)?, RangeKind::Ram, node))
@@ -58,7 +58,7 @@ fn listed(line: &Line<'_>) -> Answer {
     let mut words = words.split_whitespace();
     let range = words.next().filter(|word| word.starts_with("0x") && word.contains(".."))?;
     let node = words.next().and_then(|word| decimal32(word).ok()).map(NodeId::new);
-    let range = addresses::pair(range, "..").and_then(|(start, end)| addresses::inclusive(start, end));
+    let range = addresses::even_pair(range, "..").and_then(|(start, end)| addresses::inclusive(start, end));
     Some(range.map(|range| Statement::Entry(Notation::MEMBLOCK, MapEntry::new(range, RangeKind::Ram, node))))
 }
 
@@ -98,6 +98,8 @@ mod tests {
         assert_eq!(row_number(Line::new(text).message), Some(1));
         let text = "   0: 0x0000000000001000..0x000000000009efff    x NONE";
         assert_eq!(read(listed(&Line::new(text))), ram(0x1000, 0x9_f000, None));
+        let torn = "   0: 0x0000000000001000..0x00000000000";
+        assert_eq!(read(listed(&Line::new(torn))), Err(Reason::Lengths { digits: "0x00000000000".into() }));
         assert!(dumped(&Line::new(" memory.cnt  = 0x3")).is_none());
     }
 

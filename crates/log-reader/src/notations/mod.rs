@@ -9,7 +9,7 @@ mod device_tree;
 pub(crate) mod e820;
 pub(crate) mod efi;
 pub(crate) mod iomem;
-mod lsmem;
+pub(crate) mod lsmem;
 pub(crate) mod memblock;
 mod memory_blocks;
 pub(crate) mod registered;

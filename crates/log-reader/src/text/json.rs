@@ -180,7 +180,8 @@ mod tests {
         let rows = unpacked(text);
         assert_eq!(rows[0], (3, "RANGE=\"0x0-0xfff\" SIZE=\"4K\"".into()));
         assert_eq!(rows[1], (5, "RANGE=\"0x2000-0x2fff\" REMOVABLE=\"true\"".into()));
-        let text = r#"{"memory": [{"range":"0x0-0xfff","state":"online"},{"range":"0x2000-0x2fff","node":1}]}"#;
+        let text =
+            r#"{"memory": [{"range":"0x0-0xfff","state":"online"},{"range":"0x2000-0x2fff","node":1}]}"#;
         let expected = [r#"RANGE="0x0-0xfff" STATE="online""#, r#"RANGE="0x2000-0x2fff" NODE="1""#];
         assert_eq!(unpacked(text), expected.map(|row| (1, row.to_owned())));
     }

@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn other_angles_and_ampersands_stay() {
-        for text in ["<6>[    0.000000] x", "[    0.000000 <    0.000000>] x", "0 -> 256 < 3", "a & b", "<a"] {
+        for text in ["<6>[    0.000000] x", "[    0.000000 <    0.000000>] x", "0 -> 256 < 3", "a & b", "<a"]
+        {
             assert_eq!(removed(text.into()), text);
         }
         assert_eq!(removed("&amp;lt;".into()), "&lt;");
