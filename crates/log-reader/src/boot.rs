@@ -60,6 +60,8 @@ pub(crate) struct Boot {
     pub(crate) has_own_map: bool,
     /// The sign before the first row, and its line.
     signed: Option<(Option<char>, usize)>,
+    /// First lines of tables with the lines of their headers.
+    pub(crate) headers: Vec<(usize, usize)>,
     /// The map is in the notation of kernels before 3.5.
     pub(crate) is_old: bool,
     frames: Vec<Placed<(NodeId, FrameRange)>>,
@@ -121,6 +123,21 @@ impl Boot {
             Statement::BlockSize(bytes) => self.block_size = Some(bytes),
             Statement::Blocks(item) => self.blocks.push(placed(line, text, item)),
         }
+    }
+
+    /// The line of the header that stands directly above the table with that first line.
+    pub(crate) fn header_of(&self, first_line: usize) -> Option<usize> {
+        self.headers.iter().find(|(first, _)| *first == first_line).map(|(_, header)| *header)
+    }
+
+    /// First and last line that says something about nodes.
+    pub(crate) fn claim_lines(&self) -> (usize, usize) {
+        self.claim_lines
+    }
+
+    /// True if the log shows the memory that the kernel registered.
+    pub(crate) fn has_early_ranges(&self) -> bool {
+        self.tables.iter().any(|table| table.notation == Notation::EARLY_NODE_RANGES)
     }
 
     /// True if nothing of a map was filed yet.
@@ -351,7 +368,7 @@ impl Boot {
     }
 
     /// The claims of the firmware, without those that the kernel rejected.
-    fn believed(&self) -> impl Iterator<Item = &Claim> {
+    pub(crate) fn believed(&self) -> impl Iterator<Item = &Claim> {
         self.claims.iter().skip(self.rejected)
     }
 }

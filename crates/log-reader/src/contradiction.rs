@@ -41,6 +41,47 @@ pub enum Contradiction {
         /// The line of its first gap.
         gap_line: usize,
     },
+    /// The table of a PC begins above the memory that every PC has.
+    NoFirstRow {
+        /// The addresses of which it says nothing.
+        range: PhysRange,
+        /// The line of its header.
+        header_line: usize,
+        /// Its first line.
+        first_line: usize,
+    },
+    /// The command line changes the map, and the log has no map after that.
+    CommandLine {
+        /// The option.
+        option: String,
+        /// The line of the command line.
+        line: usize,
+    },
+    /// RAM of which no line says the node, in a log that says it of other RAM.
+    NoNode {
+        /// The RAM.
+        range: PhysRange,
+        /// The first line that names nodes.
+        first_line: usize,
+        /// The last one.
+        last_line: usize,
+    },
+    /// Rows of a table stand before its header, and the table has other ones.
+    BeforeHeader {
+        /// The first of these rows.
+        line: usize,
+        /// The first row of the table that counts.
+        first_line: usize,
+    },
+    /// A listing lacks RAM that an earlier one has.
+    Listings {
+        /// The RAM.
+        range: PhysRange,
+        /// The first line of the earlier listing.
+        earlier_line: usize,
+        /// The first line of the one that counts.
+        first_line: usize,
+    },
     /// Rows of a numbered listing are missing, or are there twice.
     Numbering {
         /// The line after which the numbering breaks off.
@@ -78,6 +119,14 @@ pub enum Subject {
     AllocatorRows,
     /// The memory that is online.
     Online,
+    /// The memory that hibernation saves.
+    Saved,
+    /// The memory of a node, as the firmware or the kernel gives it.
+    NodeMemory(NodeId),
+    /// The memory in the firmware's own map.
+    FirmwareMap,
+    /// The memory in the listing of the running system.
+    Listing,
 }
 
 /// A figure with the lines that it stands on.
@@ -155,6 +204,10 @@ impl fmt::Display for Subject {
             Self::Unavailable => f.write_str("the pages in unavailable ranges"),
             Self::AllocatorRows => f.write_str("the number of ranges of the boot allocator"),
             Self::Online => f.write_str("the memory that is online"),
+            Self::Saved => f.write_str("the memory that hibernation saves"),
+            Self::NodeMemory(node) => write!(f, "the memory of node {node}"),
+            Self::FirmwareMap => f.write_str("the memory in the EFI map"),
+            Self::Listing => f.write_str("the memory in /proc/iomem"),
         }
     }
 }
@@ -169,6 +222,31 @@ impl fmt::Display for Contradiction {
             Self::Untold { range, first_line, gap_line } => write!(
                 f,
                 "the table from line {first_line} on has no row for {range}, though it names its gaps (line {gap_line})"
+            ),
+            Self::NoFirstRow { range, header_line, first_line } => write!(
+                f,
+                "the table under line {header_line} begins at line {first_line} and says nothing of {range}, where every \
+                 PC has memory: a row is missing"
+            ),
+            Self::CommandLine { option, line } => write!(
+                f,
+                "the command line changes the map (`{option}`, line {line}), and the log has no map after that: the rows \
+                 of the user-defined map are missing"
+            ),
+            Self::NoNode { range, first_line, last_line } => write!(
+                f,
+                "the log gives nodes to memory (lines {first_line} to {last_line}), and none to the RAM at {range}: a line \
+                 is missing"
+            ),
+            Self::BeforeHeader { line, first_line } => write!(
+                f,
+                "line {line} is a row of a table that stands before the header of the table at line {first_line}, which \
+                 does not have it: the order changed, or this is the end of another log"
+            ),
+            Self::Listings { range, earlier_line, first_line } => write!(
+                f,
+                "the listing from line {earlier_line} on has RAM at {range}, and the one from line {first_line} on, which \
+                 counts, has not: give one of them"
             ),
             Self::Compared { line, other } => write!(
                 f,

@@ -35,6 +35,8 @@ pub(crate) struct Scan {
     /// The columns of the listing of `lsmem` that the rows are of.
     columns: Option<lsmem::Columns>,
     strays: Strays,
+    /// The last memory line was the header of a table.
+    header: Option<usize>,
     facts: facts::Context,
     /// The line before names the file of the running kernel's version.
     asks_version: bool,
@@ -195,6 +197,9 @@ impl Scan {
         self.in_table =
             matches!(item, Statement::BootStart | Statement::TableStart | Statement::EarlyRangesStart)
                 || self.in_table && matches!(item, Statement::Entry(..) | Statement::Nothing);
+        let header = self.header.take().filter(|_| matches!(item, Statement::Entry(..)));
+        let heads = message.message.ends_with("RAM map:");
+        self.header = heads.then_some(number);
         if matches!(item, Statement::BootStart) {
             self.starts = self.boots.last().is_some_and(|boot| !boot.is_blank());
             return;
@@ -212,6 +217,9 @@ impl Scan {
             }
         }
         self.file(number, line, message, item);
+        if let (Some(header), Some(boot)) = (header, self.boots.last_mut()) {
+            boot.headers.push((number, header));
+        }
     }
 
     /// Files an item with the last boot.

@@ -82,6 +82,12 @@ impl Notation {
         !matches!(self.edits, KernelEdits::None)
     }
 
+    /// True for a table that is made of the firmware's, as the command line or the kernel changed it.
+    #[must_use]
+    pub(crate) fn is_of_user(self) -> bool {
+        [Self::USER_E820, Self::MODIFIED_E820].contains(&self)
+    }
+
     /// True if Linux on a PC takes the table through its own early edits (see [`E820Edit`]). Under Xen there is no BIOS
     /// area to protect.
     #[must_use]

@@ -7,6 +7,8 @@
 //! 2. Old kernels of 32 bits count every page up to the highest, holes included: a figure that is the end of RAM agrees
 //!    too, if the map is in the notation of their time.
 
+mod evidence;
+mod others;
 mod ranges;
 
 use sparsemem_core::{NodeId, PhysRange};
@@ -36,6 +38,12 @@ pub(crate) fn of(
     }
     check.zones();
     check.unavailable();
+    check.first_row();
+    check.saved();
+    check.command_line();
+    check.nodes_of_memory();
+    check.firmware_map();
+    check.listing();
     (check.contradictions, check.agreements)
 }
 
@@ -85,7 +93,19 @@ impl<'a> Check<'a> {
 
     /// Files two figures.
     fn compare(&mut self, subject: Subject, line: usize, agrees: bool, said: Quantity, read: Quantity) {
-        let said = Figure { quantity: said, first_line: line, last_line: line };
+        self.compare_lines(subject, (line, line), agrees, said, read);
+    }
+
+    /// Files two figures, of which the log says the first in several lines.
+    fn compare_lines(
+        &mut self,
+        subject: Subject,
+        (first_line, last_line): (usize, usize),
+        agrees: bool,
+        said: Quantity,
+        read: Quantity,
+    ) {
+        let said = Figure { quantity: said, first_line, last_line };
         if agrees {
             self.agreements.push(Agreement { subject, said });
         } else {
@@ -167,6 +187,8 @@ impl<'a> Check<'a> {
             Fact::LastFrame(frame) => self.last_frame(line, *frame),
             Fact::NodeSpan(node, span) => self.node_span(line, *node, *span),
             Fact::Available { kibibytes, absent } => self.available(line, *kibibytes, *absent),
+            Fact::HighMib(high) => self.high_memory(line, *high),
+            Fact::TopAndTotal(top, total) => self.top_and_total(line, *top, *total),
             _ => {}
         }
     }

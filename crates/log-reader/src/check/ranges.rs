@@ -175,13 +175,13 @@ impl Check<'_> {
 }
 
 /// The ranges sorted, without empty ones, neighbours joined.
-fn joined(ranges: impl Iterator<Item = PhysRange>) -> Vec<PhysRange> {
+pub(super) fn joined(ranges: impl Iterator<Item = PhysRange>) -> Vec<PhysRange> {
     let paints: Vec<_> = ranges.map(|range| (range, RangeKind::Ram)).collect();
     greatest(&paints).into_iter().map(|(range, _)| range).collect()
 }
 
 /// The parts of the first ranges that are in none of the others.
-fn without(ranges: &[PhysRange], others: &[PhysRange]) -> Vec<PhysRange> {
+pub(super) fn without(ranges: &[PhysRange], others: &[PhysRange]) -> Vec<PhysRange> {
     let own = ranges.iter().map(|range| (*range, false));
     let paints: Vec<_> = own.chain(others.iter().map(|range| (*range, true))).collect();
     let mut parts = Vec::new();
