@@ -16,7 +16,7 @@ use crate::claims::{Claim, Class, overlap};
 use crate::facts::Fact;
 use crate::frames::{FRAME_BYTES, FrameRange, radix_of};
 use crate::line::Line;
-use crate::notations::iomem::{flattened, has_memory, has_ram, is_hidden, overlap as overlapping};
+use crate::listings::Rows;
 use crate::notations::{efi, memblock, preference};
 use crate::statement::{IomemRow, NodeBlocks, Statement};
 use crate::{
@@ -24,10 +24,10 @@ use crate::{
 };
 
 /// A part of a statement, with the number and the text of its line.
-struct Placed<T> {
-    line: usize,
-    text: String,
-    item: T,
+pub(crate) struct Placed<T> {
+    pub(crate) line: usize,
+    pub(crate) text: String,
+    pub(crate) item: T,
 }
 
 /// Everything that one boot says.
@@ -67,6 +67,8 @@ pub(crate) struct Boot {
     frames: Vec<Placed<(NodeId, FrameRange)>>,
     /// The rows that follow are of a listing that is none of memory.
     in_other_listing: bool,
+    /// The claims of proximity domains.
+    domains: Vec<(usize, Claim)>,
     /// Where the run of made-up nodes ends, if the last claim was one of them.
     faked: Option<usize>,
     /// The last line that says that the boot allocator takes the e820 table over.
@@ -104,6 +106,7 @@ impl Boot {
             Statement::Edit(edit) => self.edit(line, edit),
             Statement::MapTaken => self.taken = Some(line),
             Statement::Claim(claim) => self.claim(line, claim),
+            Statement::DomainClaim(claim) => self.domains.push((line, claim)),
             Statement::Claims(claims) => claims.into_iter().for_each(|claim| self.claim(line, claim)),
             Statement::FakedOneOf(claim) => {
                 if self.faked != Some(self.claims.len()) {
@@ -128,6 +131,22 @@ impl Boot {
     /// The line of the header that stands directly above the table with that first line.
     pub(crate) fn header_of(&self, first_line: usize) -> Option<usize> {
         self.headers.iter().find(|(first, _)| *first == first_line).map(|(_, header)| *header)
+    }
+
+    /// Rows of this boot's first table that stand before its header, where they look like another boot: they are all that
+    /// there is of it, and this table has other ones.
+    pub(crate) fn rows_before_header(&self, earlier: &Self) -> Option<Contradiction> {
+        let (table, [stray]) = (self.tables.first()?, earlier.tables.as_slice()) else { return None };
+        let is_all = earlier.facts.is_empty() && earlier.claims.is_empty() && earlier.edits.is_empty();
+        if is_all { self.before_header(stray, table) } else { None }
+    }
+
+    /// The contradiction that rows without a header are not in the table below them that has one.
+    fn before_header(&self, stray: &MapTable, table: &MapTable) -> Option<Contradiction> {
+        let is_below = stray.notation == table.notation && self.header_of(table.first_line).is_some();
+        let is_known = stray.entries.iter().all(|entry| table.entries.contains(entry));
+        let (line, first_line) = (stray.first_line, table.first_line);
+        (is_below && !is_known).then_some(Contradiction::BeforeHeader { line, first_line })
     }
 
     /// First and last line that says something about nodes.
@@ -213,8 +232,15 @@ impl Boot {
     /// Makes tables of the statements that have to wait for the end of the text.
     pub(crate) fn finish(&mut self, errors: &mut Vec<LineError>) {
         self.finish_frames(errors);
+        let pairs = self.tables.iter().zip(self.tables.iter().skip(1));
+        let headless = pairs.filter(|(stray, _)| self.header_of(stray.first_line).is_none());
+        let told: Vec<_> = headless.filter_map(|(stray, table)| self.before_header(stray, table)).collect();
+        self.gaps.extend(told);
         self.finish_rows(errors);
         self.finish_blocks(errors);
+        if !self.claims.iter().any(|claim| claim.class == Class::Fixed) {
+            std::mem::take(&mut self.domains).into_iter().for_each(|(line, claim)| self.claim(line, claim));
+        }
         if self.tables.is_empty() {
             self.finish_claims();
         }
@@ -238,40 +264,17 @@ impl Boot {
         self.closed = true;
     }
 
-    /// Makes tables of the iomem listings, if there are some: one of each that has RAM, or of all rows together. A
-    /// listing is sorted, so that an address below the one before it begins another one.
+    /// Makes tables of the iomem listings, if there are some.
     fn finish_rows(&mut self, errors: &mut Vec<LineError>) {
-        let rows = std::mem::take(&mut self.rows);
-        let all: Vec<IomemRow> = rows.iter().map(|placed| placed.item.clone()).collect();
-        if all.is_empty() || !has_memory(&all) {
-            return;
+        let rows = Rows::without_comments(std::mem::take(&mut self.rows));
+        if rows.are_hidden() {
+            self.hidden_rows = rows.count();
+        } else if rows.have_memory() {
+            errors.extend(self.doubtful_rows.drain(..).map(Placed::into_error));
+            let listings = rows.into_tables(errors);
+            self.tables.extend(listings.tables);
+            self.gaps.extend(listings.lost);
         }
-        errors.extend(self.doubtful_rows.drain(..).map(Placed::into_error));
-        if is_hidden(&all) {
-            self.hidden_rows = all.len();
-            return;
-        }
-        let listings = rows.chunk_by(|one, next| one.item.range.start() <= next.item.range.start());
-        let listings: Vec<&[Placed<IomemRow>]> =
-            listings.filter(|listing| has_ram(&plain(listing))).collect();
-        let listings = if listings.len() > 1 { listings } else { vec![&rows[..]] };
-        for listing in listings {
-            self.finish_listing(listing, errors);
-        }
-    }
-
-    /// Makes a table of one iomem listing.
-    fn finish_listing(&mut self, listing: &[Placed<IomemRow>], errors: &mut Vec<LineError>) {
-        let (Some(first), Some(last)) = (listing.first(), listing.last()) else { return };
-        let rows = plain(listing);
-        if let Some((place, other)) = overlapping(&rows)
-            && let (Some(row), Some(other)) = (listing.get(place), listing.get(other))
-        {
-            errors.push(LineError::new(row.line, &row.text, Reason::Overlap { line: other.line }));
-        }
-        let (first_line, last_line) = (first.line, last.line);
-        let entries = flattened(&rows);
-        self.tables.push(MapTable { notation: Notation::IOMEM, entries, first_line, last_line });
     }
 
     /// Makes a table of the list of memory blocks, if there is one.
@@ -381,11 +384,6 @@ fn row_number(notation: Notation, line: Line<'_>) -> Option<u64> {
         _ => return None,
     };
     read(line.message)
-}
-
-/// The rows of a listing, without their lines.
-fn plain(listing: &[Placed<IomemRow>]) -> Vec<IomemRow> {
-    listing.iter().map(|placed| placed.item.clone()).collect()
 }
 
 /// Puts a part of a statement with its line.

@@ -103,6 +103,8 @@ pub enum Subject {
     Registered,
     /// The pages of a node.
     NodePages(NodeId),
+    /// The start of RAM.
+    StartOfRam,
     /// The end of RAM.
     EndOfRam,
     /// From the first to the last byte of a node.
@@ -196,6 +198,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Registered => f.write_str("the memory that the kernel registered"),
             Self::NodePages(node) => write!(f, "the pages of node {node}"),
+            Self::StartOfRam => f.write_str("the start of RAM"),
             Self::EndOfRam => f.write_str("the end of RAM"),
             Self::NodeSpan(node) => write!(f, "the reach of node {node}"),
             Self::Ram => f.write_str("the RAM of the machine"),

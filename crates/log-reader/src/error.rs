@@ -88,6 +88,24 @@ pub enum Reason {
         /// The other line.
         line: usize,
     },
+    /// A row begins below the row above it, and a listing is sorted.
+    #[error("the range begins below that of line {line}, and listings are sorted: their order changed")]
+    Order {
+        /// The line of the row above it.
+        line: usize,
+    },
+    /// A row is a part of another one that is not there.
+    #[error("the range is part of another one, and not of that of line {line}: a row is missing")]
+    Orphan {
+        /// The line of the row in its place.
+        line: usize,
+    },
+    /// A node has more memory than its blocks.
+    #[error("the node has {kibibytes} kB, and its blocks have less: numbers of blocks are missing")]
+    FewBlocks {
+        /// The memory of the node.
+        kibibytes: u64,
+    },
     /// A row of a table behind words that no kernel prints there.
     #[error("it stands in a table and looks like a row of it, but its first word is not that of the table")]
     StrayRow,

@@ -65,6 +65,7 @@ mod frames;
 pub mod golden;
 mod layout;
 mod line;
+mod listings;
 mod notations;
 mod parse;
 mod parsed;

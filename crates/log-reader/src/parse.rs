@@ -24,9 +24,12 @@ pub fn parse(text: &str, mode: Mode) -> Result<Parsed, ParseErrors> {
     }
     let hidden: usize = boots.iter().map(|boot| boot.hidden_rows).sum();
     let mut boots: Vec<Boot> = boots.into_iter().filter(|boot| !boot.tables.is_empty()).collect();
-    let Some(boot) = boots.pop() else {
+    let Some(mut boot) = boots.pop() else {
         return Err(nothing(hidden, lines, errors));
     };
+    let before =
+        boots.first().filter(|_| boots.len() == 1).and_then(|earlier| boot.rows_before_header(earlier));
+    boot.gaps.extend(before);
     let mut parsed = of_boot(boot, errors).ok_or_else(|| nothing(hidden, lines, Vec::new()))?;
     if !boots.is_empty() {
         parsed.notes.push(Note::EarlierBoots { count: boots.len() });

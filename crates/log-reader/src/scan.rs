@@ -198,7 +198,7 @@ impl Scan {
             matches!(item, Statement::BootStart | Statement::TableStart | Statement::EarlyRangesStart)
                 || self.in_table && matches!(item, Statement::Entry(..) | Statement::Nothing);
         let header = self.header.take().filter(|_| matches!(item, Statement::Entry(..)));
-        let heads = message.message.ends_with("RAM map:");
+        let heads = message.message.ends_with("RAM map:") || matches!(item, Statement::EarlyRangesStart);
         self.header = heads.then_some(number);
         if matches!(item, Statement::BootStart) {
             self.starts = self.boots.last().is_some_and(|boot| !boot.is_blank());

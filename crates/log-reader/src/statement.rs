@@ -38,6 +38,8 @@ pub(crate) enum Statement {
     MapTaken,
     /// A range belongs to a node.
     Claim(Claim),
+    /// A range belongs to a proximity domain, which is a node of that number if no line says which node it is.
+    DomainClaim(Claim),
     /// Several ranges belong to nodes.
     Claims(Vec<Claim>),
     /// The kernel rejects the claims of the lines before this one.
@@ -65,6 +67,8 @@ pub(crate) enum Statement {
 pub(crate) struct IomemRow {
     pub(crate) range: PhysRange,
     pub(crate) name: String,
+    /// What stands before the range.
+    pub(crate) prefix: String,
     /// Both addresses are zero, as the kernel shows them to users without privilege.
     pub(crate) zero: bool,
 }
@@ -74,6 +78,8 @@ pub(crate) struct IomemRow {
 pub(crate) struct NodeBlocks {
     pub(crate) node: NodeId,
     pub(crate) runs: Vec<(u64, u64)>,
+    /// The memory of the node, in KiB.
+    pub(crate) kibibytes: Option<u64>,
 }
 
 /// The answer of a reader to a line: `None` if the line is not of its notation.
@@ -112,6 +118,6 @@ impl Statement {
 
     /// True for what gives nodes to addresses: most kernels print it after their map, and some before it.
     pub(crate) fn names_nodes(&self) -> bool {
-        matches!(self, Self::Claim(_) | Self::Claims(_))
+        matches!(self, Self::Claim(_) | Self::Claims(_) | Self::DomainClaim(_))
     }
 }

@@ -107,8 +107,8 @@ fn the_version_of_the_running_kernel_begins_no_boot() {
 #[test]
 fn a_table_that_names_its_gaps_tells_a_missing_row() {
     let text = String::from_utf8(bytes("e820-7.x-gap-systemram.dmesg")).unwrap();
-    // The header, the first row and the last row leave no hole between others.
-    assert_eq!(silent_lines(&text), [2, 6]);
+    // Without its first or last row it says nothing of memory that every PC has.
+    assert_eq!(silent_lines(&text), []);
 }
 
 #[test]
@@ -141,25 +141,17 @@ const UNTOLD: [(&str, &[&str]); 3] = [
         "one table and nothing else",
         &[
             "arm64-hikey-318-efi-noprefix.dmesg",
-            "e820-7.x-gap-systemram.dmesg",
             "garbage-4pib.dmesg",
             "mips-boston-determined.dmesg",
             "xen-dell-32g-tsc-stamps.txt",
             "xen-tboot-then-efi-map.txt",
             "efi-short-names.dmesg",
             "qubes8649-console-prefix.dmesg",
-            "x86-numa-fake-no-early-ranges.dmesg",
         ],
     ),
     (
         "a listing has no totals",
-        &[
-            "iomem-flat-no-indent.iomem",
-            "iomem-grep-H-n.iomem",
-            "iomem-keystone-boot-alias.iomem",
-            "iomem-after-dmesg-with-proc-version.txt",
-            "nemu48-nvdimm-then-dimm.iomem",
-        ],
+        &["iomem-flat-no-indent.iomem", "iomem-grep-H-n.iomem", "nemu48-nvdimm-then-dimm.iomem"],
     ),
     (
         "a flat kernel counts holes as well, so that its figures know only the end",

@@ -34,8 +34,12 @@ impl Check<'_> {
         }
         let named = self.table.entries.iter().map(|entry| entry.range).chain(self.boot.edited());
         let named = joined(named);
+        // A window for devices may lie in a node's memory, and is never most of it.
         let empty = claims.iter().find(|claim| {
-            claim.range.count().get() >= OVERLOOKED && !named.iter().any(|named| named.overlaps(claim.range))
+            let bytes = claim.range.count().get();
+            let unnamed =
+                without(&[claim.range], &named).iter().map(|range| range.count().get()).sum::<u64>();
+            bytes >= OVERLOOKED && unnamed > bytes / 2
         });
         if let Some(claim) = empty.filter(|_| !self.boot.has_own_map && !self.table.notation.is_of_user()) {
             let (subject, range) = (Subject::NodeMemory(claim.node), claim.range);

@@ -39,7 +39,7 @@ impl Check<'_> {
                 (other.end() == lost.start() || other.start() == lost.end())
                     && old.iter().any(|range| range.contains_range(*lost) && range.overlaps(*other))
             };
-            !new.iter().any(is_cut)
+            !(self.table.notation.is_of_user() && new.iter().any(is_cut))
         });
         if let Some(lost) = lost {
             self.compare(
@@ -141,7 +141,7 @@ impl Check<'_> {
         );
     }
 
-    /// The end of the last zone is that of RAM.
+    /// The end of the last zone is that of RAM, and the start of the first one is that of the memory that was registered.
     pub(super) fn zones(&mut self) {
         if !self.is_boot_map() {
             return;
@@ -153,23 +153,30 @@ impl Check<'_> {
         });
         let radix = radix_of(frames);
         let zones = boot.facts.iter().filter_map(|(line, fact)| match fact {
-            Fact::Zone(ZoneRange::Bytes(range)) => Some((range.end().get(), *line)),
+            Fact::Zone(ZoneRange::Bytes(range)) => Some((*range, *line)),
             Fact::Zone(ZoneRange::Frames(range)) => {
-                range.range(radix, self.page_bytes).ok().map(|range| (range.end().get(), *line))
+                range.range(radix, self.page_bytes).ok().map(|range| (range, *line))
             }
             _ => None,
         });
-        if let Some((end, line)) = zones.max() {
+        let zones: Vec<(PhysRange, usize)> = zones.filter(|(range, _)| !range.is_empty()).collect();
+        if let Some((range, line)) = zones.iter().max_by_key(|(range, _)| range.end()) {
             // Kernels for PCs let zones end at what they may have, not at what there is.
+            let end = range.end().get();
             let is_whole_zone = end == 1 << 32 && self.top <= end;
             let agrees = end.abs_diff(self.top) < self.page_bytes || is_whole_zone;
-            self.compare(
-                Subject::EndOfRam,
-                line,
-                agrees,
-                Quantity::Address(end),
-                Quantity::Address(self.top),
-            );
+            let (said, read) = (Quantity::Address(end), Quantity::Address(self.top));
+            self.compare(Subject::EndOfRam, *line, agrees, said, read);
+        }
+        let first = self.memory.first().map(|(range, _)| range.start().get());
+        let is_registered = self.table.notation == Notation::EARLY_NODE_RANGES;
+        let lowest = zones.iter().min_by_key(|(range, _)| range.start());
+        if let (true, Some((range, line)), Some(first)) = (is_registered, lowest, first) {
+            // The first zone begins at the first memory, or at 0.
+            let start = range.start().get();
+            let agrees = start == 0 || start.abs_diff(first) < self.page_bytes;
+            let (said, read) = (Quantity::Address(start), Quantity::Address(first));
+            self.compare(Subject::StartOfRam, *line, agrees, said, read);
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Rows that overlap nest, so a row lies in the last row above it that holds its range. Indentation says the same
-//!    and is not used: people paste listings without it. A deeper row refines the row that holds it: memory kinds win over the rows that contain them, and a row without a kind
+//! 1. Rows that overlap nest, so a row lies in the last row above it that holds its range. Indentation says the same, and
+//!    only `listings.rs` uses it: people paste listings without it. A deeper row refines the row that holds it: memory kinds win over the rows that contain them, and a row without a kind
 //!    of its own (a driver, a namespace) has that of its parent.
 //! 2. A row inside System RAM (kernel code, boot reservations) is RAM.
 //! 3. A CXL window is a window; a region or dax device in it is memory held back for a driver.
@@ -31,15 +31,21 @@ fn row(line: &Line<'_>) -> Answer {
         // The name may have colons too: `PCI Bus 0000:00`.
         if let Some(range) = range_at_end(before) {
             let name = line.raw.trim_end().get(before.len() + 1..).unwrap_or(name);
-            return row_of(range, name);
+            return row_of(range, name, before_range(before, range.0));
         }
         rest = before;
     }
     None
 }
 
-/// The row of a range and a name.
-fn row_of((start, end): (&str, &str), name: &str) -> Answer {
+/// The text before the range that a text ends with.
+fn before_range<'a>(text: &'a str, first: &str) -> &'a str {
+    let dash = text.rfind('-').and_then(|at| text.get(..at));
+    dash.and_then(|text| text.rfind(first).and_then(|at| text.get(..at))).unwrap_or_default()
+}
+
+/// The row of a range, a name and what stands before them.
+fn row_of((start, end): (&str, &str), name: &str, before: &str) -> Answer {
     let spaced = name.starts_with(char::is_whitespace);
     let name = without_suffix(name);
     let sure = own_kind(name).is_some_and(|kind| kind != RangeKind::HotplugWindow);
@@ -53,7 +59,12 @@ fn row_of((start, end): (&str, &str), name: &str) -> Answer {
     }
     let row = range.and_then(|(start, end)| {
         let zero = start == 0 && end == 0;
-        Ok(IomemRow { range: addresses::inclusive(start, end)?, name: name.to_owned(), zero })
+        Ok(IomemRow {
+            range: addresses::inclusive(start, end)?,
+            name: name.to_owned(),
+            prefix: before.to_owned(),
+            zero,
+        })
     });
     Some(match row {
         Ok(row) => Ok(Statement::Row(row)),
@@ -80,7 +91,7 @@ fn last_word(text: &str) -> Option<(&str, &str)> {
 
 /// True if the listing shows no addresses.
 pub(crate) fn is_hidden(rows: &[IomemRow]) -> bool {
-    rows.iter().all(|row| row.zero)
+    !rows.is_empty() && rows.iter().all(|row| row.zero)
 }
 
 /// The kind that a name stands for, if it is one of memory.
@@ -158,29 +169,19 @@ pub(crate) fn flattened(rows: &[IomemRow]) -> Vec<MapEntry> {
     pieces.into_iter().map(|(range, (_, kind))| MapEntry::new(range, kind, None)).collect()
 }
 
-/// The first row that overlaps an earlier one without lying in it, and that one, by their places.
-pub(crate) fn overlap(rows: &[IomemRow]) -> Option<(usize, usize)> {
-    let mut open: Vec<(usize, PhysRange)> = Vec::new();
-    for (place, row) in rows.iter().enumerate() {
-        while let Some((other, range)) = open.last().filter(|(_, range)| !range.contains_range(row.range)) {
-            if range.overlaps(row.range) {
-                return Some((place, *other));
-            }
-            open.pop();
-        }
-        open.push((place, row.range));
-    }
-    None
-}
-
 /// True if a listing has RAM.
 pub(crate) fn has_ram(rows: &[IomemRow]) -> bool {
     rows.iter().any(|row| own_kind(&row.name) == Some(RangeKind::Ram))
 }
 
+/// True if a name is one of memory.
+pub(crate) fn is_memory(name: &str) -> bool {
+    own_kind(name).is_some()
+}
+
 /// True if a row of a listing is of memory.
 pub(crate) fn has_memory(rows: &[IomemRow]) -> bool {
-    rows.iter().any(|row| own_kind(&row.name).is_some())
+    rows.iter().any(|row| is_memory(&row.name))
 }
 
 #[cfg(test)]

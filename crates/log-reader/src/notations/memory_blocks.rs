@@ -51,13 +51,15 @@ fn bytes_of(text: &str) -> Option<u64> {
 fn of_node(line: &Line<'_>) -> Answer {
     let (head, runs) = line.message.split_once("memory blocks:")?;
     let node = head.strip_prefix("node")?.split_whitespace().next()?;
-    Some(blocks(node, runs).map(Statement::Blocks))
+    let kibibytes =
+        head.split_once("MemTotal").and_then(|(_, text)| decimal(text.trim().strip_suffix("kB")?).ok());
+    Some(blocks(node, runs).map(|blocks| Statement::Blocks(NodeBlocks { kibibytes, ..blocks })))
 }
 
 /// A node and its runs.
 fn blocks(node: &str, runs: &str) -> Result<NodeBlocks, Reason> {
     let runs = runs.split_whitespace().map(run).collect::<Result<_, _>>()?;
-    Ok(NodeBlocks { node: NodeId::new(decimal32(node)?), runs })
+    Ok(NodeBlocks { node: NodeId::new(decimal32(node)?), runs, kibibytes: None })
 }
 
 /// `0-15` or `7`.
@@ -70,7 +72,16 @@ fn run(text: &str) -> Result<(u64, u64), Reason> {
 impl NodeBlocks {
     /// The RAM of these blocks, and the claims of their node, given their size.
     pub(crate) fn sized(&self, bytes: u64) -> Result<Vec<(MapEntry, Claim)>, Reason> {
-        self.runs.iter().map(|&(first, last)| self.sized_run(first, last, bytes)).collect()
+        let sized: Vec<(MapEntry, Claim)> = self
+            .runs
+            .iter()
+            .map(|&(first, last)| self.sized_run(first, last, bytes))
+            .collect::<Result<_, _>>()?;
+        let own = sized.iter().map(|(entry, _)| entry.range.count().get() >> 10).fold(0, u64::saturating_add);
+        match self.kibibytes.filter(|kibibytes| *kibibytes > own) {
+            Some(kibibytes) => Err(Reason::FewBlocks { kibibytes }),
+            None => Ok(sized),
+        }
     }
 
     /// The RAM and the claim of one run.
@@ -96,6 +107,7 @@ mod tests {
         let ranges: Vec<_> = blocks.sized(0x1000).unwrap().iter().map(|(entry, _)| entry.range).collect();
         assert_eq!(ranges, [addresses::between(0, 0x2000), addresses::between(0x4000, 0x5000)]);
         assert!(blocks.sized(u64::MAX / 2).is_err());
+        assert_eq!(blocks.sized(1), Err(Reason::FewBlocks { kibibytes: 5 }));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use sparsemem_core::NodeId;
 
 use crate::addresses::{self, decimal32};
 use crate::claims::{Claim, Class};
+use crate::frames::FRAME_BYTES;
 use crate::line::Line;
 use crate::statement::{Answer, Source, Statement};
 use crate::{Notation, Reason};
@@ -24,7 +25,7 @@ impl Notation {
 /// The affinity table, and how the kernel understood it.
 pub(super) const SOURCE: Source = Source {
     notations: &[Notation::SRAT],
-    readers: &[affinity, rejection, merged, without_firmware, reach, of_sections],
+    readers: &[affinity, rejection, merged, without_firmware, reach, of_sections, chunk, domain],
 };
 
 /// Reads `SRAT: Node 0 PXM 0 [mem ..] hotplug`.
@@ -151,6 +152,55 @@ fn of_sections(line: &Line<'_>) -> Answer {
     Some(ranges.split_whitespace().map(claim).collect::<Result<_, _>>().map(Statement::Claims))
 }
 
+/// Reads `chunk 0 nid 0 start_pfn 00000000 end_pfn 000000a0`, and `Node: 0, start_pfn: 0, end_pfn: 983040` of kernels of 32
+/// bits.
+fn chunk(line: &Line<'_>) -> Answer {
+    let message = line.message;
+    if let Some((_, text)) = message.strip_prefix("chunk ").and_then(|text| text.split_once(" nid ")) {
+        let claim = in_frames(text, " start_pfn ", " end_pfn ", addresses::hex);
+        return Some(claim.map(|claim| Statement::Claim(Claim { class: Class::Fixed, ..claim })));
+    }
+    let text = message.strip_prefix("Node: ").filter(|text| text.contains(", start_pfn: "))?;
+    Some(in_frames(text, ", start_pfn: ", ", end_pfn: ", addresses::decimal).map(Statement::Claim))
+}
+
+/// The reach of a node in frames of 4 KiB.
+fn in_frames(
+    text: &str,
+    start: &str,
+    end: &str,
+    read: fn(&str) -> Result<u64, Reason>,
+) -> Result<Claim, Reason> {
+    let (node, range) = text.split_once(start).ok_or(Reason::NoRange)?;
+    let (start, end) = range.split_once(end).ok_or(Reason::NoRange)?;
+    frames(read(start)?, read(end)?, NodeId::new(decimal32(node)?))
+}
+
+/// The claim of a node to frames of 4 KiB.
+fn frames(start: u64, end: u64, node: NodeId) -> Result<Claim, Reason> {
+    let count = end.checked_sub(start).ok_or(Reason::Reversed { start, end })?;
+    Ok(Claim::new(addresses::units(start, count, FRAME_BYTES)?, node, Class::Hull))
+}
+
+/// Reads `Memory range 0x100 to 0xf0000 (type 0x0) in proximity domain 0x00 enabled`, in frames. The domain stands for its
+/// node; where the kernel says later which node it is, that line is as specific and has its own word.
+fn domain(line: &Line<'_>) -> Answer {
+    let text = line.message.strip_prefix("Memory range 0x")?;
+    let (range, domain) = text.split_once(" in proximity domain ")?;
+    Some(domain_claim(range, domain).map(Statement::DomainClaim))
+}
+
+/// `100 to 0xf0000 (type 0x0)` and `0x00 enabled`.
+fn domain_claim(range: &str, domain: &str) -> Result<Claim, Reason> {
+    let range = range.split_once(" (").map_or(range, |(range, _)| range);
+    let (start, end) = addresses::pair(range, " to ")?;
+    let (domain, flags) = domain.split_once(' ').unwrap_or((domain, ""));
+    let domain = addresses::hex(domain)?;
+    let node = u32::try_from(domain).map_err(|_| Reason::NoNode)?;
+    let class = if flags.contains("removable") { Class::Window } else { Class::Fixed };
+    Ok(Claim { class, ..frames(start, end, NodeId::new(node))? })
+}
+
 /// `a - b] on node 1`.
 fn added(text: &str) -> Result<Claim, Reason> {
     let (range, node) = text.split_once("] on node ").ok_or(Reason::NoNode)?;
@@ -187,6 +237,23 @@ mod tests {
         );
         assert!(read("SRAT: Node 0 PXM 0 [mem 0x0-0xfff] hot").is_err());
         assert!(read("SRAT: Node 99999999999 PXM 0 [mem 0x0-0xfff]").is_err());
+    }
+
+    #[test]
+    fn kernels_of_32_bits_count_in_frames() {
+        let read = |text: &str| claim(chunk(&Line::new(text)));
+        assert_eq!(
+            read("chunk 2 nid 1 start_pfn 00100000 end_pfn 00210000"),
+            expected(0x1_0000_0000, 0x2_1000_0000, 1, Class::Fixed)
+        );
+        assert_eq!(
+            read("Node: 1, start_pfn: 1048576, end_pfn: 2162688"),
+            expected(0x1_0000_0000, 0x2_1000_0000, 1, Class::Hull)
+        );
+        let text = "Memory range 0x100000 to 0x210000 (type 0x0) in proximity domain 0x01 enabled";
+        let Some(Ok(Statement::DomainClaim(claim))) = domain(&Line::new(text)) else { panic!("no claim") };
+        assert_eq!(Ok(claim), expected(0x1_0000_0000, 0x2_1000_0000, 1, Class::Fixed));
+        assert!(domain(&Line::new("CPU 0x00 in proximity domain 0x00")).is_none());
     }
 
     #[test]

@@ -1,0 +1,129 @@
+//! Sources in one text are held against each other, and lines that announce others are believed.
+
+use sparsemem_core::NodeId;
+use sparsemem_log_reader::{Contradiction, Layout, Mode, Notation, Note, Parsed, Subject, parse};
+
+fn strict(text: &str) -> Parsed {
+    parse(text, Mode::Strict).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The nodes that a layout names.
+fn nodes(layout: &Layout) -> Vec<u32> {
+    layout.nodes().map(NodeId::get).collect()
+}
+
+const TABLE: &str = "\
+Linux version 6.1.0
+BIOS-provided physical RAM map:
+BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable
+BIOS-e820: [mem 0x000000000009fc00-0x000000000009ffff] reserved
+BIOS-e820: [mem 0x0000000000100000-0x00000000bfffffff] usable
+BIOS-e820: [mem 0x0000000100000000-0x000000013fffffff] usable
+";
+
+/// The affinity table of [`TABLE`]'s machine, with the last GiB on node 1, and a window after it.
+const AFFINITY: &str = "\
+ACPI: SRAT: Node 0 PXM 0 [mem 0x00000000-0xbfffffff]
+ACPI: SRAT: Node 1 PXM 1 [mem 0x100000000-0x13fffffff]
+ACPI: SRAT: Node 1 PXM 1 [mem 0x140000000-0x1ffffffff] hotplug
+";
+
+#[test]
+fn nodes_that_a_boot_names_before_its_map_are_its_own() {
+    let early = "Early memory node ranges\n  node   0: [mem 0x0000000000100000-0x000000003fffffff]\n";
+    let boot = |node: u32| {
+        format!("Linux version 5.10.0\nACPI: SRAT: Node {node} PXM 0 [mem 0x100000000-0x13fffffff]\n{early}")
+    };
+    let one = strict(&boot(1));
+    assert_eq!((nodes(&one.layout), one.notes), (vec![0, 1], vec![]));
+    let two = strict(&format!("{}{}", boot(1), boot(2)));
+    assert_eq!((nodes(&two.layout), two.notes), (vec![0, 2], vec![Note::EarlierBoots { count: 1 }]));
+}
+
+#[test]
+fn a_row_before_the_header_of_its_table_is_told() {
+    let mut lines: Vec<&str> = TABLE.lines().collect();
+    lines.swap(1, 2);
+    let parsed = strict(&lines.join("\n"));
+    let said = [Contradiction::BeforeHeader { line: 2, first_line: 4 }];
+    assert!(parsed.contradictions.starts_with(&said), "{:?}", parsed.contradictions);
+    // The end of a log, and the same machine's next boot.
+    let twice = format!("{}\n{TABLE}", TABLE.lines().last().unwrap());
+    assert_eq!(strict(&twice).contradictions, []);
+}
+
+#[test]
+fn the_listing_that_counts_lacks_no_ram_of_another() {
+    let before = "00001000-0009ffff : System RAM\n00100000-3fffffff : System RAM\n";
+    let after = format!("{before}100000000-13fffffff : System RAM\n");
+    assert_eq!(strict(&format!("{before}{after}")).contradictions, []);
+    let told = strict(&format!("{after}{before}")).contradictions;
+    assert_eq!(told.len(), 1);
+    assert!(told[0].to_string().contains("[0x100000000, 0x140000000)"), "{}", told[0]);
+}
+
+#[test]
+fn sources_in_one_text_are_held_against_each_other() {
+    let numbered = |rows: &[&str]| rows.iter().map(|row| format!("{row}\n")).collect::<String>();
+    let efi = numbered(&[
+        "efi: mem00: type=7, attr=0xf, range=[0x0000000000000000-0x00000000000a0000) (0MB)",
+        "efi: mem01: type=7, attr=0xf, range=[0x0000000000100000-0x00000000c0000000) (3071MB)",
+        "efi: mem02: type=7, attr=0xf, range=[0x0000000100000000-0x0000000140000000) (1024MB)",
+    ]);
+    let saved = numbered(&[
+        "PM: Registered nosave memory: [mem 0x00000000-0x00000fff]",
+        "PM: Registered nosave memory: [mem 0x0009f000-0x000fffff]",
+        "PM: Registered nosave memory: [mem 0xc0000000-0xffffffff]",
+    ]);
+    let listing = numbered(&[
+        "00001000-0009fbff : System RAM",
+        "00100000-bfffffff : System RAM",
+        "  01000000-01ffffff : Kernel code",
+        "100000000-13fffffff : System RAM",
+    ]);
+    for (other, subject) in [
+        (efi.as_str(), Subject::FirmwareMap),
+        (&saved, Subject::Saved),
+        (&listing, Subject::Listing),
+        (AFFINITY, Subject::NodeMemory(NodeId::new(0))),
+    ] {
+        let whole = strict(&format!("{TABLE}{other}"));
+        assert_eq!(whole.contradictions, [], "{other}");
+        // Without a row of the map, and without its header, which also tells of the row at 1 MiB.
+        let rows: Vec<&str> =
+            TABLE.lines().filter(|line| !line.contains("bfffffff") && !line.ends_with(':')).collect();
+        let told = strict(&format!("{}\n{other}", rows.join("\n"))).contradictions;
+        let is_told = |told: &Contradiction| matches!(told, Contradiction::Figures { subject: said, .. } if *said == subject);
+        assert!(told.iter().any(is_told), "{other}{told:?}");
+    }
+}
+
+#[test]
+fn ram_without_a_node_is_told_where_others_have_one() {
+    let half = AFFINITY.lines().next().unwrap();
+    let told = strict(&format!("{TABLE}{half}\n")).contradictions;
+    assert!(matches!(told[..], [Contradiction::NoNode { .. }]), "{told:?}");
+}
+
+#[test]
+fn a_command_line_that_changes_the_map_needs_the_changed_map() {
+    let line = "Command line: root=/dev/sda1 memmap=2G!4G quiet\n";
+    let told = strict(&format!("{line}{TABLE}")).contradictions;
+    let option = "memmap=2G!4G".to_owned();
+    assert_eq!(told, [Contradiction::CommandLine { option, line: 1 }]);
+    let user: String = TABLE.lines().skip(2).map(|row| row.replace("BIOS-e820", "user") + "\n").collect();
+    let parsed = strict(&format!("{line}{TABLE}user-defined physical RAM map:\n{user}"));
+    assert_eq!((parsed.notation, parsed.contradictions), (Notation::USER_E820, vec![]));
+}
+
+#[test]
+fn kernels_of_32_bits_name_nodes_by_frames() {
+    let chunks = "chunk 0 nid 0 start_pfn 00000000 end_pfn 000c0000\nchunk 1 nid 1 start_pfn 00100000 end_pfn 00140000\n";
+    let domains = "Memory range 0x0 to 0xc0000 (type 0x0) in proximity domain 0x00 enabled\n\
+                   Memory range 0x100000 to 0x140000 (type 0x0) in proximity domain 0x01 enabled\n";
+    for text in
+        [chunks.to_owned(), domains.to_owned(), format!("{}{chunks}", domains.replace("0x01", "0x07"))]
+    {
+        assert_eq!(nodes(&strict(&format!("{TABLE}{text}")).layout), [0, 1], "{text}");
+    }
+}
