@@ -26,7 +26,7 @@ pub struct Inspection {
     pub ranges: Vec<InspectedRange>,
     /// Figures or lines of the machine's file that disagree with the map, one sentence each.
     pub contradictions: Vec<String>,
-    /// The figures of the file that its map agrees with.
+    /// The figures of the file that its map agrees with, the strongest evidence first.
     pub agreements: Vec<String>,
     /// The backends, by name.
     pub backends: BTreeMap<&'static str, InspectedBackend>,

@@ -95,40 +95,40 @@ pub enum Contradiction {
     },
 }
 
-/// The subject of two figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The subject of two figures, that of the strongest evidence first: a count of pages knows every page, an end knows one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Subject {
-    /// The memory that the kernel registered.
-    Registered,
     /// The pages of a node.
     NodePages(NodeId),
-    /// The start of RAM.
-    StartOfRam,
-    /// The end of RAM.
-    EndOfRam,
-    /// From the first to the last byte of a node.
-    NodeSpan(NodeId),
-    /// The RAM of the machine.
-    Ram,
-    /// The number of nodes.
-    Nodes,
-    /// The number of early node ranges.
-    EarlyRanges,
+    /// The memory that the kernel registered.
+    Registered,
     /// Pages of sections with memory that are none themselves.
     Unavailable,
-    /// The number of rows of the boot allocator's dump.
-    AllocatorRows,
+    /// The RAM of the machine.
+    Ram,
     /// The memory that is online.
     Online,
     /// The memory that hibernation saves.
     Saved,
-    /// The memory of a node, as the firmware or the kernel gives it.
-    NodeMemory(NodeId),
     /// The memory in the firmware's own map.
     FirmwareMap,
     /// The memory in the listing of the running system.
     Listing,
+    /// The memory of a node, as the firmware or the kernel gives it.
+    NodeMemory(NodeId),
+    /// From the first to the last byte of a node.
+    NodeSpan(NodeId),
+    /// The start of RAM.
+    StartOfRam,
+    /// The end of RAM.
+    EndOfRam,
+    /// The number of early node ranges.
+    EarlyRanges,
+    /// The number of rows of the boot allocator's dump.
+    AllocatorRows,
+    /// The number of nodes.
+    Nodes,
 }
 
 /// A figure with the lines that it stands on.

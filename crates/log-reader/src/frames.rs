@@ -5,8 +5,9 @@
 //! 1. Kernels up to 2.6.30 print decimal numbers, later ones hexadecimal numbers with `0x`. All ranges of one boot are
 //!    in one notation: one number that can only be hexadecimal makes all of them hexadecimal.
 //! 2. A frame has the bytes that other lines of the same boot give evidence of (see [`FrameSize`]), otherwise 4 KiB.
+//! 3. Page totals are evidence only if they fit one size of a frame and no other.
 
-use sparsemem_core::PhysRange;
+use sparsemem_core::{NodeId, PhysRange};
 
 use crate::Reason;
 use crate::addresses::{self, decimal, hex};
@@ -78,15 +79,24 @@ pub(crate) fn radix_of<'r>(mut ranges: impl Iterator<Item = &'r FrameRange>) -> 
     if ranges.any(FrameRange::is_hexadecimal) { Radix::Hexadecimal } else { Radix::Decimal }
 }
 
+/// The whole frames of a range.
+pub(crate) fn whole(range: PhysRange, frame_bytes: u64) -> PhysRange {
+    let (start, end) = (range.start().get().div_ceil(frame_bytes), range.end().get() / frame_bytes);
+    addresses::between(start.saturating_mul(frame_bytes), end.saturating_mul(frame_bytes))
+}
+
 /// Reads the bytes of a frame out of lines that count something in frames and in bytes.
 pub(crate) struct FrameSize;
 
 impl FrameSize {
     /// `Dentry cache hash table entries: 65536 (order: 7, 524288 bytes, ..)`: 2^order frames; `PERCPU: Embedded 33
-    /// pages/cpu s97368 r8192 d29608 u524288`: the frames that the three parts fill.
+    /// pages/cpu s97368 r8192 d29608 u524288`: the frames that the three parts fill; `Page orders: linear mapping = 24,
+    /// virtual = 16`; `HugeTLB: registered 512 MiB page size`: what a table of larger frames maps.
     pub(crate) fn said(message: &str) -> Option<u64> {
         Self::of_table(message)
             .or_else(|| Self::of_processor(message))
+            .or_else(|| Self::of_orders(message))
+            .or_else(|| Self::of_huge_pages(message))
             .filter(|size| FRAME_SIZES.contains(size))
     }
 
@@ -102,6 +112,35 @@ impl FrameSize {
         let order = u32::try_from(decimal(order).ok()?).ok()?;
         let bytes = decimal(text.split_once("bytes")?.0).ok()?;
         bytes.checked_shr(order)
+    }
+
+    /// By the orders of PowerPC.
+    fn of_orders(message: &str) -> Option<u64> {
+        let order = message.strip_prefix("Page orders: ")?.split_once("virtual = ")?.1;
+        1u64.checked_shl(u32::try_from(decimal(order.split(',').next()?).ok()?).ok()?)
+    }
+
+    /// By the huge pages of arm64: only tables of 64 KiB frames map 512 MiB by one entry, and only those of 4 KiB frames
+    /// map 64 KiB by several.
+    fn of_huge_pages(message: &str) -> Option<u64> {
+        let text = message.strip_prefix("HugeTLB")?.split_once("registered ")?.1;
+        match text.split_once(" page size")?.0.replace(".0", "").replace("0 ", " ").as_str() {
+            "512 MiB" => Some(0x1_0000),
+            "64 KiB" => Some(0x1000),
+            _ => None,
+        }
+    }
+
+    /// The one size, if there is one, in which the RAM of every node has the pages that the log counts.
+    pub(crate) fn of_totals(totals: &[(NodeId, u64)], ram: &[(PhysRange, NodeId)]) -> Option<u64> {
+        let pages = |node: NodeId, bytes: u64| -> u64 {
+            let own = ram.iter().filter(|(_, owner)| *owner == node);
+            own.map(|(range, _)| whole(*range, bytes).count().get() / bytes).sum()
+        };
+        let fits = |bytes: &u64| totals.iter().all(|&(node, said)| pages(node, *bytes) == said);
+        let mut sizes = FRAME_SIZES.into_iter().filter(fits);
+        let size = sizes.next().filter(|_| !totals.is_empty())?;
+        sizes.next().is_none().then_some(size)
     }
 
     /// By the variables of one processor.
@@ -158,5 +197,21 @@ mod tests {
         assert_eq!(said("percpu: Embedded 33 pages/cpu s97368 r8192 d29608 u524288"), Some(0x1000));
         assert_eq!(said("PERCPU: Embedded 2 pages/cpu s58880 r0 d72192 u131072"), Some(0x1_0000));
         assert_eq!(said("Embedded 0 pages/cpu s1 r0 d1"), None);
+        let orders = "Page orders: linear mapping = 24, virtual = 16, io = 16, vmemmap = 24";
+        assert_eq!(said(orders), Some(0x1_0000));
+        assert_eq!(said("HugeTLB registered 512 MiB page size, pre-allocated 0 pages"), Some(0x1_0000));
+        assert_eq!(said("HugeTLB: registered 64.0 KiB page size, pre-allocated 0 pages"), Some(0x1000));
+        assert_eq!(said("HugeTLB: registered 2.00 MiB page size, pre-allocated 0 pages"), None);
+    }
+
+    #[test]
+    fn totals_are_evidence_if_they_fit_one_size() {
+        let node = NodeId::new(0);
+        let ram = [(addresses::between(0x8000_0000, 0x8_0000_8000), node)];
+        let pages = |bytes: u64| whole(ram[0].0, bytes).count().get() / bytes;
+        assert_eq!(FrameSize::of_totals(&[(node, pages(0x1_0000))], &ram), Some(0x1_0000));
+        assert_eq!(FrameSize::of_totals(&[(node, pages(0x4000))], &ram), Some(0x4000));
+        assert_eq!(FrameSize::of_totals(&[(node, 5)], &ram), None);
+        assert_eq!(FrameSize::of_totals(&[], &ram), None);
     }
 }

@@ -51,7 +51,8 @@ impl Layout {
     ///
     /// - edits that a log shows (`e820: update`, `e820: remove`) are applied, and so are the two that Linux makes on
     ///   every PC, the first page reserved and 640 KiB to 1 MiB removed, also when the log does not show them;
-    /// - RAM is cut down to whole frames of 4 KiB, the smallest of any architecture; the rest is in no range;
+    /// - RAM is cut down to whole frames, of the size that the log gives evidence of, otherwise of 4 KiB; the rest is in no
+    ///   range;
     /// - device tree reservations inside RAM are RAM: Linux keeps descriptors for them.
     #[must_use]
     pub fn kernel_view(&self) -> Self {

@@ -7,6 +7,7 @@
 
 use crate::boot::Boot;
 use crate::check;
+use crate::frames::FrameSize;
 use crate::scan::Scan;
 use crate::{LineError, Mode, Note, ParseErrors, Parsed, resolve, text};
 
@@ -72,10 +73,15 @@ fn nothing(hidden: usize, lines: usize, malformed: Vec<LineError>) -> ParseError
 }
 
 /// The result for the boot that counts; `None` if it has no table.
-fn of_boot(boot: Boot, warnings: Vec<LineError>) -> Option<Parsed> {
-    let table = boot.chosen()?;
+fn of_boot(mut boot: Boot, warnings: Vec<LineError>) -> Option<Parsed> {
+    let table = &boot.chosen()?.clone();
     let (notation, edits) = (table.notation, boot.edits_of(table));
-    let layout = resolve::layout(&boot, table, &edits);
+    let mut layout = resolve::layout(&boot, table, &edits);
+    if boot.frame_bytes.is_none() && !notation.is_edited_by_linux() {
+        let ram: Vec<_> = layout.memory_ranges().collect();
+        boot.frame_bytes = FrameSize::of_totals(&boot.totals(), &ram);
+        layout = resolve::layout(&boot, table, &edits);
+    }
     let notes = boot.notes().collect();
     let (contradictions, agreements) = check::of(&boot, table, &layout, &warnings);
     Some(Parsed { layout, notation, tables: boot.tables, edits, warnings, notes, contradictions, agreements })

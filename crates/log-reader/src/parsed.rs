@@ -84,7 +84,7 @@ pub struct Parsed {
     pub warnings: Vec<LineError>,
     /// Figures or lines of the log that disagree with the layout. If there are any, the layout may be wrong.
     pub contradictions: Vec<Contradiction>,
-    /// The figures of the log that the layout agrees with.
+    /// The figures of the log that the layout agrees with, the strongest evidence first.
     pub agreements: Vec<Agreement>,
     /// Remarks on the text.
     pub notes: Vec<Note>,

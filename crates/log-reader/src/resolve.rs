@@ -13,7 +13,7 @@ use sparsemem_core::{NodeId, PhysRange};
 
 use crate::boot::Boot;
 use crate::claims::{Class, NodeMap};
-use crate::frames::FRAME_BYTES;
+use crate::frames::{FRAME_BYTES, whole};
 use crate::sweep::{greatest, push};
 use crate::{E820Edit, Layout, MapTable, RangeKind, addresses};
 
@@ -44,7 +44,7 @@ pub(crate) fn layout(boot: &Boot, table: &MapTable, edits: &[E820Edit]) -> Layou
     for edit in edits {
         kernel = edited(&kernel, *edit);
     }
-    Layout::new(nodes.split(&firmware), nodes.split(&whole_frames(&kernel)), named(boot))
+    Layout::new(nodes.split(&firmware), nodes.split(&whole_frames(&kernel, boot.page_bytes())), named(boot))
 }
 
 /// The nodes that the boot names, or node 0.
@@ -125,12 +125,10 @@ fn added(pieces: &[Piece], range: PhysRange, kind: RangeKind) -> Vec<Piece> {
 }
 
 /// The pieces with RAM cut down to whole frames.
-fn whole_frames(pieces: &[Piece]) -> Vec<Piece> {
-    let cut = |range: PhysRange| {
-        let (start, end) = (range.start().get().div_ceil(FRAME_BYTES), range.end().get() / FRAME_BYTES);
-        addresses::between(start.saturating_mul(FRAME_BYTES), end * FRAME_BYTES)
+fn whole_frames(pieces: &[Piece], frame_bytes: u64) -> Vec<Piece> {
+    let cut = |&(range, kind): &Piece| {
+        (if kind == RangeKind::Ram { whole(range, frame_bytes) } else { range }, kind)
     };
-    let cut = |&(range, kind): &Piece| (if kind == RangeKind::Ram { cut(range) } else { range }, kind);
     pieces.iter().map(cut).filter(|(range, _)| !range.is_empty()).collect()
 }
 
@@ -172,7 +170,7 @@ mod tests {
             (range(0x4001, 0x4002), RangeKind::Reserved),
         ];
         assert_eq!(
-            whole_frames(&pieces),
+            whole_frames(&pieces, FRAME_BYTES),
             [(range(0x1000, 0x2000), RangeKind::Ram), (range(0x4001, 0x4002), RangeKind::Reserved)]
         );
     }

@@ -127,3 +127,20 @@ fn kernels_of_32_bits_name_nodes_by_frames() {
         assert_eq!(nodes(&strict(&format!("{TABLE}{text}")).layout), [0, 1], "{text}");
     }
 }
+
+#[test]
+fn ram_is_cut_to_the_pages_that_the_log_has() {
+    let listing = "00000000-3b3fffff : System RAM\n40000000-fbff7fff : System RAM\n";
+    let end = |text: String| strict(&text).layout.memory_ranges().last().unwrap().0.end().get();
+    assert_eq!(end(listing.to_owned()), 0xfbff_8000);
+    for line in [
+        "Dentry cache hash table entries: 2097152 (order: 8, 16777216 bytes, linear)",
+        "HugeTLB: registered 512 MiB page size, pre-allocated 0 pages",
+    ] {
+        assert_eq!(end(format!("{line}\n{listing}")), 0xfbff_0000, "{line}");
+    }
+    // 16 KiB, by the total alone.
+    let early = "Early memory node ranges\n  node   0: [mem 0x0000000080000000-0x00000000bfff5fff]\nOn node 0 totalpages: 65533\n";
+    let parsed = strict(early);
+    assert_eq!((end(early.to_owned()), parsed.contradictions), (0xbfff_4000, vec![]));
+}

@@ -37,13 +37,12 @@ fn title(inspection: &Inspection) -> String {
     format!("{}: {ram} of RAM, with the geometry of {}", inspection.machine, inspection.geometry)
 }
 
-/// The contradictions of the file; if there are none, a figure that it agrees with.
+/// The contradictions of the file; if there are none, the strongest figure that it agrees with.
 fn against_itself(inspection: &Inspection, screen: &Screen) -> String {
     let indent = " ".repeat("contradiction: ".len());
     if inspection.contradictions.is_empty() {
-        let agreement = inspection.agreements.iter().find(|text| text.contains("pages"));
-        let agreement = agreement.or(inspection.agreements.first());
-        return agreement.map(|text| screen.wrap(&format!("The map {text}."), "")).unwrap_or_default();
+        let strongest = inspection.agreements.first();
+        return strongest.map(|text| screen.wrap(&format!("The map {text}."), "")).unwrap_or_default();
     }
     let mut text = String::new();
     for contradiction in inspection.contradictions.iter().take(SHOWN) {

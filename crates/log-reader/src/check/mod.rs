@@ -15,7 +15,7 @@ use sparsemem_core::{NodeId, PhysRange};
 
 use crate::boot::Boot;
 use crate::facts::Fact;
-use crate::frames::FRAME_BYTES;
+use crate::frames::{FRAME_BYTES, whole};
 use crate::{
     Agreement, Contradiction, Figure, Layout, LineError, MapTable, Notation, Quantity, Subject, addresses,
 };
@@ -44,6 +44,7 @@ pub(crate) fn of(
     check.nodes_of_memory();
     check.firmware_map();
     check.listing();
+    check.agreements.sort_by_key(|agreement| agreement.subject);
     (check.contradictions, check.agreements)
 }
 
@@ -85,7 +86,7 @@ impl<'a> Check<'a> {
         if let (true, [one]) = (is_flat, early) {
             top = one.range.end().get();
         }
-        let page_bytes = boot.frame_bytes.unwrap_or(FRAME_BYTES);
+        let page_bytes = boot.page_bytes();
         let nodes = layout.nodes().count() as u64;
         let (contradictions, agreements) = (Vec::new(), Vec::new());
         Self { boot, table, nodes, memory, top, page_bytes, is_flat, contradictions, agreements }
@@ -118,11 +119,7 @@ impl<'a> Check<'a> {
     /// Whole pages of the memory that a node has, of all memory without a node.
     fn pages(&self, node: Option<NodeId>) -> u64 {
         let own = self.memory.iter().filter(|(_, owner)| node.is_none_or(|node| node == *owner));
-        own.map(|(range, _)| {
-            (range.end().get() / self.page_bytes)
-                .saturating_sub(range.start().get().div_ceil(self.page_bytes))
-        })
-        .sum()
+        own.map(|(range, _)| whole(*range, self.page_bytes).count().get() / self.page_bytes).sum()
     }
 
     /// True if the map is one of boot time: listings of a running system have what was plugged later.

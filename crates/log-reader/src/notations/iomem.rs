@@ -129,7 +129,7 @@ const NAMES: [&str; 9] = [
 /// True if a name is that of memory, cut off. No driver has such a name.
 fn is_torn(name: &str) -> bool {
     let is_part = |whole: &&str| whole.len() > name.len() && whole.starts_with(name) && *name != *"reserved";
-    NAMES.iter().any(|whole| is_part(whole)) || name.starts_with("System RAM (") && !name.ends_with(')')
+    NAMES.iter().any(is_part) || name.starts_with("System RAM (") && !name.ends_with(')')
 }
 
 /// True if a driver made a region or a device of this part of a CXL window.
