@@ -55,6 +55,7 @@ mod paging;
 pub mod primitive;
 mod range;
 mod reader;
+mod regions;
 mod stream;
 mod subsections;
 pub mod trace;
@@ -82,5 +83,6 @@ pub use paging::{
 };
 pub use range::{PfnRange, PhysRange, ReversedRange, VirtRange};
 pub use reader::{GracePeriod, NeverReclaim, Reader, Reclaim, Unpublished};
+pub use regions::{Region, RegionKind, Regions, RegionsError, WhatIs};
 pub use subsections::{SpanError, SubsectionBits};
 pub use writer::{HeldSlot, Writer, WriterSlot};

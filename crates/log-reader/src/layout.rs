@@ -14,7 +14,7 @@
 
 use std::collections::BTreeSet;
 
-use sparsemem_core::{ByteLen, NodeId, PhysAddr, PhysRange};
+use sparsemem_core::{ByteLen, NodeId, PhysAddr, PhysRange, Region, RegionKind};
 
 /// A physical range of one kind on one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +66,33 @@ impl Layout {
             .iter()
             .filter(|entry| entry.kind == RangeKind::Ram)
             .map(|entry| (entry.range, entry.node.unwrap_or_default()))
+    }
+
+    /// The layout as a kernel takes it over, as regions for [`Regions::what_is`](sparsemem_core::Regions::what_is): one truth
+    /// of the table, the edits, the reservations and the affinity table. Windows in which nothing is plugged are holes.
+    ///
+    /// ```
+    /// use sparsemem_core::{PhysAddr, PhysRange, Regions, WhatIs};
+    /// use sparsemem_log_reader::{Mode, parse};
+    ///
+    /// let log = "\
+    /// BIOS-e820: [mem 0x0000000000000000-0x000000000009ffff] usable
+    /// BIOS-e820: [mem 0x0000000000100000-0x000000001fffffff] usable
+    /// BIOS-e820: [mem 0x0000000020000000-0x00000000200fffff] ACPI NVS
+    /// ";
+    /// let regions = parse(log, Mode::Strict)?.layout.regions();
+    /// let regions = Regions::new(&regions).unwrap();
+    /// let what = |start, end| regions.what_is(PhysRange::new(PhysAddr::new(start), PhysAddr::new(end)).unwrap());
+    /// assert_eq!(what(0x10_0000, 0x2000_0000), WhatIs::Ram);
+    /// assert_eq!(what(0, 0x2000), WhatIs::Mixed); // every PC keeps its first page
+    /// assert_eq!(what(0x2000_0000, 0x2000_1000), WhatIs::Reserved);
+    /// assert_eq!(what(0xa_0000, 0x10_0000), WhatIs::Hole);
+    /// # Ok::<(), sparsemem_log_reader::ParseErrors>(())
+    /// ```
+    #[must_use]
+    pub fn regions(&self) -> Vec<Region> {
+        let region = |entry: &LayoutRange| Some(Region { range: entry.range, kind: entry.kind.region()? });
+        self.kernel.iter().filter_map(region).collect()
     }
 
     /// Every node that the text names and the kernel did not reject, also one without memory; node 0 alone if the text
@@ -157,6 +184,20 @@ impl RangeKind {
             Self::Other => "other",
             Self::Persistent => "persistent",
             Self::SoftReserved => "soft-reserved",
+        }
+    }
+
+    /// What a range of this kind is to a kernel; `None` for a window in which nothing is plugged.
+    #[must_use]
+    pub const fn region(self) -> Option<RegionKind> {
+        match self {
+            Self::HotplugWindow => None,
+            Self::Ram => Some(RegionKind::Ram),
+            Self::Reserved | Self::AcpiTables | Self::AcpiNvs | Self::Unusable | Self::Other => {
+                Some(RegionKind::Reserved)
+            }
+            // Drivers hand persistent and special-purpose memory out.
+            Self::Device | Self::Persistent | Self::SoftReserved => Some(RegionKind::Device),
         }
     }
 

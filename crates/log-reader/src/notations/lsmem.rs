@@ -172,10 +172,10 @@ mod tests {
         }
         let columns = Columns::read(&Line::new("RANGE SIZE STATE NODE")).expect("a heading");
         let short = columns.row(&Line::new("0x00000000-0x7fffffff 2G online"));
-        assert_eq!(short.map(|read| read.err()), Some(Some(Reason::Cells { expected: 4, found: 3 })));
+        assert_eq!(short.map(Result::err), Some(Some(Reason::Cells { expected: 4, found: 3 })));
         let only =
             Columns::read(&Line::new("RANGE")).and_then(|columns| columns.row(&Line::new("0x0-0xfff")));
-        assert_eq!(only.map(|read| read.err()), Some(Some(Reason::NoState)));
+        assert_eq!(only.map(Result::err), Some(Some(Reason::NoState)));
         assert_eq!(Columns::read(&Line::new("RANGE of values")), None);
     }
 
