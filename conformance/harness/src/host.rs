@@ -75,7 +75,7 @@ impl Host {
         let shape = Shape::of::<M::Geometry>();
         let ranges = self.machine.memory().map(|(range, _)| range);
         let room = Room::beside(ranges, &shape, size_of::<M::Page>() as u64);
-        let _addresses = Addresses::take(room.limit().get().saturating_add(room.window_bytes));
+        let _addresses = Addresses::take(room.addresses());
         let machine = Machine::new(&config(self.machine, room))
             .map_err(|error| Failure::new(Place::Model, "the simulated machine", "one", error.to_string()))?;
         let (mut model, capabilities) = make(&machine);

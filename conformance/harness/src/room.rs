@@ -28,7 +28,12 @@ impl Room {
     /// The room of a machine with `memory`, for models of a geometry and a size of descriptors.
     #[must_use]
     pub fn beside(memory: impl Iterator<Item = PhysRange>, shape: &Shape, descriptor_bytes: u64) -> Self {
-        let end = memory.map(PhysRange::end).max().unwrap_or_default();
+        Self::past(memory.map(PhysRange::end).max().unwrap_or_default(), shape, descriptor_bytes)
+    }
+
+    /// The same for memory that ends there.
+    #[must_use]
+    pub fn past(end: PhysAddr, shape: &Shape, descriptor_bytes: u64) -> Self {
         let device = device(shape, end);
         Self { end, device, window_bytes: window_bytes(shape, descriptor_bytes, end) }
     }
@@ -37,6 +42,12 @@ impl Room {
     #[must_use]
     pub fn limit(&self) -> PhysAddr {
         self.device.map_or(self.end, PhysRange::end)
+    }
+
+    /// Addresses of the host for all of it: one for each of the machine's, and those of the window.
+    #[must_use]
+    pub fn addresses(&self) -> u64 {
+        self.limit().get().saturating_add(self.window_bytes)
     }
 
     /// All that scenarios may add: the memory between the end and the limit.
@@ -57,5 +68,5 @@ fn window_bytes(shape: &Shape, descriptor_bytes: u64, end: PhysAddr) -> u64 {
     let whole = shape.frames().saturating_mul(descriptor_bytes);
     let spare = SPARE_SECTIONS * shape.section_frames();
     let frames = (end.get() >> shape.page_bits).next_multiple_of(shape.section_frames()) + spare;
-    whole.min((frames * descriptor_bytes).max(LEAST_WINDOW))
+    whole.min(frames.saturating_mul(descriptor_bytes).max(LEAST_WINDOW))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::catalogue;
+use crate::fit::{self, TooLarge};
 use sparsemem_any::Backend;
 use sparsemem_machine_files::{GeometryName, MachineError, MachineFile};
 use sparsemem_replay::{RULES, Recording, RecordingError};
@@ -45,6 +46,9 @@ pub enum FilterError {
     /// A recording cannot be used.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// A machine does not fit the host.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     /// A pattern that no scenario's name matches.
     #[error("no scenario has a name like `{pattern}`; `--list` shows all names")]
     NoSuchScenario {
@@ -57,12 +61,13 @@ pub enum FilterError {
 ///
 /// # Errors
 ///
-/// [`FilterError`], with the machine file, the recording or the pattern.
+/// [`FilterError`], with the machine file, the recording or the pattern, also if a machine does not fit the host.
 pub fn cells(filter: &Filter) -> Result<Vec<Cell>, FilterError> {
     let recordings = recordings(filter)?;
     let names = scenarios(&filter.scenarios, &recordings)?;
     let mut cells = Vec::new();
     for machine in if filter.recordings.is_empty() { machines(filter)? } else { Vec::new() } {
+        fit::check(&machine)?;
         names.iter().for_each(|scenario| cells.extend(on_backends(filter, scenario, &machine)));
     }
     for recording in recordings.iter().filter(|recording| is_wanted(&filter.scenarios, &recording.scenario()))

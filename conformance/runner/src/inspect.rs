@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sparsemem_core::{BootEvent, MemoryRange};
 use sparsemem_suite::{NotUp, Shape, Subject};
 
+use crate::fit::{self, TooLarge};
 use crate::subjects::with_subject;
 use crate::variant::Variant;
 use crate::{InspectedBackend, InspectedRange, InspectedSection, Inspection};
@@ -15,6 +16,9 @@ use sparsemem_machine_files::MachineFile;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InspectError {
+    /// The machine does not fit the host.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     /// The simulated machine cannot be made.
     #[error("{machine}: cannot be simulated: {source}")]
     NoMachine {
@@ -41,6 +45,7 @@ pub enum InspectError {
 ///
 /// [`InspectError`], with the machine.
 pub fn inspect(machine: &MachineFile, backends: &[Backend]) -> Result<Inspection, InspectError> {
+    fit::check(machine)?;
     let backends = if backends.is_empty() { &Backend::ALL[..] } else { backends };
     let mut inspected = BTreeMap::new();
     for backend in backends {

@@ -14,6 +14,7 @@
 mod across;
 mod catalogue;
 mod cell;
+mod fit;
 mod golden;
 mod inspect;
 mod inspection;
@@ -23,6 +24,7 @@ mod variant;
 
 pub use catalogue::catalogue;
 pub use cell::{Cell, Filter, FilterError, cells, machines, recordings};
+pub use fit::TooLarge;
 pub use inspect::{InspectError, inspect};
 pub use inspection::{InspectedBackend, InspectedRange, InspectedSection, Inspection};
 pub use run::{run, run_cell};

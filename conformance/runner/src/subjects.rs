@@ -164,6 +164,6 @@ pub(crate) fn is_alone(machine: &MachineFile) -> bool {
 }
 
 /// The first address past all memory.
-fn end_of(machine: &MachineFile) -> u64 {
+pub(crate) fn end_of(machine: &MachineFile) -> u64 {
     machine.memory.iter().map(|(range, _)| range.end().get()).max().unwrap_or(0)
 }

@@ -17,6 +17,7 @@ mod verdict;
 use std::path::PathBuf;
 
 use sparsemem_any::Backend;
+use sparsemem_conformance::InspectError;
 use sparsemem_machine_files::{GeometryName, MachineFile};
 
 use sparsemem_terminal::{Failure, Format, Status};
@@ -44,8 +45,11 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let machine =
         MachineFile::open(&args.file, args.geometry).map_err(|error| Failure::Usage(error.advice()))?;
     eprint!("{}", machine.remarks());
-    let inspection = sparsemem_conformance::inspect(&machine, &backends(args))
-        .map_err(|error| Failure::Broken(error.to_string()))?;
+    let inspection =
+        sparsemem_conformance::inspect(&machine, &backends(args)).map_err(|error| match error {
+            InspectError::TooLarge(_) => Failure::Usage(error.to_string()),
+            _ => Failure::Broken(error.to_string()),
+        })?;
     match args.format {
         Format::Text => say(&report::render(&inspection, &Screen::of_stdout()))?,
         Format::Json => say_json(&inspection)?,
