@@ -12,7 +12,7 @@ use crate::boot::Placed;
 use crate::notations::iomem::{flattened, has_memory, has_ram, is_hidden, is_memory};
 use crate::statement::IomemRow;
 use crate::sweep::greatest;
-use crate::{Contradiction, LineError, MapEntry, MapTable, Notation, RangeKind, Reason};
+use crate::{Contradiction, LineError, MapTable, Notation, RangeKind, Reason};
 
 /// The rows of all listings, in the order of their lines.
 pub(crate) struct Rows(Vec<Placed<IomemRow>>);
@@ -73,12 +73,9 @@ impl Listings {
             errors.push(LineError::new(row.line, &row.text, reason(other.line)));
         }
         let (first_line, last_line, entries) = (first.line, last.line, flattened(&rows));
-        if let Some(earlier) = self.tables.last()
-            && let Some(range) = lost(&earlier.entries, &entries)
-        {
-            self.lost.push(Contradiction::Listings { range, earlier_line: earlier.first_line, first_line });
-        }
-        self.tables.push(MapTable { notation: Notation::IOMEM, entries, first_line, last_line });
+        let table = MapTable { notation: Notation::IOMEM, entries, first_line, last_line };
+        self.lost.extend(self.tables.last().and_then(|earlier| lost(earlier, &table)));
+        self.tables.push(table);
     }
 }
 
@@ -183,14 +180,16 @@ fn orphan(rows: &[IomemRow]) -> Option<Misplaced> {
     None
 }
 
-/// RAM of an earlier listing that a later one lacks.
-fn lost(earlier: &[MapEntry], later: &[MapEntry]) -> Option<PhysRange> {
-    let paint = |entries: &[MapEntry], is_later: bool| -> Vec<(PhysRange, bool)> {
-        let ram = entries.iter().filter(|entry| entry.kind == RangeKind::Ram);
+/// The contradiction that a table lacks RAM of an earlier one of the same notation.
+pub(crate) fn lost(earlier: &MapTable, later: &MapTable) -> Option<Contradiction> {
+    let paint = |table: &MapTable, is_later: bool| -> Vec<(PhysRange, bool)> {
+        let ram = table.entries.iter().filter(|entry| entry.kind == RangeKind::Ram);
         ram.map(|entry| (entry.range, is_later)).collect()
     };
     let paints = [paint(earlier, false), paint(later, true)].concat();
-    greatest(&paints).into_iter().find(|(_, is_later)| !is_later).map(|(range, _)| range)
+    let (range, _) = greatest(&paints).into_iter().find(|(_, is_later)| !is_later)?;
+    let (earlier_line, first_line) = (earlier.first_line, later.first_line);
+    Some(Contradiction::Listings { range, earlier_line, first_line })
 }
 
 #[cfg(test)]

@@ -144,3 +144,21 @@ fn ram_is_cut_to_the_pages_that_the_log_has() {
     let parsed = strict(early);
     assert_eq!((end(early.to_owned()), parsed.contradictions), (0xbfff_4000, vec![]));
 }
+
+#[test]
+fn early_ranges_that_are_printed_twice_are_the_same() {
+    let early = "Early memory node ranges\n  node   0: [mem 0x0000000000100000-0x000000003fffffff]\n";
+    let more = "  node   0: [mem 0x0000000080000000-0x00000000bfffffff]\n";
+    assert_eq!(strict(&format!("{early}{more}{early}{more}")).contradictions, []);
+    assert_eq!(strict(&format!("{early}{more}{early}")).contradictions.len(), 1);
+}
+
+#[test]
+fn a_kernel_of_32_bits_says_how_much_memory_it_has() {
+    let table = " BIOS-e820: 0000000000000000 - 000000000009f000 (usable)\n BIOS-e820: 0000000000100000 - 0000000050000000 (usable)\n";
+    let told = |lines: &str| strict(&format!("{table}{lines}")).contradictions.len();
+    assert_eq!(told("384MB HIGHMEM available.\n896MB LOWMEM available.\n"), 0);
+    assert_eq!(told("896MB LOWMEM available.\n"), 1);
+    assert_eq!(told("640MB HIGHMEM available.\n896MB LOWMEM available.\n"), 1);
+    assert_eq!(told("Warning only 896MB will be used.\n896MB LOWMEM available.\n"), 0);
+}

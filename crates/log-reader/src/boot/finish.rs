@@ -3,7 +3,7 @@
 use super::{Boot, Placed};
 use crate::claims::{Claim, Class};
 use crate::frames::radix_of;
-use crate::listings::Rows;
+use crate::listings::{Rows, lost};
 use crate::{LineError, MapEntry, MapTable, Notation, RangeKind, Reason};
 
 impl Boot {
@@ -14,6 +14,10 @@ impl Boot {
         let headless = pairs.filter(|(stray, _)| self.header_of(stray.first_line).is_none());
         let told: Vec<_> = headless.filter_map(|(stray, table)| self.before_header(stray, table)).collect();
         self.gaps.extend(told);
+        let early = self.tables.iter().filter(|table| table.notation == Notation::EARLY_NODE_RANGES);
+        let lost: Vec<_> =
+            early.clone().zip(early.skip(1)).filter_map(|(one, next)| lost(one, next)).collect();
+        self.gaps.extend(lost);
         self.finish_rows(errors);
         self.finish_blocks(errors);
         if !self.claims.iter().any(|claim| claim.class == Class::Fixed) {

@@ -88,13 +88,15 @@ impl Check<'_> {
         }
     }
 
-    /// High and low memory are together what lies below the end of RAM.
-    pub(super) fn high_memory(&mut self, line: usize, high: u64) {
-        let low = self.boot.facts.iter().find_map(|(_, fact)| match fact {
-            Fact::LowMib(low) => Some(*low),
-            _ => None,
-        });
-        let Some(said) = low.and_then(|low| low.checked_add(high)) else { return };
+    /// High and low memory are together what lies below the end of RAM; a kernel that names no high memory has none.
+    pub(super) fn high_memory(&mut self) {
+        let mebibytes = |of: fn(&Fact) -> Option<u64>| {
+            self.boot.facts.iter().find_map(|(line, fact)| Some((*line, of(fact)?)))
+        };
+        let low = mebibytes(|fact| if let Fact::LowMib(low) = fact { Some(*low) } else { None });
+        let high = mebibytes(|fact| if let Fact::HighMib(high) = fact { Some(*high) } else { None });
+        let Some((line, low)) = low.filter(|_| self.is_boot_map()) else { return };
+        let (line, said) = high.map_or((line, low), |(line, high)| (line, low.saturating_add(high)));
         let own = self.top >> 20;
         // Each of the two is rounded down.
         let agrees = (said..=said.saturating_add(1)).contains(&own);

@@ -40,6 +40,7 @@ pub(crate) fn of(
     check.unavailable();
     check.first_row();
     check.saved();
+    check.high_memory();
     check.command_line();
     check.nodes_of_memory();
     check.firmware_map();
@@ -184,7 +185,6 @@ impl<'a> Check<'a> {
             Fact::LastFrame(frame) => self.last_frame(line, *frame),
             Fact::NodeSpan(node, span) => self.node_span(line, *node, *span),
             Fact::Available { kibibytes, absent } => self.available(line, *kibibytes, *absent),
-            Fact::HighMib(high) => self.high_memory(line, *high),
             Fact::TopAndTotal(top, total) => self.top_and_total(line, *top, *total),
             _ => {}
         }

@@ -7,7 +7,7 @@ use sparsemem_log_reader::{Mode, Parsed, golden, parse, parse_bytes};
 const PAGE: u64 = 0x1000;
 
 /// Reads bytes in every mode and checks the results against each other.
-pub fn check(bytes: &[u8]) {
+pub(crate) fn check(bytes: &[u8]) {
     let strict = parse_bytes(bytes, Mode::Strict);
     let lenient = parse_bytes(bytes, Mode::Lenient);
     match (&strict, &lenient) {
