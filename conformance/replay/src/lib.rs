@@ -218,10 +218,23 @@ fn script(name: &str, json: &str) -> Result<Script, RecordingError> {
     check::check(&raw).map_err(|wrong| wrong.of(name))
 }
 
+/// The backends that a recording can be replayed on: those that keep what Linux keeps for each section.
+pub fn backends() -> impl Iterator<Item = Backend> {
+    Backend::ALL.into_iter().filter(|backend| backend.is_sparse())
+}
+
+/// The verdict on a backend that keeps something else than Linux does.
+fn incomparable() -> Verdict {
+    (Outcome::NotApplicable, "Linux has a section table, roots and usages, and the model has not".to_owned())
+}
+
 /// Replays the recording whose file the machine of a cell names. If it passes, the verdict has a line for each rule that
 /// a difference from Linux follows.
 #[must_use]
 pub fn replay_cell(machine: &MachineFile, backend: Backend) -> Verdict {
+    if !backend.is_sparse() {
+        return incomparable();
+    }
     let recording = match Recording::open(&machine.path) {
         Ok(recording) => recording,
         Err(error) => return (Outcome::Failed, error.to_string()),
@@ -237,6 +250,9 @@ pub fn replay_cell(machine: &MachineFile, backend: Backend) -> Verdict {
 /// explains nothing is a guess.
 #[must_use]
 pub fn rules_cell(_: &MachineFile, backend: Backend) -> Verdict {
+    if !backend.is_sparse() {
+        return incomparable();
+    }
     let all = match Recording::all() {
         Ok(all) => all,
         Err(error) => return (Outcome::Failed, error.to_string()),

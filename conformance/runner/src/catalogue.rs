@@ -2,7 +2,7 @@
 
 use sparsemem_any::Backend;
 use sparsemem_machine_files::MachineFile;
-use sparsemem_report::{Outcome, ScenarioInfo, Verdict};
+use sparsemem_report::{ScenarioInfo, Verdict};
 use sparsemem_suite::{ALL, Scenario};
 
 use crate::variant::Variant;
@@ -52,7 +52,7 @@ const HOST: &[HostScenario] = &[
 const RECORDING: HostScenario = HostScenario {
     name: sparsemem_replay::PREFIX,
     about: "after every step, sections, maps, mappings and tags are the same as in a running Linux kernel",
-    function: recorded,
+    function: sparsemem_replay::replay_cell,
 };
 
 /// The scenario about all recordings.

@@ -9,8 +9,8 @@
 use sparsemem_altmap::MemmapRule;
 use sparsemem_any::{AnyModel, Backend, Sections};
 use sparsemem_core::{
-    Geometry, MemoryModel as _, MemoryRange, Page, PageDescriptor, PhysAddr, PhysRange, SectionShape,
-    SectionStamp, VirtAddr, presets,
+    Geometry, MemoryModel as _, MemoryRange, Page, PageDescriptor, PhysRange, SectionShape, SectionStamp,
+    presets,
 };
 use sparsemem_fixture::Fixture;
 use sparsemem_harness::{HostWorld, Room, window};

@@ -4,7 +4,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 use sparsemem_any::Backend;
-use sparsemem_replay::{Lacking, Recording, ReplayError, Rule, replay};
+use sparsemem_replay::{Lacking, Recording, ReplayError, Rule, backends, replay};
 
 /// A recording of the folder, to be edited.
 fn json_of(name: &str) -> Value {
@@ -20,13 +20,13 @@ fn errors(name: &str, edit: impl Fn(&mut Value)) -> Vec<(Backend, String)> {
         Err(error) => return vec![(Backend::ALL[0], error.to_string())],
     };
     let on = |backend| replay(&recording, backend).err().map(|error| (backend, error.to_string()));
-    Backend::ALL.into_iter().filter_map(on).collect()
+    backends().filter_map(on).collect()
 }
 
 /// Asserts that an edit is found out on the backends that a rule is about, and that the rule is named.
 fn broken(rule: Rule, name: &str, edit: impl Fn(&mut Value)) {
     let errors = errors(name, edit);
-    for backend in Backend::ALL.into_iter().filter(|backend| rule.is_about(*backend)) {
+    for backend in backends().filter(|backend| rule.is_about(*backend)) {
         let said = errors.iter().find(|(on, _)| *on == backend).map(|(_, said)| said.as_str());
         let said = said.unwrap_or_else(|| panic!("{backend}: {} was not missed", rule.name()));
         assert!(said.contains(&format!("by the rule `{}` Linux has", rule.name())), "{backend}: {said}");
@@ -36,7 +36,7 @@ fn broken(rule: Rule, name: &str, edit: impl Fn(&mut Value)) {
 /// Asserts that an edit is found out on the backends that a rule is about, as a difference that no rule explains.
 fn unexplained(rule: Rule, name: &str, what: &str, edit: impl Fn(&mut Value)) {
     let errors = errors(name, edit);
-    for backend in Backend::ALL.into_iter().filter(|backend| rule.is_about(*backend)) {
+    for backend in backends().filter(|backend| rule.is_about(*backend)) {
         let said = errors.iter().find(|(on, _)| *on == backend).map(|(_, said)| said.as_str());
         assert!(said.is_some_and(|said| said.contains(what)), "{backend}: {said:?}");
     }
@@ -50,7 +50,7 @@ fn without_section(step: &mut Value, nr: u64) {
 #[test]
 fn every_rule_explains_a_difference_on_some_backend() {
     let all = Recording::all().unwrap();
-    for backend in Backend::ALL {
+    for backend in backends() {
         let replayed: Vec<_> = all.iter().filter_map(|it| replay(it, backend).ok()).collect();
         for rule in Rule::ALL {
             let times: usize = replayed.iter().filter_map(|it| it.by_rule.get(&rule)).sum();
@@ -132,7 +132,7 @@ fn the_places_and_mappings_that_this_project_chooses_are_predicted() {
     let mut json = json_of("altmap-700m.json");
     json["steps"][3]["ops"][0]["altmap"]["free"] = json!(2400);
     let recording = Recording::parse("mine.json", &json.to_string(), "").unwrap();
-    for backend in Backend::ALL.into_iter().filter(|backend| backend.has_array()) {
+    for backend in backends().filter(|backend| backend.has_array()) {
         let Err(ReplayError::Different { differences }) = replay(&recording, backend) else {
             panic!("{backend}")
         };
@@ -170,7 +170,7 @@ fn pages_that_are_folded_are_lacking_and_what_comes_before_counts() {
     let folded = |error: &ReplayError| {
         matches!(error, ReplayError::Lacking { step: 4, lacking: Lacking::FoldedMemmap { .. }, .. })
     };
-    for backend in Backend::ALL {
+    for backend in backends() {
         let error = replay(&Recording::open(name.as_ref()).unwrap(), backend).unwrap_err();
         assert!(folded(&error), "{error}");
         let wanted = "devdax-compound.json, step 4: add_device [0x190000, 0x1b5800): pages of 512 frames need memmaps whose \
