@@ -75,6 +75,11 @@ macro_rules! forward_to_field {
                 self.$field.root_changed(at);
             }
 
+            fn published(&mut self, range: $crate::VirtRange) {
+                use $crate::AddressSpace as _;
+                self.$field.published(range);
+            }
+
             fn flush(&mut self, range: $crate::VirtRange) {
                 use $crate::AddressSpace as _;
                 self.$field.flush(range);

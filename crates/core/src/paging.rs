@@ -6,48 +6,97 @@
 
 use crate::primitive::{AtomicBool, Ordering};
 use crate::{PhysAddr, PhysMap, VirtAddr, VirtRange, WriterSlot, const_fn};
+use core::alloc::Layout;
 use core::fmt;
 
-/// The number of levels of the kernel's page tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The number of levels of the kernel's page tables. The entry format says how many bits of an address they translate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PagingDepth {
-    /// 48-bit virtual addresses.
+    /// Two levels: 42 bits of an address on arm64 with 64 KiB pages.
+    Two,
+    /// Three levels: 39 bits on riscv64 and on arm64 with 4 KiB pages.
+    Three,
+    /// Four levels: 48 bits on x86_64, riscv64, and arm64 with 4 KiB pages.
     Four,
-    /// 57-bit virtual addresses.
+    /// Five levels: 57 bits on x86_64 and riscv64.
     Five,
 }
 
-/// Size of a mapping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LeafSize {
-    /// A base page.
-    Size4KiB,
-    /// A mapping by one entry of the second level.
-    Size2MiB,
-    /// A mapping by one entry of the third level; not every processor has it.
-    Size1GiB,
+/// Size of a mapping: a power of two, at most what the target can address.
+///
+/// The constants are the sizes of x86_64; an entry format has others where its processor has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct LeafSize {
+    /// The size is 2 to this power, which is at most [`LeafSize::MAX_SHIFT`].
+    shift: u32,
+}
+
+#[allow(non_upper_case_globals, reason = "the capitals of a unit carry meaning")]
+impl LeafSize {
+    /// The smallest page of most processors.
+    pub const Size4KiB: Self = Self { shift: 12 };
+    /// A mapping by one entry of the second level, where pages have 4 KiB.
+    pub const Size2MiB: Self = Self { shift: 21 };
+    /// A mapping by one entry of the third level, where pages have 4 KiB; not every processor has it.
+    pub const Size1GiB: Self = Self { shift: 30 };
 }
 
 impl LeafSize {
+    /// The largest size is 2 to this power: a [`Layout`] has no larger one.
+    const MAX_SHIFT: u32 = usize::BITS - 2;
+
+    /// The size of 2^`shift` bytes, if the target can address it.
+    ///
+    /// ```
+    /// use sparsemem_core::LeafSize;
+    ///
+    /// assert_eq!(LeafSize::from_shift(21), Some(LeafSize::Size2MiB));
+    /// assert_eq!(LeafSize::from_shift(64), None);
+    /// ```
+    #[inline]
+    #[must_use]
+    pub const fn from_shift(shift: u32) -> Option<Self> {
+        if shift <= Self::MAX_SHIFT { Some(Self { shift }) } else { None }
+    }
+
+    /// The size is 2 to this power bytes.
+    #[inline]
+    #[must_use]
+    pub const fn shift(self) -> u32 {
+        self.shift
+    }
+
     /// The size in bytes; a power of two.
     #[inline]
     #[must_use]
     pub const fn bytes(self) -> u64 {
-        match self {
-            Self::Size4KiB => 1 << 12,
-            Self::Size2MiB => 1 << 21,
-            Self::Size1GiB => 1 << 30,
-        }
+        1 << self.shift
+    }
+
+    /// The layout of memory of this size, aligned to its size.
+    #[inline]
+    #[must_use]
+    pub const fn layout(self) -> Layout {
+        let bytes = 1 << self.shift;
+        // SAFETY: 1. A power of two is not zero. 2. It does not exceed `isize::MAX`, because the shift is at most
+        // `MAX_SHIFT`.
+        unsafe { Layout::from_size_align_unchecked(bytes, bytes) }
     }
 }
 
 impl fmt::Display for LeafSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Size4KiB => "4 KiB",
-            Self::Size2MiB => "2 MiB",
-            Self::Size1GiB => "1 GiB",
-        })
+        let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        // A shift is at most 62, so that there is a unit for it.
+        let unit = units.get(self.shift as usize / 10).unwrap_or(&"");
+        write!(f, "{} {unit}", 1_u64 << (self.shift % 10))
+    }
+}
+
+impl fmt::Debug for LeafSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LeafSize({self})")
     }
 }
 
@@ -86,9 +135,10 @@ pub struct OtherAddressSpace {
 ///    format keeps notes in are clear in its entries (x86_64: 9, 10 and 58).
 /// 3. When [`AddressSpace::flush`] returns, no processor holds a translation of the range any more, nor a cached
 ///    upper-level entry on the path to one.
-/// 4. Other address spaces of the kernel see the memmap's range as this one does, if need be through
+/// 4. When [`AddressSpace::published`] returns, every processor that is given a pointer into the range may follow it.
+/// 5. Other address spaces of the kernel see the memmap's range as this one does, if need be through
 ///    [`AddressSpace::root_changed`].
-/// 5. No method unwinds.
+/// 6. No method unwinds.
 pub unsafe trait AddressSpace: PhysMap {
     /// Physical address of the top-level table.
     fn root(&self) -> PhysAddr;
@@ -118,7 +168,20 @@ pub unsafe trait AddressSpace: PhysMap {
         let _ = at;
     }
 
-    /// Makes every processor drop its cached translations of `range`.
+    /// The model reports here, before it uses them, that entries of `range` were empty and now map memory.
+    ///
+    /// The entry format has made them usable on the calling processor. Does nothing by default, which is right where
+    /// processors do not cache empty entries (x86_64, arm64). A riscv64 kernel with several harts makes the others
+    /// forget the empty entries here, or repeats an access that faults without reason. The documentation of each
+    /// format's crate has the rule of its processor, with the section of the manual.
+    fn published(&mut self, range: VirtRange) {
+        let _ = range;
+    }
+
+    /// Makes every processor drop its cached translations of `range`, and cached entries of tables on the path to it:
+    /// the memory that they lead to is given back when this returns.
+    ///
+    /// The crate of each entry format has a function that does it, as far as one processor can.
     fn flush(&mut self, range: VirtRange);
 }
 
@@ -187,11 +250,14 @@ impl Default for PlaceClaim {
 ///
 /// 1. The `BYTES` bytes from `START` are virtual addresses of the kernel that nothing but the model which claims this
 ///    place maps or uses.
-/// 2. Nothing but the place lies in the blocks of 512 GiB, aligned to their size, that it touches: the tables for
-///    them are the model's, which makes and frees them without asking other code. Only places that name the same
-///    [`ArrayPlace::shared_writer`] may lie in one block, or, with five levels, below one entry of the top-level table.
-///    (The first populate looks for foreign mappings in the blocks, and refuses the place if it finds one.)
-/// 3. Everything else that the kernel maps below the same entry of the top-level table was mapped before the model was
+/// 2. Nothing but the place lies in the blocks, aligned to their size, that it touches: the tables for them are the
+///    model's, which makes and frees them without asking other code. A block is what one entry translates, of the
+///    lowest level at which that is at least 32 GiB, or of the top-level table if that has no such entries: 512 GiB
+///    where pages have 4 KiB (1 GiB with three levels), 64 GiB where they have 16 KiB, 4 TiB where they have 64 KiB.
+///    Only places that name the same [`ArrayPlace::shared_writer`] may lie in one block, or below one entry of a table
+///    above the blocks. (The first populate looks for foreign mappings in the blocks, and refuses the place if it finds
+///    one.)
+/// 3. Everything else that the kernel maps below the same entries of the tables above was mapped before the model was
 ///    first populated, and some of it stays while the model lives: the model gives a table back when it is empty.
 /// 4. Every call of [`ArrayPlace::claim`] returns the same claim, and every call of [`ArrayPlace::shared_writer`] the
 ///    same slot; none unwinds.
@@ -241,5 +307,20 @@ mod tests {
         let sizes = [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB];
         assert!(sizes.is_sorted() && sizes.is_sorted_by_key(|size| size.bytes()));
         assert_eq!(sizes.map(|size| size.to_string()), ["4 KiB", "2 MiB", "1 GiB"]);
+        let others = [0, 9, 16, 25, 29, 42].map(|shift| LeafSize::from_shift(shift).unwrap().to_string());
+        assert_eq!(others, ["1 B", "512 B", "64 KiB", "32 MiB", "512 MiB", "4 TiB"]);
+    }
+
+    #[test]
+    fn memory_of_every_size_has_a_layout() {
+        for shift in 0..u64::BITS {
+            let Some(size) = LeafSize::from_shift(shift) else {
+                assert!(shift > LeafSize::MAX_SHIFT);
+                continue;
+            };
+            let layout = size.layout();
+            assert_eq!((size.bytes(), layout.size(), layout.align()), (1 << shift, 1 << shift, 1 << shift));
+            assert!(isize::try_from(layout.size()).is_ok());
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use sparsemem_core::{LeafSize, NodeId, PagingDepth, PhysAddr, PhysRange};
 
-use crate::MachineError;
+use crate::{MachineError, Processor};
 
 /// Bytes of a frame.
 pub(crate) const FRAME: u64 = LeafSize::Size4KiB.bytes();
@@ -22,6 +22,8 @@ pub struct MachineConfig {
     /// Memory that can be accessed and mapped, but that the allocators never use: memory of devices, and memory
     /// modules that are plugged in later.
     pub unmanaged: Vec<PhysRange>,
+    /// The processor, whose page tables the machine has.
+    pub processor: Processor,
     /// Levels of the page tables.
     pub depth: PagingDepth,
     /// The largest mapping that the machine supports.
@@ -33,12 +35,13 @@ pub struct MachineConfig {
 }
 
 impl MachineConfig {
-    /// No memory, no window, four levels, leaves up to 2 MiB, the first megabyte reserved.
+    /// No memory, no window, an x86_64 processor, four levels, leaves up to 2 MiB, the first megabyte reserved.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             memory: Vec::new(),
             unmanaged: Vec::new(),
+            processor: Processor::X86_64,
             depth: PagingDepth::Four,
             largest_leaf: LeafSize::Size2MiB,
             vmemmap_bytes: 0,
@@ -64,6 +67,13 @@ impl MachineConfig {
     #[must_use]
     pub const fn vmemmap_bytes(mut self, bytes: u64) -> Self {
         self.vmemmap_bytes = bytes;
+        self
+    }
+
+    /// Chooses the processor.
+    #[must_use]
+    pub const fn processor(mut self, processor: Processor) -> Self {
+        self.processor = processor;
         self
     }
 

@@ -12,7 +12,11 @@ use std::ptr::NonNull;
 use rustix::io::{self, Errno};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
 
+use crate::config::HOST_ADDRESSES;
 use crate::{HostCall, MachineError};
+
+/// Where the search for low addresses begins.
+const LOWEST: u64 = 1 << 32;
 
 /// Reserved addresses; unmapped when dropped.
 #[derive(Debug)]
@@ -66,6 +70,26 @@ impl Reservation {
         // SAFETY: without FIXED the host chooses addresses that nothing uses.
         let start = unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::empty(), BLANK) };
         let start = NonNull::new(start.map_err(refused)?.cast()).ok_or_else(|| refused(Errno::NOMEM))?;
+        Ok(Self { start, len, keep: false })
+    }
+
+    /// Reserves `bytes` bytes that end at or below `end`.
+    pub(crate) fn below(bytes: u64, end: u64) -> Result<Self, MachineError> {
+        if end >= HOST_ADDRESSES {
+            return Self::new(bytes);
+        }
+        // The host puts programs and libraries higher than this.
+        let starts = (LOWEST..end.saturating_sub(bytes)).step_by(1 << 30);
+        let reserved = starts.map(|start| Self::exactly(start, bytes)).find_map(Result::ok);
+        reserved.ok_or(MachineError::WindowTooLarge { bytes })
+    }
+
+    /// Reserves `bytes` bytes from `start`, if nothing is there.
+    fn exactly(start: u64, bytes: u64) -> io::Result<Self> {
+        let (at, len) = (std::ptr::without_provenance_mut(host_len(start)), host_len(bytes));
+        // SAFETY: with FIXED_NOREPLACE the host refuses addresses that something uses.
+        let start = unsafe { mmap_anonymous(at, len, ProtFlags::empty(), BLANK | MapFlags::FIXED_NOREPLACE) };
+        let start = NonNull::new(start?.cast()).ok_or(Errno::NOMEM)?;
         Ok(Self { start, len, keep: false })
     }
 

@@ -7,8 +7,9 @@
 //! 1. Physical memory is one sparse shared object of the host, and everything that a model allocates lies in it: a
 //!    section's metadata has a physical address, possibly in another section. Memory that is never accessed costs
 //!    nothing.
-//! 2. The page tables are real x86_64 tables in that memory, and the machine maps every leaf in the host's process
-//!    too. So an access to an unmapped part of a virtual memmap faults.
+//! 2. The page tables are real tables of a [`Processor`] in that memory, and the machine maps every leaf in the host's
+//!    process too. So an access to an unmapped part of a virtual memmap faults. The machine also remembers what the
+//!    processor may remember, and reports a breach of the processor's rules ([`Machine::mirror_matches_tables`]).
 //! 3. Allocators count every block, refuse to free blocks of others, and fail on request ([`Faults`]). With
 //!    `--cfg sparsemem_asan`, the machine reports freed blocks to address sanitizer.
 //!
@@ -35,7 +36,8 @@
 //! 1. A block is zero when it is allocated.
 //! 2. A block lies in memory, never in a hole, and blocks do not overlap.
 //! 3. The window shows exactly the leaves that [`AddressSpace::linked`](sparsemem_core::AddressSpace::linked) mapped
-//!    and that no flush has removed since.
+//!    and that no flush has removed since; where the processor does not see a new mapping at once, from the moment when
+//!    it is [`published`](sparsemem_core::AddressSpace::published).
 #![allow(unsafe_code, reason = "maps memory, and acts as the processor's memory manager")]
 #![cfg_attr(
     not(test),
@@ -48,6 +50,7 @@ compile_error!("the simulated machine needs a 64-bit Linux host");
 mod addresses;
 mod alloc;
 mod balance;
+mod cache;
 mod config;
 mod dirty;
 mod error;
@@ -59,6 +62,7 @@ mod mirror;
 mod place;
 mod poison;
 mod probe;
+mod processor;
 mod provider;
 mod ram;
 mod rcu;
@@ -74,5 +78,6 @@ pub use machine::Machine;
 pub use mirror::Mismatch;
 pub use place::place;
 pub use probe::{Access, probe, resident_bytes};
+pub use processor::Processor;
 pub use rcu::{HostGuard, HostRcu};
 pub use walker::Leaf;

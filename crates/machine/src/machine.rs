@@ -13,12 +13,13 @@ use sparsemem_core::{
 };
 
 use crate::alloc::Allocator;
+use crate::cache::TableCache;
 use crate::config::{FRAME, PhysLayout};
 use crate::mirror::Mirror;
 use crate::ram::Ram;
 use crate::walker::Walker;
 use crate::window::Window;
-use crate::{Balance, Faults, Leaf, MachineConfig, MachineError, Mismatch, StateDigest};
+use crate::{Balance, Faults, Leaf, MachineConfig, MachineError, Mismatch, Processor, StateDigest};
 
 /// A simulated machine.
 ///
@@ -36,7 +37,12 @@ pub struct Machine {
     pub(crate) faults: Faults,
     pub(crate) layout: PhysLayout,
     pub(crate) root: PhysAddr,
+    pub(crate) processor: Processor,
     pub(crate) depth: PagingDepth,
+    /// The tables that the processor may remember.
+    pub(crate) cache: TableCache,
+    /// The first breach of the processor's rules.
+    pub(crate) breach: Option<Mismatch>,
     pub(crate) largest_leaf: LeafSize,
 }
 
@@ -52,9 +58,10 @@ impl Machine {
     pub fn new(config: &MachineConfig) -> Result<Self, MachineError> {
         let layout = PhysLayout::new(config)?;
         // The root must not lie at address zero, even without memory, because zero means that there is no root.
-        let root = layout.end().max(PhysAddr::new(FRAME));
-        let ram = Ram::new(root.saturating_add(ByteLen::new(FRAME)))?;
-        let window = Window::new(config.vmemmap_bytes)?;
+        let page = config.processor.page_bytes();
+        let root = PhysAddr::new(layout.end().get().max(FRAME).next_multiple_of(page));
+        let ram = Ram::new(root.saturating_add(ByteLen::new(page)))?;
+        let window = Window::new(config.vmemmap_bytes, config.processor.low_end(config.depth))?;
         let alloc = Allocator::new(layout.managed(), PhysAddr::new(config.reserved_low_bytes));
         Ok(Self {
             ram,
@@ -64,7 +71,10 @@ impl Machine {
             faults: Faults::new(),
             layout,
             root,
+            processor: config.processor,
             depth: config.depth,
+            cache: TableCache::default(),
+            breach: None,
             largest_leaf: config.largest_leaf,
         })
     }
@@ -180,14 +190,27 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// [`Mismatch`] with the first difference, or with an error in the tables themselves.
+    /// [`Mismatch`] with the first breach of the processor's rules since the machine was made, with the first
+    /// difference, or with an error in the tables themselves.
     pub fn mirror_matches_tables(&self) -> Result<(), Mismatch> {
+        self.breach.map_or(Ok(()), Err)?;
         self.mirror.compare(self.walker(), self.window.range())
+    }
+
+    /// The processor.
+    #[must_use]
+    pub const fn processor(&self) -> Processor {
+        self.processor
+    }
+
+    /// Remembers a breach, if it is the first.
+    pub(crate) fn note(&mut self, breach: Option<Mismatch>) {
+        self.breach = self.breach.or(breach);
     }
 
     /// The walker over the live page tables.
     pub(crate) const fn walker(&self) -> Walker<'_> {
-        Walker { ram: &self.ram, root: self.root, depth: self.depth }
+        Walker { ram: &self.ram, processor: self.processor, root: self.root, depth: self.depth }
     }
 }
 

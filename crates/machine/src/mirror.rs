@@ -2,14 +2,16 @@
 //!
 //! # Invariants
 //!
-//! 1. A leaf is in the mirror exactly while its addresses are mapped to its memory by the host.
+//! 1. A leaf is in the mirror exactly while its addresses are mapped to its memory by the host; they are accessible once
+//!    it is published.
 //! 2. Leaves of the mirror do not overlap, and lie in the window.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sparsemem_core::{LeafSize, PhysAddr, VirtAddr, VirtRange};
+use sparsemem_core::{LeafSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
 
 use crate::Leaf;
+use crate::host::Protection;
 use crate::ram::Ram;
 use crate::walker::Walker;
 use crate::window::Window;
@@ -47,13 +49,43 @@ pub enum Mismatch {
         /// The address of the table.
         table: PhysAddr,
     },
-    /// An entry has a large-mapping bit at a level without large mappings.
+    /// An entry has a combination of bits that the processor reserves, or that makes it fault.
     #[error("the entry {entry:#x} for {at} is not well formed")]
     Malformed {
         /// The first virtual address that the entry translates.
         at: VirtAddr,
         /// The entry.
         entry: u64,
+    },
+    /// An entry maps memory that is not aligned to the size of the mapping.
+    #[error("the entry {entry:#x} for {at} maps memory that is not aligned")]
+    Misaligned {
+        /// The first virtual address that the entry translates.
+        at: VirtAddr,
+        /// The entry.
+        entry: u64,
+    },
+    /// A mapping was not reported as published, and the processor does not see it at once.
+    #[error("{leaf:?} was linked and not published, and the processor may still remember that it is absent")]
+    NotPublished {
+        /// The leaf.
+        leaf: Leaf,
+    },
+    /// An entry in use became another one, without a break in between.
+    #[error("{old:?} became {new:?} while the processor remembered it; break before make")]
+    LiveChange {
+        /// The mapping that the processor may remember.
+        old: Leaf,
+        /// The mapping in the page tables.
+        new: Leaf,
+    },
+    /// Memory was given back that a processor may still reach, as a mapping or as a table.
+    #[error("the block at {block} was freed, but the processor may remember that {at} leads to it")]
+    FreedTooEarly {
+        /// The block.
+        block: PhysAddr,
+        /// The first virtual address that leads to it.
+        at: VirtAddr,
     },
     /// A mapping does not allow stores, at its own level or a higher one.
     #[error("the mapping at {at} does not allow stores")]
@@ -63,10 +95,15 @@ pub enum Mismatch {
     },
 }
 
-/// The mirrored leaves, by first virtual address.
+/// The mirrored leaves.
 #[derive(Debug, Default)]
 pub(crate) struct Mirror {
+    /// By first virtual address.
     leaves: BTreeMap<VirtAddr, (PhysAddr, LeafSize)>,
+    /// The first virtual addresses of leaves, by first physical address.
+    frames: BTreeMap<PhysAddr, VirtAddr>,
+    /// The leaves that the processor does not see yet.
+    unpublished: BTreeSet<VirtAddr>,
 }
 
 impl Mirror {
@@ -89,7 +126,39 @@ impl Mirror {
         }
         window.show(leaf, ram.file()).ok()?;
         self.leaves.insert(leaf.at, (leaf.to, leaf.size));
+        self.frames.insert(leaf.to, leaf.at);
         Some(())
+    }
+
+    /// Makes a leaf that was just entered inaccessible until it is published.
+    pub(crate) fn hold_back(&mut self, leaf: Leaf, window: &mut Window) {
+        obeyed(window.shade(leaf, Protection::Shut), "hide", &[leaf]);
+        self.unpublished.insert(leaf.at);
+    }
+
+    /// Makes the leaves that touch `range` accessible, if they were held back.
+    pub(crate) fn publish(&mut self, range: VirtRange, window: &mut Window) {
+        let waiting: Vec<Leaf> =
+            self.touched(range).filter(|leaf| self.unpublished.contains(&leaf.at)).collect();
+        for leaf in waiting {
+            obeyed(window.shade(leaf, Protection::Open), "show", &[leaf]);
+            self.unpublished.remove(&leaf.at);
+        }
+    }
+
+    /// A leaf that touches `range` and that the page tables now lead elsewhere, with what they have.
+    pub(crate) fn changed(&self, range: VirtRange, walker: Walker<'_>) -> Option<(Leaf, Leaf)> {
+        self.touched(range).find_map(|old| {
+            let new = walker.leaf_at(old.at).ok().flatten()?;
+            (new != old).then_some((old, new))
+        })
+    }
+
+    /// The address of a leaf in `memory`, if there is one.
+    pub(crate) fn maps(&self, memory: PhysRange) -> Option<VirtAddr> {
+        let inside = self.frames.range(memory.start()..memory.end()).next();
+        // Blocks do not overlap, so a leaf that begins before is a leaf of a block that is larger than this one.
+        inside.map(|(_, at)| *at)
     }
 
     /// Unmaps the leaves that touch `range` and that the page tables no longer have.
@@ -100,13 +169,12 @@ impl Mirror {
         let kept = |leaf: &Leaf| walker.leaf_at(leaf.at) == Ok(Some(*leaf));
         let gone: Vec<Leaf> = self.touched(range).filter(|leaf| !kept(leaf)).collect();
         for run in gone.chunk_by(|one, next| one.range().end() == next.at) {
-            if let Err(refused) = window.hide(run) {
-                eprintln!("the host cannot unmap {run:?}, which was flushed: {refused}");
-                std::process::abort();
-            }
+            obeyed(window.hide(run), "unmap", run);
         }
         for leaf in gone {
             self.leaves.remove(&leaf.at);
+            self.frames.remove(&leaf.to);
+            self.unpublished.remove(&leaf.at);
         }
     }
 
@@ -116,6 +184,9 @@ impl Mirror {
         walker.leaves(range, &mut |tables| {
             let mirror = mirrored.next().ok_or(Mismatch::OnlyInTables { leaf: tables })?;
             match mirror.at.cmp(&tables.at) {
+                _ if mirror == tables && self.unpublished.contains(&mirror.at) => {
+                    Err(Mismatch::NotPublished { leaf: mirror })
+                }
                 _ if mirror == tables => Ok(()),
                 std::cmp::Ordering::Less => Err(Mismatch::OnlyInMirror { leaf: mirror }),
                 std::cmp::Ordering::Greater => Err(Mismatch::OnlyInTables { leaf: tables }),
@@ -134,5 +205,14 @@ impl Mirror {
             .chain(inside)
             .map(|(at, (to, size))| Leaf { at: *at, to: *to, size: *size })
             .filter(move |leaf| leaf.range().overlaps(range))
+    }
+}
+
+/// Ends the process if the host refused a change of access to leaves: memory would stay accessible that is about to be
+/// reused, or would not become so.
+fn obeyed(done: rustix::io::Result<()>, what: &str, leaves: &[Leaf]) {
+    if let Err(refused) = done {
+        eprintln!("the host cannot {what} {leaves:?}: {refused}");
+        std::process::abort();
     }
 }

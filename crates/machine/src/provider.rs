@@ -9,7 +9,7 @@ use sparsemem_core::{
 };
 
 use crate::walker::Walker;
-use crate::{Demand, Leaf, Machine, Verdict};
+use crate::{Demand, Leaf, Machine, Mismatch, Verdict};
 
 // SAFETY: the direct map is one mapping of all physical memory, and pointers keep the provenance of all of it, so
 // they may access every block; the inverse subtracts the same start.
@@ -56,8 +56,11 @@ unsafe impl MetadataMemory for Machine {
         if !mine || block.start() != self.ram.at(block.phys()) {
             return Err(Rejected { error: block.foreign(), returned: block });
         }
+        let memory = bytes_of(block.phys(), block.layout());
+        let remembered = self.mirror.maps(memory).or_else(|| self.cache.find(block.phys()));
+        self.note(remembered.map(|at| Mismatch::FreedTooEarly { block: block.phys(), at }));
         let Self { alloc, ram, .. } = self;
-        ram.shut(bytes_of(block.phys(), block.layout()));
+        ram.shut(memory);
         // SAFETY: the allocator clears only memory that is free (`Dirty`, invariant 2).
         alloc.give_back(block.phys(), |range| unsafe { ram.clear(range) });
         Ok(())
@@ -93,8 +96,26 @@ unsafe impl AddressSpace for Machine {
         if !aligned || !memory.is_some_and(|range| self.layout.exists(range)) {
             return Err(LinkRefused { at });
         }
+        let leaf = Leaf { at, to, size };
+        self.note_change(leaf.range());
         let Self { mirror, window, ram, .. } = self;
-        mirror.enter(Leaf { at, to, size }, window, ram).ok_or(LinkRefused { at })
+        mirror.enter(leaf, window, ram).ok_or(LinkRefused { at })?;
+        if !self.processor.sees_at_once() {
+            self.mirror.hold_back(leaf, &mut self.window);
+        }
+        self.look_at(leaf);
+        Ok(())
+    }
+
+    /// Makes the leaves that touch `range` accessible, where the processor does not see them at once.
+    ///
+    /// # Panics
+    ///
+    /// Ends the process if the host cannot do it.
+    fn published(&mut self, range: VirtRange) {
+        if !self.processor.sees_at_once() {
+            self.mirror.publish(range, &mut self.window);
+        }
     }
 
     /// Makes every leaf that touches `range` inaccessible, unless the page tables still have it.
@@ -103,8 +124,34 @@ unsafe impl AddressSpace for Machine {
     ///
     /// Ends the process if the host cannot do it.
     fn flush(&mut self, range: VirtRange) {
+        self.note_change(range);
         // Not `self.walker()`, which would borrow the window and the mirror as well.
-        let walker = Walker { ram: &self.ram, root: self.root, depth: self.depth };
+        let walker = Walker { ram: &self.ram, processor: self.processor, root: self.root, depth: self.depth };
         self.mirror.flush(range, &mut self.window, walker);
+        self.cache.flush(range, walker);
+    }
+}
+
+impl Machine {
+    /// Reads the tables on the path to a new leaf as the processor may: remembers them, and notes a breach if they are
+    /// broken or lead elsewhere.
+    fn look_at(&mut self, leaf: Leaf) {
+        let Self { ram, processor, root, depth, cache, .. } = self;
+        let walker = Walker { ram, processor: *processor, root: *root, depth: *depth };
+        let breach = match walker.tables_to(leaf.at, &mut |table| cache.enter(table)) {
+            Ok(Some(tables)) if tables != leaf => Some(Mismatch::Different { tables, mirror: leaf }),
+            // An entry that is not there yet is found when tables and mirror are compared.
+            Ok(_) => None,
+            Err(broken) => Some(broken),
+        };
+        self.note(breach);
+    }
+
+    /// Notes a breach if an entry for `range` changed while the processor remembered it, and the processor forbids it.
+    fn note_change(&mut self, range: VirtRange) {
+        if self.processor.breaks_before_make() {
+            let changed = self.mirror.changed(range, self.walker());
+            self.note(changed.map(|(old, new)| Mismatch::LiveChange { old, new }));
+        }
     }
 }

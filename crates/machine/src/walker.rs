@@ -1,7 +1,5 @@
-//! An independent reader of page tables: it reads x86_64 tables in physical memory, and shares no code with the crate
-//! that writes them.
-//!
-//! Source: Intel SDM volume 3, "4-level paging and 5-level paging".
+//! An independent reader of page tables: it reads the tables of the machine's processor in physical memory, and shares
+//! no code with the crates that write them.
 //!
 //! # Invariants
 //!
@@ -9,18 +7,10 @@
 
 use sparsemem_core::{ByteLen, LeafSize, PagingDepth, PhysAddr, VirtAddr, VirtRange};
 
-use crate::Mismatch;
 use crate::config::HOST_ADDRESSES;
+use crate::processor::{Decoded, root_level};
 use crate::ram::Ram;
-
-/// The entry is in use.
-const PRESENT: u64 = 1 << 0;
-/// Stores are allowed.
-const WRITABLE: u64 = 1 << 1;
-/// In tables of levels 2 and 3: the entry maps memory.
-const LARGE: u64 = 1 << 7;
-/// The physical address in an entry.
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+use crate::{Mismatch, Processor};
 
 /// One mapping of the page tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,18 +35,19 @@ impl Leaf {
 #[derive(Clone, Copy)]
 pub(crate) struct Walker<'r> {
     pub(crate) ram: &'r Ram,
+    pub(crate) processor: Processor,
     pub(crate) root: PhysAddr,
     pub(crate) depth: PagingDepth,
 }
 
 /// One table on the path from the root.
 #[derive(Clone, Copy)]
-struct Table {
-    at: PhysAddr,
-    /// 1 for the table of 4 KiB leaves.
-    level: u32,
+pub(crate) struct Table {
+    pub(crate) at: PhysAddr,
+    /// 1 for the table of the smallest leaves.
+    pub(crate) level: u32,
     /// The virtual address that entry 0 stands for.
-    covers: VirtAddr,
+    pub(crate) covers: VirtAddr,
     /// Whether every entry on the path allows stores.
     writable: bool,
 }
@@ -68,25 +59,32 @@ enum Step {
     Mapped(Leaf),
 }
 
-/// Bytes that an entry of a table of `level` translates.
-const fn entry_bytes(level: u32) -> u64 {
-    1 << (12 + 9 * (level - 1))
-}
-
 impl Walker<'_> {
     /// The mapping that translates `at`, if there is one. There is none for addresses that no process of the host
     /// has.
     pub(crate) fn leaf_at(&self, at: VirtAddr) -> Result<Option<Leaf>, Mismatch> {
-        if at.get() >= HOST_ADDRESSES {
+        self.tables_to(at, &mut |_| ())
+    }
+
+    /// The same, and passes every table on the path below the root to `visit`.
+    pub(crate) fn tables_to(
+        &self,
+        at: VirtAddr,
+        visit: &mut dyn FnMut(Table),
+    ) -> Result<Option<Leaf>, Mismatch> {
+        if at.get() >= self.low_end() {
             return Ok(None);
         }
         let mut table = self.root_table();
         loop {
-            let index = (at.get() / entry_bytes(table.level)) % 512;
-            match self.step(table, index)? {
+            let offset = at.get() - table.covers.get();
+            match self.step(table, offset >> self.processor.shift(table.level))? {
                 Step::Nothing => return Ok(None),
                 Step::Mapped(leaf) => return Ok(Some(leaf)),
-                Step::Down(below) => table = below,
+                Step::Down(below) => {
+                    visit(below);
+                    table = below;
+                }
             }
         }
     }
@@ -109,10 +107,10 @@ impl Walker<'_> {
         range: VirtRange,
         visit: &mut dyn FnMut(Leaf) -> Result<(), Mismatch>,
     ) -> Result<(), Mismatch> {
-        let bytes = entry_bytes(table.level);
+        let bytes = 1 << self.processor.shift(table.level);
         let first = range.start().get().saturating_sub(table.covers.get()) / bytes;
         let end = range.end().get().saturating_sub(table.covers.get()).div_ceil(bytes);
-        for index in first..end.min(512) {
+        for index in first..end.min(self.entries(table)) {
             match self.step(table, index)? {
                 Step::Nothing => {}
                 Step::Mapped(leaf) => visit(leaf)?,
@@ -122,38 +120,47 @@ impl Walker<'_> {
         Ok(())
     }
 
+    /// The root. Only the addresses at the low end are read, because a process of the host has no others.
     const fn root_table(&self) -> Table {
-        let level = match self.depth {
-            PagingDepth::Four => 4,
-            PagingDepth::Five => 5,
-        };
-        // The lower half is enough, because a process of the host has no other addresses.
-        Table { at: self.root, level, covers: VirtAddr::new(0), writable: true }
+        Table { at: self.root, level: root_level(self.depth), covers: VirtAddr::new(0), writable: true }
+    }
+
+    /// The addresses that are read.
+    fn low_end(&self) -> u64 {
+        self.processor.low_end(self.depth).min(HOST_ADDRESSES)
+    }
+
+    /// The entries of a table that are read.
+    fn entries(&self, table: Table) -> u64 {
+        if table.level < root_level(self.depth) {
+            return self.processor.entries();
+        }
+        self.low_end().div_ceil(1 << self.processor.shift(table.level))
     }
 
     /// Reads one entry.
     fn step(&self, table: Table, index: u64) -> Result<Step, Mismatch> {
-        let covers = table.covers.saturating_add(ByteLen::new(index * entry_bytes(table.level)));
+        let shift = self.processor.shift(table.level);
+        let covers = table.covers.saturating_add(ByteLen::new(index << shift));
         let place = table.at.saturating_add(ByteLen::new(index * 8));
         let entry =
             self.ram.word(place).ok_or(Mismatch::TableOutsideMemory { at: covers, table: table.at })?;
-        if entry & PRESENT == 0 {
-            return Ok(Step::Nothing);
+        let decoded = self.processor.decode(entry, table.level);
+        if let Some(error) = decoded.error(covers, entry) {
+            return Err(error);
         }
-        let writable = table.writable && entry & WRITABLE != 0;
-        let below = Table { at: PhysAddr::new(entry & ADDRESS), level: table.level - 1, covers, writable };
-        let size = match (table.level, entry & LARGE != 0) {
-            (1, _) => LeafSize::Size4KiB,
-            (2, true) => LeafSize::Size2MiB,
-            (3, true) => LeafSize::Size1GiB,
-            (2.., false) => return Ok(Step::Down(below)),
-            _ => return Err(Mismatch::Malformed { at: covers, entry }),
-        };
-        if !writable {
-            return Err(Mismatch::NotWritable { at: covers });
+        match decoded {
+            Decoded::Table { at, writable } => {
+                let writable = table.writable && writable;
+                Ok(Step::Down(Table { at, level: table.level - 1, covers, writable }))
+            }
+            Decoded::Leaf { to, writable } if table.writable && writable => {
+                // The host has addresses for every size that its window has.
+                let size = LeafSize::from_shift(shift).ok_or(Mismatch::Malformed { at: covers, entry })?;
+                Ok(Step::Mapped(Leaf { at: covers, to, size }))
+            }
+            Decoded::Leaf { .. } => Err(Mismatch::NotWritable { at: covers }),
+            _ => Ok(Step::Nothing),
         }
-        // The bits between bit 12 and the size of a large mapping are attributes, not address bits.
-        let to = PhysAddr::new(entry & ADDRESS & !(size.bytes() - 1));
-        Ok(Step::Mapped(Leaf { at: covers, to, size }))
     }
 }

@@ -8,7 +8,7 @@
 //! # Invariants
 //!
 //! 1. The window begins and ends at multiples of 1 GiB.
-//! 2. Exactly the addresses of shown leaves are accessible.
+//! 2. Exactly the addresses of shown leaves are accessible, unless they are shaded.
 //! 3. In a slot with a `base`, addresses without a shown leaf are mapped to the memory at that base plus the offset
 //!    in the slot.
 
@@ -47,14 +47,14 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// A window of at least `bytes` bytes; an empty one for zero.
-    pub(crate) fn new(bytes: u64) -> Result<Self, MachineError> {
+    /// A window of at least `bytes` bytes below `end`; an empty one for zero.
+    pub(crate) fn new(bytes: u64, end: u64) -> Result<Self, MachineError> {
         if bytes == 0 {
             return Ok(Self { space: None, skipped: 0, range: VirtRange::default(), slots: BTreeMap::new() });
         }
         let len = bytes.checked_next_multiple_of(BORDER).filter(|len| *len <= HOST_ADDRESSES - 2 * BORDER);
         let len = len.ok_or(MachineError::WindowTooLarge { bytes })?;
-        let space = Reservation::new(len + BORDER)?;
+        let space = Reservation::below(len + BORDER, end)?;
         let lowest = space.start().addr().get() as u64;
         let start = lowest.next_multiple_of(BORDER);
         let range = VirtRange::from_start_count(VirtAddr::new(start), ByteLen::new(len));
@@ -97,6 +97,12 @@ impl Window {
         self.space()?.protect(offset, bytes, Protection::Shut)?;
         run.iter().for_each(|leaf| self.forget(*leaf));
         Ok(())
+    }
+
+    /// Changes the allowed access to a leaf that is shown.
+    pub(crate) fn shade(&mut self, leaf: Leaf, access: Protection) -> io::Result<()> {
+        let offset = self.place(leaf.at).offset;
+        self.space()?.protect(offset, leaf.size.bytes(), access)
     }
 
     /// Leaves everything mapped for good.

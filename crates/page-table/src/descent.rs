@@ -53,30 +53,37 @@ impl<F: EntryFormat> PageTable<F> {
 
     /// The root's entry for `page`.
     pub(crate) fn root_step<E: PhysMap + ?Sized>(&self, env: &E, page: Page) -> Step<F> {
-        Step::read(env, self.root, self.root_level(), page)
+        let level = self.root_level();
+        Step::read(env, self.root, level, page, self.shape().index::<F>(page, level))
     }
 
     /// Stores `entry` in the empty entry of `step`.
     pub(crate) fn publish<E: AddressSpace + ?Sized>(&self, env: &mut E, step: &Step<F>, entry: u64) {
-        step.table(env).publish(step.index(), entry);
+        step.table(env).publish(self.index(step), entry);
         self.announce(env, step);
     }
 
     /// Makes the entry of `step` empty.
     pub(crate) fn clear<E: AddressSpace + ?Sized>(&self, env: &mut E, step: &Step<F>) {
-        step.table(env).clear(step.index());
+        step.table(env).clear(self.index(step), F::empty(step.level));
         self.announce(env, step);
     }
 
     /// Clears the FRESH bits of the entry of `step`.
     pub(crate) fn settle<E: AddressSpace + ?Sized>(&self, env: &mut E, step: &Step<F>) {
-        step.table(env).settle(step.index());
+        step.table(env).settle(self.index(step), F::FRESH);
         self.announce(env, step);
+    }
+
+    /// The place of the entry of `step` in its table.
+    #[inline]
+    fn index(&self, step: &Step<F>) -> Index {
+        self.shape().index::<F>(step.page, step.level)
     }
 
     /// Reports a change in the root table to the environment.
     fn announce<E: AddressSpace + ?Sized>(&self, env: &mut E, step: &Step<F>) {
-        if step.level == self.root_level() {
+        if step.level == self.shape().level() {
             env.root_changed(step.page.start::<F>());
         }
     }
@@ -84,22 +91,24 @@ impl<F: EntryFormat> PageTable<F> {
 
 impl<F: EntryFormat> Step<F> {
     /// Reads the entry for `page` in `table`, which is linked and of `level`.
-    fn read<E: PhysMap + ?Sized>(env: &E, table: PhysAddr, level: Level, page: Page) -> Self {
-        let mut step = Self { table, level, page, entry: F::EMPTY, format: PhantomData };
-        step.entry = step.table(env).load(step.index());
+    fn read<E: PhysMap + ?Sized>(env: &E, table: PhysAddr, level: Level, page: Page, index: Index) -> Self {
+        let mut step = Self { table, level, page, entry: 0, format: PhantomData };
+        step.entry = step.table(env).load(index);
         step
     }
 
     /// The next step, if this entry points to a table.
     pub(crate) fn child<E: PhysMap + ?Sized>(&self, env: &E) -> Option<Self> {
-        let Target::Table { at, .. } = self.target() else { return None };
         // An entry of the lowest level never points to a table.
-        Some(Self::read(env, at, self.level.below()?, self.page))
+        let below = self.level.below()?;
+        let Target::Table { at, .. } = self.target() else { return None };
+        let index = Index::of::<F>(self.page, below, F::index_bits(below));
+        Some(Self::read(env, at, below, self.page, index))
     }
 
-    /// Whether the table of this entry has only empty entries.
+    /// Whether the table of this entry, which is not the root, has only empty entries.
     pub(crate) fn is_table_empty<E: PhysMap + ?Sized>(&self, env: &E) -> bool {
-        self.table(env).is_empty()
+        self.table(env).is_empty(1 << F::index_bits(self.level), F::empty(self.level))
     }
 
     /// The target of the entry when it was read.
@@ -118,36 +127,28 @@ impl<F: EntryFormat> Step<F> {
     }
 
     /// The pages that the entry stands for.
-    pub(crate) const fn slot(&self) -> Pages {
+    #[inline]
+    pub(crate) fn slot(&self) -> Pages {
         self.page.slot::<F>(self.level)
-    }
-
-    /// The pages that the table of the entry stands for.
-    pub(crate) const fn table_slot(&self) -> Pages {
-        self.page.table_slot::<F>(self.level)
     }
 
     /// The leaf that the entry is, if it is one.
     #[inline]
     pub(crate) fn mapping(&self) -> Option<Mapping> {
-        let Target::Leaf { size, at, origin } = self.target() else { return None };
-        let entry = self.entry & !F::FRESH;
+        let Target::Leaf { at, origin } = self.target() else { return None };
+        let (entry, size) = (self.entry & !F::FRESH, F::leaf_size(self.level)?);
         Some(Mapping { range: self.slot().bytes::<F>(), phys: at, origin, size, entry })
     }
 
     #[inline]
-    const fn index(&self) -> Index {
-        Index::of::<F>(self.page, self.level)
-    }
-
-    #[inline]
-    fn table<'m, E: PhysMap + ?Sized>(&self, env: &'m E) -> Table<'m, F> {
+    fn table<'m, E: PhysMap + ?Sized>(&self, env: &'m E) -> Table<'m> {
         let start = env.phys_to_virt(self.table);
         // SAFETY: 1. The table is live: it is the root, live by `PageTable::new`, or was reached from it (invariant
-        // 1). 2. A live table is a page that the environment reaches, so the pointer may access all of it (`PhysMap`).
-        // 3. It stays so for `'m`: giving a table back takes the environment exclusively, and tables that are given
-        // back by other environments over the same tables are kept for walks (`PageTable::new`, promise 4). 4. A
-        // table's contents change only through atomics (`table`, invariant 1).
+        // 1). 2. The environment reaches it, so the pointer may access all of it (`PhysMap`): a page, or the entries
+        // that the root has. 3. It stays so for `'m`: giving a table back takes the environment exclusively, and tables
+        // that are given back by other environments over the same tables are kept for walks (`PageTable::new`, promise
+        // 4). 4. A table's contents change only through atomics (`table`, invariant 1). 5. Indices and numbers of
+        // entries are computed from what the entry above translates, or from the root's addresses.
         unsafe { Table::at(start) }
     }
 }

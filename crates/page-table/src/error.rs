@@ -5,7 +5,7 @@ use core::fmt;
 use sparsemem_core::{LeafSize, LinkRefused, OutOfMemory, PhysAddr, VirtAddr, VirtRange};
 
 use crate::Level;
-use crate::halves::BadRange;
+use crate::root::BadRange;
 
 /// The use of requested memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

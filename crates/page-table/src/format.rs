@@ -1,4 +1,5 @@
-//! The parts of a processor that the walker depends on: the format of its entries, and the number of its levels.
+//! The parts of a processor that the walker depends on: the bits of an entry, and what the entries of each level
+//! translate.
 //!
 //! # Invariants
 //!
@@ -6,7 +7,7 @@
 
 use sparsemem_core::{LeafSize, Origin, PagingDepth, PhysAddr};
 
-use crate::Level;
+use crate::{Level, Root};
 
 /// The target of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +21,8 @@ pub enum Target {
         /// The origin of the table's memory.
         origin: Origin,
     },
-    /// A leaf, which maps memory.
+    /// A leaf, which maps memory of the level's [`leaf_size`](EntryFormat::leaf_size).
     Leaf {
-        /// The size of the memory.
-        size: LeafSize,
         /// The memory's first byte.
         at: PhysAddr,
         /// The origin of the memory.
@@ -31,64 +30,74 @@ pub enum Target {
     },
 }
 
-/// The page-table entries of one processor architecture.
+/// The page-table entries of one processor architecture, in one of its granules or modes.
 ///
-/// An entry is a 64-bit word that the processor reads. Of the bits that the processor ignores, a format uses two for
-/// the [`Origin`] of the entry's target (its [`code`](Origin::code) fits), and one or more as [`FRESH`](Self::FRESH),
-/// by which a populate in progress recognises its own entries.
+/// An entry is a 64-bit word that the processor reads. A format keeps the [`Origin`] of the entry's target (its
+/// [`code`](Origin::code) has two bits) in bits that the processor ignores, and marks the entries that a running
+/// populate made with [`FRESH`](Self::FRESH).
 ///
 /// # Safety
 ///
-/// The walker follows entries to memory, and gives their targets back. The implementor promises, for every level
-/// up to the root's of a depth:
+/// The walker follows entries to memory, and gives their targets back. The implementor promises, for every depth and
+/// every level from the lowest up to that of the depth's root:
 ///
-/// 1. **Written is read**: for an address that [`holds`](Self::holds), [`table`](Self::table) decodes, at each level
-///    but the lowest, to the [`Target::Table`] that it was made from; [`leaf`](Self::leaf) decodes to its
-///    [`Target::Leaf`] at the level whose [`leaf_size`](Self::leaf_size) it has, if the address is a multiple of the
-///    size. [`EMPTY`](Self::EMPTY) decodes to [`Target::Empty`] at every level. A leaf is never decoded at a level
-///    without leaves, nor with another size than the level's, and a table never at the lowest level.
+/// 1. **Written is read**: for an address that [`holds`](Self::holds), [`table`](Self::table) decodes, at its level,
+///    which is not the lowest, to the [`Target::Table`] that it was made from; [`leaf`](Self::leaf) decodes at its
+///    level to its [`Target::Leaf`], if the level has leaves and the address is a multiple of their size.
+///    [`empty`](Self::empty) decodes to [`Target::Empty`]. A leaf is never decoded at a level without leaves, and a
+///    table never at the lowest level.
 /// 2. **The processor agrees**: through an entry of `leaf` it reaches exactly the memory that the leaf was made from,
-///    to read and to write, and through an entry of `table` it continues in exactly that table. It ignores the bits of
-///    the origin and of `FRESH`, and never writes to an entry that `leaf` or `table` made.
+///    to read and to write, and through an entry of `table` it continues in exactly that table. The bits of the origin
+///    and of `FRESH` do not change that, nor does it matter that `FRESH` changes while the entry is in use. The
+///    processor never writes to an entry that `leaf` or `table` made.
 /// 3. **Fresh is a mark and nothing else**: `FRESH` is not zero, all of its bits are set in the entries of `table` and
-///    `leaf` and clear in `EMPTY`, and an entry with and without them decodes to the same.
-/// 4. **Sizes agree**: an entry of the lowest level translates 2^[`BASE_SHIFT`](Self::BASE_SHIFT) bytes, and one of
-///    each level above 2^[`INDEX_BITS`](Self::INDEX_BITS) times as many as one of the level below. `leaf_size` is
-///    exactly what an entry of the level translates, and the lowest level has leaves.
-///    [`address_bits`](Self::address_bits) lies above `BASE_SHIFT` and at most at what the root table translates.
+///    `leaf` and clear in those of `empty`, and an entry with and without them decodes to the same.
+/// 4. **Levels agree**: [`shift`](Self::shift) is [`BASE_SHIFT`](Self::BASE_SHIFT) at the lowest level, which has
+///    leaves, and at the level above more by [`index_bits`](Self::index_bits), which is above zero. So many entries fit a
+///    page of the smallest size. The root's are those that its [`Root`] has addresses for: as many, unless
+///    [`NARROW_ROOT`](Self::NARROW_ROOT).
 /// 5. **Published is seen**: [`published`](Self::published) keeps its promise.
 /// 6. Every function returns the same result for the same arguments, always, and nothing unwinds.
 pub unsafe trait EntryFormat: Copy + 'static {
-    /// Bits of an address that index a table: a table has two to that power of entries.
-    const INDEX_BITS: u32 = 9;
-
     /// Bits of an address within the smallest page; a table fills one such page.
-    const BASE_SHIFT: u32 = 12;
-
-    /// The empty entry.
-    const EMPTY: u64;
+    const BASE_SHIFT: u32;
 
     /// The bits that mark an entry which the running populate made.
     const FRESH: u64;
 
-    /// The level of the root table.
-    fn root_level(depth: PagingDepth) -> Level;
+    /// Whether a root may have fewer entries than other tables.
+    const NARROW_ROOT: bool;
 
-    /// The number of low bits of a virtual address that are translated. The others have to repeat the highest of them;
-    /// if they do not, the address is not canonical and nothing can be mapped there.
-    fn address_bits(depth: PagingDepth) -> u32;
+    /// The root table of a tree of this depth; [`Root::NONE`] for a depth that the processor does not have.
+    fn root(depth: PagingDepth) -> Root;
+
+    /// An entry of a table of `level` translates two to this power bytes.
+    fn shift(level: Level) -> u32;
+
+    /// A table of `level` that is not the root's has two to this power entries.
+    fn index_bits(level: Level) -> u32;
+
+    /// Whether an entry of a table of `level` can map memory.
+    fn has_leaves(level: Level) -> bool;
 
     /// The size of the leaves that a table of `level` can hold, if it can hold any.
-    fn leaf_size(level: Level) -> Option<LeafSize>;
+    #[inline]
+    #[must_use]
+    fn leaf_size(level: Level) -> Option<LeafSize> {
+        if Self::has_leaves(level) { LeafSize::from_shift(Self::shift(level)) } else { None }
+    }
+
+    /// The empty entry of a table of `level`.
+    fn empty(level: Level) -> u64;
 
     /// Whether an entry has room for every bit of `at`, which is a multiple of the smallest page.
     fn holds(at: PhysAddr) -> bool;
 
-    /// A fresh entry for the table at `at`.
-    fn table(at: PhysAddr, origin: Origin) -> u64;
+    /// A fresh entry, in a table of `level`, for the table at `at`.
+    fn table(at: PhysAddr, level: Level, origin: Origin) -> u64;
 
-    /// A fresh entry for a leaf of `size` at `at`: writable, for the kernel only, and not executable.
-    fn leaf(at: PhysAddr, size: LeafSize, origin: Origin) -> u64;
+    /// A fresh entry, in a table of `level`, for a leaf at `at`: writable, for the kernel only, and not executable.
+    fn leaf(at: PhysAddr, level: Level, origin: Origin) -> u64;
 
     /// The target of the entry `raw`, found in a table of `level`.
     ///
@@ -100,7 +109,7 @@ pub unsafe trait EntryFormat: Copy + 'static {
     ///
     /// A populate calls it once before it returns, if it made anything. When it returns, the calling processor may use
     /// the memory that the entries map, by plain loads and stores. If the processor also caches empty entries, or does
-    /// not see its own stores when it walks the tables, this waits until that is over. Other processors are ordered by
-    /// the operation that publishes the memory to them.
+    /// not see its own stores when it walks the tables, this waits until that is over. The environment sees to other
+    /// processors ([`AddressSpace::published`](sparsemem_core::AddressSpace::published), which is called next).
     fn published();
 }

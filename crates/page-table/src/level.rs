@@ -5,7 +5,7 @@
 //! 1. A level lies in `1..=5`.
 
 use core::fmt;
-use sparsemem_core::LeafSize;
+use sparsemem_core::{LeafSize, PagingDepth};
 
 use crate::EntryFormat;
 
@@ -14,17 +14,33 @@ use crate::EntryFormat;
 #[repr(transparent)]
 pub struct Level(u8);
 
+/// The number of levels of the deepest tree.
+pub(crate) const NR_LEVELS: usize = 5;
+
 impl Level {
     /// Tables of the smallest leaves.
     pub const PTE: Self = Self(1);
     /// Tables of PTE tables, and of the leaves that are as large as one of those translates.
     pub const PMD: Self = Self(2);
-    /// Tables of PMD tables, and of the leaves that are as large as one of those translates.
+    /// Tables of PMD tables, and of the leaves that are as large as one of those translates; the root where there are
+    /// three levels.
     pub const PUD: Self = Self(3);
-    /// Tables of PUD tables; on x86_64 the root where there are four levels.
+    /// Tables of PUD tables; the root where there are four levels.
     pub const P4D: Self = Self(4);
-    /// Tables of P4D tables; on x86_64 the root where there are five levels.
+    /// Tables of P4D tables; the root where there are five levels.
     pub const PGD: Self = Self(5);
+
+    /// The level of the root table of a tree with so many levels.
+    #[inline]
+    #[must_use]
+    pub const fn of_root(depth: PagingDepth) -> Self {
+        match depth {
+            PagingDepth::Two => Self::PMD,
+            PagingDepth::Three => Self::PUD,
+            PagingDepth::Four => Self::P4D,
+            PagingDepth::Five => Self::PGD,
+        }
+    }
 
     /// The number of the level, 1 to 5.
     #[inline]
@@ -44,19 +60,16 @@ impl Level {
     }
 
     /// The number of pages that one entry of a table of this level translates; a power of two.
-    pub(crate) const fn entry_pages<F: EntryFormat>(self) -> u64 {
-        1 << self.shift::<F>()
+    #[inline]
+    pub(crate) fn entry_pages<F: EntryFormat>(self) -> u64 {
+        1 << (F::shift(self) - F::BASE_SHIFT)
     }
 
-    /// The number of pages that a table of this level translates; a power of two.
-    pub(crate) const fn table_pages<F: EntryFormat>(self) -> u64 {
-        1 << (self.shift::<F>() + F::INDEX_BITS)
-    }
-
-    /// The page-number bits below those that index a table of this level.
-    pub(crate) const fn shift<F: EntryFormat>(self) -> u32 {
+    /// The place in an array of one element for each level; the lowest level has the first.
+    #[inline]
+    pub(crate) const fn position(self) -> usize {
         // Invariant 1: at least 1. The cast widens.
-        F::INDEX_BITS * (self.0 as u32 - 1)
+        self.0 as usize - 1
     }
 }
 
@@ -81,42 +94,34 @@ impl fmt::Debug for Level {
 /// The number of leaves of each size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LeafCounts {
-    nr_4k: u64,
-    nr_2m: u64,
-    nr_1g: u64,
+    /// The number of leaves of each level; their size is 2 to the second number.
+    levels: [(u64, u32); NR_LEVELS],
 }
 
 impl LeafCounts {
     /// The number of leaves of `size`.
     #[must_use]
-    pub const fn of(self, size: LeafSize) -> u64 {
-        match size {
-            LeafSize::Size4KiB => self.nr_4k,
-            LeafSize::Size2MiB => self.nr_2m,
-            LeafSize::Size1GiB => self.nr_1g,
-        }
+    pub fn of(self, size: LeafSize) -> u64 {
+        self.levels.iter().filter(|level| level.1 == size.shift()).map(|level| level.0).sum()
     }
 
     /// The number of leaves of any size.
     #[must_use]
-    pub const fn total(self) -> u64 {
-        self.nr_4k + self.nr_2m + self.nr_1g
+    pub fn total(self) -> u64 {
+        self.levels.iter().map(|level| level.0).sum()
     }
 
     /// The number of bytes that all the leaves map.
     #[must_use]
-    pub const fn bytes(self) -> u64 {
-        self.nr_4k * LeafSize::Size4KiB.bytes()
-            + self.nr_2m * LeafSize::Size2MiB.bytes()
-            + self.nr_1g * LeafSize::Size1GiB.bytes()
+    pub fn bytes(self) -> u64 {
+        self.levels.iter().map(|level| level.0 << level.1).sum()
     }
 
-    /// Counts one more leaf of `size`.
-    pub(crate) const fn add(&mut self, size: LeafSize) {
-        match size {
-            LeafSize::Size4KiB => self.nr_4k += 1,
-            LeafSize::Size2MiB => self.nr_2m += 1,
-            LeafSize::Size1GiB => self.nr_1g += 1,
+    /// Counts one more leaf of `size`, in a table of `level`.
+    #[inline]
+    pub(crate) fn add(&mut self, level: Level, size: LeafSize) {
+        if let Some(counted) = self.levels.get_mut(level.position()) {
+            *counted = (counted.0 + 1, size.shift());
         }
     }
 }
@@ -124,17 +129,6 @@ impl LeafCounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::toy::Toy;
-
-    #[test]
-    fn entries_hold_what_the_level_below_translates() {
-        let mut level = Level::PGD;
-        while let Some(below) = level.below() {
-            assert_eq!(level.entry_pages::<Toy>(), below.table_pages::<Toy>());
-            level = below;
-        }
-        assert_eq!((level, level.entry_pages::<Toy>()), (Level::PTE, 1));
-    }
 
     #[test]
     fn levels_have_the_names_of_linux() {
@@ -145,15 +139,22 @@ mod tests {
             names,
             ["PTE Level(PTE)", "PMD Level(PMD)", "PUD Level(PUD)", "P4D Level(P4D)", "PGD Level(PGD)"]
         );
+        assert_eq!(levels.map(Level::position), [0, 1, 2, 3, 4]);
     }
 
     #[test]
     fn counts_are_kept_by_size() {
         let mut counts = LeafCounts::default();
-        for size in [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB, LeafSize::Size2MiB] {
-            counts.add(size);
+        for (level, size) in [
+            (Level::PTE, LeafSize::Size4KiB),
+            (Level::PMD, LeafSize::Size2MiB),
+            (Level::PUD, LeafSize::Size1GiB),
+            (Level::PMD, LeafSize::Size2MiB),
+        ] {
+            counts.add(level, size);
         }
         assert_eq!((counts.of(LeafSize::Size2MiB), counts.total()), (2, 4));
+        assert_eq!(counts.of(LeafSize::from_shift(16).unwrap()), 0);
         assert_eq!(counts.bytes(), (1 << 30) + (2 << 21) + (1 << 12));
     }
 }

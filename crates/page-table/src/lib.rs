@@ -3,7 +3,8 @@
 //! A [`PageTable`] is a handle of a live tree of tables. [`populate`](PageTable::populate) maps memory into a range
 //! with large or small leaves as a policy decides, all of it or nothing. [`walk`](PageTable::walk) looks up one
 //! address, [`mappings`](PageTable::mappings) lists the leaves of a range, [`unmap`](PageTable::unmap) removes leaves
-//! and empty tables. The format, [`EntryFormat`], defines the bits of an entry and the number of levels. The
+//! and empty tables. The format, [`EntryFormat`], defines the bits of an entry, the number of levels,
+//! what an entry of each translates and which have leaves. The
 //! environment, the same one as the memory models have, gives memory, reaches tables and flushes translations:
 //! [`MetadataMemory`](sparsemem_core::MetadataMemory) and [`AddressSpace`](sparsemem_core::AddressSpace); operations
 //! that only read need its [`PhysMap`](sparsemem_core::PhysMap) only. This crate does not depend on the use of the
@@ -21,7 +22,7 @@
 //! 4. The root table is never freed, and a table only if all of its entries are empty.
 //! 5. Nothing panics, whatever range is given, unless a callback does.
 //! 6. Memory is given back with its origin: each entry holds the [`Origin`](sparsemem_core::Origin) of its target, in
-//!    two bits that the processor ignores. Blocks that the environment refuses are counted.
+//!    bits that the processor ignores. Blocks that the environment refuses are counted.
 #![no_std]
 #![allow(unsafe_code, reason = "reads and writes tables through raw addresses")]
 #![cfg_attr(
@@ -35,12 +36,12 @@ extern crate std;
 mod descent;
 mod error;
 mod format;
-mod halves;
 mod level;
 mod mappings;
 mod page;
 mod populate;
 mod receipt;
+mod root;
 mod sweep;
 mod table;
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub use format::{EntryFormat, Target};
 pub use level::{LeafCounts, Level};
 pub use mappings::{Mappings, TablePages};
 pub use populate::{Choice, Populated};
+pub use root::Root;
 pub use sweep::Fate;
 pub use unmap::Unmapped;
 pub use walk::{Mapping, PageTable, Walk};

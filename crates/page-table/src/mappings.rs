@@ -2,6 +2,7 @@
 
 use sparsemem_core::{PhysMap, VirtRange};
 
+use crate::level::NR_LEVELS;
 use crate::page::{Page, Pages};
 use crate::{EntryFormat, Level, Mapping, PageTable};
 
@@ -18,11 +19,7 @@ pub struct Mappings<'m, F, E: ?Sized> {
 /// The number of table pages of each level; made by [`PageTable::table_pages`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TablePages {
-    pte: u64,
-    pmd: u64,
-    pud: u64,
-    p4d: u64,
-    pgd: u64,
+    levels: [u64; NR_LEVELS],
 }
 
 impl<F: EntryFormat> PageTable<F> {
@@ -62,19 +59,20 @@ impl<F: EntryFormat> PageTable<F> {
     /// Only the very first walk, with nothing counted yet, may enter its tables in the middle.
     fn count_entered<E: PhysMap + ?Sized>(&self, env: &E, page: Page, count: &mut TablePages) -> Page {
         let is_first = count.total() == 0;
-        let mut next = page;
+        let mut slot: Option<Pages> = None;
         for step in self.steps(env, page) {
-            if is_first || page.starts_table::<F>(step.level()) {
+            if is_first || slot.is_some_and(|above| above.first() == page) {
                 count.add(step.level());
             }
-            next = step.slot().end();
+            slot = Some(step.slot());
         }
-        next
+        // A walk has a step at least.
+        slot.map_or(page, Pages::end)
     }
 
     /// The first page in `left` that the processor can translate.
     fn next_canonical(&self, left: Option<Pages>) -> Option<Page> {
-        let page = self.halves().skip_hole::<F>(left?.first());
+        let page = self.shape().skip_hole::<F>(left?.first())?;
         (page < left?.end()).then_some(page)
     }
 }
@@ -99,30 +97,20 @@ impl<F: EntryFormat, E: PhysMap + ?Sized> core::iter::FusedIterator for Mappings
 impl TablePages {
     /// The number of table pages of `level`.
     #[must_use]
-    pub const fn of(self, level: Level) -> u64 {
-        match level {
-            Level::PTE => self.pte,
-            Level::PMD => self.pmd,
-            Level::PUD => self.pud,
-            Level::P4D => self.p4d,
-            _ => self.pgd,
-        }
+    pub fn of(self, level: Level) -> u64 {
+        self.levels.get(level.position()).copied().unwrap_or(0)
     }
 
     /// The number of table pages of all levels.
     #[must_use]
-    pub const fn total(self) -> u64 {
-        self.pte + self.pmd + self.pud + self.p4d + self.pgd
+    pub fn total(self) -> u64 {
+        self.levels.iter().sum()
     }
 
     /// Counts one more table page of `level`.
-    const fn add(&mut self, level: Level) {
-        match level {
-            Level::PTE => self.pte += 1,
-            Level::PMD => self.pmd += 1,
-            Level::PUD => self.pud += 1,
-            Level::P4D => self.p4d += 1,
-            _ => self.pgd += 1,
+    fn add(&mut self, level: Level) {
+        if let Some(count) = self.levels.get_mut(level.position()) {
+            *count += 1;
         }
     }
 }

@@ -35,11 +35,6 @@ impl Page {
         VirtAddr::new(self.0 << F::BASE_SHIFT)
     }
 
-    /// Whether a table of `level` starts to translate at this page.
-    pub(crate) const fn starts_table<F: EntryFormat>(self, level: Level) -> bool {
-        self.0 & (level.table_pages::<F>() - 1) == 0
-    }
-
     /// The page after this one.
     const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -52,13 +47,9 @@ impl Page {
     }
 
     /// The pages that one entry of a table of `level` translates, around this one.
-    pub(crate) const fn slot<F: EntryFormat>(self, level: Level) -> Pages {
+    #[inline]
+    pub(crate) fn slot<F: EntryFormat>(self, level: Level) -> Pages {
         self.around(level.entry_pages::<F>())
-    }
-
-    /// The pages that a whole table of `level` translates, around this one.
-    pub(crate) const fn table_slot<F: EntryFormat>(self, level: Level) -> Pages {
-        self.around(level.table_pages::<F>())
     }
 }
 
@@ -84,6 +75,12 @@ impl Pages {
     pub(crate) const fn inclusive(first: Page, last: Page) -> Self {
         debug_assert!(first.0 <= last.0);
         Self { first, end: last.next() }
+    }
+
+    /// The pages from `first`, which is before `end`, up to `end`.
+    pub(crate) const fn between(first: Page, end: Page) -> Self {
+        debug_assert!(first.0 < end.0);
+        Self { first, end }
     }
 
     pub(crate) const fn first(self) -> Page {
@@ -170,13 +167,12 @@ mod tests {
     fn slots_are_aligned_to_themselves() {
         let page = Page::containing::<Toy>(VirtAddr::new(0xffff_ffff_ffff_ffff));
         // The last byte of the address space is in no range.
-        assert_eq!(page.slot::<Toy>(Level::PGD).bytes::<Toy>().count().get(), (1 << 48) - 1);
+        assert_eq!(page.slot::<Toy>(Level::PGD).bytes::<Toy>().count().get(), (1 << 47) - 1);
         assert_eq!(page.slot::<Toy>(Level::PTE).bytes::<Toy>().count().get(), (1 << 12) - 1);
         assert_eq!(page.slot::<Toy>(Level::PGD).end().get(), 1 << 52);
-        assert_eq!(page.table_slot::<Toy>(Level::PTE), page.slot::<Toy>(Level::PMD));
         let page = Page::containing::<Toy>(VirtAddr::new(0x1234_5678));
-        assert_eq!(page.slot::<Toy>(Level::PMD).bytes::<Toy>().count().get(), 1 << 21);
-        assert_eq!(page.slot::<Toy>(Level::PMD).bytes::<Toy>().start().get(), 0x1220_0000);
+        assert_eq!(page.slot::<Toy>(Level::PMD).bytes::<Toy>().count().get(), 1 << 20);
+        assert_eq!(page.slot::<Toy>(Level::PMD).bytes::<Toy>().start().get(), 0x1230_0000);
     }
 
     #[test]

@@ -20,8 +20,8 @@ use sparsemem_core::{
 use crate::descent::Step;
 use crate::page::{Page, Pages};
 use crate::sweep::{Fate, Found};
-use crate::table::{Table, leaf_block, table_block};
-use crate::{EntryFormat, LeafCounts, PageTable, PopulateError, Wanted};
+use crate::table::{Table, page_size, table_block};
+use crate::{EntryFormat, LeafCounts, Level, PageTable, PopulateError, Wanted};
 
 /// The decision whether a large leaf is put in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,7 +71,7 @@ impl Populated {
 
     /// Whether the call made nothing, because everything was mapped already.
     #[must_use]
-    pub const fn is_nothing(self) -> bool {
+    pub fn is_nothing(self) -> bool {
         self.leaves.total() == 0 && self.nr_tables == 0
     }
 }
@@ -116,9 +116,9 @@ impl<F: EntryFormat> PageTable<F> {
         E: MetadataMemory + AddressSpace + ?Sized,
         P: FnMut(VirtRange, LeafSize) -> Choice,
     {
-        let pages = self.halves().pages::<F>(range).map_err(|bad| PopulateError::bad_range(bad, range))?;
+        let pages = self.shape().pages::<F>(range).map_err(|bad| PopulateError::bad_range(bad, range))?;
         let at = pages.first();
-        let mut run = Run { tree: *self, env, node, lost, pages, at, made: Populated::default() };
+        let mut run = Run { tree: *self, env, node, lost, pages, at, first: at, made: Populated::default() };
         // If this returns or unwinds, dropping the run undoes it.
         run.fill(&mut policy)?;
         Ok(run.commit())
@@ -134,6 +134,8 @@ struct Run<'m, F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> {
     pages: Pages,
     /// The current page: no entry after it was changed.
     at: Page,
+    /// The first page of the slots that were filled: a large leaf may begin before the range.
+    first: Page,
     /// The leaves and tables that were made and are not permanent yet.
     made: Populated,
 }
@@ -177,38 +179,41 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
             self.made.origins |= 1 << found.origin.code();
             return Ok(Attempt::Placed);
         }
-        let Some(size) = F::leaf_size(step.level()) else { return Ok(Attempt::Smaller) };
-        if step.level().below().is_none() {
-            return self.smallest_leaf(step, size);
+        if step.level() == Level::PTE {
+            return self.smallest_leaf(step);
         }
+        let Some(size) = F::leaf_size(step.level()) else { return Ok(Attempt::Smaller) };
         match policy(step.slot().bytes::<F>(), size) {
             Choice::Place => self.large_leaf(step, size),
             Choice::Smaller => Ok(Attempt::Smaller),
         }
     }
 
-    fn smallest_leaf(&mut self, step: &Step<F>, size: LeafSize) -> Result<Attempt, PopulateError> {
-        match self.env.alloc_memmap(leaf_block(size), self.node) {
+    #[inline]
+    fn smallest_leaf(&mut self, step: &Step<F>) -> Result<Attempt, PopulateError> {
+        let size = const { page_size::<F>() };
+        match self.env.alloc_memmap(size.layout(), self.node) {
             Ok(block) => self.link_leaf(step, size, block),
             Err(error) => Err(self.out_of_memory(Wanted::Leaf(size), error)),
         }
     }
 
     fn large_leaf(&mut self, step: &Step<F>, size: LeafSize) -> Result<Attempt, PopulateError> {
-        match self.env.alloc_memmap(leaf_block(size), self.node) {
+        match self.env.alloc_memmap(size.layout(), self.node) {
             Ok(block) => self.link_leaf(step, size, block),
             Err(_) => Ok(Attempt::Smaller),
         }
     }
 
+    #[inline]
     fn link_leaf(&mut self, step: &Step<F>, size: LeafSize, block: Block) -> Result<Attempt, PopulateError> {
         let block = self.checked(block, Wanted::Leaf(size))?;
-        let (phys, origin) = (block.phys(), block.origin());
-        self.tree.publish(self.env, step, F::leaf(phys, size, origin));
-        self.made.leaves.add(size);
+        let (phys, origin, slot) = (block.phys(), block.origin(), step.slot());
+        self.tree.publish(self.env, step, F::leaf(phys, step.level(), origin));
+        self.made.leaves.add(step.level(), size);
         self.made.origins |= 1 << origin.code();
-        let at = step.slot().first().start::<F>();
-        match self.env.linked(at, phys, size) {
+        self.first = self.first.min(slot.first());
+        match self.env.linked(slot.first().start::<F>(), phys, size) {
             Ok(()) => Ok(Attempt::Placed),
             Err(refused) => Err(PopulateError::LinkRefused { size, refused }),
         }
@@ -216,19 +221,23 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
 
     /// Puts an empty table into the slot of `step`.
     fn grow(&mut self, step: &Step<F>) -> Result<(), PopulateError> {
-        let what = Wanted::Table(step.level().below().unwrap_or(step.level()));
+        // The lowest level has leaves, so a slot that gets a table is never there.
+        let below = step.level().below().unwrap_or(step.level());
+        let what = Wanted::Table(below);
         let block = self.env.alloc_zeroed(table_block::<F>(), self.node);
         let block = block.map_err(|error| self.out_of_memory(what, error))?;
         let block = self.checked(block, what)?;
-        // SAFETY: it is a page of the smallest size, as aligned as it is large, that no other code knows.
-        let table = unsafe { Table::<F>::at(block.start()) };
-        table.empty_out();
-        self.tree.publish(self.env, step, F::table(block.phys(), block.origin()));
+        // SAFETY: it is a page of the smallest size, as aligned as it is large, that no other code knows, and has room
+        // for the entries of a table.
+        let table = unsafe { Table::at(block.start()) };
+        table.empty_out(1 << F::index_bits(below), F::empty(below));
+        self.tree.publish(self.env, step, F::table(block.phys(), step.level(), block.origin()));
         self.made.nr_tables += 1;
         Ok(())
     }
 
     /// The block, if an entry can point to it; otherwise the block is given back.
+    #[inline]
     fn checked(&mut self, block: Block, what: Wanted) -> Result<Block, PopulateError> {
         let (at, phys) = (self.at.start::<F>(), block.phys());
         let error = if !phys.is_aligned(block.layout().size() as u64) {
@@ -253,6 +262,8 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
         if !self.made.is_nothing() {
             self.tree.settle_fresh(self.env, self.pages);
             F::published();
+            // The slots that were filled end at the current page.
+            self.env.published(Pages::between(self.first, self.at).bytes::<F>());
         }
         // Dropping the run has nothing left to undo.
         core::mem::take(&mut self.made)

@@ -16,7 +16,7 @@ use sparsemem_core::{AddressSpace, LostBlocks, MetadataMemory};
 use crate::descent::{Step, Stop};
 use crate::page::{Page, Pages};
 use crate::receipt::{Loose, Unlinked};
-use crate::table::{leaf_block, table_block};
+use crate::table::table_block;
 use crate::{EntryFormat, Mapping, PageTable, Target, Unmapped};
 
 /// The decision on a leaf or a table.
@@ -87,21 +87,22 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Sweep<'_, F, E> 
             self.leaf(&last, &mapping, decide);
         }
         let next = last.slot().end();
-        let leaves_table = next >= self.pages.end() || next == last.table_slot().end();
-        match parent {
+        let Some(parent) = parent else { return next };
+        let leaves_table = next >= self.pages.end() || next == parent.slot().end();
+        if leaves_table && self.table(&parent, &last, decide) == Fate::Drop {
             // The same page again: its walk now ends one level higher.
-            Some(parent) if leaves_table && self.table(&parent, &last, decide) == Fate::Drop => page,
-            _ => next,
+            return page;
         }
+        next
     }
 
     fn leaf(&mut self, step: &Step<F>, mapping: &Mapping, decide: &mut impl FnMut(Found<'_>) -> Fate) {
         match decide(Found::Leaf { mapping, is_fresh: step.is_fresh() }) {
-            Fate::Keep => self.done.kept.add(mapping.size),
+            Fate::Keep => self.done.kept.add(step.level(), mapping.size),
             Fate::Drop => {
-                self.done.dropped.add(mapping.size);
+                self.done.dropped.add(step.level(), mapping.size);
                 let Mapping { phys, origin, size, .. } = *mapping;
-                self.unlink(step, Loose { stale: step.slot(), phys, layout: leaf_block(size), origin });
+                self.unlink(step, Loose { stale: step.slot(), phys, layout: size.layout(), origin });
             }
         }
     }

@@ -18,11 +18,11 @@ use sparsemem_core::LeafSize;
 use crate::page::Page;
 use crate::{EntryFormat, Level};
 
-/// The entries of a table page.
+/// A table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Table<'m, F> {
-    entries: &'m [AtomicU64],
-    format: PhantomData<F>,
+pub(crate) struct Table<'m> {
+    first: NonNull<AtomicU64>,
+    entries: PhantomData<&'m [AtomicU64]>,
 }
 
 /// The place of an entry in its table.
@@ -31,51 +31,53 @@ pub(crate) struct Table<'m, F> {
 pub(crate) struct Index(usize);
 
 impl Index {
-    /// The entry of a table of `level` that translates `page`.
+    /// The entry that translates `page`, of a table of `level` with 2^`bits` entries.
     #[inline]
-    pub(crate) const fn of<F: EntryFormat>(page: Page, level: Level) -> Self {
-        let mask = (1 << F::INDEX_BITS) - 1;
+    pub(crate) fn of<F: EntryFormat>(page: Page, level: Level, bits: u32) -> Self {
+        let number = page.get() >> (F::shift(level) - F::BASE_SHIFT);
         #[expect(clippy::cast_possible_truncation, reason = "only the lowest bits are kept: invariant 2")]
-        Self((page.get() >> level.shift::<F>()) as usize & mask)
+        Self(number as usize & ((1 << bits) - 1))
+    }
+
+    /// The raw number.
+    pub(crate) const fn get(self) -> usize {
+        self.0
     }
 }
 
-impl<'m, F: EntryFormat> Table<'m, F> {
-    /// The number of entries of a table.
-    const ENTRIES: usize = {
-        assert!(size_of::<u64>() << F::INDEX_BITS <= 1 << F::BASE_SHIFT, "a table fits a page");
-        1 << F::INDEX_BITS
-    };
-
+impl<'m> Table<'m> {
     /// The table at `start`.
     ///
     /// # Safety
     ///
-    /// For `'m`, `start` points to a page of the smallest size, aligned to its size, whose contents change through
-    /// atomics only.
+    /// For `'m`, `start` points to the entries of a table, which change through atomics only. Every [`Index`] and every
+    /// number of entries that the table is used with is of this table.
     pub(crate) const unsafe fn at(start: NonNull<u8>) -> Self {
-        // SAFETY: the caller promises a page, which has room for the entries (checked with their number); the pointer is
-        // aligned, and atomics may be shared.
-        let entries = unsafe { slice::from_raw_parts(start.cast::<AtomicU64>().as_ptr(), Self::ENTRIES) };
-        Self { entries, format: PhantomData }
+        Self { first: start.cast(), entries: PhantomData }
     }
 
-    /// Makes every entry of a table empty that was all zero and that no other code knows yet.
-    pub(crate) fn empty_out(self) {
-        if F::EMPTY == 0 {
+    /// The entries of a table that has `count` of them.
+    fn entries(self, count: usize) -> &'m [AtomicU64] {
+        // SAFETY: 1. The table has so many entries, and they live for `'m` (`at`). 2. Atomics may be shared.
+        unsafe { slice::from_raw_parts(self.first.as_ptr(), count) }
+    }
+
+    /// Makes all `count` entries `empty`, in a table that was all zero and that no other code knows yet.
+    pub(crate) fn empty_out(self, count: usize, empty: u64) {
+        if empty == 0 {
             return;
         }
-        for entry in self.entries {
+        for entry in self.entries(count) {
             // Relaxed: the store that links the table publishes these stores.
-            entry.store(F::EMPTY, Ordering::Relaxed);
+            entry.store(empty, Ordering::Relaxed);
         }
     }
 
-    /// Whether every entry is exactly the empty entry, also without a software note.
-    pub(crate) fn is_empty(self) -> bool {
+    /// Whether all `count` entries are exactly `empty`, also without a software note.
+    pub(crate) fn is_empty(self, count: usize, empty: u64) -> bool {
         // Relaxed: only the writer calls this. The entries are its own stores, or were ordered before it became the
         // writer.
-        self.entries.iter().all(|entry| entry.load(Ordering::Relaxed) == F::EMPTY)
+        self.entries(count).iter().all(|entry| entry.load(Ordering::Relaxed) == empty)
     }
 
     #[inline]
@@ -91,48 +93,40 @@ impl<'m, F: EntryFormat> Table<'m, F> {
         self.entry(at).store(entry, Ordering::Release);
     }
 
-    /// Makes the entry empty.
-    pub(crate) fn clear(self, at: Index) {
+    /// Makes the entry `empty`.
+    pub(crate) fn clear(self, at: Index, empty: u64) {
         // Relaxed: absence publishes nothing. The flush after it ensures that no processor still walks through the
         // entry.
-        self.entry(at).store(F::EMPTY, Ordering::Relaxed);
+        self.entry(at).store(empty, Ordering::Relaxed);
     }
 
-    /// Clears the FRESH bits of an entry.
-    pub(crate) fn settle(self, at: Index) {
+    /// Clears the bits of `fresh` in an entry.
+    pub(crate) fn settle(self, at: Index, fresh: u64) {
         // Relaxed, but a read-modify-write: it continues the release sequence that `publish` headed, so a reader
         // that sees this value still synchronises with the publication.
-        self.entry(at).fetch_and(!F::FRESH, Ordering::Relaxed);
+        self.entry(at).fetch_and(!fresh, Ordering::Relaxed);
     }
 
     #[inline]
     fn entry(self, at: Index) -> &'m AtomicU64 {
-        // SAFETY: an `Index` is below the number of entries (invariant 2).
-        unsafe { self.entries.get_unchecked(at.0) }
+        // SAFETY: an `Index` is below the number of entries (invariant 2), so this is an entry of the same table.
+        let entry = unsafe { self.first.add(at.0) };
+        // SAFETY: the entries live for `'m`, and change through atomics only (`at`).
+        unsafe { entry.as_ref() }
     }
 }
 
-/// The block of a table.
+/// The size of the smallest page. A format whose pages the target cannot address does not compile.
+pub(crate) const fn page_size<F: EntryFormat>() -> LeafSize {
+    match LeafSize::from_shift(F::BASE_SHIFT) {
+        Some(size) => size,
+        None => unreachable!(),
+    }
+}
+
+/// The block of a table: a page of the smallest size.
 pub(crate) const fn table_block<F: EntryFormat>() -> Layout {
-    const { naturally_aligned(1 << F::BASE_SHIFT) }
-}
-
-/// The block of a leaf of `size`.
-#[inline]
-pub(crate) const fn leaf_block(size: LeafSize) -> Layout {
-    match size {
-        LeafSize::Size4KiB => const { naturally_aligned(1 << 12) },
-        LeafSize::Size2MiB => const { naturally_aligned(1 << 21) },
-        LeafSize::Size1GiB => const { naturally_aligned(1 << 30) },
-    }
-}
-
-/// A block of `bytes`, which has to be a power of two: other sizes do not compile.
-const fn naturally_aligned(bytes: usize) -> Layout {
-    match Layout::from_size_align(bytes, bytes) {
-        Ok(layout) => layout,
-        Err(_) => unreachable!(),
-    }
+    const { page_size::<F>().layout() }
 }
 
 #[cfg(test)]
@@ -143,40 +137,37 @@ mod tests {
     use crate::toy::{RawTable, Toy};
 
     #[test]
-    fn indices_take_nine_bits_of_the_address() {
-        let page = Page::containing::<Toy>(VirtAddr::new(0xffff_ffff_ffff_f000));
-        for level in [Level::PTE, Level::PMD, Level::PUD, Level::P4D] {
-            assert_eq!(Index::of::<Toy>(page, level), Index(511));
-        }
-        let at = VirtAddr::new(1 << 48 | 2 << 39 | 3 << 30 | 4 << 21 | 5 << 12);
+    fn indices_are_bits_of_the_address() {
+        let at = VirtAddr::new(1 << 38 | 2 << 29 | 3 << 20 | 4 << 12);
         let page = Page::containing::<Toy>(at);
-        let levels = [Level::PGD, Level::P4D, Level::PUD, Level::PMD, Level::PTE];
-        assert_eq!(levels.map(|level| Index::of::<Toy>(page, level).0), [1, 2, 3, 4, 5]);
+        let levels = [(Level::P4D, 7), (Level::PUD, 9), (Level::PMD, 9), (Level::PTE, 8)];
+        assert_eq!(levels.map(|(level, bits)| Index::of::<Toy>(page, level, bits).0), [1, 2, 3, 4]);
+        let last = Page::containing::<Toy>(VirtAddr::new(u64::MAX));
+        assert_eq!(levels.map(|(level, bits)| Index::of::<Toy>(last, level, bits).0), [127, 511, 511, 255]);
+        // A narrow root uses fewer bits of the same address.
+        assert_eq!(Index::of::<Toy>(last, Level::P4D, 3), Index(7));
     }
 
     #[test]
     fn clearing_the_last_entry_empties_the_table() {
         let page = RawTable::zeroed();
         // SAFETY: it is a page of atomics, and it outlives the table.
-        let table = unsafe { Table::<Toy>::at(page.start()) };
-        assert!(!table.is_empty(), "zero is not this format's empty entry");
-        table.empty_out();
-        assert!(table.is_empty());
-        let entry = Toy::table(PhysAddr::new(0x1000), Origin::Altmap);
+        let table = unsafe { Table::at(page.start()) };
+        let (all, empty) = (512, Toy::empty(Level::PMD));
+        assert!(!table.is_empty(all, empty), "zero is not this format's empty entry");
+        table.empty_out(all, empty);
+        assert!(table.is_empty(all, empty));
+        let entry = Toy::table(PhysAddr::new(0x1000), Level::PMD, Origin::Altmap);
         table.publish(Index(511), entry);
-        assert!(!table.is_empty());
-        table.settle(Index(511));
+        assert!(!table.is_empty(all, empty) && table.is_empty(511, empty));
+        table.settle(Index(511), Toy::FRESH);
         assert_eq!(table.load(Index(511)), entry & !Toy::FRESH);
-        table.clear(Index(511));
-        assert!(table.is_empty());
+        table.clear(Index(511), empty);
+        assert!(table.is_empty(all, empty));
     }
 
     #[test]
-    fn blocks_are_what_entries_translate() {
-        for size in [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB] {
-            let layout = leaf_block(size);
-            assert_eq!((layout.size() as u64, layout.align() as u64), (size.bytes(), size.bytes()));
-        }
-        assert_eq!(table_block::<Toy>(), leaf_block(LeafSize::Size4KiB));
+    fn a_table_is_a_page() {
+        assert_eq!(table_block::<Toy>(), Toy::leaf_size(Level::PTE).unwrap().layout());
     }
 }

@@ -73,7 +73,7 @@ impl<F: EntryFormat> PageTable<F> {
         E: MetadataMemory + AddressSpace + ?Sized,
         K: FnMut(&Mapping) -> Fate,
     {
-        let pages = self.halves().pages::<F>(range).map_err(|bad| UnmapError::bad_range(bad, range))?;
+        let pages = self.shape().pages::<F>(range).map_err(|bad| UnmapError::bad_range(bad, range))?;
         Ok(self.sweep(env, pages, lost, |found| match found {
             Found::Leaf { mapping, .. } => keep(mapping),
             Found::EmptyTable { .. } => Fate::Drop,

@@ -4,9 +4,8 @@ use core::marker::PhantomData;
 
 use sparsemem_core::{LeafSize, Origin, PagingDepth, PhysAddr, PhysMap, VirtAddr, VirtRange};
 
-use crate::halves::Halves;
 use crate::page::Page;
-use crate::{EntryFormat, Level};
+use crate::{EntryFormat, Level, Root};
 
 /// A handle of a tree of page tables whose entries have the format `F`.
 ///
@@ -57,8 +56,9 @@ impl<F: EntryFormat> PageTable<F> {
     /// # Safety
     ///
     /// For as long as this handle and its copies are used:
-    /// 1. `root` is the address of the live root table of a tree with `depth` levels of format `F`, and every
-    ///    environment that the handle is used with reaches all tables of the tree through its [`PhysMap`].
+    /// 1. `root` is the address of the live root table of a tree with `depth` levels of format `F`, with an entry for
+    ///    each of the addresses of [`EntryFormat::root`], and every environment that the handle is used with reaches all
+    ///    tables of the tree through its [`PhysMap`].
     /// 2. The tree is well formed: an entry that is not empty points to memory or to a live table of the level below,
     ///    and holds the origin of its target; no table is reached on two paths; no entry has bits of
     ///    [`FRESH`](EntryFormat::FRESH). Entries change through atomics only.
@@ -87,11 +87,11 @@ impl<F: EntryFormat> PageTable<F> {
         self.depth
     }
 
-    /// The level of the root table.
+    /// The level of the root table; the lowest if the processor does not have the depth.
     #[inline]
     #[must_use]
     pub fn root_level(&self) -> Level {
-        F::root_level(self.depth)
+        self.shape().level()
     }
 
     /// Looks up the byte at `at`.
@@ -105,7 +105,7 @@ impl<F: EntryFormat> PageTable<F> {
     /// One load for each level down to the leaf or hole.
     #[must_use]
     pub fn walk<E: PhysMap + ?Sized>(&self, env: &E, at: VirtAddr) -> Walk {
-        if !self.halves().is_canonical(at) {
+        if !self.shape().is_canonical(at) {
             return Walk::NonCanonical;
         }
         let last = self.stop(env, Page::containing::<F>(at)).last;
@@ -115,9 +115,10 @@ impl<F: EntryFormat> PageTable<F> {
         }
     }
 
-    /// The addresses that can be translated.
+    /// The level of the root table, and the addresses that can be translated.
     #[inline]
-    pub(crate) fn halves(&self) -> Halves {
-        Halves::of::<F>(self.depth)
+    #[must_use]
+    pub fn shape(&self) -> Root {
+        F::root(self.depth)
     }
 }

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `classic-sparse` | one static table of section words | one load and an addition |
 //! | `sparse-extreme` | two-level table, roots on demand | two loads and an addition |
-//! | `vmemmap` | a virtual array on real page tables | an addition |
+//! | `vmemmap` | a virtual array on the page tables of x86_64, aarch64 or riscv64 | an addition |
 //! | `flat` | one array with a bound | one load and an addition |
 //! | `compressed-index` | one array without large holes | four loads, a mask and a shift |
 //!
@@ -77,6 +77,15 @@ pub trait Config: 'static {
     /// The place of vmemmap's array. Only vmemmap uses it.
     type Array: ArrayPlace;
 }
+
+#[cfg(all(
+    feature = "vmemmap",
+    not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))
+))]
+compile_error!(
+    "the feature vmemmap writes page tables, and has no entry format for this target: choose classic-sparse or \
+     sparse-extreme, or depend on sparsemem-vmemmap and name a format of your own"
+);
 
 // The one place where features choose: `Selected` is an alias, and nothing else depends on the choice.
 

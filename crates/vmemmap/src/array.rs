@@ -5,21 +5,22 @@
 //! 1. The path from a descriptor to its frame reads nothing from the descriptor: it is a subtraction, and a division by
 //!    the descriptor's size in bytes, which is a shift when that size is a power of two.
 
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use sparsemem_core::primitive::{AtomicU64, Ordering};
-use sparsemem_core::{ByteLen, Footprint, LeafSize, Pfn, PfnRange, PhysAddr, VirtAddr, VirtRange, ZeroIsNew};
-use sparsemem_page_table::{Populated, Unmapped};
+use sparsemem_core::{ByteLen, Footprint, Pfn, PfnRange, PhysAddr, VirtAddr, VirtRange, ZeroIsNew};
+use sparsemem_page_table::{EntryFormat, Populated, Unmapped};
 #[cfg(not(sparsemem_loom))]
 use sparsemem_section::ConstNew;
 use sparsemem_section::{Placement, SectionTable, SectionWord};
 
-use crate::ArrayBase;
+use crate::{ArrayBase, DefaultFormat};
 
-/// Finds descriptors by their place in a virtual array that begins at `B`.
-#[derive(Debug, Default)]
+/// Finds descriptors by their place in a virtual array that begins at `B`, on page tables of format `F`.
+#[derive(Debug)]
 #[repr(C)]
-pub struct VirtualArray<B> {
+pub struct VirtualArray<B, F = DefaultFormat> {
     base: B,
     /// The top-level table that leads to the place, with bit 0 set, once the writer has checked the place; 0 before.
     root: AtomicU64,
@@ -27,22 +28,32 @@ pub struct VirtualArray<B> {
     /// the tables, because such a walk would meet tables that the writer is freeing.
     leaf_bytes: AtomicU64,
     table_pages: AtomicU64,
+    format: PhantomData<fn() -> F>,
 }
 
 #[cfg(not(sparsemem_loom))]
-impl<B: ConstNew> ConstNew for VirtualArray<B> {
+impl<B: ConstNew, F> ConstNew for VirtualArray<B, F> {
     const NEW: Self = Self {
         base: B::NEW,
         root: AtomicU64::new(0),
         leaf_bytes: AtomicU64::new(0),
         table_pages: AtomicU64::new(0),
+        format: PhantomData,
     };
 }
 
-// SAFETY: as its base; zeros are zero bytes.
-unsafe impl<B: ZeroIsNew> ZeroIsNew for VirtualArray<B> {}
+impl<B: Default, F> Default for VirtualArray<B, F> {
+    fn default() -> Self {
+        let zero = || AtomicU64::new(0);
+        let (root, leaf_bytes, table_pages) = (zero(), zero(), zero());
+        Self { base: B::default(), root, leaf_bytes, table_pages, format: PhantomData }
+    }
+}
 
-impl<B> VirtualArray<B> {
+// SAFETY: as its base; zeros are zero bytes.
+unsafe impl<B: ZeroIsNew, F> ZeroIsNew for VirtualArray<B, F> {}
+
+impl<B, F> VirtualArray<B, F> {
     /// The base, which has the address of the array.
     pub const fn base(&self) -> &B {
         &self.base
@@ -96,7 +107,7 @@ impl<B> VirtualArray<B> {
     }
 }
 
-impl<B: ArrayBase> VirtualArray<B> {
+impl<B: ArrayBase, F> VirtualArray<B, F> {
     /// Element `pfn` of the array, in bounds or not.
     #[inline]
     pub(crate) fn element<P>(&self, pfn: Pfn) -> *mut P {
@@ -142,7 +153,7 @@ impl<B: ArrayBase> VirtualArray<B> {
 
 // SAFETY: all three methods are the same arithmetic on the same base, and elements of different frames are different
 // and follow each other; pointers keep the provenance of the base, which is that of the whole array.
-unsafe impl<T: SectionTable, B: ArrayBase> Placement<T> for VirtualArray<B> {
+unsafe impl<T: SectionTable, B: ArrayBase, F: EntryFormat> Placement<T> for VirtualArray<B, F> {
     const NAME: &'static str = "vmemmap";
 
     #[inline]
@@ -167,7 +178,7 @@ unsafe impl<T: SectionTable, B: ArrayBase> Placement<T> for VirtualArray<B> {
         // Relaxed, both: a snapshot of two counts of which the writer may be changing one.
         let (memmap_bytes, pages) =
             (self.leaf_bytes.load(Ordering::Relaxed), self.table_pages.load(Ordering::Relaxed));
-        let page_table_bytes = pages.saturating_mul(LeafSize::Size4KiB.bytes());
+        let page_table_bytes = pages.saturating_mul(1 << F::BASE_SHIFT);
         Footprint { memmap_bytes, page_table_bytes, ..Footprint::default() }
     }
 
@@ -187,6 +198,7 @@ mod tests {
     const BYTES: u64 = 4 << 20;
 
     /// A place that no test accesses.
+    #[derive(Default)]
     struct Nowhere;
 
     // SAFETY: constants, multiples of 2 MiB; nothing is mapped there.
@@ -209,8 +221,7 @@ mod tests {
     }
 
     fn array() -> VirtualArray<Nowhere> {
-        let zero = || AtomicU64::new(0);
-        VirtualArray { base: Nowhere, root: zero(), leaf_bytes: zero(), table_pages: zero() }
+        VirtualArray::default()
     }
 
     fn frames(start: u64, end: u64) -> PfnRange {

@@ -161,7 +161,7 @@ impl DynamicBase {
     /// # Safety
     ///
     /// The range must be reserved for this model from now on, as [`ArrayPlace`] requires of a place: alone in the
-    /// blocks of 512 GiB that it touches. It begins and ends on 2 MiB borders, and ends within the address space.
+    /// blocks that it touches. It begins and ends on 2 MiB borders, and ends within the address space.
     /// Called once, before the model is booted and before anything else uses it: another processor must get the model
     /// only after this call, by an operation that orders memory.
     pub unsafe fn reserve(&self, start: NonNull<u8>, len_bytes: u64) {

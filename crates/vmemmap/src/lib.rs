@@ -2,7 +2,7 @@
 //!
 //! The descriptor of frame *n* is element *n* of the array: a lookup of a known frame is an addition, without a load
 //! when the base is a constant. In return the array needs page tables, which this crate fills and empties: 2 MiB leaves
-//! for whole sections, base pages for parts of them, 1 GiB leaves where the processor has them and the kernel wants
+//! for whole sections, base pages for parts of them, and larger leaves where the processor has them and the kernel wants
 //! them. The section table stays, because it records which frames are valid.
 //!
 //! ```
@@ -13,7 +13,7 @@
 //! /// The place of the array in Linux with 4-level tables.
 //! struct Place;
 //!
-//! // SAFETY: nothing else of this program uses these addresses, nor any in the 512 GiB around them.
+//! // SAFETY: nothing else of this program uses these addresses, nor any in the blocks of 512 GiB around them.
 //! unsafe impl ArrayPlace for Place {
 //!     const START: u64 = 0xffff_ea00_0000_0000;
 //!     const BYTES: u64 = 1 << 40;
@@ -39,7 +39,8 @@
 //!    are shared: a leaf is removed with its last valid frame.
 //! 3. **The entry has the origin**: two software bits of every page-table entry hold the origin of the leaf, or of the
 //!    table below.
-//! 4. **The processor's own entries**: a target without an entry format does not compile.
+//! 4. **The processor's own entries**: a format is named by the model's type, or is the target's. A model without a
+//!    format does not compile.
 //! 5. **Clear, flush, free**: memory is given back only when no processor can reach it any more.
 #![no_std]
 #![allow(unsafe_code, reason = "computes descriptor addresses from the base")]
@@ -48,27 +49,29 @@
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-#[cfg(not(target_arch = "x86_64"))]
-compile_error!(
-    "sparsemem-vmemmap writes page tables, and has no entry format for this target: choose classic-sparse or sparse-extreme"
-);
-
 mod array;
 mod base;
 #[cfg(doctest)]
 mod impossible;
+mod native;
 mod populate;
 
 pub use array::VirtualArray;
 pub use base::{ArrayBase, Claim, ConstBase, DynamicBase};
+pub use native::{DefaultFormat, Native};
 
 use sparsemem_section::{FlatTable, RootedTable, SparseModel};
 
 /// The model for geometry `G`, descriptor `P`, readers of domain `R` and the array's place `B`, over the two-level
 /// table, as Linux builds it; `N` is the geometry's [`NR_ROOTS_LEN`](sparsemem_core::SectionShape::NR_ROOTS_LEN).
 ///
+/// The page tables are the target's, with pages of the geometry's size where the processor has several ([`Native`]).
+/// `F` names another format.
+///
 /// Source: Linux `SPARSEMEM_VMEMMAP` with `SPARSEMEM_EXTREME`.
-pub type Vmemmap<G, P, R, B, const N: usize> = SparseModel<RootedTable<G, P, N>, VirtualArray<B>, R>;
+pub type Vmemmap<G, P, R, B, const N: usize, F = <G as Native>::Format> =
+    SparseModel<RootedTable<G, P, N>, VirtualArray<B, F>, R>;
 
 /// The same over the flat table; `N` is [`NR_SECTIONS_LEN`](sparsemem_core::SectionShape::NR_SECTIONS_LEN).
-pub type FlatVmemmap<G, P, R, B, const N: usize> = SparseModel<FlatTable<G, P, N>, VirtualArray<B>, R>;
+pub type FlatVmemmap<G, P, R, B, const N: usize, F = <G as Native>::Format> =
+    SparseModel<FlatTable<G, P, N>, VirtualArray<B, F>, R>;

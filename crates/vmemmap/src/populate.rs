@@ -8,35 +8,32 @@ use sparsemem_core::{
     AddressSpace, ByteLen, LeafSize, LinkRefused, LostBlocks, MetadataMemory, Origin, OtherAddressSpace,
     PfnRange, PhysRange, SectionLoss, SectionShape, VirtAddr, VirtRange, WriterSlot,
 };
-use sparsemem_page_table::{Choice, Fate, Mapping, PageTable, PopulateError, Populated};
+use sparsemem_page_table::{Choice, EntryFormat, Fate, Level, Mapping, PageTable, PopulateError, Populated};
 use sparsemem_section::{Before, Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Writing};
-use sparsemem_x86_64_page_table::X86_64;
 
 use crate::{ArrayBase, Claim, VirtualArray};
 
-/// The leaf sizes that a request may use.
+/// The sizes of leaves above the smallest that a request may use.
 struct Policy {
     largest: LeafSize,
     /// The descriptors that are, or are going to be, needed around the request.
     neighbourhood: VirtRange,
-    /// Whether the request is for a whole section, and a section's memmap fills more than half of a 2 MiB leaf.
-    prefers_large: bool,
+    /// The size of leaf that the request may use although it does not fill one, if it may.
+    preferred: Option<LeafSize>,
+    /// The array: no leaf reaches beyond it.
+    window: VirtRange,
 }
 
 impl Policy {
     /// Whether a leaf of this size may go into a slot.
     fn choose(&self, slot: VirtRange, size: LeafSize) -> Choice {
-        let allowed = size <= self.largest
-            && match size {
-                LeafSize::Size4KiB => true,
-                LeafSize::Size2MiB => self.prefers_large || self.neighbourhood.contains_range(slot),
-                LeafSize::Size1GiB => self.neighbourhood.contains_range(slot),
-            };
+        let is_preferred = self.preferred == Some(size) && self.window.contains_range(slot);
+        let allowed = size <= self.largest && (is_preferred || self.neighbourhood.contains_range(slot));
         if allowed { Choice::Place } else { Choice::Smaller }
     }
 }
 
-impl<B: ArrayBase> VirtualArray<B> {
+impl<B: ArrayBase, F: EntryFormat> VirtualArray<B, F> {
     /// The policy for a request.
     fn policy<T: SectionTable>(
         &self,
@@ -46,17 +43,21 @@ impl<B: ArrayBase> VirtualArray<B> {
     ) -> Policy {
         let whole = request.frames.count().get() == T::Geometry::PAGES_PER_SECTION;
         let neighbourhood = if whole { self.bytes_of::<T::Page>(request.neighbourhood) } else { None };
+        // A leaf of the second level, if it is for a whole section whose memmap fills more than half of it.
+        let filled_half = |size: &LeafSize| whole && 2 * bytes.count().get() > size.bytes();
+        let nothing = VirtRange::empty_at(bytes.start());
         Policy {
             largest,
-            neighbourhood: neighbourhood.unwrap_or(VirtRange::empty_at(bytes.start())),
-            prefers_large: whole && 2 * bytes.count().get() > LeafSize::Size2MiB.bytes(),
+            neighbourhood: neighbourhood.unwrap_or(nothing),
+            preferred: F::leaf_size(Level::PMD).filter(filled_half),
+            window: self.window().unwrap_or(nothing),
         }
     }
 }
 
 /// The kernel's page tables.
-fn page_table<E: AddressSpace>(env: &E) -> PageTable<X86_64> {
-    // SAFETY: the environment promises a live top-level table of this depth, whose entries for the array's range
+fn page_table<F: EntryFormat, E: AddressSpace>(env: &E) -> PageTable<F> {
+    // SAFETY: the environment promises a live top-level table of this depth and of the processor's format, whose entries for the array's range
     // only the model changes; the model has one writer at a time, and only the writer reads them.
     unsafe { PageTable::new(env.root(), env.depth()) }
 }
@@ -84,11 +85,17 @@ enum Settled {
     Now,
 }
 
-/// Bytes of address space around its place that belong to an array alone: the range of one entry above the tables of
-/// 1 GiB leaves (see [`ArrayPlace`](sparsemem_core::ArrayPlace)).
-const EXCLUSIVE_BYTES: u64 = 1 << 39;
+/// Bytes of the blocks of address space that belong to an array alone (see [`ArrayPlace`](sparsemem_core::ArrayPlace)):
+/// what an entry translates of the lowest level that suffices, or of the root.
+fn block_bytes<F: EntryFormat>(tables: &PageTable<F>) -> u64 {
+    const SUFFICES: u32 = 35;
+    let levels = [Level::PTE, Level::PMD, Level::PUD, Level::P4D, Level::PGD];
+    let below_root = levels.into_iter().filter(|level| *level < tables.root_level());
+    let block = below_root.map(F::shift).find(|shift| *shift >= SUFFICES);
+    1 << block.unwrap_or(F::shift(tables.root_level()))
+}
 
-impl<B: ArrayBase> VirtualArray<B> {
+impl<B: ArrayBase, F: EntryFormat> VirtualArray<B, F> {
     /// Takes the place of the array for the page tables of `env`, and checks the addresses around it when it is new: a
     /// foreign mapping there would be used as this model's, or lost with the tables that it makes and frees.
     ///
@@ -97,7 +104,7 @@ impl<B: ArrayBase> VirtualArray<B> {
     /// For the writer of the model.
     unsafe fn settle<E: AddressSpace>(
         &self,
-        tables: &PageTable<X86_64>,
+        tables: &PageTable<F>,
         env: &E,
         shared: Option<&'static WriterSlot>,
     ) -> Result<Settled, SectionLoss> {
@@ -118,7 +125,7 @@ impl<B: ArrayBase> VirtualArray<B> {
     #[cold]
     unsafe fn take_place<E: AddressSpace>(
         &self,
-        tables: &PageTable<X86_64>,
+        tables: &PageTable<F>,
         env: &E,
         shared: Option<&'static WriterSlot>,
     ) -> Result<Settled, SectionLoss> {
@@ -144,14 +151,10 @@ impl<B: ArrayBase> VirtualArray<B> {
     }
 
     /// Refuses a place with foreign mappings.
-    fn check_neighbours<E: AddressSpace>(
-        &self,
-        tables: &PageTable<X86_64>,
-        env: &E,
-    ) -> Result<(), SectionLoss> {
+    fn check_neighbours<E: AddressSpace>(&self, tables: &PageTable<F>, env: &E) -> Result<(), SectionLoss> {
         let window = self.window().ok_or(SectionLoss::OutsideRange)?;
         let around = match self.base().shared_writer() {
-            None => rounded(window, EXCLUSIVE_BYTES).ok_or(SectionLoss::OutsideRange)?,
+            None => rounded(window, block_bytes(tables)).ok_or(SectionLoss::OutsideRange)?,
             Some(_) => window,
         };
         match tables.mappings(env, around).next() {
@@ -171,7 +174,7 @@ impl<B: ArrayBase> VirtualArray<B> {
     /// Maps the descriptors of a request, and returns that of the section's first frame.
     fn make<T, E>(
         &self,
-        tables: &PageTable<X86_64>,
+        tables: &PageTable<F>,
         env: &mut E,
         request: &PopulateRequest,
         lost: &mut LostBlocks,
@@ -197,7 +200,7 @@ impl<B: ArrayBase> VirtualArray<B> {
     {
         let array = writing.placement();
         let Some(bytes) = array.bytes_within::<T::Page>(frames) else { return };
-        let tables = page_table(env);
+        let tables = page_table::<F, E>(env);
         let keep = |leaf: &Mapping| match writing.first_valid(array.frames_in::<T::Page>(leaf.range)) {
             Some(_) => Fate::Keep,
             None => Fate::Drop,
@@ -220,10 +223,11 @@ fn rounded(range: VirtRange, bytes: u64) -> Option<VirtRange> {
 
 // SAFETY: `populate` returns success only if every byte of the requested descriptors is mapped to zeroed, exclusively
 // owned memory, which stays until `unmap` finds no valid frame in its leaf.
-unsafe impl<T, B, E> Populate<T, E> for VirtualArray<B>
+unsafe impl<T, B, F, E> Populate<T, E> for VirtualArray<B, F>
 where
     T: SectionTable,
     B: ArrayBase,
+    F: EntryFormat,
     E: MetadataMemory + AddressSpace,
 {
     fn populate(
@@ -239,7 +243,7 @@ where
             );
         }
         let array = writing.placement();
-        let tables = page_table(env);
+        let tables = page_table::<F, E>(env);
         // SAFETY: this is the writer: it has the token.
         let settled = unsafe { array.settle(&tables, env, writing.shared_slot()) }?;
         let made = array.make::<T, E>(&tables, env, request, lost).inspect_err(|_| {
@@ -282,7 +286,7 @@ where
     }
 
     fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange> {
-        let (array, tables) = (writing.placement(), page_table(env));
+        let (array, tables) = (writing.placement(), page_table::<F, E>(env));
         let (start, end) = (frames.start().phys::<T::Geometry>()?, frames.end().phys::<T::Geometry>()?);
         let inside = PhysRange::new(start, end).ok()?;
         let in_frames = |leaf: &Mapping| {

@@ -16,8 +16,8 @@
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
-use sparsemem_core::{LeafSize, Origin, PagingDepth, PhysAddr};
-use sparsemem_page_table::{EntryFormat, Level, Target};
+use sparsemem_core::{Origin, PagingDepth, PhysAddr};
+use sparsemem_page_table::{EntryFormat, Level, Root, Target};
 use x86_64::structures::paging::PageTableFlags;
 
 /// The position of the lower bit of the origin.
@@ -28,6 +28,8 @@ const NOT_FLAGS: u64 = ADDRESS | ORIGIN_MASK | FRESH;
 /// The bits of an entry that hold the address of a 4 KiB frame.
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const FRESH: u64 = PageTableFlags::BIT_58.bits();
+/// Bits of an address that choose an entry of a table.
+const INDEX_BITS: u32 = 9;
 
 const TABLE: PageTableFlags =
     PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE).union(PageTableFlags::ACCESSED);
@@ -46,38 +48,42 @@ const _: () = {
 pub struct X86_64;
 
 // SAFETY: 1. Tables and leaves differ in the large-leaf bit where a level has both, and the address and the origin have
-// bits of their own; `EMPTY` has no PRESENT. Tests make and read one of each. 2. The bits are those of the processor's
-// manual (table above), and invariant 1 keeps it from writing. 3. FRESH is a bit that `target` does not read. 4. Nine
-// index bits over 4 KiB give 2 MiB and 1 GiB; 48 bits are 12 and four times nine, 57 are 12 and five times nine. 5. See
+// bits of their own; the empty entry has no PRESENT. Tests make and read one of each. 2. The bits are those of the
+// processor's manual (table above), and invariant 1 keeps it from writing. 3. FRESH is a bit that `target` does not
+// read. 4. Nine index bits over 4 KiB; 48 bits are 12 and four times nine, 57 are 12 and five times nine. 5. See
 // `published`. 6. All of it is arithmetic on the arguments.
 unsafe impl EntryFormat for X86_64 {
-    const EMPTY: u64 = 0;
+    const BASE_SHIFT: u32 = 12;
     const FRESH: u64 = FRESH;
+    const NARROW_ROOT: bool = false;
 
     #[inline]
-    fn root_level(depth: PagingDepth) -> Level {
+    fn root(depth: PagingDepth) -> Root {
         match depth {
-            PagingDepth::Four => Level::P4D,
-            PagingDepth::Five => Level::PGD,
+            PagingDepth::Four => Root::of_both_ends(Level::P4D, 48),
+            PagingDepth::Five => Root::of_both_ends(Level::PGD, 57),
+            PagingDepth::Two | PagingDepth::Three => Root::NONE,
         }
     }
 
     #[inline]
-    fn address_bits(depth: PagingDepth) -> u32 {
-        match depth {
-            PagingDepth::Four => 48,
-            PagingDepth::Five => 57,
-        }
+    fn shift(level: Level) -> u32 {
+        Self::BASE_SHIFT + INDEX_BITS * (level.number() as u32 - 1)
     }
 
     #[inline]
-    fn leaf_size(level: Level) -> Option<LeafSize> {
-        match level {
-            Level::PTE => Some(LeafSize::Size4KiB),
-            Level::PMD => Some(LeafSize::Size2MiB),
-            Level::PUD => Some(LeafSize::Size1GiB),
-            _ => None,
-        }
+    fn index_bits(_: Level) -> u32 {
+        INDEX_BITS
+    }
+
+    #[inline]
+    fn has_leaves(level: Level) -> bool {
+        level <= Level::PUD
+    }
+
+    #[inline]
+    fn empty(_: Level) -> u64 {
+        0
     }
 
     #[inline]
@@ -86,14 +92,14 @@ unsafe impl EntryFormat for X86_64 {
     }
 
     #[inline]
-    fn table(at: PhysAddr, origin: Origin) -> u64 {
+    fn table(at: PhysAddr, _: Level, origin: Origin) -> u64 {
         pack(at, origin, TABLE)
     }
 
     #[inline]
-    fn leaf(at: PhysAddr, size: LeafSize, origin: Origin) -> u64 {
-        match size {
-            LeafSize::Size4KiB => pack(at, origin, LEAF),
+    fn leaf(at: PhysAddr, level: Level, origin: Origin) -> u64 {
+        match level {
+            Level::PTE => pack(at, origin, LEAF),
             _ => pack(at, origin, LEAF.union(PageTableFlags::HUGE_PAGE)),
         }
     }
@@ -104,13 +110,12 @@ unsafe impl EntryFormat for X86_64 {
             return Target::Empty;
         }
         let (origin, large) = (origin(raw), raw & PageTableFlags::HUGE_PAGE.bits() != 0);
-        match Self::leaf_size(level) {
-            Some(size) if large || matches!(size, LeafSize::Size4KiB) => {
-                Target::Leaf { size, at: PhysAddr::new(raw & ADDRESS & !(size.bytes() - 1)), origin }
-            }
-            // Above the PUD the bit is reserved: a tree that holds it is not well formed (see `PageTable::new`).
-            _ => Target::Table { at: PhysAddr::new(raw & ADDRESS), origin },
+        if Self::has_leaves(level) && (large || level == Level::PTE) {
+            let offset = (1 << Self::shift(level)) - 1;
+            return Target::Leaf { at: PhysAddr::new(raw & ADDRESS & !offset), origin };
         }
+        // Above the PUD the bit is reserved: a tree that holds it is not well formed (see `PageTable::new`).
+        Target::Table { at: PhysAddr::new(raw & ADDRESS), origin }
     }
 
     /// Keeps the compiler from moving accesses to mapped memory before the stores of the entries that map it: to the
@@ -160,6 +165,8 @@ const fn origin(raw: u64) -> Origin {
 
 #[cfg(test)]
 mod tests {
+    use sparsemem_core::LeafSize;
+
     use super::*;
 
     const AT: PhysAddr = PhysAddr::new(0x000f_ffff_c000_0000);
@@ -169,21 +176,20 @@ mod tests {
     fn every_kind_comes_back() {
         for origin in ORIGINS {
             for level in [Level::PTE, Level::PMD, Level::PUD] {
-                let size = X86_64::leaf_size(level).unwrap();
-                let leaf = Target::Leaf { size, at: AT, origin };
-                assert_eq!(X86_64::target(X86_64::leaf(AT, size, origin), level), leaf);
+                let leaf = Target::Leaf { at: AT, origin };
+                assert_eq!(X86_64::target(X86_64::leaf(AT, level, origin), level), leaf);
             }
             for level in [Level::PMD, Level::PUD, Level::P4D, Level::PGD] {
                 let table = Target::Table { at: AT, origin };
-                assert_eq!(X86_64::target(X86_64::table(AT, origin), level), table);
+                assert_eq!(X86_64::target(X86_64::table(AT, level, origin), level), table);
             }
         }
-        assert_eq!(X86_64::target(X86_64::EMPTY, Level::PMD), Target::Empty);
+        assert_eq!(X86_64::target(X86_64::empty(Level::PMD), Level::PMD), Target::Empty);
     }
 
     #[test]
     fn freshness_is_one_bit_and_no_flag() {
-        let fresh = X86_64::leaf(AT, LeafSize::Size2MiB, Origin::Altmap);
+        let fresh = X86_64::leaf(AT, Level::PMD, Origin::Altmap);
         let settled = fresh & !X86_64::FRESH;
         assert!(fresh != settled && X86_64::FRESH.count_ones() == 1);
         assert_eq!(X86_64::flags(fresh), X86_64::flags(settled));
@@ -195,19 +201,18 @@ mod tests {
     #[test]
     fn only_large_leaves_have_the_bit_of_large_leaves() {
         for origin in ORIGINS {
-            assert_eq!(X86_64::flags(X86_64::leaf(AT, LeafSize::Size4KiB, origin)), LEAF);
-            for size in [LeafSize::Size2MiB, LeafSize::Size1GiB] {
-                assert_eq!(X86_64::flags(X86_64::leaf(AT, size, origin)), LEAF | PageTableFlags::HUGE_PAGE);
+            assert_eq!(X86_64::flags(X86_64::leaf(AT, Level::PTE, origin)), LEAF);
+            for level in [Level::PMD, Level::PUD] {
+                assert_eq!(X86_64::flags(X86_64::leaf(AT, level, origin)), LEAF | PageTableFlags::HUGE_PAGE);
+                assert_eq!(X86_64::flags(X86_64::table(AT, level, origin)), TABLE);
             }
-            assert_eq!(X86_64::flags(X86_64::table(AT, origin)), TABLE);
         }
     }
 
     #[test]
     fn bits_below_a_large_frame_are_not_address() {
-        let pat = X86_64::leaf(AT, LeafSize::Size2MiB, Origin::Runtime) | 1 << 12;
-        let leaf = Target::Leaf { size: LeafSize::Size2MiB, at: AT, origin: Origin::Runtime };
-        assert_eq!(X86_64::target(pat, Level::PMD), leaf);
+        let pat = X86_64::leaf(AT, Level::PMD, Origin::Runtime) | 1 << 12;
+        assert_eq!(X86_64::target(pat, Level::PMD), Target::Leaf { at: AT, origin: Origin::Runtime });
     }
 
     #[test]
@@ -220,7 +225,7 @@ mod tests {
     #[test]
     fn origins_have_two_bits() {
         for origin in ORIGINS {
-            let entry = X86_64::table(PhysAddr::new(0), origin) & !(TABLE.bits() | FRESH);
+            let entry = X86_64::table(PhysAddr::new(0), Level::PMD, origin) & !(TABLE.bits() | FRESH);
             assert_eq!(entry, u64::from(origin.code()) << 9);
             assert_eq!(super::origin(entry), origin);
         }
@@ -228,20 +233,19 @@ mod tests {
     }
 
     #[test]
-    fn leaf_sizes_agree_with_what_entries_translate() {
-        for level in [Level::PTE, Level::PMD, Level::PUD] {
-            let shift = X86_64::BASE_SHIFT + X86_64::INDEX_BITS * (u32::from(level.number()) - 1);
-            assert_eq!(X86_64::leaf_size(level).map(LeafSize::bytes), Some(1 << shift));
-        }
-        assert_eq!((X86_64::leaf_size(Level::P4D), X86_64::leaf_size(Level::PGD)), (None, None));
+    fn leaves_have_the_sizes_of_the_manual() {
+        let sizes = [Level::PTE, Level::PMD, Level::PUD, Level::P4D, Level::PGD].map(X86_64::leaf_size);
+        let leaves = [LeafSize::Size4KiB, LeafSize::Size2MiB, LeafSize::Size1GiB].map(Some);
+        assert_eq!((&sizes[..3], &sizes[3..]), (&leaves[..], &[None, None][..]));
     }
 
     #[test]
     fn the_root_translates_every_canonical_address() {
         for (depth, levels, bits) in [(PagingDepth::Four, 4, 48), (PagingDepth::Five, 5, 57)] {
-            assert_eq!(X86_64::root_level(depth).number(), levels);
-            assert_eq!(X86_64::address_bits(depth), bits);
-            assert_eq!(bits, X86_64::BASE_SHIFT + X86_64::INDEX_BITS * u32::from(levels));
+            let root = X86_64::root(depth);
+            assert_eq!((root.level().number(), root.bits()), (levels, bits));
+            assert_eq!(bits, X86_64::shift(root.level()) + INDEX_BITS, "the root is a whole table");
         }
+        assert_eq!([PagingDepth::Two, PagingDepth::Three].map(X86_64::root), [Root::NONE; 2]);
     }
 }

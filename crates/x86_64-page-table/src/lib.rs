@@ -9,6 +9,16 @@
 //! it; it is not global. The kernel has to have enabled no-execute. Bits 9 and 10 of an entry hold the origin of its
 //! target, bit 58 is used while a populate runs.
 //!
+//! # What a kernel does when mappings change (Intel SDM vol. 3, 4.10.4)
+//!
+//! - **Published**: nothing. An entry that is not present is never cached, so processors see a new one at once (4.10.4.3).
+//!   [`EntryFormat::published`](sparsemem_page_table::EntryFormat::published) only keeps the compiler's order, and
+//!   [`AddressSpace::published`](sparsemem_core::AddressSpace::published) may do nothing.
+//! - **Forgotten**: `invlpg` for each page, which drops all cached entries of tables as well, on every processor. On this
+//!   target, `X86_64::forget` does it for the calling one;
+//!   [`AddressSpace::flush`](sparsemem_core::AddressSpace::flush) sends an interrupt to the others.
+//! - **Live changes** are allowed: a processor uses the old entry or the new one until the flush.
+//!
 //! # Examples
 //!
 //! ```
@@ -120,3 +130,53 @@ mod format;
 
 pub use format::X86_64;
 pub use x86_64::structures::paging::PageTableFlags;
+
+/// The instruction by which a processor learns that tables have changed (Intel SDM vol. 3, 4.10.4.1). It is for ring 0.
+#[cfg(target_arch = "x86_64")]
+mod maintenance {
+    use core::arch::asm;
+
+    use sparsemem_core::VirtRange;
+    use sparsemem_page_table::EntryFormat;
+
+    use crate::X86_64;
+
+    /// A flush of more pages forgets everything, which is faster.
+    const MOST: u64 = 64;
+
+    impl X86_64 {
+        /// Makes the calling processor drop its cached translations of `range`, and all cached entries of tables, in the
+        /// current address space.
+        ///
+        /// It is the local part of an [`AddressSpace::flush`](sparsemem_core::AddressSpace::flush): the kernel has others do
+        /// the same by an interrupt. Where it uses PCIDs, each processor does it for those that map the range, too.
+        ///
+        /// # Cost
+        ///
+        /// An `invlpg` for each page of `range`, up to 64; for more, a load of CR3.
+        pub fn forget(range: VirtRange) {
+            let page = 1_u64 << Self::BASE_SHIFT;
+            let first = range.start().get() & !(page - 1);
+            if (range.end().get() - first).div_ceil(page) > MOST {
+                forget_all();
+            } else {
+                (first..range.end().get()).step_by(1 << Self::BASE_SHIFT).for_each(forget_page);
+            }
+        }
+    }
+
+    /// Invalidates the translation of one page, and every cached entry of a table.
+    fn forget_page(at: u64) {
+        // SAFETY: what the processor forgets it reads again.
+        unsafe { asm!("invlpg [{}]", in(reg) at, options(nostack, preserves_flags)) };
+    }
+
+    /// Invalidates all translations that are not global, which are those that this format makes.
+    fn forget_all() {
+        let root: u64;
+        // SAFETY: it reads a register.
+        unsafe { asm!("mov {}, cr3", out(reg) root, options(nomem, nostack, preserves_flags)) };
+        // SAFETY: the root stays what it is; what the processor forgets it reads again.
+        unsafe { asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags)) };
+    }
+}

@@ -92,7 +92,7 @@ pub(crate) fn level_of(size: LeafSize) -> u32 {
     match size {
         LeafSize::Size4KiB => 1,
         LeafSize::Size2MiB => 2,
-        LeafSize::Size1GiB => 3,
+        _ => 3,
     }
 }
 

@@ -12,9 +12,9 @@ use sparsemem_core::{
     PhysMap, Rejected, VirtAddr, VirtRange,
 };
 
-use crate::PageTable;
 use crate::table::Table;
 use crate::toy::Toy;
+use crate::{EntryFormat, PageTable};
 
 /// A page of zeros.
 #[repr(C, align(4096))]
@@ -38,6 +38,7 @@ pub(crate) struct Heap {
     next: u64,
     pub(crate) flushed: Vec<VirtRange>,
     pub(crate) roots_changed: Vec<VirtAddr>,
+    pub(crate) published: Vec<VirtRange>,
     /// The number of blocks that are left.
     pub(crate) left: usize,
     /// Added to the address of every leaf.
@@ -51,8 +52,10 @@ const ROOT: PhysAddr = PhysAddr::new(0x1000);
 impl Heap {
     pub(crate) fn new(depth: PagingDepth) -> Self {
         let root = RawTable::zeroed();
+        let shape = Toy::root(depth);
+        let entries = 1 << (shape.bits() - Toy::shift(shape.level()));
         // SAFETY: it is a page of atomics that outlives the view.
-        unsafe { Table::<Toy>::at(root.start()) }.empty_out();
+        unsafe { Table::at(root.start()) }.empty_out(entries, Toy::empty(shape.level()));
         Self {
             depth,
             tables: BTreeMap::from([(ROOT, root)]),
@@ -60,6 +63,7 @@ impl Heap {
             next: 0x2000,
             flushed: Vec::new(),
             roots_changed: Vec::new(),
+            published: Vec::new(),
             left: usize::MAX,
             leaves_from: 0,
             leaf_origin: Origin::Altmap,
@@ -143,6 +147,10 @@ unsafe impl AddressSpace for Heap {
 
     fn root_changed(&mut self, at: VirtAddr) {
         self.roots_changed.push(at);
+    }
+
+    fn published(&mut self, range: VirtRange) {
+        self.published.push(range);
     }
 
     fn flush(&mut self, range: VirtRange) {

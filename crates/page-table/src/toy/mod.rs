@@ -1,5 +1,6 @@
 //! A format that no processor has, so that the walker cannot depend on the format of a real one: an empty entry is not
-//! zero, there are three or four levels, 1 GiB leaves do not exist, and FRESH is two bits.
+//! zero and differs between levels, tables have 256 or 512 entries and the root of four levels has 128, leaves have 4
+//! KiB or 1 MiB, and FRESH is two bits.
 
 mod heap;
 mod populated;
@@ -9,7 +10,7 @@ use std::cell::Cell;
 
 use sparsemem_core::{LeafSize, Origin, PagingDepth, PhysAddr};
 
-use crate::{EntryFormat, Level, Target};
+use crate::{EntryFormat, Level, Root, Target};
 
 pub(crate) use heap::{Heap, RawTable};
 
@@ -25,6 +26,16 @@ const ADDRESS_BITS: u32 = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Toy;
 
+/// The size of the larger leaves.
+pub(crate) fn large() -> LeafSize {
+    LeafSize::from_shift(20).unwrap()
+}
+
+/// The first address of the high end.
+pub(crate) fn high_end(depth: PagingDepth) -> u64 {
+    Toy::root(depth).high_end().unwrap().get()
+}
+
 std::thread_local! {
     static PUBLISHED: Cell<u32> = const { Cell::new(0) };
 }
@@ -36,50 +47,52 @@ pub(crate) fn nr_published() -> u32 {
 
 // SAFETY: kind, origin, address and FRESH have bits of their own; no processor reads these tables.
 unsafe impl EntryFormat for Toy {
-    const EMPTY: u64 = 0xe00;
+    const BASE_SHIFT: u32 = 12;
     const FRESH: u64 = 0b101 << 60;
+    const NARROW_ROOT: bool = true;
 
-    fn root_level(depth: PagingDepth) -> Level {
+    fn root(depth: PagingDepth) -> Root {
         match depth {
-            PagingDepth::Four => Level::PUD,
-            PagingDepth::Five => Level::P4D,
+            PagingDepth::Three => Root::of_both_ends(Level::PUD, 38),
+            PagingDepth::Four => Root::of_both_ends(Level::P4D, 45),
+            PagingDepth::Two | PagingDepth::Five => Root::NONE,
         }
     }
 
-    fn address_bits(depth: PagingDepth) -> u32 {
-        match depth {
-            PagingDepth::Four => 39,
-            // One less than four levels could translate: half of the root is unused.
-            PagingDepth::Five => 47,
-        }
+    fn shift(level: Level) -> u32 {
+        [12, 20, 29, 38, 47][level.position()]
     }
 
-    fn leaf_size(level: Level) -> Option<LeafSize> {
-        match level {
-            Level::PTE => Some(LeafSize::Size4KiB),
-            Level::PMD => Some(LeafSize::Size2MiB),
-            _ => None,
-        }
+    fn index_bits(level: Level) -> u32 {
+        [8, 9, 9, 9, 9][level.position()]
+    }
+
+    fn has_leaves(level: Level) -> bool {
+        level <= Level::PMD
+    }
+
+    fn empty(level: Level) -> u64 {
+        0xe00 | u64::from(level.number()) << 12
     }
 
     fn holds(at: PhysAddr) -> bool {
         at.get() >> ADDRESS_BITS == 0
     }
 
-    fn table(at: PhysAddr, origin: Origin) -> u64 {
+    fn table(at: PhysAddr, _: Level, origin: Origin) -> u64 {
         pack(at, origin) | TABLE
     }
 
-    fn leaf(at: PhysAddr, _: LeafSize, origin: Origin) -> u64 {
+    fn leaf(at: PhysAddr, _: Level, origin: Origin) -> u64 {
         pack(at, origin) | LEAF
     }
 
     fn target(raw: u64, level: Level) -> Target {
         let at = PhysAddr::new((raw & !Self::FRESH) >> ADDRESS_SHIFT << 12);
         let origin = Origin::from_code((raw >> ORIGIN_SHIFT & 3) as u8).unwrap();
-        match (raw & KIND, Self::leaf_size(level)) {
-            (TABLE, _) => Target::Table { at, origin },
-            (LEAF, Some(size)) => Target::Leaf { size, at, origin },
+        match raw & KIND {
+            TABLE if level > Level::PTE => Target::Table { at, origin },
+            LEAF if Self::has_leaves(level) => Target::Leaf { at, origin },
             _ => Target::Empty,
         }
     }

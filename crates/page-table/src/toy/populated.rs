@@ -2,16 +2,16 @@
 
 use sparsemem_core::{ByteLen, LeafSize, LostBlocks, NodeId, Origin, PagingDepth, VirtAddr, VirtRange};
 
-use super::{Heap, Toy};
-use crate::{Choice, EntryFormat, Fate, Populated};
+use super::{Heap, high_end, large};
+use crate::{Choice, Fate, Populated};
 
 const ORIGINS: [Origin; 3] = [Origin::Boot, Origin::Runtime, Origin::Altmap];
-const DEPTH: PagingDepth = PagingDepth::Four;
+const DEPTH: PagingDepth = PagingDepth::Three;
 
 /// Pages of 4 KiB from the start of the upper half.
 fn pages(first: u64, count: u64) -> VirtRange {
-    let start = u64::MAX << (Toy::address_bits(DEPTH) - 1);
-    VirtRange::from_start_count(VirtAddr::new(start + first * 4096), ByteLen::new(count * 4096)).unwrap()
+    VirtRange::from_start_count(VirtAddr::new(high_end(DEPTH) + first * 4096), ByteLen::new(count * 4096))
+        .unwrap()
 }
 
 /// Populates with the smallest leaves.
@@ -60,9 +60,9 @@ fn a_populate_tells_of_every_origin() {
         asked += 1;
         Choice::Place
     };
-    let made = tree.populate(&mut heap, NodeId::new(0), pages(0, 1024), policy, &mut LostBlocks::default());
+    let made = tree.populate(&mut heap, NodeId::new(0), pages(0, 512), policy, &mut LostBlocks::default());
     let made = made.unwrap();
-    assert_eq!((asked, made.leaves().of(LeafSize::Size2MiB), made.leaves().total()), (1, 1, 512));
+    assert_eq!((asked, made.leaves().of(large()), made.leaves().total()), (1, 1, 256));
     assert_eq!(ORIGINS.map(|origin| made.has_leaf_from(origin)), [true, true, false]);
     assert!(!made.is_all_new() && !made.is_nothing());
 }
@@ -70,17 +70,17 @@ fn a_populate_tells_of_every_origin() {
 #[test]
 fn what_was_made_is_what_an_unmap_takes() {
     let mut heap = Heap::new(DEPTH);
-    let made = populate(&mut heap, pages(510, 4));
+    let made = populate(&mut heap, pages(254, 4));
     assert_eq!((made.leaves().of(LeafSize::Size4KiB), made.leaves().bytes()), (4, 4 * 4096));
     assert_eq!((made.nr_tables(), made.is_nothing()), (3, false));
     let (tree, mut lost) = (heap.tree(), LostBlocks::default());
-    let keep_first = |leaf: &crate::Mapping| match leaf.range == pages(510, 1) {
+    let keep_first = |leaf: &crate::Mapping| match leaf.range == pages(254, 1) {
         true => Fate::Keep,
         false => Fate::Drop,
     };
-    let gone = tree.unmap(&mut heap, pages(0, 1024), keep_first, &mut lost).unwrap();
+    let gone = tree.unmap(&mut heap, pages(0, 512), keep_first, &mut lost).unwrap();
     assert_eq!((gone.dropped().total(), gone.kept().total(), gone.nr_tables()), (3, 1, 1));
-    let gone = tree.unmap(&mut heap, pages(510, 1), |_| Fate::Drop, &mut lost).unwrap();
+    let gone = tree.unmap(&mut heap, pages(254, 1), |_| Fate::Drop, &mut lost).unwrap();
     assert_eq!((gone.dropped().total(), gone.kept().total(), gone.nr_tables()), (1, 0, 2));
     assert_eq!((heap.out(), lost.count()), ((1, 0), 0));
 }

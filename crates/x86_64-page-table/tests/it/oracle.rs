@@ -62,10 +62,7 @@ impl Oracle {
 
     /// Tables of each level that these leaves need; the root is always there.
     fn tables(&self, base_page: u64, depth: PagingDepth) -> Vec<usize> {
-        let root = match depth {
-            PagingDepth::Four => 4,
-            PagingDepth::Five => 5,
-        };
+        let root = if depth == PagingDepth::Five { 5 } else { 4 };
         let count = |level: u8| {
             let below = if level == 1 { 1 } else { 512 };
             let small_enough = self.leaves.iter().filter(|&(_, &(_, pages))| pages <= below);

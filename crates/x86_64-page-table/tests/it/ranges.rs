@@ -31,8 +31,5 @@ pub(crate) fn up_to(max: LeafSize) -> impl Fn(VirtRange, LeafSize) -> Choice {
 
 /// The first address of the upper half.
 pub(crate) fn upper(depth: PagingDepth) -> u64 {
-    match depth {
-        PagingDepth::Four => 0xffff_8000_0000_0000,
-        PagingDepth::Five => 0xff00_0000_0000_0000,
-    }
+    if depth == PagingDepth::Five { 0xff00_0000_0000_0000 } else { 0xffff_8000_0000_0000 }
 }

@@ -126,10 +126,7 @@ impl Host {
     }
 
     fn root_level(&self) -> u32 {
-        match self.tree.depth() {
-            PagingDepth::Four => 4,
-            PagingDepth::Five => 5,
-        }
+        if self.tree.depth() == PagingDepth::Five { 5 } else { 4 }
     }
 
     fn raw(&self, table: u64) -> Vec<u64> {
@@ -187,9 +184,6 @@ fn clamped(at: u64, len_bytes: u64) -> VirtRange {
 }
 
 fn canonical(at: u64, depth: PagingDepth) -> u64 {
-    let unused = match depth {
-        PagingDepth::Four => 16,
-        PagingDepth::Five => 7,
-    };
+    let unused = if depth == PagingDepth::Five { 7 } else { 16 };
     ((at << unused).cast_signed() >> unused).cast_unsigned()
 }

@@ -125,10 +125,7 @@ unsafe impl AddressSpace for Host {
     }
 
     fn root_changed(&mut self, at: VirtAddr) {
-        let shift = match self.tree.depth() {
-            PagingDepth::Four => 39,
-            PagingDepth::Five => 48,
-        };
+        let shift = if self.tree.depth() == PagingDepth::Five { 48 } else { 39 };
         let index = usize::try_from(at.get() >> shift & 511).unwrap();
         self.root_copy[index] = self.raw_root()[index];
     }
