@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use sparsemem_core::{LeafSize, MemoryRange};
+use sparsemem_core::MemoryRange;
 use sparsemem_suite::{Capabilities, Ended, Facts, NotRun, Scenario, Subject, Tally, touched_sections};
 
 use crate::Cell;
@@ -132,7 +132,8 @@ fn portable(cell: &Cell, scenario: &Scenario, variant: Variant, tally: &mut Tall
 /// The verdict on a variant that no model was compiled for: it is skipped, unless the scenario does not apply to the usual
 /// variant either.
 fn not_compiled(cell: &Cell, scenario: &Scenario) -> Verdict {
-    let mut verdict = (Outcome::Skipped, "descriptors of this size are compiled for x86_64 only".to_owned());
+    let mut verdict =
+        (Outcome::Skipped, "this variant is compiled for the geometry of x86_64 only".to_owned());
     let made = with_subject(&cell.machine, cell.backend, Variant::Usual, &mut |subject, can, memory| {
         if let Err(NotRun::NotApplicable(what)) = (scenario.suits)(&Facts::new(subject, can, memory)) {
             verdict = (Outcome::NotApplicable, what.to_string());
@@ -174,11 +175,10 @@ fn too_large(subject: &dyn Subject, memory: &[MemoryRange], variant: Variant) ->
     }
     let sections = touched_sections(&subject.shape(), memory);
     let memmap = subject.shape().section_frames() * subject.descriptor_bytes();
-    let leaves = sections * memmap.div_ceil(LeafSize::Size4KiB.bytes());
+    let leaves = sections * memmap.div_ceil(variant.page_bytes());
     if sections > VARIED_SECTIONS {
         return Some(format!("{sections} sections: variants run on smaller machines"));
     }
-    let is_small = matches!(variant, Variant::SmallLeaves | Variant::SmallPage);
-    (is_small && leaves > MAPPINGS)
+    (variant.has_small_leaves() && leaves > MAPPINGS)
         .then(|| format!("{leaves} small mappings: a process of the host cannot have that many"))
 }

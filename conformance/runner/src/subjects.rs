@@ -6,21 +6,24 @@
 
 #![allow(unsafe_code, reason = "an unsafe constructor promises the memory that can be plugged")]
 
+use sparsemem_aarch64_page_table::{Aarch64, End, Regime};
 use sparsemem_altmap::MemmapRule;
 use sparsemem_any::{AnyModel, Backend, Sections};
 use sparsemem_core::{
-    Geometry, MemoryModel as _, MemoryRange, Page, PageDescriptor, PhysRange, SectionShape, SectionStamp,
-    presets,
+    Geometry, MemoryModel, MemoryRange, Page, PageDescriptor, SectionShape, SectionStamp, presets,
 };
-use sparsemem_fixture::Fixture;
+use sparsemem_fixture::{ArrayOver, Fixture};
 use sparsemem_harness::{HostWorld, Room, window};
-use sparsemem_machine::{Addresses, HostRcu, MachineConfig, MachineError as HostError};
+use sparsemem_machine::{Addresses, HostRcu, Machine, MachineConfig, MachineError as HostError};
+use sparsemem_page_table::EntryFormat;
+use sparsemem_riscv64_page_table::Riscv64;
+use sparsemem_section::RootedTable;
 use sparsemem_suite::{
     ArrayFacts, ByAddress, Capabilities, MemmapSource, MemoryBack, OddPage, Pair, Reach, Scratch, Shape,
     SmallPage, Spare, Subject, TableKind, WayBack,
 };
 
-use crate::variant::Variant;
+use crate::variant::{Tables, Variant};
 use sparsemem_machine_files::{GeometryName, MachineFile};
 
 /// The domain of the readers of all subjects.
@@ -76,10 +79,13 @@ pub(crate) fn with_subject(
     )
 }
 
-/// Whether a variant exists for a geometry. Other descriptors exist only for x86_64, because each needs a whole set
-/// of compiled models.
+/// Whether a variant exists for a geometry. Other descriptors and other page tables exist only for the geometry
+/// of x86_64, because each needs a whole set of compiled models.
 pub(crate) fn exists(geometry: GeometryName, variant: Variant) -> bool {
-    variant.is_about_mappings() || variant == Variant::Usual || geometry == GeometryName::X86_64
+    match variant {
+        Variant::Usual | Variant::SmallLeaves | Variant::HugeLeaves | Variant::FiveLevels => true,
+        Variant::OddPage | Variant::SmallPage | Variant::Tables(_) => geometry == GeometryName::X86_64,
+    }
 }
 
 /// Selects the descriptor.
@@ -87,10 +93,41 @@ fn by_page(parts: SubjectParts<'_>, use_subject: UseSubject<'_>) -> Result<(), H
     const S: usize = presets::X86_64::NR_SECTIONS_LEN;
     const R: usize = presets::X86_64::NR_ROOTS_LEN;
     match parts.variant {
+        Variant::Tables(tables) => by_tables(parts, tables, use_subject),
         Variant::OddPage => lend_model::<presets::X86_64, OddPage, S, R>(parts, use_subject),
         Variant::SmallPage => lend_model::<presets::X86_64, SmallPage, S, R>(parts, use_subject),
         _ => lend_model::<presets::X86_64, Page, S, R>(parts, use_subject),
     }
+}
+
+/// Selects the entry format.
+fn by_tables(parts: SubjectParts<'_>, tables: Tables, use_subject: UseSubject<'_>) -> Result<(), HostError> {
+    match tables {
+        Tables::Arm4K => lend_array::<Aarch64<Low<12>>>(parts, use_subject),
+        Tables::Arm16K => lend_array::<Aarch64<Low<14>>>(parts, use_subject),
+        Tables::Arm64K => lend_array::<Aarch64<Low<16>>>(parts, use_subject),
+        Tables::Sv48 => lend_array::<Riscv64>(parts, use_subject),
+    }
+}
+
+/// The addresses of a process on arm64, with pages of 2^`PAGE` bytes.
+#[derive(Clone, Copy)]
+struct Low<const PAGE: u32>;
+
+impl<const PAGE: u32> Regime for Low<PAGE> {
+    const PAGE_SHIFT: u32 = PAGE;
+    const END: End = End::Low;
+}
+
+/// Makes a fresh virtual array on page tables of another processor, and lends it.
+fn lend_array<F: EntryFormat>(parts: SubjectParts<'_>, use_subject: UseSubject<'_>) -> Result<(), HostError> {
+    type Table = RootedTable<presets::X86_64, Page, { presets::X86_64::NR_ROOTS_LEN }>;
+    let room = room::<presets::X86_64, Page>(parts);
+    let _addresses = Addresses::take(room.addresses());
+    let Fixture { mut model, machine } =
+        Fixture::<Box<ArrayOver<Table, HostRcu<Readers>, F>>>::array(&config(parts, room))?;
+    lend_made::<presets::X86_64, _>(parts, &mut *model, machine, room, use_subject);
+    Ok(())
 }
 
 /// Makes a fresh model on a fresh machine, and lends it.
@@ -102,14 +139,28 @@ where
     G: Geometry,
     P: PageDescriptor + SectionStamp + Scratch,
 {
-    let SubjectParts { machine: file, backend, .. } = parts;
-    let shape = Shape::of::<G>();
-    let room = Room::beside(file.memory.iter().map(|(range, _)| *range), &shape, size_of::<P>() as u64);
-    let window_bytes = if backend.has_array() { room.window_bytes } else { 0 };
-    let _addresses = Addresses::take(room.limit().get().saturating_add(window_bytes));
-    let config = config(parts, window_bytes, room.device);
-    let fixture = Fixture::<AnyModel<G, P, HostRcu<Readers>, S, R>>::new(backend, &config)?;
+    let room = room::<G, P>(parts);
+    let _addresses = Addresses::take(room.addresses());
+    let fixture =
+        Fixture::<AnyModel<G, P, HostRcu<Readers>, S, R>>::new(parts.backend, &config(parts, room))?;
     let Fixture { mut model, machine } = fixture;
+    lend_made::<G, _>(parts, &mut model, machine, room, use_subject);
+    Ok(())
+}
+
+/// Lends a model that was made with its machine.
+fn lend_made<G, M>(
+    parts: SubjectParts<'_>,
+    model: &mut M,
+    machine: Machine,
+    room: Room,
+    use_subject: UseSubject<'_>,
+) where
+    G: Geometry,
+    M: MemoryModel,
+    for<'a> Pair<'a, M, HostWorld>: Subject,
+{
+    let SubjectParts { machine: file, backend, .. } = parts;
     let array = backend.has_array().then(|| window(&machine));
     if let Some(mut writer) = model.write() {
         writer.reserve(room.plugged().whole_frames::<G>());
@@ -120,8 +171,14 @@ where
     let memory = file.memory.iter();
     let memory: Vec<_> = memory.map(|(range, node)| MemoryRange::from_bytes::<G>(*range, *node)).collect();
     let mut world = HostWorld::new(machine, spare);
-    use_subject(&mut Pair::new(&mut model, &mut world), capabilities(backend, array), &memory);
-    Ok(())
+    use_subject(&mut Pair::new(model, &mut world), capabilities(backend, array), &memory);
+}
+
+/// The room beside the memory of a subject; without a window for models that map nothing.
+fn room<G: Geometry, P>(parts: SubjectParts<'_>) -> Room {
+    let ranges = parts.machine.memory.iter().map(|(range, _)| *range);
+    let room = Room::beside(ranges, &Shape::of::<G>(), size_of::<P>() as u64);
+    if parts.backend.has_array() { room } else { Room { window_bytes: 0, ..room } }
 }
 
 /// What a backend says of itself.
@@ -148,14 +205,15 @@ fn capabilities(backend: Backend, array: Option<ArrayFacts>) -> Capabilities {
 }
 
 /// The machine of a subject.
-fn config(parts: SubjectParts<'_>, window: u64, spare: Option<PhysRange>) -> MachineConfig {
+fn config(parts: SubjectParts<'_>, room: Room) -> MachineConfig {
     let SubjectParts { machine, variant, .. } = parts;
     let mut config = MachineConfig::new()
+        .processor(variant.processor())
         .depth(variant.depth())
         .largest_leaf(variant.largest_leaf())
-        .vmemmap_bytes(window);
+        .vmemmap_bytes(room.window_bytes);
     config.memory.clone_from(&machine.memory);
-    spare.into_iter().fold(config, MachineConfig::unmanaged)
+    room.device.into_iter().fold(config, MachineConfig::unmanaged)
 }
 
 /// Whether a machine takes more than half of the addresses that all machines share.

@@ -1,6 +1,7 @@
 //! Variants of a model's usual build: other descriptors, other mappings.
 
 use sparsemem_core::{LeafSize, PagingDepth};
+use sparsemem_machine::Processor;
 
 /// The build of a model and its machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,32 @@ pub(crate) enum Variant {
     HugeLeaves,
     /// Five levels of page tables.
     FiveLevels,
+    /// Page tables of another processor.
+    Tables(Tables),
+}
+
+/// The page tables of another processor than x86_64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tables {
+    /// arm64 with pages of 4 KiB, four levels.
+    Arm4K,
+    /// arm64 with pages of 16 KiB, four levels.
+    Arm16K,
+    /// arm64 with pages of 64 KiB, three levels.
+    Arm64K,
+    /// riscv64 with four levels, Sv48.
+    Sv48,
+}
+
+impl Tables {
+    const fn processor(self) -> Processor {
+        match self {
+            Self::Arm4K => Processor::Aarch64 { page_shift: 12, address_bits: 48 },
+            Self::Arm16K => Processor::Aarch64 { page_shift: 14, address_bits: 48 },
+            Self::Arm64K => Processor::Aarch64 { page_shift: 16, address_bits: 48 },
+            Self::Sv48 => Processor::Riscv64,
+        }
+    }
 }
 
 /// Scenarios that run in every variant, because variants change their subject.
@@ -32,15 +59,39 @@ const VARIED: &[&str] = &[
     "teardown/everything-back",
 ];
 
+/// Scenarios that compute sizes from leaves of 4 KiB and 2 MiB. Other sizes are tested with the crate `vmemmap`.
+const FORESEES_SIZES: &[&str] = &["memmap/leaf-sizes", "memmap/footprint"];
+
 /// Scenarios that run in variants in which sections share mappings or have many, because undoing a mapping is
 /// different there.
 const VARIED_FAULTS: &[&str] =
     &["boot/no-memory-one-by-one", "boot/link-refused", "hotplug/in-parts", "hotplug/every-failure"];
 
 impl Variant {
-    /// The variants that have a suffix in the names of scenarios.
-    const MARKED: [Self; 5] =
-        [Self::OddPage, Self::SmallPage, Self::SmallLeaves, Self::HugeLeaves, Self::FiveLevels];
+    /// The variants that have a suffix in the names of scenarios: page tables with leaves of the usual sizes first, with
+    /// other sizes last.
+    const MARKED: [Self; 9] = [
+        Self::Tables(Tables::Arm4K),
+        Self::Tables(Tables::Sv48),
+        Self::OddPage,
+        Self::SmallPage,
+        Self::SmallLeaves,
+        Self::HugeLeaves,
+        Self::FiveLevels,
+        Self::Tables(Tables::Arm16K),
+        Self::Tables(Tables::Arm64K),
+    ];
+
+    /// The variants in which sections share mappings, or have many, and page tables of other processors.
+    const MANY: [Self; 7] = [
+        Self::Tables(Tables::Arm4K),
+        Self::Tables(Tables::Sv48),
+        Self::Tables(Tables::Arm16K),
+        Self::Tables(Tables::Arm64K),
+        Self::OddPage,
+        Self::SmallLeaves,
+        Self::HugeLeaves,
+    ];
 
     /// The suffix of its scenarios' names.
     pub(crate) const fn suffix(self) -> &'static str {
@@ -51,6 +102,10 @@ impl Variant {
             Self::SmallLeaves => "@4k-leaves",
             Self::HugeLeaves => "@1g-leaves",
             Self::FiveLevels => "@5-level",
+            Self::Tables(Tables::Arm4K) => "@aarch64-4k",
+            Self::Tables(Tables::Arm16K) => "@aarch64-16k",
+            Self::Tables(Tables::Arm64K) => "@aarch64-64k",
+            Self::Tables(Tables::Sv48) => "@riscv64",
         }
     }
 
@@ -63,18 +118,23 @@ impl Variant {
             Self::SmallLeaves => " (with base pages only)",
             Self::HugeLeaves => " (with mappings up to 1 GiB)",
             Self::FiveLevels => " (with five levels of page tables)",
+            Self::Tables(Tables::Arm4K) => " (with page tables of arm64, 4 KiB)",
+            Self::Tables(Tables::Arm16K) => " (with page tables of arm64, 16 KiB)",
+            Self::Tables(Tables::Arm64K) => " (with page tables of arm64, 64 KiB)",
+            Self::Tables(Tables::Sv48) => " (with page tables of riscv64, Sv48)",
         }
     }
 
-    /// Variants in which sections share mappings, or have many.
-    const SHARED: [Self; 3] = [Self::OddPage, Self::SmallLeaves, Self::HugeLeaves];
-
-    /// The variants in which a scenario runs, in addition to the usual build.
+    /// The variants in which a scenario runs, in addition to the usual build: with page tables that have leaves of the same
+    /// sizes, and in the others if they change its subject.
     pub(crate) fn of(scenario: &str) -> &'static [Self] {
-        if VARIED.contains(&scenario) {
-            return &Self::MARKED;
+        match scenario {
+            _ if FORESEES_SIZES.contains(&scenario) => &Self::MARKED[..7],
+            _ if VARIED.contains(&scenario) => &Self::MARKED,
+            // Those in which sections share mappings, or have many.
+            _ if VARIED_FAULTS.contains(&scenario) => &Self::MANY,
+            _ => &Self::MARKED[..2],
         }
-        if VARIED_FAULTS.contains(&scenario) { &Self::SHARED } else { &[] }
     }
 
     /// The scenario and the variant that a name stands for.
@@ -89,8 +149,34 @@ impl Variant {
     pub(crate) const fn depth(self) -> PagingDepth {
         match self {
             Self::FiveLevels => PagingDepth::Five,
+            Self::Tables(Tables::Arm64K) => PagingDepth::Three,
             _ => PagingDepth::Four,
         }
+    }
+
+    /// The processor, which has the page tables.
+    pub(crate) const fn processor(self) -> Processor {
+        match self {
+            Self::Tables(tables) => tables.processor(),
+            _ => Processor::X86_64,
+        }
+    }
+
+    /// Bytes of the smallest leaves.
+    pub(crate) const fn page_bytes(self) -> u64 {
+        match self {
+            Self::Tables(Tables::Arm16K) => 16 << 10,
+            Self::Tables(Tables::Arm64K) => 64 << 10,
+            _ => LeafSize::Size4KiB.bytes(),
+        }
+    }
+
+    /// Whether most leaves are of the smallest size.
+    pub(crate) const fn has_small_leaves(self) -> bool {
+        matches!(
+            self,
+            Self::SmallLeaves | Self::SmallPage | Self::Tables(Tables::Arm16K) | Self::Tables(Tables::Arm64K)
+        )
     }
 
     /// The largest mapping.
@@ -104,6 +190,6 @@ impl Variant {
 
     /// Whether only the mappings differ from the usual build.
     pub(crate) const fn is_about_mappings(self) -> bool {
-        matches!(self, Self::SmallLeaves | Self::HugeLeaves | Self::FiveLevels)
+        matches!(self, Self::SmallLeaves | Self::HugeLeaves | Self::FiveLevels | Self::Tables(_))
     }
 }

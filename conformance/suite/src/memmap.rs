@@ -167,7 +167,7 @@ fn largest(setting: &Setting<'_>, runs: &[(u64, u64)], at: u64) -> LeafSize {
     let fits = |size: LeafSize| match size {
         LeafSize::Size4KiB => true,
         LeafSize::Size2MiB => fills_half || in_a_run(size),
-        LeafSize::Size1GiB => in_a_run(size),
+        _ => in_a_run(size),
     };
     let sizes = [LeafSize::Size1GiB, LeafSize::Size2MiB];
     let largest = sizes.into_iter().find(|size| *size <= setting.facts.largest_leaf && fits(*size));
@@ -256,6 +256,7 @@ fn tables_for(leaves: &[Leaf], depth: PagingDepth) -> u64 {
     let reaches: &[u32] = match depth {
         PagingDepth::Four => &[21, 30, 39],
         PagingDepth::Five => &[21, 30, 39, 48],
+        PagingDepth::Two | PagingDepth::Three => &[21, 30],
     };
     let tables = |bits: &u32| {
         let below = leaves.iter().filter(|leaf| leaf.size.bytes() < 1 << bits);
