@@ -1,10 +1,9 @@
-//! `cargo xtask conformance`, `inspect` and `kernel`.
+//! `cargo xtask conformance` and `kernel`.
 //!
 //! Each command is a module that computes first and renders afterwards, so that both can be tested without a terminal.
 #![forbid(unsafe_code)]
 
 mod conformance;
-mod inspect;
 #[cfg(feature = "qemu")]
 mod kernel;
 
@@ -25,8 +24,6 @@ struct Cli {
 enum Command {
     /// Boot every backend from the memory maps of real machines, and run the scenarios.
     Conformance(conformance::Args),
-    /// Draw the state of the models on a machine, and the memory that each of them takes.
-    Inspect(inspect::Args),
     /// Boot a kernel on one of the models in QEMU, and show what it prints.
     #[cfg(feature = "qemu")]
     Kernel(kernel::Args),
@@ -35,7 +32,6 @@ enum Command {
 fn main() -> ExitCode {
     finish(match Cli::parse().command {
         Command::Conformance(args) => conformance::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
         #[cfg(feature = "qemu")]
         Command::Kernel(args) => kernel::run(&args),
     })
@@ -49,11 +45,11 @@ mod tests {
 
     #[test]
     fn commands_in_documents_are_understood() {
-        let is_own = |words: &Vec<&str>| {
+        let is_own = |words: &Vec<String>| {
             words.first().is_some_and(|name| Cli::command().find_subcommand(name).is_some())
         };
         for words in commands_in_documents().filter(is_own) {
-            let line = ["cargo xtask"].into_iter().chain(words.iter().copied());
+            let line = ["cargo xtask"].into_iter().chain(words.iter().map(String::as_str));
             assert!(Cli::try_parse_from(line).is_ok(), "a document contains the invalid command {words:?}");
         }
     }

@@ -1,6 +1,7 @@
 //! Machine files: those of this folder, and those that users supply.
 #![forbid(unsafe_code)]
 
+mod fit;
 mod geometry;
 mod remarks;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use sparsemem_core::{NodeId, PhysRange};
 use sparsemem_log_reader::{Agreement, Contradiction, Layout, Mode, ParseErrors, Parsed, parse_bytes};
 
+pub use fit::TooLarge;
 pub use geometry::{GeometryName, UnknownGeometry};
 
 /// The file extensions of machines; other files of the folders hold facts about them.
@@ -88,6 +90,23 @@ impl MachineFile {
     /// [`MachineError`], with the file.
     pub fn open(path: &Path, geometry: Option<GeometryName>) -> Result<Self, MachineError> {
         Self::read(&found(path, &Self::folders(), &EXTENSIONS), geometry, Mode::Lenient)
+    }
+
+    /// The machine of a log or listing that is no file, with a name for reports. Lines that cannot be read become
+    /// warnings.
+    ///
+    /// # Errors
+    ///
+    /// [`MachineError::NoMap`], with the name.
+    pub fn from_bytes(
+        name: &str,
+        bytes: &[u8],
+        geometry: Option<GeometryName>,
+    ) -> Result<Self, MachineError> {
+        let path = Path::new(name);
+        let parsed = parse_bytes(bytes, Mode::Lenient)
+            .map_err(|source| MachineError::NoMap { path: path.to_owned(), source })?;
+        Ok(Self::new(path, geometry, parsed))
     }
 
     /// Reads a file.

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::catalogue;
-use crate::fit::{self, TooLarge};
+use crate::subjects::fits;
 use sparsemem_any::Backend;
-use sparsemem_machine_files::{GeometryName, MachineError, MachineFile};
+use sparsemem_machine_files::{GeometryName, MachineError, MachineFile, TooLarge};
 use sparsemem_replay::{RULES, Recording, RecordingError};
 use sparsemem_report::scenario_matches;
 
@@ -67,7 +67,7 @@ pub fn cells(filter: &Filter) -> Result<Vec<Cell>, FilterError> {
     let names = scenarios(&filter.scenarios, &recordings)?;
     let mut cells = Vec::new();
     for machine in if filter.recordings.is_empty() { machines(filter)? } else { Vec::new() } {
-        fit::check(&machine)?;
+        fits(&machine)?;
         names.iter().for_each(|scenario| cells.extend(on_backends(filter, scenario, &machine)));
     }
     for recording in recordings.iter().filter(|recording| is_wanted(&filter.scenarios, &recording.scenario()))

@@ -1,9 +1,8 @@
 //! Boots models from the memory maps of real machines, on every backend, and runs the scenarios on them.
 //!
 //! [`cells`] combines scenarios, backends and machines, [`run`] runs them on all cores and returns a
-//! [`Report`](sparsemem_report::Report); [`inspect`] returns the state of the models on one machine. The scenarios
-//! themselves are in the `sparsemem-suite` crate, which also runs inside a kernel; recordings of Linux are replayed by
-//! `sparsemem-replay`.
+//! [`Report`](sparsemem_report::Report). The scenarios themselves are in the `sparsemem-suite` crate, which also runs
+//! inside a kernel; recordings of Linux are replayed by `sparsemem-replay`.
 //!
 //! # Invariants
 //!
@@ -14,18 +13,12 @@
 mod across;
 mod catalogue;
 mod cell;
-mod fit;
 mod golden;
-mod inspect;
-mod inspection;
 mod run;
 mod subjects;
 mod variant;
 
 pub use catalogue::catalogue;
 pub use cell::{Cell, Filter, FilterError, cells, machines, recordings};
-pub use fit::TooLarge;
-pub use inspect::{InspectError, inspect};
-pub use inspection::{InspectedBackend, InspectedRange, InspectedSection, Inspection};
 pub use run::{run, run_cell};
 pub use subjects::{UseSubject, lend};

@@ -10,7 +10,7 @@ use sparsemem_aarch64_page_table::{Aarch64, End, Regime};
 use sparsemem_altmap::MemmapRule;
 use sparsemem_any::{AnyModel, Backend, Sections};
 use sparsemem_core::{
-    Geometry, MemoryModel, MemoryRange, Page, PageDescriptor, SectionShape, SectionStamp, presets,
+    Geometry, MemoryModel, MemoryRange, Page, PageDescriptor, PhysAddr, SectionShape, SectionStamp, presets,
 };
 use sparsemem_fixture::{ArrayOver, Fixture};
 use sparsemem_harness::{HostWorld, Room, window};
@@ -24,7 +24,7 @@ use sparsemem_suite::{
 };
 
 use crate::variant::{Tables, Variant};
-use sparsemem_machine_files::{GeometryName, MachineFile};
+use sparsemem_machine_files::{GeometryName, MachineFile, TooLarge};
 
 /// The domain of the readers of all subjects.
 pub(crate) enum Readers {}
@@ -218,10 +218,19 @@ fn config(parts: SubjectParts<'_>, room: Room) -> MachineConfig {
 
 /// Whether a machine takes more than half of the addresses that all machines share.
 pub(crate) fn is_alone(machine: &MachineFile) -> bool {
-    end_of(machine) > Addresses::LIMIT / 2
+    machine.end() > Addresses::LIMIT / 2
 }
 
-/// The first address past all memory.
-pub(crate) fn end_of(machine: &MachineFile) -> u64 {
-    machine.memory.iter().map(|(range, _)| range.end().get()).max().unwrap_or(0)
+/// Alignment and guards of the two reservations of a machine.
+const BORDERS: u64 = 4 << 30;
+
+/// Checks that a machine fits this host, with the array and the device that scenarios need.
+///
+/// # Errors
+///
+/// [`TooLarge`], with the size that would fit.
+pub(crate) fn fits(machine: &MachineFile) -> Result<(), TooLarge> {
+    let shape = machine.geometry.shape();
+    let room = |end| Room::past(PhysAddr::new(end), &shape, size_of::<Page>() as u64);
+    machine.fits(Addresses::available(), |end| room(end).addresses().saturating_add(BORDERS))
 }

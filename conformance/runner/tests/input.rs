@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sparsemem_any::Backend;
-use sparsemem_conformance::{Filter, FilterError, cells, inspect};
+use sparsemem_conformance::{Filter, FilterError, cells};
 use sparsemem_machine_files::{GeometryName, MachineError, MachineFile};
 use sparsemem_report::{CellResult, Outcome, Report, World};
 
@@ -76,32 +76,4 @@ fn a_report_is_printed_as_documented() {
         }],
     });
     assert_eq!(printed, expected);
-}
-
-#[test]
-fn an_inspection_is_printed_as_documented() {
-    let machine = MachineFile::open(Path::new("x86-kvm-bochs-512m.dmesg"), None).unwrap();
-    let flat = Backend::ALL.into_iter().find(|backend| !backend.has_roots() && !backend.has_array()).unwrap();
-    let printed = serde_json::to_value(inspect(&machine, &[flat]).unwrap()).unwrap();
-    assert_eq!(
-        printed["ranges"][0],
-        serde_json::json!({
-            "start": 0, "end": 0x9_fc00, "node": 0, "kind": "ram",
-        })
-    );
-    let backend = &printed["backends"][flat.name()];
-    assert_eq!(backend["sections"].as_array().unwrap().len(), 4);
-    assert_eq!(
-        backend["sections"][0],
-        serde_json::json!({
-            "nr": 0, "flags": 0xf, "subsections": "ffffffffffffffff",
-        })
-    );
-    let bytes = |name: &str| backend[name].as_u64().unwrap();
-    // 16 bytes for each of 2^19 sections, and the summary bits of walks.
-    assert_eq!(bytes("table_bytes"), (8 << 20) + (512 + 8) * 8);
-    assert_eq!(bytes("memmap_bytes"), 4 * (2 << 20));
-    assert_eq!(bytes("page_table_bytes"), 0);
-    assert!(bytes("usage_bytes") > 0);
-    assert_eq!(printed["backends"].as_object().unwrap().len(), 1);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use sparsemem_conformance::Inspection;
+use crate::inspection::Inspection;
 
 use super::extents::extents;
 use super::{costs, partial, picture, ranges, verdict};

@@ -5,7 +5,7 @@
 //! 1. Extents are sorted, do not overlap and are not empty; adjacent ones differ in kind.
 //! 2. Their number follows the ranges and sections of the machine, not its address space.
 
-use sparsemem_conformance::{InspectedRange, InspectedSection, Inspection};
+use crate::inspection::{InspectedRange, InspectedSection, Inspection};
 
 /// The kind of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use sparsemem_conformance::{InspectedSection, Inspection};
+use crate::inspection::{InspectedSection, Inspection};
 
 use super::extents::{Owner, bits, is_full, owner, sections, subsections};
 use sparsemem_terminal::{Screen, units};

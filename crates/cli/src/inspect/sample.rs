@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use sparsemem_conformance::{InspectedBackend, InspectedRange, InspectedSection, Inspection};
+use crate::inspection::{InspectedBackend, InspectedRange, InspectedSection, Inspection};
 
 /// A range.
-pub(super) fn range(start: u64, end: u64, kind: &'static str, node: Option<u32>) -> InspectedRange {
+pub(crate) fn range(start: u64, end: u64, kind: &'static str, node: Option<u32>) -> InspectedRange {
     InspectedRange { start, end, node, kind }
 }
 
 /// A present section with these subsections.
-pub(super) fn section(nr: u64, bits: u64) -> InspectedSection {
+pub(crate) fn section(nr: u64, bits: u64) -> InspectedSection {
     InspectedSection { nr, flags: 0b1111, subsections: format!("{bits:016x}") }
 }
 
 /// A machine with sections of 128 MiB, on one backend that takes a MiB for its table and 64 bytes for a frame.
-pub(super) fn machine(ranges: Vec<InspectedRange>, sections: Vec<InspectedSection>) -> Inspection {
+pub(crate) fn machine(ranges: Vec<InspectedRange>, sections: Vec<InspectedSection>) -> Inspection {
     let ram = ranges.iter().filter(|range| range.kind == "ram").map(|range| range.end - range.start);
     let ram_bytes = ram.sum();
     let backend = InspectedBackend {
@@ -40,7 +40,7 @@ pub(super) fn machine(ranges: Vec<InspectedRange>, sections: Vec<InspectedSectio
 }
 
 /// The same machine on a second backend, which takes page tables instead of the table.
-pub(super) fn with_an_array(mut inspection: Inspection) -> Inspection {
+pub(crate) fn with_an_array(mut inspection: Inspection) -> Inspection {
     let mut second = inspection.backends["a-table"].clone();
     second.table_bytes = 16 << 10;
     second.page_table_bytes = 12 << 10;

@@ -1,6 +1,6 @@
 //! Summarises the picture and the table in sentences.
 
-use sparsemem_conformance::Inspection;
+use crate::inspection::Inspection;
 
 use super::costs::by_cost;
 use super::extents::sections;

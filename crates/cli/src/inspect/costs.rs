@@ -1,7 +1,7 @@
 //! The memory that each backend takes on this machine.
 
+use crate::inspection::{InspectedBackend, Inspection};
 use comfy_table::{Cell, CellAlignment, Table};
-use sparsemem_conformance::{InspectedBackend, Inspection};
 
 use sparsemem_terminal::units::{bytes, share};
 use sparsemem_terminal::{Colour, Screen};

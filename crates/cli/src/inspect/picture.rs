@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use sparsemem_conformance::Inspection;
+use crate::inspection::Inspection;
 
 use super::bands::{Band, Fold, bands, count_drawn};
 use super::extents::{Extent, Owner, What};
@@ -44,28 +44,77 @@ impl Scale {
     }
 }
 
+/// A line of the picture.
+pub(super) enum Line {
+    /// A row of characters, with the address that it begins at.
+    Drawn {
+        /// The address in hexadecimal.
+        address: String,
+        /// The characters.
+        glyphs: Vec<Glyph>,
+    },
+    /// Rows that are not drawn, in words.
+    Fold(String),
+}
+
 /// The picture with its legend.
 pub(super) fn draw(inspection: &Inspection, extents: &[Extent], screen: &Screen) -> String {
+    let (scale, lines) = lines_of(inspection, extents, screen.width);
+    let mut text = format!("{}\n\n", heading(scale, inspection.section_bytes));
+    for line in &lines {
+        let _ = match line {
+            Line::Fold(what) => writeln!(text, "  ⋮  {what}"),
+            Line::Drawn { address, glyphs } => {
+                let runs = glyphs.chunk_by(|one, other| one.colour == other.colour);
+                let row: String = runs.map(|run| shown(run, screen)).collect();
+                writeln!(text, "{address} {row}")
+            }
+        };
+    }
+    let _ = writeln!(text, "\n{}", legend(&drawn(&lines), screen.width));
+    text
+}
+
+/// Columns where the width does not matter: enough for the longest row and its address.
+const IMAGE_COLUMNS: usize = 100;
+
+/// The lines of the picture where its width does not matter, and the legend, as one line.
+pub(super) fn lines(inspection: &Inspection, extents: &[Extent]) -> (Vec<Line>, String) {
+    let (_, lines) = lines_of(inspection, extents, IMAGE_COLUMNS);
+    let legend = legend(&drawn(&lines), usize::MAX);
+    (lines, legend)
+}
+
+/// What one character of [`lines`] stands for.
+pub(super) fn scale_text(inspection: &Inspection, extents: &[Extent]) -> String {
+    heading(lines_of(inspection, extents, IMAGE_COLUMNS).0, inspection.section_bytes)
+}
+
+fn lines_of(inspection: &Inspection, extents: &[Extent], width: usize) -> (Scale, Vec<Line>) {
     let digits = address_digits(inspection, extents);
-    let scale = scale(extents, screen.width.saturating_sub(MARGIN + digits));
-    let mut text = heading(scale, inspection.section_bytes);
+    let scale = scale(extents, width.saturating_sub(MARGIN + digits));
     let row_bytes = scale.row().saturating_mul(inspection.section_bytes);
-    let mut drawn = Vec::new();
+    let mut lines = Vec::new();
     for band in bands(extents, scale.row()) {
         if band.fold != Fold::Drawn {
-            fold(&mut text, &band, row_bytes);
+            lines.push(Line::Fold(fold(&band, row_bytes)));
             continue;
         }
-        for row in band.rows {
-            let glyphs = glyphs(extents, row, scale);
-            let runs = glyphs.chunk_by(|one, other| one.colour == other.colour);
-            let line: String = runs.map(|run| shown(run, screen)).collect();
-            let _ = writeln!(text, "{:#0width$x} {line}", row * row_bytes, width = digits + 2);
-            drawn.extend(glyphs.iter().map(|glyph| glyph.letter));
-        }
+        lines.extend(band.rows.map(|row| Line::Drawn {
+            address: format!("{:#0width$x}", row * row_bytes, width = digits + 2),
+            glyphs: glyphs(extents, row, scale),
+        }));
     }
-    let _ = writeln!(text, "\n{}", legend(&drawn, screen.width));
-    text
+    (scale, lines)
+}
+
+/// Every character that is drawn.
+fn drawn(lines: &[Line]) -> Vec<char> {
+    let glyphs = lines.iter().flat_map(|line| match line {
+        Line::Drawn { glyphs, .. } => glyphs.as_slice(),
+        Line::Fold(_) => &[],
+    });
+    glyphs.map(|glyph| glyph.letter).collect()
 }
 
 /// The characters of one row.
@@ -79,15 +128,15 @@ fn heading(scale: Scale, size: u64) -> String {
         1 => format!("a section of {}", bytes(size)),
         many => format!("{many} sections of {}, together {}", bytes(size), bytes(many * size)),
     };
-    format!("One character is {group}; a row is {}.\n\n", bytes(scale.row().saturating_mul(size)))
+    format!("One character is {group}; a row is {}.", bytes(scale.row().saturating_mul(size)))
 }
 
-/// A line for rows that are not drawn.
-fn fold(text: &mut String, band: &Band, row_bytes: u64) {
+/// Rows that are not drawn, in words.
+fn fold(band: &Band, row_bytes: u64) -> String {
     let count = band.rows.end - band.rows.start;
     let rows = if count == 1 { "a row".to_owned() } else { format!("{count} rows") };
     let what = if band.fold == Fold::Nothing { "without anything" } else { "like the one above" };
-    let _ = writeln!(text, "  ⋮  {rows} {what}, {}", bytes(count.saturating_mul(row_bytes)));
+    format!("{rows} {what}, {}", bytes(count.saturating_mul(row_bytes)))
 }
 
 /// Hexadecimal digits of the longest address.
@@ -107,9 +156,9 @@ fn scale(extents: &[Extent], room: usize) -> Scale {
 
 /// One character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Glyph {
-    letter: char,
-    colour: Colour,
+pub(super) struct Glyph {
+    pub(super) letter: char,
+    pub(super) colour: Colour,
 }
 
 /// Characters of one colour.

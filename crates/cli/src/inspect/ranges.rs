@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::inspection::{InspectedRange, Inspection};
 use comfy_table::{Cell, CellAlignment};
-use sparsemem_conformance::{InspectedRange, Inspection};
 
 use sparsemem_terminal::{Colour, Screen, units::bytes};
 
