@@ -29,7 +29,13 @@ struct Feature {
 }
 
 /// Every command, by name.
-const TASKS: [Task; 6] = [
+const TASKS: [Task; 7] = [
+    Task {
+        name: "api",
+        about: "Compare what each published package has for others with the lists in the repository",
+        package: "sparsemem-api",
+        features: &[],
+    },
     Task {
         name: "bench",
         about: "Measure what each memory model costs, beside what one would write instead and beside C",
@@ -57,7 +63,7 @@ const TASKS: [Task; 6] = [
     Task {
         name: "inspect",
         about: "Draw what the models make of a machine, and what each of them costs there",
-        package: "sparsemem-command",
+        package: "sparsemem-cli",
         features: &[],
     },
     Task {
@@ -134,9 +140,10 @@ mod tests {
     use super::{TASKS, features};
 
     /// The documents that name commands.
-    const DOCUMENTS: [&str; 6] = [
+    const DOCUMENTS: [&str; 7] = [
         include_str!("../../README.md"),
         include_str!("../../CONTRIBUTING.md"),
+        include_str!("../../docs/which-model.md"),
         include_str!("../../conformance/README.md"),
         include_str!("../../conformance/kernel/README.md"),
         include_str!("../../conformance/linux/README.md"),
@@ -148,6 +155,16 @@ mod tests {
         let named = DOCUMENTS.iter().flat_map(|text| text.split("cargo xtask ").skip(1));
         for name in named.filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next()) {
             assert!(TASKS.iter().any(|task| task.name == name), "a document names `cargo xtask {name}`");
+        }
+    }
+
+    #[test]
+    fn the_readme_shows_code_that_is_compiled() {
+        let blocks = DOCUMENTS[0].split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let compiled = include_str!("../../crates/sparsemem/README.md");
+        assert!(blocks.clone().count() > 0);
+        for block in blocks {
+            assert!(compiled.contains(block), "crates/sparsemem/README.md does not have this code:\n{block}");
         }
     }
 

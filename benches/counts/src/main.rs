@@ -46,11 +46,11 @@ mod tests {
 
     #[test]
     fn commands_in_documents_are_understood() {
-        let is_own = |words: &Vec<&str>| {
+        let is_own = |words: &Vec<String>| {
             words.first().is_some_and(|name| Cli::command().find_subcommand(name).is_some())
         };
         for words in commands_in_documents().filter(is_own) {
-            let line = ["cargo xtask"].into_iter().chain(words.iter().copied());
+            let line = ["cargo xtask"].into_iter().chain(words.iter().map(String::as_str));
             assert!(Cli::try_parse_from(line).is_ok(), "a document contains the invalid command {words:?}");
         }
     }

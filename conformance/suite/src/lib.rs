@@ -12,6 +12,10 @@
 //!    value.
 //! 3. Unsafe code is in modules about one thing that says why: the unchecked lookups under test, the descriptors for
 //!    tests, the device whose memory holds its own memmap, the blocks of an environment, and a promise.
+//!
+//! Numbers such as T-08 refer to the project's list of [facts about Linux][facts].
+//!
+//! [facts]: https://github.com/sparsemem/sparsemem/blob/main/conformance/linux/FACTS.md
 #![no_std]
 #![deny(unsafe_code)]
 

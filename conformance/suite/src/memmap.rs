@@ -234,7 +234,7 @@ fn usage_bytes_fit(setting: &Setting<'_>, oracle: &Oracle, bytes: u64) -> Result
     let (sections, maps) = (oracle.count().max(1), setting.facts.shape.least_usage_bytes());
     let (least, most) = (maps + RECORD_BYTES.0, 2 * maps + 64 + RECORD_BYTES.1);
     let each = bytes / sections;
-    let fit = bytes.is_multiple_of(sections) && (least..=most).contains(&each);
+    let fit = bytes % sections == 0 && (least..=most).contains(&each);
     let expected = format!("{sections} times {least} or little more");
     expect(fit, Place::Model, "bytes of usages", &expected, bytes)
 }

@@ -28,6 +28,10 @@
 //! 2. A frame is in at most one block, and a block is given back as a whole or not at all.
 //! 3. The state depends on the blocks that are in use and on nothing else: giving a block and taking it back changes
 //!    nothing.
+//!
+//! Numbers such as A-01 refer to the project's list of [facts about Linux][facts].
+//!
+//! [facts]: https://github.com/sparsemem/sparsemem/blob/main/conformance/linux/FACTS.md
 #![no_std]
 #![allow(unsafe_code, reason = "zeroes frames of a device and makes blocks of them")]
 #![cfg_attr(

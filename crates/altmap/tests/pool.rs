@@ -169,7 +169,7 @@ impl Oracle {
     fn place(&self, pool: PfnRange, count: u64, align: u64) -> Option<u64> {
         let fits = |start: &u64| start + count <= pool.end().get();
         let fresh = self.end(pool).next_multiple_of(align);
-        let free = |start: &u64| start.is_multiple_of(align) && self.is_free(*start, count);
+        let free = |start: &u64| start % align == 0 && self.is_free(*start, count);
         Some(fresh).filter(fits).or_else(|| (pool.start().get()..pool.end().get()).filter(fits).find(free))
     }
 }

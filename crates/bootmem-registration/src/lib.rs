@@ -118,6 +118,10 @@
 //! 3. A call that fails has changed nothing.
 //! 4. This crate neither allocates, recurses, nor frees: it reports the pages that may be freed, and the kernel frees
 //!    them.
+//!
+//! Numbers such as B-03 refer to the project's list of [facts about Linux][facts].
+//!
+//! [facts]: https://github.com/sparsemem/sparsemem/blob/main/conformance/linux/FACTS.md
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(

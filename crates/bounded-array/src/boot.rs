@@ -59,9 +59,8 @@ where
         let mut boot = Boot { env, array, on_event, summary: BootSummary::default() };
         boot.mark(&memory);
         let summary = boot.summary;
-        if summary.sections > 0
-            && let Some(array) = boot.take()
-        {
+        let is_wanted = summary.sections > 0;
+        if let Some(array) = is_wanted.then(|| boot.take()).flatten() {
             writer.model().publish(array);
         }
         trace_event!(INFO, "{} is up: {summary:?}", I::NAME);

@@ -49,6 +49,10 @@
 //!    of the model.
 //! 3. **Inside the bound**: an index of the array is computed only for a frame that the bound was compared with, or
 //!    that the caller knows to be valid.
+//!
+//! Numbers such as O-100 refer to the project's list of [facts about Linux][facts].
+//!
+//! [facts]: https://github.com/sparsemem/sparsemem/blob/main/conformance/linux/FACTS.md
 #![no_std]
 #![allow(unsafe_code, reason = "finds descriptors by arithmetic on a pointer")]
 #![cfg_attr(

@@ -28,7 +28,9 @@
 //! | altmap | device memory set aside to hold the device's own memmap |
 //! | node | a NUMA node, [`NodeId`] |
 //!
-//! Numbers such as W-42 refer to facts about Linux, which the project's `FACTS.md` lists.
+//! Numbers such as W-42 refer to the project's list of [facts about Linux][facts], here and in all other crates.
+//!
+//! [facts]: https://github.com/sparsemem/sparsemem/blob/main/conformance/linux/FACTS.md
 #![no_std]
 #![allow(unsafe_code, reason = "declares the unsafe traits and the raw descriptor")]
 #![cfg_attr(
@@ -86,3 +88,8 @@ pub use reader::{GracePeriod, NeverReclaim, Reader, Reclaim, Unpublished};
 pub use regions::{Region, RegionKind, Regions, RegionsError, WhatIs};
 pub use subsections::{SpanError, SubsectionBits};
 pub use writer::{HeldSlot, Writer, WriterSlot};
+
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

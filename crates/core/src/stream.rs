@@ -33,7 +33,7 @@ pub(crate) unsafe fn stream_all<P: PageDescriptor>(first: NonNull<P>, count: Pag
 #[inline]
 unsafe fn stream<P: PageDescriptor>(to: NonNull<P>, value: &P) {
     let from = core::ptr::from_ref(value);
-    if const { !size_of::<P>().is_multiple_of(LINE) || !align_of::<P>().is_multiple_of(LINE) } {
+    if const { size_of::<P>() % LINE != 0 || align_of::<P>() % LINE != 0 } {
         // SAFETY: the caller's promise; a descriptor needs no drop, so a copy of its bytes is one.
         return unsafe { to.as_ptr().copy_from_nonoverlapping(from, 1) };
     }

@@ -46,6 +46,10 @@
 //!    writer, it returns an error before it does anything. Otherwise no other writer can act between its steps.
 //! 3. Adding and then removing memory restores the earlier state, with one exception: [a shared
 //!    section](Request::shared_borders) stays tainted until its last part is removed, as in Linux (H-62).
+//!
+//! Numbers such as H-11 refer to the project's list of [facts about Linux][facts].
+//!
+//! [facts]: https://github.com/sparsemem/sparsemem/blob/main/conformance/linux/FACTS.md
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -19,6 +19,10 @@
 //!    tables and placements take a [`Writing`], which is made of it.
 //! 4. **Provenance**: the word is kept as a pointer to the memmap moved by `wrapping` arithmetic, so adding a frame
 //!    number of the section gives back a pointer that may access the memmap.
+//!
+//! Numbers such as O-100 refer to the project's list of [facts about Linux][facts].
+//!
+//! [facts]: https://github.com/sparsemem/sparsemem/blob/main/conformance/linux/FACTS.md
 #![no_std]
 #![allow(unsafe_code, reason = "turns section words into pointers")]
 #![cfg_attr(

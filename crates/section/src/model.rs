@@ -15,6 +15,11 @@ use crate::table::Entry;
 use crate::writing::Usage;
 use crate::{Placement, SectionTable, SectionWord};
 
+/// Called in a branch that is seldom taken; [`core::hint`] has a function of this name from Rust 1.95 on.
+#[cold]
+#[inline]
+const fn cold_path() {}
+
 /// A type with a value to initialise statics with.
 pub trait ConstNew {
     /// The value.
@@ -195,7 +200,7 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
         // SAFETY: the word has a memmap.
         if !unsafe { Self::usage(entry, guard) }?.is_online(pfn.subsection::<T::Geometry>()) {
             // Without this the compiler computes the descriptor first, to choose without a branch.
-            core::hint::cold_path();
+            cold_path();
             return None;
         }
         // SAFETY: the word has a memmap, and an online frame is a valid one.

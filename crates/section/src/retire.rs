@@ -25,9 +25,8 @@ where
     fn retire(writer: &mut Writer<'_, Self>, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError> {
         let mut writing = Writing::of(writer);
         check(&writing, env, frames)?;
-        if writing.notes().any_altmap()
-            && let Some(needed_by) = S::needed_by(&writing, env, frames)
-        {
+        let may_host = writing.notes().any_altmap();
+        if let Some(needed_by) = may_host.then(|| S::needed_by(&writing, env, frames)).flatten() {
             return Err(RetireError::HoldsMemmap { frames, needed_by });
         }
         // Before anything changes: a listener may unwind.

@@ -127,11 +127,11 @@ impl<G: Geometry, P: PageDescriptor, const N: usize> RootedTable<G, P, N> {
         while from < end.min(G::NR_SECTIONS) {
             let (root, _) = self.slot(SectionNr::new(from))?;
             // Acquire: pairs with `commit`.
-            if !root.load(Ordering::Acquire).is_null()
-                // SAFETY: the caller's promise is the same.
-                && let Some(found) = unsafe { self.next_in_root(from) }
-            {
-                return Some(found);
+            let is_made = !root.load(Ordering::Acquire).is_null();
+            // SAFETY: the caller's promise is the same.
+            let found = is_made.then(|| unsafe { self.next_in_root(from) }).flatten();
+            if found.is_some() {
+                return found;
             }
             from = (from / G::SECTIONS_PER_ROOT + 1) * G::SECTIONS_PER_ROOT;
         }

@@ -129,7 +129,7 @@ impl<P> SectionWord<P> {
     #[inline]
     #[must_use]
     pub fn descriptor(self, pfn: Pfn) -> *mut P {
-        if const { size_of::<P>().is_multiple_of(FLAG_MASK + 1) } {
+        if const { size_of::<P>() % (FLAG_MASK + 1) == 0 } {
             // A whole number of descriptors does not touch the flags, so the flags may be cleared last. The word then
             // need not outlive the addition in a register of its own: one instruction less than the other order, in
             // every checked lookup.

@@ -50,6 +50,11 @@
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    docsrs,
+    doc = "This documentation shows all models side by side, and `Selected` and `declare!` as `sparse-extreme` alone makes them."
+)]
 
 pub use sparsemem_core::*;
 
@@ -105,14 +110,15 @@ macro_rules! select {
 }
 
 cfg_if::cfg_if! {
-    // Two of them, each line with all that stand above it; or none.
-    if #[cfg(any(
+    // Two of them, each line with all that stand above it; or none. Published documentation shows all models, and what
+    // one of them makes.
+    if #[cfg(all(not(docsrs), any(
         all(feature = "sparse-extreme", feature = "classic-sparse"),
         all(feature = "vmemmap", any(feature = "sparse-extreme", feature = "classic-sparse")),
         all(feature = "flat", any(feature = "vmemmap", feature = "sparse-extreme", feature = "classic-sparse")),
         all(feature = "compressed-index", any(feature = "flat", feature = "vmemmap", feature = "sparse-extreme", feature = "classic-sparse")),
         not(any(feature = "classic-sparse", feature = "sparse-extreme", feature = "vmemmap", feature = "flat", feature = "compressed-index")),
-    ))] {
+    )))] {
         /// Reports why there is no model to declare: the features choose none, or several.
         #[macro_export]
         macro_rules! declare {
@@ -138,7 +144,7 @@ cfg_if::cfg_if! {
 
 
         cfg_if::cfg_if! {
-            if #[cfg(feature = "classic-sparse")] {
+            if #[cfg(all(feature = "classic-sparse", not(docsrs)))] {
                 use sparsemem_classic_sparse::ClassicSparse;
                 select!("classic-sparse", ClassicSparse<<C as Config>::Geometry, <C as Config>::Page, <C as Config>::Reclaim, N>, NR_SECTIONS_LEN);
             } else if #[cfg(feature = "sparse-extreme")] {
@@ -160,5 +166,5 @@ cfg_if::cfg_if! {
 
 /// Runs the example of the README as a test.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 pub struct Readme;

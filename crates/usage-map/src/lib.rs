@@ -9,6 +9,10 @@
 //! 1. Only one writer at a time changes the subsection map; readers may read it at any time.
 //! 2. A failed call changes no bit.
 //! 3. The bits of one pageblock never straddle a word, so a block is read and written in one atomic step.
+//!
+//! Numbers such as X-09 refer to the project's list of [facts about Linux][facts].
+//!
+//! [facts]: https://github.com/sparsemem/sparsemem/blob/main/conformance/linux/FACTS.md
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -70,11 +70,8 @@ pub struct ConstBase<A> {
 impl<A: ArrayPlace> ConstBase<A> {
     /// Does not compile for a place that is not valid.
     const CHECK: () = {
-        assert!(A::START.is_multiple_of(1 << 21), "the array begins on a 2 MiB border");
-        assert!(
-            A::BYTES.is_multiple_of(1 << 21),
-            "the array ends on a 2 MiB border, as its largest mappings do"
-        );
+        assert!(A::START % (1 << 21) == 0, "the array begins on a 2 MiB border");
+        assert!(A::BYTES % (1 << 21) == 0, "the array ends on a 2 MiB border, as its largest mappings do");
         assert!(A::START != 0, "the array does not begin at the null address");
         assert!(A::START.checked_add(A::BYTES).is_some(), "the array ends within the address space");
         assert!(

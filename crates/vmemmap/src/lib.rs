@@ -42,6 +42,10 @@
 //! 4. **The processor's own entries**: a format is named by the model's type, or is the target's. A model without a
 //!    format does not compile.
 //! 5. **Clear, flush, free**: memory is given back only when no processor can reach it any more.
+//!
+//! Numbers such as V-15 refer to the project's list of [facts about Linux][facts].
+//!
+//! [facts]: https://github.com/sparsemem/sparsemem/blob/main/conformance/linux/FACTS.md
 #![no_std]
 #![allow(unsafe_code, reason = "computes descriptor addresses from the base")]
 #![cfg_attr(

@@ -1,18 +1,37 @@
 //! The commands that the documents of this workspace contain, so that each program can test its own.
 
+use std::path::Path;
+
 /// The documents that contain commands.
-const DOCUMENTS: [&str; 6] = [
-    include_str!("../../../README.md"),
-    include_str!("../../../CONTRIBUTING.md"),
-    include_str!("../../../conformance/README.md"),
-    include_str!("../../../conformance/kernel/README.md"),
-    include_str!("../../../conformance/linux/README.md"),
-    include_str!("../../../conformance/machines/README.md"),
+const DOCUMENTS: [&str; 8] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/which-model.md",
+    "crates/cli/README.md",
+    "conformance/README.md",
+    "conformance/kernel/README.md",
+    "conformance/linux/README.md",
+    "conformance/machines/README.md",
 ];
 
-/// The words after `cargo xtask`, for each place where a document contains that.
-pub fn commands_in_documents() -> impl Iterator<Item = Vec<&'static str>> {
-    let rests = DOCUMENTS.iter().flat_map(|text| text.split("cargo xtask ").skip(1));
+/// The words after `cargo xtask` or `sparsemem`, for each place where a document contains that. For tests in the workspace:
+/// the documents are read when this is called.
+///
+/// # Panics
+///
+/// If a document is not there.
+pub fn commands_in_documents() -> impl Iterator<Item = Vec<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    DOCUMENTS.iter().flat_map(move |name| {
+        let path = root.join(name);
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        commands(&text)
+    })
+}
+
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let rests = ["cargo xtask ", "\nsparsemem "].iter().flat_map(|name| text.split(name).skip(1));
     let lines = rests.filter_map(|rest| rest.split(['\n', '`', '#', '|', '>', '[']).next());
-    lines.map(|line| line.split_whitespace().collect())
+    lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
 }

@@ -56,12 +56,15 @@ const HOMES: &[(u8, &str)] = &[
     (HOST, "sparsemem-proofs"),
     (9, "sparsemem-replay"),
     (10, "sparsemem-conformance"),
+    (9, "sparsemem-cli"),
     (11, "sparsemem-command"),
     (9, "sparsemem-probes"),
     (9, "sparsemem-benches"),
     (10, "sparsemem-counts"),
     (10, "sparsemem-tidy"),
+    (10, "sparsemem-api"),
     (10, "xtask"),
+    (10, "sparsemem-example-boot"),
 ];
 
 /// Dependencies that the floors would allow and the design does not: who, on whom, and why not.

@@ -35,6 +35,8 @@ fn convert(package: &cargo_metadata::Package, root: &Utf8Path) -> Package {
         name: package.name.to_string(),
         folder: relative(folder, root),
         dependencies: needed.map(|dependency| dependency.name.clone()).collect(),
+        // Cargo says "no registry at all" for `publish = false`.
+        is_published: package.publish.as_ref().is_none_or(|registries| !registries.is_empty()),
     }
 }
 

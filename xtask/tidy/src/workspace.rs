@@ -61,6 +61,8 @@ pub(crate) struct Package {
     pub(crate) folder: String,
     /// The packages that it needs to run, as opposed to what its tests and its build need.
     pub(crate) dependencies: Vec<String>,
+    /// Whether it goes to a registry.
+    pub(crate) is_published: bool,
 }
 
 impl Package {
@@ -82,6 +84,7 @@ pub(crate) mod fixture {
             name: (*name).to_owned(),
             folder: format!("crates/{}", name.trim_start_matches("sparsemem-")),
             dependencies: dependencies.iter().map(|it| (*it).to_owned()).collect(),
+            is_published: false,
         });
         Workspace { packages: packages.collect(), files: Vec::new() }
     }

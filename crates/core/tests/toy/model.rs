@@ -58,9 +58,9 @@ impl<P: PageDescriptor> Toy<P> {
 
     /// A model whose writers keep those of other models out.
     pub(crate) fn with_slot(name: &'static str, slot: Arc<WriterSlot>) -> Self {
-        let pages = Box::<[UnsafeCell<P>]>::new_zeroed_slice(usize::try_from(Tiny::MAX_PFN).unwrap());
         // SAFETY: zero bytes are a valid descriptor (`PageDescriptor`).
-        let pages = unsafe { pages.assume_init() };
+        let page = |_| UnsafeCell::new(unsafe { std::mem::zeroed() });
+        let pages = (0..Tiny::MAX_PFN).map(page).collect();
         let words = || std::array::from_fn(|_| AtomicU64::new(0));
         Self { name, slot, pages, populated: words(), online: words(), tainted: words() }
     }

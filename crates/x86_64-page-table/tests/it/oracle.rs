@@ -76,7 +76,7 @@ impl Oracle {
 }
 
 fn stays(leaf: u64, keep_every: u64) -> bool {
-    keep_every != 0 && leaf.is_multiple_of(keep_every)
+    keep_every != 0 && leaf % keep_every == 0
 }
 
 struct Run {

@@ -47,7 +47,7 @@ fn defined(line: &str) -> Option<&str> {
 }
 
 /// All that look like numbers of facts, with their lines: a capital letter, a dash, two or three digits.
-fn citations(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn citations(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let words = |line| str::split(line, |c: char| !(c.is_alphanumeric() || c == '-' || c == '_'));
     let is_number = |word: &str| match word.as_bytes() {
         [b'A'..=b'Z', b'-', digits @ ..] => {

@@ -7,6 +7,7 @@ mod facts;
 mod file_size;
 mod floors;
 mod orderings;
+mod packages;
 
 use super::workspace::Workspace;
 
@@ -56,4 +57,5 @@ pub(crate) const RULES: &[Rule] = &[
     rule("orderings", "every ordering is explained", orderings::seen, orderings::check),
     rule("file-size", "no file is long, few are scraps", file_size::seen, file_size::check),
     rule("facts", "cited facts of Linux are there", facts::seen, facts::check),
+    rule("packages", "each package stands alone", packages::seen, packages::check),
 ];

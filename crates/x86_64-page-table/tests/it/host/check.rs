@@ -185,5 +185,6 @@ fn clamped(at: u64, len_bytes: u64) -> VirtRange {
 
 fn canonical(at: u64, depth: PagingDepth) -> u64 {
     let unused = if depth == PagingDepth::Five { 7 } else { 16 };
-    ((at << unused).cast_signed() >> unused).cast_unsigned()
+    let highest_used = at << unused >> 63;
+    at << unused >> unused | highest_used.wrapping_neg() << (64 - unused)
 }
