@@ -51,6 +51,7 @@ const HOMES: &[(u8, &str)] = &[
     (7, "sparsemem-suite"),
     (7, "sparsemem-report"),
     (8, "sparsemem-exhaustive"),
+    (8, "sparsemem-harness"),
     (8, "sparsemem-machine-files"),
     (8, "sparsemem-qemu"),
     (HOST, "sparsemem-proofs"),
