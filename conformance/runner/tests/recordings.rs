@@ -62,7 +62,7 @@ fn the_default_run_has_them_all_on_every_backend() {
     let all = Recording::all().unwrap();
     let backends = Backend::ALL.len();
     // After the recordings, all of them together.
-    assert_eq!((all.len(), cells.len()), (22, (22 + 1) * backends));
+    assert_eq!((all.len(), cells.len()), (23, (23 + 1) * backends));
     for (cells, recording) in cells.chunks(backends).zip(&all) {
         assert_eq!(cells[0].machine.name, recording.name());
         assert_eq!(cells[0].scenario, recording.scenario());

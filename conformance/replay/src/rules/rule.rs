@@ -72,8 +72,8 @@ impl Rule {
             },
             Self::SteppedOver => Texts {
                 name: "stepped-over",
-                linux: "registers boot metadata section by section from a node's first frame on, and so misses the last \
-                        section of a node that begins inside a section (B-30)",
+                linux: "registers a boot section by one frame of it, in steps from the node's first frame on, and so misses the \
+                        last section of a node that begins inside a section, and one whose frame is a hole (B-30)",
                 ours: "every section of boot is registered",
                 why: "memory that holds a memmap must not go",
             },
