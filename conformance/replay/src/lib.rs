@@ -228,47 +228,46 @@ fn incomparable() -> Verdict {
     (Outcome::NotApplicable, "Linux has a section table, roots and usages, and the model has not".to_owned())
 }
 
-/// Replays the recording whose file the machine of a cell names. If it passes, the verdict has a line for each rule that
-/// a difference from Linux follows.
+/// Replays the recording whose file the machine of a cell names. If it passes, the rules that it needed are beside the
+/// verdict.
 #[must_use]
-pub fn replay_cell(machine: &MachineFile, backend: Backend) -> Verdict {
+pub fn replay_cell(machine: &MachineFile, backend: Backend) -> (Verdict, Vec<Rule>) {
     if !backend.is_sparse() {
-        return incomparable();
+        return (incomparable(), Vec::new());
     }
-    let recording = match Recording::open(&machine.path) {
-        Ok(recording) => recording,
-        Err(error) => return (Outcome::Failed, error.to_string()),
+    let replayed = match Recording::open(&machine.path) {
+        Ok(recording) => replay(&recording, backend),
+        Err(error) => return ((Outcome::Failed, error.to_string()), Vec::new()),
     };
-    match replay(&recording, backend) {
-        Ok(replayed) => (Outcome::Passed, lines(replayed.by_rule.keys())),
-        Err(error @ ReplayError::Lacking { .. }) => (Outcome::Skipped, error.to_string()),
-        Err(error) => (Outcome::Failed, error.to_string()),
+    match replayed {
+        Ok(replayed) => ((Outcome::Passed, String::new()), replayed.by_rule.into_keys().collect()),
+        Err(error @ ReplayError::Lacking { .. }) => ((Outcome::Skipped, error.to_string()), Vec::new()),
+        Err(error) => ((Outcome::Failed, error.to_string()), Vec::new()),
     }
 }
 
-/// Whether every rule that is about a backend explains a difference in one of the recordings of the folder: a rule that
-/// explains nothing is a guess.
+/// The rules about a backend that explain nothing in some recordings. Recordings whose replay fails do not count.
+#[must_use]
+pub fn idle_rules(recordings: &[Recording], backend: Backend) -> Vec<Rule> {
+    let replayed = recordings.iter().filter_map(|recording| replay(recording, backend).ok());
+    let met: BTreeSet<Rule> = replayed.flat_map(|replayed| replayed.by_rule.into_keys()).collect();
+    Rule::ALL.into_iter().filter(|rule| rule.is_about(backend) && !met.contains(rule)).collect()
+}
+
+/// Fails on a rule that explains nothing in any recording of the folder: it is a guess about Linux.
 #[must_use]
 pub fn rules_cell(_: &MachineFile, backend: Backend) -> Verdict {
     if !backend.is_sparse() {
         return incomparable();
     }
-    let all = match Recording::all() {
-        Ok(all) => all,
+    let idle = match Recording::all() {
+        Ok(all) => idle_rules(&all, backend),
         Err(error) => return (Outcome::Failed, error.to_string()),
     };
-    // Recordings that fail have cells of their own.
-    let replayed = all.iter().filter_map(|recording| replay(recording, backend).ok());
-    let met: BTreeSet<Rule> = replayed.flat_map(|replayed| replayed.by_rule.into_keys()).collect();
-    let idle = Rule::ALL.into_iter().filter(|rule| rule.is_about(backend) && !met.contains(rule));
-    let idle: Vec<String> = idle.map(|rule| format!("the rule `{}` explains nothing", rule.name())).collect();
-    match idle.is_empty() {
-        true => (Outcome::Passed, String::new()),
-        false => (Outcome::Failed, format!("{} in {}", idle.join(" and "), Recording::folder().display())),
+    if idle.is_empty() {
+        return (Outcome::Passed, String::new());
     }
-}
-
-/// One line for each rule.
-fn lines<'r>(rules: impl Iterator<Item = &'r Rule>) -> String {
-    rules.map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    let names: Vec<_> = idle.into_iter().map(|rule| format!("`{}`", rule.name())).collect();
+    let what = format!("{} explains nothing in {}", names.join(" and "), Recording::folder().display());
+    (Outcome::Failed, format!("the rule {what}; add a recording that shows it, or drop the rule"))
 }

@@ -54,7 +54,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The outcome of a cell, and why it did not pass, or what a cell that passed has to say.
+/// The outcome of a cell, and why it did not pass.
 pub type Verdict = (Outcome, String);
 
 /// A scenario, as `--list` shows it.
@@ -81,8 +81,7 @@ pub struct CellResult {
     pub machine: String,
     /// The outcome.
     pub outcome: Outcome,
-    /// Why the cell did not pass. If it did, what it has to say beside that, mostly nothing: a recording has a line for
-    /// each rule by which the model differs from Linux on purpose.
+    /// Why the cell did not pass; empty if it did.
     pub detail: String,
     /// The number of simulated failures: of an allocation, a mapping, a notifier, or the page allocator.
     pub failure_points: u64,
@@ -105,6 +104,17 @@ pub struct Summary {
     pub failure_points: u64,
 }
 
+/// A rule by which a model differs from a recorded Linux on purpose, in a cell that needed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuleUse {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// The backend.
+    pub backend: Backend,
+    /// The rule: its name, what Linux does, what the model does, and why.
+    pub rule: String,
+}
+
 /// All results, in the order of the cells.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
@@ -112,6 +122,9 @@ pub struct Report {
     pub summary: Summary,
     /// One result per cell.
     pub results: Vec<CellResult>,
+    /// The rules that cells needed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleUse>,
 }
 
 impl Report {
@@ -126,7 +139,13 @@ impl Report {
             not_applicable: count(Outcome::NotApplicable),
             failure_points: results.iter().map(|result| result.failure_points).sum(),
         };
-        Self { summary, results }
+        Self { summary, results, rules: Vec::new() }
+    }
+
+    /// The same report with the rules that its cells needed.
+    #[must_use]
+    pub fn with_rules(self, rules: Vec<RuleUse>) -> Self {
+        Self { rules, ..self }
     }
 
     /// The cells that failed.

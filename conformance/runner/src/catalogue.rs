@@ -48,13 +48,6 @@ const HOST: &[HostScenario] = &[
     },
 ];
 
-/// The scenario of all recordings: the machine of its cell names the file.
-const RECORDING: HostScenario = HostScenario {
-    name: sparsemem_replay::PREFIX,
-    about: "after every step, sections, maps, mappings and tags are the same as in a running Linux kernel",
-    function: sparsemem_replay::replay_cell,
-};
-
 /// The scenario about all recordings.
 const RULES: HostScenario = HostScenario {
     name: sparsemem_replay::RULES,
@@ -68,6 +61,8 @@ pub(crate) enum Runnable {
     Portable(&'static Scenario, Variant),
     /// A scenario of the host.
     Host(HostScenario),
+    /// The replay of a recording, whose file the machine of the cell names.
+    Recording,
 }
 
 /// The scenario with this name.
@@ -76,7 +71,7 @@ pub(crate) fn find(name: &str) -> Option<Runnable> {
         return Some(Runnable::Host(*scenario));
     }
     if name.starts_with(sparsemem_replay::PREFIX) {
-        return Some(Runnable::Host(RECORDING));
+        return Some(Runnable::Recording);
     }
     let (plain, variant) = Variant::split(name);
     let known = variant == Variant::Usual || Variant::of(plain).contains(&variant);

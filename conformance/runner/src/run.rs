@@ -17,14 +17,26 @@ use crate::Cell;
 use crate::catalogue::{Runnable, find};
 use crate::subjects::{exists, is_alone, with_subject};
 use crate::variant::Variant;
-use sparsemem_report::{CellResult, Outcome, Report, Verdict, World};
+use sparsemem_replay::Rule;
+use sparsemem_report::{CellResult, Outcome, Report, RuleUse, Verdict, World};
+
+/// What a cell counts and needs while it runs.
+#[derive(Default)]
+struct Course {
+    tally: Tally,
+    rules: Vec<RuleUse>,
+}
 
 /// Runs one cell; a panic is a failure.
 #[must_use]
 pub fn run_cell(cell: &Cell) -> CellResult {
+    run_with(cell, &mut Course::default())
+}
+
+/// Runs one cell and keeps its course.
+fn run_with(cell: &Cell, course: &mut Course) -> CellResult {
     let start = Instant::now();
-    let mut tally = Tally::default();
-    let caught = catch_unwind(AssertUnwindSafe(|| verdict(cell, &mut tally)));
+    let caught = catch_unwind(AssertUnwindSafe(|| verdict(cell, course)));
     let (outcome, detail) = caught.unwrap_or_else(|panic| (Outcome::Failed, message(&*panic)));
     CellResult {
         scenario: cell.scenario.clone(),
@@ -33,7 +45,7 @@ pub fn run_cell(cell: &Cell) -> CellResult {
         machine: cell.machine.name.clone(),
         outcome,
         detail,
-        failure_points: tally.failure_points,
+        failure_points: course.tally.failure_points,
         duration_ms: start.elapsed().as_secs_f64() * 1000.0,
     }
 }
@@ -45,9 +57,10 @@ pub fn run(cells: &[Cell], threads: usize, on_done: &(dyn Fn(&CellResult) + Sync
     let work = |order: [&Queue; 2]| {
         for index in order.into_iter().flatten() {
             let Some(cell) = cells.get(index) else { continue };
-            let result = run_cell(cell);
+            let mut course = Course::default();
+            let result = run_with(cell, &mut course);
             on_done(&result);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result, course.rules));
         }
     };
     std::thread::scope(|scope| {
@@ -56,9 +69,10 @@ pub fn run(cells: &[Cell], threads: usize, on_done: &(dyn Fn(&CellResult) + Sync
         }
         work([&queues.huge, &queues.usual]);
     });
-    let mut results = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_by_key(|(index, _)| *index);
-    Report::new(results.into_iter().map(|(_, result)| result).collect())
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(index, ..)| *index);
+    let rules = done.iter_mut().flat_map(|(.., rules)| std::mem::take(rules)).collect();
+    Report::new(done.into_iter().map(|(_, result, _)| result).collect()).with_rules(rules)
 }
 
 /// Indices of cells that wait for a thread.
@@ -101,12 +115,22 @@ fn message(panic: &(dyn Any + Send)) -> String {
 }
 
 /// Runs the scenario that the cell names.
-fn verdict(cell: &Cell, tally: &mut Tally) -> Verdict {
+fn verdict(cell: &Cell, course: &mut Course) -> Verdict {
     match find(&cell.scenario) {
-        Some(Runnable::Portable(scenario, variant)) => portable(cell, scenario, variant, tally),
+        Some(Runnable::Portable(scenario, variant)) => portable(cell, scenario, variant, &mut course.tally),
         Some(Runnable::Host(scenario)) => (scenario.function)(&cell.machine, cell.backend),
+        Some(Runnable::Recording) => recording(cell, course),
         None => (Outcome::Failed, format!("there is no scenario `{}`", cell.scenario)),
     }
+}
+
+/// Replays a recording, and keeps the rules that it needs.
+fn recording(cell: &Cell, course: &mut Course) -> Verdict {
+    let (verdict, rules) = sparsemem_replay::replay_cell(&cell.machine, cell.backend);
+    let (scenario, backend) = (&cell.scenario, cell.backend);
+    let of_cell = |rule: Rule| RuleUse { scenario: scenario.clone(), backend, rule: rule.to_string() };
+    course.rules.extend(rules.into_iter().map(of_cell));
+    verdict
 }
 
 /// Runs a scenario of the registry.

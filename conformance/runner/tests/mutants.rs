@@ -100,8 +100,11 @@ fn run_on(defect: Option<Defect>, scenario: &str) -> Result<Ended, Failure> {
     result
 }
 
-/// What a model may say of itself although it is not true, each with a scenario that must catch it.
-const LIES: &[(&str, fn(&mut Capabilities), &str)] = &[
+/// A name, what a model says of itself although it is not true, and a scenario that must catch it.
+type Lie = (&'static str, fn(&mut Capabilities), &'static str);
+
+/// The lies.
+const LIES: &[Lie] = &[
     ("reach", |can| can.reach = Reach::Everywhere, "boot/beyond-maximum"),
     ("reach", |can| can.reach = Reach::Everywhere, "walk/cost"),
     ("memory back", |can| can.memory_back = MemoryBack::WithItsSection, "hotplug/boot-memory-goes"),

@@ -4,7 +4,8 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 use sparsemem_any::Backend;
-use sparsemem_replay::{Lacking, Recording, ReplayError, Rule, backends, replay};
+use sparsemem_conformance::{Filter, cells, run};
+use sparsemem_replay::{Lacking, Recording, ReplayError, Rule, backends, idle_rules, replay};
 
 /// A recording of the folder, to be edited.
 fn json_of(name: &str) -> Value {
@@ -57,6 +58,30 @@ fn every_rule_explains_a_difference_on_some_backend() {
             assert_eq!(times > 0, rule.is_about(backend), "{} on {backend}", rule.name());
         }
     }
+}
+
+#[test]
+fn a_rule_that_explains_nothing_is_idle() {
+    let mut all = Recording::all().unwrap();
+    for backend in backends() {
+        assert_eq!(idle_rules(&all, backend), []);
+    }
+    all.retain(|recording| recording.name() != "boot-dimm.json");
+    for backend in backends() {
+        assert_eq!(idle_rules(&all, backend), [Rule::BootUsages]);
+    }
+}
+
+#[test]
+fn a_report_has_the_rules_that_its_cells_needed() {
+    let filter =
+        Filter { recordings: vec!["boot-dimm.json".into(), "dimm-1g.json".into()], ..Filter::default() };
+    let report = run(&cells(&filter).unwrap(), 2, &|_| ());
+    let needed: Vec<_> =
+        report.rules.iter().map(|it| (it.scenario.as_str(), it.backend, it.rule.clone())).collect();
+    let rule = Rule::BootUsages.to_string();
+    assert_eq!(needed, Backend::ALL.map(|backend| ("linux/boot-dimm", backend, rule.clone())));
+    assert!(report.results.iter().all(|result| result.detail.is_empty()));
 }
 
 #[test]

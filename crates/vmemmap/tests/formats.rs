@@ -135,7 +135,7 @@ fn a_section_gets_the_leaves_that_it_fills<G: Geometry, F: EntryFormat, const N:
     assert_eq!(sizes(&machine), vec![leaf; usize::try_from(memmap / leaf).unwrap()], "{} {depth:?}", G::NAME);
     let footprint = model.footprint();
     assert_eq!(footprint.memmap_bytes, memmap);
-    assert!(footprint.page_table_bytes.is_multiple_of(1 << F::BASE_SHIFT) && footprint.page_table_bytes > 0);
+    assert!(footprint.page_table_bytes % (1 << F::BASE_SHIFT) == 0 && footprint.page_table_bytes > 0);
     assert!(is_mapped(&*model, section::<G>()));
     assert_eq!(machine.mirror_matches_tables(), Ok(()));
     let _ = model.write().unwrap().retire(&mut machine, section::<G>()).unwrap();

@@ -18,11 +18,11 @@ mod qemu;
 #[path = "qemu_not_built.rs"]
 mod qemu;
 mod report;
+mod rules;
 #[cfg(test)]
 mod sample;
 mod select;
 mod skips;
-mod told;
 mod worlds;
 
 use std::num::NonZeroUsize;

@@ -6,14 +6,14 @@ use std::time::Duration;
 use sparsemem_report::Report;
 
 use super::failures::{self, Rerun};
-use super::{matrix, skips, told};
+use super::{matrix, rules, skips};
 use sparsemem_terminal::{Colour, Screen, units::counted};
 
 /// The whole report. The most important part comes last, where a terminal shows it.
 pub(super) fn render(report: &Report, rerun: Rerun, took: Duration, screen: &Screen) -> String {
     let matrix = matrix::table(report, screen);
     let parts =
-        [skips::text(report, screen), told::text(report, screen), failures::text(report, rerun, screen)];
+        [skips::text(report, screen), rules::text(report, screen), failures::text(report, rerun, screen)];
     let parts = parts.into_iter().filter(|part| !part.is_empty());
     let parts: String = parts.map(|part| format!("{}\n\n", part.trim_end())).collect();
     format!("{matrix}\n\n{parts}{}\n", totals(report, took, screen))
@@ -83,7 +83,7 @@ mod tests {
             failure_points: 1 << 20,
         };
         let said = render(
-            &Report { summary, results },
+            &Report { summary, ..Report::new(results) },
             Rerun::default(),
             Duration::from_secs(1234),
             &Screen::plain(80),

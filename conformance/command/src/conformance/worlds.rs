@@ -58,11 +58,11 @@ impl Run {
             // If the tools are missing, the time that the host's cells take would be wasted.
             InQemu::check_tools()?;
         }
-        let mut results = sparsemem_conformance::run(&self.host, threads, &on_done).results;
+        let Report { mut results, rules, .. } = sparsemem_conformance::run(&self.host, threads, &on_done);
         if let Some(qemu) = &self.qemu {
             results.extend(qemu.run_cells(threads, progress, &on_done)?);
         }
-        Ok(Report::new(results))
+        Ok(Report::new(results).with_rules(rules))
     }
 }
 
