@@ -191,6 +191,8 @@ const MAPPINGS: u64 = 10_000;
 
 /// Variants run on machines of at most this many sections.
 const VARIED_SECTIONS: u64 = 600;
+/// Page tables of other processors run almost every scenario, so only machines of at most this many sections have them.
+const FOREIGN_SECTIONS: u64 = 48;
 
 /// The reason why a machine is too large for a variant, if it is. Small leaves need one mapping of the host each.
 fn too_large(subject: &dyn Subject, memory: &[MemoryRange], variant: Variant) -> Option<String> {
@@ -200,7 +202,8 @@ fn too_large(subject: &dyn Subject, memory: &[MemoryRange], variant: Variant) ->
     let sections = touched_sections(&subject.shape(), memory);
     let memmap = subject.shape().section_frames() * subject.descriptor_bytes();
     let leaves = sections * memmap.div_ceil(variant.page_bytes());
-    if sections > VARIED_SECTIONS {
+    let most = if matches!(variant, Variant::Tables(_)) { FOREIGN_SECTIONS } else { VARIED_SECTIONS };
+    if sections > most {
         return Some(format!("{sections} sections: variants run on smaller machines"));
     }
     (variant.has_small_leaves() && leaves > MAPPINGS)

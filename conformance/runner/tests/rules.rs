@@ -80,8 +80,10 @@ fn a_report_has_the_rules_that_its_cells_needed() {
     let needed: Vec<_> =
         report.rules.iter().map(|it| (it.scenario.as_str(), it.backend, it.rule.clone())).collect();
     let rule = Rule::BootUsages.to_string();
-    assert_eq!(needed, Backend::ALL.map(|backend| ("linux/boot-dimm", backend, rule.clone())));
-    assert!(report.results.iter().all(|result| result.detail.is_empty()));
+    let expected: Vec<_> = backends().map(|backend| ("linux/boot-dimm", backend, rule.clone())).collect();
+    assert_eq!(needed, expected);
+    let passed = report.results.iter().filter(|result| result.outcome == Outcome::Passed);
+    assert!(passed.clone().count() > 0 && passed.clone().all(|result| result.detail.is_empty()));
 }
 
 #[test]
