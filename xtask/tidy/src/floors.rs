@@ -66,6 +66,7 @@ const HOMES: &[(u8, &str)] = &[
     (10, "sparsemem-api"),
     (10, "xtask"),
     (10, "sparsemem-example-boot"),
+    (10, "sparsemem-example-hotplug"),
 ];
 
 /// Dependencies that the floors would allow and the design does not: who, on whom, and why not.
