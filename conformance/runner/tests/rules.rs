@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sparsemem_any::Backend;
 use sparsemem_conformance::{Filter, cells, run};
 use sparsemem_replay::{Lacking, Recording, ReplayError, Rule, backends, idle_rules, replay};
+use sparsemem_report::Outcome;
 
 /// A recording of the folder, to be edited.
 fn json_of(name: &str) -> Value {
