@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use sparsemem_core::{NodeId, PhysRange};
 
 use crate::boot::Boot;
-use crate::claims::{Class, NodeMap};
+use crate::claims::{Claim, Class, NodeMap};
 use crate::frames::{FRAME_BYTES, whole};
 use crate::sweep::{greatest, push};
 use crate::{E820Edit, Layout, MapTable, RangeKind, addresses};
@@ -44,7 +44,18 @@ pub(crate) fn layout(boot: &Boot, table: &MapTable, edits: &[E820Edit]) -> Layou
     for edit in edits {
         kernel = edited(&kernel, *edit);
     }
-    Layout::new(nodes.split(&firmware), nodes.split(&whole_frames(&kernel, boot.page_bytes())), named(boot))
+    let page_bytes = boot.page_bytes();
+    let of_pages: Vec<Claim> =
+        boot.valid_claims().into_iter().map(|claim| in_pages(claim, page_bytes)).collect();
+    let kernel = NodeMap::new(&of_pages).split(&whole_frames(&kernel, page_bytes));
+    Layout::new(nodes.split(&firmware), kernel, named(boot))
+}
+
+/// A claim that begins and ends between pages: no page has two nodes.
+fn in_pages(claim: Claim, page_bytes: u64) -> Claim {
+    let down = |at: u64| at / page_bytes * page_bytes;
+    let range = addresses::between(down(claim.range.start().get()), down(claim.range.end().get()));
+    Claim { range, ..claim }
 }
 
 /// The nodes that the boot names, or node 0.

@@ -82,6 +82,7 @@ impl Scan {
             boot.has_own_map = self.gives_map;
             boot.finish(&mut self.errors);
         }
+        self.errors.extend(self.strays.at_end(self.lines));
         self.errors.sort_by_key(|error| error.line);
     }
 
@@ -92,17 +93,19 @@ impl Scan {
         line: &TextLine<'_>,
         mut further: impl Iterator<Item = &'t TextLine<'t>>,
     ) -> bool {
-        let answer = |text: &str| self.anywhere(&Line::new(text)).map(|found| found.answer.is_ok());
-        let is_fact = |text: &str| {
-            let line = Line::new(text);
-            line.beginnings().any(|line| self.facts.clone().read(line.message).is_some())
-        };
-        if further.any(|line| answer(&line.text).is_some() || is_fact(&line.text)) {
+        let answer = |text: &str| self.anywhere(&Line::new(text)).map(|found| found.answer);
+        let fact =
+            |text: &str| Line::new(text).beginnings().find_map(|line| self.facts.clone().read(line.message));
+        if further.any(|line| answer(&line.text).is_some() || fact(&line.text).is_some()) {
             return false;
         }
-        match answer(joined) {
-            Some(is_read) => is_read,
-            None => is_fact(joined) && answer(&line.text) != Some(true),
+        match (answer(joined), answer(&line.text)) {
+            (Some(Ok(joined)), Some(Ok(alone))) => joined != alone,
+            (Some(joined), _) => joined.is_ok(),
+            (None, alone) => {
+                let whole = fact(joined);
+                whole.is_some() && whole != fact(&line.text) && !matches!(alone, Some(Ok(_)))
+            }
         }
     }
 

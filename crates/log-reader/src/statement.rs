@@ -13,7 +13,7 @@ use crate::line::Line;
 use crate::{E820Edit, MapEntry, Notation, Reason};
 
 /// The meaning of a line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Statement {
     /// A kernel or hypervisor starts here.
     BootStart,

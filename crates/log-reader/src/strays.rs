@@ -25,7 +25,9 @@ enum Family {
 /// A row of a table.
 struct Row {
     family: Family,
-    /// The line, with `0` for every digit.
+    /// The line.
+    text: String,
+    /// The line, with `0` for every number.
     shape: String,
     /// Where its message begins.
     message_at: usize,
@@ -65,8 +67,7 @@ impl Strays {
             }
             None if self.unknown.len() < UNKNOWN => self.unknown.push((number, line.raw.to_owned())),
             Some((message, _, Some(family))) => {
-                let message_at = line.raw.find(message.message).unwrap_or(0);
-                let row = Row { family, shape: shape(line.raw), message_at };
+                let row = Row::new(family, line, message);
                 errors.extend(self.between(&row, number));
                 self.unknown.clear();
                 self.last = Some(row);
@@ -77,6 +78,14 @@ impl Strays {
             }
             None | Some(_) => {}
         }
+    }
+
+    /// The line that a text ends with, if it follows a row and breaks off where that goes on: the end of the text is cut.
+    pub(crate) fn at_end(&self, lines: usize) -> Option<LineError> {
+        let ([(number, raw)], Some(last)) = (self.unknown.as_slice(), self.last.as_ref()) else {
+            return None;
+        };
+        (*number == lines && last.breaks(raw)).then(|| LineError::new(*number, raw, Reason::TornRow))
     }
 
     /// The lines between the last row and a row that goes on with its table, or directly before the first row, that were
@@ -97,9 +106,27 @@ impl Strays {
 }
 
 impl Row {
+    /// The row of a line and its message. Rows of a listing nest, so that the white space before them says nothing.
+    fn new(family: Family, line: Line<'_>, message: Line<'_>) -> Self {
+        let raw = if family == Family::Listing { line.raw.trim_start() } else { line.raw };
+        let before = raw.find(message.message).and_then(|at| raw.get(..at)).unwrap_or_default();
+        let is_padded = before.ends_with(char::is_whitespace);
+        Self {
+            family,
+            text: raw.to_owned(),
+            shape: shape(raw),
+            message_at: shape(before).len() + usize::from(is_padded),
+        }
+    }
+
+    /// The shape of another line, as far as it can be one of a row of this family.
+    fn shape_of(&self, raw: &str) -> String {
+        shape(if self.family == Family::Listing { raw.trim_start() } else { raw })
+    }
+
     /// True if a line is the beginning of such a row and ends in the middle of a word or of brackets.
     fn breaks(&self, raw: &str) -> bool {
-        let torn = shape(raw);
+        let torn = self.shape_of(raw);
         let Some(next) = self.shape.strip_prefix(&torn).and_then(|rest| rest.chars().next()) else {
             return false;
         };
@@ -109,7 +136,7 @@ impl Row {
 
     /// True if it ends in the message. One or two letters of it may be anything.
     fn breaks_in_message(&self, raw: &str) -> bool {
-        self.family != Family::Listing && shape(raw).len() > self.message_at + 2 && self.breaks(raw)
+        self.family != Family::Listing && self.shape_of(raw).len() > self.message_at + 2 && self.breaks(raw)
     }
 }
 
@@ -125,9 +152,17 @@ fn family(item: &Statement) -> Option<Family> {
     }
 }
 
-/// A text with `0` for every hexadecimal digit, so that two rows of a table begin alike.
+/// A text with `0` for every hexadecimal number, so that two rows of a table begin alike.
 fn shape(text: &str) -> String {
-    text.trim_end().chars().map(|c| if c.is_ascii_hexdigit() { '0' } else { c }).collect()
+    let words = text.trim_end().split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    let plain = |word: &str| {
+        let end = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).len();
+        let (number, end) = word.split_at(end);
+        let digits = number.strip_prefix("0x").unwrap_or(number);
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        format!("{}{end}", if is_number { "0" } else { number })
+    };
+    words.map(plain).collect()
 }
 
 #[cfg(test)]
@@ -136,11 +171,12 @@ mod tests {
 
     fn errors(lines: &[&str]) -> Vec<usize> {
         let (mut strays, mut errors) = (Strays::default(), Vec::new());
-        for (text, number) in lines.iter().zip(1..) {
+        for (text, number) in lines.iter().zip(1usize..) {
             let line = Line::new(text);
             let read = crate::notations::read(&line).and_then(Result::ok);
             strays.see(number, line, read.as_ref().map(|item| (line, item)), &mut errors);
         }
+        errors.extend(strays.at_end(lines.len()));
         errors.into_iter().map(|error| error.line).collect()
     }
 
@@ -152,6 +188,8 @@ mod tests {
             assert_eq!(errors(&[ROW, torn, ROW]), [2], "{torn}");
             assert_eq!(errors(&[torn, ROW]), [1], "{torn}");
         }
+        assert_eq!(errors(&[ROW, "[    0.00"]), [2]);
+        assert_eq!(errors(&["00001000-0009ffff : System RAM", "00"]), [2]);
         let bare = "BIOS-e820: [mem 0x0000000000100000-0x00000000bfffffff] usable";
         assert_eq!(errors(&[bare, "B", bare]), [2]);
         assert_eq!(errors(&[ROW, "[    0.000000] BIOS-e8"]), [2]);
@@ -166,6 +204,6 @@ mod tests {
         for other in ["", "[    0.000000]", "[    0.000000] tsc: x", "foo", "[    1.000000] BIO is slow"] {
             assert_eq!(errors(&[ROW, other, ROW]), [], "{other}");
         }
-        assert_eq!(errors(&[ROW, "[    0.00"]), []);
+        assert_eq!(errors(&[ROW, "[    0.00", "[    0.000000] tsc: x"]), []);
     }
 }

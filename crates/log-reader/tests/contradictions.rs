@@ -162,3 +162,13 @@ fn a_kernel_of_32_bits_says_how_much_memory_it_has() {
     assert_eq!(told("640MB HIGHMEM available.\n896MB LOWMEM available.\n"), 1);
     assert_eq!(told("Warning only 896MB will be used.\n896MB LOWMEM available.\n"), 0);
 }
+
+#[test]
+fn no_page_has_two_nodes() {
+    let text = format!(
+        "{TABLE}SRAT: Node 0 PXM 0 [mem 0x00000000-0x000007ff]\nSRAT: Node 0 PXM 0 [mem 0x00000800-0x7ffff7ff]\nSRAT: Node 1 PXM 1 [mem 0x7ffff800-0x13fffffff]\n"
+    );
+    let layout = strict(&text).layout;
+    let ends: Vec<u64> = layout.memory_ranges().map(|(range, _)| range.end().get()).collect();
+    assert_eq!(ends, [0x9_f000, 0x7fff_f000, 0xc000_0000, 0x1_4000_0000]);
+}
