@@ -127,9 +127,9 @@ impl Row {
     /// True if a line is the beginning of such a row and ends in the middle of a word or of brackets.
     fn breaks(&self, raw: &str) -> bool {
         let torn = self.shape_of(raw);
-        let Some(next) = self.shape.strip_prefix(&torn).and_then(|rest| rest.chars().next()) else {
-            return false;
-        };
+        let next = |whole: &str, torn: &str| whole.strip_prefix(torn).and_then(|rest| rest.chars().next());
+        let next = next(&self.shape, &torn).or_else(|| next(&self.text, raw.trim_end()));
+        let Some(next) = next else { return false };
         let is_open = torn.matches('[').count() > torn.matches(']').count();
         !torn.trim().is_empty() && (torn.len() > self.message_at || is_open || !next.is_whitespace())
     }
