@@ -197,7 +197,7 @@ fn a_line_that_is_cut_out_is_told_unless_nothing_could_tell() {
 }
 
 /// Texts that loggers put before a line; `#` is a number that grows.
-const PREFIXES: [&str; 22] = [
+const PREFIXES: [&str; 36] = [
     "",
     "[    0.000000] ",
     "<6>[    0.00000#] ",
@@ -220,7 +220,24 @@ const PREFIXES: [&str; 22] = [
     "ttyS0: [    0.000000] ",
     "[07:08:09.123] [vm-12] ",
     "I/kernel ( #): ",
+    "Mon 2024-05-06 07:08:09 CEST host kernel: ",
+    "2024-05-06T07:08:09.123456789Z stdout F ",
+    "I0506 07:08:09.12345#       1 serial.go:12] ",
+    "<6>[    0.000000]  [0:      swapper/0:    0] [20240506_070809.123]@0 ",
+    "[    0.000000,5] ",
+    "vm (local-exec): ",
+    "JD> ",
+    "| ",
+    "+",
+    "dmesg.txt-#-",
+    "    MESSAGE=",
+    "^[[32m[    0.000000] ^[[0m",
+    "[32m[    0.000000] [0m",
+    "<span class=\"x\">[    0.000000] </span>",
 ];
+
+/// What stands behind a line where it is a cell of a table, an element of an array, or on a web page.
+const SUFFIXES: [&str; 9] = ["", "\r", " |", "\",", "</td>", "\u{1b}[0m", "[0m", "\\n\"", "<br />"];
 
 /// The rows of a table in the notations of all ages; a node's as well.
 fn row(notation: usize, start: u64, end: u64) -> String {
@@ -255,6 +272,7 @@ proptest! {
     #[test]
     fn any_prefix_before_any_notation_gives_the_same_map(
         prefix in 0..PREFIXES.len(),
+        suffix in 0..SUFFIXES.len(),
         notation in 0usize..14,
         first in 0x200u64..0x8000,
         gap in 1u64..0x1000,
@@ -263,11 +281,31 @@ proptest! {
         let ranges = [(0x20_0000, 0x20_0000 + (first << 12)), (0x20_0000 + ((first + gap) << 12), 0x20_0000 + ((first + gap + second) << 12))];
         let rows = ranges.map(|(start, end)| row(notation, start, end));
         let lines = [header(notation).to_owned(), rows[0].clone(), rows[1].clone()];
-        let numbered = |(number, line): (usize, &String)| format!("{}{line}\n", PREFIXES[prefix].replace('#', &number.to_string()));
+        let numbered = |(number, line): (usize, &String)| {
+            format!("{}{line}{}\n", PREFIXES[prefix].replace('#', &number.to_string()), SUFFIXES[suffix])
+        };
         let text: String = lines.iter().enumerate().map(numbered).collect();
         let expected: Vec<(u64, u64, u32)> = ranges.iter().map(|&(start, end)| (start, end, 0)).collect();
         let parsed = parse(&text, Mode::Strict);
         prop_assert!(parsed.is_ok(), "{text}{:?}", parsed.err());
         prop_assert_eq!(map(&parsed.unwrap()), expected, "{}", text);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_wrapped_text_gives_its_map_or_is_told(file in any::<prop::sample::Index>(), width in 60usize..130) {
+        let files = index();
+        let name = &file.get(&files).name;
+        let Ok(text) = String::from_utf8(bytes(name)) else { return Ok(()) };
+        let whole = map(&parse(&text, Mode::Strict).unwrap());
+        let pieces = |line: &str| {
+            let chars: Vec<char> = line.chars().collect();
+            chars.chunks(width).map(|piece| piece.iter().collect::<String>() + "\n").collect::<String>()
+        };
+        let wrapped: String = text.lines().map(pieces).collect();
+        let silent = parse(&wrapped, Mode::Strict)
+            .is_ok_and(|read| map(&read) != whole && read.contradictions.is_empty());
+        prop_assert!(!silent, "{} at {}", name, width);
     }
 }
