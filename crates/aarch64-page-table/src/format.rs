@@ -99,8 +99,8 @@ impl<R: Regime> Aarch64<R> {
 }
 
 // SAFETY: 1. Kind, address, attributes and origin have bits of their own, also where the address is moved; leaves and
-// tables differ in the kind, and a level's leaf has zeros below its size. Proofs over all inputs are in `proofs`, and
-// tests make and read one of each. 2. The bits are those of the manual (table above), and invariant 1 keeps the processor
+// tables differ in the kind, and a level's leaf has zeros below its size. Proofs over all inputs are in `conformance/proofs`,
+// and tests make and read one of each. 2. The bits are those of the manual (table above), and invariant 1 keeps the processor
 // from writing. 3. FRESH is a bit that `target` does not read, and that no processor reads. 4. A table has a page of
 // entries of eight bytes; the root has those that are left of the size of addresses. 5. See `published`. 6. All of it is
 // arithmetic on the arguments.

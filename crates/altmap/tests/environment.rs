@@ -205,12 +205,16 @@ unsafe impl AddressSpace for Odd {
     }
 
     fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
-        self.told.push(format!("linked {at} to {to}, {size:?}"));
+        self.told.push(format!("linked {at} to {to}, {size}"));
         Err(LinkRefused { at })
     }
 
     fn root_changed(&mut self, at: VirtAddr) {
         self.told.push(format!("root changed at {at}"));
+    }
+
+    fn published(&mut self, range: VirtRange) {
+        self.told.push(format!("published {range}"));
     }
 
     fn flush(&mut self, range: VirtRange) {
@@ -233,10 +237,12 @@ fn the_address_space_behind_hears_everything() {
     );
     assert_eq!(env.linked(at, PhysAddr::new(0x5000), LeafSize::Size2MiB), Err(LinkRefused { at }));
     env.root_changed(at);
+    env.published(range);
     env.flush(range);
     let heard = [
-        format!("linked {at} to {}, Size2MiB", PhysAddr::new(0x5000)),
+        format!("linked {at} to {}, 2 MiB", PhysAddr::new(0x5000)),
         format!("root changed at {at}"),
+        format!("published {range}"),
         format!("flush {range}"),
     ];
     assert_eq!(odd.told, heard);

@@ -82,7 +82,7 @@ const LEAF: u64 = VALID | READ | WRITE | ACCESSED | DIRTY;
 pub struct Riscv64;
 
 // SAFETY: 1. Leaves have READ and tables have not; the page number and the origin have bits of their own, and a level's
-// leaf has zeros below its size. Proofs over all inputs are in `proofs`, and tests make and read one of each. 2. The bits
+// leaf has zeros below its size. Proofs over all inputs are in `conformance/proofs`, and tests make and read one of each. 2. The bits
 // are those of the manual (table above); FRESH is true when it is set (crate documentation); invariant 1 keeps the
 // processor from writing. 3. FRESH is a bit that `target` does not read. 4. Nine index bits over 4 KiB; 39, 48 and 57 bits
 // are 12 and three, four and five times nine (4.4, 4.5, 4.6). 5. See `published`. 6. All of it is arithmetic on the

@@ -15,7 +15,7 @@ use sparsemem_page_table::{EntryFormat, Populated, Unmapped};
 use sparsemem_section::ConstNew;
 use sparsemem_section::{Placement, SectionTable, SectionWord};
 
-use crate::{ArrayBase, DefaultFormat};
+use crate::{ArrayBase, DefaultFormat, KernelMapper};
 
 /// Finds descriptors by their place in a virtual array that begins at `B`, on page tables of format `F`.
 #[derive(Debug)]
@@ -89,9 +89,22 @@ impl<B, F> VirtualArray<B, F> {
 
     /// Counts leaves and tables that a populate made.
     pub(crate) fn add(&self, made: &Populated) {
-        // Relaxed, both: counts publish nothing.
-        self.leaf_bytes.fetch_add(made.leaves().bytes(), Ordering::Relaxed);
+        self.add_leaf_bytes(made.leaves().bytes());
+        // Relaxed: counts publish nothing.
         self.table_pages.fetch_add(made.nr_tables(), Ordering::Relaxed);
+    }
+
+    /// Counts leaves that were made.
+    pub(crate) fn add_leaf_bytes(&self, bytes: u64) {
+        // Relaxed: counts publish nothing.
+        self.leaf_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Subtracts leaves that were removed.
+    pub(crate) fn subtract_leaf_bytes(&self, bytes: u64) {
+        // Relaxed, both: only the writer stores, and counts publish nothing.
+        let now = self.leaf_bytes.load(Ordering::Relaxed);
+        self.leaf_bytes.store(now.saturating_sub(bytes), Ordering::Relaxed);
     }
 
     /// Subtracts leaves and tables that an unmap removed: at most the current count, because the unmap may remove
@@ -151,9 +164,23 @@ impl<B: ArrayBase, F> VirtualArray<B, F> {
     }
 }
 
+/// The size of the page tables that the array counts.
+pub(crate) trait TableSize: 'static {
+    const BYTES: u64;
+}
+
+impl<F: EntryFormat> TableSize for F {
+    const BYTES: u64 = 1 << F::BASE_SHIFT;
+}
+
+/// The kernel's own tables are not the array's to count.
+impl TableSize for KernelMapper {
+    const BYTES: u64 = 0;
+}
+
 // SAFETY: all three methods are the same arithmetic on the same base, and elements of different frames are different
 // and follow each other; pointers keep the provenance of the base, which is that of the whole array.
-unsafe impl<T: SectionTable, B: ArrayBase, F: EntryFormat> Placement<T> for VirtualArray<B, F> {
+unsafe impl<T: SectionTable, B: ArrayBase, F: TableSize> Placement<T> for VirtualArray<B, F> {
     const NAME: &'static str = "vmemmap";
 
     #[inline]
@@ -178,7 +205,7 @@ unsafe impl<T: SectionTable, B: ArrayBase, F: EntryFormat> Placement<T> for Virt
         // Relaxed, both: a snapshot of two counts of which the writer may be changing one.
         let (memmap_bytes, pages) =
             (self.leaf_bytes.load(Ordering::Relaxed), self.table_pages.load(Ordering::Relaxed));
-        let page_table_bytes = pages.saturating_mul(1 << F::BASE_SHIFT);
+        let page_table_bytes = pages.saturating_mul(F::BYTES);
         Footprint { memmap_bytes, page_table_bytes, ..Footprint::default() }
     }
 

@@ -57,11 +57,13 @@ mod array;
 mod base;
 #[cfg(doctest)]
 mod impossible;
+mod mapper;
 mod native;
 mod populate;
 
 pub use array::VirtualArray;
 pub use base::{ArrayBase, Claim, ConstBase, DynamicBase};
+pub use mapper::{KernelMapper, Mapped, Mapper};
 pub use native::{DefaultFormat, Native};
 
 use sparsemem_section::{FlatTable, RootedTable, SparseModel};

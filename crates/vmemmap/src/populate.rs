@@ -14,7 +14,7 @@ use sparsemem_section::{Before, Content, Populate, PopulateRequest, SectionMemma
 use crate::{ArrayBase, Claim, VirtualArray};
 
 /// The sizes of leaves above the smallest that a request may use.
-struct Policy {
+pub(crate) struct Policy {
     largest: LeafSize,
     /// The descriptors that are, or are going to be, needed around the request.
     neighbourhood: VirtRange,
@@ -26,18 +26,19 @@ struct Policy {
 
 impl Policy {
     /// Whether a leaf of this size may go into a slot.
-    fn choose(&self, slot: VirtRange, size: LeafSize) -> Choice {
+    pub(crate) fn choose(&self, slot: VirtRange, size: LeafSize) -> Choice {
         let is_preferred = self.preferred == Some(size) && self.window.contains_range(slot);
         let allowed = size <= self.largest && (is_preferred || self.neighbourhood.contains_range(slot));
         if allowed { Choice::Place } else { Choice::Smaller }
     }
 }
 
-impl<B: ArrayBase, F: EntryFormat> VirtualArray<B, F> {
-    /// The policy for a request.
-    fn policy<T: SectionTable>(
+impl<B: ArrayBase, F> VirtualArray<B, F> {
+    /// The policy for a request, where leaves of the second level have `second` bytes.
+    pub(crate) fn policy<T: SectionTable>(
         &self,
         largest: LeafSize,
+        second: Option<LeafSize>,
         request: &PopulateRequest,
         bytes: VirtRange,
     ) -> Policy {
@@ -49,9 +50,16 @@ impl<B: ArrayBase, F: EntryFormat> VirtualArray<B, F> {
         Policy {
             largest,
             neighbourhood: neighbourhood.unwrap_or(nothing),
-            preferred: F::leaf_size(Level::PMD).filter(filled_half),
+            preferred: second.filter(filled_half),
             window: self.window().unwrap_or(nothing),
         }
+    }
+
+    /// Refuses a model with another writer slot than the place names: it would change page tables that other models
+    /// change at the same time.
+    pub(crate) fn check_writer(&self, shared: Option<&'static WriterSlot>) -> Result<(), SectionLoss> {
+        let same = self.base().shared_writer().map(core::ptr::from_ref) == shared.map(core::ptr::from_ref);
+        if same { Ok(()) } else { Err(SectionLoss::OtherWriter) }
     }
 }
 
@@ -143,13 +151,6 @@ impl<B: ArrayBase, F: EntryFormat> VirtualArray<B, F> {
         Ok(Settled::Now)
     }
 
-    /// Refuses a model with another writer slot than the place names: it would change page tables that other models
-    /// change at the same time.
-    fn check_writer(&self, shared: Option<&'static WriterSlot>) -> Result<(), SectionLoss> {
-        let same = self.base().shared_writer().map(core::ptr::from_ref) == shared.map(core::ptr::from_ref);
-        if same { Ok(()) } else { Err(SectionLoss::OtherWriter) }
-    }
-
     /// Refuses a place with foreign mappings.
     fn check_neighbours<E: AddressSpace>(&self, tables: &PageTable<F>, env: &E) -> Result<(), SectionLoss> {
         let window = self.window().ok_or(SectionLoss::OutsideRange)?;
@@ -186,7 +187,8 @@ impl<B: ArrayBase, F: EntryFormat> VirtualArray<B, F> {
         let bytes = self.bytes_of::<T::Page>(request.frames).ok_or(SectionLoss::OutsideRange)?;
         let section = request.section.first_pfn::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
         let first = NonNull::new(self.element(section)).ok_or(SectionLoss::OutsideRange)?;
-        let policy = self.policy::<T>(env.largest_leaf(), request, bytes);
+        let second = F::leaf_size(Level::PMD);
+        let policy = self.policy::<T>(env.largest_leaf(), second, request, bytes);
         let choose = |slot, size| policy.choose(slot, size);
         let populated = tables.populate(env, request.node, bytes, choose, lost).map_err(loss)?;
         Ok((first, populated))
@@ -305,10 +307,30 @@ where
 
 #[cfg(test)]
 mod tests {
-    use sparsemem_core::{NodeId, OutOfMemory, PhysAddr};
+    use sparsemem_core::{NodeId, OutOfMemory, PagingDepth, PhysAddr};
     use sparsemem_page_table::Wanted;
 
     use super::*;
+
+    /// Others may be as near as tables allow that are theirs.
+    #[test]
+    fn a_block_is_what_tables_allow() {
+        use sparsemem_aarch64_page_table::{Aarch64, Granule4K, Granule16K, Granule64K};
+        use sparsemem_riscv64_page_table::Riscv64;
+        use sparsemem_x86_64_page_table::X86_64;
+
+        fn log2_of<F: EntryFormat>(depth: PagingDepth) -> u32 {
+            // SAFETY: no table is read.
+            let tables = unsafe { PageTable::<F>::new(PhysAddr::new(0), depth) };
+            block_bytes(&tables).trailing_zeros()
+        }
+        let depths = [PagingDepth::Two, PagingDepth::Three, PagingDepth::Four, PagingDepth::Five];
+        assert_eq!([2, 3].map(|it| log2_of::<X86_64>(depths[it])), [39, 39]);
+        assert_eq!([1, 2, 3].map(|it| log2_of::<Riscv64>(depths[it])), [30, 39, 39]);
+        assert_eq!([1, 2].map(|it| log2_of::<Aarch64<Granule4K>>(depths[it])), [30, 39]);
+        assert_eq!([0, 1, 2].map(|it| log2_of::<Aarch64<Granule16K>>(depths[it])), [25, 36, 36]);
+        assert_eq!([0, 1].map(|it| log2_of::<Aarch64<Granule64K>>(depths[it])), [29, 42]);
+    }
 
     #[test]
     fn every_failure_of_the_tables_is_a_loss_of_its_own() {
