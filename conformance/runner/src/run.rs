@@ -192,7 +192,7 @@ const MAPPINGS: u64 = 10_000;
 /// Variants run on machines of at most this many sections.
 const VARIED_SECTIONS: u64 = 600;
 /// Page tables of other processors run almost every scenario, so only machines of at most this many sections have them.
-const FOREIGN_SECTIONS: u64 = 48;
+const FOREIGN_SECTIONS: u64 = 12;
 
 /// The reason why a machine is too large for a variant, if it is. Small leaves need one mapping of the host each.
 fn too_large(subject: &dyn Subject, memory: &[MemoryRange], variant: Variant) -> Option<String> {

@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! 1. A model is excused only if it reaches no other memory than that of boot, and only by an error that names the
-//!    machine's own frames. An array that would fit the machine's memory is no excuse.
+//!    machine's own frames. An array for which the machine has room is no excuse.
 
 use alloc::string::ToString;
 
@@ -65,9 +65,9 @@ fn are_of_machine(setting: &Setting<'_>, frames: PfnRange) -> bool {
     frames.intersection(machine) == frames
 }
 
-/// Whether the descriptors of frames are more than half of the machine's memory.
+/// Whether the descriptors of frames are more than half of the largest piece of the machine's memory.
 fn is_large(setting: &Setting<'_>, frames: PfnRange) -> bool {
-    let memory: u64 = setting.memory.iter().map(|memory| memory.frames.count().get()).sum();
+    let largest = setting.memory.iter().map(|memory| memory.frames.count().get()).max().unwrap_or(0);
     let bytes = frames.count().get().saturating_mul(setting.facts.descriptor_bytes);
-    bytes >= memory.saturating_mul(setting.facts.shape.page_bytes()) / 2
+    bytes >= largest.saturating_mul(setting.facts.shape.page_bytes()) / 2
 }
