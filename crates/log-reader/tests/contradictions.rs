@@ -172,3 +172,17 @@ fn no_page_has_two_nodes() {
     let ends: Vec<u64> = layout.memory_ranges().map(|(range, _)| range.end().get()).collect();
     assert_eq!(ends, [0x9_f000, 0x7fff_f000, 0xc000_0000, 0x1_4000_0000]);
 }
+
+#[test]
+fn a_listing_of_zeros_asks_for_root_whatever_its_rows_are() {
+    for rows in [
+        "00000000-00000000 : System RAM\n",
+        "00000000-00000000 : PCI Bus 0000:00\n  00000000-00000000 : e1000\n",
+    ] {
+        for prefix in ["", "> ", "[    1.000000] "] {
+            let text: String = rows.lines().map(|row| format!("{prefix}{row}\n")).collect();
+            let error = parse(&text, Mode::Lenient).unwrap_err().to_string();
+            assert!(error.contains("read /proc/iomem as root"), "{text}{error}");
+        }
+    }
+}
