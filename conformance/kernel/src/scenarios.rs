@@ -2,8 +2,8 @@
 
 use alloc::string::ToString;
 use sparsemem::{
-    ArrayPlace, Config, MemoryModel, MemoryRange, Page, PfnRange, PlaceClaim, Selected, VirtAddr,
-    presets::X86_64, selected_len,
+    ArrayPlace, Config, MemoryModel, MemoryRange, Page, PageCount, PfnRange, PlaceClaim, SectionShape,
+    Selected, VirtAddr, presets::X86_64, selected_len,
 };
 use sparsemem_suite::{ALL, ArrayFacts, Capabilities, Ended, NotRun, Pair, Scenario, World, run};
 use spin::Mutex;
@@ -58,10 +58,14 @@ pub(crate) fn run_all(world: &mut KernelWorld, machine: &str, memory: &[MemoryRa
     outcomes.filter(|outcome| *outcome == Outcome::Failed).count() as u64
 }
 
-/// Reserves room for what scenarios add between the end of memory and the end of the device that can be plugged.
+/// Sections past the end of memory that scenarios plug, where there is no device.
+const ROOM: PageCount = PageCount::new(6 * X86_64::PAGES_PER_SECTION);
+
+/// Reserves room for what scenarios add past the end of memory, up to the end of the device that can be plugged.
 fn reserve(world: &KernelWorld, memory: &[MemoryRange]) {
     let end = memory.iter().map(|range| range.frames.end()).max().unwrap_or_default();
-    let device = world.spare().map_or(end, |spare| spare.range().whole_frames::<X86_64>().end());
+    let device =
+        world.spare().map_or(end.saturating_add(ROOM), |spare| spare.range().whole_frames::<X86_64>().end());
     if let (Ok(frames), Some(mut writer)) = (PfnRange::new(end, device), MODEL.lock().write()) {
         writer.reserve(frames);
     }

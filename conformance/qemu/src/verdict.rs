@@ -43,10 +43,13 @@ pub(super) fn of_story(transcript: &Transcript, story: &Story, backend: Backend)
             (Outcome::Failed, why) => failed(transcript, &why),
             not_run => not_run,
         },
-        Ending::Message(words) => match of_message(transcript, words) {
-            Ok(()) => (Outcome::Passed, String::new()),
-            Err(what) => failed(transcript, &what),
-        },
+        Ending::Message(words) => {
+            match (of_scenario(transcript, story.name), of_message(transcript, words)) {
+                (not_applicable @ (Outcome::NotApplicable, _), _) => not_applicable,
+                (_, Ok(())) => (Outcome::Passed, String::new()),
+                (_, Err(what)) => failed(transcript, &what),
+            }
+        }
     }
 }
 

@@ -55,7 +55,7 @@ macro_rules! scenarios {
         ///
         /// ```
         /// macro_rules! names {
-        ///     ({} $d($topic:ident { $d($test:ident $name:literal)* })*) => { [$d($d($name),*),*] };
+        ///     ({} $($topic:ident { $($test:ident $name:literal)* })*) => { [$($($name),*),*] };
         /// }
         ///
         /// let names = sparsemem_suite::each_scenario!(names {});

@@ -162,7 +162,7 @@ mod tests {
             assert!(text.contains(wanted), "{wanted}: {text}");
         }
         assert!(
-            text.ends_with("1 scenario, 1 machine, 1 recording, 3 backends: at most 6 cells\n"),
+            text.ends_with("1 scenario, 1 machine, 1 recording, 5 backends: at most 10 cells\n"),
             "{text}"
         );
     }
