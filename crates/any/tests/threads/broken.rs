@@ -118,5 +118,7 @@ fn a_domain_that_does_not_wait_is_caught() {
 
 #[test]
 fn the_order_of_cve_2023_52489_is_caught() {
-    Backend::ALL.iter().for_each(|backend| assert!(is_caught(*backend, "early"), "{backend}"));
+    // The others have no usage that could go back alone.
+    let sparse = Backend::ALL.iter().filter(|backend| backend.is_sparse());
+    sparse.for_each(|backend| assert!(is_caught(*backend, "early"), "{backend}"));
 }
