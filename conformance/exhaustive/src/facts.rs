@@ -7,11 +7,10 @@
 //! 2. A section is present exactly while one of its cells is populated. An absent section is neither early nor
 //!    tainted.
 
-use sparsemem_any::Backend;
-
 use crate::environment::{DESCRIPTOR_BYTES, MemoryView};
 use crate::shape::{CELLS, FRAMES, SECTIONS, Shape};
 use crate::view::{FrameView, SectionView, View};
+use crate::walked::Metadata;
 
 /// The state of one subsection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -75,7 +74,7 @@ impl Facts {
     }
 
     /// Everything that can be observed.
-    pub(crate) fn view(&self, shape: &Shape, backend: Backend, probes: &[u64]) -> View {
+    pub(crate) fn view(&self, shape: &Shape, metadata: Metadata, probes: &[u64]) -> View {
         let mut view = View::default();
         for section in 0..shape.sections {
             view.sections[section] = self.section(shape, section);
@@ -85,7 +84,7 @@ impl Facts {
             *to = self.frame(shape, *probe);
         }
         view.runs = self.valid_frames(shape);
-        view.memory = self.memory(shape, backend);
+        view.memory = self.memory(shape, metadata);
         view
     }
 
@@ -130,28 +129,28 @@ impl Facts {
     }
 
     /// The expected blocks of metadata, and the pages of the array that hold a descriptor of a valid frame.
-    fn memory(&self, shape: &Shape, backend: Backend) -> MemoryView {
-        let mut view = MemoryView::default();
-        if !backend.is_sparse() {
-            // One array with everything, while there is a section.
-            view.other_blocks = u16::from((0..shape.sections).any(|section| self.is_present(shape, section)));
-            return view;
-        }
-        let mut last_root = None;
-        for section in (0..shape.sections).filter(|section| self.is_present(shape, *section)) {
-            view.memmap_blocks += 1;
-            view.other_blocks += 1;
-            let root = (shape.first_section + section as u64) / shape.per_root;
-            if backend.has_roots() && last_root != Some(root) {
-                view.other_blocks += 1;
+    fn memory(&self, shape: &Shape, metadata: Metadata) -> MemoryView {
+        let present = (0..shape.sections).filter(|section| self.is_present(shape, *section));
+        let count = |blocks: usize| u16::try_from(blocks).unwrap_or(u16::MAX);
+        let sections = count(present.clone().count());
+        let root = |section| (shape.first_section + section as u64) / shape.per_root;
+        let mut roots: Vec<u64> = present.map(root).collect();
+        roots.dedup();
+        let (mut view, roots) = (MemoryView::default(), count(roots.len()));
+        match metadata {
+            Metadata::NotCompared => {}
+            Metadata::OneBlock => view.other_blocks = sections.min(1),
+            Metadata::PerSection => (view.memmap_blocks, view.other_blocks) = (sections, sections),
+            Metadata::PerSectionAndRoot => {
+                (view.memmap_blocks, view.other_blocks) = (sections, sections + roots);
             }
-            last_root = Some(root);
-        }
-        if backend.has_array() {
-            view.mapped = self.needed_pages(shape);
-            view.memmap_blocks = u16::try_from(view.mapped.count_ones()).unwrap_or(0);
-            // Three tables lead to the pages.
-            view.other_blocks += if view.mapped == 0 { 0 } else { 3 };
+            Metadata::PerSectionRootAndPage => {
+                view.mapped = self.needed_pages(shape);
+                let pages = count(view.mapped.count_ones() as usize);
+                // Three tables lead to the pages.
+                let tables = if pages == 0 { 0 } else { 3 };
+                (view.memmap_blocks, view.other_blocks) = (pages, sections + roots + tables);
+            }
         }
         view
     }

@@ -4,50 +4,38 @@
 //!
 //! 1. Between loans the model has no sections and the environment has no blocks.
 
-use sparsemem_any::{AnyModel, Backend};
-use sparsemem_core::{CompleteModel, Geometry, MemoryRange, NodeId, Pfn, PfnRange};
+use sparsemem_core::{CompleteModel, MemoryRange, NodeId, Pfn, PfnRange};
 
 use crate::engine::Layout;
-use crate::environment::{Descriptor, Environment, MemoryView, OneThread};
+use crate::environment::{Descriptor, Environment, MemoryView, Place};
 use crate::shape::Shape;
 use crate::view::settle;
+use crate::walked::Metadata;
 
 /// The node of all memory.
 pub(crate) const NODE: NodeId = NodeId::new(0);
 
-/// A model that is walked: any backend in the environment of this crate.
-pub(crate) trait Model: CompleteModel<Environment, Page = Descriptor> + Sized {
-    /// A fresh model of a backend, with the place of its array if it has one.
-    fn fresh(backend: Backend, environment: &Environment) -> Self;
-}
+/// A model that is walked.
+pub(crate) trait Model: CompleteModel<Environment, Page = Descriptor> {}
 
-impl<G: Geometry, const SECTIONS: usize, const ROOTS: usize> Model
-    for AnyModel<G, Descriptor, OneThread, SECTIONS, ROOTS>
-{
-    fn fresh(backend: Backend, environment: &Environment) -> Self {
-        let model = Self::new(backend);
-        if let Some(base) = model.array_base() {
-            environment.place(base);
-        }
-        model
-    }
-}
+impl<M: CompleteModel<Environment, Page = Descriptor>> Model for M {}
 
 /// A model and its environment.
-pub(crate) struct Instance<M> {
+pub(crate) struct Instance<'w, M> {
     pub(crate) model: M,
-    backend: Backend,
+    make: &'w dyn Fn(Place) -> M,
+    metadata: Metadata,
     pub(crate) environment: Environment,
     pub(crate) shape: Shape,
     pub(crate) probes: Vec<u64>,
 }
 
-impl<M: Model> Instance<M> {
-    /// An instance for a model of a backend.
-    pub(crate) fn new(shape: Shape, backend: Backend) -> Self {
-        let environment = Environment::new();
-        let model = fresh(&shape, backend, &environment);
-        Self { model, backend, environment, shape, probes: shape.probes() }
+impl<'w, M: Model> Instance<'w, M> {
+    /// An instance of a model.
+    pub(crate) fn new(shape: Shape, metadata: Metadata, make: &'w dyn Fn(Place) -> M) -> Self {
+        let environment = Environment::new(metadata);
+        let model = fresh(&shape, make, &environment);
+        Self { model, make, metadata, environment, shape, probes: shape.probes() }
     }
 
     /// Boots with the memory of a layout. Events that boot reports count as complaints of the environment.
@@ -69,21 +57,21 @@ impl<M: Model> Instance<M> {
     pub(crate) fn tear_down(&mut self) -> Result<(), String> {
         self.environment.begin_teardown();
         let torn_down = self.model.tear_down(&mut self.environment);
-        let left = self.environment.view();
+        let left = self.environment.left();
         let present = self.model.present_sections().count();
         if torn_down.is_ok() && left == MemoryView::default() && present == 0 {
             self.environment.restart();
             return Ok(());
         }
-        self.environment = Environment::new();
-        self.model = fresh(&self.shape, self.backend, &self.environment);
+        self.environment = Environment::new(self.metadata);
+        self.model = fresh(&self.shape, self.make, &self.environment);
         Err(format!("{torn_down:?}, {present} sections, {left:?}"))
     }
 }
 
 /// A fresh model with room for all frames of a machine.
-fn fresh<M: Model>(shape: &Shape, backend: Backend, environment: &Environment) -> M {
-    let model = M::fresh(backend, environment);
+fn fresh<M: Model>(shape: &Shape, make: &dyn Fn(Place) -> M, environment: &Environment) -> M {
+    let model = make(environment.place());
     if let Some(mut writer) = model.write() {
         writer.reserve(frames(shape.first_frame(0), shape.first_frame(shape.cells())));
     }

@@ -1,4 +1,7 @@
-//! Walks every reachable state of tiny machines, on every backend, and compares each with a plain reference.
+//! Walks every reachable state of tiny machines, on any memory model, and compares each with a plain reference.
+//!
+//! A crate that defines a model implements [`On`] and [`Walked`], and calls [`check`] in a test; the backends of the
+//! workspace are walked in the same way.
 //!
 //! The machines have two or three sections of two or four subsections, depending on [`Size`]. The walk starts from
 //! every boot layout, that is, every set of subsections that can be memory at boot. It tries every operation in every
@@ -18,8 +21,8 @@
 //!
 //! # Invariants
 //!
-//! 1. The counts of a report depend on size and backend alone, and are the same for every backend.
-//! 2. Only the module `environment` contains `unsafe` code.
+//! 1. The counts of a report depend on the size alone, and are the same for every model.
+//! 2. Only the modules `environment` and `walked` contain `unsafe` code.
 
 #![deny(unsafe_code)]
 
@@ -35,11 +38,16 @@ mod report;
 mod sections;
 mod shape;
 mod view;
+#[allow(unsafe_code, reason = "gives a model of the workspace the place that is kept for its array")]
+mod walked;
 
 use std::time::Instant;
 
+pub use environment::{Descriptor, Environment, Place, Readers, Reading};
 pub use report::{Discrepancy, Progress, Report};
+pub use shape::{Pair, Quad, Triple};
 pub use sparsemem_any::Backend;
+pub use walked::{Metadata, On, Walked};
 
 use engine::{Finding, Tally};
 use parts::Part;
@@ -58,7 +66,7 @@ pub enum Size {
 /// The number of visited states between two reports of progress.
 const STATES_PER_PROGRESS: u64 = 256;
 
-/// Walks a backend.
+/// Walks a model.
 ///
 /// # Errors
 ///
@@ -69,35 +77,48 @@ const STATES_PER_PROGRESS: u64 = 256;
 /// ```no_run
 /// use sparsemem_exhaustive::{Backend, Size, walk};
 ///
-/// match walk(Backend::Vmemmap, Size::Small, &mut |_| {}) {
+/// match walk(&Backend::Vmemmap, Size::Small, &mut |_| {}) {
 ///     Ok(report) => println!("{report}"),
 ///     Err(discrepancy) => println!("{discrepancy}"),
 /// }
 /// ```
-pub fn walk(
-    backend: Backend,
+pub fn walk<W: Walked>(
+    walked: &W,
     size: Size,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<Report, Box<Discrepancy>> {
     let begin = Instant::now();
     let mut tally = Tally::default();
-    let parts = Part::all(size);
+    let (model, parts) = (walked.name(), Part::all(size));
     for (part_nr, part) in (1..).zip(parts) {
         let mut report = |tally: &Tally| {
             if tally.states.is_multiple_of(STATES_PER_PROGRESS) {
                 let Tally { states, transitions, .. } = *tally;
                 let (part, nr_parts) = (part.name, parts.len());
-                progress(&Progress { backend, part, part_nr, nr_parts, states, transitions });
+                progress(&Progress { model, part, part_nr, nr_parts, states, transitions });
             }
         };
-        part.walk(backend, &mut tally, &mut report)
-            .map_err(|finding| discrepancy(backend, *part, finding))?;
+        part.walk(walked, &mut tally, &mut report).map_err(|finding| discrepancy(model, *part, finding))?;
     }
     let Tally { boot_layouts, states, transitions, refused } = tally;
     Ok(Report { boot_layouts, states, transitions, refused, seconds: begin.elapsed().as_secs_f64() })
 }
 
-fn discrepancy(backend: Backend, part: Part, finding: Finding) -> Box<Discrepancy> {
+/// Walks a model to the small extent, for a test: returns the counters.
+///
+/// # Panics
+///
+/// If the walk finds a difference; the message has the operations that lead to it.
+#[allow(
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "it is an assertion about a value made for it"
+)]
+pub fn check<W: Walked>(walked: W) -> Report {
+    walk(&walked, Size::Small, &mut |_| {}).unwrap_or_else(|found| panic!("{found}"))
+}
+
+fn discrepancy(model: &'static str, part: Part, finding: Finding) -> Box<Discrepancy> {
     let Finding { layout: boot, operations, expected, found } = finding;
-    Box::new(Discrepancy { backend, part: part.name, boot, operations, expected, found })
+    Box::new(Discrepancy { model, part: part.name, boot, operations, expected, found })
 }

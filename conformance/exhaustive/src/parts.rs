@@ -1,14 +1,14 @@
 //! The parts of a small and of a full walk: their machines, and their level.
 
-use sparsemem_any::any_model;
+use sparsemem_core::Geometry;
 
+use crate::Size;
 use crate::engine::{Finding, Machines, Rules, Tally, Walk};
-use crate::environment::{Descriptor, OneThread};
-use crate::instance::{Instance, Model};
+use crate::instance::Instance;
 use crate::ranges::{RangeMachines, RangeRules};
 use crate::sections::{SectionMachines, SectionRules};
 use crate::shape::{Pair, Quad, Shape, Triple};
-use crate::{Backend, Size};
+use crate::walked::{On, Walked};
 
 /// The machine of a part.
 #[derive(Clone, Copy)]
@@ -70,42 +70,36 @@ impl Part {
     }
 
     /// Walks this part, and adds its counters to a tally.
-    pub(crate) fn walk(
+    pub(crate) fn walk<W: Walked>(
         self,
-        backend: Backend,
+        walked: &W,
         tally: &mut Tally,
         on_state: &mut dyn FnMut(&Tally),
     ) -> Result<(), Finding> {
         match self.machine {
-            Machine::Pair => {
-                self.on::<any_model!(Pair, Descriptor, OneThread)>(3, 2, backend, tally, on_state)
-            }
-            Machine::Triple => {
-                self.on::<any_model!(Triple, Descriptor, OneThread)>(1, 3, backend, tally, on_state)
-            }
-            Machine::Quad => {
-                self.on::<any_model!(Quad, Descriptor, OneThread)>(0, 2, backend, tally, on_state)
-            }
+            Machine::Pair => self.on::<Pair, W>((3, 2), walked, tally, on_state),
+            Machine::Triple => self.on::<Triple, W>((1, 3), walked, tally, on_state),
+            Machine::Quad => self.on::<Quad, W>((0, 2), walked, tally, on_state),
         }
     }
 
-    /// Walks on machines of `sections` sections from section `first` on.
-    fn on<M: Model>(
+    /// Walks on machines with a number of sections, from a first section on.
+    fn on<G: Geometry, W: Walked + On<G>>(
         self,
-        first: u64,
-        sections: usize,
-        backend: Backend,
+        (first, sections): (u64, usize),
+        walked: &W,
         tally: &mut Tally,
         on_state: &mut dyn FnMut(&Tally),
     ) -> Result<(), Finding> {
-        let shape = Shape::of::<M::Geometry>(first, sections);
-        let (part, instance) =
-            (OnPart { part: self, shape, tally, on_state }, Instance::<M>::new(shape, backend));
+        let (shape, metadata) = (Shape::of::<G>(first, sections), walked.metadata());
+        let make = |place| On::<G>::fresh(walked, place);
+        let part = OnPart { part: self, shape, tally, on_state };
+        let instance = Instance::new(shape, metadata, &make);
         match self.level {
             Level::Sections => {
-                part.explore(&SectionRules::new(shape, backend), &mut SectionMachines(instance))
+                part.explore(&SectionRules::new(shape, metadata), &mut SectionMachines(instance))
             }
-            Level::Ranges => part.explore(&RangeRules::new(shape, backend), &mut RangeMachines(instance)),
+            Level::Ranges => part.explore(&RangeRules::new(shape, metadata), &mut RangeMachines(instance)),
         }
     }
 }

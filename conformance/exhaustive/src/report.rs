@@ -2,13 +2,11 @@
 
 use std::fmt;
 
-use crate::Backend;
-
 /// The progress of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// The backend.
-    pub backend: Backend,
+    /// The name of the model.
+    pub model: &'static str,
     /// The current machine and level, such as `quad by ranges`.
     pub part: &'static str,
     /// The number of that part, from one.
@@ -52,8 +50,8 @@ impl fmt::Display for Report {
 /// A model differs from the reference, with the shortest known sequence of operations that shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discrepancy {
-    /// The backend.
-    pub backend: Backend,
+    /// The name of the model.
+    pub model: &'static str,
     /// The machine and the level.
     pub part: &'static str,
     /// The memory at boot.
@@ -68,7 +66,7 @@ pub struct Discrepancy {
 
 impl fmt::Display for Discrepancy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} on machine {}:", self.backend, self.part)?;
+        writeln!(f, "{} on machine {}:", self.model, self.part)?;
         writeln!(f, "  {}", self.boot)?;
         for (nr, operation) in (1..).zip(&self.operations) {
             writeln!(f, "  {nr}. {operation}")?;

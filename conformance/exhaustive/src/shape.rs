@@ -16,7 +16,7 @@ macro_rules! geometry {
     ($(#[$doc:meta])* $name:ident = $text:literal, section $section:literal, physmem $physmem:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
-        pub(crate) struct $name;
+        pub struct $name;
 
         impl Geometry for $name {
             const NAME: &'static str = $text;

@@ -11,7 +11,7 @@ fn full() {
     for backend in Backend::ALL {
         let mut part = 0;
         let begin = std::time::Instant::now();
-        let report = walk(backend, Size::Full, &mut |at| {
+        let report = walk(&backend, Size::Full, &mut |at| {
             if at.part_nr != part {
                 part = at.part_nr;
                 println!(

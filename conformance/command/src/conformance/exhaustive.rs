@@ -75,7 +75,7 @@ fn walk_one(backend: Backend, size: Size) -> Walked {
             eprintln!("{}", line(progress));
         }
     };
-    match walk(backend, size, &mut report) {
+    match walk(&backend, size, &mut report) {
         Ok(report) => passed(backend, &report),
         Err(discrepancy) => failed(&discrepancy),
     }
@@ -83,9 +83,9 @@ fn walk_one(backend: Backend, size: Size) -> Walked {
 
 /// The progress of a walk, as a line.
 fn line(progress: &Progress) -> String {
-    let Progress { backend, part, part_nr, nr_parts, states, transitions } = progress;
+    let Progress { model, part, part_nr, nr_parts, states, transitions } = progress;
     format!(
-        "{backend}: {part} ({part_nr} of {nr_parts}), {transitions} transitions from {states} states so far"
+        "{model}: {part} ({part_nr} of {nr_parts}), {transitions} transitions from {states} states so far"
     )
 }
 
@@ -97,7 +97,7 @@ fn passed(backend: Backend, report: &Report) -> Walked {
 
 fn failed(discrepancy: &Discrepancy) -> Walked {
     Walked {
-        backend: discrepancy.backend.name(),
+        backend: discrepancy.model,
         outcome: Outcome::Failed,
         boot_layouts: 0,
         states: 0,
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_difference_is_shown_with_the_way_to_it() {
         let discrepancy = Discrepancy {
-            backend: Backend::ALL[0],
+            model: Backend::ALL[0].name(),
             part: "quad by ranges",
             boot: "boot from 0b1010".to_owned(),
             operations: vec!["add memory".to_owned(), "online".to_owned()],
@@ -182,14 +182,8 @@ mod tests {
 
     #[test]
     fn progress_names_backend_and_part() {
-        let progress = Progress {
-            backend: Backend::Vmemmap,
-            part: "quad",
-            part_nr: 2,
-            nr_parts: 6,
-            states: 7,
-            transitions: 80,
-        };
+        let progress =
+            Progress { model: "vmemmap", part: "quad", part_nr: 2, nr_parts: 6, states: 7, transitions: 80 };
         assert_eq!(line(&progress), "vmemmap: quad (2 of 6), 80 transitions from 7 states so far");
     }
 }

@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sparsemem_core::{PageDescriptor, Pfn, SectionNr, SectionStamp};
 
-/// A descriptor with a section stamp and a mark.
+/// The descriptor of the models that are walked: a section stamp and a mark.
 #[repr(C, align(64))]
-pub(crate) struct Descriptor {
+#[derive(Debug)]
+pub struct Descriptor {
     section: AtomicU64,
     mark: AtomicU64,
     rest: [AtomicU64; 190],

@@ -1,14 +1,14 @@
-//! The readers' domain of the walk: it has one thread, so a grace period never waits for another thread.
+//! The readers' domain of the walk: a domain for threads that also counts grace periods and detects one inside a reader.
 //!
 //! # Invariants
 //!
-//! 1. The domain is private to this crate, and no model of it is ever used by two threads: each walk has its own
-//!    models.
+//! 1. A guard stays on its thread and counts there, so a thread knows whether it reads itself.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
 
 use sparsemem_core::{GracePeriod, Reclaim};
+use sparsemem_machine::{HostGuard, HostRcu};
 
 thread_local! {
     /// The number of guards that this thread holds.
@@ -17,11 +17,18 @@ thread_local! {
     static GRACES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The domain.
-pub(crate) enum OneThread {}
+/// The domain of the readers of a model that is walked.
+///
+/// A grace period inside a reader of the same thread panics, because it would never end.
+pub enum Readers {}
 
 /// Proof that this thread reads. It stays on its thread.
-pub(crate) struct Reading(PhantomData<*const ()>);
+#[must_use = "the reader leaves when the guard is dropped"]
+pub struct Reading {
+    /// Held until this is dropped.
+    _inside: HostGuard<Readers>,
+    of_thread: PhantomData<*const ()>,
+}
 
 impl Drop for Reading {
     fn drop(&mut self) {
@@ -29,22 +36,21 @@ impl Drop for Reading {
     }
 }
 
-// SAFETY: models of this domain are used by one thread each (invariant 1), and `synchronize` does not return while
-// that thread holds a guard.
-unsafe impl Reclaim for OneThread {
+// SAFETY: a guard of `HostRcu` is inside each guard, and `synchronize` waits as that domain does.
+unsafe impl Reclaim for Readers {
     type Guard = Reading;
 
     fn enter() -> Reading {
         READERS.set(READERS.get() + 1);
-        Reading(PhantomData)
+        Reading { _inside: HostRcu::enter(), of_thread: PhantomData }
     }
 }
 
-// SAFETY: (1) it returns only if this thread holds no guard; (2) no other thread has any of the same model
-// (invariant 1), and within one thread everything before happens before.
-unsafe impl GracePeriod for OneThread {
+// SAFETY: `HostRcu` keeps the promise for the guards that are inside these.
+unsafe impl GracePeriod for Readers {
     fn synchronize() {
         assert!(READERS.get() == 0, "a grace period inside a reader would never end");
+        HostRcu::<Self>::synchronize();
         GRACES.set(GRACES.get() + 1);
     }
 }

@@ -28,8 +28,11 @@ use sparsemem_core::{
 };
 use sparsemem_vmemmap::DynamicBase;
 
-pub(crate) use descriptor::{DESCRIPTOR_BYTES, Descriptor, Mark};
-pub(crate) use domain::OneThread;
+use crate::walked::Metadata;
+
+pub use descriptor::Descriptor;
+pub(crate) use descriptor::{DESCRIPTOR_BYTES, Mark};
+pub use domain::{Readers, Reading};
 use heap::{Heap, Slot, Use};
 use region::Region;
 
@@ -60,8 +63,30 @@ pub(crate) struct MemoryView {
     pub(crate) complaints: u32,
 }
 
-/// The environment.
-pub(crate) struct Environment {
+/// The addresses that the environment keeps for a model's virtual array.
+#[derive(Debug)]
+pub struct Place {
+    start: NonNull<u8>,
+    len: u64,
+}
+
+impl Place {
+    /// Makes this the place of an array.
+    ///
+    /// # Safety
+    ///
+    /// The base is part of the model that [`On::fresh`](crate::On::fresh) makes, and nothing has used that model yet.
+    pub unsafe fn reserve(self, base: &DynamicBase) {
+        // SAFETY: (1) the window is a block of its own that begins and ends on 2 MiB borders, is never freed, and is all
+        // that the environment's page tables lead to; (2) there is one `Place` per model, and it is used up; the caller
+        // promises the rest.
+        unsafe { base.reserve(self.start, self.len) };
+    }
+}
+
+/// The environment of a model that is walked: it gives metadata, page tables, and the place of a virtual array. Only the
+/// walk makes one.
+pub struct Environment {
     arena: Region,
     window: Region,
     heap: Heap,
@@ -70,11 +95,12 @@ pub(crate) struct Environment {
     /// The number of grace periods before the current operation. The operation may free blocks only after one more.
     begun_at: Option<u64>,
     complaints: u32,
+    metadata: Metadata,
 }
 
 impl Environment {
-    /// A fresh environment, during boot.
-    pub(crate) fn new() -> Self {
+    /// A fresh environment, during boot, for a model with this metadata.
+    pub(crate) fn new(metadata: Metadata) -> Self {
         let pages = |len| Layout::from_size_align(len, PAGE).unwrap_or(Layout::new::<u64>());
         // The array begins and ends on a 2 MiB border, as `ArrayBase` requires.
         let window = Layout::from_size_align(PLACE, PLACE).unwrap_or(Layout::new::<u64>());
@@ -86,6 +112,7 @@ impl Environment {
             origin: Origin::Boot,
             begun_at: None,
             complaints: 0,
+            metadata,
         };
         environment.restart();
         environment
@@ -104,12 +131,9 @@ impl Environment {
         self.complaints = 0;
     }
 
-    /// Reserves the place of a virtual array.
-    pub(crate) fn place(&self, base: &DynamicBase) {
-        // SAFETY: (1) the window is a block of its own that begins and ends on 2 MiB borders, lives as long as the environment,
-        // which outlives the model, and is all that the environment's page tables lead to; (2) one model is made for one
-        // environment, and it is not booted yet.
-        unsafe { base.reserve(self.window.start(), self.window.len() as u64) };
+    /// The place of the virtual array of the one model that is made for this environment.
+    pub(crate) fn place(&self) -> Place {
+        Place { start: self.window.start(), len: self.window.len() as u64 }
     }
 
     /// Starts an operation: from now on blocks come from the run-time allocator, and none may be freed before a grace
@@ -136,8 +160,19 @@ impl Environment {
         self.complaints += 1;
     }
 
-    /// Everything that can be observed.
+    /// Everything that can be observed and that the reference says something about.
     pub(crate) fn view(&self) -> MemoryView {
+        let everything = self.left();
+        match self.metadata {
+            Metadata::NotCompared => {
+                MemoryView { complaints: everything.complaints, ..MemoryView::default() }
+            }
+            _ => everything,
+        }
+    }
+
+    /// Everything that can be observed.
+    pub(crate) fn left(&self) -> MemoryView {
         let (mut mapped, mut complaints) = (0, self.complaints);
         let last_table = self.last_table();
         for page in 0..WINDOW / PAGE {

@@ -2,11 +2,11 @@
 //!
 //! # Invariants
 //!
-//! 1. `start` leads to `layout.size()` bytes that belong to this region alone until it is dropped; models get their
-//!    addresses, and no longer exist, or hold none of the addresses, before that.
+//! 1. `start` leads to `layout.size()` bytes that belong to this region alone for good: nothing frees them, because a
+//!    model that somebody else keeps may still lead to them after a walk.
 //! 2. Every access in this module is checked against the size first.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::ptr::NonNull;
 
 /// A block of the host's memory.
@@ -64,12 +64,5 @@ impl Region {
         // at least; (3) they were initialised when it was allocated; (4) no other code writes meanwhile, because
         // there is one thread.
         unsafe { self.at(offset).cast::<u64>().read() }
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        // SAFETY: this is the block of `new`, with its layout, and no code uses it any more (invariant 1).
-        unsafe { dealloc(self.start.as_ptr(), self.layout) };
     }
 }

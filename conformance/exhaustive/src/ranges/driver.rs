@@ -13,9 +13,9 @@ use crate::shape::{CELLS, SECTIONS, Shape};
 use crate::view::{View, settle};
 
 /// An instance, changed through hotplug.
-pub(crate) struct RangeMachines<M>(pub(crate) Instance<M>);
+pub(crate) struct RangeMachines<'w, M>(pub(crate) Instance<'w, M>);
 
-impl<M: Model> Machines<RangeRules> for RangeMachines<M> {
+impl<M: Model> Machines<RangeRules> for RangeMachines<'_, M> {
     fn lend(&mut self, layout: Layout, act: Act<'_, RangeRules>) -> Result<(), String> {
         self.0.boot(layout);
         let (mut blocks, mut resources) = ([None; SECTIONS + 1], [None; CELLS + 2]);

@@ -5,12 +5,12 @@
 //! reported.
 
 use crate::engine::{Layout, Rules};
-use sparsemem_any::Backend;
 
 use crate::facts::{Cell, Facts};
 use crate::instance::runs_of;
 use crate::ranges::{Answer, Block, Op, Owner, RangeView, Resource, Verb};
 use crate::shape::{CELLS, SECTIONS, Shape};
+use crate::walked::Metadata;
 
 /// The owner of a cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -34,7 +34,7 @@ pub(crate) struct World {
 /// The rules of one machine.
 pub(crate) struct RangeRules {
     shape: Shape,
-    backend: Backend,
+    metadata: Metadata,
     probes: Vec<u64>,
     ops: Vec<Op>,
 }
@@ -47,8 +47,8 @@ struct Span {
 }
 
 impl RangeRules {
-    pub(crate) fn new(shape: Shape, backend: Backend) -> Self {
-        Self { shape, backend, probes: shape.probes(), ops: Op::all(&shape.ranges()) }
+    pub(crate) fn new(shape: Shape, metadata: Metadata) -> Self {
+        Self { shape, metadata, probes: shape.probes(), ops: Op::all(&shape.ranges()) }
     }
 
     /// The cells of a range, or the refusal of the range.
@@ -254,7 +254,7 @@ impl Rules for RangeRules {
 
     fn view(&self, world: &World) -> RangeView {
         let mut view = RangeView {
-            model: world.facts.view(&self.shape, self.backend, &self.probes),
+            model: world.facts.view(&self.shape, self.metadata, &self.probes),
             blocks: world.blocks,
             usable: self.usable(world),
             ..RangeView::default()

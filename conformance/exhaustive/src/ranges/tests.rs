@@ -5,18 +5,21 @@ use sparsemem_any::{Backend, any_model};
 use super::*;
 use crate::engine::Rules;
 use crate::engine::faults::{Changed, Faulty, For, explore};
-use crate::environment::{Descriptor, OneThread};
+use crate::environment::{Descriptor, Readers};
 use crate::instance::Instance;
 use crate::shape::{Pair, Shape};
+use crate::walked::{On, Walked};
 
-type Model = any_model!(Pair, Descriptor, OneThread);
+type Model = any_model!(Pair, Descriptor, Readers);
 
 fn rules() -> RangeRules {
-    RangeRules::new(Shape::of::<Pair>(3, 2), Backend::ALL[0])
+    RangeRules::new(Shape::of::<Pair>(3, 2), Backend::ALL[0].metadata())
 }
 
-fn machines() -> RangeMachines<Model> {
-    RangeMachines(Instance::new(Shape::of::<Pair>(3, 2), Backend::ALL[0]))
+fn machines() -> RangeMachines<'static, Model> {
+    RangeMachines(Instance::new(Shape::of::<Pair>(3, 2), Backend::ALL[0].metadata(), &|place| {
+        On::<Pair>::fresh(&Backend::ALL[0], place)
+    }))
 }
 
 #[test]

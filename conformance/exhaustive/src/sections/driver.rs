@@ -11,9 +11,9 @@ use crate::sections::{Answer, Op, SectionRules, Verb};
 use crate::view::{View, low_bits, settle};
 
 /// An instance, changed below hotplug.
-pub(crate) struct SectionMachines<M>(pub(crate) Instance<M>);
+pub(crate) struct SectionMachines<'w, M>(pub(crate) Instance<'w, M>);
 
-impl<M: Model> Machines<SectionRules> for SectionMachines<M> {
+impl<M: Model> Machines<SectionRules> for SectionMachines<'_, M> {
     fn lend(&mut self, layout: Layout, act: Act<'_, SectionRules>) -> Result<(), String> {
         self.0.boot(layout);
         act(&mut SectionDriver(&mut self.0));
@@ -22,9 +22,9 @@ impl<M: Model> Machines<SectionRules> for SectionMachines<M> {
 }
 
 /// An instance that is booted.
-pub(super) struct SectionDriver<'s, M>(pub(super) &'s mut Instance<M>);
+pub(super) struct SectionDriver<'s, 'w, M>(pub(super) &'s mut Instance<'w, M>);
 
-impl<M: Model> Driver<SectionRules> for SectionDriver<'_, M> {
+impl<M: Model> Driver<SectionRules> for SectionDriver<'_, '_, M> {
     fn apply(&mut self, op: Op) -> Answer {
         let Instance { model, environment, shape, .. } = self.0;
         let digest = environment.digest();

@@ -1,18 +1,18 @@
 //! The reference for operations below hotplug: arrays and conditions, in the order in which the contracts state them.
 
 use crate::engine::{Layout, Rules};
-use sparsemem_any::Backend;
 
 use crate::facts::{Cell, Facts};
 use crate::instance::runs_of;
 use crate::sections::{Answer, Op, Verb};
 use crate::shape::Shape;
 use crate::view::View;
+use crate::walked::Metadata;
 
 /// The rules of one machine.
 pub(crate) struct SectionRules {
     shape: Shape,
-    backend: Backend,
+    metadata: Metadata,
     probes: Vec<u64>,
     ops: Vec<Op>,
 }
@@ -33,8 +33,8 @@ struct Part {
 }
 
 impl SectionRules {
-    pub(crate) fn new(shape: Shape, backend: Backend) -> Self {
-        Self { shape, backend, probes: shape.probes(), ops: Op::all(&shape.ranges()) }
+    pub(crate) fn new(shape: Shape, metadata: Metadata) -> Self {
+        Self { shape, metadata, probes: shape.probes(), ops: Op::all(&shape.ranges()) }
     }
 
     /// The cells of a range, or the refusal of the range.
@@ -167,7 +167,7 @@ impl Rules for SectionRules {
     }
 
     fn view(&self, world: &Facts) -> View {
-        world.view(&self.shape, self.backend, &self.probes)
+        world.view(&self.shape, self.metadata, &self.probes)
     }
 
     fn describe(&self, layout: Layout) -> String {

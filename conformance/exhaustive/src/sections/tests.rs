@@ -8,22 +8,25 @@ use sparsemem_core::MetadataMemory;
 use super::*;
 use crate::engine::faults::{Changed, Fault, Faulty, For, explore};
 use crate::engine::{Act, Finding, Layout, Machines, Rules};
-use crate::environment::{Descriptor, OneThread};
+use crate::environment::{Descriptor, Readers};
 use crate::instance::{Instance, NODE};
 use crate::shape::{Pair, Shape};
+use crate::walked::{On, Walked};
 
-type Model = any_model!(Pair, Descriptor, OneThread);
+type Model = any_model!(Pair, Descriptor, Readers);
 
 fn shape() -> Shape {
     Shape::of::<Pair>(3, 2)
 }
 
 fn rules() -> SectionRules {
-    SectionRules::new(shape(), Backend::ALL[0])
+    SectionRules::new(shape(), Backend::ALL[0].metadata())
 }
 
-fn machines() -> SectionMachines<Model> {
-    SectionMachines(Instance::new(shape(), Backend::ALL[0]))
+fn machines() -> SectionMachines<'static, Model> {
+    SectionMachines(Instance::new(shape(), Backend::ALL[0].metadata(), &|place| {
+        On::<Pair>::fresh(&Backend::ALL[0], place)
+    }))
 }
 
 /// The difference that a walk finds on machines with a fault.
@@ -125,7 +128,7 @@ fn a_changed_rule_is_found() {
 
 /// Machines that lose a block before or after all other operations.
 struct Leaky {
-    machines: SectionMachines<Model>,
+    machines: SectionMachines<'static, Model>,
     is_late: bool,
 }
 

@@ -1,0 +1,106 @@
+//! What a crate implements so that its model can be walked.
+
+use sparsemem_any::{AnyModel, Backend, any_model};
+use sparsemem_core::{CompleteModel, Geometry};
+
+use crate::environment::{Descriptor, Environment, Place, Readers};
+use crate::shape::{Pair, Quad, Triple};
+
+/// The metadata that a model allocates while it has sections, as far as the reference can say it beforehand.
+///
+/// Whatever it is, a refusal must leave exactly the same blocks allocated, and a teardown none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Metadata {
+    /// The walk does not compare the number of blocks.
+    #[default]
+    NotCompared,
+    /// One block with everything, while there is a section.
+    OneBlock,
+    /// For each present section a block of descriptors, and one for its usage.
+    PerSection,
+    /// As [`PerSection`](Self::PerSection), and a block for each root that has a present section.
+    PerSectionAndRoot,
+    /// As [`PerSectionAndRoot`](Self::PerSectionAndRoot), but descriptors lie in pages of 4 KiB that an x86_64 page table
+    /// of the environment maps into one array: a block for each page that has a descriptor of a valid frame.
+    PerSectionRootAndPage,
+}
+
+/// A model on a tiny geometry. An implementation for every [`Geometry`] makes a model [`Walked`].
+pub trait On<G: Geometry> {
+    /// The model.
+    type Model: CompleteModel<Environment, Geometry = G, Page = Descriptor>;
+
+    /// A fresh model, which is not booted. A model with a virtual array reserves its place; others ignore it.
+    fn fresh(&self, place: Place) -> Self::Model;
+}
+
+/// A model that can be walked: it can be made on each of the tiny geometries.
+///
+/// ```
+/// use sparsemem_core::Geometry;
+/// use sparsemem_exhaustive::{Descriptor, Metadata, On, Place, Readers, Walked};
+/// use sparsemem_flat::Flat;
+///
+/// /// The model that a crate defines; here one of this workspace.
+/// struct Mine;
+///
+/// impl<G: Geometry> On<G> for Mine {
+///     type Model = Flat<G, Descriptor, Readers>;
+///
+///     fn fresh(&self, _: Place) -> Self::Model {
+///         Flat::new()
+///     }
+/// }
+///
+/// impl Walked for Mine {
+///     fn name(&self) -> &'static str {
+///         "mine"
+///     }
+/// }
+///
+/// sparsemem_exhaustive::check(Mine);
+/// ```
+pub trait Walked: On<Pair> + On<Triple> + On<Quad> {
+    /// The name of the model in reports.
+    fn name(&self) -> &'static str;
+
+    /// The metadata that the model allocates.
+    fn metadata(&self) -> Metadata {
+        Metadata::NotCompared
+    }
+}
+
+impl Walked for Backend {
+    fn name(&self) -> &'static str {
+        (*self).name()
+    }
+
+    fn metadata(&self) -> Metadata {
+        match (self.is_sparse(), self.has_roots(), self.has_array()) {
+            (false, ..) => Metadata::OneBlock,
+            (true, false, _) => Metadata::PerSection,
+            (true, true, false) => Metadata::PerSectionAndRoot,
+            (true, true, true) => Metadata::PerSectionRootAndPage,
+        }
+    }
+}
+
+macro_rules! on {
+    ($($geometry:ident)*) => {$(
+        impl On<$geometry> for Backend {
+            type Model = any_model!($geometry, Descriptor, Readers);
+
+            fn fresh(&self, place: Place) -> Self::Model {
+                let model = AnyModel::new(*self);
+                if let Some(base) = model.array_base() {
+                    // SAFETY: the base is part of the model that was just made.
+                    unsafe { place.reserve(base) };
+                }
+                model
+            }
+        }
+    )*};
+}
+
+on! { Pair Triple Quad }
