@@ -4,6 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use sparsemem_core::{Geometry, presets};
+use sparsemem_log_reader::{Parsed, Processor};
 use sparsemem_suite::Shape;
 
 /// Declares the enum of geometries over the presets it names.
@@ -63,16 +64,25 @@ const PREFIXES: &[(&str, GeometryName)] = &[
 ];
 
 impl GeometryName {
-    /// The geometry for a machine file: by the prefix of its name, otherwise x86_64, with as many levels as the end
-    /// of its memory needs.
+    /// The geometry for a machine file: by the processor and the size of frames that its log tells, else by the prefix of
+    /// its name, else x86_64, with as many levels as the end of its memory needs.
     #[must_use]
-    pub fn of_machine(file_name: &str, memory_end: u64) -> Self {
+    pub fn of_machine(file_name: &str, parsed: &Parsed) -> Self {
+        let end = parsed.layout.memory_ranges().map(|(range, _)| range.end().get()).max().unwrap_or(0);
         let by_prefix = PREFIXES.iter().find(|(prefix, _)| file_name.starts_with(prefix));
-        match by_prefix {
-            Some((_, geometry)) => *geometry,
-            None if memory_end > 1 << Self::X86_64.physmem_bits() => Self::X86_64La57,
-            None => Self::X86_64,
-        }
+        let foreign = match (parsed.processor, parsed.frame_bytes) {
+            (Some(Processor::X86), _) => None,
+            (Some(Processor::Arm64), Some(0x4000)) => Some(Self::Arm64Page16K),
+            (Some(Processor::Arm64), _) => Some(Self::Arm64Page4K),
+            (Some(Processor::Riscv64), _) => Some(Self::Riscv64),
+            (Some(Processor::Ppc64), _) => Some(Self::Ppc64Page64K),
+            _ => by_prefix.map(|(_, geometry)| *geometry),
+        };
+        foreign.unwrap_or(if end > 1 << Self::X86_64.physmem_bits() {
+            Self::X86_64La57
+        } else {
+            Self::X86_64
+        })
     }
 }
 
@@ -101,5 +111,31 @@ impl FromStr for GeometryName {
     fn from_str(name: &str) -> Result<Self, UnknownGeometry> {
         let found = Self::ALL.iter().find(|geometry| geometry.name() == name);
         found.copied().ok_or_else(|| UnknownGeometry { name: name.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sparsemem_log_reader::{Mode, parse};
+
+    use super::*;
+
+    /// The geometry of a file with some lines above early ranges of nodes.
+    fn geometry(name: &str, lines: &str) -> GeometryName {
+        let ranges = "Early memory node ranges\n  node   0: [mem 0x0000000040000000-0x00000000bfffffff]\n";
+        GeometryName::of_machine(name, &parse(&format!("{lines}\n{ranges}"), Mode::Strict).unwrap())
+    }
+
+    #[test]
+    fn what_a_log_says_counts_before_the_name_of_its_file() {
+        let arm64 = "Booting Linux on physical CPU 0x0000000000 [0x410fd083]";
+        assert_eq!(geometry("my.log", arm64), GeometryName::Arm64Page4K);
+        assert_eq!(geometry("riscv-board.dmesg", arm64), GeometryName::Arm64Page4K);
+        // 2 GiB in 131072 frames.
+        let large = format!("{arm64}\nOn node 0 totalpages: 131072");
+        assert_eq!(geometry("my.log", &large), GeometryName::Arm64Page16K);
+        assert_eq!(geometry("my.log", "SBI specification v0.3 detected"), GeometryName::Riscv64);
+        assert_eq!(geometry("my.log", ""), GeometryName::X86_64);
+        assert_eq!(geometry("riscv-board.dmesg", ""), GeometryName::Riscv64);
     }
 }

@@ -121,9 +121,8 @@ impl MachineFile {
     /// A machine with the contents of a file.
     fn new(path: &Path, geometry: Option<GeometryName>, parsed: Parsed) -> Self {
         let memory: Vec<_> = parsed.layout.memory_ranges().collect();
-        let end = memory.iter().map(|(range, _)| range.end().get()).max().unwrap_or(0);
         let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let geometry = geometry.unwrap_or_else(|| GeometryName::of_machine(&file_name, end));
+        let geometry = geometry.unwrap_or_else(|| GeometryName::of_machine(&file_name, &parsed));
         let is_known = Self::folders().iter().any(|folder| path.parent() == Some(folder));
         let name = if is_known { file_name } else { path.display().to_string() };
         let warnings = parsed.warnings.iter().map(ToString::to_string);

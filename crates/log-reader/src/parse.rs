@@ -84,5 +84,17 @@ fn of_boot(mut boot: Boot, warnings: Vec<LineError>) -> Option<Parsed> {
     }
     let notes = boot.notes().collect();
     let (contradictions, agreements) = check::of(&boot, table, &layout, &warnings);
-    Some(Parsed { layout, notation, tables: boot.tables, edits, warnings, notes, contradictions, agreements })
+    let Boot { tables, processor, frame_bytes, .. } = boot;
+    Some(Parsed {
+        layout,
+        notation,
+        tables,
+        edits,
+        warnings,
+        contradictions,
+        agreements,
+        processor,
+        frame_bytes,
+        notes,
+    })
 }

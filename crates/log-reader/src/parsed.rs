@@ -2,7 +2,7 @@
 
 use sparsemem_core::{NodeId, PhysRange};
 
-use crate::{Agreement, Contradiction, E820Edit, Layout, LineError, MapTable, Notation};
+use crate::{Agreement, Contradiction, E820Edit, Layout, LineError, MapTable, Notation, Processor};
 
 /// The treatment of memory lines that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +86,10 @@ pub struct Parsed {
     pub contradictions: Vec<Contradiction>,
     /// The figures of the log that the layout agrees with, the strongest evidence first.
     pub agreements: Vec<Agreement>,
+    /// The kind of processor, if lines of the log tell.
+    pub processor: Option<Processor>,
+    /// Bytes of a frame, if lines of the log tell.
+    pub frame_bytes: Option<u64>,
     /// Remarks on the text.
     pub notes: Vec<Note>,
 }

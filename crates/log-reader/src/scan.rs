@@ -15,7 +15,7 @@ use crate::statement::{Answer, Statement};
 use crate::strays::Strays;
 use crate::text::TextLine;
 use crate::wrapped::Width;
-use crate::{LineError, Notation, text};
+use crate::{LineError, Notation, Processor, text};
 
 /// Everything that a text says, before one boot and one table are chosen.
 #[derive(Default)]
@@ -235,10 +235,11 @@ impl Scan {
     /// Reads what a line says about the map, to compare the map with it.
     fn fact(&mut self, number: usize, line: Line<'_>) {
         let found = line.beginnings().find_map(|line| self.facts.read(line.message));
-        let size = FrameSize::said(line.message);
+        let (size, processor) = (FrameSize::said(line.message), Processor::said(line.message));
         // A boot that has only begun has its first facts before its map.
         if let Some(boot) = self.boots.last_mut() {
             boot.frame_bytes = boot.frame_bytes.or(size);
+            boot.processor = boot.processor.or(processor);
             boot.facts.extend(found.map(|fact| (number, fact)));
         }
     }

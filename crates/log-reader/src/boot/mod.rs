@@ -19,7 +19,7 @@ use crate::frames::FrameRange;
 use crate::line::Line;
 use crate::notations::{efi, memblock};
 use crate::statement::{IomemRow, NodeBlocks, Statement};
-use crate::{Contradiction, E820Edit, LineError, MapEntry, MapTable, Notation, RangeKind, Reason};
+use crate::{Contradiction, E820Edit, LineError, MapEntry, MapTable, Notation, Processor, RangeKind, Reason};
 
 /// A part of a statement, with the number and the text of its line.
 pub(crate) struct Placed<T> {
@@ -46,6 +46,8 @@ pub(crate) struct Boot {
     kernel_is_no_ram: bool,
     /// The address from which on the kernel gave memory up.
     pub(crate) limit: Option<(usize, u64)>,
+    /// The kind of processor, if a line gives evidence.
+    pub(crate) processor: Option<Processor>,
     /// Bytes of a frame, if a line gives evidence.
     pub(crate) frame_bytes: Option<u64>,
     /// The figures that the log says, with their lines.
