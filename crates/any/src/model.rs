@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, BootError, BootEvent, BootModel, BootSummary, Footprint, Geometry, GracePeriod,
+    AddressSpace, BootError, BootEvent, BootModel, BootSummary, ByteLen, Footprint, Geometry, GracePeriod,
     InstallError, InstallModel, LookupError, MarkError, MarkModel, MemoryModel, MemoryRange, MetadataMemory,
     NodeId, Pfn, PfnRange, Reclaim, RetireError, RetireModel, Retired, SectionNr, SectionStamp, SectionState,
     TearDownError, Writer, WriterSlot, ZeroIsNew,
@@ -201,6 +201,10 @@ where
 
     fn reserve(writer: &mut Writer<'_, Self>, frames: PfnRange) {
         inside!(writer.model(), model => writer.project(&**model).reserve(frames));
+    }
+
+    fn boot_bytes<I: Iterator<Item = MemoryRange> + Clone>(&self, memory: I) -> ByteLen {
+        inside!(self, model => model.boot_bytes(memory))
     }
 }
 

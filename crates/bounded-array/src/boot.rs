@@ -5,6 +5,7 @@
 //! 1. A callback finds a model that is down: it may unwind, and the array is given back then.
 //! 2. No memory is lost in silence: if there is no array, boot reports each section of RAM as lost.
 
+use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
@@ -72,18 +73,34 @@ where
     }
 }
 
+/// The extent for RAM in `memory` and for the reserve, and the node of its memory; or why there is none.
+fn extent_for<G: Geometry, I: FrameIndex>(
+    memory: &(impl Iterator<Item = MemoryRange> + Clone),
+    reserve: PfnRange,
+) -> Result<(Extent<I>, NodeId), SectionLoss> {
+    let ram = memory.clone().map(|range| whole_sections::<G>(range.frames));
+    let mut memory = memory.clone().filter(|range| !whole_sections::<G>(range.frames).is_empty());
+    // Without RAM nothing is brought up, so that there is nothing to have an array for.
+    let node = memory.next().ok_or(SectionLoss::BeyondArray { array: reserve })?.node;
+    Ok((Extent::of::<G>(ram.chain([reserve]))?, node))
+}
+
 /// The array for RAM in `memory` and for the reserve, or why there is none.
 fn make_array<G: Geometry, P, I: FrameIndex, E: MetadataMemory>(
     env: &mut E,
     memory: &(impl Iterator<Item = MemoryRange> + Clone),
     reserve: PfnRange,
 ) -> Made<G, P, I> {
-    let ram = memory.clone().map(|range| whole_sections::<G>(range.frames));
-    let mut memory = memory.clone().filter(|range| !whole_sections::<G>(range.frames).is_empty());
-    // Without RAM nothing is brought up, so that there is nothing to have an array for.
-    let node = memory.next().ok_or(SectionLoss::BeyondArray { array: reserve })?.node;
-    let extent = Extent::of::<G>(ram.chain([reserve]))?;
+    let (extent, node) = extent_for::<G, I>(memory, reserve)?;
     Array::allocate(env, extent, node).map_err(|why| SectionLoss::Array { frames: extent.frames, why })
+}
+
+impl<G: Geometry, P, R, I: FrameIndex> ArrayModel<G, P, R, I> {
+    /// The block that a boot with `memory` asks for, if it asks for any that a target can have.
+    pub(crate) fn block_for(&self, memory: &(impl Iterator<Item = MemoryRange> + Clone)) -> Option<Layout> {
+        let (extent, node) = extent_for::<G, I>(memory, self.reserved()).ok()?;
+        extent.layout::<G, P>(node).ok().map(|(block, _)| block)
+    }
 }
 
 impl<G: Geometry, P: PageDescriptor, I: FrameIndex, E: MetadataMemory> Boot<'_, G, P, I, E> {

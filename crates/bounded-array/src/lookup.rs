@@ -3,8 +3,8 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    Footprint, Geometry, MemoryModel, PageDescriptor, Pfn, PfnRange, Reclaim, SectionFlags, SectionNr,
-    SectionState, Writer, WriterSlot,
+    ByteLen, Footprint, Geometry, MemoryModel, MemoryRange, PageDescriptor, Pfn, PfnRange, Reclaim,
+    SectionFlags, SectionNr, SectionShape, SectionState, Writer, WriterSlot,
 };
 
 use crate::{ArrayModel, FrameIndex};
@@ -108,5 +108,11 @@ where
     /// ```
     fn reserve(writer: &mut Writer<'_, Self>, frames: PfnRange) {
         writer.model().set_reserve(frames);
+    }
+
+    /// The whole array, holes and the reserve included: what the one block of a boot takes, and a page to align it.
+    fn boot_bytes<M: Iterator<Item = MemoryRange> + Clone>(&self, memory: M) -> ByteLen {
+        let block = self.block_for(&memory).map_or(0, |block| block.size() as u64);
+        ByteLen::new(block.checked_add(G::PAGE_SIZE).filter(|_| block > 0).unwrap_or(block))
     }
 }

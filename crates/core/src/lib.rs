@@ -43,6 +43,7 @@ extern crate std;
 
 mod answers;
 mod boot;
+mod boot_bytes;
 mod control;
 mod descriptor;
 mod forward;
@@ -58,6 +59,7 @@ pub mod primitive;
 mod range;
 mod reader;
 mod regions;
+mod slot;
 mod stream;
 mod subsections;
 pub mod trace;
@@ -84,8 +86,9 @@ pub use paging::{
     AddressSpace, ArrayPlace, LeafSize, LinkRefused, NoArray, OtherAddressSpace, PagingDepth, PlaceClaim,
 };
 pub use range::{PfnRange, PhysRange, ReversedRange, VirtRange};
-pub use reader::{GracePeriod, NeverReclaim, Reader, Reclaim, Unpublished};
+pub use reader::{GracePeriod, NeverReclaim, Reader, Reclaim, StaticReader, Unpublished};
 pub use regions::{Region, RegionKind, Regions, RegionsError, WhatIs};
+pub use slot::{Slot, SlotValue};
 pub use subsections::{SpanError, SubsectionBits};
 pub use writer::{HeldSlot, Writer, WriterSlot};
 

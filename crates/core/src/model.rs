@@ -9,8 +9,8 @@
 use core::ptr::NonNull;
 
 use crate::{
-    Footprint, Geometry, LookupError, PageDescriptor, Pfn, PfnRange, PresentSections, Reader, Reclaim,
-    SectionNr, SectionState, ValidRanges, Writer, WriterSlot,
+    ByteLen, Footprint, Geometry, LookupError, MemoryRange, PageDescriptor, Pfn, PfnRange, PresentSections,
+    Reader, Reclaim, SectionNr, SectionState, ValidRanges, Writer, WriterSlot, boot_bytes,
 };
 
 /// The guard of a model's domain.
@@ -179,6 +179,18 @@ pub unsafe trait MemoryModel: Sync {
         let _ = (writer, frames);
     }
 
+    /// At most the bytes that a boot with `memory` takes from its environment, so that a kernel can ask its boot
+    /// allocator for one block. The ranges may have any order and may overlap.
+    ///
+    /// The default is for models that take memory section by section: a few pages more than each section's descriptors.
+    fn boot_bytes<I>(&self, memory: I) -> ByteLen
+    where
+        Self: Sized,
+        I: Iterator<Item = MemoryRange> + Clone,
+    {
+        boot_bytes::by_section::<Self::Geometry>(size_of::<Self::Page>(), &memory)
+    }
+
     /// Starts writing, or `None` if another writer exists: a kernel serialises its slow operations by a lock of its
     /// own, and waiting here would only hide that the lock is missing.
     fn write(&self) -> Option<Writer<'_, Self>>
@@ -288,5 +300,9 @@ unsafe impl<M: MemoryModel> MemoryModel for &M {
     fn reserve(writer: &mut Writer<'_, Self>, frames: PfnRange) {
         let inner: &M = writer.model();
         writer.project(inner).reserve(frames);
+    }
+
+    fn boot_bytes<I: Iterator<Item = MemoryRange> + Clone>(&self, memory: I) -> ByteLen {
+        (**self).boot_bytes(memory)
     }
 }

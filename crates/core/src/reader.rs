@@ -8,6 +8,8 @@
 //! 3. Values that readers may hold are [`Unpublished`] until a grace period has passed.
 //! 4. A [`Reader`] holds a guard of its own model's domain from its making to its drop, so whatever it found stays
 //!    mapped.
+//! 5. A [`StaticReader`] is of a model that lives as long as the program, in a domain without grace periods: its
+//!    descriptors stay for ever.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -189,5 +191,88 @@ impl<'m, M: MemoryModel> Reader<'m, M> {
 impl<M: MemoryModel> fmt::Debug for Reader<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader").field("model", &self.model.name()).finish_non_exhaustive()
+    }
+}
+
+/// Looks frames up in a model that never loses one, and lends descriptors for as long as the program runs.
+///
+/// It is for kernels that keep `&'static` references to their frames' descriptors, with a model in a `static` whose
+/// domain is [`NeverReclaim`].
+///
+/// ```
+/// use sparsemem_core::{MemoryModel, NeverReclaim, Pfn, StaticReader};
+///
+/// fn frame<M: MemoryModel<Reclaim = NeverReclaim>>(model: &'static M, pfn: Pfn) -> Option<&'static M::Page> {
+///     StaticReader::new(model).page(pfn)
+/// }
+/// ```
+///
+/// A model that can be torn down lends nothing for ever:
+///
+/// ```compile_fail
+/// # use sparsemem_core::{MemoryModel, NeverReclaim, Pfn, StaticReader};
+/// fn frame<M: MemoryModel<Reclaim = NeverReclaim>>(model: &M, pfn: Pfn) -> Option<&'static M::Page> {
+///     StaticReader::new(model).page(pfn)
+/// }
+/// ```
+///
+/// And so does one from which memory can be removed:
+///
+/// ```compile_fail
+/// # use sparsemem_core::{GracePeriod, MemoryModel, Pfn, StaticReader};
+/// fn frame<M: MemoryModel<Reclaim: GracePeriod>>(model: &'static M, pfn: Pfn) -> Option<&'static M::Page> {
+///     StaticReader::new(model).page(pfn)
+/// }
+/// ```
+pub struct StaticReader<M: 'static>(&'static M);
+
+impl<M> Clone for StaticReader<M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for StaticReader<M> {}
+
+impl<M: MemoryModel<Reclaim = NeverReclaim>> StaticReader<M> {
+    /// A reader of the model; it costs nothing.
+    #[inline]
+    #[must_use]
+    pub const fn new(model: &'static M) -> Self {
+        Self(model)
+    }
+
+    /// The descriptor of a frame, or `None` if it has none.
+    ///
+    /// # Cost
+    ///
+    /// That of [`MemoryModel::lookup_with`]; the reader itself adds nothing.
+    #[inline]
+    #[must_use]
+    pub fn page(self, pfn: Pfn) -> Option<&'static M::Page> {
+        let found = self.0.lookup_with(pfn, &())?;
+        // SAFETY: (1) the model's contract: the descriptor is mapped, aligned and initialised until a grace period after
+        // its retirement, or until a teardown; (2) the domain has no grace period, and the borrow of the model, which
+        // never ends, keeps a teardown out, which takes `&mut`; (3) `Page: Sync` and only shared references are made.
+        Some(unsafe { found.as_ref() })
+    }
+
+    /// The descriptor of a frame that is online, or `None`.
+    ///
+    /// # Cost
+    ///
+    /// That of [`MemoryModel::lookup_online_with`].
+    #[inline]
+    #[must_use]
+    pub fn online_page(self, pfn: Pfn) -> Option<&'static M::Page> {
+        let found = self.0.lookup_online_with(pfn, &())?;
+        // SAFETY: as in `page`.
+        Some(unsafe { found.as_ref() })
+    }
+}
+
+impl<M: MemoryModel> fmt::Debug for StaticReader<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StaticReader").field("model", &self.0.name()).finish()
     }
 }

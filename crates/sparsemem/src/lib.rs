@@ -75,8 +75,10 @@ pub use sparsemem_vmemmap as vmemmap;
 pub trait Config: 'static {
     /// Sizes of pages, subsections and sections: one of the [`presets`] or the kernel's own.
     type Geometry: Geometry;
-    /// The page descriptor: [`Page`] or the kernel's own.
-    type Page: SectionStamp;
+    /// The page descriptor: [`Page`] or the kernel's own. `classic-sparse` and `sparse-extreme` get from a descriptor to its
+    /// frame by a [`SectionStamp`] in it, so they need one; the other models read none and ask for none. A [`Slot`] gives a
+    /// stamp to a type without.
+    type Page: PageDescriptor;
     /// The domain that protects readers from removal; [`NeverReclaim`] if memory is never removed.
     type Reclaim: Reclaim;
     /// The place of vmemmap's array. Only vmemmap uses it.
