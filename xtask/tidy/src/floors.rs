@@ -41,6 +41,7 @@ const HOMES: &[(u8, &str)] = &[
     (3, "sparsemem-compressed-index"),
     (4, "sparsemem-bootmem-registration"),
     (4, "sparsemem-hotplug"),
+    (4, "sparsemem-environments"),
     (5, "sparsemem"),
     (5, "sparsemem-any"),
     (HOST, "sparsemem-log-reader"),

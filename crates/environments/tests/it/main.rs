@@ -1,0 +1,5 @@
+//! Models on the environments of this crate.
+
+mod arena;
+mod kernels;
+mod mapper;
