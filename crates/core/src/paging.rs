@@ -279,6 +279,35 @@ pub unsafe trait ArrayPlace: Send + Sync + 'static {
     }
 }
 
+/// Declares a place and its claim: a type that implements [`ArrayPlace`].
+///
+/// `unsafe` is the caller's promise, which is that of the trait.
+///
+/// ```
+/// use sparsemem_core::array_place;
+///
+/// // SAFETY: nothing else of this kernel uses these addresses, nor any in the blocks of 512 GiB that they touch.
+/// array_place!(unsafe pub struct Array at 0xffff_ea00_0000_0000, bytes 1 << 40);
+/// ```
+#[macro_export]
+macro_rules! array_place {
+    ($(#[$doc:meta])* unsafe $vis:vis struct $name:ident at $start:expr, bytes $bytes:expr) => {
+        $(#[$doc])*
+        $vis struct $name;
+
+        // SAFETY: whoever writes `unsafe` says that the addresses are the array's alone; the claim is a static of its own.
+        unsafe impl $crate::ArrayPlace for $name {
+            const START: u64 = $start;
+            const BYTES: u64 = $bytes;
+
+            fn claim() -> &'static $crate::PlaceClaim {
+                static CLAIM: $crate::PlaceClaim = $crate::PlaceClaim::new();
+                &CLAIM
+            }
+        }
+    };
+}
+
 /// No place at all, for kernels whose model is not a virtual memmap. A vmemmap with this place loses every section.
 #[derive(Clone, Copy, Debug)]
 pub struct NoArray;

@@ -11,7 +11,8 @@
 //! | a host: tests, a virtual machine monitor | `StdHeap` (feature `alloc`) |
 //! | page tables that only its own code changes | `OffsetMapper` (feature `x86_64-mapper`), as an example to follow |
 //!
-//! A [`DirectMap`] is the first half of each of them; [`PageTables`] adds the page tables that vmemmap writes.
+//! A [`DirectMap`] is the first half of each of them; [`PageTables`] adds the page tables that vmemmap writes. Kernels that
+//! remove memory and have no RCU find a domain of readers in [`counted_readers!`].
 //!
 //! ```
 //! use sparsemem_core::{ByteLen, MemoryModel, MemoryRange, NeverReclaim, Page, Pfn, PhysAddr, presets::X86_64};
@@ -57,8 +58,13 @@ mod heap;
 mod ledger;
 #[cfg(feature = "x86_64-mapper")]
 mod mapper;
+mod readers;
 #[cfg(any(feature = "x86_64", feature = "buddy_system_allocator"))]
 mod sources;
+
+/// For [`counted_readers!`].
+#[doc(hidden)]
+pub use sparsemem_core::{GracePeriod, Reclaim};
 
 pub use arena::BootArena;
 pub use direct_map::{DirectMap, PageTables};

@@ -68,6 +68,11 @@ const HOMES: &[(u8, &str)] = &[
     (10, "xtask"),
     (10, "sparsemem-example-boot"),
     (10, "sparsemem-example-hotplug"),
+    (10, "sparsemem-example-page-info"),
+    (10, "sparsemem-example-frame-list"),
+    (10, "sparsemem-example-get-slot"),
+    (10, "sparsemem-example-granules"),
+    (10, "sparsemem-example-vmm"),
 ];
 
 /// Dependencies that the floors would allow and the design does not: who, on whom, and why not.
