@@ -29,6 +29,7 @@ const HOMES: &[(u8, &str)] = &[
     (1, "sparsemem-page-table"),
     (1, "sparsemem-usage-map"),
     (1, "sparsemem-altmap"),
+    (1, "sparsemem-boot-maps"),
     (2, "sparsemem-x86_64-page-table"),
     (2, "sparsemem-aarch64-page-table"),
     (2, "sparsemem-riscv64-page-table"),

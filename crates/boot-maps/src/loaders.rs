@@ -1,0 +1,139 @@
+//! Boot loaders and firmware whose crates have types for their maps.
+
+use sparsemem_core::PhysAddr;
+
+use crate::{BootMap, MapError, Use};
+
+#[cfg(feature = "uefi")]
+impl BootMap<'_> {
+    /// Adds the memory map of UEFI, after boot services have ended: their memory is free then.
+    ///
+    /// Memory that cannot be cached by writing back, or that is set aside for a purpose, is reserved, as in Linux. ACPI's
+    /// tables stay reserved.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::Wraps`], [`MapError::Full`].
+    pub fn add_uefi<'d>(
+        &mut self,
+        map: impl IntoIterator<Item = &'d uefi_raw::table::boot::MemoryDescriptor>,
+    ) -> Result<(), MapError> {
+        use uefi_raw::table::boot::{MemoryAttribute, MemoryType};
+        /// Set aside for a purpose (`EFI_MEMORY_SP`).
+        const SPECIFIC: MemoryAttribute = MemoryAttribute::from_bits_retain(0x4_0000);
+        self.all_or_none(|boot| {
+            map.into_iter().try_for_each(|entry| {
+                let is_ordinary =
+                    entry.att.contains(MemoryAttribute::WRITE_BACK) && !entry.att.contains(SPECIFIC);
+                let used = match entry.ty {
+                    MemoryType::CONVENTIONAL
+                    | MemoryType::BOOT_SERVICES_CODE
+                    | MemoryType::BOOT_SERVICES_DATA
+                        if is_ordinary =>
+                    {
+                        Use::Free
+                    }
+                    MemoryType::LOADER_CODE | MemoryType::LOADER_DATA if is_ordinary => Use::Taken,
+                    MemoryType::MMIO | MemoryType::MMIO_PORT_SPACE | MemoryType::PERSISTENT_MEMORY => {
+                        Use::Device
+                    }
+                    _ => Use::Reserved,
+                };
+                let start = PhysAddr::new(entry.phys_start);
+                let len = entry.page_count.checked_mul(4096);
+                boot.add(start, len.ok_or(MapError::Wraps { start, len: u64::MAX })?, used)
+            })
+        })
+    }
+}
+
+#[cfg(feature = "limine")]
+impl BootMap<'_> {
+    /// Adds the memory map of the Limine protocol. What a kernel may reclaim once it has read its tables (the loader's memory,
+    /// ACPI's tables) is taken, and so are the kernel and its modules.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::Wraps`], [`MapError::Full`].
+    pub fn add_limine<'d>(
+        &mut self,
+        map: impl IntoIterator<Item = &'d limine::memory_map::Entry>,
+    ) -> Result<(), MapError> {
+        use limine::memory_map::EntryType;
+        self.all_or_none(|boot| {
+            map.into_iter().try_for_each(|entry| {
+                let used = match entry.entry_type {
+                    EntryType::USABLE => Use::Free,
+                    EntryType::BOOTLOADER_RECLAIMABLE
+                    | EntryType::ACPI_RECLAIMABLE
+                    | EntryType::EXECUTABLE_AND_MODULES => Use::Taken,
+                    EntryType::FRAMEBUFFER => Use::Device,
+                    _ => Use::Reserved,
+                };
+                boot.add(PhysAddr::new(entry.base), entry.length, used)
+            })
+        })
+    }
+}
+
+#[cfg(feature = "bootloader_api")]
+impl BootMap<'_> {
+    /// Adds the memory regions of the crate `bootloader`. What the loader uses is taken: it holds the kernel, its page tables and
+    /// the boot information.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::Wraps`] for a region that ends before it begins, [`MapError::Full`].
+    pub fn add_bootloader<'d>(
+        &mut self,
+        regions: impl IntoIterator<Item = &'d bootloader_api::info::MemoryRegion>,
+    ) -> Result<(), MapError> {
+        use bootloader_api::info::MemoryRegionKind;
+        self.all_or_none(|boot| {
+            regions.into_iter().try_for_each(|region| {
+                let used = match region.kind {
+                    MemoryRegionKind::Usable => Use::Free,
+                    MemoryRegionKind::Bootloader => Use::Taken,
+                    _ => Use::Reserved,
+                };
+                let start = PhysAddr::new(region.start);
+                let len = region.end.checked_sub(region.start);
+                boot.add(start, len.ok_or(MapError::Wraps { start, len: u64::MAX })?, used)
+            })
+        })
+    }
+}
+
+#[cfg(feature = "multiboot2")]
+impl BootMap<'_> {
+    /// Adds the memory map of a Multiboot2 boot information, and takes the boot information itself, if it lies where its address
+    /// says, and the modules. Memory of the kernel is free in the map: see [`BootMap::take`].
+    ///
+    /// # Errors
+    ///
+    /// [`MapError`]; a boot information without a memory map is broken.
+    pub fn add_multiboot2(&mut self, info: &multiboot2::BootInformation<'_>) -> Result<(), MapError> {
+        use multiboot2::MemoryAreaType;
+        use sparsemem_core::PhysRange;
+        let none = MapError::Broken { table: "boot information", at: 0, what: "it has no memory map" };
+        let areas = info.memory_map_tag().ok_or(none)?.memory_areas();
+        self.all_or_none(|boot| {
+            areas.iter().try_for_each(|area| {
+                let used = match area.typ() {
+                    MemoryAreaType::Available => Use::Free,
+                    MemoryAreaType::AcpiAvailable => Use::Taken,
+                    _ => Use::Reserved,
+                };
+                boot.add(PhysAddr::new(area.start_address()), area.size(), used)
+            })?;
+            let modules = info.module_tags();
+            let modules =
+                modules.map(|module| (u64::from(module.start_address()), u64::from(module.end_address())));
+            let own = (info.start_address() as u64, info.end_address() as u64);
+            modules.chain([own]).try_for_each(|(start, end)| {
+                let range = PhysRange::new(PhysAddr::new(start), PhysAddr::new(end));
+                boot.take(range.unwrap_or_default())
+            })
+        })
+    }
+}
