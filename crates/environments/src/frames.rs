@@ -48,6 +48,7 @@ pub struct FrameEnvironment<S, M, L> {
     source: S,
     map: M,
     ledger: L,
+    origin: Origin,
     boot: PhysRange,
 }
 
@@ -58,7 +59,14 @@ impl<S: FrameSource, M: PhysMap, L: Ledger> FrameEnvironment<S, M, L> {
     ///
     /// `map` reaches all memory of the source.
     pub const unsafe fn new(source: S, map: M, ledger: L) -> Self {
-        Self { source, map, ledger, boot: PhysRange::empty_at(PhysAddr::new(0)) }
+        Self { source, map, ledger, origin: Origin::Runtime, boot: PhysRange::empty_at(PhysAddr::new(0)) }
+    }
+
+    /// The environment of a boot, for a boot allocator that gives memory of any node, block by block: its blocks are of
+    /// [`Origin::Boot`].
+    #[must_use]
+    pub fn of_boot(self) -> Self {
+        Self { origin: Origin::Boot, ..self }
     }
 
     /// Takes back the blocks of a boot, too, when sections of it are removed: those in the block of its
@@ -99,7 +107,7 @@ unsafe impl<S: FrameSource, M: PhysMap, L: Ledger> MetadataMemory for FrameEnvir
         // SAFETY: the memory was just taken, and the map reaches it.
         unsafe { start.write_bytes(0, layout.size()) };
         // SAFETY: as above.
-        Ok(unsafe { Block::from_parts(start, at, layout, Origin::Runtime) })
+        Ok(unsafe { Block::from_parts(start, at, layout, self.origin) })
     }
 
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
@@ -108,7 +116,7 @@ unsafe impl<S: FrameSource, M: PhysMap, L: Ledger> MetadataMemory for FrameEnvir
         let is_of_boot = bytes.is_some_and(|bytes| self.boot.contains_range(bytes));
         match block.origin() {
             Origin::Boot if is_of_boot => Ok(()),
-            Origin::Runtime if self.ledger.strike(Given { at, layout }) => {
+            origin if origin == self.origin && self.ledger.strike(Given { at, layout }) => {
                 // SAFETY: it was in the ledger, and whoever had it has given the block up.
                 unsafe { self.source.give_back(at, layout) };
                 Ok(())

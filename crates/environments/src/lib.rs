@@ -6,6 +6,7 @@
 //! | a kernel has | environment |
 //! |---|---|
 //! | a boot allocator that hands out one block | [`BootArena`] |
+//! | a boot allocator of each node, which goes upwards | [`FrameEnvironment::of_boot`], with a [`SliceLedger`] |
 //! | a frame allocator and a direct map | [`FrameEnvironment`], over a [`FrameSource`] |
 //! | a global allocator in the direct map | `Heap` (feature `alloc`) |
 //! | a host: tests, a virtual machine monitor | `StdHeap` (feature `alloc`) |

@@ -35,3 +35,30 @@ fn areas_have_records_and_holes_have_none() {
         assert!(get_page_info(Pfn::new(hole)).is_none(), "frame {hole:#x} is no RAM");
     }
 }
+
+/// The models that read no stamp ask for none: two words that know nothing of sections.
+#[cfg(any(feature = "vmemmap", feature = "flat", feature = "compressed-index"))]
+mod stampless {
+    use sparsemem::{Config, MemoryModel, NeverReclaim, NoArray, PageDescriptor, Pfn, presets::X86_64};
+
+    #[derive(Debug)]
+    pub struct Plain(#[allow(dead_code, reason = "its size counts")] [u64; 2]);
+
+    // SAFETY: integers: zeros are valid, and nothing has to be dropped.
+    unsafe impl PageDescriptor for Plain {}
+
+    pub struct Kernel;
+    impl Config for Kernel {
+        type Geometry = X86_64;
+        type Page = Plain;
+        type Reclaim = NeverReclaim;
+        type Array = NoArray;
+    }
+
+    sparsemem::declare! { static MODEL: Kernel; }
+
+    #[test]
+    fn a_record_without_a_stamp_is_enough() {
+        assert!(MODEL.read().page(Pfn::new(0)).is_none());
+    }
+}

@@ -6,8 +6,8 @@ use std::ptr::NonNull;
 use buddy_system_allocator::FrameAllocator as BuddyAllocator;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    Block, CompleteModel, GracePeriod, MemoryModel, MetadataMemory, NodeId, Origin, Page, PhysAddr, PhysMap,
-    PhysRange, Reclaim, SectionShape,
+    Block, BootModel, CompleteModel, GracePeriod, MemoryModel, MemoryRange, MetadataMemory, NodeId, Origin,
+    Page, PhysAddr, PhysMap, PhysRange, Reclaim, SectionShape,
 };
 use sparsemem_environments::{
     Buddy, DirectMap, FrameEnvironment, FrameSource, Given, Ledger, SliceLedger, StdHeap, X86Frames,
@@ -199,4 +199,41 @@ fn blocks_of_others_are_refused() {
     let given = Given { at: own.phys(), layout };
     assert!(env.free(own).is_ok());
     assert!(!SliceLedger::new(&mut [None]).strike(given));
+}
+
+/// A boot allocator that goes upwards on each node, and takes nothing back.
+struct Bump([std::ops::Range<u64>; 2]);
+
+// SAFETY: the front of a range is given once.
+unsafe impl FrameSource for Bump {
+    fn take(&mut self, layout: Layout, node: NodeId) -> Option<PhysAddr> {
+        let range = self.0.get_mut(node.get() as usize)?;
+        let start = range.start.checked_next_multiple_of(layout.align() as u64)?;
+        let end = start + layout.size() as u64;
+        (end <= range.end).then(|| range.start = end).map(|()| PhysAddr::new(start))
+    }
+
+    unsafe fn give_back(&mut self, _: PhysAddr, _: Layout) {}
+}
+
+#[test]
+fn a_boot_over_a_bump_allocator_has_its_metadata_on_each_node() {
+    let (map, mut entries) = (machine(), [None; 16]);
+    let bump = Bump([0x1000..16 << 20, 16 << 20..32 << 20]);
+    // SAFETY: the map reaches all memory of the allocator.
+    let env = unsafe { FrameEnvironment::new(bump, map, SliceLedger::new(&mut entries)) };
+    let (mut env, mut model) = (env.of_boot(), Model::new());
+    let ram = [(0, 0), (1, 1)].map(|(section, node)| MemoryRange {
+        frames: sections::<X86_64>(section, 1),
+        node: NodeId::new(node),
+    });
+    let summary = model.write().unwrap().boot(&mut env, ram.into_iter(), &mut |event| panic!("{event:?}"));
+    assert_eq!(summary.unwrap().sections, 2);
+    for range in ram {
+        let page = model.lookup(range.frames.start()).unwrap();
+        let node = env.virt_to_phys(page.cast()).unwrap().get() >> 24;
+        assert_eq!(node, u64::from(range.node.get()));
+    }
+    assert_eq!(env.alloc_zeroed(Layout::new::<u64>(), NODE).unwrap().origin(), Origin::Boot);
+    model.tear_down(&mut env).unwrap();
 }
