@@ -2,4 +2,5 @@
 
 mod arena;
 mod kernels;
+mod libkernel;
 mod mapper;
