@@ -263,6 +263,10 @@ where
         inside!(writer.model(), model => writer.project(&**model).retire(env, frames))
     }
 
+    fn check_retire(writer: &mut Writer<'_, Self>, env: &E, frames: PfnRange) -> Result<(), RetireError> {
+        inside!(writer.model(), model => writer.project(&**model).check_retire(env, frames))
+    }
+
     fn undo_install(
         writer: &mut Writer<'_, Self>,
         env: &mut E,

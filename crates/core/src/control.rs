@@ -316,6 +316,23 @@ pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
     where
         Self: Sized;
 
+    /// Checks for what only the model knows whether it would retire `frames` once they are offline: whether `env` has
+    /// its page tables, and whether other frames have their descriptors in the memory of `frames`. After
+    /// [`MarkError::check`] and this, the holder of the writer knows that [`RetireModel::retire`] will not refuse, and
+    /// may do before it what cannot be undone. The default is for models that never refuse for these reasons. A model
+    /// that wraps another passes this on.
+    ///
+    /// # Errors
+    ///
+    /// [`RetireError::OtherAddressSpace`], [`RetireError::HoldsMemmap`].
+    fn check_retire(writer: &mut Writer<'_, Self>, env: &E, frames: PfnRange) -> Result<(), RetireError>
+    where
+        Self: Sized,
+    {
+        let _ = (writer, env, frames);
+        Ok(())
+    }
+
     /// Retires the frames that were installed last, section after section: it undoes an operation that fails later.
     ///
     /// It does not check whether other frames have descriptors in the memory of `frames`: such descriptors lay there

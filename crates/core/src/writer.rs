@@ -177,6 +177,18 @@ impl<'m, M: MemoryModel> Writer<'m, M> {
         M::retire(self, env, frames)
     }
 
+    /// [`RetireModel::check_retire`].
+    ///
+    /// # Errors
+    ///
+    /// [`RetireError`], naming frames and cause.
+    pub fn check_retire<E>(&mut self, env: &E, frames: PfnRange) -> Result<(), RetireError>
+    where
+        M: RetireModel<E>,
+    {
+        M::check_retire(self, env, frames)
+    }
+
     /// [`RetireModel::undo_install`].
     ///
     /// # Errors

@@ -28,28 +28,44 @@ pub fn add<M, E>(
 where
     M: InstallModel<E> + RetireModel<E>,
 {
-    request.parts().try_for_each(|part| check_absent(writer.model(), part))?;
-    let mut adding = Adding { writer, env, installed: PfnRange::default() };
-    for part in request.parts() {
-        if let Err(why) = adding.writer.install(adding.env, part.frames, request.node()) {
-            return Err(with_lost(why, adding.take_back()));
-        }
-        adding.installed = request.frames().split_at(part.frames.end()).0;
-    }
-    // All of it stays.
-    adding.installed = PfnRange::default();
-    Ok(())
+    Adding::new(writer, env, request).map(Adding::keep)
 }
 
-/// An addition that is going on. Dropping it takes back the parts that were installed: a listener to the events of an
-/// installation may unwind.
-struct Adding<'a, 'w, M: RetireModel<E>, E> {
-    writer: &'a mut Writer<'w, M>,
+/// An addition that is going on. Dropping it takes back the parts that were installed: a later step may fail, and a
+/// listener to the events of an installation may unwind.
+#[must_use = "dropping it takes the memory back"]
+pub(crate) struct Adding<'a, 'w, M: RetireModel<E>, E> {
+    pub(crate) writer: &'a mut Writer<'w, M>,
     env: &'a mut E,
     installed: PfnRange,
 }
 
-impl<M: RetireModel<E>, E> Adding<'_, '_, M, E> {
+impl<'a, 'w, M: RetireModel<E>, E> Adding<'a, 'w, M, E> {
+    /// Adds every part of a request, as [`add`] does, until this is dropped.
+    pub(crate) fn new(
+        writer: &'a mut Writer<'w, M>,
+        env: &'a mut E,
+        request: &Request<M::Geometry>,
+    ) -> Result<Self, InstallError>
+    where
+        M: InstallModel<E>,
+    {
+        request.parts().try_for_each(|part| check_absent(writer.model(), part))?;
+        let mut adding = Self { writer, env, installed: PfnRange::default() };
+        for part in request.parts() {
+            if let Err(why) = adding.writer.install(adding.env, part.frames, request.node()) {
+                return Err(with_lost(why, adding.take_back()));
+            }
+            adding.installed = request.frames().split_at(part.frames.end()).0;
+        }
+        Ok(adding)
+    }
+
+    /// All of it stays.
+    pub(crate) fn keep(mut self) {
+        self.installed = PfnRange::default();
+    }
+
     /// Takes the installed parts back, and counts the blocks that were lost.
     fn take_back(&mut self) -> LostBlocks {
         let installed = core::mem::take(&mut self.installed);

@@ -62,6 +62,27 @@ pub enum BlockError {
         /// The node that there is no room for.
         node: NodeId,
     },
+    /// A block that memory is to be added to, or taken from, in parts is not online.
+    #[error("memory block {block} is {state}; bring it online before its memory changes in parts")]
+    NotOnline {
+        /// The block.
+        block: BlockNr,
+        /// Its state.
+        state: BlockState,
+    },
+    /// Memory of one node was to be added to a block that belongs to another.
+    #[error(
+        "memory block {block} is of node {other} and takes no memory of node {node}: a block of several nodes could \
+         not go offline"
+    )]
+    OtherNode {
+        /// The block.
+        block: BlockNr,
+        /// The node of the new memory.
+        node: NodeId,
+        /// The node of the block.
+        other: NodeId,
+    },
     /// The blocks of a range belong to different nodes.
     #[error("memory block {block} is of node {other}, the first is of node {node}; switch them separately")]
     NodesDiffer {
@@ -358,5 +379,6 @@ impl Drop for Going<'_> {
     }
 }
 
+mod parts;
 #[cfg(test)]
 mod tests;

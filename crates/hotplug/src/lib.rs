@@ -70,6 +70,7 @@ mod device;
 mod hooks;
 mod hotplug;
 mod nodes;
+mod part;
 mod ram;
 mod remove;
 mod request;
@@ -88,6 +89,7 @@ pub use chain::{Chain, ChainError, MemoryChange, NodeChange, Notifier, NotifierR
 pub use device::AddDeviceError;
 pub use hooks::AllocatorHooks;
 pub use hotplug::{AdoptError, Hotplug, Storage};
+pub use part::{PlugError, UnplugError};
 pub use ram::{AddMemoryError, BadName, Ram};
 pub use remove::RemoveError;
 pub use request::{Granule, Limits, MemoryKind, Part, Request, RequestError, frames_of_bytes};

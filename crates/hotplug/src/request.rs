@@ -19,7 +19,8 @@ use crate::{BlockNr, BlockSize, BlockSpan};
 pub enum MemoryKind {
     /// RAM in whole memory blocks, which can come online.
     Ram,
-    /// RAM in subsections, without memory blocks: for drivers that grow and shrink in steps of 2 MiB.
+    /// RAM in subsections, which may fill its memory blocks only in part: for drivers that grow and shrink in steps of
+    /// 2 MiB.
     RamPart,
     /// The memory of a device, in subsections.
     Device,

@@ -194,7 +194,7 @@ impl<M: MarkModel> Hotplug<'_, M> {
 
 /// Resets the descriptors of frames that an allocator gets. Those of the frames between them keep their contents and
 /// are only initialised.
-fn renew<M: MemoryModel>(model: &M, frames: PfnRange, gets: impl Iterator<Item = PfnRange>) {
+pub(crate) fn renew<M: MemoryModel>(model: &M, frames: PfnRange, gets: impl Iterator<Item = PfnRange>) {
     let mut kept = frames;
     for run in gets {
         initialise(model, kept.split_at(run.start()).0);

@@ -25,14 +25,17 @@ where
     fn retire(writer: &mut Writer<'_, Self>, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError> {
         let mut writing = Writing::of(writer);
         check(&writing, env, frames)?;
-        let may_host = writing.notes().any_altmap();
-        if let Some(needed_by) = may_host.then(|| S::needed_by(&writing, env, frames)).flatten() {
-            return Err(RetireError::HoldsMemmap { frames, needed_by });
-        }
+        check_needed(&writing, env, frames)?;
         // Before anything changes: a listener may unwind.
         trace_event!(DEBUG, "retiring {frames}");
         writing.notes().note_retired();
         Ok(retire_checked::<T, S, R, E>(&mut writing, env, frames))
+    }
+
+    fn check_retire(writer: &mut Writer<'_, Self>, env: &E, frames: PfnRange) -> Result<(), RetireError> {
+        let writing = Writing::of(writer);
+        S::check_environment(&writing, env).map_err(|why| RetireError::OtherAddressSpace { frames, why })?;
+        check_needed(&writing, env, frames)
     }
 
     fn undo_install(
@@ -67,6 +70,17 @@ where
         check_part(writing, part)?;
     }
     S::check_environment(writing, env).map_err(|why| RetireError::OtherAddressSpace { frames, why })
+}
+
+/// Refuses frames whose memory holds descriptors of frames that stay.
+fn check_needed<T, S, E>(writing: &Writing<'_, T, S>, env: &E, frames: PfnRange) -> Result<(), RetireError>
+where
+    T: SectionTable,
+    S: Populate<T, E>,
+{
+    let may_host = writing.notes().any_altmap();
+    let needed = may_host.then(|| S::needed_by(writing, env, frames)).flatten();
+    needed.map_or(Ok(()), |needed_by| Err(RetireError::HoldsMemmap { frames, needed_by }))
 }
 
 /// Retires subsections that are all populated and offline.

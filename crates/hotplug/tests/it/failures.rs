@@ -12,7 +12,7 @@ use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{BlockSize, Limits};
 use sparsemem_machine::Which;
 
-on_every_backend!([Tiny, X86_64] every_failure_leaves_everything_as_it_was);
+on_every_backend!([Tiny, X86_64] every_failure_leaves_everything_as_it_was, every_failure_of_parts);
 on_every_backend!([Tiny] a_mark_that_is_refused_undoes_the_device);
 
 /// How much was tried.
@@ -27,7 +27,7 @@ struct Points {
 
 /// Which operations take memory away.
 fn is_removal(op: Op) -> bool {
-    matches!(op, Op::RemoveMemory(_) | Op::RemoveDevice(_))
+    matches!(op, Op::RemoveMemory(_) | Op::RemoveDevice(_) | Op::Unplug(_))
 }
 
 impl Points {
@@ -84,7 +84,7 @@ impl Points {
     }
 
     fn notifiers<M: Model>(&mut self, system: &mut System<M>, op: Op) {
-        if !matches!(op, Op::Online(_) | Op::Offline(_)) {
+        if !matches!(op, Op::Online(_) | Op::Offline(_) | Op::Plug(_) | Op::Unplug(_)) {
             return;
         }
         for nr in 0..system.notifiers.len() {
@@ -102,8 +102,8 @@ impl Points {
 
     fn allocator<M: Model>(&mut self, system: &mut System<M>, op: Op) {
         let calls: &[Call] = match op {
-            Op::Online(_) => &[Call::Give],
-            Op::Offline(_) => &[Call::Isolate, Call::Evacuate],
+            Op::Online(_) | Op::Plug(_) => &[Call::Give],
+            Op::Offline(_) | Op::Unplug(_) => &[Call::Isolate, Call::Evacuate],
             _ => &[],
         };
         for call in calls {
@@ -175,6 +175,27 @@ fn every_failure_leaves_everything_as_it_was<M: Model>(fixture: Fixture<M>) {
     points.sweep(&mut system, Op::Offline(first));
     system.apply(Op::RemoveMemory(first)).unwrap();
     points.sweep(&mut system, Op::AddMemory(first));
+    println!("{} of {}: {points:?}", system.model.name(), M::Geometry::NAME);
+}
+
+fn every_failure_of_parts<M: Model>(fixture: Fixture<M>) {
+    let mut points = Points::default();
+    let subs = u64::from(M::Geometry::SUBSECTIONS_PER_SECTION);
+    let early = [sections::<M::Geometry>(0, 1), subsections::<M::Geometry>(1, 0, subs / 2)];
+    let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &early);
+    // The hole of a section of boot; a new block; more of that block; over its end into the next but one.
+    let parts = [(1, subs / 2, 1), (4, 1, 1), (4, 2, subs - 3), (4, subs - 1, subs + 2), (4, 0, 1)];
+    let parts = parts.map(|(section, first, count)| subsections::<M::Geometry>(section, first, count));
+    for part in parts {
+        points.sweep(&mut system, Op::Plug(part));
+    }
+    // In another order than they came, and cut differently: the last of the middle ones is the block's last.
+    let rest = subsections::<M::Geometry>(4, 3, subs - 4);
+    for part in [parts[3], parts[1], parts[4], parts[0], subsections::<M::Geometry>(4, 2, 1), rest] {
+        if !part.is_empty() {
+            points.sweep(&mut system, Op::Unplug(part));
+        }
+    }
     println!("{} of {}: {points:?}", system.model.name(), M::Geometry::NAME);
 }
 

@@ -11,6 +11,7 @@ mod listeners;
 mod lost_blocks;
 mod nodes;
 mod order;
+mod parts;
 mod random;
 mod send;
 mod tables;

@@ -14,12 +14,12 @@ use crate::common::watched::{Watched, When};
 use crate::common::{Model, Op, Snapshot, System};
 use sparsemem_core::presets::Tiny;
 use sparsemem_core::{MemoryModel, PageCount, PfnRange, SectionShape, SubsectionBits};
-use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};
+use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{
-    BlockSize, BlockState, Limits, MemoryChange, Notifier, Reason, Reserved, WithReserved,
+    BlockNr, BlockSize, BlockState, Limits, MemoryChange, Notifier, Ram, Reason, Reserved, WithReserved,
 };
 
-on_every_backend!([Tiny] whoever_panics_leaves_all_or_nothing);
+on_every_backend!([Tiny] whoever_panics_leaves_all_or_nothing, whoever_panics_about_a_part);
 
 /// A call that may panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +175,7 @@ impl<M: Model> Trial<M> {
     /// Switches the blocks, or says why not.
     fn apply(&mut self, op: Op) -> Result<(), String> {
         let Self { system, panics, reserved, .. } = self;
-        let System { hotplug, allocator, .. } = system;
+        let System { hotplug, machine, allocator, .. } = system;
         let hooks = Watched(allocator, |call, when, _| {
             let may_refuse = matches!(call, Call::Give | Call::Isolate | Call::Evacuate);
             // What may refuse has done nothing when it panics; what may not has done its work.
@@ -187,6 +187,13 @@ impl<M: Model> Trial<M> {
         match op {
             Op::Online(frames) => hotplug.online(&mut hooks, frames).map_err(|error| error.to_string()),
             Op::Offline(frames) => hotplug.offline(&mut hooks, frames).map_err(|error| error.to_string()),
+            Op::Plug(frames) => {
+                let ram = Ram::default();
+                hotplug.plug(machine, &mut hooks, frames, NODE, ram).map_err(|error| error.to_string())
+            }
+            Op::Unplug(frames) => {
+                hotplug.unplug(machine, &mut hooks, frames).map(drop).map_err(|error| error.to_string())
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -294,6 +301,47 @@ fn whoever_panics_leaves_all_or_nothing<M: Model>(fixture: Fixture<M>) {
         let [before, after] = [&counts.before, &counts.after].map(|count| count.load(Ordering::Relaxed));
         assert!(before > 30 && after >= 6, "{op:?}: {before} panics before the mark, {after} after it");
         println!("{op:?}: {before} panics before the mark, {after} after it");
+        trial.apply(op).unwrap();
+    }
+}
+
+/// The same for a part of a block that is added and removed: a panic before the mark leaves nothing of it, one after it
+/// all, and memory that is gone for notifiers and allocator is gone for the model.
+fn whoever_panics_about_a_part<M: Model>(fixture: Fixture<M>) {
+    let mut trial = Trial::new(fixture);
+    let part = subsections::<M::Geometry>(3, 1, 2);
+    let model = trial.system.model;
+    for op in [Op::Plug(part), Op::Unplug(part)] {
+        for point in POINTS {
+            for nth in 0.. {
+                let before = trial.system.snapshot();
+                trial.panics.set(point, nth);
+                let result = catch_unwind(AssertUnwindSafe(|| trial.apply(op)));
+                let panicked = trial.panics.stop().is_some();
+                let context = format!("{op:?}, a panic at {point:?} number {nth}");
+                assert_eq!(result.is_err(), panicked, "{context}");
+                let now = trial.system.snapshot();
+                let done = now.sections != before.sections;
+                let there = model.is_valid(part.start());
+                assert_eq!(done, there == matches!(op, Op::Plug(_)), "{context}");
+                let block = trial.system.hotplug.blocks().get(BlockNr::new(3));
+                assert_eq!(block.map(|it| it.state), there.then_some(BlockState::Online), "{context}");
+                assert!(now.pending.iter().all(|pending| !pending), "{context}: somebody hears no end");
+                if done {
+                    assert!(
+                        now.done.iter().zip(&before.done).all(|(now, then)| *now == then + 1),
+                        "{context}"
+                    );
+                    trial.apply(op.inverse()).unwrap();
+                    assert_eq!(trial.system.snapshot().frames, before.frames, "{context}");
+                } else {
+                    assert_eq!(now, before, "{context}");
+                }
+                if !panicked {
+                    break;
+                }
+            }
+        }
         trial.apply(op).unwrap();
     }
 }

@@ -113,6 +113,10 @@ impl<M: Model> System<M> {
                 hotplug.add_device(machine, frames, NODE, "device").map_err(|e| e.to_string())
             }
             Op::RemoveDevice(frames) => no_loss(hotplug.remove_device(machine, frames)),
+            Op::Plug(frames) => hotplug
+                .plug(machine, allocator, frames, NODE, Ram::default().merging())
+                .map_err(|e| e.to_string()),
+            Op::Unplug(frames) => no_loss(hotplug.unplug(machine, allocator, frames)),
         };
         self.machine.mirror_matches_tables().unwrap();
         text
@@ -140,6 +144,8 @@ pub enum Op {
     Offline(PfnRange),
     AddDevice(PfnRange),
     RemoveDevice(PfnRange),
+    Plug(PfnRange),
+    Unplug(PfnRange),
 }
 
 impl Op {
@@ -151,6 +157,8 @@ impl Op {
             Self::Offline(frames) => Self::Online(frames),
             Self::AddDevice(frames) => Self::RemoveDevice(frames),
             Self::RemoveDevice(frames) => Self::AddDevice(frames),
+            Self::Plug(frames) => Self::Unplug(frames),
+            Self::Unplug(frames) => Self::Plug(frames),
         }
     }
 }
