@@ -66,6 +66,7 @@ mod processor;
 mod provider;
 mod ram;
 mod rcu;
+mod virtio_mem;
 mod walker;
 mod window;
 
@@ -80,4 +81,5 @@ pub use place::place;
 pub use probe::{Access, probe, resident_bytes};
 pub use processor::Processor;
 pub use rcu::{HostGuard, HostRcu};
+pub use virtio_mem::{Answered, Misbehaviour, Unplugged, VirtioMemDevice};
 pub use walker::Leaf;
