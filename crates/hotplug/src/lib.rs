@@ -89,7 +89,7 @@ pub use chain::{Chain, ChainError, MemoryChange, NodeChange, Notifier, NotifierR
 pub use device::AddDeviceError;
 pub use hooks::AllocatorHooks;
 pub use hotplug::{AdoptError, Hotplug, Storage};
-pub use part::{PlugError, UnplugError};
+pub use part::PartError;
 pub use ram::{AddMemoryError, BadName, Ram};
 pub use remove::RemoveError;
 pub use request::{Granule, Limits, MemoryKind, Part, Request, RequestError, frames_of_bytes};

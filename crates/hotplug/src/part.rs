@@ -29,28 +29,30 @@ use crate::{
     NodeChange, OfflineError, OnlineError, Ram, RemoveError, Request, ResourceKind,
 };
 
-/// Why a part of RAM was not added and brought online. Nothing has changed.
+/// Why a part of RAM was not added and brought online, or not taken offline and removed. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum PlugError {
+pub enum PartError {
     /// It cannot be added.
     #[error(transparent)]
     Add(#[from] AddMemoryError),
     /// It cannot come online.
     #[error(transparent)]
     Online(#[from] OnlineError),
-}
-
-/// Why a part of RAM was not taken offline and removed. Nothing has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum UnplugError {
     /// It cannot go offline.
     #[error(transparent)]
     Offline(#[from] OfflineError),
     /// It cannot be removed.
     #[error(transparent)]
     Remove(#[from] RemoveError),
+}
+
+impl PartError {
+    /// Whether another operation has the model, so that the same call may succeed later.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        matches!(self, Self::Add(AddMemoryError::Busy { .. }) | Self::Offline(OfflineError::Busy { .. }))
+    }
 }
 
 impl<M: MarkModel> Hotplug<'_, M> {
@@ -65,7 +67,7 @@ impl<M: MarkModel> Hotplug<'_, M> {
     ///
     /// # Errors
     ///
-    /// [`PlugError`]; nothing has changed then.
+    /// [`PartError`]; nothing has changed then.
     pub fn plug<E, H>(
         &mut self,
         env: &mut E,
@@ -73,7 +75,7 @@ impl<M: MarkModel> Hotplug<'_, M> {
         frames: PfnRange,
         node: NodeId,
         ram: Ram,
-    ) -> Result<(), PlugError>
+    ) -> Result<(), PartError>
     where
         M: InstallModel<E> + RetireModel<E>,
         H: AllocatorHooks,
@@ -112,13 +114,8 @@ impl<M: MarkModel> Hotplug<'_, M> {
     ///
     /// # Errors
     ///
-    /// [`UnplugError`]; nothing has changed then.
-    pub fn unplug<E, H>(
-        &mut self,
-        env: &mut E,
-        hooks: &mut H,
-        frames: PfnRange,
-    ) -> Result<Retired, UnplugError>
+    /// [`PartError`]; nothing has changed then.
+    pub fn unplug<E, H>(&mut self, env: &mut E, hooks: &mut H, frames: PfnRange) -> Result<Retired, PartError>
     where
         M: RetireModel<E>,
         H: AllocatorHooks,

@@ -43,6 +43,7 @@ const HOMES: &[(u8, &str)] = &[
     (4, "sparsemem-bootmem-registration"),
     (4, "sparsemem-hotplug"),
     (4, "sparsemem-environments"),
+    (5, "sparsemem-virtio-mem"),
     (5, "sparsemem"),
     (5, "sparsemem-any"),
     (HOST, "sparsemem-log-reader"),
@@ -79,6 +80,7 @@ const HOMES: &[(u8, &str)] = &[
 /// Dependencies that the floors would allow and the design does not: who, on whom, and why not.
 pub(crate) const NEVER: &[(&str, &[&str], &str)] = &[
     ("sparsemem-hotplug", BACKENDS, "works on any model through the traits of the core"),
+    ("sparsemem-virtio-mem", BACKENDS, "works on any model through the traits of the core"),
     ("sparsemem-bootmem-registration", BACKENDS, "works on any model through the traits of the core"),
     ("sparsemem-log-reader", &["sparsemem-any", "sparsemem"], "knows layouts, not models"),
     ("sparsemem-machine", &["sparsemem-any", "sparsemem"], "is hardware, and knows no models"),
