@@ -7,7 +7,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use sparsemem_core::{ByteLen, Geometry, PageCount, PhysAddr, SectionShape};
+use sparsemem_core::{ByteLen, Geometry, PageCount, Pfn, PfnRange, PhysAddr, SectionShape};
 
 /// Bytes of the largest block that Linux chooses without an operator's request.
 const LARGEST: u64 = 2 << 30;
@@ -146,6 +146,27 @@ impl<G: Geometry> BlockSize<G> {
             (None, Platform::BareMetal) => return largest,
         };
         (1 << end.trailing_zeros()).clamp(section, limit)
+    }
+
+    /// The whole blocks in a range: the start is rounded up, the end down. So much of a device's memory can become RAM.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sparsemem_core::{Pfn, PfnRange, presets::X86_64};
+    /// use sparsemem_hotplug::BlockSize;
+    ///
+    /// let device = PfnRange::new(Pfn::new(0x10_0200), Pfn::new(0x11_a000))?;
+    /// let blocks = BlockSize::<X86_64>::SECTION.whole_blocks(device);
+    /// assert_eq!(blocks, PfnRange::new(Pfn::new(0x10_8000), Pfn::new(0x11_8000))?);
+    /// # Ok::<(), sparsemem_core::ReversedRange>(())
+    /// ```
+    #[must_use]
+    pub fn whole_blocks(self, range: PfnRange) -> PfnRange {
+        let start = range.start().get().checked_next_multiple_of(self.frames);
+        let end = range.end().get() & !(self.frames - 1);
+        let whole = start.and_then(|start| PfnRange::new(Pfn::new(start), Pfn::new(end)).ok());
+        whole.unwrap_or(PfnRange::empty_at(range.start()))
     }
 
     /// Frames of a block.

@@ -1,7 +1,7 @@
 //! Adds RAM, in whole memory blocks. They are offline at first.
 
 use sparsemem_core::{
-    InstallError, InstallModel, MemoryModel, NodeId, PageCount, PfnRange, PhysRange, RetireModel,
+    InstallError, InstallModel, MemoryModel, NodeId, PageCount, PfnRange, PhysRange, RetireModel, Writer,
 };
 
 use crate::{
@@ -163,11 +163,26 @@ impl<M: MemoryModel> Hotplug<'_, M> {
         M: InstallModel<E> + RetireModel<E>,
     {
         let mut writer = self.model.write().ok_or(AddMemoryError::Busy { frames })?;
+        self.add_ram(&mut writer, env, frames, node, ram)
+    }
+
+    /// [`add_memory`](Self::add_memory) for a caller that has the writer.
+    pub(crate) fn add_ram<E>(
+        &mut self,
+        writer: &mut Writer<'_, M>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+        ram: Ram,
+    ) -> Result<(), AddMemoryError>
+    where
+        M: InstallModel<E> + RetireModel<E>,
+    {
         let request = Request::new(frames, node, MemoryKind::Ram, &self.limits)?;
         check_hosting(ram, frames, self.limits.block.frames())?;
         let resource = self.resources.vacancy(ram.resource(request.bytes()))?;
         let blocks = self.blocks.vacancy(request.blocks(self.limits.block), node)?.hosting(ram.memmap);
-        add(&mut writer, env, &request).map_err(|why| AddMemoryError::Install { frames, why })?;
+        add(writer, env, &request).map_err(|why| AddMemoryError::Install { frames, why })?;
         blocks.commit();
         resource.commit();
         self.resources.merge(request.bytes());

@@ -91,7 +91,7 @@ impl<M: MemoryModel> Hotplug<'_, M> {
     }
 
     /// Retires `frames`, and removes the records of them.
-    fn remove_range<E>(
+    pub(crate) fn remove_range<E>(
         &mut self,
         writer: &mut Writer<'_, M>,
         env: &mut E,
@@ -107,6 +107,26 @@ impl<M: MemoryModel> Hotplug<'_, M> {
         blocks.commit();
         resource.commit();
         Ok(retired)
+    }
+
+    /// Checks all that [`remove_range`](Self::remove_range) can refuse for RAM. Returns how many more slots for resources
+    /// the removal takes.
+    pub(crate) fn check_removal<E>(
+        &mut self,
+        writer: &mut Writer<'_, M>,
+        env: &E,
+        frames: PfnRange,
+    ) -> Result<usize, RemoveError>
+    where
+        M: RetireModel<E>,
+    {
+        let (bytes, blocks) = self.ram(frames)?;
+        let retire = |why| RemoveError::Retire { frames, why };
+        let _blocks = self.blocks.removal(blocks)?;
+        let wanted = self.resources.releasing(bytes, ResourceKind::SystemRam)?.wanted();
+        RetireError::check(self.model, frames).map_err(retire)?;
+        writer.check_retire(env, frames).map_err(retire)?;
+        Ok(wanted)
     }
 
     /// The blocks that are removed with a range: none for a device.

@@ -112,6 +112,13 @@ impl<'a> Resources<'a> {
         Ok(Release { change, rest })
     }
 
+    /// Checks that there are this many free slots.
+    pub(crate) fn check_room(&mut self, wanted: usize) -> Result<(), ResourceError> {
+        let (taken, _) = self.slots.usage();
+        let _room = self.slots.change(taken, 0, wanted)?;
+        Ok(())
+    }
+
     /// Merges the resource around `range` with neighbours that allow it. Returns whether it did.
     ///
     /// Source: Linux `merge_system_ram_resource`.
@@ -225,6 +232,11 @@ pub(crate) struct Release<'s> {
 }
 
 impl Release<'_> {
+    /// How many more slots it takes: one if something is left on both sides.
+    pub(crate) fn wanted(&self) -> usize {
+        self.rest.iter().flatten().count().saturating_sub(1)
+    }
+
     /// Releases the addresses.
     pub(crate) fn commit(self) {
         self.change.commit(self.rest.into_iter().flatten());

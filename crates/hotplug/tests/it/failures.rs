@@ -12,7 +12,7 @@ use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{BlockSize, Limits};
 use sparsemem_machine::Which;
 
-on_every_backend!([Tiny, X86_64] every_failure_leaves_everything_as_it_was, every_failure_of_parts);
+on_every_backend!([Tiny, X86_64] every_failure_leaves_everything_as_it_was, every_failure_of_parts, every_failure_of_device_ram);
 on_every_backend!([Tiny] a_mark_that_is_refused_undoes_the_device);
 
 /// How much was tried.
@@ -27,7 +27,7 @@ struct Points {
 
 /// Which operations take memory away.
 fn is_removal(op: Op) -> bool {
-    matches!(op, Op::RemoveMemory(_) | Op::RemoveDevice(_) | Op::Unplug(_))
+    matches!(op, Op::RemoveMemory(_) | Op::RemoveDevice(_) | Op::Unplug(_) | Op::RemoveDeviceRam(_))
 }
 
 impl Points {
@@ -219,4 +219,32 @@ fn a_mark_that_is_refused_undoes_the_device<M: Model>(fixture: Fixture<M>) {
     after.sections[1].flags -= SectionFlags::TAINT_ZONE_DEVICE;
     assert_eq!(after, before);
     system.apply(Op::AddDevice(device)).unwrap();
+}
+
+/// The memory of a device becomes RAM and a device's again, in two ranges with ragged ends.
+fn every_failure_of_device_ram<M: Model>(fixture: Fixture<M>) {
+    let mut points = Points::default();
+    let mut system = System::boot(fixture, Limits::new(BlockSize::SECTION), &[sections::<M::Geometry>(0, 1)]);
+    let subs = u64::from(M::Geometry::SUBSECTIONS_PER_SECTION);
+    let ranges = [(2, 1, subs * 2), (5, subs - 1, subs + 2)];
+    let ranges = ranges.map(|(section, first, count)| subsections::<M::Geometry>(section, first, count));
+    // While they are a device's, their middle is no RAM: that takes the addresses twice.
+    for range in ranges {
+        system.apply(Op::AddDevice(range)).unwrap();
+    }
+    system.refuses(Op::AddDeviceRam(ranges), "conflicts");
+    for range in ranges {
+        system.apply(Op::RemoveDevice(range)).unwrap();
+    }
+    points.sweep(&mut system, Op::AddDeviceRam(ranges));
+    let middles = [sections::<M::Geometry>(3, 1), sections::<M::Geometry>(6, 1)];
+    points.sweep(&mut system, Op::Online(middles[1]));
+    // The first range alone would go.
+    system.refuses(Op::RemoveDeviceRam(ranges), "memory block 6 is online");
+    points.sweep(&mut system, Op::Offline(middles[1]));
+    points.sweep(&mut system, Op::RemoveDeviceRam(ranges));
+    for range in ranges {
+        points.sweep(&mut system, Op::AddDevice(range));
+    }
+    println!("{} of {}: {points:?}", system.model.name(), M::Geometry::NAME);
 }

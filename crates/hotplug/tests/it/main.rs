@@ -5,6 +5,7 @@ mod boot_memory;
 mod calls_back;
 mod common;
 mod descriptors;
+mod device_ram;
 mod failures;
 mod hosting;
 mod listeners;

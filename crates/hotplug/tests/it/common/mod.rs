@@ -116,6 +116,14 @@ impl<M: Model> System<M> {
             Op::Plug(frames) => hotplug
                 .plug(machine, allocator, frames, NODE, Ram::default().merging())
                 .map_err(|e| e.to_string()),
+            Op::AddDeviceRam(ranges) => {
+                let ram = Ram::driver_managed("System RAM (kmem)").unwrap().merging();
+                hotplug.add_device_ram(machine, &ranges, NODE, ram).map_err(|e| e.to_string())
+            }
+            Op::RemoveDeviceRam(ranges) => hotplug
+                .remove_device_ram(machine, &ranges)
+                .map(|lost| assert!(lost.is_empty(), "{lost:?}"))
+                .map_err(|e| e.to_string()),
             Op::Unplug(frames) => no_loss(hotplug.unplug(machine, allocator, frames)),
         };
         self.machine.mirror_matches_tables().unwrap();
@@ -146,6 +154,8 @@ pub enum Op {
     RemoveDevice(PfnRange),
     Plug(PfnRange),
     Unplug(PfnRange),
+    AddDeviceRam([PfnRange; 2]),
+    RemoveDeviceRam([PfnRange; 2]),
 }
 
 impl Op {
@@ -159,6 +169,8 @@ impl Op {
             Self::RemoveDevice(frames) => Self::AddDevice(frames),
             Self::Plug(frames) => Self::Unplug(frames),
             Self::Unplug(frames) => Self::Plug(frames),
+            Self::AddDeviceRam(ranges) => Self::RemoveDeviceRam(ranges),
+            Self::RemoveDeviceRam(ranges) => Self::AddDeviceRam(ranges),
         }
     }
 }
