@@ -1,6 +1,7 @@
 //! Tests of the driver, on every backend, with the device of the simulated machine.
 
 mod bad_devices;
+mod broken_models;
 mod common;
 mod failures;
 mod life;
@@ -8,3 +9,4 @@ mod must_stay;
 mod recorded;
 
 mod shapes;
+mod unwinding;

@@ -1,5 +1,6 @@
 //! Who may refuse: the allocator, which uses the memory that it has, and notifiers; and the bytes between driver and device.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,15 +11,35 @@ use sparsemem_hotplug::{AllocatorHooks, Direction, FramesRefused, MemoryChange, 
 use sparsemem_machine::VirtioMemDevice;
 use sparsemem_virtio_mem::{Answer, Config, Device, Fault, Features, KeepsOff, Request};
 
+/// Who panics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Panics {
+    Device,
+    Allocator,
+}
+
+/// A call: panics if it is the one.
+fn tick(bomb: &Cell<Option<u32>>) {
+    match bomb.get() {
+        Some(0) => {
+            bomb.set(None);
+            // As a panic, without its message.
+            std::panic::resume_unwind(Box::new("as it was told to"));
+        }
+        left => bomb.set(left.map(|left| left - 1)),
+    }
+}
+
 /// The device behind its bytes.
 pub struct Wire {
     device: VirtioMemDevice,
     pub features: Features,
+    pub bomb: Cell<Option<u32>>,
 }
 
 impl Wire {
     pub fn new(device: &VirtioMemDevice) -> Self {
-        Self { device: device.clone(), features: Features::all() }
+        Self { device: device.clone(), features: Features::all(), bomb: Cell::new(None) }
     }
 }
 
@@ -28,6 +49,7 @@ impl Device for Wire {
     }
 
     fn request(&mut self, request: Request) -> Result<Answer, Fault> {
+        tick(&self.bomb);
         Ok(Answer::decode(request, &self.device.answer(&request.encode()))?)
     }
 }
@@ -57,6 +79,7 @@ pub struct Pages {
     pub pinned: BTreeSet<u64>,
     /// A call that is going to be refused.
     pub refuse: Option<Call>,
+    pub bomb: Cell<Option<u32>>,
     /// Touches the frames already when it is given them, which it must not.
     pub touches_early: bool,
 }
@@ -67,7 +90,7 @@ impl Pages {
     pub fn new(boot: PfnRange, device: &VirtioMemDevice) -> Self {
         let frames = granules(boot).map(|start| (start, FrameState::Usable)).collect();
         let (device, pinned) = (device.clone(), BTreeSet::new());
-        Self { frames, device, pinned, refuse: None, touches_early: false }
+        Self { frames, device, pinned, refuse: None, bomb: Cell::new(None), touches_early: false }
     }
 
     pub fn frames(&self) -> Vec<(u64, FrameState)> {
@@ -124,6 +147,7 @@ fn granules(frames: PfnRange) -> impl Iterator<Item = u64> {
 
 impl AllocatorHooks for Pages {
     fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        tick(&self.bomb);
         self.check(Call::Give, frames)?;
         if self.touches_early {
             self.store(frames);
@@ -135,9 +159,11 @@ impl AllocatorHooks for Pages {
     fn release(&mut self, frames: PfnRange) {
         self.change(frames, &[Some(FrameState::Isolated), Some(FrameState::Free)], Some(FrameState::Usable));
         self.store(frames);
+        tick(&self.bomb);
     }
 
     fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        tick(&self.bomb);
         self.check(Call::Isolate, frames)?;
         self.load(frames);
         self.change(frames, &[Some(FrameState::Usable)], Some(FrameState::Isolated));
@@ -145,6 +171,7 @@ impl AllocatorHooks for Pages {
     }
 
     fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+        tick(&self.bomb);
         self.check(Call::Evacuate, frames)?;
         if let Some(pinned) = self.pinned.range(frames.start().get()..frames.end().get()).next() {
             let frames = PfnRange::new(Pfn::new(*pinned), Pfn::new(*pinned + 1)).unwrap();
@@ -157,6 +184,7 @@ impl AllocatorHooks for Pages {
 
     fn take(&mut self, frames: PfnRange) {
         self.change(frames, &[Some(FrameState::Free)], None);
+        tick(&self.bomb);
     }
 }
 

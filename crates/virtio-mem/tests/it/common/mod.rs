@@ -4,10 +4,13 @@
 
 pub mod doubles;
 
-use doubles::{Pages, Recorder, Wire};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use doubles::{Pages, Panics, Recorder, Wire};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    ByteLen, CompleteModel, MemoryModel, MemoryRange, NodeId, PfnRange, PhysRange, SectionNr, SectionState,
+    ByteLen, CompleteModel, FramesError, MarkError, MemoryModel, MemoryRange, NodeId, PfnRange, PhysRange,
+    SectionNr, SectionState,
 };
 use sparsemem_fixture::{Difference, Differing, Fixture, NODE, boot, bytes, sections, storage};
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Resource};
@@ -25,10 +28,25 @@ pub trait Model: CompleteModel<Machine, Geometry = X86_64> + 'static {}
 
 impl<M: CompleteModel<Machine, Geometry = X86_64> + 'static> Model for M {}
 
-/// A model as it is.
-pub struct Same;
+/// A model that may refuse marks, although it has no reason.
+#[derive(Default)]
+pub struct Marks {
+    refuse: AtomicBool,
+}
 
-impl Difference for Same {}
+impl Marks {
+    /// Whether marks are refused from now on.
+    pub fn refuse_marks(&self, refuse: bool) {
+        self.refuse.store(refuse, Ordering::Relaxed);
+    }
+}
+
+impl Difference for Marks {
+    fn check_mark(&self, frames: PfnRange) -> Result<(), MarkError> {
+        let refused = self.refuse.load(Ordering::Relaxed);
+        if refused { Err(MarkError::Frames(FramesError::Empty { frames })) } else { Ok(()) }
+    }
+}
 
 /// Everything that can be seen from outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,9 +62,9 @@ pub struct Snapshot {
 
 /// A model with all that belongs to it.
 pub struct System<M: Model> {
-    pub model: &'static Differing<'static, M, Same>,
+    pub model: &'static Differing<'static, M, Marks>,
     pub machine: Machine,
-    pub hotplug: Hotplug<'static, Differing<'static, M, Same>>,
+    pub hotplug: Hotplug<'static, Differing<'static, M, Marks>>,
     pub pages: Pages,
     pub device: VirtioMemDevice,
     pub wire: Wire,
@@ -71,7 +89,8 @@ impl<M: Model> System<M> {
         let ram = sections::<X86_64>(0, 2);
         boot(&model, &mut machine, &[MemoryRange { frames: ram, node: NODE }]);
         let inner = Box::leak(Box::new(model));
-        let model: &'static _ = Box::leak(Box::new(Differing { inner: &*inner, difference: Same }));
+        let model: &'static _ =
+            Box::leak(Box::new(Differing { inner: &*inner, difference: Marks::default() }));
         let mut hotplug = Hotplug::new(model, Limits::new(memory_block), storage(16, 2, 64));
         hotplug.adopt_boot(bytes::<X86_64>(ram), NODE).unwrap();
         let notifiers = ["first", "second"].map(Recorder::leaked);
@@ -100,7 +119,7 @@ impl<M: Model> System<M> {
         &mut self,
         call: impl FnOnce(
             &mut VirtioMem<X86_64>,
-            &mut Kernel<'_, 'static, Differing<'static, M, Same>, Machine, Pages, Wire>,
+            &mut Kernel<'_, 'static, Differing<'static, M, Marks>, Machine, Pages, Wire>,
         ) -> T,
     ) -> T {
         let Self { machine, hotplug, pages, wire, driver, .. } = self;
@@ -114,6 +133,19 @@ impl<M: Model> System<M> {
     pub fn unplug(&mut self, frames: PfnRange) -> Result<(), Error> {
         let unplugged = self.with(|driver, kernel| driver.unplug(kernel, frames));
         unplugged.map(|retired| assert!(retired.lost.is_empty(), "{retired:?}"))
+    }
+
+    /// Lets the device or the allocator panic at a call, counted from zero.
+    pub fn panics(&self, who: Panics, nth: u32) {
+        for (panics, bomb) in [(Panics::Device, &self.wire.bomb), (Panics::Allocator, &self.pages.bomb)] {
+            bomb.set((who == panics).then_some(nth));
+        }
+    }
+
+    /// Nobody panics any more. Returns whether somebody did.
+    pub fn calm(&self) -> bool {
+        let left = [&self.wire.bomb, &self.pages.bomb].map(|bomb| bomb.replace(None));
+        left == [None; 2]
     }
 
     pub fn snapshot(&self) -> Snapshot {
