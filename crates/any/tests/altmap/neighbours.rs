@@ -48,6 +48,7 @@ fn a_device_that_holds_the_memmap_of_another_stays_until_that_is_gone<R: GracePe
         if has_one_memmap(system.model) {
             let why = RetireError::HoldsMemmap { frames: first, needed_by: second };
             assert_eq!(removed, Err(RemoveError::Retire { frames: first, why }));
+            assert_eq!(system.model.write().unwrap().check_retire(&system.machine, first), Err(why));
             assert_eq!((system.state(), format!("{altmap:?}")), both);
             // Nor does it go without its altmap.
             let removed = system.hotplug.remove_device(&mut system.machine, first);

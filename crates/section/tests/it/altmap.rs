@@ -24,6 +24,8 @@ fn the_half_with_the_memmap_goes_last<M: Model>(env: &mut Env, model: &mut M) {
         env.memmaps_anywhere();
         writer.install(env, other, NODE).unwrap();
         assert_eq!(writer.retire(env, holder), holds(holder, other));
+        assert_eq!(writer.check_retire(env, holder), holds(holder, other).map(drop), "as it says before");
+        assert_eq!(writer.check_retire(env, other), Ok(()));
         assert!(model.is_valid(holder.start()) && model.is_valid(other.start()));
         assert_eq!(writer.retire(env, other), retired(1, 0));
         assert_eq!((env.in_altmap(), writer.retire(env, holder)), (1, retired(1, 1)));

@@ -12,7 +12,7 @@ use sparsemem_virtio_mem::{
 };
 
 on_every_backend!([X86_64] a_reset_that_took_memory_is_noticed, a_host_that_changes_its_mind);
-on_every_backend!([X86_64] ranges_that_are_not_units_are_refused);
+on_every_backend!([X86_64] ranges_that_are_not_units_are_refused, memory_beyond_the_usable_region_is_noticed);
 
 fn a_reset_that_took_memory_is_noticed<M: Model>(fixture: Fixture<M>) {
     let mut system = System::usual(fixture);
@@ -54,6 +54,17 @@ fn a_host_that_changes_its_mind<M: Model>(fixture: Fixture<M>) {
     let error = system.plug(subsections::<X86_64>(FIRST, 20, 1)).unwrap_err();
     assert!(matches!(error, Error::Device(DeviceRefused { why: Refusal::Error, .. })), "{error}");
     assert!(matches!(system.resize(64).unwrap_err(), Error::Sizes { .. }));
+}
+
+/// The usable region may only shrink when everything is unplugged.
+fn memory_beyond_the_usable_region_is_noticed<M: Model>(fixture: Fixture<M>) {
+    let mut system = System::usual(fixture);
+    let _ = system.resize(10).unwrap();
+    system.unplug(subsections::<X86_64>(FIRST, 0, 2)).unwrap();
+    system.device.request(ByteLen::new(6 * MIB));
+    system.device.limit(ByteLen::new(6 * MIB));
+    let error = system.driver.verify(&system.hotplug, &mut system.wire).unwrap_err();
+    assert!(matches!(error, Error::Disagree { device: State::Unplugged, .. }), "{error}");
 }
 
 fn ranges_that_are_not_units_are_refused<M: Model>(fixture: Fixture<M>) {

@@ -7,6 +7,7 @@ use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{BlockNr, BlockState, Direction};
 
 on_every_backend!([X86_64] memory_comes_and_goes_as_requested, only_plugged_memory_is_valid);
+on_every_backend!([X86_64] blocks_that_exist_are_filled_first);
 on_every_backend!([X86_64] the_usable_region_grows, memory_of_an_earlier_kernel_is_discarded);
 on_every_backend!([X86_64] everything_goes_when_the_driver_does);
 
@@ -36,6 +37,25 @@ fn only_plugged_memory_is_valid<M: Model>(fixture: Fixture<M>) {
     // A whole memory block is one operation, and the part another.
     let changes = [sections::<X86_64>(FIRST, 1), part].map(|frames| (Direction::Online, frames));
     assert_eq!(system.notifiers[0].take(), changes);
+}
+
+/// A gap in a block that exists is filled before a lower block is made: that takes no block, and often no metadata.
+fn blocks_that_exist_are_filled_first<M: Model>(fixture: Fixture<M>) {
+    let mut system = System::usual(fixture);
+    let _ = system.resize(132).unwrap();
+    system.unplug(sections::<X86_64>(FIRST, 1)).unwrap();
+    let _ = system.resize(20).unwrap();
+    assert_eq!(system.blocks(), [0, 1, FIRST + 1]);
+    let filled = subsections::<X86_64>(FIRST + 1, 0, 10);
+    assert_eq!(system.model.next_valid(sections::<X86_64>(FIRST, 4)), Some(filled));
+    // What has no room there comes from the lowest block.
+    let _ = system.resize(130).unwrap();
+    assert_eq!(system.blocks(), [0, 1, FIRST, FIRST + 1]);
+    assert_eq!(
+        system.model.next_valid(sections::<X86_64>(FIRST, 1)),
+        Some(subsections::<X86_64>(FIRST, 0, 1))
+    );
+    system.agrees("130 MiB");
 }
 
 fn the_usable_region_grows<M: Model>(fixture: Fixture<M>) {
