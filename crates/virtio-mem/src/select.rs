@@ -113,7 +113,8 @@ impl<G: Geometry> Layout<G> {
     ) -> Option<PfnRange> {
         let wanted = |group: &PfnRange| {
             let exists = blocks.get(BlockNr::new(group.start().get() / self.memory_block)).is_some();
-            exists == (fill == Fill::Existing)
+            // Most groups are full, and one question says so.
+            exists == (fill == Fill::Existing) && Self::state(model, *group) != State::Plugged
         };
         pieces(range, self.group).filter(wanted).find_map(|group| {
             let absent = |unit: &PfnRange| Self::state(model, *unit) == State::Unplugged;
@@ -131,7 +132,8 @@ impl<G: Geometry> Layout<G> {
         range: PfnRange,
         most: u64,
     ) -> Option<PfnRange> {
-        pieces(range, self.group).rev().find_map(|group| {
+        let any = |group: &PfnRange| Self::state(model, *group) != State::Unplugged;
+        pieces(range, self.group).rev().filter(any).find_map(|group| {
             let there = |unit: &PfnRange| Self::state(model, *unit) == State::Plugged;
             let last = self.units(group).rev().find(there)?;
             let (rest, _) = group.split_at(last.end());
