@@ -5,7 +5,7 @@
 //! # Invariants
 //!
 //! 1. A Rust probe `MODEL_LOOKUP` has a C twin `c_MODEL_LOOKUP` over the same data structures (`c/probes.c`); `reader`
-//!    has that of `checked`.
+//!    has that of `checked`, and vmemmap with flat planes or with 52 bits that of vmemmap.
 //! 2. Probes are never called here: the models are not booted, and the virtual array is not mapped.
 
 #![allow(unsafe_code, reason = "has the unchecked lookups whose instructions are counted")]

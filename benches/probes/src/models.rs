@@ -1,10 +1,12 @@
-//! The statics: each model once, for x86_64 with 46 bits of physical address and 64-byte descriptors.
+//! The statics: each model once, for x86_64 with 46 bits of physical address and 64-byte descriptors; vmemmap also with flat
+//! planes, and with 52 bits.
 
 use sparsemem_classic_sparse::ClassicSparse;
-use sparsemem_core::presets::X86_64;
+use sparsemem_core::presets::{X86_64, X86_64La57};
 use sparsemem_core::{ArrayPlace, NeverReclaim, Page, PlaceClaim, SectionShape};
+use sparsemem_section::FlatPlanes;
 use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_vmemmap::{ConstBase, DynamicBase, Vmemmap};
+use sparsemem_vmemmap::{ConstBase, DynamicBase, Native, Vmemmap};
 
 /// Where Linux keeps the array with 4-level tables.
 pub(crate) struct Place;
@@ -13,6 +15,20 @@ pub(crate) struct Place;
 unsafe impl ArrayPlace for Place {
     const START: u64 = 0xffff_ea00_0000_0000;
     const BYTES: u64 = 1 << 40;
+
+    fn claim() -> &'static PlaceClaim {
+        static CLAIM: PlaceClaim = PlaceClaim::new();
+        &CLAIM
+    }
+}
+
+/// Where Linux keeps the array with 5-level tables.
+pub(crate) struct WidePlace;
+
+// SAFETY: as above.
+unsafe impl ArrayPlace for WidePlace {
+    const START: u64 = 0xffd4_0000_0000_0000;
+    const BYTES: u64 = 1 << 46;
 
     fn claim() -> &'static PlaceClaim {
         static CLAIM: PlaceClaim = PlaceClaim::new();
@@ -32,3 +48,22 @@ pub(crate) static EXTREME: SparseExtreme<X86_64, Page, NeverReclaim, ROOTS> = Sp
 pub(crate) static VMEMMAP: Vmemmap<X86_64, Page, NeverReclaim, ConstBase<Place>, ROOTS> = Vmemmap::new();
 #[unsafe(no_mangle)]
 pub(crate) static PLACED: Vmemmap<X86_64, Page, NeverReclaim, DynamicBase, ROOTS> = Vmemmap::new();
+/// Planes beside the table, in place of those in roots.
+#[unsafe(no_mangle)]
+pub(crate) static PLANES: Vmemmap<
+    X86_64,
+    Page,
+    NeverReclaim,
+    ConstBase<Place>,
+    ROOTS,
+    <X86_64 as Native>::Format,
+    FlatPlanes<X86_64, SECTIONS>,
+> = Vmemmap::new();
+#[unsafe(no_mangle)]
+pub(crate) static WIDE: Vmemmap<
+    X86_64La57,
+    Page,
+    NeverReclaim,
+    ConstBase<WidePlace>,
+    { X86_64La57::NR_ROOTS_LEN },
+> = Vmemmap::new();

@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{MemoryModel, Page, Pfn};
 
-use crate::models::{CLASSIC, EXTREME, PLACED, VMEMMAP};
+use crate::models::{CLASSIC, EXTREME, PLACED, PLANES, VMEMMAP, WIDE};
 
 /// The address of a function.
 type Address = *const ();
@@ -71,6 +71,8 @@ probes!(OF_CLASSIC, CLASSIC; classic_unchecked, classic_checked, classic_reader,
 probes!(OF_EXTREME, EXTREME; extreme_unchecked, extreme_checked, extreme_reader, extreme_online, extreme_valid, extreme_pfn_of);
 probes!(OF_VMEMMAP, VMEMMAP; vmemmap_unchecked, vmemmap_checked, vmemmap_reader, vmemmap_online, vmemmap_valid, vmemmap_pfn_of);
 probes!(OF_PLACED, PLACED; placed_unchecked, placed_checked, placed_reader, placed_online, placed_valid, placed_pfn_of);
+probes!(OF_PLANES, PLANES; planes_unchecked, planes_checked, planes_reader, planes_online, planes_valid, planes_pfn_of);
+probes!(OF_WIDE, WIDE; wide_unchecked, wide_checked, wide_reader, wide_online, wide_valid, wide_pfn_of);
 
 /// Names the twins of C; only their addresses are taken.
 macro_rules! twins {
@@ -108,6 +110,6 @@ twins!(
 
 /// Every probe and every twin, by name.
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, Address)> {
-    let rust = [OF_CLASSIC, OF_EXTREME, OF_VMEMMAP, OF_PLACED];
+    let rust = [OF_CLASSIC, OF_EXTREME, OF_VMEMMAP, OF_PLACED, OF_PLANES, OF_WIDE];
     rust.into_iter().flatten().chain(OF_C.iter().copied())
 }

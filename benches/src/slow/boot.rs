@@ -42,8 +42,9 @@ pub const HOLLOW: [(&str, u64); 5] = [
 type Part = fn(&Footprint) -> u64;
 
 /// The questions, and what they read from a footprint.
-pub const PARTS: [(&str, Part); 4] = [
+pub const PARTS: [(&str, Part); 5] = [
     ("bytes of the section table", |print| print.table_bytes),
+    ("bytes of planes", |print| print.plane_bytes),
     ("bytes of usages", |print| print.usage_bytes),
     ("bytes of descriptors", |print| print.memmap_bytes),
     ("bytes of page tables", |print| print.page_table_bytes),

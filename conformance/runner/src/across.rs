@@ -79,7 +79,7 @@ fn seen(machine: &MachineFile, backend: Backend) -> Result<Look, HostError> {
 fn look(subject: &mut dyn Subject, memory: &[MemoryRange]) -> Seen {
     let mut events = Vec::new();
     let summary = subject.boot(memory, &mut |event| events.push(event)).ok();
-    let oracle = Oracle::new(subject.shape(), memory);
+    let oracle = Oracle::new(subject.shape(), memory).with_early(subject.early_frames());
     let sections = spread(&subject.present_sections(), SECTIONS);
     let frames = sample_frames(&oracle, memory).into_iter().map(Pfn::new);
     let seen = Seen {

@@ -124,7 +124,11 @@ fn booted<T>(
             Err(failure) => return seen = Some(Err(Stop::Fail(failure.to_string()))),
         }
         if subject.boot(memory, &mut |_| ()).is_ok() {
-            seen = Some(Ok(look(&*subject, can.array, &Oracle::new(subject.shape(), memory))));
+            seen = Some(Ok(look(
+                &*subject,
+                can.array,
+                &Oracle::new(subject.shape(), memory).with_early(subject.early_frames()),
+            )));
         }
         // Other scenarios test that teardown gives everything back.
         let _ = subject.tear_down();

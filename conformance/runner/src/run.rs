@@ -135,8 +135,8 @@ fn recording(cell: &Cell, course: &mut Course) -> Verdict {
 
 /// Runs a scenario of the registry.
 fn portable(cell: &Cell, scenario: &Scenario, variant: Variant, tally: &mut Tally) -> Verdict {
-    if variant.is_about_mappings() && !cell.backend.has_array() {
-        return (Outcome::NotApplicable, "the model has no mappings of its own".to_owned());
+    if variant.is_of_an_array() && !cell.backend.has_array() {
+        return (Outcome::NotApplicable, "the variant is of models with mappings of their own".to_owned());
     }
     if !exists(cell.machine.geometry, variant) {
         return not_compiled(cell, scenario);
@@ -191,8 +191,8 @@ const MAPPINGS: u64 = 10_000;
 
 /// Variants run on machines of at most this many sections.
 const VARIED_SECTIONS: u64 = 600;
-/// Page tables of other processors run almost every scenario, so only machines of at most this many sections have them.
-const FOREIGN_SECTIONS: u64 = 12;
+/// Some variants run almost every scenario, so only machines of at most this many sections have them.
+const FEW_SECTIONS: u64 = 12;
 
 /// The reason why a machine is too large for a variant, if it is. Small leaves need one mapping of the host each.
 fn too_large(subject: &dyn Subject, memory: &[MemoryRange], variant: Variant) -> Option<String> {
@@ -202,7 +202,7 @@ fn too_large(subject: &dyn Subject, memory: &[MemoryRange], variant: Variant) ->
     let sections = touched_sections(&subject.shape(), memory);
     let memmap = subject.shape().section_frames() * subject.descriptor_bytes();
     let leaves = sections * memmap.div_ceil(variant.page_bytes());
-    let most = if matches!(variant, Variant::Tables(_)) { FOREIGN_SECTIONS } else { VARIED_SECTIONS };
+    let most = if variant.runs_most() { FEW_SECTIONS } else { VARIED_SECTIONS };
     if sections > most {
         return Some(format!("{sections} sections: variants run on smaller machines"));
     }

@@ -10,18 +10,20 @@ use sparsemem_aarch64_page_table::{Aarch64, End, Regime};
 use sparsemem_altmap::MemmapRule;
 use sparsemem_any::{AnyModel, Backend, Sections};
 use sparsemem_core::{
-    Geometry, MemoryModel, MemoryRange, Page, PageDescriptor, PhysAddr, SectionShape, SectionStamp, presets,
+    Geometry, MemoryModel, MemoryRange, Page, PageDescriptor, PhysAddr, SectionShape, SectionStamp,
+    ZeroIsNew, presets,
 };
 use sparsemem_fixture::{ArrayOver, Fixture};
 use sparsemem_harness::{HostWorld, Room, window};
 use sparsemem_machine::{Addresses, HostRcu, Machine, MachineConfig, MachineError as HostError};
 use sparsemem_page_table::EntryFormat;
 use sparsemem_riscv64_page_table::Riscv64;
-use sparsemem_section::RootedTable;
+use sparsemem_section::{ExactRule, FlatPlanes, InRoots, RootedTable, Validity};
 use sparsemem_suite::{
     ArrayFacts, ByAddress, Capabilities, MemmapSource, MemoryBack, OddPage, Pair, Reach, Scratch, Shape,
     SmallPage, Spare, Subject, TableKind, WayBack,
 };
+use sparsemem_x86_64_page_table::X86_64;
 
 use crate::variant::{Tables, Variant};
 use sparsemem_machine_files::{GeometryName, MachineFile, TooLarge};
@@ -84,7 +86,9 @@ pub(crate) fn with_subject(
 pub(crate) fn exists(geometry: GeometryName, variant: Variant) -> bool {
     match variant {
         Variant::Usual | Variant::SmallLeaves | Variant::HugeLeaves | Variant::FiveLevels => true,
-        Variant::OddPage | Variant::SmallPage | Variant::Tables(_) => geometry == GeometryName::X86_64,
+        Variant::OddPage | Variant::SmallPage | Variant::Tables(_) | Variant::Exact => {
+            geometry == GeometryName::X86_64
+        }
     }
 }
 
@@ -94,6 +98,7 @@ fn by_page(parts: SubjectParts<'_>, use_subject: UseSubject<'_>) -> Result<(), H
     const R: usize = presets::X86_64::NR_ROOTS_LEN;
     match parts.variant {
         Variant::Tables(tables) => by_tables(parts, tables, use_subject),
+        Variant::Exact => lend_array::<X86_64, FlatPlanes<presets::X86_64, S, ExactRule>>(parts, use_subject),
         Variant::OddPage => lend_model::<presets::X86_64, OddPage, S, R>(parts, use_subject),
         Variant::SmallPage => lend_model::<presets::X86_64, SmallPage, S, R>(parts, use_subject),
         _ => lend_model::<presets::X86_64, Page, S, R>(parts, use_subject),
@@ -103,10 +108,10 @@ fn by_page(parts: SubjectParts<'_>, use_subject: UseSubject<'_>) -> Result<(), H
 /// Selects the entry format.
 fn by_tables(parts: SubjectParts<'_>, tables: Tables, use_subject: UseSubject<'_>) -> Result<(), HostError> {
     match tables {
-        Tables::Arm4K => lend_array::<Aarch64<Low<12>>>(parts, use_subject),
-        Tables::Arm16K => lend_array::<Aarch64<Low<14>>>(parts, use_subject),
-        Tables::Arm64K => lend_array::<Aarch64<Low<16>>>(parts, use_subject),
-        Tables::Sv48 => lend_array::<Riscv64>(parts, use_subject),
+        Tables::Arm4K => lend_array::<Aarch64<Low<12>>, InRoots>(parts, use_subject),
+        Tables::Arm16K => lend_array::<Aarch64<Low<14>>, InRoots>(parts, use_subject),
+        Tables::Arm64K => lend_array::<Aarch64<Low<16>>, InRoots>(parts, use_subject),
+        Tables::Sv48 => lend_array::<Riscv64, InRoots>(parts, use_subject),
     }
 }
 
@@ -119,13 +124,19 @@ impl<const PAGE: u32> Regime for Low<PAGE> {
     const END: End = End::Low;
 }
 
-/// Makes a fresh virtual array on page tables of another processor, and lends it.
-fn lend_array<F: EntryFormat>(parts: SubjectParts<'_>, use_subject: UseSubject<'_>) -> Result<(), HostError> {
-    type Table = RootedTable<presets::X86_64, Page, { presets::X86_64::NR_ROOTS_LEN }>;
+/// The table of an array, over validity `V`.
+type Table<V> = RootedTable<presets::X86_64, Page, { presets::X86_64::NR_ROOTS_LEN }, V>;
+
+/// Makes a fresh virtual array on page tables of a format and with a validity, and lends it.
+fn lend_array<F, V>(parts: SubjectParts<'_>, use_subject: UseSubject<'_>) -> Result<(), HostError>
+where
+    F: EntryFormat,
+    V: Validity<presets::X86_64> + ZeroIsNew,
+{
     let room = room::<presets::X86_64, Page>(parts);
     let _addresses = Addresses::take(room.addresses());
     let Fixture { mut model, machine } =
-        Fixture::<Box<ArrayOver<Table, HostRcu<Readers>, F>>>::array(&config(parts, room))?;
+        Fixture::<Box<ArrayOver<Table<V>, HostRcu<Readers>, F>>>::array(&config(parts, room))?;
     lend_made::<presets::X86_64, _>(parts, &mut *model, machine, room, use_subject);
     Ok(())
 }

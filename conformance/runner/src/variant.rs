@@ -1,4 +1,4 @@
-//! Variants of a model's usual build: other descriptors, other mappings.
+//! Variants of a model's usual build: other descriptors, other mappings, another rule of what is valid.
 
 use sparsemem_core::{LeafSize, PagingDepth};
 use sparsemem_machine::Processor;
@@ -20,6 +20,8 @@ pub(crate) enum Variant {
     FiveLevels,
     /// Page tables of another processor.
     Tables(Tables),
+    /// Holes of boot memory are not valid, and lookups read flat planes.
+    Exact,
 }
 
 /// The page tables of another processor than x86_64.
@@ -70,9 +72,10 @@ const VARIED_FAULTS: &[&str] =
 impl Variant {
     /// The variants that have a suffix in the names of scenarios: page tables with leaves of the usual sizes first, with
     /// other sizes last.
-    const MARKED: [Self; 9] = [
+    const MARKED: [Self; 10] = [
         Self::Tables(Tables::Arm4K),
         Self::Tables(Tables::Sv48),
+        Self::Exact,
         Self::OddPage,
         Self::SmallPage,
         Self::SmallLeaves,
@@ -82,10 +85,11 @@ impl Variant {
         Self::Tables(Tables::Arm64K),
     ];
 
-    /// The variants in which sections share mappings, or have many, and page tables of other processors.
-    const MANY: [Self; 7] = [
+    /// The variants in which sections share mappings, or have many, page tables of other processors, and the other rule.
+    const MANY: [Self; 8] = [
         Self::Tables(Tables::Arm4K),
         Self::Tables(Tables::Sv48),
+        Self::Exact,
         Self::Tables(Tables::Arm16K),
         Self::Tables(Tables::Arm64K),
         Self::OddPage,
@@ -102,6 +106,7 @@ impl Variant {
             Self::SmallLeaves => "@4k-leaves",
             Self::HugeLeaves => "@1g-leaves",
             Self::FiveLevels => "@5-level",
+            Self::Exact => "@exact",
             Self::Tables(Tables::Arm4K) => "@aarch64-4k",
             Self::Tables(Tables::Arm16K) => "@aarch64-16k",
             Self::Tables(Tables::Arm64K) => "@aarch64-64k",
@@ -118,6 +123,7 @@ impl Variant {
             Self::SmallLeaves => " (with base pages only)",
             Self::HugeLeaves => " (with mappings up to 1 GiB)",
             Self::FiveLevels => " (with five levels of page tables)",
+            Self::Exact => " (with holes that are not valid, and flat planes)",
             Self::Tables(Tables::Arm4K) => " (with page tables of arm64, 4 KiB)",
             Self::Tables(Tables::Arm16K) => " (with page tables of arm64, 16 KiB)",
             Self::Tables(Tables::Arm64K) => " (with page tables of arm64, 64 KiB)",
@@ -126,14 +132,14 @@ impl Variant {
     }
 
     /// The variants in which a scenario runs, in addition to the usual build: with page tables that have leaves of the same
-    /// sizes, and in the others if they change its subject.
+    /// sizes, with the other rule of what is valid, and in the others if they change its subject.
     pub(crate) fn of(scenario: &str) -> &'static [Self] {
         match scenario {
-            _ if FORESEES_SIZES.contains(&scenario) => &Self::MARKED[..7],
+            _ if FORESEES_SIZES.contains(&scenario) => &Self::MARKED[..8],
             _ if VARIED.contains(&scenario) => &Self::MARKED,
             // Those in which sections share mappings, or have many.
             _ if VARIED_FAULTS.contains(&scenario) => &Self::MANY,
-            _ => &Self::MARKED[..2],
+            _ => &Self::MARKED[..3],
         }
     }
 
@@ -188,8 +194,16 @@ impl Variant {
         }
     }
 
-    /// Whether only the mappings differ from the usual build.
-    pub(crate) const fn is_about_mappings(self) -> bool {
-        matches!(self, Self::SmallLeaves | Self::HugeLeaves | Self::FiveLevels | Self::Tables(_))
+    /// Whether most scenarios run in it, so that it is for small machines.
+    pub(crate) const fn runs_most(self) -> bool {
+        matches!(self, Self::Tables(_) | Self::Exact)
+    }
+
+    /// Whether it is made of a virtual array only: just the mappings differ from the usual build, or the rule of what is valid.
+    pub(crate) const fn is_of_an_array(self) -> bool {
+        matches!(
+            self,
+            Self::SmallLeaves | Self::HugeLeaves | Self::FiveLevels | Self::Tables(_) | Self::Exact
+        )
     }
 }

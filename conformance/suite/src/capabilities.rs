@@ -46,7 +46,7 @@ pub enum MemmapSource {
 pub enum TableKind {
     /// One entry of two words per possible section: `memmap/footprint` computes the bytes.
     Flat,
-    /// Roots of one page each, allocated on demand: `memmap/footprint` computes the bytes.
+    /// Roots of one page each, or with planes behind it, allocated on demand: `memmap/footprint` computes the bytes.
     Rooted,
     /// Anything else: `memmap/footprint` compares the bytes that the model reports with those that are outstanding.
     Other,

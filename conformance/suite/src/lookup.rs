@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use sparsemem_core::{LookupError, Pfn, SectionNr};
+use sparsemem_core::{EarlyFrames, LookupError, Pfn, SectionNr, SubsectionIdx};
 
 use crate::boot::memory;
 use crate::failure::{Place, expect, expect_eq};
@@ -39,8 +39,13 @@ fn reason(oracle: &Oracle, pfn: Pfn) -> Option<LookupError> {
         return Some(LookupError::BeyondMaximum { pfn, last: Pfn::new(shape.frames() - 1) });
     }
     let section = shape.section_of(pfn.get());
-    let absent = LookupError::AbsentSection { pfn, section: SectionNr::new(section) };
-    (!oracle.is_present(section)).then_some(absent)
+    let (is_present, section) = (oracle.is_present(section), SectionNr::new(section));
+    if !is_present {
+        return Some(LookupError::AbsentSection { pfn, section });
+    }
+    let subsection = SubsectionIdx::new(u32::try_from(shape.subsection_of(pfn.get())).unwrap_or(u32::MAX));
+    let absent = LookupError::AbsentSubsection { pfn, section, subsection };
+    (!oracle.is_valid(pfn.get())).then_some(absent)
 }
 
 /// Looks up frame numbers with each bit set that no frame number has.
@@ -139,11 +144,12 @@ fn on_page<T>(setting: &Setting<'_>, frame: u64, look: impl Fn(&dyn crate::Scrat
 pub(crate) fn holes_early(setting: &mut Setting<'_>) -> Result<(), Failure> {
     let (oracle, _) = setting.boot()?;
     let shape = setting.facts.shape;
+    let are_valid = setting.subject.early_frames() == EarlyFrames::All;
     for nr in sample::spread(&oracle.sections().collect::<Vec<_>>(), 256) {
         let touched = oracle.subsections(nr);
         let hole = (0..shape.subsections()).find(|index| !touched.contains(index));
         if let Some(hole) = hole {
-            has_descriptor(setting, shape.first_frame(nr) + hole * shape.subsection_frames(), true)?;
+            has_descriptor(setting, shape.first_frame(nr) + hole * shape.subsection_frames(), are_valid)?;
         }
     }
     setting.tear_down()?;
@@ -151,9 +157,11 @@ pub(crate) fn holes_early(setting: &mut Setting<'_>) -> Result<(), Failure> {
     let (first, end) = (shape.first_frame(nr), shape.first_frame(nr + 1));
     let lonely = first + shape.section_frames() / 2;
     setting.boot_whole(&[memory(range(lonely, lonely + 1), 0)])?;
-    [first, lonely - 1, lonely, lonely + 1, end - 1]
-        .into_iter()
-        .try_for_each(|f| has_descriptor(setting, f, true))?;
+    has_descriptor(setting, lonely, true)?;
+    for other in [first, lonely - 1, lonely + 1, end - 1] {
+        let shares = shape.subsection_of(other) == shape.subsection_of(lonely);
+        has_descriptor(setting, other, are_valid || shares)?;
+    }
     [0, first - 1, end, end + shape.section_frames()]
         .into_iter()
         .try_for_each(|f| has_descriptor(setting, f, false))
@@ -170,7 +178,7 @@ pub(crate) fn online(setting: &mut Setting<'_>) -> Result<(), Failure> {
     let (oracle, _) = setting.boot()?;
     let shape = setting.facts.shape;
     for frame in sample::frames(&oracle, setting.memory) {
-        let index = frame % shape.section_frames() / shape.subsection_frames();
+        let index = shape.subsection_of(frame);
         let touched = oracle.is_valid(frame) && oracle.subsections(shape.section_of(frame)).contains(&index);
         let expected = setting.subject.lookup(Pfn::new(frame)).filter(|_| touched);
         let mut found = None;

@@ -184,6 +184,8 @@ pub(crate) fn footprint(setting: &mut Setting<'_>) -> Result<(), Failure> {
         return as_outstanding(setting, &oracle, &found, taken + bare.total_bytes());
     };
     expect_eq(Place::Model, "bytes of the table", &(fixed + roots), &found.table_bytes)?;
+    let fixed = fixed + bare.plane_bytes;
+    planes_fit(setting, roots, found.plane_bytes - bare.plane_bytes)?;
     usage_bytes_fit(setting, &oracle, found.usage_bytes)?;
     let (memmap, tables) = memmap_bytes(setting, &oracle);
     expect_eq(Place::Model, "bytes of memmaps", &memmap, &found.memmap_bytes)?;
@@ -223,6 +225,15 @@ fn table_bytes(setting: &Setting<'_>, oracle: &Oracle) -> Option<(u64, u64)> {
             Some((slots + SUMMARY_BYTES, roots.len() as u64 * shape.page_bytes()))
         }
     }
+}
+
+/// Fails unless roots of so many bytes have no planes, or two bits for each subsection of their sections.
+fn planes_fit(setting: &Setting<'_>, roots: u64, bytes: u64) -> Result<(), Failure> {
+    let shape = &setting.facts.shape;
+    let sections = roots / shape.page_bytes() * shape.sections_per_root();
+    let planes = sections * 2 * shape.subsections().div_ceil(64) * 8;
+    let expected = format!("0 or {planes}");
+    expect([0, planes].contains(&bytes), Place::Model, "bytes of planes in roots", &expected, bytes)
 }
 
 /// Bytes that a usage's block needs to remember its section while the writer waits for readers of the retired

@@ -9,7 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use sparsemem_core::{
-    MemoryRange, NodeId, Pfn, PfnRange, SectionFlags, SectionNr, SectionState, SubsectionBits,
+    EarlyFrames, MemoryRange, NodeId, Pfn, PfnRange, SectionFlags, SectionNr, SectionState, SubsectionBits,
 };
 
 use crate::Shape;
@@ -30,18 +30,25 @@ pub struct Oracle {
     sections: BTreeMap<u64, Present>,
     shared: BTreeSet<(u64, u32, u32)>,
     beyond: Vec<(u64, u64)>,
+    early: EarlyFrames,
 }
 
 impl Oracle {
     /// The expected state after a boot from `memory`.
     #[must_use]
     pub fn new(shape: Shape, memory: &[MemoryRange]) -> Self {
-        let mut oracle =
-            Self { shape, sections: BTreeMap::new(), shared: BTreeSet::new(), beyond: Vec::new() };
+        let (sections, shared, beyond) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        let mut oracle = Self { shape, sections, shared, beyond, early: EarlyFrames::All };
         for range in memory {
             oracle.report(range.frames.start().get(), range.frames.end().get(), range.node.get());
         }
         oracle
+    }
+
+    /// The same for a model with another rule of what is valid in a section of boot.
+    #[must_use]
+    pub fn with_early(self, early: EarlyFrames) -> Self {
+        Self { early, ..self }
     }
 
     /// Adds reported memory from frame `start` to before `end`.
@@ -129,8 +136,7 @@ impl Oracle {
     pub fn subsections(&self, nr: u64) -> BTreeSet<u64> {
         let mut touched = BTreeSet::new();
         for (start, end) in self.sections.get(&nr).map_or(&[][..], |section| &section.parts) {
-            let index = |frame: u64| frame % self.shape.section_frames() / self.shape.subsection_frames();
-            touched.extend(index(*start)..=index(end - 1));
+            touched.extend(self.shape.subsection_of(*start)..=self.shape.subsection_of(end - 1));
         }
         touched
     }
@@ -159,10 +165,16 @@ impl Oracle {
         }
     }
 
-    /// Whether a frame has a descriptor: all frames of a section that is present at boot have one (O-100).
+    /// Whether a frame is valid: all frames of a section that is present at boot are (O-100), or those of the subsections that
+    /// contain memory.
     #[must_use]
     pub fn is_valid(&self, frame: u64) -> bool {
-        frame < self.shape.frames() && self.is_present(self.shape.section_of(frame))
+        let nr = self.shape.section_of(frame);
+        frame < self.shape.frames()
+            && match self.early {
+                EarlyFrames::All => self.is_present(nr),
+                EarlyFrames::Populated => self.subsections(nr).contains(&self.shape.subsection_of(frame)),
+            }
     }
 
     /// Runs of successive sections of one node (O-20): first section, and first section past the run.
@@ -180,6 +192,24 @@ impl Oracle {
         runs
     }
 
+    /// The valid frames of a present section: first frame, and first frame past each run.
+    fn valid_runs(&self, nr: u64) -> Vec<(u64, u64)> {
+        let start = self.shape.first_frame(nr);
+        if self.early == EarlyFrames::All {
+            return [(start, start + self.shape.section_frames())].into();
+        }
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for index in self.subsections(nr) {
+            let from = start + index * self.shape.subsection_frames();
+            let to = from + self.shape.subsection_frames();
+            match runs.last_mut() {
+                Some((_, end)) if *end == from => *end = to,
+                _ => runs.push((from, to)),
+            }
+        }
+        runs
+    }
+
     /// The valid frames in a range, split at section borders.
     #[must_use]
     pub fn valid_in(&self, within: PfnRange) -> Vec<PfnRange> {
@@ -190,10 +220,9 @@ impl Oracle {
             if start >= within.end().get() {
                 break;
             }
-            let part = range(start, start + self.shape.section_frames()).intersection(within);
-            if !part.is_empty() {
-                found.push(part);
-            }
+            let runs = self.valid_runs(*nr).into_iter();
+            let parts = runs.map(|(start, end)| range(start, end).intersection(within));
+            found.extend(parts.filter(|part| !part.is_empty()));
         }
         found
     }

@@ -115,7 +115,7 @@ impl Setting<'_> {
     /// The expected state after a boot from `memory`.
     #[must_use]
     pub fn oracle(&self, memory: &[MemoryRange]) -> Oracle {
-        Oracle::new(self.facts.shape, memory)
+        Oracle::new(self.facts.shape, memory).with_early(self.subject.early_frames())
     }
 
     /// The section at which scenarios begin memory of their own: the machine's lowest one, so that a model with a bound

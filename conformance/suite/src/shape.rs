@@ -97,6 +97,12 @@ impl Shape {
         frame / self.section_frames()
     }
 
+    /// The subsection of a frame in its section.
+    #[must_use]
+    pub const fn subsection_of(&self, frame: u64) -> u64 {
+        frame % self.section_frames() / self.subsection_frames()
+    }
+
     /// First frame of a section.
     #[must_use]
     pub const fn first_frame(&self, section: u64) -> u64 {

@@ -8,7 +8,7 @@ use sparsemem_core::{LeafSize, LookupError, MemoryRange, Pfn, SectionNr};
 
 use crate::failure::{Place, expect, expect_eq};
 use crate::setting::Booted;
-use crate::{Failure, Fault, Setting, memmap, numbers, sample};
+use crate::{Failure, Fault, Oracle, Setting, memmap, numbers, range, sample};
 
 /// The number of sections of the machine with which every single fault is tested.
 const FEW: usize = 12;
@@ -136,7 +136,7 @@ fn only_the_told_are_lost(
     expect_eq(Place::Model, "present sections", &rest.sections().collect::<Vec<_>>(), &present)?;
     setting.sections_are(&rest, oracle.sections())?;
     lost.iter().try_for_each(|nr| is_absent(setting, *nr))?;
-    rest.sections().take(64).try_for_each(|nr| works(setting, nr))?;
+    rest.sections().take(64).try_for_each(|nr| works(setting, &rest, nr))?;
     memmap::no_leaf_is_idle(setting, &rest)?;
     setting.mappings_agree()
 }
@@ -152,9 +152,11 @@ fn is_absent(setting: &Setting<'_>, nr: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Fails unless the last descriptor of a section can be written and read.
-fn works(setting: &Setting<'_>, nr: u64) -> Result<(), Failure> {
-    let pfn = Pfn::new(setting.facts.shape.first_frame(nr + 1) - 1);
+/// Fails unless the last descriptor of a section can be written and read: that of the last valid frame.
+fn works(setting: &Setting<'_>, oracle: &Oracle, nr: u64) -> Result<(), Failure> {
+    let section = range(setting.facts.shape.first_frame(nr), setting.facts.shape.first_frame(nr + 1));
+    let valid = oracle.valid_in(section);
+    let pfn = Pfn::new(valid.last().unwrap_or(&section).end().get() - 1);
     let mut read = None;
     setting.subject.read(&mut |pages| {
         read = pages.page(pfn).map(|page| {

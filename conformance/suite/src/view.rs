@@ -11,7 +11,8 @@
 use alloc::vec::Vec;
 
 use sparsemem_core::{
-    BootModel, Footprint, LookupError, MemoryModel, Pfn, PfnRange, Reader, Reclaim, SectionNr, SectionState,
+    BootModel, EarlyFrames, Footprint, LookupError, MemoryModel, Pfn, PfnRange, Reader, Reclaim, SectionNr,
+    SectionState,
 };
 
 use crate::{ByAddress, Scratch, Shape, World, WorldWithEnvironment, unchecked};
@@ -45,6 +46,9 @@ pub trait View {
 
     /// The memory that the model takes.
     fn footprint(&self) -> Footprint;
+
+    /// Which frames of a section of boot are valid, as the model says ([`MemoryModel::early_frames`]).
+    fn early_frames(&self) -> EarlyFrames;
 
     /// The state of a section.
     fn section(&self, nr: SectionNr) -> SectionState;
@@ -139,6 +143,10 @@ impl<T: Parts> View for T {
 
     fn footprint(&self) -> Footprint {
         self.model().footprint()
+    }
+
+    fn early_frames(&self) -> EarlyFrames {
+        self.model().early_frames()
     }
 
     fn section(&self, nr: SectionNr) -> SectionState {

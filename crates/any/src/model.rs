@@ -8,10 +8,10 @@ use alloc::boxed::Box;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, BootError, BootEvent, BootModel, BootSummary, ByteLen, Footprint, Geometry, GracePeriod,
-    InstallError, InstallModel, LookupError, MarkError, MarkModel, MemoryModel, MemoryRange, MetadataMemory,
-    NodeId, Pfn, PfnRange, Reclaim, RetireError, RetireModel, Retired, SectionNr, SectionStamp, SectionState,
-    TearDownError, Writer, WriterSlot, ZeroIsNew,
+    AddressSpace, BootError, BootEvent, BootModel, BootSummary, ByteLen, EarlyFrames, Footprint, Geometry,
+    GracePeriod, InstallError, InstallModel, LookupError, MarkError, MarkModel, MemoryModel, MemoryRange,
+    MetadataMemory, NodeId, Pfn, PfnRange, Reclaim, RetireError, RetireModel, Retired, SectionNr,
+    SectionStamp, SectionState, TearDownError, Writer, WriterSlot, ZeroIsNew,
 };
 use sparsemem_vmemmap::DynamicBase;
 
@@ -153,6 +153,10 @@ where
         inside!(self, model => model.name())
     }
 
+    fn early_frames(&self) -> EarlyFrames {
+        inside!(self, model => model.early_frames())
+    }
+
     #[inline]
     fn lookup_with(&self, pfn: Pfn, guard: &R::Guard) -> Option<NonNull<P>> {
         inside!(self, model => model.lookup_with(pfn, guard))
@@ -173,6 +177,11 @@ where
     unsafe fn pfn_of(&self, page: NonNull<P>) -> Pfn {
         // SAFETY: the caller's promise is the same.
         inside!(self, model => unsafe { model.pfn_of(page) })
+    }
+
+    #[inline]
+    fn is_valid(&self, pfn: Pfn) -> bool {
+        inside!(self, model => model.is_valid(pfn))
     }
 
     fn explain(&self, pfn: Pfn, guard: &R::Guard) -> Result<NonNull<P>, LookupError> {

@@ -33,7 +33,9 @@ impl Answers {
 /// Asks for everything that tools show, and checks that it can be.
 fn ask<R: GracePeriod>(model: &PcModel<R>, answers: &Answers, full: Footprint) {
     let footprint = model.footprint();
-    let fields = |it: Footprint| [it.table_bytes, it.usage_bytes, it.memmap_bytes, it.page_table_bytes];
+    let fields = |it: Footprint| {
+        [it.table_bytes, it.plane_bytes, it.usage_bytes, it.memmap_bytes, it.page_table_bytes]
+    };
     let too_much = fields(footprint).into_iter().zip(fields(full)).any(|(now, most)| now > most);
     assert!(!too_much, "{footprint:?} of at most {full:?}");
     for nr in (0..=SECTIONS).map(SectionNr::new) {

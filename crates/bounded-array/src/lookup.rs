@@ -90,7 +90,7 @@ where
         let [others, usage_bytes, memmap_bytes] =
             self.array(&guard).map_or([0; 3], super::array::Array::bytes);
         let table_bytes = size_of::<Self>() as u64 + others;
-        Footprint { table_bytes, usage_bytes, memmap_bytes, page_table_bytes: 0 }
+        Footprint { table_bytes, usage_bytes, memmap_bytes, ..Footprint::default() }
     }
 
     /// Frames outside the array cannot be installed

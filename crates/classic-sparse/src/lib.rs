@@ -24,10 +24,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-use sparsemem_section::{Encoded, FlatTable, SparseModel};
+use sparsemem_section::{Encoded, FlatTable, InWords, LinuxRule, SparseModel};
 
 /// The model for geometry `G`, descriptor `P` and readers of domain `R`; `N` is the geometry's
 /// [`NR_SECTIONS_LEN`](sparsemem_core::SectionShape::NR_SECTIONS_LEN).
 ///
+/// `Q` says what is valid: by default what is so in Linux, or what was reported, by
+/// [`ExactRule`](sparsemem_section::ExactRule).
+///
 /// Source: Linux `SPARSEMEM` with `SPARSEMEM_STATIC`.
-pub type ClassicSparse<G, P, R, const N: usize> = SparseModel<FlatTable<G, P, N>, Encoded, R>;
+pub type ClassicSparse<G, P, R, const N: usize, Q = LinuxRule> =
+    SparseModel<FlatTable<G, P, N, InWords<Q>>, Encoded, R>;

@@ -55,6 +55,8 @@ pub(crate) struct InspectedBackend {
     pub(crate) events: Vec<String>,
     /// Bytes of the section table.
     pub(crate) table_bytes: u64,
+    /// Bytes of the planes in which lookups find what is valid and online.
+    pub(crate) plane_bytes: u64,
     /// Bytes of usages.
     pub(crate) usage_bytes: u64,
     /// Bytes of descriptors.
@@ -67,7 +69,7 @@ impl InspectedBackend {
     /// All metadata bytes.
     #[must_use]
     pub(crate) const fn total_bytes(&self) -> u64 {
-        self.table_bytes + self.usage_bytes + self.memmap_bytes + self.page_table_bytes
+        self.table_bytes + self.plane_bytes + self.usage_bytes + self.memmap_bytes + self.page_table_bytes
     }
 }
 

@@ -132,6 +132,7 @@ fn look<M: BootModel<Machine>>(
         sections: model.present_sections().map(|nr| section(model, nr)).collect(),
         events,
         table_bytes: footprint.table_bytes,
+        plane_bytes: footprint.plane_bytes,
         usage_bytes: footprint.usage_bytes,
         memmap_bytes: footprint.memmap_bytes,
         page_table_bytes: footprint.page_table_bytes,

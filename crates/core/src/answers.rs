@@ -36,6 +36,15 @@ bitflags::bitflags! {
 
 const _: () = assert!(SectionFlags::all().bits() == (1 << SECTION_FLAG_BITS) - 1);
 
+/// The frames of a section of boot that are valid, as a choice of the model's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarlyFrames {
+    /// All of them, holes included, as in Linux (O-100).
+    All,
+    /// Those of its populated subsections, as in a section that was added later.
+    Populated,
+}
+
 /// A copy of a section's observable state: equal on every model that went through the same operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SectionState {
@@ -58,13 +67,13 @@ impl SectionState {
         online: SubsectionBits::EMPTY,
     };
 
-    /// The subsections whose frames have descriptors: those that are populated, or all of a section of boot, as in Linux
-    /// (`pfn_section_valid`).
+    /// The subsections whose frames are valid: those that are populated, or all of a section of boot, if the model says so
+    /// ([`MemoryModel::early_frames`]), as in Linux (`pfn_section_valid`).
     #[must_use]
-    pub fn valid<G: Geometry>(&self) -> SubsectionBits {
+    pub fn valid<G: Geometry>(&self, early: EarlyFrames) -> SubsectionBits {
         if !self.flags.contains(SectionFlags::HAS_MEM_MAP) {
             SubsectionBits::EMPTY
-        } else if self.flags.contains(SectionFlags::EARLY) {
+        } else if early == EarlyFrames::All && self.flags.contains(SectionFlags::EARLY) {
             SubsectionBits::full::<G>()
         } else {
             self.subsections

@@ -307,6 +307,8 @@ pub enum TearDownError {
 pub struct Footprint {
     /// Bytes of the section table with all its levels.
     pub table_bytes: u64,
+    /// Bytes of the planes in which lookups find the valid and the online frames; zero for models without.
+    pub plane_bytes: u64,
     /// Bytes of the usages of sections.
     pub usage_bytes: u64,
     /// Bytes of the memory that backs descriptors.
@@ -316,10 +318,10 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// The sum of the four, in bytes.
+    /// The sum of all, in bytes.
     #[must_use]
     pub const fn total_bytes(&self) -> u64 {
-        self.table_bytes + self.usage_bytes + self.memmap_bytes + self.page_table_bytes
+        self.table_bytes + self.plane_bytes + self.usage_bytes + self.memmap_bytes + self.page_table_bytes
     }
 }
 

@@ -65,7 +65,9 @@ mod subsections;
 pub mod trace;
 mod writer;
 
-pub use answers::{LookupError, PresentSections, SECTION_FLAG_BITS, SectionFlags, SectionState, ValidRanges};
+pub use answers::{
+    EarlyFrames, LookupError, PresentSections, SECTION_FLAG_BITS, SectionFlags, SectionState, ValidRanges,
+};
 pub use boot::{
     BootError, BootEvent, BootModel, BootPart, BootSummary, Footprint, MemoryRange, SectionLoss,
     TearDownError, Touch,

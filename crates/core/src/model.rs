@@ -9,8 +9,8 @@
 use core::ptr::NonNull;
 
 use crate::{
-    ByteLen, Footprint, Geometry, LookupError, MemoryRange, PageDescriptor, Pfn, PfnRange, PresentSections,
-    Reader, Reclaim, SectionNr, SectionState, ValidRanges, Writer, WriterSlot, boot_bytes,
+    ByteLen, EarlyFrames, Footprint, Geometry, LookupError, MemoryRange, PageDescriptor, Pfn, PfnRange,
+    PresentSections, Reader, Reclaim, SectionNr, SectionState, ValidRanges, Writer, WriterSlot, boot_bytes,
 };
 
 /// The guard of a model's domain.
@@ -43,6 +43,11 @@ pub unsafe trait MemoryModel: Sync {
     /// The name that tools print.
     fn name(&self) -> &'static str;
 
+    /// Which frames of a section of boot are valid; all of them by default, as in Linux.
+    fn early_frames(&self) -> EarlyFrames {
+        EarlyFrames::All
+    }
+
     /// Finds the descriptor of a frame, or `None` if the frame has none.
     ///
     /// Linux needs two calls for it, `pfn_valid` and `pfn_to_page`.
@@ -55,8 +60,9 @@ pub unsafe trait MemoryModel: Sync {
     ///
     /// # Cost
     ///
-    /// One load of the section word, one more for the root in a two-level table, and for hot-added sections two for
-    /// the subsection bit.
+    /// One load of the section word, and one more for the root in a two-level table; two more for the subsection bit, only in a
+    /// section of which parts are absent. A model of one virtual array loads a word of a plane instead, and the root unless
+    /// the plane is flat.
     #[doc(alias = "pfn_valid")]
     fn lookup_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>>;
 
@@ -71,7 +77,7 @@ pub unsafe trait MemoryModel: Sync {
     ///
     /// # Cost
     ///
-    /// One load each of the section word (and the root), the usage pointer, and the online bit. The default asks for the
+    /// As [`MemoryModel::lookup_with`], where the subsections of a section are all or none online. The default asks for the
     /// state of the section.
     #[doc(alias = "pfn_to_online_page")]
     fn lookup_online_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>> {
@@ -143,7 +149,7 @@ pub unsafe trait MemoryModel: Sync {
         while !rest.is_empty() {
             let nr = self.next_present(rest.start().section::<Self::Geometry>())?;
             let frames = nr.frames::<Self::Geometry>()?;
-            let valid = self.section(nr).valid::<Self::Geometry>();
+            let valid = self.section(nr).valid::<Self::Geometry>(self.early_frames());
             let run = valid.first_run_in::<Self::Geometry>(nr, rest.intersection(frames));
             if run.is_some() {
                 return run;
@@ -251,6 +257,10 @@ unsafe impl<M: MemoryModel> MemoryModel for &M {
         (**self).name()
     }
 
+    fn early_frames(&self) -> EarlyFrames {
+        (**self).early_frames()
+    }
+
     #[inline]
     fn lookup_with(&self, pfn: Pfn, guard: &Guard<Self>) -> Option<NonNull<Self::Page>> {
         (**self).lookup_with(pfn, guard)
@@ -271,6 +281,11 @@ unsafe impl<M: MemoryModel> MemoryModel for &M {
     unsafe fn pfn_of(&self, page: NonNull<Self::Page>) -> Pfn {
         // SAFETY: the caller's promise is the same.
         unsafe { (**self).pfn_of(page) }
+    }
+
+    #[inline]
+    fn is_valid(&self, pfn: Pfn) -> bool {
+        (**self).is_valid(pfn)
     }
 
     fn explain(&self, pfn: Pfn, guard: &Guard<Self>) -> Result<NonNull<Self::Page>, LookupError> {

@@ -16,6 +16,8 @@ use sparsemem_core::{
 
 use crate::memmap::bring_up;
 use crate::retire::tear_down;
+use crate::table::{has_planes, is_whole_early};
+use crate::validity::Plane;
 use crate::writing::{free_usage, new_usage};
 use crate::{Before, Populate, PopulateRequest, SectionTable, SectionWord, SparseModel, Writing};
 
@@ -158,7 +160,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
             let usage = unsafe { block.as_ref() }.usage();
             usage.insert(bits);
             usage.insert_online(bits);
-            self.writing.publish(nr, entry, block, word);
+            self.writing.publish(nr, entry, block, word, SubsectionBits::EMPTY);
             return Ok(());
         }
         if let Some(usage) = self.writing.usage(entry) {
@@ -229,10 +231,16 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         let flags = MARKED | SectionFlags::EARLY;
         let (word, origin) = bring_up(&mut self.writing, self.env, &request, flags, &mut self.lost)?;
         let entry = self.writing.entry(section).ok_or(SectionLoss::OutsideRange)?;
-        if let Some(usage) = self.writing.usage(entry) {
-            usage.set_memmap_origin(origin);
+        let Some(usage) = self.writing.usage(entry) else { return Ok(()) };
+        usage.set_memmap_origin(origin);
+        if const { has_planes::<T>() } {
+            let populated = usage.snapshot();
+            let all = SubsectionBits::full::<T::Geometry>();
+            let valid = if is_whole_early::<T>(flags) { all } else { populated };
+            self.writing.insert(Plane::Valid, section, valid);
+            self.writing.insert(Plane::Online, section, usage.online());
         }
-        entry.set_word(word);
+        entry.set_word(Writing::<T, S>::compared(word, usage));
         Ok(())
     }
 
@@ -248,6 +256,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
         let Some(entry) = self.writing.entry(nr) else { return };
         let usage = entry.usage();
         self.writing.unpublish(nr, entry);
+        self.writing.forget_usage(nr);
         if let Some(usage) = usage {
             // SAFETY: the usage was taken out of its entry, and readers follow it only in sections with a memmap, which
             // this section never had.

@@ -13,9 +13,10 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     ByteLen, Footprint, Geometry, LostBlocks, MetadataMemory, NodeId, OutOfMemory, Pfn, PfnRange, PhysRange,
-    SECTION_FLAG_BITS, SectionLoss, SectionShape, SectionStamp, ZeroIsNew,
+    SectionLoss, SectionShape, SectionStamp, ZeroIsNew,
 };
 
+use crate::word::FREE_BITS;
 use crate::{
     ConstNew, Content, Placement, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord,
     Writing,
@@ -32,11 +33,11 @@ impl ConstNew for Encoded {
 // SAFETY: a zero-sized value has no bytes.
 unsafe impl ZeroIsNew for Encoded {}
 
-/// Whether the low bits of an encoded memmap pointer are free for flags, whatever page the memmap begins on.
+/// Whether the low bits of an encoded memmap pointer are free, whatever page the memmap begins on.
 const fn leaves_flag_bits<T: SectionTable>() -> bool {
     let size = size_of::<T::Page>();
     let low_zeros = T::Geometry::PFN_SECTION_SHIFT + size.trailing_zeros();
-    size > 0 && low_zeros >= SECTION_FLAG_BITS && T::Geometry::PAGE_SHIFT >= SECTION_FLAG_BITS
+    size > 0 && low_zeros >= FREE_BITS && T::Geometry::PAGE_SHIFT >= FREE_BITS
 }
 
 /// Whether the path back works: a descriptor's distance from that of frame 0, modulo the target's addresses.

@@ -6,8 +6,8 @@
 //! # Invariants
 //!
 //! 1. All-zero bytes are an absent section: both pointers null.
-//! 2. `usage` is null, or points to a usage that lives until a grace period after its section lost `HAS_MEM_MAP`. Readers
-//!    follow it only if they saw that flag before, within the same guard.
+//! 2. `usage` points to a usage from before the section gets `HAS_MEM_MAP` until a grace period after it lost the flag. Readers
+//!    follow it only if they saw that flag before, within the same guard, so they need not ask whether it is null.
 //! 3. [`UsageBlock::retired`] is for the writer alone: readers never read it.
 
 use core::alloc::Layout;

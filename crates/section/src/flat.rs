@@ -13,35 +13,46 @@ use sparsemem_core::{
     Geometry, MetadataMemory, NodeId, OutOfMemory, PageDescriptor, SectionNr, SectionShape, ZeroIsNew,
     atomic_array, const_fn,
 };
+use sparsemem_usage_map::SubsectionMap;
 
 #[cfg(not(sparsemem_loom))]
 use crate::ConstNew;
 use crate::entry::FreshRoot;
 use crate::table::{Entry, Occupied, SectionTable, sealed};
+use crate::validity::{InWords, Kept, Plane, Validity, new_validity};
 use crate::{Occupancy, SectionEntry};
 
-/// A table with an entry for each of the geometry's `N` sections.
+/// A table with an entry for each of the geometry's `N` sections, whose lookups find what is valid in `V`: [`InWords`] or
+/// [`FlatPlanes`](crate::FlatPlanes).
 #[derive(Debug)]
 #[repr(C)]
-pub struct FlatTable<G: Geometry, P, const N: usize> {
+pub struct FlatTable<G: Geometry, P, const N: usize, V = InWords> {
     entries: [SectionEntry<P, G>; N],
     occupancy: Occupancy,
+    validity: V,
     geometry: PhantomData<G>,
 }
 
-impl<G: Geometry, P: PageDescriptor, const N: usize> FlatTable<G, P, N> {
+impl<G: Geometry, P: PageDescriptor, const N: usize, V: Validity<G>> FlatTable<G, P, N, V> {
     /// The number of neighbouring sections that share an occupancy slot.
     const STRIDE: u64 = Occupancy::stride(G::NR_SECTIONS);
+
+    /// Does not compile for a table that is not the geometry's.
+    const CHECK: () = {
+        let () = G::CHECK;
+        assert!(N == G::NR_SECTIONS_LEN, "N must be the geometry's NR_SECTIONS_LEN");
+        assert!(!matches!(V::KEPT, Kept::InRoots), "a flat table has no roots for planes");
+    };
 
     const_fn! {
         /// A table without sections.
         #[must_use]
         pub const fn new() -> Self {
-            const { G::CHECK }
-            const { assert!(N == G::NR_SECTIONS_LEN, "N must be the geometry's NR_SECTIONS_LEN") }
+            const { Self::CHECK }
             Self {
                 entries: atomic_array![SectionEntry::absent(); N],
                 occupancy: Occupancy::new(),
+                validity: new_validity!(V, G),
                 geometry: PhantomData,
             }
         }
@@ -62,17 +73,19 @@ impl<G: Geometry, P: PageDescriptor, const N: usize> FlatTable<G, P, N> {
     }
 }
 
-impl<G: Geometry, P, const N: usize> sealed::Sealed for FlatTable<G, P, N> {}
+impl<G: Geometry, P, const N: usize, V> sealed::Sealed for FlatTable<G, P, N, V> {}
 
 // SAFETY: (1) the entries are a field of the table: they are there from `new` on, each in a place of its own. (2) `note`
 // sets the occupancy of a section's slot before its word is stored, and clears it only when every word of the slot is zero.
-unsafe impl<G, P, const N: usize> SectionTable for FlatTable<G, P, N>
+unsafe impl<G, P, const N: usize, V> SectionTable for FlatTable<G, P, N, V>
 where
     G: Geometry,
     P: PageDescriptor,
+    V: Validity<G>,
 {
     type Geometry = G;
     type Page = P;
+    type Validity = V;
 
     const ENCODED_MODEL: &'static str = "classic-sparse";
 
@@ -89,6 +102,11 @@ where
         unsafe { self.entries.get_unchecked(index) }
     }
 
+    #[inline]
+    unsafe fn plane(&self, plane: Plane, nr: SectionNr) -> Option<&SubsectionMap<G>> {
+        self.validity.beside(plane, nr)
+    }
+
     unsafe fn prepare<E: MetadataMemory>(
         &self,
         nr: SectionNr,
@@ -96,8 +114,7 @@ where
         _env: &mut E,
     ) -> Result<Option<FreshRoot>, OutOfMemory> {
         // Here as well, because a table may be zeroed memory instead of coming from `new`.
-        const { G::CHECK }
-        const { assert!(N == G::NR_SECTIONS_LEN, "N must be the geometry's NR_SECTIONS_LEN") }
+        const { Self::CHECK }
         // Every section of the geometry has its entry; memory does not help for others.
         match self.get(nr) {
             Some(_) => Ok(None),
@@ -141,19 +158,24 @@ where
     }
 
     fn bytes(&self) -> u64 {
-        size_of::<Self>() as u64
+        size_of::<Self>() as u64 - self.plane_bytes()
+    }
+
+    fn plane_bytes(&self) -> u64 {
+        size_of::<V>() as u64
     }
 }
 
 // SAFETY: null pointers are zero bytes on every target that Rust supports, and so are the zero words of the
-// occupancy; `new` makes the same bytes.
-unsafe impl<G: Geometry, P, const N: usize> ZeroIsNew for FlatTable<G, P, N> {}
+// occupancy; the planes say it themselves; `new` makes the same bytes.
+unsafe impl<G: Geometry, P, const N: usize, V: ZeroIsNew> ZeroIsNew for FlatTable<G, P, N, V> {}
 
 #[cfg(not(sparsemem_loom))]
-impl<G, P, const N: usize> ConstNew for FlatTable<G, P, N>
+impl<G, P, const N: usize, V> ConstNew for FlatTable<G, P, N, V>
 where
     G: Geometry,
     P: PageDescriptor,
+    V: Validity<G>,
 {
     const NEW: Self = Self::new();
 }

@@ -13,8 +13,10 @@ use sparsemem_core::{
 };
 
 use crate::memmap::{bring_up, clear_descriptors};
+use crate::table::is_whole_early;
+use crate::validity::Plane;
 use crate::writing::{Usage, free_usage, new_usage};
-use crate::{Before, Populate, PopulateRequest, SectionTable, SectionWord, SparseModel, Writing};
+use crate::{Before, Content, Populate, PopulateRequest, SectionTable, SectionWord, SparseModel, Writing};
 
 /// The usage and the word that a new section's entry will hold.
 type Made<T> = (NonNull<Usage<T>>, SectionWord<<T as SectionTable>::Page>);
@@ -72,20 +74,26 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
     /// Adds subsections to a section that has others.
     fn extend(&mut self, word: SectionWord<T::Page>) -> Result<(), SectionLoss> {
         let mut in_altmap = false;
-        if !word.flags().contains(SectionFlags::EARLY) {
+        let flags = word.flags();
+        if !flags.contains(SectionFlags::EARLY) {
             let memmap = S::populate(&mut self.writing, self.env, &self.request, &mut self.lost)?;
             clear_descriptors(&self.writing, word, self.request.frames, memmap.content);
             in_altmap = memmap.origin == Origin::Altmap;
             self.writing.notes().note_origin(memmap.origin);
+        } else if !is_whole_early::<T>(flags) {
+            // The memmap of boot is there, but nobody has found these descriptors since they were removed.
+            clear_descriptors(&self.writing, word, self.request.frames, Content::MaybeOld);
         }
-        let entry = self.writing.entry(self.request.section);
-        if let Some(usage) = entry.and_then(|entry| self.writing.usage(entry)) {
+        let Some(entry) = self.writing.entry(self.request.section) else { return Ok(()) };
+        if let Some(usage) = self.writing.usage(entry) {
             if in_altmap {
                 // The writer that retires memory visits the sections that are in altmaps.
                 usage.set_memmap_origin(Origin::Altmap);
             }
             usage.insert(self.bits);
+            self.writing.compare(entry, usage);
         }
+        self.writing.insert(Plane::Valid, self.request.section, self.bits);
         Ok(())
     }
 
@@ -97,7 +105,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
             Ok((usage, word)) => {
                 self.writing.commit(section, root);
                 if let Some(entry) = self.writing.entry(section) {
-                    self.writing.publish(section, entry, usage, word);
+                    self.writing.publish(section, entry, usage, word, self.bits);
                 }
                 Ok(())
             }
@@ -121,7 +129,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
                 let fresh = unsafe { usage.as_ref() }.usage();
                 fresh.set_memmap_origin(origin);
                 fresh.insert(self.bits);
-                Ok((usage, word))
+                Ok((usage, Writing::<T, S>::compared(word, fresh)))
             }
             Err(why) => {
                 // SAFETY: the usage was just made, and no other code knows it.

@@ -14,7 +14,7 @@
 //!
 //! 1. **Published means complete**: a section word with `HAS_MEM_MAP` is stored (Release) only after the memmap and
 //!    the usage exist; code that loads it (Acquire) may use both.
-//! 2. **One load**: a lookup loads the section word once.
+//! 2. **One load**: a lookup loads the section word once, or the word of a plane ([`Validity`]).
 //! 3. **One writer**: operations that change a model take its [`Writer`](sparsemem_core::Writer), and there is one;
 //!    tables and placements take a [`Writing`], which is made of it.
 //! 4. **Provenance**: the word is kept as a pointer to the memmap moved by `wrapping` arithmetic, so adding a frame
@@ -47,8 +47,10 @@ mod notes;
 mod occupancy;
 mod placement;
 mod retire;
+mod root;
 mod rooted;
 mod table;
+mod validity;
 mod word;
 mod writing;
 
@@ -60,5 +62,6 @@ pub use occupancy::Occupancy;
 pub use placement::{Before, Content, Placement, Populate, PopulateRequest, SectionMemmap};
 pub use rooted::RootedTable;
 pub use table::{Occupied, SectionTable};
+pub use validity::{ExactRule, FlatPlanes, InRoots, InWords, Kept, LinuxRule, Plane, Validity, ValidityRule};
 pub use word::{NodeTooLarge, NotEncodable, SectionWord};
 pub use writing::Writing;

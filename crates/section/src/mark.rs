@@ -5,7 +5,7 @@
 //! 1. Only populated subsections are online.
 //! 2. A section's word has `ONLINE` exactly while one of its subsections is online.
 //! 3. Going online sets the bit before the flag, going offline clears it after: a reader that sees flag and bit may use
-//!    both.
+//!    both. A word says that subsections are alike only while they are: going offline takes that back first.
 
 use sparsemem_core::{
     FramesError, Mark, MarkError, MarkModel, PfnRange, Reclaim, SectionFlags, SectionPart, SubsectionBits,
@@ -14,6 +14,8 @@ use sparsemem_core::{
 use sparsemem_usage_map::SectionUsage;
 
 use crate::table::Entry;
+use crate::validity::Plane;
+use crate::word::Alike;
 use crate::{Placement, SectionTable, SparseModel, Writing};
 
 impl<T: SectionTable, S: Placement<T>, R: Reclaim> MarkModel for SparseModel<T, S, R> {
@@ -47,8 +49,8 @@ fn mark<T: SectionTable, S>(
         let Some(entry) = writing.entry(part.section) else { continue };
         let Some(usage) = writing.usage(entry) else { continue };
         match mark {
-            Mark::Online => set_online::<T>(entry, usage, part.bits),
-            Mark::Offline => set_offline::<T>(entry, usage, part.bits),
+            Mark::Online => set_online(writing, entry, usage, part),
+            Mark::Offline => set_offline(writing, entry, usage, part),
             Mark::Shared => set_flags::<T>(entry, SectionFlags::TAINT_ZONE_DEVICE),
         }
     }
@@ -56,18 +58,35 @@ fn mark<T: SectionTable, S>(
 }
 
 /// Sets online bits, then the flag.
-fn set_online<T: SectionTable>(entry: &Entry<T>, usage: &SectionUsage<T::Geometry>, bits: SubsectionBits) {
-    usage.insert_online(bits);
-    set_flags::<T>(entry, SectionFlags::ONLINE);
+fn set_online<T: SectionTable, S>(
+    writing: &Writing<'_, T, S>,
+    entry: &Entry<T>,
+    usage: &SectionUsage<T::Geometry>,
+    part: SectionPart,
+) {
+    usage.insert_online(part.bits);
+    let word = entry.word();
+    let online = word.with_flags(word.flags() | SectionFlags::ONLINE);
+    // One store: with the flag alone, subsections that are alike would all seem to be online.
+    entry.set_word(Writing::<T, S>::compared(online, usage));
+    writing.insert(Plane::Online, part.section, part.bits);
 }
 
 /// Clears the flag if no other subsection is online, then the bits.
-fn set_offline<T: SectionTable>(entry: &Entry<T>, usage: &SectionUsage<T::Geometry>, bits: SubsectionBits) {
-    if bits.contains_all(usage.online()) {
-        let word = entry.word();
-        entry.set_word(word.with_flags(word.flags() - SectionFlags::ONLINE));
+fn set_offline<T: SectionTable, S>(
+    writing: &Writing<'_, T, S>,
+    entry: &Entry<T>,
+    usage: &SectionUsage<T::Geometry>,
+    part: SectionPart,
+) {
+    writing.remove(Plane::Online, part.section, part.bits);
+    let mut word = entry.word().with_alike(Alike::No);
+    if part.bits.contains_all(usage.online()) {
+        word = word.with_flags(word.flags() - SectionFlags::ONLINE);
     }
-    usage.remove_online(bits);
+    entry.set_word(word);
+    usage.remove_online(part.bits);
+    writing.compare(entry, usage);
 }
 
 /// Adds flags to the word.

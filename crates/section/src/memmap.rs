@@ -158,6 +158,7 @@ unsafe fn free_section<T, S, E>(
         // SAFETY: word and origin are those of the section's memmap, and the caller promises that no reader is left.
         unsafe { S::depopulate(writing, env, frames, memmap, lost) };
     }
+    writing.forget_usage(nr);
     // SAFETY: as above.
     unsafe { free_usage::<T, E>(env, block, lost) };
     if let Some(root) = root {

@@ -5,13 +5,14 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    Footprint, LookupError, MemoryModel, Pfn, PfnRange, Reclaim, SectionFlags, SectionNr, SectionShape,
-    SectionState, SubsectionBits, WriterSlot, ZeroIsNew, const_fn,
+    EarlyFrames, Footprint, LookupError, MemoryModel, Pfn, PfnRange, Reclaim, SectionFlags, SectionNr,
+    SectionShape, SectionState, SubsectionBits, WriterSlot, ZeroIsNew, const_fn,
 };
 use sparsemem_usage_map::SectionUsage;
 
 use crate::notes::Notes;
-use crate::table::Entry;
+use crate::table::{Entry, has_planes, is_whole, valid_subsections};
+use crate::validity::{Plane, Validity, ValidityRule};
 use crate::writing::Usage;
 use crate::{Placement, SectionTable, SectionWord};
 
@@ -126,47 +127,87 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> SparseModel<T, S, R> {
     ///
     /// The word of the entry was seen to have a memmap, within the same guard.
     #[inline]
-    unsafe fn usage<'g>(entry: &'g Entry<T>, _guard: &'g R::Guard) -> Option<&'g SectionUsage<T::Geometry>> {
-        // SAFETY: the usage of a section with a memmap lives until a grace period after the flag is gone, which the guard
-        // holds off (entry, invariant 2).
-        entry.usage().map(|block| unsafe { block.as_ref() }.usage())
+    unsafe fn usage<'g>(entry: &'g Entry<T>, _guard: &'g R::Guard) -> &'g SectionUsage<T::Geometry> {
+        // SAFETY: a section with a memmap has a usage, from before the flag is set until a grace period after it is gone,
+        // which the guard holds off (entry, invariant 2).
+        let block = unsafe { entry.usage().unwrap_unchecked() };
+        // SAFETY: as above.
+        unsafe { block.as_ref() }.usage()
     }
 
-    /// Whether a frame of a section with this word is valid. Early sections are valid as a whole (O-100).
+    /// The word of the section of a frame that is valid, or online; [`SectionWord::ABSENT`] if the placement needs none.
+    #[inline]
+    fn find(&self, plane: Plane, pfn: Pfn, guard: &R::Guard) -> Option<SectionWord<T::Page>> {
+        if const { has_planes::<T>() } {
+            return self.find_in_plane(plane, pfn, guard);
+        }
+        let entry = self.entry(pfn.section::<T::Geometry>(), guard)?;
+        let word = entry.word();
+        let found = match plane {
+            Plane::Valid => Self::covers(entry, word, pfn, guard),
+            Plane::Online => Self::covers_online(entry, word, pfn, guard),
+        };
+        found.then_some(word)
+    }
+
+    /// The same, where lookups read planes.
+    #[inline]
+    fn find_in_plane(&self, plane: Plane, pfn: Pfn, guard: &R::Guard) -> Option<SectionWord<T::Page>> {
+        let nr = pfn.section::<T::Geometry>();
+        // SAFETY: the map is used while the guard is held.
+        let map = unsafe { self.table.plane(plane, nr) }?;
+        if !map.contains(pfn.subsection::<T::Geometry>()) {
+            // Without this the compiler computes the descriptor first, to choose without a branch.
+            cold_path();
+            return None;
+        }
+        if !S::READS_WORD {
+            return Some(SectionWord::ABSENT);
+        }
+        // The word may be gone already: it is cleared after the bit, before the writer waits for readers.
+        Some(self.entry(nr, guard)?.word()).filter(|word| word.has_memmap())
+    }
+
+    /// Whether a frame of a section with this word is valid, where lookups read words. Under Linux' rule early sections are
+    /// valid as a whole (O-100).
     #[inline]
     fn covers(entry: &Entry<T>, word: SectionWord<T::Page>, pfn: Pfn, guard: &R::Guard) -> bool {
-        if !word.has_memmap() {
+        // SAFETY: the word has a memmap.
+        let usage = || unsafe { Self::usage(entry, guard) };
+        word.has_memmap() && (is_whole::<T>(word) || usage().contains(pfn.subsection::<T::Geometry>()))
+    }
+
+    /// Whether a frame of a section with this word is online, where lookups read words.
+    #[inline]
+    fn covers_online(entry: &Entry<T>, word: SectionWord<T::Page>, pfn: Pfn, guard: &R::Guard) -> bool {
+        if !word.flags().contains(SectionFlags::HAS_MEM_MAP.union(SectionFlags::ONLINE)) {
             return false;
         }
         // SAFETY: the word has a memmap.
         let usage = || unsafe { Self::usage(entry, guard) };
-        word.flags().contains(SectionFlags::EARLY)
-            || usage().is_some_and(|usage| usage.contains(pfn.subsection::<T::Geometry>()))
-    }
-
-    /// The populated subsections of an entry; all of them for an early section with a memmap.
-    fn valid_subsections(entry: &Entry<T>, guard: &R::Guard) -> SubsectionBits {
-        let word = entry.word();
-        if !word.has_memmap() {
-            return SubsectionBits::EMPTY;
+        if !word.is_alike() && !usage().is_online(pfn.subsection::<T::Geometry>()) {
+            // As in `find_in_plane`.
+            cold_path();
+            return false;
         }
-        if word.flags().contains(SectionFlags::EARLY) {
-            return SubsectionBits::full::<T::Geometry>();
-        }
-        // SAFETY: the word has a memmap.
-        unsafe { Self::usage(entry, guard) }.map_or(SubsectionBits::EMPTY, SectionUsage::snapshot)
+        true
     }
 
     /// The first run of valid frames in `part`, which lies in section `nr`.
     fn first_valid(&self, nr: SectionNr, part: PfnRange, guard: &R::Guard) -> Option<PfnRange> {
-        Self::valid_subsections(self.entry(nr, guard)?, guard).first_run_in::<T::Geometry>(nr, part)
+        let entry = self.entry(nr, guard)?;
+        // SAFETY: called only if the word of the entry has a memmap.
+        let usage = || Some(unsafe { Self::usage(entry, guard) });
+        // SAFETY: the guard keeps roots alive meanwhile.
+        unsafe { valid_subsections(&self.table, nr, entry, usage) }.first_run_in::<T::Geometry>(nr, part)
     }
 }
 
-// SAFETY: (1) `lookup_with` returns a descriptor only for a frame whose section word says there is a memmap and whose
-// subsection is populated (or the section early); such a frame's descriptors exist by the contract of `Populate`, and
-// are published before the word and the bit (crate invariant 1). (2) They are taken back by `depopulate` and `shrink` only,
-// whose callers clear word or bit first and then wait for readers, or have `&mut` of the model. (3) A placement gives
+// SAFETY: (1) `lookup_with` returns a descriptor only for a frame of which a plane says that it is valid, or a section word
+// with a memmap and the subsection's bit (or a word that covers all subsections); such a frame's descriptors exist by the
+// contract of `Populate`, and are published before word, bit and plane (crate invariant 1). (2) They are taken back by
+// `depopulate` and `shrink` only, whose callers clear plane, word or bit first and then wait for readers, or have `&mut` of
+// the model. (3) A placement gives
 // different frames different descriptors, and those of a subsection one after the other. (4) Validity is kept per
 // subsection, or per section. (5) The writer slot is chosen when the model is made; table and placement are private, and
 // all that changes them takes a `Writing`, which is made of a writer or of `&mut` of the model.
@@ -179,40 +220,27 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
         S::NAME
     }
 
+    fn early_frames(&self) -> EarlyFrames {
+        <<T::Validity as Validity<T::Geometry>>::Rule as ValidityRule>::EARLY
+    }
+
     #[inline]
     fn lookup_with(&self, pfn: Pfn, guard: &R::Guard) -> Option<NonNull<T::Page>> {
-        let entry = self.entry(pfn.section::<T::Geometry>(), guard)?;
-        let word = entry.word();
-        if !Self::covers(entry, word, pfn, guard) {
-            return None;
-        }
-        // SAFETY: the word has a memmap, and the frame is a valid one of its section.
+        let word = self.find(Plane::Valid, pfn, guard)?;
+        // SAFETY: the frame is valid, and the word is that of its section, if the placement reads it.
         Some(unsafe { self.placement.descriptor(word, pfn) })
     }
 
     #[inline]
     fn lookup_online_with(&self, pfn: Pfn, guard: &R::Guard) -> Option<NonNull<T::Page>> {
-        let entry = self.entry(pfn.section::<T::Geometry>(), guard)?;
-        let word = entry.word();
-        if !word.flags().contains(SectionFlags::HAS_MEM_MAP.union(SectionFlags::ONLINE)) {
-            return None;
-        }
-        // SAFETY: the word has a memmap.
-        if !unsafe { Self::usage(entry, guard) }?.is_online(pfn.subsection::<T::Geometry>()) {
-            // Without this the compiler computes the descriptor first, to choose without a branch.
-            cold_path();
-            return None;
-        }
-        // SAFETY: the word has a memmap, and an online frame is a valid one.
+        let word = self.find(Plane::Online, pfn, guard)?;
+        // SAFETY: an online frame is valid; the rest as in `lookup_with`.
         Some(unsafe { self.placement.descriptor(word, pfn) })
     }
 
     #[inline]
     fn is_valid(&self, pfn: Pfn) -> bool {
-        // Not through `lookup`: the address of the descriptor is not needed.
-        let guard = R::enter();
-        self.entry(pfn.section::<T::Geometry>(), &guard)
-            .is_some_and(|entry| Self::covers(entry, entry.word(), pfn, &guard))
+        self.find(Plane::Valid, pfn, &R::enter()).is_some()
     }
 
     #[inline]
@@ -240,12 +268,8 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
         if !word.has_memmap() {
             return Err(LookupError::NoMemmap { pfn, section });
         }
-        if !Self::covers(entry, word, pfn, guard) {
-            let subsection = pfn.subsection::<T::Geometry>();
-            return Err(LookupError::AbsentSubsection { pfn, section, subsection });
-        }
-        // SAFETY: as in `lookup_with`.
-        Ok(unsafe { self.placement.descriptor(word, pfn) })
+        let subsection = pfn.subsection::<T::Geometry>();
+        self.lookup_with(pfn, guard).ok_or(LookupError::AbsentSubsection { pfn, section, subsection })
     }
 
     fn section(&self, nr: SectionNr) -> SectionState {
@@ -253,7 +277,7 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
         let Some(entry) = self.entry(nr, &guard) else { return SectionState::ABSENT };
         let word = entry.word();
         // SAFETY: called only if the word has a memmap.
-        let usage = word.has_memmap().then(|| unsafe { Self::usage(entry, &guard) }).flatten();
+        let usage = word.has_memmap().then(|| unsafe { Self::usage(entry, &guard) });
         SectionState {
             flags: word.flags(),
             early_node: word.early_node(),
@@ -289,6 +313,7 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
         let sections = self.present_sections().count() as u64;
         Footprint {
             table_bytes: self.table.bytes(),
+            plane_bytes: self.table.plane_bytes(),
             usage_bytes: sections * size_of::<Usage<T>>() as u64,
             ..self.placement.footprint(sections)
         }

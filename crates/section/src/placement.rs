@@ -19,11 +19,15 @@ pub unsafe trait Placement<T: SectionTable>: Send + Sync {
     /// The name of the model over table `T`.
     const NAME: &'static str;
 
+    /// Whether [`Placement::descriptor`] reads the word that it gets. If not, lookups of a table with planes do not load it,
+    /// and pass [`SectionWord::ABSENT`].
+    const READS_WORD: bool = true;
+
     /// The descriptor of a frame, from the word of its section.
     ///
     /// # Safety
     ///
-    /// `word` is that of the section of `pfn`, and the descriptor of `pfn` is populated and stays so meanwhile.
+    /// `word` is that of the section of `pfn`, or the placement does not read it; and the descriptor of `pfn` is populated and stays so meanwhile.
     unsafe fn descriptor(&self, word: SectionWord<T::Page>, pfn: Pfn) -> NonNull<T::Page>;
 
     /// The descriptor of a frame that is known to be valid.

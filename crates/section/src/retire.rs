@@ -6,6 +6,8 @@ use sparsemem_core::{
 };
 
 use crate::memmap::RetiredSections;
+use crate::table::is_whole_early;
+use crate::validity::Plane;
 use crate::{Populate, SectionTable, SparseModel, Writing};
 
 /// The parts that were unpublished, and whether readers may still hold them.
@@ -106,11 +108,20 @@ where
     // SAFETY: a grace period has passed since the sections were unpublished.
     unsafe { out.sections.give_back(writing, env, &mut retired.lost) };
     for part in out.parts.into_iter().flatten() {
+        if is_early(writing, part) {
+            continue;
+        }
         // SAFETY: the part's bits are cleared, and a grace period has passed: no reader holds a descriptor of the
         // frames.
         unsafe { S::shrink(writing, env, part, &mut retired.lost) };
     }
     retired
+}
+
+/// Whether frames lie in a section of boot, whose memmap stays as a whole until the section goes.
+fn is_early<T: SectionTable, S>(writing: &Writing<'_, T, S>, part: PfnRange) -> bool {
+    let entry = writing.entry(part.start().section::<T::Geometry>());
+    entry.is_some_and(|entry| entry.word().flags().contains(SectionFlags::EARLY))
 }
 
 /// Refuses a part of which a subsection is absent or online.
@@ -138,8 +149,10 @@ fn unpublish_part<T: SectionTable, S>(
     retired.sections += 1;
     if usage.contains_others(&bits) {
         usage.remove(bits);
-        // An early section is valid as a whole: no reader has to be waited for, and its memmap stays.
-        if !entry.word().flags().contains(SectionFlags::EARLY) {
+        writing.compare(entry, usage);
+        // Where an early section is valid as a whole, no reader has to be waited for.
+        if !is_whole_early::<T>(entry.word().flags()) {
+            writing.remove(Plane::Valid, section, bits);
             let [first, last] = &mut out.parts;
             *if first.is_none() { first } else { last } = Some(frames);
         }

@@ -7,79 +7,66 @@
 //!    after the pointer was taken out of the array.
 //! 3. A root is published (Release) only after its entries were written.
 
-use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use sparsemem_core::primitive::{AtomicPtr, AtomicU8, Ordering};
+use sparsemem_core::primitive::{AtomicPtr, AtomicU8, Ordering, look_at};
 use sparsemem_core::{
     Geometry, MetadataMemory, NodeId, Origin, OutOfMemory, PageDescriptor, SectionNr, SectionShape,
     ZeroIsNew, atomic_array, const_fn,
 };
+use sparsemem_usage_map::SubsectionMap;
 
 #[cfg(not(sparsemem_loom))]
 use crate::ConstNew;
 use crate::entry::FreshRoot;
+use crate::root::opaque;
 use crate::table::{Entry, Occupied, SectionTable, sealed};
+use crate::validity::{InWords, Plane, Validity, new_validity};
 use crate::{Occupancy, SectionEntry};
 
-/// A table of `N` roots.
+/// A table of `N` roots, whose lookups find what is valid in `V`.
 ///
 /// Source: Linux `SPARSEMEM_EXTREME`. Differs from Linux: roots are given back.
 #[derive(Debug)]
 #[repr(C)]
-pub struct RootedTable<G: Geometry, P, const N: usize> {
+pub struct RootedTable<G: Geometry, P, const N: usize, V = InWords> {
     roots: [AtomicPtr<SectionEntry<P, G>>; N],
     origins: [AtomicU8; N],
     occupancy: Occupancy,
+    validity: V,
     geometry: PhantomData<G>,
 }
 
-impl<G: Geometry, P: PageDescriptor, const N: usize> RootedTable<G, P, N> {
+impl<G: Geometry, P: PageDescriptor, const N: usize, V: Validity<G>> RootedTable<G, P, N, V> {
     /// The number of neighbouring roots that share an occupancy slot.
     const STRIDE: u64 = Occupancy::stride(G::NR_ROOTS);
     /// Bits of a section's index in its root.
     const INDEX_BITS: u32 = G::SECTIONS_PER_ROOT.trailing_zeros();
 
+    /// Does not compile for a table that is not the geometry's.
+    const CHECK: () = {
+        let () = G::CHECK;
+        assert!(N == G::NR_ROOTS_LEN, "N must be the geometry's NR_ROOTS_LEN");
+        assert!(G::SECTIONS_PER_ROOT.is_power_of_two(), "an index in a root is a mask");
+        assert!(
+            Self::ENTRY_BYTES % align_of::<SubsectionMap<G>>() == 0,
+            "planes are aligned behind the entries"
+        );
+    };
+
     const_fn! {
         /// A table without roots.
         #[must_use]
         pub const fn new() -> Self {
-            const { G::CHECK }
-            const { assert!(N == G::NR_ROOTS_LEN, "N must be the geometry's NR_ROOTS_LEN") }
-            const { assert!(G::SECTIONS_PER_ROOT.is_power_of_two(), "an index in a root is a mask") }
+            const { Self::CHECK }
             Self {
                 roots: atomic_array![AtomicPtr::new(core::ptr::null_mut()); N],
                 origins: atomic_array![AtomicU8::new(0); N],
                 occupancy: Occupancy::new(),
+                validity: new_validity!(V, G),
                 geometry: PhantomData,
             }
-        }
-    }
-
-    /// A root's memory: whole pages, as entries.
-    fn root_layout(node: NodeId) -> Result<Layout, OutOfMemory> {
-        let entries = usize::try_from(G::SECTIONS_PER_ROOT).unwrap_or(usize::MAX);
-        let layout = Layout::array::<SectionEntry<P, G>>(entries).ok();
-        let page = usize::try_from(G::PAGE_SIZE).unwrap_or(usize::MAX);
-        layout.and_then(|layout| layout.align_to(page).ok()).ok_or(OutOfMemory {
-            size: page,
-            align: page,
-            node,
-        })
-    }
-
-    /// Makes every entry of a new root absent.
-    ///
-    /// # Safety
-    ///
-    /// `root` has room for the entries of a root, and no other code knows it.
-    unsafe fn write_entries(root: *mut SectionEntry<P, G>) {
-        for index in 0..G::SECTIONS_PER_ROOT {
-            // SAFETY: the caller promises the room.
-            let entry = unsafe { Self::in_root(root, SectionNr::new(index)) };
-            // SAFETY: as above, and the memory is aligned for whole pages.
-            unsafe { entry.write(SectionEntry::absent()) };
         }
     }
 
@@ -87,19 +74,6 @@ impl<G: Geometry, P: PageDescriptor, const N: usize> RootedTable<G, P, N> {
     fn slot(&self, nr: SectionNr) -> Option<(&AtomicPtr<SectionEntry<P, G>>, &AtomicU8)> {
         let root = usize::try_from(nr.get() >> Self::INDEX_BITS).ok()?;
         Some((self.roots.get(root)?, self.origins.get(root)?))
-    }
-
-    /// The entry at a section's index in its root.
-    ///
-    /// # Safety
-    ///
-    /// `root` must lead to a live root of this table.
-    #[inline]
-    unsafe fn in_root(root: *mut SectionEntry<P, G>, nr: SectionNr) -> *mut SectionEntry<P, G> {
-        #[expect(clippy::cast_possible_truncation, reason = "masked to the entries of a root")]
-        let index = (nr.get() & (G::SECTIONS_PER_ROOT - 1)) as usize;
-        // SAFETY: the index is below the number of entries that a root has (invariant 2).
-        unsafe { root.add(index) }
     }
 
     /// The first known section among `from` and the rest of its root.
@@ -143,6 +117,12 @@ impl<G: Geometry, P: PageDescriptor, const N: usize> RootedTable<G, P, N> {
         (nr.get() >> Self::INDEX_BITS) / Self::STRIDE
     }
 
+    /// The number of roots.
+    fn count_roots(&self) -> u64 {
+        // Relaxed: only the presence of roots is counted.
+        self.roots.iter().filter(|root| !root.load(Ordering::Relaxed).is_null()).count() as u64
+    }
+
     /// Whether any root of an occupancy slot is there.
     fn any_root(&self, slot: u64) -> bool {
         (slot * Self::STRIDE..(slot + 1) * Self::STRIDE)
@@ -152,18 +132,20 @@ impl<G: Geometry, P: PageDescriptor, const N: usize> RootedTable<G, P, N> {
     }
 }
 
-impl<G: Geometry, P, const N: usize> sealed::Sealed for RootedTable<G, P, N> {}
+impl<G: Geometry, P, const N: usize, V> sealed::Sealed for RootedTable<G, P, N, V> {}
 
 // SAFETY: (1) a root stays in its slot from `commit` to `unlink_empty_root`, and an entry is found by root and index, both
 // functions of the number that tell different numbers apart. (2) `commit` sets the occupancy of a root's slot before the
 // root is visible, and it is cleared only when no root of the slot is there.
-unsafe impl<G, P, const N: usize> SectionTable for RootedTable<G, P, N>
+unsafe impl<G, P, const N: usize, V> SectionTable for RootedTable<G, P, N, V>
 where
     G: Geometry,
     P: PageDescriptor,
+    V: Validity<G>,
 {
     type Geometry = G;
     type Page = P;
+    type Validity = V;
 
     const ENCODED_MODEL: &'static str = "sparse-extreme";
 
@@ -176,7 +158,7 @@ where
             return None;
         }
         // SAFETY: a root that is in the table is live (invariant 2), and the caller keeps it live.
-        let entry = unsafe { Self::in_root(root, nr) };
+        let entry = unsafe { Self::in_root(Self::root_of(root, nr), nr) };
         // SAFETY: as above; entries were written before the root was published (invariant 3), and only shared references are made.
         Some(unsafe { &*entry })
     }
@@ -190,9 +172,30 @@ where
         // Acquire: pairs with the Release in `commit`.
         let root = root.load(Ordering::Acquire);
         // SAFETY: a present section has a root (word and root are published in that order).
-        let entry = unsafe { Self::in_root(root, nr) };
+        let entry = unsafe { Self::in_root(Self::root_of(root, nr), nr) };
         // SAFETY: as in `entry`.
         unsafe { &*entry }
+    }
+
+    #[inline]
+    unsafe fn plane(&self, plane: Plane, nr: SectionNr) -> Option<&SubsectionMap<G>> {
+        if !Self::PLANES {
+            return self.validity.beside(plane, nr);
+        }
+        let nr = SectionNr::new(opaque(nr.get()));
+        let slot = self.roots.get(usize::try_from(nr.get() >> Self::INDEX_BITS).ok()?)?;
+        // Acquire: pairs with the Release in `commit`, so that the root's planes are seen.
+        let slot = slot.load(Ordering::Acquire);
+        if slot.is_null() {
+            return None;
+        }
+        let map = Self::in_slot(slot, plane, nr);
+        // SAFETY: the map lies in a block. The compiler does not see that through wrapping arithmetic, and would ask again.
+        unsafe { core::hint::assert_unchecked(!map.is_null()) };
+        // SAFETY: the slot is that of the section's root, which is live (invariant 2, and root, invariant 2).
+        let map = unsafe { &*map };
+        look_at(map);
+        Some(map)
     }
 
     unsafe fn prepare<E: MetadataMemory>(
@@ -202,8 +205,7 @@ where
         env: &mut E,
     ) -> Result<Option<FreshRoot>, OutOfMemory> {
         // Here as well, because a table may be zeroed memory instead of coming from `new`.
-        const { G::CHECK }
-        const { assert!(N == G::NR_ROOTS_LEN, "N must be the geometry's NR_ROOTS_LEN") }
+        const { Self::CHECK }
         let layout = Self::root_layout(node)?;
         let (slot, _) = self.slot(nr).ok_or(OutOfMemory::new(layout, node))?;
         // Relaxed: only the writer stores, and this is for the writer.
@@ -211,8 +213,8 @@ where
             return Ok(None);
         }
         let block = env.alloc_zeroed(layout, node)?;
-        // SAFETY: the block was just allocated for the entries of a root.
-        unsafe { Self::write_entries(block.start().cast().as_ptr()) };
+        // SAFETY: the block was just allocated for a root.
+        unsafe { Self::write_root(block.start().cast().as_ptr()) };
         Ok(Some(FreshRoot { start: block.start(), layout, origin: block.origin() }))
     }
 
@@ -221,8 +223,8 @@ where
         self.occupancy.set(Self::occupancy_slot(nr));
         // Relaxed: only the writer reads it.
         origin.store(fresh.origin.code(), Ordering::Relaxed);
-        // Release: pairs with the Acquires of the lookups, so that the root's entries are seen.
-        root.store(fresh.start.cast().as_ptr(), Ordering::Release);
+        // Release: pairs with the Acquires of the lookups, so that the root's entries and planes are seen.
+        root.store(Self::slot_of(fresh.start.cast().as_ptr(), nr), Ordering::Release);
     }
 
     unsafe fn unlink_empty_root(&self, nr: SectionNr) -> Option<FreshRoot> {
@@ -233,7 +235,8 @@ where
             return None;
         }
         // Relaxed, both: only the writer changes them; readers that still hold the root are waited for by the caller.
-        let start = NonNull::new(slot.swap(core::ptr::null_mut(), Ordering::Relaxed))?.cast();
+        let unlinked = NonNull::new(slot.swap(core::ptr::null_mut(), Ordering::Relaxed))?;
+        let start = NonNull::new(Self::root_of(unlinked.as_ptr(), nr))?.cast();
         let origin = Origin::from_code(origin.load(Ordering::Relaxed))?;
         if !self.any_root(Self::occupancy_slot(nr)) {
             self.occupancy.clear(Self::occupancy_slot(nr));
@@ -275,21 +278,24 @@ where
     }
 
     fn bytes(&self) -> u64 {
-        // Relaxed: only the presence of roots is counted.
-        let roots = self.roots.iter().filter(|root| !root.load(Ordering::Relaxed).is_null()).count() as u64;
-        size_of::<Self>() as u64 + roots * G::SECTIONS_PER_ROOT * size_of::<Entry<Self>>() as u64
+        (size_of::<Self>() - size_of::<V>()) as u64 + self.count_roots() * Self::ENTRY_BYTES as u64
+    }
+
+    fn plane_bytes(&self) -> u64 {
+        size_of::<V>() as u64 + self.count_roots() * 2 * Self::PLANE_BYTES as u64
     }
 }
 
 // SAFETY: null pointers are zero bytes on every target that Rust supports, and so are the zero words of the
-// occupancy; `new` makes the same bytes.
-unsafe impl<G: Geometry, P, const N: usize> ZeroIsNew for RootedTable<G, P, N> {}
+// occupancy; the planes say it themselves; `new` makes the same bytes.
+unsafe impl<G: Geometry, P, const N: usize, V: ZeroIsNew> ZeroIsNew for RootedTable<G, P, N, V> {}
 
 #[cfg(not(sparsemem_loom))]
-impl<G, P, const N: usize> ConstNew for RootedTable<G, P, N>
+impl<G, P, const N: usize, V> ConstNew for RootedTable<G, P, N, V>
 where
     G: Geometry,
     P: PageDescriptor,
+    V: Validity<G>,
 {
     const NEW: Self = Self::new();
 }

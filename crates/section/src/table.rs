@@ -1,8 +1,14 @@
 //! The interface that the two section tables share.
 
-use sparsemem_core::{Geometry, MetadataMemory, NodeId, OutOfMemory, PageDescriptor, SectionNr};
+use sparsemem_core::{
+    EarlyFrames, Geometry, MetadataMemory, NodeId, OutOfMemory, PageDescriptor, SectionFlags, SectionNr,
+    SubsectionBits,
+};
+use sparsemem_usage_map::{SectionUsage, SubsectionMap};
 
+use crate::SectionWord;
 use crate::entry::{FreshRoot, SectionEntry};
+use crate::validity::{Kept, Plane, Validity, ValidityRule};
 
 /// The entry type of a table.
 pub(crate) type Entry<T> = SectionEntry<<T as SectionTable>::Page, <T as SectionTable>::Geometry>;
@@ -30,6 +36,8 @@ pub unsafe trait SectionTable: sealed::Sealed + Send + Sync {
     type Geometry: Geometry;
     /// The page descriptor that memmaps consist of.
     type Page: PageDescriptor;
+    /// What is valid, and where lookups find that.
+    type Validity: Validity<Self::Geometry>;
 
     /// The name of the model that finds memmaps through this table's words.
     const ENCODED_MODEL: &'static str;
@@ -52,6 +60,17 @@ pub unsafe trait SectionTable: sealed::Sealed + Send + Sync {
     ///
     /// As [`SectionTable::entry`], and the section must be present.
     unsafe fn entry_unchecked(&self, nr: SectionNr) -> &Entry<Self>;
+
+    /// The bits of a section in a plane, or `None` if there is no such section, root or plane.
+    ///
+    /// # Safety
+    ///
+    /// As [`SectionTable::entry`].
+    ///
+    /// # Cost
+    ///
+    /// In roots: one load, of the root pointer. Beside the table: no load.
+    unsafe fn plane(&self, plane: Plane, nr: SectionNr) -> Option<&SubsectionMap<Self::Geometry>>;
 
     /// Makes sure that a section can have an entry: allocates a root for it that no reader sees yet, unless there is an
     /// entry.
@@ -102,8 +121,65 @@ pub unsafe trait SectionTable: sealed::Sealed + Send + Sync {
     /// Takes any root out that has no known section, with the first section of it.
     fn next_empty_root(&mut self) -> Option<(SectionNr, FreshRoot)>;
 
-    /// Bytes of the table as it is now, all levels.
+    /// Bytes of the table as it is now, all levels, without planes.
     fn bytes(&self) -> u64;
+
+    /// Bytes of the planes as they are now.
+    fn plane_bytes(&self) -> u64;
+}
+
+/// Whether lookups of a table's model read planes.
+pub(crate) const fn has_planes<T: SectionTable>() -> bool {
+    !matches!(kept::<T>(), Kept::InWords)
+}
+
+/// Where lookups find what is valid.
+const fn kept<T: SectionTable>() -> Kept {
+    <T::Validity as Validity<T::Geometry>>::KEPT
+}
+
+/// Whether all frames of a section with these flags are valid because boot brought it up.
+#[inline]
+pub(crate) fn is_whole_early<T: SectionTable>(flags: SectionFlags) -> bool {
+    let early = <<T::Validity as Validity<T::Geometry>>::Rule as ValidityRule>::EARLY;
+    matches!(early, EarlyFrames::All) && flags.contains(SectionFlags::EARLY)
+}
+
+/// Whether all frames of a section with a memmap are valid, as its word alone says; for tables without planes.
+#[inline]
+pub(crate) fn is_whole<T: SectionTable>(word: SectionWord<T::Page>) -> bool {
+    let early = <<T::Validity as Validity<T::Geometry>>::Rule as ValidityRule>::EARLY;
+    let flags = match early {
+        EarlyFrames::All => SectionFlags::EARLY,
+        EarlyFrames::Populated => SectionFlags::empty(),
+    };
+    word.is_alike_or(flags)
+}
+
+/// The valid subsections of a section. `usage` gives that of the entry, whose section has a memmap.
+///
+/// # Safety
+///
+/// As [`SectionTable::entry`].
+pub(crate) unsafe fn valid_subsections<'t, T: SectionTable>(
+    table: &'t T,
+    nr: SectionNr,
+    entry: &'t Entry<T>,
+    usage: impl FnOnce() -> Option<&'t SectionUsage<T::Geometry>>,
+) -> SubsectionBits {
+    if const { has_planes::<T>() } {
+        // SAFETY: the caller's promise is the same.
+        return unsafe { table.plane(Plane::Valid, nr) }
+            .map_or(SubsectionBits::EMPTY, SubsectionMap::snapshot);
+    }
+    let word = entry.word();
+    if !word.has_memmap() {
+        SubsectionBits::EMPTY
+    } else if is_whole::<T>(word) {
+        SubsectionBits::full::<T::Geometry>()
+    } else {
+        usage().map_or(SubsectionBits::EMPTY, SectionUsage::snapshot)
+    }
 }
 
 /// The use of a section's entry.

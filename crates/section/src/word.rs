@@ -3,10 +3,14 @@
 //! | state | rest of the word | flags | lookups |
 //! |---|---|---|---|
 //! | absent | 0 | none | fail |
+//! | about to be added, with planes | the bit above the flags | none | succeed as the plane says |
 //! | marked (boot, before its memmap) | node number << 5 | `PRESENT`, `ONLINE` | fail |
 //! | early | encoded memmap | `PRESENT`, `HAS_MEM_MAP`, `ONLINE`, `EARLY` | succeed for every frame of the section |
 //! | hot-added | encoded memmap | `PRESENT`, `HAS_MEM_MAP` (and `ONLINE` once online) | succeed where the subsection bit is set |
 //! | shared with a device | encoded memmap | also `TAINT_ZONE_DEVICE` | as before |
+//!
+//! A word with a memmap has one more bit, which no other code sees: that the subsections are *alike*, which means all of them
+//! populated, and all or none of them online. Lookups then need no subsection map. Differs from Linux.
 //!
 //! The encoded memmap is the address of the section's first descriptor, minus the section's first frame number counted
 //! in descriptors: adding any frame number of the section gives the frame's descriptor, without knowing the section.
@@ -15,7 +19,8 @@
 //!
 //! # Invariants
 //!
-//! 1. The low [`SECTION_FLAG_BITS`] bits are flags and nothing else; an encoded pointer has zeros there.
+//! 1. The low [`SECTION_FLAG_BITS`] bits are flags and nothing else. An encoded pointer has zeros there, and in the bit above
+//!    them, which is free for the model's own.
 //! 2. The encoded pointer carries the provenance of the memmap it was made from.
 
 use core::fmt;
@@ -25,14 +30,18 @@ use sparsemem_core::{NodeId, Pfn, SECTION_FLAG_BITS, SectionFlags};
 
 /// The bits of a word that are flags.
 const FLAG_MASK: usize = (1 << SECTION_FLAG_BITS) - 1;
+/// The bit of a word with a memmap whose section's subsections are alike.
+const ALIKE: usize = 1 << SECTION_FLAG_BITS;
+/// The number of low bits that an encoded memmap pointer leaves free.
+pub(crate) const FREE_BITS: u32 = SECTION_FLAG_BITS + 1;
+/// The bits of a word with a memmap that are no part of the pointer.
+const FREE_MASK: usize = FLAG_MASK | ALIKE;
 /// The lowest bit of the early node number (Linux: `SECTION_NID_SHIFT`).
 const NODE_SHIFT: u32 = SECTION_FLAG_BITS;
 
 /// The error for a memmap pointer whose encoding would lose its low bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the memmap at {address:#x} for frames from {first} does not leave {SECTION_FLAG_BITS} bits for flags"
-)]
+#[error("the memmap at {address:#x} for frames from {first} does not leave {FREE_BITS} bits for flags")]
 pub struct NotEncodable {
     /// Address of the memmap.
     pub address: usize,
@@ -54,6 +63,10 @@ pub struct SectionWord<P>(*mut P);
 impl<P> SectionWord<P> {
     /// The word of a section that is absent.
     pub const ABSENT: Self = Self(core::ptr::null_mut());
+
+    /// The word of a section whose bits are in a plane already and which has no memmap in its word yet: it is known to walks,
+    /// and absent for everybody else.
+    pub(crate) const COMING: Self = Self(core::ptr::without_provenance_mut(ALIKE));
 
     /// Takes a word as it was stored.
     #[inline]
@@ -87,7 +100,7 @@ impl<P> SectionWord<P> {
     /// [`NotEncodable`] if the encoded pointer would have bits where the flags are.
     pub fn mapped(memmap: NonNull<P>, first: Pfn, flags: SectionFlags) -> Result<Self, NotEncodable> {
         let coded = memmap.as_ptr().wrapping_sub(index(first));
-        if coded.addr() & FLAG_MASK != 0 {
+        if coded.addr() & FREE_MASK != 0 {
             return Err(NotEncodable { address: memmap.as_ptr().addr(), first });
         }
         let flags = flags | SectionFlags::HAS_MEM_MAP;
@@ -116,10 +129,32 @@ impl<P> SectionWord<P> {
         self.flags().contains(SectionFlags::HAS_MEM_MAP)
     }
 
+    /// Whether the subsections are alike, or all of `flags` are set; asked of a word with a memmap.
+    #[inline]
+    pub(crate) fn is_alike_or(self, flags: SectionFlags) -> bool {
+        self.0.addr() & (ALIKE | bits(flags)) != 0
+    }
+
+    /// Whether the subsections are alike; asked of a word with a memmap.
+    #[inline]
+    pub(crate) fn is_alike(self) -> bool {
+        self.is_alike_or(SectionFlags::empty())
+    }
+
+    /// The same word, of a section whose subsections are alike or not.
+    #[inline]
+    pub(crate) fn with_alike(self, usage_is_alike: Alike) -> Self {
+        let bit = match usage_is_alike {
+            Alike::Yes => ALIKE,
+            Alike::No => 0,
+        };
+        Self(self.0.map_addr(|address| address & !ALIKE | bit))
+    }
+
     /// The node of a section that is marked and has no memmap yet.
     #[must_use]
     pub fn early_node(self) -> Option<NodeId> {
-        if self.has_memmap() || self.is_absent() {
+        if self.has_memmap() || self.flags().is_empty() {
             return None;
         }
         u32::try_from(self.0.addr() >> NODE_SHIFT).ok().map(NodeId::new)
@@ -129,11 +164,11 @@ impl<P> SectionWord<P> {
     #[inline]
     #[must_use]
     pub fn descriptor(self, pfn: Pfn) -> *mut P {
-        if const { size_of::<P>() % (FLAG_MASK + 1) == 0 } {
+        if const { size_of::<P>() % (FREE_MASK + 1) == 0 } {
             // A whole number of descriptors does not touch the flags, so the flags may be cleared last. The word then
             // need not outlive the addition in a register of its own: one instruction less than the other order, in
             // every checked lookup.
-            return self.0.wrapping_add(index(pfn)).map_addr(|address| address & !FLAG_MASK);
+            return self.0.wrapping_add(index(pfn)).map_addr(|address| address & !FREE_MASK);
         }
         self.coded().wrapping_add(index(pfn))
     }
@@ -146,7 +181,7 @@ impl<P> SectionWord<P> {
         Pfn::new((bytes / size_of::<P>()) as u64)
     }
 
-    /// The same word with other flags.
+    /// The same word with other flags. It says as before whether subsections are alike.
     #[must_use]
     pub fn with_flags(self, flags: SectionFlags) -> Self {
         Self(self.0.map_addr(|address| address & !FLAG_MASK | bits(flags)))
@@ -156,8 +191,17 @@ impl<P> SectionWord<P> {
     #[inline]
     #[must_use]
     pub fn coded(self) -> *mut P {
-        self.0.map_addr(|address| address & !FLAG_MASK)
+        self.0.map_addr(|address| address & !FREE_MASK)
     }
+}
+
+/// Whether the subsections of a section are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alike {
+    /// All of them are populated, and all or none online.
+    Yes,
+    /// Some differ from others.
+    No,
 }
 
 /// Flags as bits of a word. Other bits are dropped.

@@ -15,14 +15,16 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     LostBlocks, MetadataMemory, NodeId, Origin, PfnRange, Reclaim, SectionFlags, SectionLoss, SectionNr,
-    Writer, WriterSlot,
+    SubsectionBits, Writer, WriterSlot,
 };
 use sparsemem_usage_map::SectionUsage;
 
 use crate::entry::FreshRoot;
 use crate::entry::UsageBlock;
 use crate::notes::Notes;
-use crate::table::{Entry, Occupied};
+use crate::table::{Entry, Occupied, has_planes};
+use crate::validity::Plane;
+use crate::word::Alike;
 use crate::{Content, Placement, SectionMemmap, SectionTable, SectionWord, SparseModel};
 
 /// The right to change a table `T` and a placement `S` of one model, lent by the model's [`Writer`].
@@ -93,7 +95,8 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
         Some(SectionMemmap { first, origin: self.usage(entry)?.memmap_origin(), content: Content::MaybeOld })
     }
 
-    /// The first run of valid frames among `frames`, ending at the latest with its section.
+    /// The first run of valid frames among `frames`, ending at the latest with its section. The frames of a section of boot
+    /// count as valid, whatever the rule says: its memmap stays as a whole until the section goes.
     ///
     /// This is how a placement finds out whether memory is still needed: the table knows every valid frame, so no count
     /// can go wrong. Linux marks unused parts of a large leaf with a byte pattern and remembers one unfinished tail in
@@ -176,24 +179,75 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
         unsafe { self.table.commit(nr, fresh) };
     }
 
-    /// Stores usage and word of a section that becomes known, in this order.
+    /// Stores usage and word of a section that becomes known, in this order. In between its valid subsections get into the
+    /// plane, if there is one: whoever sees them finds the section in a walk, and whoever sees the word finds them.
     pub(crate) fn publish(
         &self,
         nr: SectionNr,
         entry: &Entry<T>,
         usage: NonNull<Usage<T>>,
         word: SectionWord<T::Page>,
+        valid: SubsectionBits,
     ) {
         self.note(nr, Occupied::Yes);
         entry.set_usage(Some(usage));
+        if const { has_planes::<T>() } {
+            entry.set_word(SectionWord::COMING);
+            self.insert(Plane::Valid, nr, valid);
+        }
         entry.set_word(word);
     }
 
-    /// Takes word and usage of a section out of its entry, so that no new reader finds them.
+    /// Takes the word of a section out of its entry, so that no new reader finds anything of the section. The usage stays for
+    /// readers who have seen the word, until [`Writing::forget_usage`].
     pub(crate) fn unpublish(&self, nr: SectionNr, entry: &Entry<T>) {
+        for plane in [Plane::Valid, Plane::Online] {
+            self.remove(plane, nr, SubsectionBits::full::<T::Geometry>());
+        }
         entry.set_word(SectionWord::ABSENT);
-        entry.set_usage(None);
         self.note(nr, Occupied::No);
+    }
+
+    /// Takes the usage of an unpublished section out of its entry, unless that went with its root. No reader is left who has
+    /// seen the section's word.
+    pub(crate) fn forget_usage(&self, nr: SectionNr) {
+        if let Some(entry) = self.entry(nr) {
+            entry.set_usage(None);
+        }
+    }
+
+    /// Adds subsections to a plane, if there are planes.
+    pub(crate) fn insert(&self, plane: Plane, nr: SectionNr, bits: SubsectionBits) {
+        // SAFETY: roots stay meanwhile (invariants 1 and 2).
+        if let Some(map) = unsafe { self.table.plane(plane, nr) } {
+            map.insert(bits);
+        }
+    }
+
+    /// Removes subsections from a plane, if there are planes.
+    pub(crate) fn remove(&self, plane: Plane, nr: SectionNr, bits: SubsectionBits) {
+        // SAFETY: as above.
+        if let Some(map) = unsafe { self.table.plane(plane, nr) } {
+            map.remove(bits);
+        }
+    }
+
+    /// The same word, which says whether the subsections of a usage are alike, if lookups ask the word for that.
+    pub(crate) fn compared(
+        word: SectionWord<T::Page>,
+        usage: &SectionUsage<T::Geometry>,
+    ) -> SectionWord<T::Page> {
+        let compares = const { !has_planes::<T>() };
+        word.with_alike(if compares && usage.is_alike() { Alike::Yes } else { Alike::No })
+    }
+
+    /// Stores in the word of a section whether its subsections are alike, if that has changed.
+    pub(crate) fn compare(&self, entry: &Entry<T>, usage: &SectionUsage<T::Geometry>) {
+        let word = entry.word();
+        let compared = Self::compared(word, usage);
+        if compared != word {
+            entry.set_word(compared);
+        }
     }
 
     fn note(&self, nr: SectionNr, occupied: Occupied) {

@@ -22,7 +22,7 @@ use sparsemem_core::{
     Block, BootEvent, ForeignBlock, GracePeriod, MemoryModel, MemoryRange, MetadataMemory, NodeId,
     OutOfMemory, Pfn, Rejected, SectionLoss, SectionNr, SectionShape, SectionState, forward_to_field,
 };
-use sparsemem_section::{Encoded, FlatTable, Occupancy, RootedTable, SparseModel};
+use sparsemem_section::{Encoded, FlatTable, InRoots, Occupancy, RootedTable, SparseModel};
 
 use fixture::Subject;
 use fixture::domain::Patient;
@@ -33,6 +33,9 @@ use piecewise::Piecewise;
 
 type Flat = FlatTable<Minute, Descriptor<32>, { Minute::NR_SECTIONS_LEN }>;
 type Rooted = RootedTable<Minute, Descriptor<32>, { Minute::NR_ROOTS_LEN }>;
+
+/// The same with planes in its roots: lookups read the plane, and then the word.
+type Planed = RootedTable<Minute, Descriptor<32>, { Minute::NR_ROOTS_LEN }, InRoots>;
 
 /// Declares a subject: a table and a placement.
 macro_rules! subject {
@@ -75,6 +78,12 @@ subject! {
     RootedPieces: Rooted, Piecewise = Piecewise::new()
 }
 
+subject! {
+    /// Planes in roots with a block per section.
+    PlanedBlocks: Planed, Encoded = Encoded
+}
+
+scenarios!(planed_blocks, PlanedBlocks);
 scenarios!(flat_blocks, FlatBlocks);
 scenarios!(rooted_blocks, RootedBlocks);
 scenarios!(flat_pieces, FlatPieces);

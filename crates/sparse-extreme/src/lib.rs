@@ -15,10 +15,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-use sparsemem_section::{Encoded, RootedTable, SparseModel};
+use sparsemem_section::{Encoded, InWords, LinuxRule, RootedTable, SparseModel};
 
 /// The model for geometry `G`, descriptor `P` and readers of domain `R`; `N` is the geometry's
 /// [`NR_ROOTS_LEN`](sparsemem_core::SectionShape::NR_ROOTS_LEN).
 ///
+/// `Q` says what is valid: by default what is so in Linux, or what was reported, by
+/// [`ExactRule`](sparsemem_section::ExactRule).
+///
 /// Source: Linux `SPARSEMEM_EXTREME`.
-pub type SparseExtreme<G, P, R, const N: usize> = SparseModel<RootedTable<G, P, N>, Encoded, R>;
+pub type SparseExtreme<G, P, R, const N: usize, Q = LinuxRule> =
+    SparseModel<RootedTable<G, P, N, InWords<Q>>, Encoded, R>;

@@ -28,5 +28,5 @@ mod subsection;
 mod usage;
 
 pub use pageblock::{Isolation, MigrateType, PageblockError};
-pub use subsection::{ClearError, FillError};
+pub use subsection::{ClearError, FillError, SubsectionMap};
 pub use usage::SectionUsage;

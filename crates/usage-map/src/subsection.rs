@@ -44,21 +44,32 @@ pub enum ClearError {
     },
 }
 
-/// One bit per subsection.
+/// One bit per subsection; all-zero bytes are a map without members.
 #[repr(transparent)]
-pub(crate) struct SubsectionMap<G: Geometry> {
+pub struct SubsectionMap<G: Geometry> {
     words: G::SubsectionMap,
 }
 
 impl<G: Geometry> SubsectionMap<G> {
-    /// A map without populated subsections.
-    pub(crate) fn new() -> Self {
+    /// A map without members, as a constant.
+    #[cfg(not(sparsemem_loom))]
+    #[allow(clippy::declare_interior_mutable_const, reason = "initialises places, and is not used as one")]
+    pub const ZERO: Self = Self { words: G::SubsectionMap::ZERO };
+
+    /// A map without members.
+    #[must_use]
+    pub fn new() -> Self {
         Self { words: G::SubsectionMap::zeroed() }
     }
 
-    /// Whether a subsection is populated.
+    /// Whether a subsection is a member.
+    ///
+    /// # Cost
+    ///
+    /// One load.
     #[inline]
-    pub(crate) fn contains(&self, index: SubsectionIdx) -> bool {
+    #[must_use]
+    pub fn contains(&self, index: SubsectionIdx) -> bool {
         // Acquire: pairs with the Release in `insert`, so that the descriptors of the subsection are seen.
         self.words
             .words()
@@ -87,13 +98,37 @@ impl<G: Geometry> SubsectionMap<G> {
         self.with(bits).any(|(word, bits)| word.load(Ordering::Acquire) & !bits != 0)
     }
 
+    /// The members of word `index` if all of its subsections are.
+    fn full_word(index: usize) -> u64 {
+        SubsectionBits::full::<G>().words().get(index).copied().unwrap_or(0)
+    }
+
+    /// Whether every subsection is a member.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        // Acquire: as in `contains`.
+        self.words
+            .words()
+            .iter()
+            .enumerate()
+            .all(|(at, word)| word.load(Ordering::Acquire) == Self::full_word(at))
+    }
+
+    /// Whether no subsection is a member.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        // Acquire: as in `contains`.
+        self.words.words().iter().all(|word| word.load(Ordering::Acquire) == 0)
+    }
+
     /// The words of the map, each with those of a set.
     fn with<'m>(&'m self, bits: &'m SubsectionBits) -> impl Iterator<Item = (&'m AtomicU64, &'m u64)> {
         self.words.words().iter().zip(bits.words())
     }
 
     /// A copy of the map; its words are read one after the other.
-    pub(crate) fn snapshot(&self) -> SubsectionBits {
+    #[must_use]
+    pub fn snapshot(&self) -> SubsectionBits {
         // Acquire: as in `contains`.
         SubsectionBits::from_words(self.words.words().iter().map(|word| word.load(Ordering::Acquire)))
     }
@@ -120,20 +155,30 @@ impl<G: Geometry> SubsectionMap<G> {
         Ok(())
     }
 
-    /// Clears bits, whatever they were.
-    pub(crate) fn remove(&self, bits: SubsectionBits) {
+    /// Removes members, whatever was there.
+    pub fn remove(&self, bits: SubsectionBits) {
         for (word, bits) in self.words.words().iter().zip(bits.words()) {
             // Release: a reader that finds the bit cleared sees the writer's earlier stores.
             word.fetch_and(!bits, Ordering::Release);
         }
     }
 
-    /// Sets bits, whatever they were.
-    pub(crate) fn insert(&self, bits: SubsectionBits) {
+    /// Adds members, whatever was there.
+    ///
+    /// # Concurrency
+    ///
+    /// Release: a reader that sees a member also sees everything that was written before it was added.
+    pub fn insert(&self, bits: SubsectionBits) {
         for (word, bits) in self.words.words().iter().zip(bits.words()) {
             // Release: pairs with the Acquire in `contains` and `snapshot`.
             word.fetch_or(*bits, Ordering::Release);
         }
+    }
+}
+
+impl<G: Geometry> Default for SubsectionMap<G> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

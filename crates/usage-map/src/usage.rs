@@ -170,6 +170,13 @@ impl<G: Geometry> SectionUsage<G> {
         self.subsections.contains_any(bits)
     }
 
+    /// Whether the subsections are alike: all populated, and all or none of them online.
+    #[inline]
+    #[must_use]
+    pub fn is_alike(&self) -> bool {
+        self.subsections.is_full() && (self.online.is_empty() || self.online.is_full())
+    }
+
     /// Whether any subsection but these is populated.
     #[inline]
     #[must_use]

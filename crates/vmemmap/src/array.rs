@@ -182,6 +182,7 @@ impl TableSize for KernelMapper {
 // and follow each other; pointers keep the provenance of the base, which is that of the whole array.
 unsafe impl<T: SectionTable, B: ArrayBase, F: TableSize> Placement<T> for VirtualArray<B, F> {
     const NAME: &'static str = "vmemmap";
+    const READS_WORD: bool = false;
 
     #[inline]
     unsafe fn descriptor(&self, _word: SectionWord<T::Page>, pfn: Pfn) -> NonNull<T::Page> {

@@ -3,7 +3,8 @@
 //! The descriptor of frame *n* is element *n* of the array: a lookup of a known frame is an addition, without a load
 //! when the base is a constant. In return the array needs page tables, which this crate fills and empties: 2 MiB leaves
 //! for whole sections, base pages for parts of them, and larger leaves where the processor has them and the kernel wants
-//! them. The section table stays, because it records which frames are valid.
+//! them. The section table stays, because it records which frames are valid; a checked lookup reads a plane of it, which is two
+//! loads, or one if the plane is flat.
 //!
 //! ```
 //! use sparsemem_core::presets::X86_64;
@@ -66,18 +67,26 @@ pub use base::{ArrayBase, Claim, ConstBase, DynamicBase};
 pub use mapper::{KernelMapper, Mapped, Mapper};
 pub use native::{DefaultFormat, Native};
 
-use sparsemem_section::{FlatTable, RootedTable, SparseModel};
+use sparsemem_section::{FlatPlanes, FlatTable, InRoots, RootedTable, SparseModel};
 
 /// The model for geometry `G`, descriptor `P`, readers of domain `R` and the array's place `B`, over the two-level
 /// table, as Linux builds it; `N` is the geometry's [`NR_ROOTS_LEN`](sparsemem_core::SectionShape::NR_ROOTS_LEN).
 ///
 /// The page tables are the target's, with pages of the geometry's size where the processor has several ([`Native`]).
-/// `F` names another format.
+/// `F` names another format. `V` says what is valid, and where lookups find it:
+///
+/// | `V` | a checked lookup | memory |
+/// |---|---|---|
+/// | [`InRoots`] | two loads | a page more for each root |
+/// | [`FlatPlanes<G, { G::NR_SECTIONS_LEN }>`](FlatPlanes) | one load | two bits per possible subsection: two times 4 MiB on x86_64 |
+/// | [`InWords`](sparsemem_section::InWords) | two loads, four in sections of which parts are absent | none |
+///
+/// Each has a last parameter, the rule of what is valid: Linux', or [`ExactRule`](sparsemem_section::ExactRule).
 ///
 /// Source: Linux `SPARSEMEM_VMEMMAP` with `SPARSEMEM_EXTREME`.
-pub type Vmemmap<G, P, R, B, const N: usize, F = <G as Native>::Format> =
-    SparseModel<RootedTable<G, P, N>, VirtualArray<B, F>, R>;
+pub type Vmemmap<G, P, R, B, const N: usize, F = <G as Native>::Format, V = InRoots> =
+    SparseModel<RootedTable<G, P, N, V>, VirtualArray<B, F>, R>;
 
 /// The same over the flat table; `N` is [`NR_SECTIONS_LEN`](sparsemem_core::SectionShape::NR_SECTIONS_LEN).
-pub type FlatVmemmap<G, P, R, B, const N: usize, F = <G as Native>::Format> =
-    SparseModel<FlatTable<G, P, N>, VirtualArray<B, F>, R>;
+pub type FlatVmemmap<G, P, R, B, const N: usize, F = <G as Native>::Format, V = FlatPlanes<G, N>> =
+    SparseModel<FlatTable<G, P, N, V>, VirtualArray<B, F>, R>;

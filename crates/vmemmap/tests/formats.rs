@@ -11,11 +11,11 @@ use sparsemem_fixture::{ArrayOver, Fixture, NODE};
 use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, Processor, probe};
 use sparsemem_page_table::{EntryFormat, Level};
 use sparsemem_riscv64_page_table::Riscv64;
-use sparsemem_section::RootedTable;
+use sparsemem_section::{InRoots, RootedTable};
 use sparsemem_x86_64_page_table::X86_64;
 
 struct Readers;
-type Model<G, F, const N: usize> = ArrayOver<RootedTable<G, Page, N>, HostRcu<Readers>, F>;
+type Model<G, F, const N: usize> = ArrayOver<RootedTable<G, Page, N, InRoots>, HostRcu<Readers>, F>;
 
 /// The addresses of a process on arm64.
 #[derive(Clone, Copy)]

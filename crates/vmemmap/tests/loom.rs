@@ -24,7 +24,7 @@ use sparsemem_core::{
     AddressSpace, Block, ForeignBlock, GracePeriod, LeafSize, LinkRefused, MetadataMemory, NodeId,
     OutOfMemory, PagingDepth, PhysAddr, PhysMap, Rejected, SectionShape, VirtAddr, VirtRange, WriterSlot,
 };
-use sparsemem_section::{FlatTable, RootedTable, SparseModel};
+use sparsemem_section::{FlatPlanes, FlatTable, InRoots, RootedTable, SparseModel};
 use sparsemem_vmemmap::{ArrayBase, Claim, VirtualArray};
 
 use fixture::Subject;
@@ -151,8 +151,9 @@ fn has_entry(at: usize) -> bool {
     true
 }
 
-type Flat<const BYTES: usize> = FlatTable<Minute, Descriptor<BYTES>, { Minute::NR_SECTIONS_LEN }>;
-type Rooted<const BYTES: usize> = RootedTable<Minute, Descriptor<BYTES>, { Minute::NR_ROOTS_LEN }>;
+type Planes = FlatPlanes<Minute, { Minute::NR_SECTIONS_LEN }>;
+type Flat<const BYTES: usize> = FlatTable<Minute, Descriptor<BYTES>, { Minute::NR_SECTIONS_LEN }, Planes>;
+type Rooted<const BYTES: usize> = RootedTable<Minute, Descriptor<BYTES>, { Minute::NR_ROOTS_LEN }, InRoots>;
 
 /// Declares a subject: a table.
 macro_rules! subject {

@@ -193,7 +193,9 @@ fn what_an_array_takes_is_counted() {
         let now = model.footprint();
         assert_eq!((now.memmap_bytes, now.page_table_bytes), (memmap, tables * 4096));
         let of_table = now.table_bytes - fresh.table_bytes;
-        let counted = of_table + now.usage_bytes + now.memmap_bytes + now.page_table_bytes;
+        // The root has planes.
+        assert_eq!(now.plane_bytes, of_table, "two words of bits beside the two words of an entry");
+        let counted = of_table + now.plane_bytes + now.usage_bytes + now.memmap_bytes + now.page_table_bytes;
         assert_eq!(counted, env.0.balance().total().bytes);
     }
     assert!(model.write().unwrap().retire(&mut env, section(1)).unwrap().lost.is_empty());

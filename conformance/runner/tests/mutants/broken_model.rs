@@ -3,9 +3,9 @@
 use std::cell::Cell;
 
 use sparsemem_core::{
-    BootError, BootEvent, BootSummary, Footprint, LeafSize, LookupError, MemoryRange, PagingDepth, Pfn,
-    PfnRange, SectionFlags, SectionLoss, SectionNr, SectionState, SubsectionBits, TearDownError, VirtAddr,
-    VirtRange,
+    BootError, BootEvent, BootSummary, EarlyFrames, Footprint, LeafSize, LookupError, MemoryRange,
+    PagingDepth, Pfn, PfnRange, SectionFlags, SectionLoss, SectionNr, SectionState, SubsectionBits,
+    TearDownError, VirtAddr, VirtRange,
 };
 use sparsemem_suite::{
     Balance, ByAddress, Failure, Fault, Leaf, Life, MemmapSource, NotUp, Pages, Plug, Scratch, Shape, Spare,
@@ -113,6 +113,10 @@ impl View for BrokenModel<'_> {
             footprint.memmap_bytes /= 2;
         }
         footprint
+    }
+
+    fn early_frames(&self) -> EarlyFrames {
+        self.correct.early_frames()
     }
 
     fn section(&self, nr: SectionNr) -> SectionState {

@@ -17,8 +17,9 @@ pub(super) fn by_cost(inspection: &Inspection) -> Vec<(&'static str, u64)> {
 /// A row: its title, and the text for a backend, given the bytes of RAM.
 type Row = (&'static str, fn(&InspectedBackend, u64) -> String);
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 7] = [
     ("section table", |backend, _| amount(backend.table_bytes)),
+    ("planes", |backend, _| amount(backend.plane_bytes)),
     ("usage", |backend, _| amount(backend.usage_bytes)),
     ("memmap", |backend, _| amount(backend.memmap_bytes)),
     ("page tables", |backend, _| amount(backend.page_table_bytes)),

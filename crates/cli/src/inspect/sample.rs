@@ -23,6 +23,7 @@ pub(crate) fn machine(ranges: Vec<InspectedRange>, sections: Vec<InspectedSectio
         sections,
         events: vec![],
         table_bytes: 1 << 20,
+        plane_bytes: 0,
         usage_bytes: 0,
         page_table_bytes: 0,
     };

@@ -171,6 +171,10 @@ pub trait BitWords: sealed::Sealed + Send + Sync + 'static {
     /// Number of 64-bit words.
     const LEN: usize;
 
+    /// An array of zero words, as a constant.
+    #[cfg(not(sparsemem_loom))]
+    const ZERO: Self;
+
     /// An array of zero words.
     fn zeroed() -> Self;
 
@@ -187,6 +191,8 @@ mod sealed {
 
 impl<const N: usize> BitWords for [AtomicU64; N] {
     const LEN: usize = N;
+    #[cfg(not(sparsemem_loom))]
+    const ZERO: Self = [const { AtomicU64::new(0) }; N];
 
     fn zeroed() -> Self {
         core::array::from_fn(|_| AtomicU64::new(0))

@@ -126,7 +126,7 @@ fn lost_blocks_of_several_operations_add_up() {
 
 #[test]
 fn a_footprint_is_the_sum_of_its_parts() {
-    assert_eq!(FOOTPRINT.total_bytes(), 4321);
+    assert_eq!(FOOTPRINT.total_bytes(), 54321);
     assert_eq!(Footprint::default().total_bytes(), 0);
 }
 

@@ -21,8 +21,13 @@ use sparsemem_core::{
 use crate::readers::{Inside, Readers};
 
 /// What the toy says that it takes, whatever it has.
-pub(crate) const FOOTPRINT: Footprint =
-    Footprint { table_bytes: 1, usage_bytes: 20, memmap_bytes: 300, page_table_bytes: 4000 };
+pub(crate) const FOOTPRINT: Footprint = Footprint {
+    table_bytes: 1,
+    plane_bytes: 50000,
+    usage_bytes: 20,
+    memmap_bytes: 300,
+    page_table_bytes: 4000,
+};
 
 /// Words of subsection bits, one per section.
 type Words = [AtomicU64; Tiny::NR_SECTIONS_LEN];

@@ -13,3 +13,4 @@ mod marks;
 mod retiring;
 mod undoing;
 mod used_memory;
+mod validity;

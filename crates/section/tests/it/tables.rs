@@ -64,8 +64,15 @@ pub(crate) trait Model:
 {
 }
 
-impl Model for Flat {}
-impl Model for Rooted {}
+impl<M> Model for M where
+    M: BootModel<Env>
+        + InstallModel<Env>
+        + MarkModel
+        + RetireModel<Env>
+        + MemoryModel<Geometry = X86_64, Page = Page, Reclaim = Alone>
+        + ZeroIsNew
+{
+}
 
 /// Frames by number.
 pub(crate) fn frames(start: u64, end: u64) -> PfnRange {

@@ -19,8 +19,6 @@ use sparsemem_fixture::Env;
 
 type Model = SparseModel<FlatEntries, Used, Alone>;
 
-impl crate::tables::Model for Model {}
-
 /// Gives memory that somebody else has used before, and says so.
 struct Used {
     blocks: Encoded,

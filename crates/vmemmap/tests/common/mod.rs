@@ -13,7 +13,7 @@ use sparsemem_core::{
     VirtRange, forward_to_field,
 };
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
-use sparsemem_section::RootedTable;
+use sparsemem_section::{InRoots, RootedTable};
 use sparsemem_vmemmap::{DynamicBase, Vmemmap};
 
 pub const NODE: NodeId = NodeId::new(0);
@@ -26,7 +26,7 @@ pub const UPPER: u64 = 0xffff_eb00_0000_0000;
 
 pub struct Readers;
 pub type Rcu = HostRcu<Readers>;
-pub type Table = RootedTable<X86_64, Page, { X86_64::NR_ROOTS_LEN }>;
+pub type Table = RootedTable<X86_64, Page, { X86_64::NR_ROOTS_LEN }, InRoots>;
 pub type PlacedOf<P> = Vmemmap<X86_64, P, Rcu, DynamicBase, { X86_64::NR_ROOTS_LEN }>;
 pub type Placed = PlacedOf<Page>;
 
