@@ -112,11 +112,14 @@ impl View for BrokenModel<'_> {
         if self.has(Defect::CheapMemmap) {
             footprint.memmap_bytes /= 2;
         }
+        if self.has(Defect::OtherPlanes) && footprint.usage_bytes > 0 {
+            footprint.plane_bytes += 8;
+        }
         footprint
     }
 
     fn early_frames(&self) -> EarlyFrames {
-        self.correct.early_frames()
+        if self.has(Defect::HolesDenied) { EarlyFrames::Populated } else { self.correct.early_frames() }
     }
 
     fn section(&self, nr: SectionNr) -> SectionState {

@@ -35,6 +35,8 @@ pub(crate) enum Defect {
     PairsShare,
     /// Holes have no descriptors.
     HolesAbsent,
+    /// The model says that holes are not valid, and they are.
+    HolesDenied,
     /// Holes are online.
     HolesOnline,
     /// A descriptor is not zero after boot.
@@ -53,6 +55,8 @@ pub(crate) enum Defect {
     SmallLeaves,
     /// The model reports too few bytes for a memmap.
     CheapMemmap,
+    /// The model reports other bytes of planes than it has.
+    OtherPlanes,
     /// Every address can be read.
     NothingFaults,
     /// A block is not given back.
