@@ -185,7 +185,7 @@ pub(crate) fn footprint(setting: &mut Setting<'_>) -> Result<(), Failure> {
     };
     expect_eq(Place::Model, "bytes of the table", &(fixed + roots), &found.table_bytes)?;
     let fixed = fixed + bare.plane_bytes;
-    planes_fit(setting, roots, found.plane_bytes - bare.plane_bytes)?;
+    planes_fit(setting, roots, found.plane_bytes.saturating_sub(bare.plane_bytes))?;
     usage_bytes_fit(setting, &oracle, found.usage_bytes)?;
     let (memmap, tables) = memmap_bytes(setting, &oracle);
     expect_eq(Place::Model, "bytes of memmaps", &memmap, &found.memmap_bytes)?;

@@ -240,7 +240,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
             self.writing.insert(Plane::Valid, section, valid);
             self.writing.insert(Plane::Online, section, usage.online());
         }
-        entry.set_word(Writing::<T, S>::compared(word, usage));
+        entry.set_word(Writing::<T, S>::compared_at_first(word, usage));
         Ok(())
     }
 

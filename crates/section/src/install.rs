@@ -129,7 +129,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
                 let fresh = unsafe { usage.as_ref() }.usage();
                 fresh.set_memmap_origin(origin);
                 fresh.insert(self.bits);
-                Ok((usage, Writing::<T, S>::compared(word, fresh)))
+                Ok((usage, Writing::<T, S>::compared_at_first(word, fresh)))
             }
             Err(why) => {
                 // SAFETY: the usage was just made, and no other code knows it.

@@ -120,6 +120,10 @@ where
 
 /// Whether frames lie in a section of boot, whose memmap stays as a whole until the section goes.
 fn is_early<T: SectionTable, S>(writing: &Writing<'_, T, S>, part: PfnRange) -> bool {
+    if is_whole_early::<T>(SectionFlags::EARLY) {
+        // No part of such a section comes here.
+        return false;
+    }
     let entry = writing.entry(part.start().section::<T::Geometry>());
     entry.is_some_and(|entry| entry.word().flags().contains(SectionFlags::EARLY))
 }
@@ -149,9 +153,9 @@ fn unpublish_part<T: SectionTable, S>(
     retired.sections += 1;
     if usage.contains_others(&bits) {
         usage.remove(bits);
-        writing.compare(entry, usage);
+        let flags = writing.differ(entry).flags();
         // Where an early section is valid as a whole, no reader has to be waited for.
-        if !is_whole_early::<T>(entry.word().flags()) {
+        if !is_whole_early::<T>(flags) {
             writing.remove(Plane::Valid, section, bits);
             let [first, last] = &mut out.parts;
             *if first.is_none() { first } else { last } = Some(frames);

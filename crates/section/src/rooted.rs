@@ -82,10 +82,19 @@ impl<G: Geometry, P: PageDescriptor, const N: usize, V: Validity<G>> RootedTable
     ///
     /// As [`SectionTable::entry`].
     unsafe fn next_in_root(&self, from: u64) -> Option<SectionNr> {
+        let first = SectionNr::new(from);
+        // Acquire: pairs with `commit`.
+        let slot = self.slot(first)?.0.load(Ordering::Acquire);
+        if slot.is_null() {
+            return None;
+        }
+        let root = Self::root_of(slot, first);
         let end = (from / G::SECTIONS_PER_ROOT + 1) * G::SECTIONS_PER_ROOT;
         (from..end.min(G::NR_SECTIONS)).map(SectionNr::new).find(|nr| {
-            // SAFETY: the caller's promise is the same.
-            unsafe { self.entry(*nr) }.is_some_and(|entry| !entry.word().is_absent())
+            // SAFETY: a root that is in the table is live (invariant 2), and the caller keeps it live.
+            let entry = unsafe { Self::in_root(root, *nr) };
+            // SAFETY: as above.
+            !unsafe { &*entry }.word().is_absent()
         })
     }
 

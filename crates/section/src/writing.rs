@@ -201,8 +201,10 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
     /// Takes the word of a section out of its entry, so that no new reader finds anything of the section. The usage stays for
     /// readers who have seen the word, until [`Writing::forget_usage`].
     pub(crate) fn unpublish(&self, nr: SectionNr, entry: &Entry<T>) {
-        for plane in [Plane::Valid, Plane::Online] {
-            self.remove(plane, nr, SubsectionBits::full::<T::Geometry>());
+        if const { has_planes::<T>() } {
+            let all = SubsectionBits::full::<T::Geometry>();
+            self.remove(Plane::Valid, nr, all);
+            self.remove(Plane::Online, nr, all);
         }
         entry.set_word(SectionWord::ABSENT);
         self.note(nr, Occupied::No);
@@ -232,6 +234,17 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
         }
     }
 
+    /// The word of a section that comes up, all or none of whose populated subsections are online: it says whether they are
+    /// alike, if lookups ask the word for that.
+    #[inline]
+    pub(crate) fn compared_at_first(
+        word: SectionWord<T::Page>,
+        usage: &SectionUsage<T::Geometry>,
+    ) -> SectionWord<T::Page> {
+        let compares = const { !has_planes::<T>() };
+        if compares && usage.is_full() { word.with_alike(Alike::Yes) } else { word }
+    }
+
     /// The same word, which says whether the subsections of a usage are alike, if lookups ask the word for that.
     pub(crate) fn compared(
         word: SectionWord<T::Page>,
@@ -239,6 +252,17 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
     ) -> SectionWord<T::Page> {
         let compares = const { !has_planes::<T>() };
         word.with_alike(if compares && usage.is_alike() { Alike::Yes } else { Alike::No })
+    }
+
+    /// Stores in the word of a section that its subsections are not alike, if lookups ask the word for that. Returns the word.
+    pub(crate) fn differ(&self, entry: &Entry<T>) -> SectionWord<T::Page> {
+        let word = entry.word();
+        if const { has_planes::<T>() } {
+            return word;
+        }
+        let differs = word.with_alike(Alike::No);
+        entry.set_word(differs);
+        differs
     }
 
     /// Stores in the word of a section whether its subsections are alike, if that has changed.

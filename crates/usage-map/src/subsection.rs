@@ -98,20 +98,20 @@ impl<G: Geometry> SubsectionMap<G> {
         self.with(bits).any(|(word, bits)| word.load(Ordering::Acquire) & !bits != 0)
     }
 
-    /// The members of word `index` if all of its subsections are.
-    fn full_word(index: usize) -> u64 {
-        SubsectionBits::full::<G>().words().get(index).copied().unwrap_or(0)
+    /// The word of a full map that begins with subsection `first`.
+    const fn full_word(first: u32) -> u64 {
+        match G::SUBSECTIONS_PER_SECTION.saturating_sub(first) {
+            left @ 0..64 => (1 << left) - 1,
+            _ => u64::MAX,
+        }
     }
 
     /// Whether every subsection is a member.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
+        let full = (0u32..).step_by(64).map(Self::full_word);
         // Acquire: as in `contains`.
-        self.words
-            .words()
-            .iter()
-            .enumerate()
-            .all(|(at, word)| word.load(Ordering::Acquire) == Self::full_word(at))
+        self.words.words().iter().zip(full).all(|(word, full)| word.load(Ordering::Acquire) == full)
     }
 
     /// Whether no subsection is a member.

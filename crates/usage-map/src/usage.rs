@@ -170,6 +170,13 @@ impl<G: Geometry> SectionUsage<G> {
         self.subsections.contains_any(bits)
     }
 
+    /// Whether every subsection is populated.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.subsections.is_full()
+    }
+
     /// Whether the subsections are alike: all populated, and all or none of them online.
     #[inline]
     #[must_use]
