@@ -115,6 +115,13 @@ impl<T: SlotValue> Slot<T> {
         is_ready.then(|| NonNull::from(&self.value).cast())
     }
 
+    /// Stores the section.
+    fn stamp(&self, section: SectionNr) {
+        #[expect(clippy::cast_possible_truncation, reason = "SectionShape::CHECK: at most 2^32 sections")]
+        // Relaxed: the code that hands the frame out publishes the descriptor; see `SectionStamp`.
+        self.section.store(section.get() as u32, Ordering::Relaxed);
+    }
+
     /// The value, if the slot has been initialised and the value may be shared.
     ///
     /// # Cost
@@ -141,9 +148,7 @@ impl<T: SlotValue> Default for Slot<T> {
 // value that many slots could be copies of, so `initialised` stays `None`. No method unwinds, because `SlotValue` does not.
 unsafe impl<T: SlotValue> PageDescriptor for Slot<T> {
     unsafe fn initialise(&self, pfn: Pfn, section: SectionNr) {
-        #[expect(clippy::cast_possible_truncation, reason = "SectionShape::CHECK: at most 2^32 sections")]
-        // Relaxed: the code that hands the frame out publishes the descriptor; see `SectionStamp`.
-        self.section.store(section.get() as u32, Ordering::Relaxed);
+        self.stamp(section);
         // Relaxed, both: the value is published by the store below.
         let taken = self.state.compare_exchange(EMPTY, BUSY, Ordering::Relaxed, Ordering::Relaxed);
         if taken.is_err() {
@@ -157,14 +162,17 @@ unsafe impl<T: SlotValue> PageDescriptor for Slot<T> {
 
     unsafe fn reset(&self, pfn: Pfn, section: SectionNr) {
         match self.as_ptr() {
-            Some(value) => T::reset(value, pfn),
+            Some(value) => {
+                self.stamp(section);
+                T::reset(value, pfn);
+            }
             // SAFETY: the caller's promise is the same.
             None => unsafe { self.initialise(pfn, section) },
         }
     }
 }
 
-// SAFETY: `initialise` stores the number that `section` loads, as a whole; `reset` of an initialised slot leaves it.
+// SAFETY: `initialise` and `reset` store the number that `section` loads, as a whole.
 unsafe impl<T: SlotValue> SectionStamp for Slot<T> {
     #[inline]
     fn section(&self) -> SectionNr {
@@ -226,6 +234,9 @@ mod tests {
         // SAFETY: as above.
         assert_eq!((unsafe { value.as_ref() }.0.get(), slot.as_ptr()), (1007, Some(value)));
         assert_eq!(slot.section(), section);
+        // SAFETY: as above.
+        unsafe { slot.reset(pfn, SectionNr::new(3)) };
+        assert_eq!(slot.section(), SectionNr::new(3));
     }
 
     #[test]
