@@ -64,6 +64,10 @@ fn impossible_parts_are_named<M: Model<Geometry = X86_64>>(fixture: Fixture<M>) 
     system.refuses(Op::Unplug(part(3, 5, 2)), "absent");
     let odd = PfnRange::new(part(3, 0, 1).start(), sparsemem_core::Pfn::new(part(3, 0, 1).start().get() + 1));
     system.refuses(Op::Plug(odd.unwrap()), "does not consist of whole subsections");
+    // A block that is there in part is not switched or removed as one.
+    system.refuses(Op::Offline(sections::<X86_64>(3, 1)), "is not RAM");
+    system.refuses(Op::RemoveMemory(sections::<X86_64>(3, 1)), "switch it offline");
+    system.refuses(Op::AddMemory(sections::<X86_64>(3, 1)), "conflicts");
     // A block that is offline gets no parts: it could not be switched as a whole any more.
     system.apply(Op::AddMemory(sections::<X86_64>(5, 1))).unwrap();
     system.refuses(Op::Unplug(part(5, 0, 1)), "has this mark already");
