@@ -10,12 +10,14 @@ const ALWAYS: [&str; 4] = ["--build-id=none", "-zmax-page-size=0x1000", "-znoexe
 const FOR_A_DRIVER: [&str; 4] = ["-nostartfiles", "-nostdlib", "-static", "-no-pie"];
 
 fn main() {
-    println!("cargo::rerun-if-changed=link.ld");
     let folder = env::var("CARGO_MANIFEST_DIR").expect("cargo says where the manifest is");
-    let target = env::var("TARGET").expect("cargo says what is built for");
-    let script = format!("-T{folder}/link.ld");
+    let os = env::var("CARGO_CFG_TARGET_OS").expect("cargo says for which operating system");
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo says for which processor");
+    let script = format!("{folder}/src/arch/{arch}/link.ld");
+    println!("cargo::rerun-if-changed={script}");
+    let script = format!("-T{script}");
     let (own, prefix): (&[&str], _) =
-        if target.ends_with("-none") { (&["--no-pie"], "") } else { (&FOR_A_DRIVER, "-Wl,") };
+        if os == "none" { (&["--no-pie"], "") } else { (&FOR_A_DRIVER, "-Wl,") };
     own.iter().for_each(|argument| println!("cargo::rustc-link-arg-bins={argument}"));
     for argument in ALWAYS.iter().copied().chain([script.as_str()]) {
         println!("cargo::rustc-link-arg-bins={prefix}{argument}");

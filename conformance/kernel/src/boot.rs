@@ -4,19 +4,17 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use sparsemem::{
-    BootError, BootEvent, MemoryModel, MemoryRange, NodeId, PhysAddr, PhysRange, presets::X86_64,
-};
+use sparsemem::{BootError, BootEvent, Geometry, MemoryModel, MemoryRange, NodeId, PhysAddr, PhysRange};
 use sparsemem_hotplug::{AdoptError, BlockSize, Hotplug, Limits, Storage};
 use sparsemem_suite::{World, WorldWithEnvironment};
 
-use crate::acpi::{self, TableError};
+use crate::arch::firmware::{Firmware, FirmwareError};
+use crate::arch::{Sizes, page_table};
 use crate::boot_memory::{self, BootMemoryError};
-use crate::cpu::paging::{self, NoTable};
 use crate::dimm::Slots;
 use crate::event::{Event, Outcome, send};
 use crate::glue::MODEL;
-use crate::loader::{StartInfo, StartInfoError};
+use crate::paging::NoTable;
 use crate::scenarios::run_all;
 use crate::stories::{self, Ended, System};
 use crate::world::KernelWorld;
@@ -25,12 +23,9 @@ use crate::{model, say};
 /// Why the kernel cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KernelError {
-    /// The loader's information is not valid.
+    /// The description of the machine is not valid.
     #[error(transparent)]
-    StartInfo(#[from] StartInfoError),
-    /// The table of persistent memory is broken.
-    #[error("firmware: {0}; nothing is known for sure of persistent memory then")]
-    Table(#[from] TableError),
+    Firmware(#[from] FirmwareError),
     /// The memory cannot be used.
     #[error(transparent)]
     Memory(#[from] BootMemoryError),
@@ -49,20 +44,20 @@ pub(crate) enum KernelError {
 }
 
 /// Boots, and does what the command line requests. Returns the number of failed cells.
-pub(crate) fn run(start_info: PhysAddr) -> Result<u64, KernelError> {
-    let info = StartInfo::at(start_info)?;
-    let line = info.command_line();
-    let memory = boot_memory::memory(&info)?;
-    let persistent = info.rsdp().map_or(Ok(None), acpi::nfit_persistent)?;
+pub(crate) fn run(handed_over: PhysAddr) -> Result<u64, KernelError> {
+    let firmware = Firmware::read(handed_over)?;
+    let line = firmware.command_line();
+    let memory = boot_memory::memory(&firmware)?;
+    let persistent = firmware.persistent()?;
     let mut world = KernelWorld::new();
-    let ranges = memory.iter().map(|(range, node)| MemoryRange::from_bytes::<X86_64>(*range, *node));
+    let ranges = memory.iter().map(|(range, node)| MemoryRange::from_bytes::<Sizes>(*range, *node));
     let on_event = &mut |event: BootEvent| say!("boot: {event:?}");
     let mut writer = MODEL.write().ok_or(KernelError::Written)?;
     let summary = writer.boot(world.env_mut(), ranges.clone(), on_event)?;
     drop(writer);
     boot_memory::open_heap()?;
     world.end_boot();
-    send(Event::Hello { backend: MODEL.name(), depth: paging::levels(), geometry: "x86_64" });
+    send(Event::Hello { backend: MODEL.name(), depth: page_table::levels(), geometry: Sizes::NAME });
     let failed = match line.run() {
         "look" => {
             model::draw(&memory, summary, &world);
@@ -90,8 +85,7 @@ fn run_story(
     let storage = Storage { blocks: &mut blocks, notifiers: &mut [], resources: &mut resources };
     let mut hotplug = Hotplug::new(&MODEL, Limits::new(BlockSize::SECTION), storage);
     memory.iter().try_for_each(|(range, node)| hotplug.adopt_boot(*range, *node))?;
-    // SAFETY: this kernel runs on QEMU's PCs only, which the start info of a PVH loader implies, and this is the only
-    // place that takes the slots.
+    // SAFETY: this kernel runs on QEMU's boards only, and this is the only place that takes the slots.
     let slots = unsafe { Slots::new() };
     let (outcome, detail) = match stories::run(name, &mut System { world, hotplug, slots, persistent }) {
         Some(Ok(Ended::Passed)) => (Outcome::Passed, "".to_string()),

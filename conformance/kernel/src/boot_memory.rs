@@ -9,17 +9,17 @@
 //!    the page allocator cannot use.
 
 use arrayvec::ArrayVec;
-use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange, presets::X86_64};
+use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange};
 
 use spin::mutex::SpinMutex;
 use talc::TalcLock;
 use talc::source::Manual;
 
-use crate::acpi::{self, TableError};
-use crate::cpu::direct_map;
-use crate::cpu::paging::{self, NoTable};
+use crate::arch::Sizes;
+use crate::arch::firmware::{Firmware, FirmwareError, NODES};
+use crate::direct_map;
 use crate::frames::{BOOT_RANGES, ENDS, FRAMES, TooManyRanges, take_zeroed};
-use crate::loader::StartInfo;
+use crate::paging::{self, NoTable};
 use crate::say;
 
 unsafe extern "C" {
@@ -36,15 +36,15 @@ static HEAP: TalcLock<SpinMutex<()>, Manual> = TalcLock::new(Manual);
 /// Memory by node.
 pub(crate) type Ranges = ArrayVec<(PhysRange, NodeId), BOOT_RANGES>;
 
-/// The node of memory for which the SRAT names none, as in Linux.
+/// The node of memory for which firmware names none, as in Linux.
 const DEFAULT_NODE: NodeId = NodeId::new(0);
 
 /// Why the memory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BootMemoryError {
-    /// A table of firmware is broken.
-    #[error("firmware: {0}; nothing is known for sure of memory and nodes then")]
-    Table(#[from] TableError),
+    /// The description of memory and nodes is not valid.
+    #[error(transparent)]
+    Firmware(#[from] FirmwareError),
     /// The machine has no usable memory.
     #[error("the memory map has no usable memory: {entries} entries, none of them RAM below {limit}")]
     NoMemory {
@@ -74,26 +74,24 @@ pub(crate) enum BootMemoryError {
 /// # Errors
 ///
 /// [`BootMemoryError`].
-pub(crate) fn memory(info: &StartInfo) -> Result<Ranges, BootMemoryError> {
-    let limit = PhysAddr::new(info.command_line().memory_limit().map_or(u64::MAX, ByteLen::get));
+pub(crate) fn memory(firmware: &Firmware) -> Result<Ranges, BootMemoryError> {
+    let limit = PhysAddr::new(firmware.command_line().memory_limit().map_or(u64::MAX, ByteLen::get));
     let below = PhysRange::new(PhysAddr::new(0), limit).unwrap_or_default();
-    let ram = info.memory_map().filter(|entry| entry.is_ram);
+    let ram = firmware.memory_map().filter(|entry| entry.is_ram);
     let ram = ram.map(|entry| entry.range.intersection(below)).filter(|range| !range.is_empty());
     let mut ram: ArrayVec<PhysRange, BOOT_RANGES> = gathered(ram)?;
     if ram.is_empty() {
-        return Err(BootMemoryError::NoMemory { entries: info.memory_map().count(), limit });
+        return Err(BootMemoryError::NoMemory { entries: firmware.memory_map().count(), limit });
     }
     ram.sort_unstable_by_key(|range| range.start());
-    ram.iter().try_for_each(|range| hand_over(*range))?;
+    ram.iter().try_for_each(|range| hand_over(*range, firmware.place()))?;
     let (mut of_nodes, mut too_many) = (Ranges::new(), false);
-    if let Some(rsdp) = info.rsdp() {
-        acpi::srat_memory(rsdp, &mut |range, node| too_many |= of_nodes.try_push((range, node)).is_err())?;
-    }
+    firmware.nodes(&mut |range, node| too_many |= of_nodes.try_push((range, node)).is_err())?;
     of_nodes.sort_unstable_by_key(|(range, _)| range.start());
     let memory = if too_many { Err(BootMemoryError::TooMany) } else { by_node(&ram, &of_nodes) }?;
     memory
         .iter()
-        .try_for_each(|(range, node)| FRAMES.lock().set_node(range.whole_frames::<X86_64>(), *node))?;
+        .try_for_each(|(range, node)| FRAMES.lock().set_node(range.whole_frames::<Sizes>(), *node))?;
     Ok(memory)
 }
 
@@ -109,15 +107,19 @@ pub(crate) fn open_heap() -> Result<(), BootMemoryError> {
     unsafe { HEAP.lock().claim(start.as_ptr(), HEAP_BYTES) }.map(drop).ok_or(BootMemoryError::NoHeap)
 }
 
-/// Gives the part of a range past the image to the page allocator. Lower ranges must be passed first, because the
-/// tables through which memory above 4 GiB is reached are made of them.
-fn hand_over(range: PhysRange) -> Result<(), NoTable> {
+/// Gives the part of a range past the image to the page allocator, without what firmware needs of it. Lower ranges must
+/// be passed first, because the tables through which memory that entry code has not mapped is reached are made of them.
+fn hand_over(range: PhysRange, of_firmware: PhysRange) -> Result<(), NoTable> {
     let image = PhysAddr::new((&raw const image_end).addr() as u64);
-    let free = PhysRange::new(range.start().max(image).min(range.end()), range.end()).unwrap_or_default();
-    paging::map(free, &mut take_zeroed)?;
-    let beyond = FRAMES.lock().boot(free.whole_frames::<X86_64>());
-    if !beyond.is_empty() {
-        say!("memory: {beyond} has descriptors, but cannot be allocated: {ENDS}");
+    let start = range.start().max(image).min(range.end());
+    let taken = of_firmware.start().clamp(start, range.end())..of_firmware.end().clamp(start, range.end());
+    for (start, end) in [(start, taken.start), (taken.end, range.end())] {
+        let free = PhysRange::new(start, end).unwrap_or_default();
+        paging::map(free, &mut take_zeroed)?;
+        let beyond = FRAMES.lock().boot(free.whole_frames::<Sizes>());
+        if !beyond.is_empty() {
+            say!("memory: {beyond} has descriptors, but cannot be allocated: {ENDS}");
+        }
     }
     Ok(())
 }
@@ -161,7 +163,7 @@ fn by_node(ram: &[PhysRange], nodes: &[(PhysRange, NodeId)]) -> Result<Ranges, B
 fn of_no_node(start: PhysAddr, end: PhysAddr, nodes: &[(PhysRange, NodeId)]) -> PhysRange {
     let range = PhysRange::new(start, end).unwrap_or_default();
     if !range.is_empty() && !nodes.is_empty() {
-        say!("memory: the SRAT does not mention {range}; node {DEFAULT_NODE} gets it");
+        say!("memory: {NODES} does not mention {range}; node {DEFAULT_NODE} gets it");
     }
     range
 }

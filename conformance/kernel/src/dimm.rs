@@ -12,7 +12,8 @@
 //! 2. One write to the control register has one effect: the device uses the first bit that it knows.
 
 use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange};
-use x86_64::instructions::port::Port;
+
+use crate::arch::hotplug;
 
 /// The largest number of slots of QEMU.
 const MOST: u32 = 256;
@@ -31,55 +32,55 @@ const REMOVING: u8 = 1 << 2;
 /// Writing the bit ejects the DIMM.
 const EJECT: u8 = 1 << 3;
 
-/// A port of four bytes. Its meaning differs between reading and writing.
+/// The offset of a register of four bytes. Its meaning differs between reading and writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 enum Word {
     /// Read: low half of the base address. Written: the slot that all other registers refer to.
-    Base = 0xa00,
+    Base = 0x00,
     /// Read: high half of the base address. Written: the event that the next status refers to.
-    BaseHigh = 0xa04,
+    BaseHigh = 0x04,
     /// Read: low half of the size. Written: the status of the event, for the host.
-    Size = 0xa08,
+    Size = 0x08,
     /// Read: high half of the size.
-    SizeHigh = 0xa0c,
+    SizeHigh = 0x0c,
     /// Read: the proximity domain.
-    Domain = 0xa10,
+    Domain = 0x10,
 }
 
-/// The port of one byte with the bits above.
-const CONTROL: u16 = 0xa14;
+/// The offset of the register of one byte with the bits above.
+const CONTROL: u16 = 0x14;
 
 /// The registers of the selected slot.
 #[derive(Debug)]
 struct Registers(());
 
 impl Registers {
-    /// The registers, which QEMU has at the same ports on all its PCs.
+    /// The registers, which QEMU has at the same place on all boards of a kind.
     ///
     /// # Safety
     ///
-    /// No other code uses the ports `0xa00` to `0xa17` as long as this exists.
+    /// The board is one of those, and no other code uses the registers as long as this exists.
     const unsafe fn new() -> Self {
         Self(())
     }
 
     /// Reads a word.
     fn read(&mut self, word: Word) -> u32 {
-        // SAFETY: only this value uses the port (`new`), and reading it changes nothing.
-        unsafe { Port::new(word as u16).read() }
+        // SAFETY: only this value uses the registers (`new`).
+        unsafe { hotplug::read_word(word as u16) }
     }
 
     /// Writes a word.
     fn write(&mut self, word: Word, value: u32) {
-        // SAFETY: only this value uses the port (`new`); writing words selects and reports, and accesses no memory.
-        unsafe { Port::new(word as u16).write(value) }
+        // SAFETY: only this value uses the registers (`new`); writing words selects and reports, and accesses no memory.
+        unsafe { hotplug::write_word(word as u16, value) }
     }
 
     /// Reads the control register.
     fn control(&mut self) -> u8 {
-        // SAFETY: only this value uses the port (`new`), and reading it changes nothing.
-        unsafe { Port::new(CONTROL).read() }
+        // SAFETY: only this value uses the registers (`new`).
+        unsafe { hotplug::read_byte(CONTROL) }
     }
 
     /// Writes one bit of the control register.
@@ -88,9 +89,9 @@ impl Registers {
     ///
     /// With [`EJECT`], nothing uses the memory of the selected slot any more.
     unsafe fn set_control(&mut self, bit: u8) {
-        // SAFETY: only this value uses the port (`new`); of its bits only that of the eject affects memory, and the
+        // SAFETY: only this value uses the registers (`new`); of the bits only that of the eject affects memory, and the
         // caller promises that nothing uses that memory.
-        unsafe { Port::new(CONTROL).write(bit) }
+        unsafe { hotplug::write_byte(CONTROL, bit) }
     }
 }
 
@@ -144,7 +145,7 @@ impl Slots {
     ///
     /// # Safety
     ///
-    /// The machine is one of QEMU's PCs, where nothing but the slots answers at the ports `0xa00` to `0xa17`, and no
+    /// The machine is one of QEMU's boards, where nothing but the slots answers at the place of the registers, and no
     /// other code uses these as long as this exists.
     pub(crate) const unsafe fn new() -> Self {
         // SAFETY: the caller's promise is the same.

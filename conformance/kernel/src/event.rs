@@ -6,12 +6,12 @@
 //! 1. No heap is needed, so that a panic can be reported at any time.
 //! 2. A line that begins with `{` is for the host.
 
-use core::fmt::{self, Arguments, Write};
+use core::fmt::{Arguments, Write};
 
 use serde::{Serialize, Serializer};
 use spin::Mutex;
-use uart_16550::backend::PioBackend;
-use uart_16550::{Config, Uart16550};
+
+use crate::arch::serial::Port;
 
 /// The outcome of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -86,37 +86,15 @@ fn shortened(event: Event<'_>) -> Event<'_> {
     }
 }
 
-/// The first serial port, which is at the same address on every PC.
-const COM1: u16 = 0x3f8;
-
 /// The port, after its first use.
 static SERIAL: Mutex<Option<Port>> = Mutex::new(None);
-
-/// The port.
-struct Port(Uart16550<PioBackend>);
-
-impl Port {
-    /// Opens COM1; `None` if nothing answers there.
-    fn open() -> Option<Self> {
-        // SAFETY: only `SERIAL` opens the ports of COM1 in this kernel.
-        let mut uart = unsafe { Uart16550::new_port(COM1) }.ok()?;
-        uart.init(Config::default()).ok()?;
-        Some(Self(uart))
-    }
-}
-
-impl Write for Port {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.send_bytes_exact(text.as_bytes());
-        Ok(())
-    }
-}
 
 /// Calls `what` with the port.
 fn with<T>(what: impl FnOnce(&mut Port) -> T) -> Option<T> {
     let mut serial = SERIAL.lock();
     if serial.is_none() {
-        *serial = Port::open();
+        // SAFETY: only `SERIAL` opens the port.
+        *serial = unsafe { Port::open() };
     }
     serial.as_mut().map(what)
 }
@@ -134,7 +112,7 @@ pub(crate) fn break_lock() {
 
 /// The next byte from the host, if one has arrived.
 pub(crate) fn read_byte() -> Option<u8> {
-    with(|port| port.0.try_receive_byte().ok()).flatten()
+    with(Port::read_byte).flatten()
 }
 
 /// Writes a line of plain text.

@@ -14,11 +14,12 @@ use core::ops::Range;
 
 use arrayvec::ArrayVec;
 use bitmap_allocator::{BitAlloc, BitAlloc16M};
-use sparsemem::{Geometry, NodeId, PageCount, Pfn, PfnRange, PhysAddr, SectionShape, presets::X86_64};
+use sparsemem::{Geometry, NodeId, PageCount, Pfn, PfnRange, PhysAddr, SectionShape};
 use sparsemem_hotplug::{AllocatorHooks, FramesRefused, Reason};
 use spin::Mutex;
 
-use crate::cpu::direct_map;
+use crate::arch::Sizes;
+use crate::direct_map;
 
 /// The largest number of ranges of memory at boot.
 pub(crate) const BOOT_RANGES: usize = 64;
@@ -57,7 +58,7 @@ pub(crate) struct TooManyRanges {
 const END: Pfn = frame(BitAlloc16M::CAP);
 /// The limit in words.
 pub(crate) const ENDS: &str = "the page allocator ends at 64 GiB";
-const _: () = assert!(BitAlloc16M::CAP as u64 * X86_64::PAGE_SIZE == 64 << 30);
+const _: () = assert!(BitAlloc16M::CAP as u64 * Sizes::PAGE_SIZE == 64 << 30);
 
 /// A frame's number as an index; `None` for frames beyond the bitmaps.
 fn index(frame: Pfn) -> Option<usize> {
@@ -103,7 +104,7 @@ impl Frames {
     pub(crate) fn take(&mut self, count: usize, align: usize) -> Option<PhysAddr> {
         let first = self.find(0..BitAlloc16M::CAP, count, align)?;
         self.free.remove(first..first + count);
-        frame(first).phys::<X86_64>()
+        frame(first).phys::<Sizes>()
     }
 
     /// Allocates a block from `node`, or from any other node if it has none.
@@ -114,14 +115,14 @@ impl Frames {
         self.free.remove(first..first + count);
         self.firsts.insert(first..first + 1);
         self.given.insert(first..first + count);
-        frame(first).phys::<X86_64>()
+        frame(first).phys::<Sizes>()
     }
 
     /// Frees a block; refuses memory that is not a whole block of [`Frames::take_block`].
     pub(crate) fn put_block(&mut self, start: PhysAddr, count: usize) -> bool {
-        let Some(first) = index(start.pfn::<X86_64>()) else { return false };
+        let Some(first) = index(start.pfn::<Sizes>()) else { return false };
         let Some(block) = first.checked_add(count).map(|end| first..end) else { return false };
-        let is_ours = start.get().is_multiple_of(X86_64::PAGE_SIZE) && self.is_block(&block);
+        let is_ours = start.get().is_multiple_of(Sizes::PAGE_SIZE) && self.is_block(&block);
         if is_ours {
             self.firsts.remove(first..first + 1);
             self.given.remove(block.clone());
@@ -172,7 +173,7 @@ impl Frames {
 pub(crate) fn take_zeroed() -> Option<PhysAddr> {
     let at = FRAMES.lock().take(1, 1)?;
     // SAFETY: the frame was just taken, so no other code uses it, and the direct map reaches it (invariant 2).
-    unsafe { direct_map::to_virt(at)?.write_bytes(0, 1 << X86_64::PAGE_SHIFT) };
+    unsafe { direct_map::to_virt(at)?.write_bytes(0, 1 << Sizes::PAGE_SHIFT) };
     Some(at)
 }
 

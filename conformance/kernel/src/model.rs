@@ -6,13 +6,13 @@ use core::ptr::NonNull;
 
 use sparsemem::{
     ArrayPlace, BootSummary, ByteLen, MemoryModel, NodeId, Page, Pfn, PfnRange, PhysRange, Reclaim,
-    SectionShape, Selected, SubsectionIdx, VirtAddr, VirtRange, altmap::MemmapRule, presets::X86_64,
-    selected_len,
+    SectionShape, Selected, SubsectionIdx, VirtAddr, VirtRange, altmap::MemmapRule, selected_len,
 };
 use sparsemem_suite::{
     ArrayFacts, ByAddress, Capabilities, MemmapSource, MemoryBack, Reach, TableKind, WayBack, World,
 };
 
+use crate::arch::Sizes;
 use crate::glue::{Array, Guard, Kernel, MODEL, OneProcessor};
 use crate::say;
 use crate::world::KernelWorld;
@@ -94,7 +94,7 @@ pub(crate) fn draw(memory: &[(PhysRange, NodeId)], summary: BootSummary, world: 
         let character = |at| if state.subsections.contains(SubsectionIdx::new(at)) { '#' } else { '.' };
         say!("  {nr:>6}  {}", (0..64).map(character).collect::<String>());
     }
-    let all = PfnRange::new(Pfn::new(0), Pfn::new(X86_64::MAX_PFN)).unwrap_or_default();
+    let all = PfnRange::new(Pfn::new(0), Pfn::new(Sizes::MAX_PFN)).unwrap_or_default();
     let valid: u64 = MODEL.valid_ranges(all).map(|run| run.count().get()).sum();
     let ends = MODEL.valid_ranges(all).flat_map(|run| [run.start(), Pfn::new(run.end().get() - 1)]);
     let differ = ends.filter(|pfn| !lookups_agree(*pfn)).count();

@@ -3,11 +3,12 @@
 use alloc::string::ToString;
 use sparsemem::{
     ArrayPlace, Config, MemoryModel, MemoryRange, Page, PageCount, PfnRange, PlaceClaim, SectionShape,
-    Selected, VirtAddr, presets::X86_64, selected_len,
+    Selected, VirtAddr, selected_len,
 };
 use sparsemem_suite::{ALL, ArrayFacts, Capabilities, Ended, NotRun, Pair, Scenario, World, run};
 use spin::Mutex;
 
+use crate::arch::{SCENARIOS_ARRAY, Sizes};
 use crate::event::{Event, Outcome, send};
 use crate::glue::OneProcessor;
 use crate::model::capabilities;
@@ -17,7 +18,7 @@ use crate::world::KernelWorld;
 struct UnderTest;
 
 impl Config for UnderTest {
-    type Geometry = X86_64;
+    type Geometry = Sizes;
     type Page = Page;
     type Reclaim = OneProcessor;
     type Array = Place;
@@ -27,11 +28,11 @@ impl Config for UnderTest {
 struct Place;
 
 // SAFETY: (1) nothing else of this kernel is mapped there, (2) nor in the same blocks of 512 GiB, whose borders the place
-// begins and ends on; (3) with five levels the image is always mapped below the same entry of the top-level table; (4) the
-// claim is a static of this function alone.
+// begins and ends on; (3) where tables have entries for more than that, the direct map has the same entry, for ever; (4)
+// the claim is a static of this function alone.
 unsafe impl ArrayPlace for Place {
-    const START: u64 = 0xffff_d000_0000_0000;
-    const BYTES: u64 = 1 << 40;
+    const START: u64 = SCENARIOS_ARRAY;
+    const BYTES: u64 = Sizes::MAX_PFN * size_of::<Page>() as u64;
 
     fn claim() -> &'static PlaceClaim {
         static CLAIM: PlaceClaim = PlaceClaim::new();
@@ -59,13 +60,13 @@ pub(crate) fn run_all(world: &mut KernelWorld, machine: &str, memory: &[MemoryRa
 }
 
 /// Sections past the end of memory that scenarios plug, where there is no device.
-const ROOM: PageCount = PageCount::new(6 * X86_64::PAGES_PER_SECTION);
+const ROOM: PageCount = PageCount::new(6 * Sizes::PAGES_PER_SECTION);
 
 /// Reserves room for what scenarios add past the end of memory, up to the end of the device that can be plugged.
 fn reserve(world: &KernelWorld, memory: &[MemoryRange]) {
     let end = memory.iter().map(|range| range.frames.end()).max().unwrap_or_default();
     let device =
-        world.spare().map_or(end.saturating_add(ROOM), |spare| spare.range().whole_frames::<X86_64>().end());
+        world.spare().map_or(end.saturating_add(ROOM), |spare| spare.range().whole_frames::<Sizes>().end());
     if let (Ok(frames), Some(mut writer)) = (PfnRange::new(end, device), MODEL.lock().write()) {
         writer.reserve(frames);
     }

@@ -3,7 +3,6 @@
 
 use alloc::string::String;
 use core::alloc::Layout;
-use core::arch::x86_64::_rdtsc;
 
 use sparsemem::{
     AddressSpace, Block, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin, OutOfMemory,
@@ -11,10 +10,10 @@ use sparsemem::{
 };
 use sparsemem_suite::{Balance, Fault, Held, Leaf, Spare, World, WorldWithEnvironment};
 
-use crate::cpu::paging::{self, NoTable};
-use crate::cpu::trap;
+use crate::arch::{self, trap};
 use crate::frames::take_zeroed;
 use crate::glue::Provider;
+use crate::paging::{self, NoTable};
 
 /// The provider, with counts of its outstanding memory.
 #[derive(Debug)]
@@ -203,8 +202,7 @@ impl World for KernelWorld {
     }
 
     fn ticks(&self) -> u64 {
-        // SAFETY: every x86_64 processor has the counter, and reading it changes nothing.
-        unsafe { _rdtsc() }
+        arch::ticks()
     }
 
     fn spare(&self) -> Option<Spare> {

@@ -9,8 +9,9 @@ use sparsemem::{
     PhysMap, Rejected, VirtRange,
 };
 
-use crate::cpu::{direct_map, paging};
+use crate::arch::page_table;
 use crate::frames::FRAMES;
+use crate::{direct_map, paging};
 
 /// Bytes of a frame.
 const FRAME: usize = 4096;
@@ -59,10 +60,10 @@ unsafe impl MetadataMemory for Provider {
     }
 }
 
-// SAFETY: `root` is what CR3 holds, only the model uses the array's place (`Array`), and there is one processor.
+// SAFETY: `root` is the table that the processor uses for the kernel's addresses, only the model uses the array's place (`Array`), and there is one processor.
 unsafe impl AddressSpace for Provider {
     fn root(&self) -> PhysAddr {
-        paging::root()
+        page_table::root()
     }
 
     fn depth(&self) -> PagingDepth {
@@ -70,6 +71,6 @@ unsafe impl AddressSpace for Provider {
     }
 
     fn flush(&mut self, range: VirtRange) {
-        paging::flush(range);
+        page_table::flush(range);
     }
 }

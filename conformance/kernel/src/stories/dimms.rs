@@ -7,7 +7,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use sparsemem::{Geometry, MemoryModel, NodeId, Pfn, PfnRange, SectionShape, initialise, presets::X86_64};
+use sparsemem::{Geometry, MemoryModel, NodeId, Pfn, PfnRange, SectionShape, initialise};
 use sparsemem_hotplug::{
     AddMemoryError, AllocatorHooks, Granule, MemoryKind, Merge, OfflineError, Reason, Request, RequestError,
     Resource, ResourceKind, add,
@@ -18,14 +18,15 @@ use super::Ended;
 use super::checks::{StoryError, holds, refusal, same};
 use super::host::{self, NewDimm};
 use super::system::{Plugged, System, none_lost, put_frames};
+use crate::arch::Sizes;
 use crate::dimm::{EJECT_REQUEST, IN_USE};
 use crate::frames::Pages;
 use crate::glue::MODEL;
 use crate::say;
 
 /// Bytes of a section.
-const SECTION: u64 = X86_64::SECTION_SIZE;
-const SUBSECTION: u64 = 1 << X86_64::SUBSECTION_SHIFT;
+const SECTION: u64 = Sizes::SECTION_SIZE;
+const SUBSECTION: u64 = 1 << Sizes::SUBSECTION_SHIFT;
 
 /// A DIMM is plugged in while the kernel runs; it is added, brought online, used, taken offline, and ejected.
 pub(super) fn comes_and_goes(system: &mut System<'_>) -> Result<Ended, StoryError> {
@@ -73,7 +74,7 @@ pub(super) fn under_a_reader(system: &mut System<'_>) -> Result<Ended, StoryErro
 
 /// A DIMM beyond the geometry's last frame is refused with an error that names it, and is ejected.
 pub(super) fn too_high(system: &mut System<'_>) -> Result<Ended, StoryError> {
-    let Some(end) = Pfn::new(X86_64::MAX_PFN).phys::<X86_64>() else {
+    let Some(end) = Pfn::new(Sizes::MAX_PFN).phys::<Sizes>() else {
         return Ok(Ended::NotApplicable("the geometry ends where addresses end"));
     };
     let dimm = system.plug(&NewDimm::new("high", SECTION).at(end))?;
@@ -92,7 +93,7 @@ pub(super) fn two_nodes(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let blocks_of = |system: &System<'_>| {
         nodes.map(|node| system.hotplug.blocks().iter().filter(|block| block.node == Some(node)).count())
     };
-    let node_of = |system: &System<'_>, of: &Plugged| system.node_of(of.frames.start().section::<X86_64>());
+    let node_of = |system: &System<'_>, of: &Plugged| system.node_of(of.frames.start().section::<Sizes>());
     let before = blocks_of(system);
     let first = system.plug_online(&NewDimm::new("on-0", SECTION).on(nodes[0]))?;
     let second = system.plug_online(&NewDimm::new("on-1", SECTION).on(nodes[1]))?;
@@ -117,7 +118,7 @@ pub(super) fn odd_sizes(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let small = system.plug(&NewDimm::new("small", SUBSECTION))?;
     let odd = system.plug(&NewDimm::new("odd", SECTION + SUBSECTION))?;
     same("QEMU puts them side by side", &small.frames.end(), &odd.frames.start())?;
-    same("sections that the larger one touches", &2, &odd.frames.by_section::<X86_64>().count())?;
+    same("sections that the larger one touches", &2, &odd.frames.by_section::<Sizes>().count())?;
     for dimm in [&small, &odd] {
         let added = system.add(dimm);
         refusal("a DIMM that does not consist of whole memory blocks", added, |error| {
@@ -144,7 +145,7 @@ fn add_subsections(
     system: &mut System<'_>,
     Plugged { dimm, frames, .. }: &Plugged,
 ) -> Result<(), StoryError> {
-    let request = Request::<X86_64>::new(*frames, dimm.node, MemoryKind::RamPart, system.hotplug.limits())?;
+    let request = Request::<Sizes>::new(*frames, dimm.node, MemoryKind::RamPart, system.hotplug.limits())?;
     let (kind, name) = (ResourceKind::SystemRam, "System RAM (parts)");
     let resource = Resource { range: dimm.range, kind, name, merge: Merge::Separate };
     system.hotplug.resources_mut().request(resource)?;
@@ -176,7 +177,7 @@ fn remove_subsections(system: &mut System<'_>, plugged: &Plugged) -> Result<(), 
 
 /// The valid frames of all sections that a range touches.
 fn valid_around(frames: PfnRange) -> Vec<PfnRange> {
-    let sections = frames.by_section::<X86_64>().filter_map(|(nr, _)| nr.frames::<X86_64>());
+    let sections = frames.by_section::<Sizes>().filter_map(|(nr, _)| nr.frames::<Sizes>());
     let mut found: Vec<PfnRange> = Vec::new();
     for run in sections.flat_map(|section| MODEL.valid_ranges(section)) {
         match found.last_mut() {

@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 
 use sparsemem::{
     Block, MemoryModel, MetadataMemory, NodeId, Origin, Pfn, PfnRange, PhysAddr, PhysMap, Rejected,
-    SectionNr, SectionShape, presets::X86_64,
+    SectionNr, SectionShape,
 };
 use sparsemem_suite::WorldWithEnvironment;
 
@@ -17,6 +17,7 @@ use super::Ended;
 use super::checks::{StoryError, holds, same, some};
 use super::host::NewDimm;
 use super::system::{System, all_frames, frame_of_descriptor};
+use crate::arch::Sizes;
 use crate::frames::FRAMES;
 use crate::glue::MODEL;
 use crate::{model, say};
@@ -31,7 +32,7 @@ const MOST: usize = 256;
 /// and that of its second from the first DIMM.
 pub(super) fn near_its_node(system: &mut System<'_>) -> Result<Ended, StoryError> {
     nodes_at_boot(system, &[0, 1])?;
-    let [first, second] = ["first", "second"].map(|id| NewDimm::new(id, X86_64::SECTION_SIZE).on(BARE));
+    let [first, second] = ["first", "second"].map(|id| NewDimm::new(id, Sizes::SECTION_SIZE).on(BARE));
     let first = system.plug_online(&first)?;
     let nodes = memmap_nodes(system, first.frames);
     same("the node that the first memmap of a bare node lies on", &vec![NodeId::new(0)], &nodes)?;
@@ -53,7 +54,7 @@ fn nodes_at_boot(system: &System<'_>, nodes: &[u32]) -> Result<(), StoryError> {
     let sections: Vec<SectionNr> = MODEL.present_sections().collect();
     same("sections of boot", &nodes.len(), &sections.len())?;
     for (nr, node) in sections.iter().zip(nodes) {
-        let (frames, node) = (nr.frames::<X86_64>().unwrap_or_default(), NodeId::new(*node));
+        let (frames, node) = (nr.frames::<Sizes>().unwrap_or_default(), NodeId::new(*node));
         same("the node of a section", &Some(node), &system.node_of(*nr))?;
         same("the node that its memmap lies on", &vec![node], &memmap_nodes(system, frames))?;
     }
@@ -65,7 +66,7 @@ fn memmap_nodes(system: &System<'_>, frames: PfnRange) -> Vec<NodeId> {
     let ends = MODEL.valid_ranges(frames).flat_map(|run| [run.start(), Pfn::new(run.end().get() - 1)]);
     let places = ends.filter_map(frame_of_descriptor);
     let mut nodes: Vec<NodeId> =
-        places.filter_map(|place| system.node_of(place.section::<X86_64>())).collect();
+        places.filter_map(|place| system.node_of(place.section::<Sizes>())).collect();
     nodes.sort_unstable();
     nodes.dedup();
     nodes
@@ -78,7 +79,7 @@ pub(super) fn three_views(system: &mut System<'_>) -> Result<Ended, StoryError> 
         return Ok(Ended::NotApplicable("the model has no mappings of its own"));
     };
     let at_boot = system.mapped_by_all_views(array)?;
-    let dimm = system.plug_online(&NewDimm::new("a", 2 * X86_64::SECTION_SIZE))?;
+    let dimm = system.plug_online(&NewDimm::new("a", 2 * Sizes::SECTION_SIZE))?;
     holds("a DIMM has mappings", system.mapped_by_all_views(array)? > at_boot)?;
     system.give_up(&dimm)?;
     same("mappings after the DIMM was removed", &at_boot, &system.mapped_by_all_views(array)?)?;
@@ -88,13 +89,13 @@ pub(super) fn three_views(system: &mut System<'_>) -> Result<Ended, StoryError> 
 /// The environment takes back exactly the blocks that it gave out: no part of a block, no two blocks as one, and no
 /// frame that was taken for another purpose.
 pub(super) fn foreign_blocks(system: &mut System<'_>) -> Result<Ended, StoryError> {
-    let page = usize::try_from(X86_64::PAGE_SIZE)?;
+    let page = usize::try_from(Sizes::PAGE_SIZE)?;
     let (one, two) = (Layout::from_size_align(page, page)?, Layout::from_size_align(2 * page, page)?);
     let env = system.world.env_mut();
     parts_of_one(env, two, one)?;
     two_as_one(env, one, two)?;
     let frame = some("a free frame", FRAMES.lock().take_from(all_frames()))?;
-    let phys = frame.phys::<X86_64>().unwrap_or_default();
+    let phys = frame.phys::<Sizes>().unwrap_or_default();
     let taken = OwnMemory { start: env.phys_to_virt(phys), phys };
     // SAFETY: the page allocator gave the frame to this function alone, and the direct map reaches it.
     refused(env, "a frame that is not metadata", unsafe { taken.block(0, one) })?;
@@ -179,7 +180,7 @@ fn give_back(env: &mut impl MetadataMemory, block: Block) -> Result<(), StoryErr
 /// Memory past the last frame of the page allocator has descriptors, and the page allocator does not hand it out. The
 /// kernel has printed that when it came up, which the host checks.
 pub(super) fn beyond_the_allocator(_: &mut System<'_>) -> Result<Ended, StoryError> {
-    let last = MODEL.present_sections().last().and_then(SectionNr::frames::<X86_64>);
+    let last = MODEL.present_sections().last().and_then(SectionNr::frames::<Sizes>);
     let last = some("a present section", last)?;
     let first_valid = MODEL.next_valid(last).unwrap_or_default();
     holds("it has descriptors", MODEL.read().page(first_valid.start()).is_some())?;

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use sparsemem::altmap::{Altmap, AltmapSpec, FramePool, MemmapRule, WithAltmap, room_needed};
 use sparsemem::{
     ByteLen, InstallError, MemoryModel, NodeId, Page, PageCount, Pfn, PfnRange, PhysRange, SectionNr,
-    SectionShape, presets::X86_64,
+    SectionShape,
 };
 use sparsemem_bootmem_registration::{
     PieceSlot, Registry, Removal, SearchSlot, SectionMetadata, SectionSlot, Storage, Tag, TagStore,
@@ -23,6 +23,7 @@ use super::Ended;
 use super::checks::{StoryError, holds, refusal, same, some};
 use super::host::NewDimm;
 use super::system::{System, frame_of_descriptor, none_lost};
+use crate::arch::Sizes;
 use crate::frames::Pages;
 use crate::glue::MODEL;
 use crate::{model, say};
@@ -44,7 +45,7 @@ pub(super) fn on_itself(system: &mut System<'_>) -> Result<Ended, StoryError> {
 /// A DIMM whose memmap is larger than all memory of the machine: without an altmap it is refused and nothing changes,
 /// and with one it is added.
 pub(super) fn no_room(system: &mut System<'_>) -> Result<Ended, StoryError> {
-    let dimm = system.plug(&NewDimm::new("large", 64 * X86_64::SECTION_SIZE))?;
+    let dimm = system.plug(&NewDimm::new("large", 64 * Sizes::SECTION_SIZE))?;
     system.reach(dimm.dimm.range)?;
     let before = system.exact_snapshot();
     let added = system.add(&dimm);
@@ -62,7 +63,7 @@ pub(super) fn no_room(system: &mut System<'_>) -> Result<Ended, StoryError> {
 /// Adds a range that the direct map reaches as a device with an altmap in it, checks the places of its descriptors,
 /// and removes it.
 fn with_altmap(system: &mut System<'_>, range: PhysRange, node: NodeId) -> Result<(), StoryError> {
-    let frames = range.whole_frames::<X86_64>();
+    let frames = range.whole_frames::<Sizes>();
     let rule = match model::array() {
         Some(_) => MemmapRule::ArrayLeaves,
         None => MemmapRule::SectionBlocks,
@@ -73,7 +74,7 @@ fn with_altmap(system: &mut System<'_>, range: PhysRange, node: NodeId) -> Resul
     let mut words = vec![0; usize::try_from(FramePool::words_needed(free))?];
     // SAFETY: the frames are memory of a device or DIMM that nothing else uses: the model has none of them, so the page
     // allocator has none either, until `release` below.
-    let mut altmap = unsafe { Altmap::<X86_64>::claim(spec, &mut words) }?;
+    let mut altmap = unsafe { Altmap::<Sizes>::claim(spec, &mut words) }?;
     altmap.check_add(&MODEL, rule, frames)?;
     let before = system.world.balance();
     // SAFETY: the direct map reaches the range (`System::reach`), all of it at one distance from physical addresses,
@@ -97,7 +98,7 @@ fn with_altmap(system: &mut System<'_>, range: PhysRange, node: NodeId) -> Resul
 
 /// Fails unless the descriptors of `frames` lie in `altmap`, by the page tables, at the borders of all sections.
 fn lies_within(frames: PfnRange, altmap: PfnRange) -> Result<(), StoryError> {
-    let parts = frames.by_section::<X86_64>().map(|(_, part)| part);
+    let parts = frames.by_section::<Sizes>().map(|(_, part)| part);
     for frame in parts.flat_map(|part| [part.start(), Pfn::new(part.end().get() - 1)]) {
         let place = some("the place of a descriptor", frame_of_descriptor(frame))?;
         if !altmap.contains(place) {
@@ -116,8 +117,8 @@ const SECOND: u64 = 32;
 /// Two DIMMs, where the memmap of the second lies in part in the first. The first cannot be removed,
 /// `bootmem-registration` reports the sections to remove before, and in that order both are removed.
 pub(super) fn removal_plan(system: &mut System<'_>) -> Result<Ended, StoryError> {
-    let a = system.plug_online(&NewDimm::new("a", FIRST * X86_64::SECTION_SIZE))?;
-    let b = system.plug(&NewDimm::new("b", SECOND * X86_64::SECTION_SIZE))?;
+    let a = system.plug_online(&NewDimm::new("a", FIRST * Sizes::SECTION_SIZE))?;
+    let b = system.plug(&NewDimm::new("b", SECOND * Sizes::SECTION_SIZE))?;
     system.reach(b.dimm.range)?;
     system.add(&b)?;
     let order = removal_order(a.frames, b.frames)?;
@@ -131,9 +132,9 @@ pub(super) fn removal_plan(system: &mut System<'_>) -> Result<Ended, StoryError>
         |error| matches!(error, OfflineError::Allocator { why, .. } if why.reason == Reason::InUse),
     )?;
     for nr in before {
-        system.remove(nr.frames::<X86_64>().unwrap_or_default())?;
+        system.remove(nr.frames::<Sizes>().unwrap_or_default())?;
     }
-    for (_, rest) in b.frames.by_section::<X86_64>().filter(|(nr, _)| !before.contains(nr)) {
+    for (_, rest) in b.frames.by_section::<Sizes>().filter(|(nr, _)| !before.contains(nr)) {
         system.remove(rest)?;
     }
     system.want(&b)?;
@@ -150,7 +151,7 @@ fn removal_order(host: PfnRange, guest: PfnRange) -> Result<Vec<SectionNr>, Stor
     let mut section_slots = vec![SectionSlot::EMPTY; sections.len()];
     let mut piece_slots = vec![PieceSlot::EMPTY; pieces];
     let storage = Storage { sections: &mut section_slots, pieces: &mut piece_slots };
-    let mut registry = Registry::<X86_64, _>::new(Tags::default(), storage);
+    let mut registry = Registry::<Sizes, _>::new(Tags::default(), storage);
     for (nr, memmap) in sections.iter().zip(&memmaps) {
         let metadata = SectionMetadata { memmap, ..SectionMetadata::default() };
         registry.register_section(*nr, NodeId::new(0), metadata)?;
@@ -176,21 +177,21 @@ fn hosting(
     host: PfnRange,
     guest: PfnRange,
 ) -> Option<SectionNr> {
-    let is_of_guest = |nr: &SectionNr| nr.first_pfn::<X86_64>().is_some_and(|first| guest.contains(first));
+    let is_of_guest = |nr: &SectionNr| nr.first_pfn::<Sizes>().is_some_and(|first| guest.contains(first));
     let of_guest = sections.iter().zip(memmaps).filter(|(nr, _)| is_of_guest(nr));
-    let places = of_guest.flat_map(|(_, memmap)| memmap).map(|piece| piece.start().pfn::<X86_64>());
-    places.filter(|place| host.contains(*place)).map(Pfn::section::<X86_64>).min()
+    let places = of_guest.flat_map(|(_, memmap)| memmap).map(|piece| piece.start().pfn::<Sizes>());
+    places.filter(|place| host.contains(*place)).map(Pfn::section::<Sizes>).min()
 }
 
 /// The places of a section's descriptors, in as few pieces as possible.
 fn memmap_of(nr: SectionNr) -> Vec<PhysRange> {
-    let per_page = PageCount::new(X86_64::PAGE_SIZE / size_of::<Page>() as u64);
+    let per_page = PageCount::new(Sizes::PAGE_SIZE / size_of::<Page>() as u64);
     let mut pieces: Vec<PhysRange> = Vec::new();
-    for run in MODEL.valid_ranges(nr.frames::<X86_64>().unwrap_or_default()) {
+    for run in MODEL.valid_ranges(nr.frames::<Sizes>().unwrap_or_default()) {
         let mut frame = run.start();
         while frame < run.end() {
-            let page = frame_of_descriptor(frame).and_then(Pfn::phys::<X86_64>);
-            let page = page.and_then(|at| PhysRange::from_start_count(at, ByteLen::new(X86_64::PAGE_SIZE)));
+            let page = frame_of_descriptor(frame).and_then(Pfn::phys::<Sizes>);
+            let page = page.and_then(|at| PhysRange::from_start_count(at, ByteLen::new(Sizes::PAGE_SIZE)));
             page.into_iter().for_each(|page| join(&mut pieces, page));
             frame = frame.saturating_add(per_page);
         }

@@ -11,24 +11,25 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use sparsemem::{
     LeafSize, LostBlocks, MemoryModel, NodeId, PagingDepth, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr,
-    SectionShape, VirtAddr, VirtRange, Writer, presets::X86_64,
+    SectionShape, VirtAddr, VirtRange, Writer,
 };
 use sparsemem_hotplug::{AddMemoryError, BlockNr, Hotplug, Ram, frames_of_bytes};
 use sparsemem_suite::{Balance, Leaf, World, WorldWithEnvironment};
 
 use super::checks::{StoryError, holds, same, some};
 use super::host::{self, NewDimm};
-use crate::cpu::{direct_map, paging};
+use crate::arch::Sizes;
 use crate::dimm::{Change, Dimm, SlotError, Slots};
 use crate::frames::{FRAMES, Pages, take_zeroed};
 use crate::glue::MODEL;
 use crate::model::Model;
 use crate::say;
 use crate::world::KernelWorld;
+use crate::{direct_map, paging};
 
 /// All frames of the geometry.
 pub(super) fn all_frames() -> PfnRange {
-    PfnRange::new(Pfn::new(0), Pfn::new(X86_64::MAX_PFN)).unwrap_or_default()
+    PfnRange::new(Pfn::new(0), Pfn::new(Sizes::MAX_PFN)).unwrap_or_default()
 }
 
 /// The system that a story uses.
@@ -106,9 +107,9 @@ impl System<'_> {
         };
         same("the size of the DIMM", &new.bytes, &dimm.range.count().get())?;
         same("the node of the DIMM", &new.node, &dimm.node)?;
-        FRAMES.lock().set_node(dimm.range.whole_frames::<X86_64>(), dimm.node)?;
+        FRAMES.lock().set_node(dimm.range.whole_frames::<Sizes>(), dimm.node)?;
         say!("  {} was inserted: slot {}, {}, node {}", new.id, dimm.slot, dimm.range, dimm.node);
-        let frames = frames_of_bytes::<X86_64>(dimm.range.start(), dimm.range.count())?;
+        let frames = frames_of_bytes::<Sizes>(dimm.range.start(), dimm.range.count())?;
         Ok(Plugged { id: new.id, dimm, frames })
     }
 
@@ -161,7 +162,7 @@ impl System<'_> {
         self.slots.acknowledge(&Change::Wanted(*dimm));
         same("valid frames of the DIMM", &None, &MODEL.next_valid(*frames))?;
         paging::unmap(dimm.range);
-        FRAMES.lock().forget_node(dimm.range.whole_frames::<X86_64>());
+        FRAMES.lock().forget_node(dimm.range.whole_frames::<Sizes>());
         if let Some(place) = direct_map::place(dimm.range) {
             same("bytes of it in the direct map", &0, &self.mapped_by_all_views(place)?)?;
         }
@@ -237,7 +238,7 @@ pub(super) fn put_frames(frames: Vec<Pfn>) {
 pub(super) fn frame_of_descriptor(frame: Pfn) -> Option<Pfn> {
     let at = VirtAddr::new(MODEL.lookup(frame)?.addr().get() as u64);
     let leaf = paging::leaf_at(at)?;
-    Some(PhysAddr::new(leaf.to.get() + (at.get() - leaf.at.get())).pfn::<X86_64>())
+    Some(PhysAddr::new(leaf.to.get() + (at.get() - leaf.at.get())).pfn::<Sizes>())
 }
 
 /// Adjacent mappings, joined.
@@ -254,7 +255,7 @@ fn runs(leaves: &[Leaf]) -> Vec<(u64, u64)> {
 
 /// The first word of a frame that was taken.
 fn word(frame: Pfn) -> Option<&'static AtomicU64> {
-    let place = direct_map::to_virt(frame.phys::<X86_64>()?)?;
+    let place = direct_map::to_virt(frame.phys::<Sizes>()?)?;
     // SAFETY: a frame that was taken is memory that the direct map reaches, and all accesses to it are atomic.
     Some(unsafe { place.cast::<AtomicU64>().as_ref() })
 }

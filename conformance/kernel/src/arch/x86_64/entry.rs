@@ -6,7 +6,7 @@
 //! # Invariants
 //!
 //! 1. The first 4 GiB of physical memory are mapped twice, by 2 MiB pages of the same tables: at their own addresses,
-//!    where the image runs, and from [`DIRECT_MAP`](super::direct_map::DIRECT_MAP).
+//!    where the image runs, and from [`DIRECT_MAP`](super::DIRECT_MAP).
 //! 2. The tables have five levels if the processor supports that, otherwise four. With five, the two places have
 //!    separate tables on the fourth level, so that high mappings do not appear at low addresses too.
 //! 3. The page below the stack is mapped nowhere: a full stack faults before it overwrites anything. Because of this
@@ -171,5 +171,5 @@ boot_guard: .skip 4096
 boot_stack: .skip 0x40000
 boot_stack_top:
 "#,
-    direct_map = const super::direct_map::SLOT,
+    direct_map = const (super::DIRECT_MAP >> 39) & 511,
 );

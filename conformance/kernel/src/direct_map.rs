@@ -2,22 +2,18 @@
 //!
 //! # Invariants
 //!
-//! 1. The physical address `a` is mapped at `DIRECT_MAP + a`, and nowhere else above the lower half: below 4 GiB from
-//!    the first instruction on (except the page below the boot stack), above from [`map`](super::paging::map) to
-//!    [`unmap`](super::paging::unmap).
+//! 1. The physical address `a` is mapped at `DIRECT_MAP + a`, and nowhere else above the lower half: below
+//!    [`MAPPED_AT_ENTRY`](crate::arch::MAPPED_AT_ENTRY) from the first instruction on (except the page below the boot
+//!    stack), above from [`map`](crate::paging::map) to [`unmap`](crate::paging::unmap).
 
 use core::ptr::NonNull;
 
 use sparsemem::{ByteLen, PhysAddr, PhysRange, VirtAddr, VirtRange};
 
-/// The virtual address of physical address 0, which is that of Linux with four levels.
-pub(super) const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
+use crate::arch::DIRECT_MAP;
 
 /// Bytes of virtual addresses of the direct map, enough for 46 bits of physical address.
-pub(super) const LEN_BYTES: u64 = 1 << 46;
-
-/// The first entry of the direct map in its fourth-level table.
-pub(super) const SLOT: u64 = (DIRECT_MAP >> 39) & 511;
+pub(crate) const LEN_BYTES: u64 = 1 << 46;
 
 /// The pointer to a byte of physical memory; `None` if the direct map has no place for it.
 pub(crate) fn to_virt(at: PhysAddr) -> Option<NonNull<u8>> {

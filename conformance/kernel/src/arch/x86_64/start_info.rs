@@ -5,7 +5,8 @@
 
 use sparsemem::{ByteLen, PhysAddr, PhysRange};
 
-use crate::cpu::direct_map;
+use crate::direct_map;
+use crate::handover::{CommandLine, MapEntry};
 
 /// Firmware leaves its tables below this address, which the direct map reaches from the first instruction on.
 const TABLES_END: u64 = 4 << 30;
@@ -85,15 +86,6 @@ const LINE_LEN: u64 = 2048;
 /// The type of usable memory in the memory map.
 const RAM: u32 = 1;
 
-/// An entry of the memory map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MapEntry {
-    /// The addresses.
-    pub(crate) range: PhysRange,
-    /// Whether it is usable memory.
-    pub(crate) is_ram: bool,
-}
-
 /// Why the start info is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StartInfoError {
@@ -145,7 +137,7 @@ impl StartInfo {
     /// The command line; empty if there is none, or if it is not valid text.
     pub(crate) fn command_line(&self) -> CommandLine {
         let line = self.address(24).and_then(|at| Bytes::of(at, ByteLen::new(LINE_LEN)));
-        CommandLine(line.and_then(Bytes::c_str).unwrap_or(""))
+        CommandLine::new(line.and_then(Bytes::c_str).unwrap_or(""))
     }
 
     /// The address of the root of the ACPI tables.
@@ -163,41 +155,5 @@ impl StartInfo {
             let range = PhysRange::from_start_count(start, ByteLen::new(entry.u64(8)?))?;
             Some(MapEntry { range, is_ram: entry.u32(16)? == RAM })
         })
-    }
-}
-
-/// The options of the kernel: words of the form `name=value`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CommandLine(&'static str);
-
-impl CommandLine {
-    /// The value of a word; the last one counts.
-    fn value(self, name: &str) -> Option<&'static str> {
-        self.0.split_whitespace().filter_map(|word| word.strip_prefix(name)?.strip_prefix('=')).next_back()
-    }
-
-    /// The task; `look` by default.
-    pub(crate) fn run(self) -> &'static str {
-        self.value("run").unwrap_or("look")
-    }
-
-    /// The host's name for this machine.
-    pub(crate) fn machine(self) -> &'static str {
-        self.value("machine").unwrap_or("qemu")
-    }
-
-    /// `mem=SIZE`: the kernel does not use memory from this address on, as with Linux' option of this name. The size
-    /// may end in `K`, `M` or `G`.
-    pub(crate) fn memory_limit(self) -> Option<ByteLen> {
-        let value = self.value("mem")?;
-        let digits = value.trim_end_matches(['K', 'M', 'G']);
-        let shift = match value.strip_prefix(digits)? {
-            "" => 0,
-            "K" => 10,
-            "M" => 20,
-            "G" => 30,
-            _ => return None,
-        };
-        digits.parse::<u64>().ok()?.checked_mul(1 << shift).map(ByteLen::new)
     }
 }

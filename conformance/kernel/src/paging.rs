@@ -7,66 +7,45 @@
 //!
 //! 1. The addresses that [`map`] and [`unmap`] change are mapped by pages of 2 MiB, or not at all.
 //!
-//! Source: Intel SDM volume 3, "4-level paging and 5-level paging".
+//! The tables of all processors that this kernel boots on have 512 entries, and their lowest pages 4 KiB; which bits an
+//! entry has is the processor's own ([`page_table`]).
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use sparsemem::{LeafSize, PagingDepth, PhysAddr, PhysRange, VirtAddr, VirtRange};
 use sparsemem_suite::Leaf;
-use x86_64::instructions::tlb;
-use x86_64::registers::control::{Cr3, Cr4, Cr4Flags};
 
-use super::direct_map::{self, DIRECT_MAP, LEN_BYTES};
+use crate::arch::page_table::{self, canonical, levels, root};
+use crate::arch::{DIRECT_MAP, MAPPED_AT_ENTRY};
+use crate::direct_map::{self, LEN_BYTES};
 
-/// The entry is in use.
-const PRESENT: u64 = 1 << 0;
-/// Stores are allowed.
-const WRITABLE: u64 = 1 << 1;
-/// In tables of levels 2 and 3: the entry maps memory.
-const LARGE: u64 = 1 << 7;
-/// The physical address in an entry.
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-
-/// Bytes of the direct map that entry code maps.
-const MAPPED_AT_ENTRY: u64 = 4 << 30;
-/// The size of the pages that [`map`] maps.
+/// The size of the pages that [`map`] maps, and the level of their tables.
 const PAGE: LeafSize = LeafSize::Size2MiB;
+const LEVEL_OF_PAGES: u32 = 2;
 
-/// The top-level table that the processor uses.
-pub(crate) fn root() -> PhysAddr {
-    PhysAddr::new(Cr3::read_raw().0.start_address().as_u64())
+/// What an entry leads to, with the physical address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The entry is empty.
+    Nothing,
+    /// A table of the level below.
+    Table(u64),
+    /// Memory, as much as the entry translates.
+    Memory(u64),
 }
 
-/// The number of levels of the tables that the processor uses.
-pub(crate) fn levels() -> u32 {
-    if Cr4::read().contains(Cr4Flags::L5_PAGING) { 5 } else { 4 }
-}
-
-/// The same number as a type of the core crate.
+/// The number of levels of the tables that the processor uses, as a type of the core crate.
 pub(crate) fn depth() -> PagingDepth {
-    if levels() == 5 { PagingDepth::Five } else { PagingDepth::Four }
+    match levels() {
+        3 => PagingDepth::Three,
+        4 => PagingDepth::Four,
+        _ => PagingDepth::Five,
+    }
 }
 
 /// Bytes that an entry of a table of `level` translates; 1 is the level of 4 KiB pages.
 const fn entry_bytes(level: u32) -> u64 {
     1 << (12 + 9 * (level - 1))
-}
-
-/// Removes the translations of a range from the processor.
-pub(crate) fn flush(range: VirtRange) {
-    /// If there are more pages than this, all translations are removed at once.
-    const ONE_BY_ONE: u64 = 64;
-    let page = LeafSize::Size4KiB.bytes();
-    if range.count().get() / page > ONE_BY_ONE {
-        // No mapping of this kernel is global.
-        tlb::flush_all();
-        return;
-    }
-    let mut at = range.start().get() / page * page;
-    while at < range.end().get() {
-        tlb::flush(x86_64::VirtAddr::new_truncate(at));
-        at = at.saturating_add(page);
-    }
 }
 
 /// An entry of a table.
@@ -95,10 +74,11 @@ pub(crate) fn map(range: PhysRange, new_table: &mut dyn FnMut() -> Option<PhysAd
     for at in pages(start, range.end().get().min(LEN_BYTES)) {
         let entry = entry_of_page(at, new_table).ok_or(NoTable { at: PhysAddr::new(at) })?;
         // Relaxed, here and below: one processor, which sees its own stores in order when it walks tables.
-        if entry.load(Ordering::Relaxed) & PRESENT == 0 {
-            entry.store(at | PRESENT | WRITABLE | LARGE, Ordering::Relaxed);
+        if page_table::target(entry.load(Ordering::Relaxed), LEVEL_OF_PAGES) == Target::Nothing {
+            entry.store(page_table::page(PhysAddr::new(at)), Ordering::Relaxed);
         }
     }
+    page_table::published();
     Ok(())
 }
 
@@ -110,7 +90,7 @@ pub(crate) fn unmap(range: PhysRange) {
     for entry in pages(start, end).filter_map(|at| entry_of_page(at, &mut || None)) {
         entry.store(0, Ordering::Relaxed);
     }
-    direct_map::place(range).into_iter().for_each(flush);
+    direct_map::place(range).into_iter().for_each(page_table::flush);
 }
 
 /// The physical addresses at which pages begin.
@@ -121,12 +101,17 @@ fn pages(start: u64, end: u64) -> impl Iterator<Item = u64> {
 /// The entry for a page of the direct map; `None` if there is no table for it and no frame for a new one.
 fn entry_of_page(page: u64, new_table: &mut dyn FnMut() -> Option<PhysAddr>) -> Option<&'static AtomicU64> {
     let (mut table, at) = (root().get(), DIRECT_MAP + page);
-    for level in (3..=levels()).rev() {
+    for level in (LEVEL_OF_PAGES + 1..=levels()).rev() {
         let entry = entry(table, at / entry_bytes(level))?;
-        if entry.load(Ordering::Relaxed) & PRESENT == 0 {
-            entry.store(new_table()?.get() | PRESENT | WRITABLE, Ordering::Relaxed);
-        }
-        table = entry.load(Ordering::Relaxed) & ADDRESS;
+        table = match page_table::target(entry.load(Ordering::Relaxed), level) {
+            Target::Table(below) => below,
+            Target::Memory(_) => return None,
+            Target::Nothing => {
+                let below = new_table()?;
+                entry.store(page_table::table(below), Ordering::Relaxed);
+                below.get()
+            }
+        };
     }
     entry(table, at / entry_bytes(2))
 }
@@ -150,19 +135,17 @@ impl Table {
     /// The mapping of an entry, or the table that it leads to.
     fn step(self, index: u64) -> Option<Step> {
         let entry = entry(self.at, index)?.load(Ordering::Relaxed);
-        if entry & PRESENT == 0 {
-            return None;
-        }
         let covers = self.covers + index * entry_bytes(self.level);
-        let size = match self.level {
-            1 => LeafSize::Size4KiB,
-            2 if entry & LARGE != 0 => LeafSize::Size2MiB,
-            3 if entry & LARGE != 0 => LeafSize::Size1GiB,
-            level => return Some(Step::Down(Self { at: entry & ADDRESS, level: level - 1, covers })),
-        };
-        // The bits between bit 12 and the size of a large page are attributes, not address bits.
-        let to = PhysAddr::new(entry & ADDRESS & !(size.bytes() - 1));
-        Some(Step::Leaf(Leaf { at: VirtAddr::new(canonical(covers)), to, size }))
+        match page_table::target(entry, self.level) {
+            Target::Nothing => None,
+            Target::Table(at) => Some(Step::Down(Self { at, level: self.level - 1, covers })),
+            Target::Memory(to) => {
+                let size = LeafSize::from_shift(entry_bytes(self.level).trailing_zeros())?;
+                // The bits between bit 12 and the size of a large page are attributes, not address bits.
+                let to = PhysAddr::new(to & !(size.bytes() - 1));
+                Some(Step::Leaf(Leaf { at: VirtAddr::new(canonical(covers)), to, size }))
+            }
+        }
     }
 }
 
@@ -175,13 +158,6 @@ enum Step {
 /// The bits of an address that tables translate.
 fn translated(at: u64) -> u64 {
     at & ((1 << (12 + 9 * levels())) - 1)
-}
-
-/// An address with its highest translated bit copied to all bits above.
-fn canonical(at: u64) -> u64 {
-    let above = 64 - (12 + 9 * levels());
-    // A right shift of a signed number repeats the sign.
-    (at.cast_signed() << above >> above).cast_unsigned()
 }
 
 /// The mapping of an address.

@@ -6,7 +6,7 @@
 
 use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange};
 
-use crate::loader::Bytes;
+use super::start_info::Bytes;
 
 /// Bytes of the header of every table.
 const HEADER: u64 = 36;

@@ -1,0 +1,23 @@
+//! The processor and its board: all that differs between the processors that this kernel boots on.
+//!
+//! The target chooses one folder. Every folder has the same items, and no other file of this kernel asks for the
+//! target:
+//!
+//! | item | what it is |
+//! |---|---|
+//! | `Sizes` | the geometry of the model |
+//! | `DIRECT_MAP`, `MAPPED_AT_ENTRY` | where the direct map begins, and which physical addresses entry code maps there |
+//! | `ARRAY`, `SCENARIOS_ARRAY` | where the arrays of a virtual memmap begin: the kernel's, and that of the scenarios' model |
+//! | `page_table` | the root table, the bits of entries, and the processor's cache of translations |
+//! | `trap` | traps, and loads that may fault |
+//! | `serial` | the serial port |
+//! | `firmware` | what loader and firmware hand over |
+//! | `hotplug` | the registers of slots for DIMMs |
+//! | `exit`, `ticks` | the end of the emulator, and a clock |
+//!
+//! Entry code, in assembly, prepares page tables and a stack, and then calls `kernel_main`.
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::*;
