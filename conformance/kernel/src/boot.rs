@@ -48,7 +48,7 @@ pub(crate) fn run(handed_over: PhysAddr) -> Result<u64, KernelError> {
     let firmware = Firmware::read(handed_over)?;
     let line = firmware.command_line();
     let memory = boot_memory::memory(&firmware)?;
-    let persistent = firmware.persistent()?;
+    let others = Others { persistent: firmware.persistent()?, withheld: boot_memory::withheld(&firmware)? };
     let mut world = KernelWorld::new();
     let ranges = memory.iter().map(|(range, node)| MemoryRange::from_bytes::<Sizes>(*range, *node));
     let on_event = &mut |event: BootEvent| say!("boot: {event:?}");
@@ -64,13 +64,22 @@ pub(crate) fn run(handed_over: PhysAddr) -> Result<u64, KernelError> {
             0
         }
         "scenarios" => {
-            persistent.map_or(Ok(()), |(range, _)| world.lend(range))?;
+            others.persistent.or(others.withheld).map_or(Ok(()), |(range, _)| world.lend(range))?;
             run_all(&mut world, line.machine(), &ranges.collect::<Vec<_>>())
         }
-        story => run_story(story, line.machine(), &memory, persistent, &mut world)?,
+        story => run_story(story, line.machine(), &memory, others, &mut world)?,
     };
     send(Event::End { failed });
     Ok(failed)
+}
+
+/// Memory that boot leaves alone, each with its node.
+#[derive(Clone, Copy, Debug)]
+struct Others {
+    /// Persistent memory.
+    persistent: Option<(PhysRange, NodeId)>,
+    /// RAM that the command line keeps from boot.
+    withheld: Option<(PhysRange, NodeId)>,
 }
 
 /// Runs one story on the live model.
@@ -78,7 +87,7 @@ fn run_story(
     name: &str,
     machine: &str,
     memory: &[(PhysRange, NodeId)],
-    persistent: Option<(PhysRange, NodeId)>,
+    others: Others,
     world: &mut KernelWorld,
 ) -> Result<u64, KernelError> {
     let (mut blocks, mut resources) = (vec![None; 1024], vec![None; 128]);
@@ -87,12 +96,14 @@ fn run_story(
     memory.iter().try_for_each(|(range, node)| hotplug.adopt_boot(*range, *node))?;
     // SAFETY: this kernel runs on QEMU's boards only, and this is the only place that takes the slots.
     let slots = unsafe { Slots::new() };
-    let (outcome, detail) = match stories::run(name, &mut System { world, hotplug, slots, persistent }) {
-        Some(Ok(Ended::Passed)) => (Outcome::Passed, "".to_string()),
-        Some(Ok(Ended::NotApplicable(why))) => (Outcome::NotApplicable, why.to_string()),
-        Some(Err(error)) => (Outcome::Failed, error.to_string()),
-        None => (Outcome::Failed, "there is no story with this name".to_string()),
-    };
+    let Others { persistent, withheld } = others;
+    let (outcome, detail) =
+        match stories::run(name, &mut System { world, hotplug, slots, persistent, withheld }) {
+            Some(Ok(Ended::Passed)) => (Outcome::Passed, "".to_string()),
+            Some(Ok(Ended::NotApplicable(why))) => (Outcome::NotApplicable, why.to_string()),
+            Some(Err(error)) => (Outcome::Failed, error.to_string()),
+            None => (Outcome::Failed, "there is no story with this name".to_string()),
+        };
     let (detail, failure_points) = (format_args!("{detail}"), 0);
     send(Event::Cell { scenario: name, machine, outcome, detail, failure_points });
     Ok(u64::from(outcome == Outcome::Failed))

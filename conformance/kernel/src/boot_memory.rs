@@ -15,8 +15,8 @@ use spin::mutex::SpinMutex;
 use talc::TalcLock;
 use talc::source::Manual;
 
-use crate::arch::Sizes;
 use crate::arch::firmware::{Firmware, FirmwareError, NODES};
+use crate::arch::{MAPPED_AT_ENTRY, Sizes};
 use crate::direct_map;
 use crate::frames::{BOOT_RANGES, ENDS, FRAMES, TooManyRanges, take_zeroed};
 use crate::paging::{self, NoTable};
@@ -75,7 +75,7 @@ pub(crate) enum BootMemoryError {
 ///
 /// [`BootMemoryError`].
 pub(crate) fn memory(firmware: &Firmware) -> Result<Ranges, BootMemoryError> {
-    let limit = PhysAddr::new(firmware.command_line().memory_limit().map_or(u64::MAX, ByteLen::get));
+    let limit = limit(firmware);
     let below = PhysRange::new(PhysAddr::new(0), limit).unwrap_or_default();
     let ram = firmware.memory_map().filter(|entry| entry.is_ram);
     let ram = ram.map(|entry| entry.range.intersection(below)).filter(|range| !range.is_empty());
@@ -95,6 +95,26 @@ pub(crate) fn memory(firmware: &Firmware) -> Result<Ranges, BootMemoryError> {
     Ok(memory)
 }
 
+/// The first address that the command line keeps from boot.
+fn limit(firmware: &Firmware) -> PhysAddr {
+    PhysAddr::new(firmware.command_line().memory_limit().map_or(u64::MAX, ByteLen::get))
+}
+
+/// The first range of RAM that the command line keeps from boot, with its node.
+pub(crate) fn withheld(firmware: &Firmware) -> Result<Option<(PhysRange, NodeId)>, BootMemoryError> {
+    let above = PhysRange::new(limit(firmware), PhysAddr::new(u64::MAX)).unwrap_or_default();
+    let ram = firmware.memory_map().filter(|entry| entry.is_ram);
+    let mut kept = ram.map(|entry| entry.range.intersection(above)).filter(|range| !range.is_empty());
+    let Some(range) = kept.next() else { return Ok(None) };
+    let mut node = DEFAULT_NODE;
+    firmware.nodes(&mut |of, nr| {
+        if of.contains(range.start()) {
+            node = nr;
+        }
+    })?;
+    Ok(Some((range, node)))
+}
+
 /// Gives frames of the page allocator to the heap, permanently.
 ///
 /// # Errors
@@ -107,13 +127,21 @@ pub(crate) fn open_heap() -> Result<(), BootMemoryError> {
     unsafe { HEAP.lock().claim(start.as_ptr(), HEAP_BYTES) }.map(drop).ok_or(BootMemoryError::NoHeap)
 }
 
-/// Gives the part of a range past the image to the page allocator, without what firmware needs of it. Lower ranges must
-/// be passed first, because the tables through which memory that entry code has not mapped is reached are made of them.
+/// Gives the part of a range past the image to the page allocator, without what firmware needs of it. Lower memory must
+/// be passed first, because the tables through which memory that entry code has not mapped is reached are made of it.
 fn hand_over(range: PhysRange, of_firmware: PhysRange) -> Result<(), NoTable> {
     let image = PhysAddr::new((&raw const image_end).addr() as u64);
     let start = range.start().max(image).min(range.end());
-    let taken = of_firmware.start().clamp(start, range.end())..of_firmware.end().clamp(start, range.end());
-    for (start, end) in [(start, taken.start), (taken.end, range.end())] {
+    let within = |at: PhysAddr| at.clamp(start, range.end());
+    let (first, second) = (within(of_firmware.start()), within(of_firmware.end()));
+    hand_over_all(start, first)?;
+    hand_over_all(second, range.end())
+}
+
+/// Gives all memory of a range to the page allocator: first the part that entry code has mapped.
+fn hand_over_all(start: PhysAddr, end: PhysAddr) -> Result<(), NoTable> {
+    let mapped = PhysAddr::new(MAPPED_AT_ENTRY).clamp(start, end);
+    for (start, end) in [(start, mapped), (mapped, end)] {
         let free = PhysRange::new(start, end).unwrap_or_default();
         paging::map(free, &mut take_zeroed)?;
         let beyond = FRAMES.lock().boot(free.whole_frames::<Sizes>());

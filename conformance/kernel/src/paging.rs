@@ -34,6 +34,18 @@ pub(crate) enum Target {
     Memory(u64),
 }
 
+/// A way in which QEMU shows mappings; which of them there are depends on processor and depth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "no processor has all")]
+pub(crate) enum View {
+    /// `info tlb`: every mapping.
+    Mappings,
+    /// `info mem`: mapped ranges.
+    Ranges,
+    /// `gva2gpa`: the translation of one address.
+    Translations,
+}
+
 /// The number of levels of the tables that the processor uses, as a type of the core crate.
 pub(crate) fn depth() -> PagingDepth {
     match levels() {

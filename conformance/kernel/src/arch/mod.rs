@@ -21,3 +21,12 @@
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use aarch64::*;
+
+/// Shared by the boards that have one.
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
+pub(crate) mod device_tree;

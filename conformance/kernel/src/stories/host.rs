@@ -98,6 +98,16 @@ pub(super) fn mapped(within: VirtRange) -> Result<Vec<(u64, u64)>, StoryError> {
     lines("mem", within, |line| line.split_once(' ').and_then(|(start, end)| Some((hex(start)?, hex(end)?))))
 }
 
+/// The physical address that QEMU finds for a virtual one.
+///
+/// # Errors
+///
+/// The host's reason for a refusal, or that its answer is not valid.
+pub(super) fn translated(at: u64) -> Result<Option<u64>, StoryError> {
+    let answer = ask(format_args!(r#""gpa","at":{at}"#))?;
+    if answer.is_empty() { Ok(None) } else { hex(&answer).map(Some).ok_or_else(|| senseless(&answer)) }
+}
+
 /// Makes a request about a range that is answered in lines, and reads each line.
 fn lines<T>(what: &str, within: VirtRange, read: fn(&str) -> Option<T>) -> Result<Vec<T>, StoryError> {
     let (from, to) = (within.start().get(), within.end().get());

@@ -32,7 +32,7 @@ pub(crate) enum Ended {
 type Story = fn(&mut System<'_>) -> Result<Ended, StoryError>;
 
 /// All stories, with their names.
-const STORIES: [(&str, Story); 16] = [
+const STORIES: [(&str, Story); 17] = [
     ("dimm/comes-and-goes", dimms::comes_and_goes),
     ("dimm/refused", dimms::refused),
     ("dimm/odd-sizes", dimms::odd_sizes),
@@ -47,6 +47,7 @@ const STORIES: [(&str, Story); 16] = [
     ("memory/foreign-blocks", own_memory::foreign_blocks),
     ("memory/beyond-the-allocator", own_memory::beyond_the_allocator),
     ("memory/full-stack", own_memory::full_stack),
+    ("memory/withheld", own_memory::withheld),
     ("memory/three-views", own_memory::three_views),
     ("memory/three-views-5-level", own_memory::three_views),
 ];

@@ -11,16 +11,17 @@ use sparsemem::{
     Block, MemoryModel, MetadataMemory, NodeId, Origin, Pfn, PfnRange, PhysAddr, PhysMap, Rejected,
     SectionNr, SectionShape,
 };
+use sparsemem_hotplug::Ram;
 use sparsemem_suite::WorldWithEnvironment;
 
 use super::Ended;
 use super::checks::{StoryError, holds, same, some};
 use super::host::NewDimm;
-use super::system::{System, all_frames, frame_of_descriptor};
+use super::system::{System, all_frames, frame_of_descriptor, put_frames};
 use crate::arch::Sizes;
-use crate::frames::FRAMES;
+use crate::frames::{FRAMES, Pages};
 use crate::glue::MODEL;
-use crate::{model, say};
+use crate::{direct_map, model, paging, say};
 
 /// The node without memory when the machine is started.
 const BARE: NodeId = NodeId::new(2);
@@ -83,6 +84,35 @@ pub(super) fn three_views(system: &mut System<'_>) -> Result<Ended, StoryError> 
     holds("a DIMM has mappings", system.mapped_by_all_views(array)? > at_boot)?;
     system.give_up(&dimm)?;
     same("mappings after the DIMM was removed", &at_boot, &system.mapped_by_all_views(array)?)?;
+    Ok(Ended::Passed)
+}
+
+/// RAM that the kernel did not use at boot is added, used, and removed again; every view agrees on the mappings of its
+/// bytes and of its descriptors.
+pub(super) fn withheld(system: &mut System<'_>) -> Result<Ended, StoryError> {
+    let Some((range, node)) = system.withheld else {
+        return Ok(Ended::NotApplicable("the command line withholds no memory"));
+    };
+    let frames = range.whole_frames::<Sizes>();
+    say!("  withheld: {range}, node {node}");
+    holds("it has no descriptors", MODEL.next_valid(frames).is_none())?;
+    let mapped =
+        |system: &System<'_>| model::array().map_or(Ok(0), |array| system.mapped_by_all_views(array));
+    let at_boot = mapped(system)?;
+    system.reach(range)?;
+    FRAMES.lock().set_node(frames, node)?;
+    system.hotplug.add_memory(system.world.env_mut(), frames, node, Ram::default())?;
+    system.hotplug.online(&mut Pages, frames)?;
+    holds("an array has more mappings", model::array().is_none() || mapped(system)? > at_boot)?;
+    put_frames(system.use_frames(frames, 64)?);
+    system.hotplug.offline(&mut Pages, frames)?;
+    system.remove(frames)?;
+    same("valid frames of it", &None, &MODEL.next_valid(frames))?;
+    same("mappings after it was removed", &at_boot, &mapped(system)?)?;
+    paging::unmap(range);
+    FRAMES.lock().forget_node(frames);
+    let place = some("a place in the direct map", direct_map::place(range))?;
+    same("bytes of it in the direct map", &0, &system.mapped_by_all_views(place)?)?;
     Ok(Ended::Passed)
 }
 

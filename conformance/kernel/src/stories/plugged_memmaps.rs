@@ -112,7 +112,7 @@ fn lies_within(frames: PfnRange, altmap: PfnRange) -> Result<(), StoryError> {
 /// The number of sections of the first DIMM, and of the second one, whose memmap does not fit into the memory that
 /// existed before.
 const FIRST: u64 = 2;
-const SECOND: u64 = 32;
+const SECOND: u64 = 64;
 
 /// Two DIMMs, where the memmap of the second lies in part in the first. The first cannot be removed,
 /// `bootmem-registration` reports the sections to remove before, and in that order both are removed.

@@ -10,19 +10,20 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use sparsemem::{
-    LeafSize, LostBlocks, MemoryModel, NodeId, PagingDepth, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr,
-    SectionShape, VirtAddr, VirtRange, Writer,
+    LeafSize, LostBlocks, MemoryModel, NodeId, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr, SectionShape,
+    VirtAddr, VirtRange, Writer,
 };
 use sparsemem_hotplug::{AddMemoryError, BlockNr, Hotplug, Ram, frames_of_bytes};
 use sparsemem_suite::{Balance, Leaf, World, WorldWithEnvironment};
 
 use super::checks::{StoryError, holds, same, some};
 use super::host::{self, NewDimm};
-use crate::arch::Sizes;
+use crate::arch::{Sizes, page_table};
 use crate::dimm::{Change, Dimm, SlotError, Slots};
 use crate::frames::{FRAMES, Pages, take_zeroed};
 use crate::glue::MODEL;
 use crate::model::Model;
+use crate::paging::View;
 use crate::say;
 use crate::world::KernelWorld;
 use crate::{direct_map, paging};
@@ -42,6 +43,8 @@ pub(crate) struct System<'s> {
     pub(crate) slots: Slots,
     /// The range that firmware describes as persistent memory, with its node.
     pub(crate) persistent: Option<(PhysRange, NodeId)>,
+    /// RAM that the command line has withheld from boot, with its node.
+    pub(crate) withheld: Option<(PhysRange, NodeId)>,
 }
 
 /// A DIMM that the host plugged in.
@@ -185,14 +188,15 @@ impl System<'_> {
     pub(super) fn mapped_by_all_views(&self, within: VirtRange) -> Result<u64, StoryError> {
         let mut leaves: Vec<Leaf> = Vec::new();
         paging::leaves(within, &mut |leaf| leaves.push(leaf));
-        let is_large = |leaf: &Leaf| leaf.size != LeafSize::Size4KiB;
-        let walked: Vec<_> =
-            leaves.iter().map(|leaf| (leaf.at.get(), leaf.to.get(), is_large(leaf))).collect();
-        same("the mappings, walked by this kernel and by QEMU", &host::mappings(within)?, &walked)?;
         let runs = runs(&leaves);
-        // With five levels `info mem` of QEMU 7.2 takes 20 s and finds nothing; `info tlb` above has the same mappings.
-        if paging::depth() == PagingDepth::Four {
-            same("mapped ranges, by QEMU and by this kernel", &host::mapped(within)?, &runs)?;
+        for view in page_table::views() {
+            match view {
+                View::Mappings => compare_mappings(within, &leaves)?,
+                View::Ranges => {
+                    same("mapped ranges, by QEMU and by this kernel", &host::mapped(within)?, &runs)?;
+                }
+                View::Translations => compare_translations(within, &leaves, &runs)?,
+            }
         }
         let reads = |at: u64| self.world.is_readable(VirtAddr::new(at));
         let ends = leaves.iter().flat_map(|leaf| [leaf.at.get(), leaf.end() - 1]);
@@ -222,6 +226,28 @@ impl System<'_> {
         }
         Ok(taken)
     }
+}
+
+/// Fails unless QEMU lists the mappings that this kernel has walked.
+fn compare_mappings(within: VirtRange, leaves: &[Leaf]) -> Result<(), StoryError> {
+    let is_large = |leaf: &Leaf| leaf.size != LeafSize::Size4KiB;
+    let walked: Vec<_> = leaves.iter().map(|leaf| (leaf.at.get(), leaf.to.get(), is_large(leaf))).collect();
+    same("the mappings, walked by this kernel and by QEMU", &host::mappings(within)?, &walked)
+}
+
+/// Fails unless QEMU translates both ends of every mapping as this kernel has walked them, and nothing beside.
+fn compare_translations(within: VirtRange, leaves: &[Leaf], runs: &[(u64, u64)]) -> Result<(), StoryError> {
+    for leaf in leaves {
+        for offset in [0, leaf.size.bytes() - 1] {
+            let (at, to) = (leaf.at.get() + offset, leaf.to.get() + offset);
+            same("an address, translated by this kernel and by QEMU", &host::translated(at)?, &Some(to))?;
+        }
+    }
+    let outside = runs.iter().flat_map(|(start, end)| [*start - 1, *end]);
+    for at in outside.filter(|at| within.contains(VirtAddr::new(*at))) {
+        same("an address beside a mapping, translated by QEMU", &host::translated(at)?, &None)?;
+    }
+    Ok(())
 }
 
 /// Fails if a removal left metadata blocks that the environment did not take back.

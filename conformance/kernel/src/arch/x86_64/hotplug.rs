@@ -4,6 +4,9 @@
 
 use x86_64::instructions::port::Port;
 
+/// Whether QEMU refuses DIMMs that are not multiples of 2 MiB.
+pub(crate) const REFUSES_ODD_BYTES: bool = true;
+
 /// The first port.
 const BASE: u16 = 0xa00;
 

@@ -1,0 +1,58 @@
+//! The registers of slots for DIMMs, which are in memory beside those of the ACPI event device.
+//!
+//! QEMU has them if the board has firmware (`-bios`), because ACPI tables are part of it; the kernel needs no table.
+//!
+//! Source: QEMU `docs/specs/acpi_mem_hotplug.rst`; `hw/arm/virt.c` (`VIRT_PCDIMM_ACPI`).
+
+use core::ptr::with_exposed_provenance_mut;
+
+/// Whether QEMU refuses DIMMs that are not multiples of 2 MiB: QEMU 7.2 does not answer any more if it is asked for one.
+pub(crate) const REFUSES_ODD_BYTES: bool = false;
+
+/// The first register.
+const BASE: usize = 0x0907_0000;
+
+/// The place of a register. Entry code maps it, at its own address.
+fn register<T>(offset: u16) -> *mut T {
+    with_exposed_provenance_mut(BASE + usize::from(offset))
+}
+
+/// Reads the register of four bytes at an offset.
+///
+/// # Safety
+///
+/// The machine is QEMU's `virt` with firmware and slots, and no other code uses these registers.
+pub(crate) unsafe fn read_word(offset: u16) -> u32 {
+    // SAFETY: the caller's promise; reading the register changes nothing.
+    unsafe { register::<u32>(offset).read_volatile() }
+}
+
+/// Writes the register of four bytes at an offset.
+///
+/// # Safety
+///
+/// As for [`read_word`]; and the device may do what the value asks for.
+pub(crate) unsafe fn write_word(offset: u16, value: u32) {
+    // SAFETY: the caller's promise.
+    unsafe { register::<u32>(offset).write_volatile(value) }
+}
+
+/// Reads the register of one byte at an offset.
+///
+/// # Safety
+///
+/// As for [`read_word`].
+pub(crate) unsafe fn read_byte(offset: u16) -> u8 {
+    // SAFETY: the caller's promise; reading the register changes nothing.
+    unsafe { register::<u8>(offset).read_volatile() }
+}
+
+/// Writes the register of one byte at an offset.
+///
+/// # Safety
+///
+/// As for [`write_word`].
+pub(crate) unsafe fn write_byte(offset: u16, value: u8) {
+    // SAFETY: the caller's promise.
+    unsafe { register::<u8>(offset).write_volatile(value) }
+}
