@@ -27,6 +27,11 @@ mod aarch64;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use aarch64::*;
 
+#[cfg(target_arch = "riscv64")]
+mod riscv64;
+#[cfg(target_arch = "riscv64")]
+pub(crate) use riscv64::*;
+
 /// Shared by the boards that have one.
 #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 pub(crate) mod device_tree;

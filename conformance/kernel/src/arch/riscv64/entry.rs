@@ -1,0 +1,134 @@
+//! The first instructions: from the state in which OpenSBI starts a kernel (supervisor mode, no translation) to Rust.
+//!
+//! # Invariants
+//!
+//! 1. The first GiB of physical addresses, with the board's devices, is mapped at its own addresses. The GiB of RAM from
+//!    [`RAM`](super::RAM) on is mapped twice, by 2 MiB pages of the same table: at its own addresses, where the image
+//!    runs, and from [`DIRECT_MAP`](super::DIRECT_MAP).
+//! 2. Addresses have 48 bits (Sv48).
+//! 3. The page below the stack is mapped nowhere: a full stack faults before it overwrites anything. Because of this
+//!    page, the 2 MiB around it are mapped by pages of 4 KiB.
+//! 4. `sscratch` holds the stack of traps.
+//!
+//! Source: RISC-V privileged architecture 20211203, 4.1.11 and 4.4; SBI 1.0, chapter 3 (a0: hart, a1: device tree).
+
+use core::arch::global_asm;
+
+unsafe extern "C" {
+    /// The page below the stack.
+    static boot_guard: u8;
+}
+
+/// Whether an address lies in the page below the stack; an access there means that the stack is full.
+pub(super) fn is_guard(at: u64) -> bool {
+    let guard = (&raw const boot_guard).addr() as u64;
+    (guard..guard + 4096).contains(&at)
+}
+
+/// Valid, all accesses allowed, accessed and dirty.
+const LEAF: u64 = 0xcf;
+/// The mode of `satp` with addresses of 48 bits.
+const SV48: u64 = 9;
+
+global_asm!(
+    r#"
+    .section .boot, "ax", @progbits
+    .globl boot_entry
+boot_entry:
+    csrw    sie, zero
+    mv      s0, a1
+
+    /* A table of 512 pages of 2 MiB: RAM. */
+    la      t0, boot_ram
+    li      t1, {ram} >> 2 | {leaf}
+    li      t2, 512
+    li      t3, 0x200000 >> 2
+1:  sd      t1, 0(t0)
+    add     t1, t1, t3
+    addi    t0, t0, 8
+    addi    t2, t2, -1
+    bnez    t2, 1b
+
+    /* The 2 MiB with the guard as 512 pages of 4 KiB, all but the guard. */
+    la      t4, boot_guard
+    srli    t1, t4, 21
+    slli    t1, t1, 19
+    ori     t1, t1, {leaf}
+    la      t0, boot_pages
+    li      t2, 512
+    li      t3, 4096 >> 2
+2:  sd      t1, 0(t0)
+    add     t1, t1, t3
+    addi    t0, t0, 8
+    addi    t2, t2, -1
+    bnez    t2, 2b
+    la      t0, boot_pages
+    srli    t1, t4, 12
+    andi    t1, t1, 511
+    slli    t1, t1, 3
+    add     t1, t1, t0
+    sd      zero, 0(t1)
+    srli    t0, t0, 2
+    ori     t0, t0, 1
+    la      t2, boot_ram
+    srli    t1, t4, 21
+    andi    t1, t1, 511
+    slli    t1, t1, 3
+    add     t1, t1, t2
+    sd      t0, 0(t1)
+
+    /* Devices and RAM, a GiB each, below two entries of the root. */
+    la      t0, boot_gibs
+    li      t1, {leaf}
+    sd      t1, 0(t0)
+    srli    t2, t2, 2
+    ori     t2, t2, 1
+    sd      t2, ({ram} >> 30) * 8(t0)
+    srli    t0, t0, 2
+    ori     t0, t0, 1
+    la      t1, boot_root
+    sd      t0, 0(t1)
+    li      t2, {direct_map} * 8
+    add     t2, t2, t1
+    sd      t0, 0(t2)
+
+    srli    t1, t1, 12
+    li      t0, {sv48} << 60
+    or      t1, t1, t0
+    sfence.vma
+    csrw    satp, t1
+    sfence.vma
+
+    la      t0, trap_stack_top
+    csrw    sscratch, t0
+    la      sp, boot_stack_top
+    mv      s1, zero
+    mv      ra, zero
+    mv      a0, s0
+    mv      s0, zero
+    call    kernel_main
+3:  wfi
+    j       3b
+
+    .section .bss.boot, "aw", @nobits
+    .balign 4096
+boot_root:  .skip 4096
+boot_gibs:  .skip 4096
+boot_ram:   .skip 4096
+boot_pages: .skip 4096
+    .globl boot_guard
+boot_guard: .skip 4096
+boot_stack: .skip 0x40000
+boot_stack_top:
+    .skip 0x8000
+    .globl trap_stack_top
+trap_stack_top:
+    .skip 0x4000
+    .globl nested_stack_top
+nested_stack_top:
+"#,
+    ram = const super::RAM,
+    leaf = const LEAF,
+    direct_map = const (super::DIRECT_MAP >> 39) & 511,
+    sv48 = const SV48,
+);
