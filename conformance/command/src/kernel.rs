@@ -4,7 +4,7 @@ use std::io::Write;
 
 use sparsemem_any::Backend;
 use sparsemem_qemu::Look;
-use sparsemem_report::Outcome;
+use sparsemem_report::{Arch, Outcome};
 
 use sparsemem_terminal::{Failure, Status};
 
@@ -14,6 +14,9 @@ pub(crate) struct Args {
     /// The model that the kernel is built with.
     #[arg(long, value_name = "NAME", default_value = "vmemmap")]
     backend: Backend,
+    /// The processor that QEMU emulates: x86_64, aarch64 or riscv64.
+    #[arg(long, value_name = "NAME", default_value = "x86_64")]
+    arch: Arch,
     /// The machine that QEMU emulates; by default, one that suits.
     #[arg(long, value_name = "NAME")]
     machine: Option<String>,
@@ -29,6 +32,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let look = Look {
         backend: args.backend,
+        arch: args.arch,
         machine: args.machine.clone(),
         run: args.run.clone(),
         args: args.args.clone(),

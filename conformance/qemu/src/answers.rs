@@ -1,7 +1,7 @@
 //! The host's actions for the requests of a kernel.
 //!
-//! QEMU has its own view of the kernel's mappings: `info tlb` and `info mem` walk the page tables from CR3.
-//! `info tlb` distinguishes base pages from large ones, but not 2 MiB from 1 GiB; only the number of bytes that
+//! QEMU has its own view of the kernel's mappings. `info tlb` and `info mem` walk the page tables from their root; which of
+//! the two there is depends on the processor. `gva2gpa` translates one address, on every processor. `info tlb` distinguishes base pages from large ones, but not 2 MiB from 1 GiB; only the number of bytes that
 //! `info mem` reports as mapped shows that.
 
 use core::fmt::Write;
@@ -30,6 +30,7 @@ pub(super) fn answer(monitor: &mut Monitor, ask: &Ask) -> Result<Answer, Monitor
         Ask::Tlb(QueriedRange { from, to }) => {
             monitor.human("info tlb").map(|text| leaves(&text, &(*from..*to)))
         }
+        Ask::Gpa { at } => monitor.human(&format!("gva2gpa {at:#x}")).map(|text| physical(&text)),
         Ask::Mem(QueriedRange { from, to }) => {
             monitor.human("info mem").map(|text| ranges(&text, &(*from..*to)))
         }
@@ -133,10 +134,25 @@ fn leaf(line: &str) -> Option<(u64, u64, &'static str)> {
     Some((hex(at)?, hex(to)?, size))
 }
 
-/// `START-END BYTES PERMISSIONS`.
+/// A line of `info mem`: `START-END BYTES PERMISSIONS` on x86_64, `VIRTUAL PHYSICAL BYTES PERMISSIONS` on riscv64.
 fn span(line: &str) -> Option<(u64, u64)> {
-    let (start, rest) = line.split_once('-')?;
-    Some((hex(start)?, hex(rest.split(' ').next()?)?))
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words[..] {
+        [range, _, _] => {
+            let (start, end) = range.split_once('-')?;
+            Some((hex(start)?, hex(end)?))
+        }
+        [start, _, len, _] => {
+            let start = hex(start)?;
+            Some((start, start.checked_add(hex(len)?)?))
+        }
+        _ => None,
+    }
+}
+
+/// `gpa: 0xPHYSICAL`, or `Unmapped`.
+fn physical(printed: &str) -> String {
+    printed.trim().strip_prefix("gpa: 0x").unwrap_or_default().to_owned()
 }
 
 fn hex(digits: &str) -> Option<u64> {
@@ -145,7 +161,7 @@ fn hex(digits: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{leaves, ranges};
+    use super::{leaves, physical, ranges};
 
     #[test]
     fn leaves_are_those_of_the_range() {
@@ -164,5 +180,18 @@ mod tests {
                        ffffea0000000000-ffffea0000600000 0000000000600000 -rw\r\n";
         assert_eq!(ranges(printed, &(0x10_0000..0x1000_0000)), "1\n100000 400000");
         assert_eq!(ranges(printed, &(0x1000_0000..u64::MAX)), "1\nffffea0000000000 ffffea0000600000");
+    }
+
+    #[test]
+    fn other_processors_have_other_lines() {
+        let printed = "vaddr            paddr            size             attr\r\n\
+                       ---------------- ---------------- ---------------- -------\r\n\
+                       ffff8000c0000000 00000000c0000000 0000000020000000 rw---ad\r\n";
+        assert_eq!(
+            ranges(printed, &(0xffff_8000_c000_0000..u64::MAX)),
+            "1\nffff8000c0000000 ffff8000e0000000"
+        );
+        assert_eq!(physical("gpa: 0x40200000\r\n"), "40200000");
+        assert_eq!(physical("Unmapped\r\n"), "");
     }
 }

@@ -17,23 +17,12 @@ use super::QemuError;
 use super::lines::Lines;
 use super::machine::QemuMachine;
 use super::monitor::Monitor;
-
-/// The program.
-const PROGRAM: &str = "qemu-system-x86_64";
+use sparsemem_report::Arch;
 
 /// The arguments of every run: software emulation, so that it is the same everywhere; no screen; exit instead of
-/// reboot; and the port through which the kernel ends QEMU.
-const COMMON: &[&str] = &[
-    "-accel",
-    "tcg",
-    "-display",
-    "none",
-    "-no-reboot",
-    "-nodefaults",
-    "-no-user-config",
-    "-device",
-    "isa-debug-exit,iobase=0xf4,iosize=4",
-];
+/// reboot.
+const COMMON: &[&str] =
+    &["-accel", "tcg", "-display", "none", "-no-reboot", "-nodefaults", "-no-user-config"];
 
 /// How long QEMU may take to open its connections.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
@@ -43,21 +32,48 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(5);
 /// The file in the folder that contains QEMU's standard error.
 const SAID: &str = "said";
+/// The file in the folder that stands for firmware.
+const NO_FIRMWARE: &str = "no-firmware";
+
+/// The program that emulates a processor.
+fn program(arch: Arch) -> String {
+    format!("qemu-system-{arch}")
+}
 
 /// Checks that QEMU can be run.
 ///
 /// # Errors
 ///
-/// [`QemuError::NoQemu`], which names the package to install.
-pub(super) fn check() -> Result<(), QemuError> {
-    let quiet = || Stdio::null();
+/// [`QemuError::NoQemu`], which names the packages to install.
+pub(super) fn check(arch: Arch) -> Result<(), QemuError> {
+    let (program, quiet) = (program(arch), Stdio::null);
     let tried =
-        Command::new(PROGRAM).arg("--version").stdin(quiet()).stdout(quiet()).stderr(quiet()).status();
+        Command::new(&program).arg("--version").stdin(quiet()).stdout(quiet()).stderr(quiet()).status();
+    let missing = |why| Err(QemuError::NoQemu { arch, why });
     match tried {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(QemuError::NoQemu { why: format!("`{PROGRAM} --version` ended with {status}") }),
-        Err(error) => Err(QemuError::NoQemu { why: format!("`{PROGRAM}`: {error}") }),
+        Ok(status) => missing(format!("`{program} --version` ended with {status}")),
+        Err(error) => missing(format!("`{program}`: {error}")),
     }
+}
+
+/// The arguments by which a board starts a kernel, beside `-kernel`, and by which the kernel ends QEMU with a status.
+///
+/// The arm64 board has slots for DIMMs only if it has firmware, and then starts that. So it gets a file that is not
+/// firmware, and a loader which starts the image; `-kernel` still makes QEMU put the command line into the device tree.
+fn board(arch: Arch, image: &Path, folder: &Path) -> io::Result<Vec<String>> {
+    let words = match arch {
+        Arch::X86_64 => "-device isa-debug-exit,iobase=0xf4,iosize=4",
+        Arch::Riscv64 => "-bios default",
+        Arch::Aarch64 => "-semihosting-config enable=on,target=native",
+    };
+    let mut args: Vec<String> = words.split(' ').map(ToOwned::to_owned).collect();
+    if arch == Arch::Aarch64 {
+        std::fs::write(folder.join(NO_FIRMWARE), "The processor does not start here.")?;
+        args.extend(["-bios".to_owned(), folder.join(NO_FIRMWARE).display().to_string()]);
+        args.extend(["-device".to_owned(), format!("loader,file={},cpu-num=0", image.display())]);
+    }
+    Ok(args)
 }
 
 /// Arguments for one run, in addition to those of the machine.
@@ -137,14 +153,15 @@ impl Process {
         machine: &QemuMachine,
         line: &CommandLine,
     ) -> Result<Self, QemuError> {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program(machine.arch));
         command.args(COMMON);
         for name in ["serial", "monitor"] {
             let path = folder.path().join(name);
             command.arg("-chardev").arg(format!("socket,id={name},path={}", path.display()));
         }
-        command.args(["-serial", "chardev:serial", "-mon", "chardev=monitor,mode=control", "-kernel"]);
-        command.arg(image).args(machine.args(&line.words));
+        command.args(["-serial", "chardev:serial", "-mon", "chardev=monitor,mode=control"]);
+        command.args(board(machine.arch, image, folder.path()).map_err(QemuError::start)?);
+        command.arg("-kernel").arg(image).args(machine.args(&line.words));
         if let Some(srat) = machine.srat {
             let path = folder.path().join("srat");
             std::fs::write(&path, srat()).map_err(QemuError::start)?;

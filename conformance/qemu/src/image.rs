@@ -1,5 +1,5 @@
-//! Builds the kernel's image with cargo, once per backend, and checks the instructions of its lookups: they make no
-//! calls, and load only what they need.
+//! Builds the kernel's image with cargo, once per processor and backend, and checks the instructions of its lookups: they
+//! make no calls, and load only what they need.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use sparsemem_any::Backend;
 use sparsemem_disassembly::{Image, ListError};
-use sparsemem_report::{Outcome, Verdict};
+use sparsemem_report::{Arch, Outcome, Verdict};
 use tempfile::TempDir;
 
-use super::QemuError;
+use super::{QemuError, foreign};
 
 /// Images of the kernel, in a folder that only this process uses.
 #[derive(Debug)]
@@ -25,36 +25,40 @@ impl Images {
         Ok(Self { folder: folder.map_err(QemuError::start)? })
     }
 
-    /// Builds the image for a backend. Cargo's messages go to standard error.
+    /// Builds an image. Cargo's messages go to standard error.
     ///
     /// # Errors
     ///
     /// [`QemuError::Build`].
-    pub(super) fn build(&self, backend: Backend) -> Result<(), QemuError> {
-        let wrong = |why: String| QemuError::Build { backend, why };
-        let built = cargo(backend).output().map_err(|error| wrong(format!("cargo: {error}")))?;
+    pub(super) fn build(&self, arch: Arch, backend: Backend) -> Result<(), QemuError> {
+        let wrong = |why: String| QemuError::Build { backend, arch, why };
+        let built = cargo(arch, backend).output().map_err(|error| wrong(format!("cargo: {error}")))?;
         if !built.status.success() {
             return Err(wrong(format!("cargo ended with {}", built.status)));
         }
         let found = String::from_utf8_lossy(&built.stdout).lines().find_map(executable);
         let found = found.ok_or_else(|| wrong("cargo names no executable".to_owned()))?;
         // The build of the next backend writes to the same path.
-        std::fs::copy(found, self.of(backend)).map_err(|error| wrong(format!("cannot copy it: {error}")))?;
+        std::fs::copy(found, self.of(arch, backend))
+            .map_err(|error| wrong(format!("cannot copy it: {error}")))?;
         Ok(())
     }
 
-    /// The path of the image for a backend, once it is built.
-    pub(super) fn of(&self, backend: Backend) -> PathBuf {
-        self.folder.path().join(backend.name())
+    /// The path of an image, once it is built.
+    pub(super) fn of(&self, arch: Arch, backend: Backend) -> PathBuf {
+        self.folder.path().join(format!("{arch}-{backend}"))
     }
 }
 
-/// The command that builds the kernel with one backend.
-fn cargo(backend: Backend) -> Command {
+/// The command that builds a kernel.
+fn cargo(arch: Arch, backend: Backend) -> Command {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernel");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(folder).args(["build", "--release", "--quiet", "--locked"]);
     cargo.args(["--message-format", "json-render-diagnostics", "--features", backend.name()]);
+    if let Some(target) = foreign::target(arch) {
+        foreign::build_for(&mut cargo, target);
+    }
     cargo.stdin(Stdio::null()).stderr(Stdio::inherit());
     cargo
 }

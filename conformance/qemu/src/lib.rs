@@ -1,7 +1,7 @@
 //! The second world of the suite: kernels that QEMU boots. Each has a model, its own page tables, and memory that
 //! QEMU plugs and unplugs.
 //!
-//! [`QemuRun`] builds `conformance/kernel` once per backend, boots it on the [machines](qemu_machines), and makes the
+//! [`QemuRun`] builds `conformance/kernel` once per processor and backend, boots it on the [machines](qemu_machines), and makes the
 //! same [`Report`](sparsemem_report::Report) as the host's run; [`Look`] boots one kernel and shows its output. The
 //! modules: `image` builds the kernel and checks its lookups; `guest` is QEMU with the kernel's serial line (`lines`)
 //! and QEMU's `monitor`; `conversation` reads the kernel's events (`protocol`) and answers its requests (`answers`);
@@ -17,6 +17,7 @@
 
 mod answers;
 mod conversation;
+mod foreign;
 mod guest;
 mod image;
 mod lines;
@@ -31,25 +32,31 @@ pub use monitor::MonitorError;
 pub use run::{Look, QemuFilter, QemuRun, qemu_catalogue, qemu_machines};
 
 use sparsemem_any::Backend;
+use sparsemem_report::Arch;
 
 /// Why nothing can be run in QEMU.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QemuError {
-    /// QEMU is not installed, or cannot be run.
+    /// QEMU, or the compiler for its processor, is not installed or cannot be run.
     #[error(
-        "QEMU for x86_64 is needed, and cannot be run: {why}\ninstall it; on Debian and Ubuntu: apt-get install \
-         --no-install-recommends qemu-system-x86"
+        "what kernels on {arch} need cannot be run: {why}\ninstall it; on Debian and Ubuntu: apt-get install \
+         --no-install-recommends {}",
+        packages(*arch)
     )]
     NoQemu {
+        /// The processor.
+        arch: Arch,
         /// The command that was tried, and its result.
         why: String,
     },
     /// The kernel cannot be built.
-    #[error("cannot build the kernel on {backend}: {why}")]
+    #[error("cannot build the kernel on {backend} for {arch}: {why}")]
     Build {
         /// The backend.
         backend: Backend,
+        /// The processor.
+        arch: Arch,
         /// The error.
         why: String,
     },
@@ -60,8 +67,10 @@ pub enum QemuError {
         why: String,
     },
     /// There is no such machine.
-    #[error("there is no machine `{name}` for QEMU; use one of {}", machine_names())]
+    #[error("there is no {arch} machine `{name}` for QEMU; use one of {}", machine_names(*arch))]
     NoSuchMachine {
+        /// The processor.
+        arch: Arch,
         /// The name that was given.
         name: String,
     },
@@ -77,7 +86,23 @@ impl QemuError {
     }
 }
 
-/// The names of all machines, for a message.
-fn machine_names() -> String {
-    qemu_machines().into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+/// The packages of Debian with QEMU for a processor, and with a compiler for it if the host's is none.
+const fn packages(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "qemu-system-x86",
+        Arch::Aarch64 => "qemu-system-arm rustc-web rust-web-src",
+        Arch::Riscv64 => "qemu-system-misc rustc-web rust-web-src",
+    }
+}
+
+/// Checks that kernels for a processor can be built and booted.
+fn check(arch: Arch) -> Result<(), QemuError> {
+    guest::check(arch)?;
+    foreign::check(arch)
+}
+
+/// The names of all machines with a processor, for a message.
+fn machine_names(arch: Arch) -> String {
+    let of_arch = qemu_machines().into_iter().filter(|(_, of, _)| *of == arch);
+    of_arch.map(|(name, ..)| name).collect::<Vec<_>>().join(", ")
 }

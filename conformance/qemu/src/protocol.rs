@@ -79,6 +79,12 @@ pub(super) enum Ask {
     /// The mappings of a range, as QEMU finds them. The answer is their number, and a line `VIRTUAL PHYSICAL SIZE`
     /// each, in hexadecimal; the size is `4k` or `large`.
     Tlb(QueriedRange),
+    /// The physical address that QEMU finds for a virtual one. The answer is that address, in hexadecimal, or empty if it
+    /// is not mapped.
+    Gpa {
+        /// The virtual address.
+        at: u64,
+    },
     /// The mapped parts of a range, as QEMU finds them. The answer is their number, and a line `START END` each, in
     /// hexadecimal.
     Mem(QueriedRange),

@@ -11,14 +11,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sparsemem_any::Backend;
-use sparsemem_report::{CellResult, Outcome, Report, ScenarioInfo, Verdict, World, scenario_matches};
+use sparsemem_report::{Arch, CellResult, Outcome, Report, ScenarioInfo, Verdict, World, scenario_matches};
 
 use super::conversation::{CellReport, News, Patience, Transcript, converse};
-use super::guest::{self, CommandLine};
+use super::guest::CommandLine;
 use super::image::{Images, lookups};
-use super::machine::{DIMMS_2_NODES, MACHINES, QemuMachine};
+use super::machine::{QemuMachine, for_scenarios, to_look_at};
 use super::stories::{self, STORIES, Story};
-use super::{QemuError, verdict};
+use super::{QemuError, check, verdict};
 
 /// The scenario that tests the boot itself.
 const BOOTS: &str = "start/comes-up";
@@ -28,6 +28,8 @@ const LOOKUPS: &str = "start/lookups";
 /// Selects what to run in QEMU: all by default.
 #[derive(Clone, Debug, Default)]
 pub struct QemuFilter {
+    /// Processors, all of which have to be there; if empty, those that are there, and the cells of the others are skipped.
+    pub archs: Vec<Arch>,
     /// Backends; all if empty.
     pub backends: Vec<Backend>,
     /// Names of machines; all if empty.
@@ -40,6 +42,16 @@ pub struct QemuFilter {
 #[derive(Debug)]
 pub struct QemuRun {
     boots: Vec<Boot>,
+    missing: Missing,
+}
+
+/// What happens to the cells of processors whose packages are not installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    /// They are skipped, unless there are no others.
+    Skip,
+    /// Nothing is run.
+    Fail,
 }
 
 /// One kernel on one machine.
@@ -81,14 +93,14 @@ pub fn qemu_catalogue() -> Vec<ScenarioInfo> {
 
 /// Every machine that QEMU emulates; some occur several times.
 fn all_machines() -> impl Iterator<Item = &'static QemuMachine> {
-    MACHINES.iter().chain(STORIES.iter().map(|story| story.machine))
+    for_scenarios().chain(STORIES.iter().flat_map(|story| story.machines.iter().copied()))
 }
 
-/// The names of the machines that QEMU emulates, with their purposes; each once.
+/// The names of the machines that QEMU emulates, with their processors and purposes; each once.
 #[must_use]
-pub fn qemu_machines() -> Vec<(&'static str, &'static str)> {
+pub fn qemu_machines() -> Vec<(&'static str, Arch, &'static str)> {
     let mut seen = HashSet::new();
-    all_machines().filter(|it| seen.insert(it.name)).map(|it| (it.name, it.about)).collect()
+    all_machines().filter(|it| seen.insert(it.name)).map(|it| (it.name, it.arch, it.about)).collect()
 }
 
 impl QemuRun {
@@ -96,24 +108,36 @@ impl QemuRun {
     #[must_use]
     pub fn new(filter: &QemuFilter) -> Self {
         let backends = if filter.backends.is_empty() { &Backend::ALL[..] } else { &filter.backends };
-        let boots = backends.iter().flat_map(|backend| boots(*backend, filter)).collect();
-        Self { boots }
+        let archs = if filter.archs.is_empty() { &Arch::ALL[..] } else { &filter.archs };
+        let of_arch =
+            |arch: &Arch| backends.iter().flat_map(|backend| boots(*arch, *backend, filter)).collect();
+        let boots = archs.iter().flat_map(|arch| -> Vec<Boot> { of_arch(arch) }).collect();
+        let missing = if filter.archs.is_empty() { Missing::Skip } else { Missing::Fail };
+        Self { boots, missing }
     }
 
     /// The number of cells.
     #[must_use]
     pub fn cells(&self) -> usize {
-        let cells = |boot: &Boot| if let Task::Scenarios(names) = &boot.task { names.len() } else { 1 };
-        self.boots.iter().map(cells).sum()
+        self.boots.iter().map(|boot| boot.cells().len()).sum()
     }
 
-    /// Checks that QEMU can be run.
+    /// Checks that QEMU can be run, and returns why it cannot for processors whose cells will be skipped.
     ///
     /// # Errors
     ///
-    /// [`QemuError::NoQemu`], which names the package to install.
-    pub fn check_tools() -> Result<(), QemuError> {
-        guest::check()
+    /// [`QemuError::NoQemu`], which names the packages to install: for the first processor for which they are missing, if
+    /// processors were chosen, or if they are missing for all.
+    pub fn check_tools(&self) -> Result<Vec<(Arch, QemuError)>, QemuError> {
+        let archs = Arch::ALL.into_iter().filter(|arch| self.boots.iter().any(|boot| boot.arch() == *arch));
+        let (there, missing): (Vec<_>, Vec<_>) =
+            archs.map(|arch| (arch, check(arch))).partition(|(_, checked)| checked.is_ok());
+        let mut missing: Vec<_> =
+            missing.into_iter().filter_map(|(arch, checked)| Some((arch, checked.err()?))).collect();
+        if missing.is_empty() || (self.missing == Missing::Skip && !there.is_empty()) {
+            return Ok(missing);
+        }
+        Err(missing.swap_remove(0).1)
     }
 
     /// Builds the kernels, boots them, a few at a time, and passes each result to `on_done` as soon as it is there.
@@ -128,12 +152,15 @@ impl QemuRun {
         on_step: &dyn Fn(&str),
         on_done: &(dyn Fn(&CellResult) + Sync),
     ) -> Result<Report, QemuError> {
-        guest::check()?;
+        let missing = self.check_tools()?;
+        let reason = |arch| missing.iter().find(|(known, _)| *known == arch).map(|(_, why)| why.to_string());
         let images = Images::new()?;
-        for backend in Backend::ALL {
-            if self.boots.iter().any(|boot| boot.backend == backend) {
-                on_step(&format!("building the kernel on {backend}"));
-                images.build(backend)?;
+        for (arch, backend) in Arch::ALL.iter().flat_map(|arch| Backend::ALL.map(|backend| (*arch, backend)))
+        {
+            let needs = |boot: &Boot| (boot.arch(), boot.backend) == (arch, backend);
+            if reason(arch).is_none() && self.boots.iter().any(needs) {
+                on_step(&format!("building the kernel on {backend} for {arch}"));
+                images.build(arch, backend)?;
             }
         }
         let done = Mutex::new(Vec::new());
@@ -143,7 +170,10 @@ impl QemuRun {
             loop {
                 let nr = next.fetch_add(1, Ordering::Relaxed);
                 let Some(boot) = self.boots.get(nr) else { return };
-                let results = boot.run_cells(&images.of(boot.backend), on_done);
+                let results = match reason(boot.arch()) {
+                    None => boot.run_cells(&images.of(boot.arch(), boot.backend), on_done),
+                    Some(why) => boot.skip_cells(&why, on_done),
+                };
                 done.lock().unwrap_or_else(PoisonError::into_inner).push((nr, results));
             }
         };
@@ -154,27 +184,52 @@ impl QemuRun {
     }
 }
 
-/// The boots of a backend that a filter selects. Those that take long come first.
-fn boots(backend: Backend, filter: &QemuFilter) -> Vec<Boot> {
+/// The boots of a backend on a processor that a filter selects. Those that take long come first.
+fn boots(arch: Arch, backend: Backend, filter: &QemuFilter) -> Vec<Boot> {
     let is_wanted = |name: &str| {
         filter.scenarios.is_empty() || filter.scenarios.iter().any(|it| scenario_matches(it, name))
     };
     let is_there = |machine: &QemuMachine| {
-        filter.machines.is_empty() || filter.machines.iter().any(|name| name == machine.name)
+        machine.arch == arch
+            && (filter.machines.is_empty() || filter.machines.iter().any(|name| name == machine.name))
     };
     let scenarios = std::iter::once(BOOTS).chain(sparsemem_suite::ALL.iter().map(|it| it.name));
     let scenarios: Vec<&str> = scenarios.filter(|name| is_wanted(name)).collect();
-    let machines = MACHINES.iter().filter(|machine| !scenarios.is_empty() && is_there(machine));
+    let machines = for_scenarios().filter(|machine| !scenarios.is_empty() && is_there(machine));
     let on_machines =
         machines.map(|machine| Boot { backend, machine, task: Task::Scenarios(scenarios.clone()) });
-    let stories = STORIES.iter().filter(|story| is_wanted(story.name) && is_there(story.machine));
-    let stories = stories.map(|story| Boot { backend, machine: story.machine, task: Task::Story(story) });
-    let images = MACHINES.iter().take(1).filter(|machine| is_wanted(LOOKUPS) && is_there(machine));
+    let on_all = |story: &'static Story| story.machines.iter().map(move |machine| (*machine, story));
+    let stories = STORIES.iter().filter(|story| is_wanted(story.name)).flat_map(on_all);
+    let stories = stories.filter(|(machine, _)| is_there(machine));
+    let stories = stories.map(|(machine, story)| Boot { backend, machine, task: Task::Story(story) });
+    let images = for_scenarios().take(1).filter(|machine| is_wanted(LOOKUPS) && is_there(machine));
     let images = images.map(|machine| Boot { backend, machine, task: Task::Lookups });
     on_machines.chain(stories).chain(images).collect()
 }
 
 impl Boot {
+    /// The processor.
+    const fn arch(&self) -> Arch {
+        self.machine.arch
+    }
+
+    /// The names of the cells.
+    fn cells(&self) -> Vec<&'static str> {
+        match &self.task {
+            Task::Scenarios(names) => names.clone(),
+            Task::Story(story) => vec![story.name],
+            Task::Lookups => vec![LOOKUPS],
+        }
+    }
+
+    /// The results of cells that cannot be run, for a reason.
+    fn skip_cells(&self, why: &str, on_done: &dyn Fn(&CellResult)) -> Vec<CellResult> {
+        let skipped = |name: &str| self.result(name, (Outcome::Skipped, why.to_owned()), None);
+        let results: Vec<_> = self.cells().into_iter().map(skipped).collect();
+        results.iter().for_each(on_done);
+        results
+    }
+
     /// Boots the kernel, if that is selected, and returns the results of all cells. Results of scenarios are passed
     /// on when the kernel reports them, all others at the end.
     fn run_cells(&self, image: &Path, on_done: &dyn Fn(&CellResult)) -> Vec<CellResult> {
@@ -234,6 +289,7 @@ impl Boot {
         CellResult {
             scenario: scenario.to_owned(),
             world: World::Qemu,
+            arch: Some(self.arch()),
             backend: self.backend,
             machine: self.machine.name.to_owned(),
             outcome,
@@ -253,6 +309,8 @@ fn milliseconds(took: Duration) -> f64 {
 pub struct Look {
     /// The model that the kernel is built with.
     pub backend: Backend,
+    /// The processor.
+    pub arch: Arch,
     /// The name of the machine; if `None`, one that suits the task.
     pub machine: Option<String>,
     /// The task of the kernel: `look`, `scenarios`, or the name of a story.
@@ -271,18 +329,20 @@ impl Look {
     pub fn run(&self, show: &mut dyn FnMut(&str)) -> Result<(Outcome, String), QemuError> {
         let story = stories::find(&self.run);
         let machine = self.machine(story)?;
-        guest::check()?;
+        check(self.arch)?;
         let images = Images::new()?;
-        images.build(self.backend)?;
+        images.build(self.arch, self.backend)?;
         let line = CommandLine { args: self.args.clone(), ..CommandLine::run(&self.run) };
         let transcript =
-            converse(&images.of(self.backend), machine, &line, Patience::PERSON, &mut |news| match news {
-                News::Line(line) => show(line),
-                News::Cell(report) if report.detail.is_empty() => {
-                    show(&format!("{}: {}", report.scenario, report.outcome));
-                }
-                News::Cell(report) => {
-                    show(&format!("{}: {}: {}", report.scenario, report.outcome, report.detail));
+            converse(&images.of(self.arch, self.backend), machine, &line, Patience::PERSON, &mut |news| {
+                match news {
+                    News::Line(line) => show(line),
+                    News::Cell(report) if report.detail.is_empty() => {
+                        show(&format!("{}: {}", report.scenario, report.outcome));
+                    }
+                    News::Cell(report) => {
+                        show(&format!("{}: {}: {}", report.scenario, report.outcome, report.detail));
+                    }
                 }
             })?;
         if let Some(message) = &transcript.panic {
@@ -297,10 +357,11 @@ impl Look {
     /// The machine: the named one, or the story's, or one with slots for DIMMs.
     fn machine(&self, story: Option<&Story>) -> Result<&'static QemuMachine, QemuError> {
         let Some(name) = &self.machine else {
-            return Ok(story.map_or(&DIMMS_2_NODES, |story| story.machine));
+            let of_story = story.and_then(|story| story.machines.iter().find(|it| it.arch == self.arch));
+            return Ok(of_story.copied().unwrap_or(to_look_at(self.arch)));
         };
         all_machines()
-            .find(|machine| machine.name == name)
-            .ok_or_else(|| QemuError::NoSuchMachine { name: name.clone() })
+            .find(|machine| machine.name == name && machine.arch == self.arch)
+            .ok_or_else(|| QemuError::NoSuchMachine { name: name.clone(), arch: self.arch })
     }
 }

@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use super::conversation::Transcript;
-use super::machine::{self, QemuMachine};
+use super::machine::{QemuMachine, virt, x86_64};
 
 /// The expected end of a story.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +28,8 @@ pub(super) struct Story {
     pub(super) name: &'static str,
     /// The expected behaviour, in one sentence.
     pub(super) about: &'static str,
-    /// The machine.
-    pub(super) machine: &'static QemuMachine,
+    /// The machines: at most one of each processor.
+    pub(super) machines: &'static [&'static QemuMachine],
     /// The expected end.
     pub(super) ending: Ending,
 }
@@ -37,51 +37,53 @@ pub(super) struct Story {
 /// An entry of the list.
 const fn story(
     name: &'static str,
-    machine: &'static QemuMachine,
+    machines: &'static [&'static QemuMachine],
     ending: Ending,
     about: &'static str,
 ) -> Story {
-    Story { name, about, machine, ending }
+    Story { name, about, machines, ending }
 }
 
 /// All of them, in the order of reports.
 #[rustfmt::skip]
 pub(super) const STORIES: &[Story] = &[
-    story("dimm/comes-and-goes", &machine::DIMMS, Ending::Well(|it| deleted(it, &["a"])),
+    story("dimm/comes-and-goes", &[&x86_64::DIMMS, &virt::AARCH64_DIMMS], Ending::Well(|it| deleted(it, &["a"])),
         "a DIMM is plugged in while the kernel runs, is added, used, taken offline and ejected, and nothing of it is left"),
-    story("dimm/refused", &machine::DIMMS, Ending::Well(refused),
+    story("dimm/refused", &[&x86_64::DIMMS, &virt::AARCH64_DIMMS], Ending::Well(refused),
         "a DIMM in use is not ejected, the host gets the reason, and the DIMM is ejected once it is free"),
-    story("dimm/odd-sizes", &machine::DIMMS, Ending::Well(|it| deleted(it, &["small", "odd"])),
+    story("dimm/odd-sizes", &[&x86_64::DIMMS, &virt::AARCH64_DIMMS], Ending::Well(|it| deleted(it, &["small", "odd"])),
         "DIMMs of 2 MiB and of 130 MiB share sections, and each is added and removed without the other"),
-    story("dimm/two-nodes", &machine::DIMMS_2_NODES, Ending::Well(|it| deleted(it, &["on-0", "on-1"])),
+    story("dimm/two-nodes", &[&x86_64::DIMMS_2_NODES, &virt::AARCH64_DIMMS_2_NODES], Ending::Well(|it| deleted(it, &["on-0", "on-1"])),
         "DIMMs of two nodes belong to their nodes"),
-    story("dimm/removal-plan", &machine::SMALL, Ending::Well(|it| deleted(it, &["b", "a"])),
+    story("dimm/removal-plan", &[&x86_64::SMALL, &virt::AARCH64_SMALL], Ending::Well(|it| deleted(it, &["b", "a"])),
         "a DIMM that holds the memmap of other memory can be removed only after it, as the plan reports"),
-    story("dimm/altmap", &machine::NVDIMM, Ending::Well(nothing),
+    story("dimm/altmap", &[&x86_64::NVDIMM], Ending::Well(nothing),
         "the memmap of an NVDIMM lies on the NVDIMM"),
-    story("dimm/no-room", &machine::SMALL, Ending::Well(|it| deleted(it, &["large"])),
+    story("dimm/no-room", &[&x86_64::SMALL, &virt::AARCH64_SMALL], Ending::Well(|it| deleted(it, &["large"])),
         "adding a DIMM whose memmap does not fit changes nothing, and succeeds with an altmap"),
-    story("dimm/too-high", &machine::HIGH, Ending::Well(|it| deleted(it, &["high"])),
+    story("dimm/too-high", &[&x86_64::HIGH], Ending::Well(|it| deleted(it, &["high"])),
         "a DIMM beyond the geometry's last frame is refused with an error that names its range"),
-    story("dimm/under-a-reader", &machine::DIMMS, Ending::Message(&["under a reader", "1 held"]),
+    story("dimm/under-a-reader", &[&x86_64::DIMMS, &virt::AARCH64_DIMMS], Ending::Message(&["under a reader", "1 held"]),
         "removing memory while a reader is held panics"),
-    story("memory/near-its-node", &machine::DIMMS_3_NODES, Ending::Well(|it| deleted(it, &["second", "first"])),
+    story("memory/near-its-node", &[&x86_64::DIMMS_3_NODES, &virt::AARCH64_DIMMS_3_NODES], Ending::Well(|it| deleted(it, &["second", "first"])),
         "metadata is allocated on the node that it describes, and elsewhere only as long as that node has no memory"),
-    story("memory/of-no-node", &machine::SRAT_WITH_A_HOLE, Ending::Well(|it| said(it, SAID_OF_THE_HOLE)),
+    story("memory/of-no-node", &[&x86_64::SRAT_WITH_A_HOLE], Ending::Well(|it| said(it, SAID_OF_THE_HOLE)),
         "memory that the SRAT leaves out is assigned to node 0, and the kernel prints that"),
-    story("memory/foreign-blocks", &machine::PLAIN, Ending::Well(nothing),
+    story("memory/foreign-blocks", &[&x86_64::PLAIN, &virt::AARCH64, &virt::RISCV64], Ending::Well(nothing),
         "the environment takes back blocks that it gave out, and refuses parts of blocks and other memory"),
-    story("memory/beyond-the-allocator", &machine::LARGE, Ending::Well(|it| said(it, SAID_OF_THE_END)),
+    story("memory/beyond-the-allocator", &[&x86_64::LARGE, &virt::AARCH64_LARGE, &virt::RISCV64_LARGE], Ending::Well(|it| said(it, SAID_OF_THE_END)),
         "memory beyond the page allocator's limit has descriptors and is not allocated, and the kernel prints that"),
-    story("memory/full-stack", &machine::PLAIN, Ending::Message(&["the boot stack is full"]),
+    story("memory/full-stack", &[&x86_64::PLAIN, &virt::AARCH64, &virt::RISCV64], Ending::Message(&["the boot stack is full"]),
         "a full stack ends the run before anything is overwritten"),
-    story("memory/three-views", &machine::DIMMS, Ending::Well(nothing),
+    story("memory/three-views", &[&x86_64::DIMMS, &virt::AARCH64_DIMMS], Ending::Well(nothing),
         "the walker, the processor and QEMU agree on the mappings, also after a DIMM was added and removed"),
-    story("memory/three-views-5-level", &machine::DIMMS_5_LEVEL, Ending::Well(nothing),
+    story("memory/three-views-5-level", &[&x86_64::DIMMS_5_LEVEL], Ending::Well(nothing),
         "the same with five levels of page tables"),
-    story("start/broken-srat", &machine::BROKEN_SRAT, Ending::Message(&["SRAT"]),
+    story("memory/withheld", &[&virt::AARCH64_WITHHELD, &virt::RISCV64_WITHHELD], Ending::Well(nothing),
+        "RAM that the kernel did not use at boot is added, used and removed, and the walker, the processor and QEMU agree"),
+    story("start/broken-srat", &[&x86_64::BROKEN_SRAT], Ending::Message(&["SRAT"]),
         "an SRAT whose last entry reaches past its end is an error that names the table"),
-    story("start/no-memory", &machine::NO_MEMORY, Ending::Message(&["no usable memory"]),
+    story("start/no-memory", &[&x86_64::NO_MEMORY, &virt::AARCH64_NO_MEMORY, &virt::RISCV64_NO_MEMORY], Ending::Message(&["no usable memory"]),
         "a memory map without usable memory is an error"),
 ];
 

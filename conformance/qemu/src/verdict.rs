@@ -118,7 +118,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::conversation::{CellReport, Transcript};
-    use super::super::machine;
+    use super::super::machine::x86_64;
     use super::super::stories::{Ending, Story};
     use super::{of_boot, of_scenario, of_story};
     use sparsemem_any::Backend;
@@ -127,7 +127,7 @@ mod tests {
     const BACKEND: Backend = Backend::ALL[0];
 
     fn story(ending: Ending) -> Story {
-        Story { name: "a/b", about: "", machine: &machine::DIMMS, ending }
+        Story { name: "a/b", about: "", machines: &[&x86_64::DIMMS], ending }
     }
 
     /// The transcript of a kernel that ran one cell and passed.

@@ -1,6 +1,7 @@
 //! Results of cells, and the report that is printed as JSON.
 #![forbid(unsafe_code)]
 
+mod arch;
 mod glob;
 
 use core::fmt;
@@ -8,6 +9,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use sparsemem_any::Backend;
 
+pub use arch::{Arch, UnknownArch};
 pub use glob::matches as scenario_matches;
 
 /// The world in which a cell was run.
@@ -75,6 +77,9 @@ pub struct CellResult {
     pub scenario: String,
     /// The world in which the cell was run.
     pub world: World,
+    /// The processor of a machine that QEMU emulates; the simulated machine has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arch: Option<Arch>,
     /// The backend.
     pub backend: Backend,
     /// Name of the machine file, or of the machine that QEMU emulates.

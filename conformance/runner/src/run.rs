@@ -41,6 +41,7 @@ fn run_with(cell: &Cell, course: &mut Course) -> CellResult {
     CellResult {
         scenario: cell.scenario.clone(),
         world: World::Host,
+        arch: None,
         backend: cell.backend,
         machine: cell.machine.name.clone(),
         outcome,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sparsemem_any::Backend;
 use sparsemem_conformance::{Filter, FilterError, cells};
 use sparsemem_machine_files::{GeometryName, MachineError, MachineFile};
-use sparsemem_report::{CellResult, Outcome, Report, World};
+use sparsemem_report::{Arch, CellResult, Outcome, Report, World};
 
 /// A filter with one machine.
 fn one_machine(path: &str) -> Filter {
@@ -60,6 +60,7 @@ fn a_report_is_printed_as_documented() {
     let result = CellResult {
         scenario: "boot/words".to_owned(),
         world: World::Qemu,
+        arch: Some(Arch::Aarch64),
         backend: Backend::Vmemmap,
         machine: "m.dmesg".to_owned(),
         outcome: Outcome::NotApplicable,
@@ -71,7 +72,7 @@ fn a_report_is_printed_as_documented() {
     let expected = serde_json::json!({
         "summary": { "passed": 0, "failed": 0, "skipped": 0, "not_applicable": 1, "failure_points": 0 },
         "results": [{
-            "scenario": "boot/words", "world": "qemu", "backend": "vmemmap", "machine": "m.dmesg",
+            "scenario": "boot/words", "world": "qemu", "arch": "aarch64", "backend": "vmemmap", "machine": "m.dmesg",
             "outcome": "not-applicable", "detail": "why", "failure_points": 0, "duration_ms": 1.5,
         }],
     });

@@ -32,6 +32,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 use sparsemem_any::Backend;
 use sparsemem_machine_files::GeometryName;
+use sparsemem_report::Arch;
 
 use sparsemem_terminal::{Failure, Format, Screen, Status, say, say_json};
 
@@ -50,6 +51,10 @@ pub(crate) struct Args {
     /// Where to run: on the simulated machine, in kernels booted by QEMU, or both.
     #[arg(long, value_enum, default_value_t)]
     world: worlds::Worlds,
+    /// Boot kernels on this processor only: x86_64, aarch64 or riscv64 (may be repeated). By default, all for which QEMU and
+    /// a compiler are installed; the cells of the others are skipped.
+    #[arg(long = "arch", value_name = "NAME", value_delimiter = ',')]
+    archs: Vec<Arch>,
     /// Run on this backend only (may be repeated).
     #[arg(long = "backend", value_name = "NAME", value_delimiter = ',')]
     backends: Vec<Backend>,

@@ -25,8 +25,8 @@ impl InQemu {
         match *self {}
     }
 
-    pub(super) fn check_tools() -> Result<(), Failure> {
-        not_built()
+    pub(super) fn check_tools(&self) -> Result<(), Failure> {
+        match *self {}
     }
 
     pub(super) fn run_cells(

@@ -7,6 +7,7 @@ fn result(scenario: &str, machine: &str, outcome: Outcome, detail: &str) -> Cell
     CellResult {
         scenario: scenario.to_owned(),
         world: World::Host,
+        arch: None,
         backend: Backend::Vmemmap,
         machine: machine.to_owned(),
         outcome,

@@ -33,6 +33,12 @@ impl Run {
     pub(super) fn new(args: &Args) -> Result<Self, Failure> {
         let qemu = |args: &Args| InQemu::new(args).map(Some);
         let (host, qemu) = match args.world {
+            Worlds::Host if !args.archs.is_empty() => {
+                return Err(Failure::Usage(
+                    "processors are for kernels in QEMU only; add `--world qemu`, or omit `--arch`"
+                        .to_owned(),
+                ));
+            }
             Worlds::Host => (select::cells(args)?, None),
             Worlds::Qemu => (Vec::new(), qemu(args)?),
             Worlds::All => {
@@ -54,9 +60,9 @@ impl Run {
     /// Runs the cells, one world after the other.
     pub(super) fn run_cells(&self, threads: usize, progress: &Progress) -> Result<Report, Failure> {
         let on_done = |result: &CellResult| progress.done(result);
-        if self.qemu.is_some() {
+        if let Some(qemu) = &self.qemu {
             // If the tools are missing, the time that the host's cells take would be wasted.
-            InQemu::check_tools()?;
+            qemu.check_tools()?;
         }
         let Report { mut results, rules, .. } = sparsemem_conformance::run(&self.host, threads, &on_done);
         if let Some(qemu) = &self.qemu {
@@ -70,6 +76,7 @@ impl Run {
 mod tests {
     use super::{Args, Run, Worlds};
     use sparsemem_any::Backend;
+    use sparsemem_report::Arch;
     use sparsemem_terminal::Failure;
 
     fn args(world: Worlds, scenario: &[&str], machine: &[&str]) -> Args {
@@ -91,6 +98,17 @@ mod tests {
     }
 
     #[test]
+    fn a_processor_has_its_own_machines() {
+        let of = |archs: &[Arch]| {
+            let args = Args { archs: archs.to_vec(), ..args(Worlds::Qemu, &["boot/words"], &[]) };
+            Run::new(&args).unwrap().cells()
+        };
+        let each = Arch::ALL.map(|arch| of(&[arch]));
+        assert!(each.iter().all(|cells| *cells >= 2 * Backend::ALL.len()), "{each:?}");
+        assert_eq!(of(&[]), each.iter().sum::<usize>());
+    }
+
+    #[test]
     fn what_nobody_knows_is_refused() {
         assert!(refusal(&args(Worlds::All, &["no-such/*"], &[])).contains("`no-such/*`"));
         assert!(refusal(&args(Worlds::Qemu, &["golden/*"], &[])).contains("`golden/*`"));
@@ -98,6 +116,8 @@ mod tests {
         assert!(
             refusal(&args(Worlds::Qemu, &["dimm/refused"], &["qemu-q35-256m"])).contains("none of these")
         );
+        let host = Args { archs: vec![Arch::Aarch64], ..Args::default() };
+        assert!(refusal(&host).contains("--world qemu"));
         let recordings = vec!["dimm-1g.json".into()];
         let both = Args { recordings, world: Worlds::Qemu, ..Args::default() };
         assert!(refusal(&both).contains("--world qemu"));

@@ -1,32 +1,15 @@
-//! The machines that QEMU emulates. Some have firmware tables that are broken or incomplete on purpose: QEMU uses
-//! them in place of its own, with a valid header.
-//!
-//! # Invariants
-//!
-//! 1. The machines do not depend on the host: software emulation, a fixed amount of memory, and only the named
-//!    devices.
+//! PCs. Some have firmware tables that are broken or incomplete on purpose: QEMU uses them in place of its own, with a
+//! valid header.
 
-/// A machine that QEMU emulates.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct QemuMachine {
-    /// Its name in reports.
-    pub(super) name: &'static str,
-    /// Its purpose, in a few words.
-    pub(super) about: &'static str,
-    /// QEMU's arguments, as typed in a shell.
-    pub(super) args: &'static str,
-    /// Words for the kernel's command line.
-    pub(super) words: &'static [&'static str],
-    /// The body of an SRAT that replaces QEMU's.
-    pub(super) srat: Option<fn() -> Vec<u8>>,
-}
+use super::QemuMachine;
+use sparsemem_report::Arch;
 
 /// A machine with QEMU's own firmware tables.
 const fn machine(name: &'static str, about: &'static str, args: &'static str) -> QemuMachine {
-    QemuMachine { name, about, args, words: &[], srat: None }
+    QemuMachine { name, about, arch: Arch::X86_64, args, words: &[], srat: None }
 }
 
-pub(super) const PLAIN: QemuMachine =
+pub(crate) const PLAIN: QemuMachine =
     machine("qemu-q35-256m", "one node", "-machine q35 -cpu max,-la57 -m 256M");
 
 const TWO_NODES: QemuMachine = machine(
@@ -47,7 +30,7 @@ const BEHIND_THE_HOLE: QemuMachine = machine(
     "-machine q35,max-ram-below-4g=64M -cpu max,-la57 -m 3G",
 );
 
-pub(super) const NVDIMM: QemuMachine = machine(
+pub(crate) const NVDIMM: QemuMachine = machine(
     "qemu-q35-nvdimm",
     "an NVDIMM of 512 MiB",
     "-machine q35,nvdimm=on -cpu max,-la57 -m 256M,slots=4,maxmem=8G \
@@ -55,18 +38,18 @@ pub(super) const NVDIMM: QemuMachine = machine(
 );
 
 /// Machines that run every scenario.
-pub(super) const MACHINES: &[QemuMachine] = &[PLAIN, TWO_NODES, FIVE_LEVELS, NVDIMM, BEHIND_THE_HOLE];
+pub(crate) const MACHINES: &[QemuMachine] = &[PLAIN, TWO_NODES, FIVE_LEVELS, NVDIMM, BEHIND_THE_HOLE];
 
-pub(super) const DIMMS: QemuMachine =
+pub(crate) const DIMMS: QemuMachine =
     machine("qemu-q35-dimms", "slots for DIMMs", "-machine q35 -cpu max,-la57 -m 256M,slots=4,maxmem=8G");
 
-pub(super) const DIMMS_5_LEVEL: QemuMachine = machine(
+pub(crate) const DIMMS_5_LEVEL: QemuMachine = machine(
     "qemu-q35-dimms-5-level",
     "slots for DIMMs, five levels of page tables",
     "-machine q35 -cpu max -m 256M,slots=4,maxmem=8G",
 );
 
-pub(super) const DIMMS_2_NODES: QemuMachine = machine(
+pub(crate) const DIMMS_2_NODES: QemuMachine = machine(
     "qemu-q35-dimms-2-nodes",
     "slots for DIMMs, two nodes",
     "-machine q35 -cpu max,-la57 -m 256M,slots=4,maxmem=8G -smp 2 \
@@ -74,7 +57,7 @@ pub(super) const DIMMS_2_NODES: QemuMachine = machine(
      -numa node,nodeid=0,memdev=m0,cpus=0 -numa node,nodeid=1,memdev=m1,cpus=1",
 );
 
-pub(super) const DIMMS_3_NODES: QemuMachine = machine(
+pub(crate) const DIMMS_3_NODES: QemuMachine = machine(
     "qemu-q35-dimms-3-nodes",
     "slots for DIMMs, three nodes, the last without memory",
     "-machine q35 -cpu max,-la57 -m 256M,slots=4,maxmem=8G -smp 3 \
@@ -83,32 +66,32 @@ pub(super) const DIMMS_3_NODES: QemuMachine = machine(
 );
 
 /// The least memory with which the kernel boots.
-pub(super) const SMALL: QemuMachine = machine(
+pub(crate) const SMALL: QemuMachine = machine(
     "qemu-q35-small",
     "little memory, slots for DIMMs",
     "-machine q35 -cpu max,-la57 -m 64M,slots=4,maxmem=32G",
 );
 
 /// An address space that is larger than that of Linux' geometry with four levels.
-pub(super) const HIGH: QemuMachine = machine(
+pub(crate) const HIGH: QemuMachine = machine(
     "qemu-q35-high",
     "slots for DIMMs up to 80 TiB",
     "-machine q35 -cpu max,-la57,phys-bits=52 -m 256M,slots=4,maxmem=80T",
 );
 
 /// The host needs about 1 GiB for the memmap.
-pub(super) const LARGE: QemuMachine = machine(
+pub(crate) const LARGE: QemuMachine = machine(
     "qemu-q35-65g",
     "memory beyond the page allocator's 64 GiB",
     "-machine q35,memory-backend=ram -cpu max,-la57 -m 65G \
      -object memory-backend-ram,id=ram,size=65G,reserve=off",
 );
 
-pub(super) const BROKEN_SRAT: QemuMachine =
+pub(crate) const BROKEN_SRAT: QemuMachine =
     QemuMachine { name: "qemu-q35-srat", about: "a broken SRAT", srat: Some(srat_overrun), ..PLAIN };
 
 /// The first and the third section belong to node 1.
-pub(super) const SRAT_WITH_A_HOLE: QemuMachine = QemuMachine {
+pub(crate) const SRAT_WITH_A_HOLE: QemuMachine = QemuMachine {
     name: "qemu-q35-srat-hole",
     about: "three sections, of which the SRAT leaves out the second",
     args: "-machine q35 -cpu max,-la57 -m 384M",
@@ -116,23 +99,12 @@ pub(super) const SRAT_WITH_A_HOLE: QemuMachine = QemuMachine {
     ..PLAIN
 };
 
-pub(super) const NO_MEMORY: QemuMachine = QemuMachine {
+pub(crate) const NO_MEMORY: QemuMachine = QemuMachine {
     name: "qemu-q35-no-memory",
     about: "a memory map without usable memory",
     words: &["mem=0"],
     ..PLAIN
 };
-
-impl QemuMachine {
-    /// QEMU's arguments, with a kernel command line that includes `words`.
-    pub(super) fn args(&self, words: &[String]) -> Vec<String> {
-        let own = std::iter::once(format!("machine={}", self.name))
-            .chain(self.words.iter().map(ToString::to_string));
-        let line: Vec<String> = own.chain(words.iter().cloned()).collect();
-        let args = self.args.split_whitespace().chain(["-append"]).map(ToOwned::to_owned);
-        args.chain([line.join(" ")]).collect()
-    }
-}
 
 /// The fields of an SRAT before its entries: a revision, and reserved bytes.
 const SRAT_HEAD: [u8; 12] = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -171,20 +143,7 @@ fn srat_memory(domain: u32, base: u64, bytes: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MACHINES, MEMORY, NO_MEMORY, SRAT_HEAD, srat_memory, srat_overrun, srat_with_a_hole};
-
-    #[test]
-    fn the_command_line_is_one_argument() {
-        let args = NO_MEMORY.args(&["run=look".to_owned()]);
-        assert_eq!(args[args.len() - 2..], ["-append", "machine=qemu-q35-no-memory mem=0 run=look"]);
-    }
-
-    #[test]
-    fn names_are_unique() {
-        for (nr, machine) in MACHINES.iter().enumerate() {
-            assert!(MACHINES[..nr].iter().all(|other| other.name != machine.name), "{}", machine.name);
-        }
-    }
+    use super::{MEMORY, SRAT_HEAD, srat_memory, srat_overrun, srat_with_a_hole};
 
     #[test]
     fn entries_are_whole_but_for_the_broken_one() {
