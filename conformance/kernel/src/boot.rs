@@ -15,7 +15,7 @@ use crate::dimm::Slots;
 use crate::event::{Event, Outcome, send};
 use crate::glue::MODEL;
 use crate::paging::NoTable;
-use crate::scenarios::run_all;
+use crate::scenarios::{device_of, run_all};
 use crate::stories::{self, Ended, System};
 use crate::world::KernelWorld;
 use crate::{model, say};
@@ -64,7 +64,10 @@ pub(crate) fn run(handed_over: PhysAddr) -> Result<u64, KernelError> {
             0
         }
         "scenarios" => {
-            others.persistent.or(others.withheld).map_or(Ok(()), |(range, _)| world.lend(range))?;
+            let withheld =
+                others.withheld.map(|(range, _)| device_of(range)).filter(|range| !range.is_empty());
+            let device = others.persistent.map(|(range, _)| range).or(withheld);
+            device.map_or(Ok(()), |range| world.lend(range))?;
             run_all(&mut world, line.machine(), &ranges.collect::<Vec<_>>())
         }
         story => run_story(story, line.machine(), &memory, others, &mut world)?,

@@ -2,8 +2,8 @@
 
 use alloc::string::ToString;
 use sparsemem::{
-    ArrayPlace, Config, MemoryModel, MemoryRange, Page, PageCount, PfnRange, PlaceClaim, SectionShape,
-    Selected, VirtAddr, selected_len,
+    ArrayPlace, Config, MemoryModel, MemoryRange, Page, PageCount, PfnRange, PhysAddr, PhysRange, PlaceClaim,
+    SectionShape, Selected, VirtAddr, selected_len,
 };
 use sparsemem_suite::{ALL, ArrayFacts, Capabilities, Ended, NotRun, Pair, Scenario, World, run};
 use spin::Mutex;
@@ -61,6 +61,16 @@ pub(crate) fn run_all(world: &mut KernelWorld, machine: &str, memory: &[MemoryRa
 
 /// Sections past the end of memory that scenarios plug, where there is no device.
 const ROOM: PageCount = PageCount::new(6 * Sizes::PAGES_PER_SECTION);
+
+/// The absent sections that scenarios want to follow memory.
+const FRESH: u64 = 4;
+
+/// The part of memory withheld from boot that scenarios get as a device: what lies past the sections that they want to be
+/// absent.
+pub(crate) fn device_of(withheld: PhysRange) -> PhysRange {
+    let start = withheld.start().get().saturating_add(FRESH * Sizes::SECTION_SIZE);
+    PhysRange::new(PhysAddr::new(start).min(withheld.end()), withheld.end()).unwrap_or_default()
+}
 
 /// Reserves room for what scenarios add past the end of memory, up to the end of the device that can be plugged.
 fn reserve(world: &KernelWorld, memory: &[MemoryRange]) {

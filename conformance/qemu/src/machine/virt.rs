@@ -27,8 +27,8 @@ pub(crate) const AARCH64_WITHHELD: QemuMachine = QemuMachine {
     words: &["mem=2G"],
     ..aarch64(
         "qemu-aarch64-withheld",
-        "512 MiB from 2 GiB on that the kernel does not use at boot",
-        "-machine virt -cpu cortex-a72 -m 1536M",
+        "1 GiB from 2 GiB on that the kernel does not use at boot",
+        "-machine virt -cpu cortex-a72 -m 2G",
     )
 };
 
@@ -93,8 +93,8 @@ pub(crate) const RISCV64_WITHHELD: QemuMachine = QemuMachine {
     words: &["mem=3G"],
     ..riscv64(
         "qemu-riscv64-withheld",
-        "512 MiB from 3 GiB on that the kernel does not use at boot",
-        "-machine virt -m 1536M",
+        "1 GiB from 3 GiB on that the kernel does not use at boot",
+        "-machine virt -m 2G",
     )
 };
 
