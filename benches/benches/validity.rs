@@ -134,14 +134,18 @@ fn element(pfn: u64) -> u64 {
     BASE.wrapping_add(pfn << 6)
 }
 
+/// Runs a lookup, so that `?` ends its body.
+fn answer(lookup: impl FnOnce() -> Option<u64>) -> Option<u64> {
+    lookup()
+}
+
 macro_rules! designs {
     ($($name:ident $model:literal $design:literal |$pfn:ident| $body:expr;)*) => {
         $(
             #[unsafe(no_mangle)]
             #[inline(never)]
             extern "C" fn $name($pfn: u64) -> u64 {
-                let found: Option<u64> = (|| $body)();
-                found.unwrap_or(0)
+                answer(|| $body).unwrap_or(0)
             }
         )*
 
@@ -151,7 +155,7 @@ macro_rules! designs {
             $(black_box($name as extern "C" fn(u64) -> u64);)*
             let mut least = vec![$(($model, $design, f64::MAX)),*];
             for _ in 0..ROUNDS {
-                let turn = [$(run(frames, |$pfn| { let found: Option<u64> = (|| $body)(); found })),*];
+                let turn = [$(run(frames, |$pfn| answer(|| $body))),*];
                 least.iter_mut().zip(turn).for_each(|((_, _, least), ns)| *least = least.min(ns));
             }
             least
@@ -228,7 +232,7 @@ fn main() {
     let gib: u64 = arguments.next().map_or(8, |gib| gib.parse().expect("a number of GiB"));
     let early = arguments.next().is_some_and(|word| word == "early");
     let frames = gib << 18;
-    (0..(gib * 8) as usize).for_each(|section| add(section, early));
+    (0..usize::try_from(gib * 8).expect("a number of sections")).for_each(|section| add(section, early));
     END.store(frames, Relaxed);
     let mut state = 88_172_645_463_325_252u64;
     let count = if gib > 1000 { 1 << 18 } else { 3072 };
