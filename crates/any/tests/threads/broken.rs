@@ -5,7 +5,9 @@ use std::sync::mpsc;
 use std::thread;
 
 use sparsemem_core::presets::X86_64;
-use sparsemem_core::{Block, GracePeriod, MemoryModel, MetadataMemory, PhysMap, Reclaim, SectionFlags};
+use sparsemem_core::{
+    Block, GracePeriod, MemoryModel, MetadataMemory, PhysMap, Reclaim, SectionFlags, SectionShape,
+};
 use sparsemem_fixture::{Backend, Fixture, Pc, PcModel, frames};
 use sparsemem_machine::{HostRcu, Machine};
 
@@ -61,8 +63,12 @@ fn harm<R: GracePeriod>(backend: Backend, writer: impl FnOnce(&PcModel<R>, &mut 
         let _ = waits.recv_timeout(4 * MOMENT);
         let found = reader.page(pfn);
         assert!(is_marked(page, pfn), "the page is somebody else's");
-        let flags = model.section(pfn.section::<X86_64>()).flags;
-        assert_eq!(found.is_some(), flags.contains(SectionFlags::PRESENT), "a frame was lost");
+        let state = model.section(pfn.section::<X86_64>());
+        let is_present = state.flags.contains(SectionFlags::PRESENT);
+        assert_eq!(found.is_some(), is_present, "a frame was lost");
+        // Of a section that is there as a whole, only this reads the usage.
+        let subsections = if is_present { X86_64::SUBSECTIONS_PER_SECTION } else { 0 };
+        assert_eq!(state.subsections.count(), subsections, "the usage is somebody else's");
     });
 }
 
