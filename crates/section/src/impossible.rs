@@ -88,10 +88,10 @@ border! {
 }
 
 border! {
-    /// Eight frames of a section, and descriptors of four bytes or a multiple, leave five bits of an encoded pointer.
+    /// Eight frames of a section, and descriptors of eight bytes or a multiple, leave six bits of an encoded pointer.
     FlagBits:
-    "install(&*zeroed::<Flat<Tiny, Bytes<4>, NeverReclaim, 8>>());",
-    "install(&*zeroed::<Flat<Tiny, Bytes<2>, NeverReclaim, 8>>());"
+    "install(&*zeroed::<Flat<Tiny, Bytes<8>, NeverReclaim, 8>>());",
+    "install(&*zeroed::<Flat<Tiny, Bytes<4>, NeverReclaim, 8>>());"
 }
 
 border! {
