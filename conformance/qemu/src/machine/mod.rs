@@ -42,6 +42,11 @@ pub(super) const fn to_look_at(arch: Arch) -> &'static QemuMachine {
 }
 
 impl QemuMachine {
+    /// A machine with the firmware tables and the command line of QEMU.
+    const fn new(arch: Arch, name: &'static str, about: &'static str, args: &'static str) -> Self {
+        Self { name, about, arch, args, words: &[], srat: None }
+    }
+
     /// QEMU's arguments, with a kernel command line that includes `words`.
     pub(super) fn args(&self, words: &[String]) -> Vec<String> {
         let own = std::iter::once(format!("machine={}", self.name))

@@ -9,7 +9,7 @@ use sparsemem_report::Arch;
 
 /// An arm64 machine.
 const fn aarch64(name: &'static str, about: &'static str, args: &'static str) -> QemuMachine {
-    QemuMachine { name, about, arch: Arch::Aarch64, args, words: &[], srat: None }
+    QemuMachine::new(Arch::Aarch64, name, about, args)
 }
 
 pub(crate) const AARCH64: QemuMachine =
@@ -76,7 +76,7 @@ pub(crate) const AARCH64_NO_MEMORY: QemuMachine = QemuMachine {
 
 /// A riscv64 machine.
 const fn riscv64(name: &'static str, about: &'static str, args: &'static str) -> QemuMachine {
-    QemuMachine { name, about, arch: Arch::Riscv64, args, words: &[], srat: None }
+    QemuMachine::new(Arch::Riscv64, name, about, args)
 }
 
 pub(crate) const RISCV64: QemuMachine = riscv64("qemu-riscv64-256m", "one node", "-machine virt -m 256M");

@@ -6,7 +6,7 @@ use sparsemem_report::Arch;
 
 /// A machine with QEMU's own firmware tables.
 const fn machine(name: &'static str, about: &'static str, args: &'static str) -> QemuMachine {
-    QemuMachine { name, about, arch: Arch::X86_64, args, words: &[], srat: None }
+    QemuMachine::new(Arch::X86_64, name, about, args)
 }
 
 pub(crate) const PLAIN: QemuMachine =
