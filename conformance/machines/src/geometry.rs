@@ -86,6 +86,17 @@ impl GeometryName {
     }
 }
 
+impl GeometryName {
+    /// A remark if the log counts in frames of another size than this geometry.
+    pub(crate) fn other_frames(self, parsed: &Parsed) -> Option<String> {
+        let (said, own) = (parsed.frame_bytes?, self.shape().page_bytes());
+        (said != own).then(|| {
+            let (said, own) = (said >> 10, own >> 10);
+            format!("the log counts in frames of {said} KiB, and the geometry {self} in frames of {own} KiB; `--geometry` names another")
+        })
+    }
+}
+
 impl fmt::Display for GeometryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
@@ -134,6 +145,13 @@ mod tests {
         // 2 GiB in 131072 frames.
         let large = format!("{arm64}\nOn node 0 totalpages: 131072");
         assert_eq!(geometry("my.log", &large), GeometryName::Arm64Page16K);
+        // In 32768 of them; there is no geometry for that, so it is said.
+        let larger = format!(
+            "{arm64}\nOn node 0 totalpages: 32768\nEarly memory node ranges\n  node   0: [mem 0x0000000040000000-0x00000000bfffffff]\n"
+        );
+        let parsed = parse(&larger, Mode::Strict).unwrap();
+        let said = GeometryName::of_machine("my.log", &parsed).other_frames(&parsed).unwrap();
+        assert!(said.starts_with("the log counts in frames of 64 KiB, and the geometry arm64"), "{said}");
         assert_eq!(geometry("my.log", "SBI specification v0.3 detected"), GeometryName::Riscv64);
         assert_eq!(geometry("my.log", ""), GeometryName::X86_64);
         assert_eq!(geometry("riscv-board.dmesg", ""), GeometryName::Riscv64);

@@ -126,7 +126,8 @@ impl MachineFile {
         let is_known = Self::folders().iter().any(|folder| path.parent() == Some(folder));
         let name = if is_known { file_name } else { path.display().to_string() };
         let warnings = parsed.warnings.iter().map(ToString::to_string);
-        let warnings = warnings.chain(parsed.notes.iter().map(ToString::to_string)).collect();
+        let warnings = warnings.chain(parsed.notes.iter().map(ToString::to_string));
+        let warnings = warnings.chain(geometry.other_frames(&parsed)).collect();
         Self {
             name,
             path: path.to_owned(),

@@ -235,11 +235,10 @@ impl Scan {
     /// Reads what a line says about the map, to compare the map with it.
     fn fact(&mut self, number: usize, line: Line<'_>) {
         let found = line.beginnings().find_map(|line| self.facts.read(line.message));
-        let (size, processor) = (FrameSize::said(line.message), Processor::said(line.message));
         // A boot that has only begun has its first facts before its map.
         if let Some(boot) = self.boots.last_mut() {
-            boot.frame_bytes = boot.frame_bytes.or(size);
-            boot.processor = boot.processor.or(processor);
+            boot.frame_bytes = boot.frame_bytes.or_else(|| FrameSize::said(line.message));
+            boot.processor = boot.processor.or_else(|| Processor::said(line.message));
             boot.facts.extend(found.map(|fact| (number, fact)));
         }
     }
