@@ -7,10 +7,10 @@
 //! 2. A section is present exactly while one of its cells is populated. An absent section is neither early nor
 //!    tainted.
 
+use crate::environment::Metadata;
 use crate::environment::{DESCRIPTOR_BYTES, MemoryView};
 use crate::shape::{CELLS, FRAMES, SECTIONS, Shape};
 use crate::view::{FrameView, SectionView, View};
-use crate::walked::Metadata;
 
 /// The state of one subsection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -7,10 +7,10 @@
 use sparsemem_core::{CompleteModel, MemoryRange, NodeId, Pfn, PfnRange};
 
 use crate::engine::Layout;
+use crate::environment::Metadata;
 use crate::environment::{Descriptor, Environment, MemoryView, Place};
 use crate::shape::Shape;
 use crate::view::settle;
-use crate::walked::Metadata;
 
 /// The node of all memory.
 pub(crate) const NODE: NodeId = NodeId::new(0);

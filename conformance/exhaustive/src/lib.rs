@@ -43,11 +43,11 @@ mod walked;
 
 use std::time::Instant;
 
-pub use environment::{Descriptor, Environment, Place, Readers, Reading};
+pub use environment::{Descriptor, Environment, Metadata, Place, Readers, Reading};
 pub use report::{Discrepancy, Progress, Report};
 pub use shape::{Pair, Quad, Triple};
 pub use sparsemem_any::Backend;
-pub use walked::{Metadata, On, Walked};
+pub use walked::{On, Walked};
 
 use engine::{Finding, Tally};
 use parts::Part;

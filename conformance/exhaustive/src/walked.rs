@@ -3,28 +3,8 @@
 use sparsemem_any::{AnyModel, Backend, any_model};
 use sparsemem_core::{CompleteModel, Geometry};
 
-use crate::environment::{Descriptor, Environment, Place, Readers};
+use crate::environment::{Descriptor, Environment, Metadata, Place, Readers};
 use crate::shape::{Pair, Quad, Triple};
-
-/// The metadata that a model allocates while it has sections, as far as the reference can say it beforehand.
-///
-/// Whatever it is, a refusal must leave exactly the same blocks allocated, and a teardown none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Metadata {
-    /// The walk does not compare the number of blocks.
-    #[default]
-    NotCompared,
-    /// One block with everything, while there is a section.
-    OneBlock,
-    /// For each present section a block of descriptors, and one for its usage.
-    PerSection,
-    /// As [`PerSection`](Self::PerSection), and a block for each root that has a present section.
-    PerSectionAndRoot,
-    /// As [`PerSectionAndRoot`](Self::PerSectionAndRoot), but descriptors lie in pages of 4 KiB that an x86_64 page table
-    /// of the environment maps into one array: a block for each page that has a descriptor of a valid frame.
-    PerSectionRootAndPage,
-}
 
 /// A model on a tiny geometry. An implementation for every [`Geometry`] makes a model [`Walked`].
 pub trait On<G: Geometry> {

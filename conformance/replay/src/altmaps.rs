@@ -14,7 +14,8 @@ use sparsemem_core::{Geometry, Pfn, PfnRange};
 use sparsemem_machine::Machine;
 
 use super::environment::Env;
-use super::script::{Geo, Op, Script};
+use super::kernel::Geo;
+use super::script::{Op, Script};
 
 /// Words for the bits of altmaps: enough for all of a recording, each once for every time that it may be added.
 pub(super) fn words(script: &Script) -> Vec<Vec<u64>> {

@@ -20,9 +20,10 @@ use sparsemem_machine::Machine;
 use super::environment::bytes_of;
 use super::facts::Facts;
 use super::geometry::Replayed;
+use super::kernel::Geo;
 use super::look;
 use super::recorded::note_tags;
-use super::script::{Geo, Script};
+use super::script::Script;
 
 /// The number of pages of a node's data.
 const NODE_PAGES: usize = 4;

@@ -8,9 +8,10 @@ use sparsemem_core::{
 use sparsemem_hotplug::{BlockSize, frames_of_bytes};
 
 use super::error::Wrong;
+use super::kernel::Geo;
 use super::kernel::{Kernel, Levels};
 use super::raw::{RawAltmap, RawOp, RawRecording, RawSection, RawStep};
-use super::script::{Geo, Op, Script, SectionRow, Step, TagRun};
+use super::script::{Op, Script, SectionRow, Step, TagRun};
 use super::{PREFIX, RULES, lines, resources, spans, words};
 
 /// Checks a recording.

@@ -5,10 +5,15 @@
 //! 1. A kernel whose numbers mean something else than this crate reads is refused, with the word that says so.
 
 use sparsemem_core::presets::{X86_64, X86_64La57};
-use sparsemem_core::{PagingDepth, SectionShape};
+use sparsemem_core::{Page, PagingDepth, SectionShape};
 
-use super::script::Geo;
-use super::words::DESCRIPTOR;
+/// The geometry in which this crate counts: frames, subsections, sections and roots are the same with four levels of
+/// page tables, which only have fewer of them. The models have the geometry of the recorded kernel.
+pub(super) type Geo = X86_64La57;
+
+/// Bytes of a descriptor, the same here and in the recorded kernels.
+pub(super) const DESCRIPTOR: u64 = size_of::<Page>() as u64;
+const _: () = assert!(DESCRIPTOR == 64, "recorded offsets count descriptors of 64 bytes");
 
 /// The levels of the recorded kernel's page tables, which determine how many physical addresses it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,7 @@
 mod altmaps;
 mod bootmem;
 mod check;
+mod compare;
 mod environment;
 mod error;
 mod expectations;

@@ -2,8 +2,9 @@
 
 use sparsemem_core::{Pfn, PfnRange, PhysAddr, PhysRange};
 
+use super::kernel::Geo;
 use super::resources::{LineKind, ResourceLine};
-use super::script::{Geo, TagRun};
+use super::script::TagRun;
 
 /// A run of tags: `tag 128000..128512 type=12 id=0`.
 pub(super) fn tag(line: &str) -> Result<TagRun, String> {

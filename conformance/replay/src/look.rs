@@ -12,8 +12,9 @@ use sparsemem_hotplug::{Resource, ResourceKind, Resources};
 use sparsemem_machine::Machine;
 
 use super::facts::{Aspect, Facts, What};
+use super::kernel::{DESCRIPTOR, Geo};
 use super::recorded::{self, Scope};
-use super::script::{Geo, ResourceRow};
+use super::script::ResourceRow;
 use super::words;
 
 /// A model on its machine, at one moment.
@@ -64,7 +65,7 @@ impl<M: MemoryModel<Page = Page>> View<'_, M> {
         }
         note(Aspect::Subsections, state.subsections.hex::<Geo>().to_string());
         let backing = |offset: u64| {
-            let page = self.model.lookup(Pfn::new(offset / words::DESCRIPTOR))?;
+            let page = self.model.lookup(Pfn::new(offset / DESCRIPTOR))?;
             phys_of(self.machine, page).map(PhysAddr::get)
         };
         if let Some(where_to) = words::altmap(nr.get(), state.subsections, self.altmaps, backing) {
@@ -82,7 +83,7 @@ impl<M: MemoryModel<Page = Page>> View<'_, M> {
         }
         let base = self.machine.window().start().get();
         let from_base = address(page).get().wrapping_sub(base);
-        Some(words::offset(from_base.wrapping_sub(pfn.get() * words::DESCRIPTOR)))
+        Some(words::offset(from_base.wrapping_sub(pfn.get() * DESCRIPTOR)))
     }
 
     /// The roots, if their number is the one that the sections need.
@@ -132,7 +133,7 @@ pub(super) fn memmap_bytes<M: MemoryModel<Page = Page>>(
 ) -> Vec<PhysRange> {
     let first = nr.frames::<Geo>().and_then(|frames| model.lookup(frames.start()));
     let Some(first) = first else { return Vec::new() };
-    let bytes = ByteLen::new(Geo::PAGES_PER_SECTION * words::DESCRIPTOR);
+    let bytes = ByteLen::new(Geo::PAGES_PER_SECTION * DESCRIPTOR);
     if let Some(phys) = machine.virt_to_phys(first.cast()) {
         return PhysRange::from_start_count(phys, bytes).into_iter().collect();
     }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sparsemem_core::{PfnRange, SectionFlags, SectionNr, SectionShape};
 
 use super::facts::{Aspect, Facts, What};
-use super::script::{Geo, ResourceRow, Script, SectionRow, Step};
+use super::kernel::Geo;
+use super::script::{ResourceRow, Script, SectionRow, Step};
 use super::spans;
 use super::words;
 use sparsemem_any::Backend;

@@ -8,8 +8,8 @@ use core::fmt;
 use std::collections::BTreeMap;
 
 use super::Recording;
+use super::compare::{Comparison, Disagreement, Predicted};
 use super::expectations::Expectation;
-use super::facts::{Comparison, Disagreement, Predicted};
 use super::rules::Rule;
 use super::run::{self, Halt, Lacking, Why};
 use super::script::Step;

@@ -7,7 +7,8 @@
 
 use sparsemem_core::{PfnRange, SubsectionBits};
 
-use super::script::{Geo, ResourceRow, SectionRow};
+use super::kernel::Geo;
+use super::script::{ResourceRow, SectionRow};
 
 /// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

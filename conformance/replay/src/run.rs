@@ -10,14 +10,15 @@ use sparsemem_core::{BootModel, PageCount, SectionShape};
 use sparsemem_fixture::{Backend, Fixture};
 use sparsemem_machine::{Addresses, Machine, MachineConfig};
 
-use super::facts::{Comparison, Facts};
+use super::compare::Comparison;
+use super::facts::Facts;
 use super::geometry::Replayed;
 use super::kernel::Levels;
+use super::kernel::{DESCRIPTOR, Geo};
 use super::recorded::{self, Scope};
 use super::rules::{Refusal, Rule, Rules};
-use super::script::{Geo, Op, Script, Step};
+use super::script::{Op, Script, Step};
 use super::system::{Refused, System, Tables};
-use super::words::DESCRIPTOR;
 
 /// Why a replay stopped early.
 pub(super) struct Halt {

@@ -10,14 +10,9 @@ use core::fmt;
 use std::collections::BTreeSet;
 
 use sparsemem_altmap::AltmapSpec;
-use sparsemem_core::presets::X86_64La57;
 use sparsemem_core::{ByteLen, NodeId, PageCount, PfnRange, PhysRange, SectionFlags, SubsectionBits};
 
-use super::kernel::Kernel;
-
-/// The geometry in which this crate counts: frames, subsections, sections and roots are the same with four levels of
-/// page tables, which only have fewer of them. The models have the geometry of the recorded kernel.
-pub(super) type Geo = X86_64La57;
+use super::kernel::{Geo, Kernel};
 
 /// A checked recording.
 #[derive(Clone, Debug)]

@@ -20,9 +20,10 @@ use super::bootmem::{self, Bootmem, NodeData, Records};
 use super::environment::Notes;
 use super::facts::Facts;
 use super::geometry::Replayed;
+use super::kernel::Geo;
 use super::look::{self, View};
 use super::recorded::Scope;
-use super::script::{Geo, Op, Script, Step};
+use super::script::{Op, Script, Step};
 
 /// The node of devices. Recordings do not state it, and no compared fact depends on it.
 const DEVICE_NODE: NodeId = NodeId::new(0);

@@ -4,19 +4,15 @@ use std::fmt::Write;
 
 use sparsemem_altmap::AltmapSpec;
 use sparsemem_core::{
-    Geometry, LeafSize, Page, PfnRange, PhysAddr, SectionFlags, SectionNr, SectionShape, SubsectionBits,
+    Geometry, LeafSize, PfnRange, PhysAddr, SectionFlags, SectionNr, SectionShape, SubsectionBits,
     SubsectionIdx,
 };
 
-use super::script::Geo;
+use super::kernel::{DESCRIPTOR, Geo};
 use super::spans::{self, Span};
 
 /// The value of a fact that only states existence.
 pub(super) const THERE: &str = "there";
-
-/// Bytes of a descriptor, the same here and in the recorded kernels.
-pub(super) const DESCRIPTOR: u64 = size_of::<Page>() as u64;
-const _: () = assert!(DESCRIPTOR == 64, "recorded offsets count descriptors of 64 bytes");
 
 /// Flags by their names.
 pub(super) fn flags(flags: SectionFlags) -> String {

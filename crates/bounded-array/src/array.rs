@@ -84,7 +84,7 @@ impl<G: Geometry, P, I: FrameIndex> Array<G, P, I> {
         extent: Extent<I>,
         node: NodeId,
     ) -> Result<NonNull<Self>, OutOfMemory> {
-        let (layout, [to_records, to_descriptors]) = extent.layout::<G, P>(node)?;
+        let (layout, [to_records, to_descriptors]) = Self::layout_for(&extent, node)?;
         // Never from an altmap: the array serves frames of other memory than the device's, and outlives the device.
         let block = env.alloc_zeroed(layout, node)?;
         let (start, origin) = (block.start(), block.origin());
@@ -107,6 +107,24 @@ impl<G: Geometry, P, I: FrameIndex> Array<G, P, I> {
         // SAFETY: as above: the block begins with the head.
         unsafe { head.write(Self { extent, records, descriptors, layout, origin }) };
         Ok(head)
+    }
+
+    /// The block of the array, and where in it the records and the descriptors begin, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`], if the target has no addresses for so many descriptors.
+    pub(crate) fn layout_for(extent: &Extent<I>, node: NodeId) -> Result<(Layout, [usize; 2]), OutOfMemory> {
+        let page = usize::try_from(G::PAGE_SIZE).unwrap_or(usize::MAX);
+        let len = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let joined = || {
+            let records = Layout::array::<Section<G>>(len(extent.sections::<G>()))?;
+            let descriptors = Layout::array::<P>(len(extent.count))?.align_to(page)?;
+            let (block, to_records) = Layout::new::<Self>().extend(records)?;
+            let (block, to_descriptors) = block.extend(descriptors)?;
+            Ok((block.pad_to_align(), [to_records, to_descriptors]))
+        };
+        joined().map_err(|_: core::alloc::LayoutError| OutOfMemory { size: usize::MAX, align: page, node })
     }
 
     /// Gives the block back.

@@ -99,7 +99,7 @@ impl<G: Geometry, P, R, I: FrameIndex> ArrayModel<G, P, R, I> {
     /// The block that a boot with `memory` asks for, if it asks for any that a target can have.
     pub(crate) fn block_for(&self, memory: &(impl Iterator<Item = MemoryRange> + Clone)) -> Option<Layout> {
         let (extent, node) = extent_for::<G, I>(memory, self.reserved()).ok()?;
-        extent.layout::<G, P>(node).ok().map(|(block, _)| block)
+        Array::<G, P, I>::layout_for(&extent, node).ok().map(|(block, _)| block)
     }
 }
 

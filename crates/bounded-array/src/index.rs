@@ -5,11 +5,7 @@
 //! 1. Two frames whose sections are held never have one element.
 //! 2. An extent begins and ends on section borders, and has at least one section.
 
-use core::alloc::Layout;
-
-use sparsemem_core::{Geometry, NodeId, OutOfMemory, Pfn, PfnRange, SectionLoss, SectionNr, SectionShape};
-
-use crate::array::{Array, Section};
+use sparsemem_core::{Geometry, Pfn, PfnRange, SectionLoss, SectionNr, SectionShape};
 
 /// The numbering of an array's elements: which element is the descriptor of a frame, and back.
 ///
@@ -136,23 +132,5 @@ impl<I: FrameIndex> Extent<I> {
     /// The number of sections.
     pub(crate) const fn sections<G: Geometry>(&self) -> u64 {
         self.count >> G::PFN_SECTION_SHIFT
-    }
-
-    /// The block of the array, and where in it the records and the descriptors begin, in bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`OutOfMemory`], if the target has no addresses for so many descriptors.
-    pub(crate) fn layout<G: Geometry, P>(&self, node: NodeId) -> Result<(Layout, [usize; 2]), OutOfMemory> {
-        let page = usize::try_from(G::PAGE_SIZE).unwrap_or(usize::MAX);
-        let len = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        let joined = || {
-            let records = Layout::array::<Section<G>>(len(self.sections::<G>()))?;
-            let descriptors = Layout::array::<P>(len(self.count))?.align_to(page)?;
-            let (block, to_records) = Layout::new::<Array<G, P, I>>().extend(records)?;
-            let (block, to_descriptors) = block.extend(descriptors)?;
-            Ok((block.pad_to_align(), [to_records, to_descriptors]))
-        };
-        joined().map_err(|_: core::alloc::LayoutError| OutOfMemory { size: usize::MAX, align: page, node })
     }
 }

@@ -15,6 +15,7 @@
 mod descriptor;
 mod domain;
 mod heap;
+mod metadata;
 mod region;
 #[cfg(test)]
 mod tests;
@@ -28,12 +29,12 @@ use sparsemem_core::{
 };
 use sparsemem_vmemmap::DynamicBase;
 
-use crate::walked::Metadata;
-
 pub use descriptor::Descriptor;
 pub(crate) use descriptor::{DESCRIPTOR_BYTES, Mark};
 pub use domain::{Readers, Reading};
 use heap::{Heap, Slot, Use};
+pub(crate) use metadata::MemoryView;
+pub use metadata::Metadata;
 use region::Region;
 
 /// The physical address of the arena's first byte.
@@ -48,20 +49,6 @@ const PLACE: usize = 2 << 20;
 const PAGE: usize = 4096;
 /// The byte that fills unmapped and freed memory.
 const SPOILT: u8 = 0xdb;
-
-/// Everything that can be observed of the memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MemoryView {
-    /// Blocks that hold descriptors.
-    pub(crate) memmap_blocks: u16,
-    /// All other blocks: usages, roots, page tables.
-    pub(crate) other_blocks: u16,
-    /// Pages of the array that the page tables map to memory, one bit each.
-    pub(crate) mapped: u32,
-    /// The number of events that must never happen: freeing foreign blocks, freeing before a grace period, page-table
-    /// entries that lead nowhere.
-    pub(crate) complaints: u32,
-}
 
 /// The addresses that the environment keeps for a model's virtual array.
 #[derive(Debug)]

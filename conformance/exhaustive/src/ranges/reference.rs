@@ -6,11 +6,11 @@
 
 use crate::engine::{Layout, Rules};
 
+use crate::environment::Metadata;
 use crate::facts::{Cell, Facts};
 use crate::instance::runs_of;
 use crate::ranges::{Answer, Block, Op, Owner, RangeView, Resource, Verb};
 use crate::shape::{CELLS, SECTIONS, Shape};
-use crate::walked::Metadata;
 
 /// The owner of a cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -2,12 +2,12 @@
 
 use crate::engine::{Layout, Rules};
 
+use crate::environment::Metadata;
 use crate::facts::{Cell, Facts};
 use crate::instance::runs_of;
 use crate::sections::{Answer, Op, Verb};
 use crate::shape::Shape;
 use crate::view::View;
-use crate::walked::Metadata;
 
 /// The rules of one machine.
 pub(crate) struct SectionRules {

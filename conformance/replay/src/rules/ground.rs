@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sparsemem_core::{NodeId, PfnRange, PhysRange, SectionNr, SubsectionBits};
 
-use crate::script::Geo;
+use crate::kernel::Geo;
 
 /// The memory of one section.
 #[derive(Clone, Copy, Debug)]

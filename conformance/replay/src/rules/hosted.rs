@@ -12,8 +12,8 @@ use sparsemem_core::SectionShape;
 use sparsemem_core::{PageCount, Pfn, PfnRange, SectionNr, SubsectionBits};
 
 use super::ground::{Ground, touched};
-use crate::script::Geo;
-use crate::words::{self, DESCRIPTOR};
+use crate::kernel::{DESCRIPTOR, Geo};
+use crate::words;
 
 /// The rule by which descriptors come to lie in an altmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

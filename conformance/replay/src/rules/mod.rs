@@ -20,9 +20,10 @@ use sparsemem_any::Backend;
 use sparsemem_core::{SectionNr, SectionShape, SubsectionBits};
 
 use crate::facts::{Aspect, What};
+use crate::kernel::{DESCRIPTOR, Geo};
 use crate::recorded::Scope;
-use crate::script::{Geo, Op, Script, Step};
-use crate::words::{self, DESCRIPTOR};
+use crate::script::{Op, Script, Step};
+use crate::words;
 
 pub use rule::Rule;
 pub(crate) use side::Refusal;

@@ -3,7 +3,8 @@
 use super::Rule;
 use super::ground::Ground;
 use super::hosted::{Hosted, Style};
-use crate::script::{Geo, Op, Script};
+use crate::kernel::Geo;
+use crate::script::{Op, Script};
 
 /// A refusal that a rule predicts.
 #[derive(Clone, Debug, PartialEq, Eq)]

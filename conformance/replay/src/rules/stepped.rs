@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use sparsemem_core::{NodeId, PageCount, Pfn, PfnRange, PhysRange, SectionNr, SectionShape};
 
-use crate::script::Geo;
+use crate::kernel::Geo;
 
 /// The sections of some memory of boot over which the walk of every node steps. A node's walk begins with its first frame
 /// and looks at one frame in each section; it registers the section if the frame is the node's.
