@@ -37,8 +37,12 @@ impl Cells {
 
     /// The ranges of a node's property `reg`: start and length.
     fn reg(self, reg: &[u8]) -> Result<impl Iterator<Item = (u64, u64)>, MapError> {
+        // A range without an address or a size is none, and its memory would be lost.
+        if !(1..=2).contains(&self.address) || !(1..=2).contains(&self.size) {
+            return Err(broken("a parent of memory has addresses or sizes of no cells, or of more than two"));
+        }
         let (start, entry) = (self.address * 4, (self.address + self.size) * 4);
-        if self.address > 2 || self.size > 2 || entry == 0 || reg.len() % entry != 0 {
+        if reg.len() % entry != 0 {
             return Err(broken("a property `reg` does not fit the cells of its parent"));
         }
         let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));

@@ -33,14 +33,14 @@ pub enum MapError {
 }
 
 /// A table as bytes, with little-endian numbers.
-#[cfg(any(feature = "linux", feature = "srat"))]
+#[cfg(any(feature = "linux", feature = "srat", feature = "multiboot2"))]
 #[derive(Clone, Copy)]
 pub(crate) struct Table<'t> {
     pub(crate) name: &'static str,
     pub(crate) bytes: &'t [u8],
 }
 
-#[cfg(any(feature = "linux", feature = "srat"))]
+#[cfg(any(feature = "linux", feature = "srat", feature = "multiboot2"))]
 impl Table<'_> {
     /// The error that something is wrong at a place.
     pub(crate) const fn broken(&self, at: usize, what: &'static str) -> MapError {

@@ -61,9 +61,11 @@ mod device_tree;
 mod error;
 #[cfg(feature = "linux")]
 mod linux;
-#[cfg(any(feature = "limine", feature = "bootloader_api", feature = "multiboot2", feature = "uefi"))]
+#[cfg(any(feature = "limine", feature = "bootloader_api", feature = "uefi"))]
 mod loaders;
 mod map;
+#[cfg(feature = "multiboot2")]
+mod multiboot2;
 #[cfg(feature = "srat")]
 mod srat;
 

@@ -53,6 +53,9 @@ impl BootMap<'_> {
     /// [`MapError`].
     pub fn add_pvh(&mut self, table: &[u8]) -> Result<(), MapError> {
         let table = Table { name: "PVH memory map", bytes: table };
+        if table.bytes.len() % PVH_ENTRY != 0 {
+            return Err(table.broken(table.bytes.len(), "it is cut off"));
+        }
         self.add_table(&table, 0, table.bytes.len() / PVH_ENTRY, PVH_ENTRY)
     }
 
@@ -77,7 +80,7 @@ impl BootMap<'_> {
 ///
 /// # Errors
 ///
-/// [`MapError::Broken`], also for a start info of version 0, which has no memory map.
+/// [`MapError::Broken`], also for a start info that names no memory map.
 pub fn pvh_table(start_info: &[u8]) -> Result<PhysRange, MapError> {
     let info = Table { name: "PVH start info", bytes: start_info };
     if info.u32(0)? != PVH_MAGIC {
@@ -87,6 +90,12 @@ pub fn pvh_table(start_info: &[u8]) -> Result<PhysRange, MapError> {
         return Err(info.broken(4, "version 0 has no memory map"));
     }
     let (start, count) = (PhysAddr::new(info.u64(40)?), info.u32(48)?);
+    if start.get() == 0 {
+        return Err(info.broken(40, "it names no memory map"));
+    }
+    if count == 0 {
+        return Err(info.broken(48, "its memory map has no entries"));
+    }
     let len = ByteLen::new(u64::from(count) * PVH_ENTRY as u64);
     PhysRange::from_start_count(start, len).ok_or(MapError::Wraps { start, len: len.get() })
 }

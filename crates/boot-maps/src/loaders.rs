@@ -103,37 +103,3 @@ impl BootMap<'_> {
         })
     }
 }
-
-#[cfg(feature = "multiboot2")]
-impl BootMap<'_> {
-    /// Adds the memory map of a Multiboot2 boot information, and takes the boot information itself, if it lies where its address
-    /// says, and the modules. Memory of the kernel is free in the map: see [`BootMap::take`].
-    ///
-    /// # Errors
-    ///
-    /// [`MapError`]; a boot information without a memory map is broken.
-    pub fn add_multiboot2(&mut self, info: &multiboot2::BootInformation<'_>) -> Result<(), MapError> {
-        use multiboot2::MemoryAreaType;
-        use sparsemem_core::PhysRange;
-        let none = MapError::Broken { table: "boot information", at: 0, what: "it has no memory map" };
-        let areas = info.memory_map_tag().ok_or(none)?.memory_areas();
-        self.all_or_none(|boot| {
-            areas.iter().try_for_each(|area| {
-                let used = match area.typ() {
-                    MemoryAreaType::Available => Use::Free,
-                    MemoryAreaType::AcpiAvailable => Use::Taken,
-                    _ => Use::Reserved,
-                };
-                boot.add(PhysAddr::new(area.start_address()), area.size(), used)
-            })?;
-            let modules = info.module_tags();
-            let modules =
-                modules.map(|module| (u64::from(module.start_address()), u64::from(module.end_address())));
-            let own = (info.start_address() as u64, info.end_address() as u64);
-            modules.chain([own]).try_for_each(|(start, end)| {
-                let range = PhysRange::new(PhysAddr::new(start), PhysAddr::new(end));
-                boot.take(range.unwrap_or_default())
-            })
-        })
-    }
-}

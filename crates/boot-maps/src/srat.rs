@@ -1,7 +1,8 @@
 //! The system resource affinity table of ACPI: which memory is of which node.
 //!
 //! The crate `acpi` (7.0.0-pre1) reads the high half of a range's length from the wrong field, so the table is read here.
-//! Source: ACPI 6, "System Resource Affinity Table", "Memory Affinity Structure".
+//! Source: ACPI 6, "System Resource Affinity Table", "Memory Affinity Structure"; ACPI 2, for the first revision, of which Linux
+//! (`acpi_numa_memory_affinity_init`) ignores the same bytes.
 
 use sparsemem_core::{NodeId, PhysAddr};
 
@@ -15,6 +16,8 @@ const MEMORY: u8 = 1;
 const MEMORY_LEN: usize = 40;
 /// The flag of an entry that is valid.
 const ENABLED: u32 = 1;
+/// The place of the table's revision. In the first, a proximity domain has one byte, and three that may hold anything follow.
+const REVISION: usize = 8;
 
 impl BootMap<'_> {
     /// Adds the nodes of a whole SRAT, header first: proximity domains are node numbers. Ranges for memory that may be
@@ -32,6 +35,8 @@ impl BootMap<'_> {
         if table.bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte)) != 0 {
             return Err(table.broken(9, "the checksum is wrong"));
         }
+        let [revision] = table.array(REVISION)?;
+        let domains = if revision <= 1 { 0xff } else { u32::MAX };
         self.all_or_none(|map| {
             let mut at = FIRST;
             while at < table.bytes.len() {
@@ -41,7 +46,7 @@ impl BootMap<'_> {
                 let entry =
                     entry.ok_or(table.broken(at, "an entry reaches past its end, or has no length"))?;
                 if kind == MEMORY {
-                    map.assign_affinity(Table { name: "SRAT", bytes: entry }, at)?;
+                    map.assign_affinity(Table { name: "SRAT", bytes: entry }, at, domains)?;
                 }
                 at += usize::from(len);
             }
@@ -49,14 +54,15 @@ impl BootMap<'_> {
         })
     }
 
-    /// Adds the node of an entry at a place.
-    fn assign_affinity(&mut self, entry: Table<'_>, at: usize) -> Result<(), MapError> {
+    /// Adds the node of an entry at a place. Of its proximity domain, the bits in `domains` count.
+    fn assign_affinity(&mut self, entry: Table<'_>, at: usize, domains: u32) -> Result<(), MapError> {
         if entry.bytes.len() < MEMORY_LEN {
             return Err(entry.broken(at, "an entry about memory is too short"));
         }
         if entry.u32(28)? & ENABLED == 0 {
             return Ok(());
         }
-        self.assign(PhysAddr::new(entry.u64(8)?), entry.u64(16)?, NodeId::new(entry.u32(2)?))
+        let node = NodeId::new(entry.u32(2)? & domains);
+        self.assign(PhysAddr::new(entry.u64(8)?), entry.u64(16)?, node)
     }
 }

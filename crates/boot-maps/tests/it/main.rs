@@ -1,6 +1,7 @@
 //! Maps of boot protocols: what was handed over, and what a model boots from.
 
 mod firmware;
+mod hostile;
 mod loaders;
 mod rules;
 
