@@ -22,18 +22,34 @@ const READY: u32 = 2;
 
 /// A kernel's record of a frame that a [`Slot`] holds.
 ///
+/// Whoever has the type has its methods, and a pointer may be any, so safe code resets no record:
+///
+/// ```compile_fail,E0133
+/// use core::ptr::NonNull;
+/// use sparsemem_core::{Pfn, SlotValue};
+///
+/// fn forge<T: SlotValue>() {
+///     T::reset(NonNull::dangling(), Pfn::new(5));
+/// }
+/// ```
+///
 /// # Safety
 ///
-/// No method unwinds.
+/// No method unwinds. [`SlotValue::reset`] races with nobody: neither with itself on another processor nor with code that
+/// has a reference to the record, which exist if the type is `Sync`.
 pub unsafe trait SlotValue: Sized + 'static {
     /// The record of a frame that nobody uses yet.
     fn new(pfn: Pfn) -> Self;
 
     /// Makes the record as good as new for another user of the frame. Does nothing by default.
     ///
-    /// No user has the frame meanwhile, but lookups may have found the record, and references to it may exist if it
-    /// is `Sync`: the method writes only what may be written then, such as atomics.
-    fn reset(record: NonNull<Self>, pfn: Pfn) {
+    /// No user has the frame meanwhile, but lookups may have found the record, and several processors may call this at
+    /// once: the method writes atomics only, or what a lock of the kernel protects.
+    ///
+    /// # Safety
+    ///
+    /// `record` points to a record that [`SlotValue::new`] made for `pfn`, in its slot.
+    unsafe fn reset(record: NonNull<Self>, pfn: Pfn) {
         let _ = (record, pfn);
     }
 }
@@ -164,7 +180,8 @@ unsafe impl<T: SlotValue> PageDescriptor for Slot<T> {
         match self.as_ptr() {
             Some(value) => {
                 self.stamp(section);
-                T::reset(value, pfn);
+                // SAFETY: the value is there, and the caller says that it is the frame's.
+                unsafe { T::reset(value, pfn) };
             }
             // SAFETY: the caller's promise is the same.
             None => unsafe { self.initialise(pfn, section) },
@@ -192,24 +209,25 @@ impl<T> fmt::Debug for Slot<T> {
 #[cfg(all(test, not(sparsemem_loom)))]
 mod tests {
     use super::*;
-    use core::cell::Cell;
-    use core::sync::atomic::AtomicUsize;
+    use core::marker::PhantomData;
+    use core::sync::atomic::{AtomicU64, AtomicUsize};
 
     /// How often `new` was called for frame 41.
     static MADE: AtomicUsize = AtomicUsize::new(0);
 
-    struct Record(Cell<u64>, &'static str);
+    /// A link makes it neither `Send` nor `Sync`.
+    struct Record(AtomicU64, &'static str, PhantomData<*mut ()>);
 
-    // SAFETY: it does not unwind.
+    // SAFETY: it does not unwind, and resets an atomic.
     unsafe impl SlotValue for Record {
         fn new(pfn: Pfn) -> Self {
             MADE.fetch_add(usize::from(pfn.get() == 41), Ordering::Relaxed);
-            Self(Cell::new(pfn.get()), "no zero bytes")
+            Self(AtomicU64::new(pfn.get()), "no zero bytes", PhantomData)
         }
 
-        fn reset(record: NonNull<Self>, pfn: Pfn) {
-            // SAFETY: the test has no other reference.
-            unsafe { record.as_ref() }.0.set(pfn.get() + 1000);
+        unsafe fn reset(record: NonNull<Self>, pfn: Pfn) {
+            // SAFETY: the caller says that it is a record.
+            unsafe { record.as_ref() }.0.store(pfn.get() + 1000, Ordering::Relaxed);
         }
     }
 
@@ -223,16 +241,16 @@ mod tests {
         let value = slot.as_ptr().expect("reset of an empty slot fills it");
         // SAFETY: nobody writes.
         assert_eq!(unsafe { value.as_ref() }.1, "no zero bytes");
-        // SAFETY: as above.
-        unsafe { value.as_ref() }.0.set(5);
+        // SAFETY: nobody writes to it but through atomics.
+        let number = &unsafe { value.as_ref() }.0;
+        number.store(5, Ordering::Relaxed);
         // SAFETY: as above.
         unsafe { slot.initialise(pfn, section) };
-        // SAFETY: as above.
-        assert_eq!(unsafe { value.as_ref() }.0.get(), 5, "initialising again changes no data of the user");
+        let kept = number.load(Ordering::Relaxed);
+        assert_eq!(kept, 5, "initialising again changes no data of the user");
         // SAFETY: as above.
         unsafe { slot.reset(pfn, section) };
-        // SAFETY: as above.
-        assert_eq!((unsafe { value.as_ref() }.0.get(), slot.as_ptr()), (1007, Some(value)));
+        assert_eq!((number.load(Ordering::Relaxed), slot.as_ptr()), (1007, Some(value)));
         assert_eq!(slot.section(), section);
         // SAFETY: as above.
         unsafe { slot.reset(pfn, SectionNr::new(3)) };
