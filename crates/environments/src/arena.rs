@@ -7,12 +7,13 @@
 //!    of one size need no padding between them. The lower piece is the padding before the first large block.
 
 use core::alloc::Layout;
-use core::ptr::NonNull;
 
 use sparsemem_core::{
     AddressSpace, Block, ByteLen, ForeignBlock, MetadataMemory, NodeId, Origin, OutOfMemory, PhysAddr,
     PhysMap, PhysRange, Rejected, forward_to_field,
 };
+
+use crate::direct_map::{has, pointer_to};
 
 /// Blocks of at least this many bytes are large.
 const LARGE: usize = 128 << 10;
@@ -103,16 +104,16 @@ forward_to_field!(unsafe impl [M: PhysMap] PhysMap for BootArena<M> => map);
 forward_to_field!(unsafe impl [M: AddressSpace] AddressSpace for BootArena<M> => map);
 
 // SAFETY: every block is cut from a free piece, which then no longer has its bytes (invariant 1), and it is zeroed; its
-// alignment is checked at both addresses. A block is taken back only if it is of a boot and lies in the arena's own memory.
+// alignment is checked at both addresses. A block is taken back only if it is of a boot and lies in the arena's own memory, at
+// both addresses.
 unsafe impl<M: PhysMap> MetadataMemory for BootArena<M> {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         let (before, none) = (self.free, OutOfMemory::new(layout, node));
         let phys = self.cut(layout).ok_or(none)?;
-        let start: NonNull<u8> = self.map.phys_to_virt(phys);
-        if start.addr().get() % layout.align() != 0 {
-            self.free = before; // the map does not keep alignments
+        let Some(start) = pointer_to(&self.map, phys, layout) else {
+            self.free = before; // the map does not keep alignments, or has no pointer
             return Err(none);
-        }
+        };
         // SAFETY: the block is the arena's, mapped, and nobody has it.
         unsafe { start.write_bytes(0, layout.size()) };
         // SAFETY: as above.
@@ -122,7 +123,8 @@ unsafe impl<M: PhysMap> MetadataMemory for BootArena<M> {
     /// Takes back a block of its own. Its memory is used again if nothing was given after it, and is idle otherwise.
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
         let bytes = PhysRange::from_start_count(block.phys(), ByteLen::new(block.layout().size() as u64));
-        let own = bytes.filter(|bytes| block.origin() == Origin::Boot && self.block.contains_range(*bytes));
+        let is_own = block.origin() == Origin::Boot && has(&self.map, &block);
+        let own = bytes.filter(|bytes| is_own && self.block.contains_range(*bytes));
         let Some(bytes) = own else { return Err(Rejected { error: block.foreign(), returned: block }) };
         for piece in &mut self.free {
             let joined = if bytes.end() == piece.start() {
@@ -207,6 +209,33 @@ mod tests {
         assert!(arena.free(late).is_err(), "not of a boot");
         assert!(arena.free(block).is_ok());
         assert_eq!(arena.free, before, "the last block is as if it had never been given");
+    }
+
+    /// As on a simulated machine, where two memories have the same physical addresses.
+    #[test]
+    fn a_block_at_the_same_address_of_another_memory_is_foreign() {
+        let (mut arena, mut other, node) = (arena(1 << 20, 0), arena(1 << 20, 0), NodeId::new(0));
+        let (own, foreign) = (
+            arena.alloc_zeroed(layout(64, 8), node).unwrap(),
+            other.alloc_zeroed(layout(64, 8), node).unwrap(),
+        );
+        assert_eq!(own.phys(), foreign.phys());
+        assert!(arena.free(foreign).is_err());
+        assert_ne!(arena.alloc_zeroed(layout(64, 8), node).unwrap().start(), own.start(), "it is still out");
+    }
+
+    /// There is no pointer to the virtual address 0, and the one that stands for it leads elsewhere.
+    #[test]
+    fn the_byte_at_the_virtual_address_0_is_not_given() {
+        let page = PhysRange::new(PhysAddr::new(0), PhysAddr::new(4096)).unwrap();
+        // SAFETY: nothing of it is ever written: that is what this test is about.
+        let map = unsafe { DirectMap::new(0, page) };
+        // SAFETY: as above.
+        let mut arena = unsafe { BootArena::new(map, page.count(), |_| Some(page.start())) }.unwrap();
+        let before = arena.free;
+        let all = layout(4096, 1);
+        assert_eq!(arena.alloc_zeroed(all, NodeId::new(0)), Err(OutOfMemory::new(all, NodeId::new(0))));
+        assert_eq!(arena.free, before);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The direct map at a fixed distance from physical addresses, and page tables that are reached through it.
 
+use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, LeafSize, PagingDepth, PhysAddr, PhysMap, PhysRange, VirtRange, forward_to_field,
+    AddressSpace, Block, LeafSize, PagingDepth, PhysAddr, PhysMap, PhysRange, VirtRange, forward_to_field,
 };
 
 /// Physical memory, mapped at a fixed distance.
@@ -17,6 +18,9 @@ pub struct DirectMap {
 
 impl DirectMap {
     /// The map of `memory`, where physical address 0 is at the virtual address `start`, or would be.
+    ///
+    /// Rust has no pointer to the virtual address 0, so an environment refuses a request for which its source returns the
+    /// memory there. With a `start` of 0, keep the first page from the source.
     ///
     /// # Safety
     ///
@@ -41,6 +45,18 @@ unsafe impl PhysMap for DirectMap {
         let phys = PhysAddr::new(at.addr().get().wrapping_sub(self.start) as u64);
         self.memory.contains(phys).then_some(phys)
     }
+}
+
+/// The pointer to memory for a block: aligned, and to that memory, which the pointer that a map has in place of null is not.
+pub(crate) fn pointer_to(map: &impl PhysMap, at: PhysAddr, layout: Layout) -> Option<NonNull<u8>> {
+    let start = map.phys_to_virt(at);
+    let is_aligned = start.addr().get() % layout.align() == 0;
+    (is_aligned && map.virt_to_phys(start) == Some(at)).then_some(start)
+}
+
+/// Whether a block lies where a map has its physical address: another memory may have the same ones.
+pub(crate) fn has(map: &impl PhysMap, block: &Block) -> bool {
+    map.phys_to_virt(block.phys()) == block.start()
 }
 
 /// The kernel's page tables, reached through a map of physical memory.

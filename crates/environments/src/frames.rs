@@ -7,6 +7,7 @@ use sparsemem_core::{
     PhysMap, PhysRange, Rejected, forward_to_field,
 };
 
+use crate::direct_map::{has, pointer_to};
 use crate::{Given, Ledger};
 
 /// A frame allocator, as an environment uses it.
@@ -97,13 +98,12 @@ unsafe impl<S: FrameSource, M: PhysMap, L: Ledger> MetadataMemory for FrameEnvir
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
         let none = OutOfMemory::new(layout, node);
         let at = self.source.take(layout, node).ok_or(none)?;
-        let start = self.map.phys_to_virt(at);
-        let is_aligned = start.addr().get() % layout.align() == 0;
-        if !is_aligned || !self.ledger.enter(Given { at, layout }) {
+        let start = pointer_to(&self.map, at, layout);
+        let Some(start) = start.filter(|_| self.ledger.enter(Given { at, layout })) else {
             // SAFETY: it was just taken, and nobody has it.
             unsafe { self.source.give_back(at, layout) };
             return Err(none);
-        }
+        };
         // SAFETY: the memory was just taken, and the map reaches it.
         unsafe { start.write_bytes(0, layout.size()) };
         // SAFETY: as above.
@@ -115,6 +115,7 @@ unsafe impl<S: FrameSource, M: PhysMap, L: Ledger> MetadataMemory for FrameEnvir
         let bytes = PhysRange::from_start_count(at, ByteLen::new(layout.size() as u64));
         let is_of_boot = bytes.is_some_and(|bytes| self.boot.contains_range(bytes));
         match block.origin() {
+            _ if !has(&self.map, &block) => Err(Rejected { error: block.foreign(), returned: block }),
             Origin::Boot if is_of_boot => Ok(()),
             origin if origin == self.origin && self.ledger.strike(Given { at, layout }) => {
                 // SAFETY: it was in the ledger, and whoever had it has given the block up.

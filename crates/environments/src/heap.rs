@@ -10,6 +10,7 @@ use sparsemem_core::{
     Rejected, forward_to_field,
 };
 
+use crate::direct_map::has;
 use crate::{Given, Ledger};
 
 /// Physical addresses that are virtual ones: of a host, where nobody else looks at them.
@@ -108,7 +109,8 @@ unsafe impl<M: PhysMap> MetadataMemory for Heap<M> {
 
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
         let given = Given { at: block.phys(), layout: block.layout() };
-        if block.origin() != Origin::Runtime || !self.blocks.strike(given) {
+        let is_here = block.origin() == Origin::Runtime && has(&self.map, &block);
+        if !is_here || !self.blocks.strike(given) {
             return Err(Rejected { error: block.foreign(), returned: block });
         }
         // SAFETY: it was in the ledger, and whoever had it has given the block up.

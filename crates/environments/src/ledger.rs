@@ -1,5 +1,7 @@
 //! The blocks that an environment has given out, so that it can refuse all others.
 
+#[cfg(feature = "alloc")]
+use alloc::collections::btree_map::Entry;
 use core::alloc::Layout;
 
 use sparsemem_core::PhysAddr;
@@ -19,7 +21,7 @@ pub struct Given {
 ///
 /// [`Ledger::strike`] returns true only for a block that was entered and has not been struck since. No method unwinds.
 pub unsafe trait Ledger {
-    /// Enters a block; false if there is no room for it, and nothing has changed then.
+    /// Enters a block; false if there is no room for it, or another one at its address, and nothing has changed then.
     #[must_use = "a block that is not entered cannot be taken back"]
     fn enter(&mut self, block: Given) -> bool;
 
@@ -60,6 +62,9 @@ impl<'s> SliceLedger<'s> {
 unsafe impl Ledger for SliceLedger<'_> {
     fn enter(&mut self, block: Given) -> bool {
         let (place, len) = (self.place(block.at), self.len);
+        if self.entries.get(place).is_some_and(|entry| entry.is_some_and(|entry| entry.at == block.at)) {
+            return false;
+        }
         let Some(tail) = self.entries.get_mut(place..=len) else { return false };
         tail.rotate_right(1);
         tail.first_mut().into_iter().for_each(|entry| *entry = Some(block));
@@ -85,7 +90,13 @@ unsafe impl Ledger for SliceLedger<'_> {
 // unwind.
 unsafe impl Ledger for alloc::collections::BTreeMap<PhysAddr, Layout> {
     fn enter(&mut self, block: Given) -> bool {
-        self.insert(block.at, block.layout).is_none()
+        match self.entry(block.at) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(block.layout);
+                true
+            }
+        }
     }
 
     fn strike(&mut self, block: Given) -> bool {
@@ -118,6 +129,18 @@ mod tests {
             assert_eq!(slice.len, map.len());
         }
         assert!(slice.len > 0);
+    }
+
+    /// A block of another layout at the address would take the place of the first, and that could not be given back.
+    #[test]
+    fn no_ledger_has_two_blocks_at_one_address() {
+        let (mut entries, mut map) = ([None; 4], BTreeMap::new());
+        let mut slice = SliceLedger::new(&mut entries);
+        for ledger in [&mut slice as &mut dyn Ledger, &mut map] {
+            assert!(ledger.enter(given(8, 8)) && !ledger.enter(given(8, 16)) && !ledger.enter(given(8, 8)));
+            assert!(!ledger.strike(given(8, 16)), "it was never entered");
+            assert!(ledger.strike(given(8, 8)) && !ledger.strike(given(8, 8)));
+        }
     }
 
     #[test]
