@@ -46,7 +46,7 @@ pub(crate) struct Asking<'a, H, D> {
     done: bool,
     /// The device's refusal.
     pub(crate) refused: Option<DeviceRefused>,
-    /// Whether the allocator lost the frames although the operation failed.
+    /// Whether neither the allocator nor the device has the frames any more, so that a failure has changed something.
     pub(crate) stranded: bool,
 }
 
@@ -110,6 +110,7 @@ impl<H: KeepsOff, D: Device> AllocatorHooks for Asking<'_, H, D> {
                 self.stranded = true;
                 return self.hooks.take(frames);
             }
+            *self.unsure = None;
         }
         self.hooks.release(frames);
     }
@@ -135,6 +136,7 @@ impl<H: KeepsOff, D: Device> AllocatorHooks for Asking<'_, H, D> {
 
     fn take(&mut self, frames: PfnRange) {
         let undo = self.direction == Direction::Online && self.done;
+        self.stranded = self.direction == Direction::Offline;
         if undo {
             *self.unsure = Some(frames);
         }

@@ -238,11 +238,11 @@ impl<G: Geometry> VirtioMem<G> {
         let Kernel { hotplug, env, allocator, device } = kernel;
         let mut asking =
             Asking::new(&mut **allocator, &mut **device, run, Direction::Offline, &mut self.unsure);
-        let unplugged = hotplug.unplug(*env, &mut asking, frames);
-        if asking.stranded {
-            return Err(Error::Stranded { frames });
-        }
-        unplugged.map_err(|why| asking.refused.map_or(Error::Kernel(why), Error::Device))
+        hotplug.unplug(*env, &mut asking, frames).map_err(|why| match asking.refused {
+            _ if asking.stranded => Error::Stranded { frames },
+            Some(refused) => Error::Device(refused),
+            None => Error::Kernel(why),
+        })
     }
 
     /// Plugs units until none is wanted.
@@ -258,7 +258,7 @@ impl<G: Geometry> VirtioMem<G> {
         D: Device,
     {
         let mut first = None;
-        for fill in [Fill::Existing, Fill::New] {
+        for fill in [Fill::Existing, Fill::Any] {
             let mut rest = usable;
             while wanted > 0 {
                 let (model, blocks) = (kernel.hotplug.model(), kernel.hotplug.blocks());

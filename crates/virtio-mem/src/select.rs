@@ -17,8 +17,8 @@ use crate::{AttachError, Config, State};
 pub(crate) enum Fill {
     /// Those that exist.
     Existing,
-    /// Those that do not.
-    New,
+    /// All of them: the others too, also those that a run has begun.
+    Any,
 }
 
 /// The region of a device in the units in which it is plugged.
@@ -114,7 +114,7 @@ impl<G: Geometry> Layout<G> {
         let wanted = |group: &PfnRange| {
             let exists = blocks.get(BlockNr::new(group.start().get() / self.memory_block)).is_some();
             // Most groups are full, and one question says so.
-            exists == (fill == Fill::Existing) && Self::state(model, *group) != State::Plugged
+            (exists || fill == Fill::Any) && Self::state(model, *group) != State::Plugged
         };
         pieces(range, self.group).filter(wanted).find_map(|group| {
             let absent = |unit: &PfnRange| Self::state(model, *unit) == State::Unplugged;

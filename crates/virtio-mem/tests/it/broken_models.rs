@@ -10,6 +10,7 @@ use sparsemem_machine::Misbehaviour;
 use sparsemem_virtio_mem::Error;
 
 on_every_backend!([X86_64] a_device_that_plugged_in_vain_unplugs, a_device_that_unplugged_in_vain_plugs);
+on_every_backend!([X86_64] what_was_plugged_again_is_not_unsure, what_a_model_keeps_is_stranded);
 
 fn a_device_that_plugged_in_vain_unplugs<M: Model>(fixture: Fixture<M>) {
     let mut system = System::usual(fixture);
@@ -49,4 +50,31 @@ fn a_device_that_unplugged_in_vain_plugs<M: Model>(fixture: Fixture<M>) {
     assert!(!system.pages.frames().iter().any(|(start, _)| *start == last.start().get()));
     assert!(system.driver.verify(&system.hotplug, &mut system.wire).is_err(), "the model still has it");
     assert!(system.model.is_valid(last.start()));
+}
+
+/// The device does not say whether it unplugged, then plugs again, so the allocator uses the frames. Asking the device later
+/// what became of the first request would take them away.
+fn what_was_plugged_again_is_not_unsure<M: Model>(fixture: Fixture<M>) {
+    let mut system = System::usual(fixture);
+    let _ = system.resize(8).unwrap();
+    let run = subsections::<X86_64>(FIRST, 3, 1);
+    system.model.difference.refuse_marks(true);
+    system.device.misbehave([Some(Misbehaviour::GarbledAfter), Some(Misbehaviour::Garbled)]);
+    assert!(matches!(system.unplug(run).unwrap_err(), Error::Kernel(_)));
+    assert_eq!(system.device.heal(), 0);
+    system.model.difference.refuse_marks(false);
+    system.agrees("plugged again");
+    let _ = system.resize(10).unwrap();
+    system.agrees("10 MiB");
+}
+
+/// The frames are gone for the device and for the allocator, so "nothing has changed" would be wrong.
+fn what_a_model_keeps_is_stranded<M: Model>(fixture: Fixture<M>) {
+    let mut system = System::usual(fixture);
+    let _ = system.resize(8).unwrap();
+    let run = subsections::<X86_64>(FIRST, 3, 1);
+    system.model.difference.keep_frames(true);
+    assert_eq!(system.unplug(run).unwrap_err(), Error::Stranded { frames: run });
+    assert!(!system.pages.frames().iter().any(|(start, _)| *start == run.start().get()));
+    assert_eq!(system.device.plugged(), ByteLen::new(6 * MIB));
 }

@@ -7,7 +7,7 @@ use sparsemem_fixture::{Fixture, on_every_backend};
 use sparsemem_hotplug::BlockSize;
 
 on_every_backend!([X86_64] small_blocks_are_plugged_by_subsections, large_blocks_span_memory_blocks);
-on_every_backend!([X86_64] memory_blocks_of_several_sections);
+on_every_backend!([X86_64] memory_blocks_of_several_sections, tiny_blocks_fill_memory_blocks_in_several_requests);
 
 fn resized<M: Model>(system: &mut System<M>, requested: u64, plugged: u64) {
     let resized = system.resize(requested).unwrap();
@@ -46,4 +46,13 @@ fn memory_blocks_of_several_sections<M: Model>(fixture: Fixture<M>) {
     assert_eq!(system.blocks(), [0, FIRST / 2, FIRST / 2 + 1]);
     resized(&mut system, 8, 8);
     assert_eq!(system.blocks(), [0, FIRST / 2]);
+}
+
+/// One request names at most 65535 blocks of 1 KiB: no memory block of 128 MiB is filled by one.
+fn tiny_blocks_fill_memory_blocks_in_several_requests<M: Model>(fixture: Fixture<M>) {
+    let mut system = System::new(fixture, ByteLen::new(1024), BlockSize::SECTION);
+    resized(&mut system, 256, 256);
+    assert_eq!(system.blocks(), [0, 1, FIRST, FIRST + 1]);
+    resized(&mut system, 512, 512);
+    resized(&mut system, 0, 0);
 }

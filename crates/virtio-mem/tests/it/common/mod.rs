@@ -10,7 +10,7 @@ use doubles::{Pages, Panics, Recorder, Wire};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     ByteLen, CompleteModel, FramesError, MarkError, MemoryModel, MemoryRange, NodeId, PfnRange, PhysRange,
-    SectionNr, SectionState,
+    RetireError, SectionNr, SectionState,
 };
 use sparsemem_fixture::{Difference, Differing, Fixture, NODE, boot, bytes, sections, storage};
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Resource};
@@ -28,10 +28,11 @@ pub trait Model: CompleteModel<Machine, Geometry = X86_64> + 'static {}
 
 impl<M: CompleteModel<Machine, Geometry = X86_64> + 'static> Model for M {}
 
-/// A model that may refuse marks, although it has no reason.
+/// A model that may refuse marks, or what it said that it would retire, although it has no reason.
 #[derive(Default)]
 pub struct Marks {
     refuse: AtomicBool,
+    keep: AtomicBool,
 }
 
 impl Marks {
@@ -39,12 +40,22 @@ impl Marks {
     pub fn refuse_marks(&self, refuse: bool) {
         self.refuse.store(refuse, Ordering::Relaxed);
     }
+
+    /// Whether nothing is retired from now on.
+    pub fn keep_frames(&self, keep: bool) {
+        self.keep.store(keep, Ordering::Relaxed);
+    }
 }
 
 impl Difference for Marks {
     fn check_mark(&self, frames: PfnRange) -> Result<(), MarkError> {
         let refused = self.refuse.load(Ordering::Relaxed);
         if refused { Err(MarkError::Frames(FramesError::Empty { frames })) } else { Ok(()) }
+    }
+
+    fn check_retirement(&self, frames: PfnRange) -> Result<(), RetireError> {
+        let kept = self.keep.load(Ordering::Relaxed);
+        if kept { Err(RetireError::Frames(FramesError::Empty { frames })) } else { Ok(()) }
     }
 }
 
