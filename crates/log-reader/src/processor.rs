@@ -97,6 +97,41 @@ mod tests {
         }
     }
 
+    const ARM64: &str = "Booting Linux on physical CPU 0x0000000000 [0x410fd083]";
+    const RANGES: &str =
+        "Early memory node ranges\n  node   0: [mem 0x0000000040000000-0x00000000bfffffff]\n";
+
+    /// The first lines of a boot stand before its map, and are not of the boot before it.
+    #[test]
+    fn the_boot_that_counts_has_its_own_processor() {
+        let version = "Linux version 6.1.0 (u@h) (gcc version 12.2.0) #1 SMP";
+        let processor = |text: &str| crate::parse(text, crate::Mode::Strict).unwrap().processor;
+        let arm64 = format!("{ARM64}\n{version}\n{RANGES}");
+        assert_eq!(processor(&arm64), Some(Processor::Arm64));
+        assert_eq!(processor(&format!("{arm64}{arm64}")), Some(Processor::Arm64));
+        let pc = format!("{version}\nx86/PAT: Configuration [0-7]: WB\n{RANGES}");
+        assert_eq!(processor(&format!("{pc}{arm64}")), Some(Processor::Arm64));
+        assert_eq!(processor(&format!("{arm64}{pc}")), Some(Processor::X86));
+        // Whatever follows the last map is of its boot, also where another one seems to start.
+        assert_eq!(processor(&format!("{version}\n{RANGES}{ARM64}\n")), Some(Processor::Arm64));
+    }
+
+    #[test]
+    fn the_boot_that_counts_has_its_own_command_line() {
+        let boot = |options| {
+            format!(
+                "Linux version 6.1.0 (u@h) (gcc) #1 SMP\nCommand line: {options}\nBIOS-provided physical RAM \
+                 map:\nBIOS-e820: [mem 0x0000000000000000-0x000000003fffffff] usable\n"
+            )
+        };
+        let (plain, cut) = (boot("quiet"), boot("mem=256M"));
+        let contradictions = |text: &str| crate::parse(text, crate::Mode::Strict).unwrap().contradictions;
+        let one = contradictions(&cut);
+        assert_eq!((one.len(), contradictions(&plain).len()), (1, 0));
+        assert_eq!(contradictions(&format!("{plain}{cut}")).len(), 1);
+        assert_eq!(contradictions(&format!("{cut}{plain}")), []);
+    }
+
     #[test]
     fn lines_that_several_kinds_print_tell_nothing() {
         for line in [

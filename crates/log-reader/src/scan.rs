@@ -26,6 +26,8 @@ pub(crate) struct Scan {
     pub(crate) lines: usize,
     /// The next memory line of a kernel begins another boot.
     starts: bool,
+    /// What lines since then say of that boot besides its memory.
+    begun: Boot,
     /// The nodes that were named since then: of that boot, if it has a map.
     held: Vec<(usize, String, Statement)>,
     /// The header of early ranges was the last memory line, or such ranges.
@@ -77,6 +79,10 @@ impl Scan {
     fn finish(&mut self) {
         for (number, text, item) in std::mem::take(&mut self.held) {
             self.file(number, Line::new(&text), Line::new(&text), item);
+        }
+        let begun = std::mem::take(&mut self.begun);
+        if let Some(boot) = self.boots.last_mut() {
+            boot.join(begun);
         }
         for boot in &mut self.boots {
             boot.has_own_map = self.gives_map;
@@ -214,7 +220,7 @@ impl Scan {
         }
         if self.starts && item.is_of_a_log() {
             self.starts = false;
-            self.boots.push(Boot::default());
+            self.boots.push(std::mem::take(&mut self.begun));
             for (number, text, item) in std::mem::take(&mut self.held) {
                 self.file(number, Line::new(&text), Line::new(&text), item);
             }
@@ -235,8 +241,9 @@ impl Scan {
     /// Reads what a line says about the map, to compare the map with it.
     fn fact(&mut self, number: usize, line: Line<'_>) {
         let found = line.beginnings().find_map(|line| self.facts.read(line.message));
-        // A boot that has only begun has its first facts before its map.
-        if let Some(boot) = self.boots.last_mut() {
+        // A boot has its first facts before its map.
+        let boot = if self.starts { Some(&mut self.begun) } else { self.boots.last_mut() };
+        if let Some(boot) = boot {
             boot.frame_bytes = boot.frame_bytes.or_else(|| FrameSize::said(line.message));
             boot.processor = boot.processor.or_else(|| Processor::said(line.message));
             boot.facts.extend(found.map(|fact| (number, fact)));

@@ -83,6 +83,13 @@ pub(crate) struct Boot {
 }
 
 impl Boot {
+    /// Takes over what another boot that has no map says besides its memory.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.processor = self.processor.or(other.processor);
+        self.frame_bytes = self.frame_bytes.or(other.frame_bytes);
+        self.facts.extend(other.facts);
+    }
+
     /// Files the statement that the message of the line with that number makes.
     pub(crate) fn add(&mut self, line: usize, whole: Line<'_>, message: Line<'_>, item: Statement) {
         let text = whole.raw;

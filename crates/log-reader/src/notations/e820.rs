@@ -214,7 +214,12 @@ fn frame(line: &Line<'_>) -> Answer {
         "BIOS-provided physical RAM map:" => Statement::BootStart,
         _ if message.starts_with(".text .data .bss are not marked as") => Statement::KernelIsNoRam,
         "Xen-e820 RAM map:" | "Initial Xen-e820 RAM map:" => Statement::BootStart,
-        _ if message.starts_with("Linux version ") => Statement::BootStart,
+        // The first line of arm64 stands before that of all kernels.
+        _ if message.starts_with("Linux version ")
+            || message.starts_with("Booting Linux on physical CPU ") =>
+        {
+            Statement::BootStart
+        }
         _ if message.ends_with(" RAM map:") => Statement::TableStart,
         _ if message.starts_with("last_pfn = ") => Statement::MapTaken,
         _ => return None,
