@@ -80,6 +80,7 @@ const CAUGHT: &[(Defect, &str)] = &[
     (Defect::IgnoresAltmap, "altmap/hosts-itself"),
     (Defect::NeverInitialises, "altmap/hosts-itself"),
     (Defect::NeverRefuses, "altmap/refusals"),
+    (Defect::TakesAnyAltmap, "altmap/stays-without-altmap"),
 ];
 
 /// Runs a scenario on a model that is correct, or correct except for one defect.

@@ -167,6 +167,8 @@ scenarios! { $
             "RAM that holds its own memmap comes online without those frames, goes offline, and is removed";
         refusals "altmap/refusals": plug::altmap::refusals, if suits::altmap, of "MetadataMemory::alloc_memmap", ["A-07", "A-08", "T-13"],
             "an altmap that lies elsewhere, is too small or is in use is refused before anything is added";
+        stays_without_altmap "altmap/stays-without-altmap": plug::altmap::stays_without_altmap, if suits::altmap, of "RetireModel::retire, its error RetireError::OtherAltmap", ["X-15", "X-19"],
+            "memory is not removed without the altmap that has its descriptors";
     }
 }
 

@@ -11,8 +11,8 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     AddressSpace, Block, CompleteModel, ForeignBlock, Geometry, InstallModel, MemoryModel, MetadataMemory,
-    NodeId, Origin, OutOfMemory, PageCount, PfnRange, PhysAddr, Rejected, RetireModel, SectionShape,
-    forward_to_field,
+    NodeId, Origin, OutOfMemory, PageCount, PfnRange, PhysAddr, PhysRange, Rejected, RetireModel,
+    SectionShape, forward_to_field,
 };
 
 use crate::device::Altmap;
@@ -23,8 +23,9 @@ use crate::device::Altmap;
 /// are still allocated from `E`. When no block for a large mapping is left, the array asks for base pages: the model
 /// does that with RAM, too (Linux refuses instead, V-13, and lists the fall-back as a wish, D-06).
 ///
-/// Removal has to use the same altmap. Without it, or with another, the wrapped environment refuses the blocks,
-/// which [`Retired`](sparsemem_core::Retired) counts; Linux gave them to the page allocator.
+/// Removal has to use the same altmap. Without it, or with another, the model refuses to remove the memory
+/// ([`RetireError::OtherAltmap`](sparsemem_core::RetireError::OtherAltmap)); Linux gave the blocks to the page allocator
+/// . A model that takes no memmap from altmaps does not ask.
 #[derive(Debug)]
 pub struct WithAltmap<'a, 'w, G, E> {
     env: &'a mut E,
@@ -139,6 +140,13 @@ unsafe impl<G: Geometry, E: MetadataMemory> MetadataMemory for WithAltmap<'_, '_
             Some(Ok(())) => Ok(()),
             _ => Err(Rejected { error: block.foreign(), returned: block }),
         }
+    }
+
+    fn has_altmap(&self, memory: PhysRange) -> bool {
+        let free = self.altmap.spec().free_frames();
+        let bytes = free.start().phys::<G>().zip(free.end().phys::<G>());
+        let bytes = bytes.and_then(|(start, end)| PhysRange::new(start, end).ok());
+        bytes.is_some_and(|bytes| bytes.contains_range(memory)) || self.env.has_altmap(memory)
     }
 }
 

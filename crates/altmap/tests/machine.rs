@@ -4,7 +4,7 @@ use sparsemem_altmap::{Altmap, AltmapError, AltmapSpec, MemmapRule, StillInUse, 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     LeafSize, MemoryModel, MemoryRange, Origin, Page, PageCount, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange,
-    RetireModel, SectionNr, SectionShape, VirtAddr, Writer,
+    RetireError, RetireModel, SectionNr, SectionShape, VirtAddr, Writer,
 };
 use sparsemem_fixture::{Backend, Fixture, NODE, PcModel, boot, on_every_backend, with_altmap, words_of};
 use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, Which, probe};
@@ -133,7 +133,7 @@ on_every_backend!(
     the_recorded_device_takes_no_ram,
     memory_hosts_its_own_memmap,
     failures_leave_everything_as_it_was,
-    a_foreign_altmap_is_found_out,
+    a_foreign_altmap_is_refused,
     requests_that_do_not_fit_are_refused,
     an_altmap_without_aligned_room_still_serves,
 );
@@ -225,29 +225,49 @@ fn failures_leave_everything_as_it_was(backend: Backend) {
     assert_eq!(system.machine.state_digest(), digest);
 }
 
-/// Removal without the altmap, and with that of another device.
-fn a_foreign_altmap_is_found_out(backend: Backend) {
+/// Removal without the altmap, and with that of another device: refused by all operations, and nothing changes.
+fn a_foreign_altmap_is_refused(backend: Backend) {
     let mut system = System::boot(backend);
     let request = frames(7 * SECTION, SECTION);
     let device = spec(request.start(), 0, 1024);
     let mut altmap = claim(device);
     let other_spec = spec(frames(4096 * MIB, MIB).start(), 0, 1024);
     let mut other = claim(other_spec);
-    let ram = system.ram();
     assert!(system.add(&mut altmap, request));
+    let before = (system.machine.state_digest(), format!("{altmap:?}{other:?}"));
+    let no_altmap = refuses_all(&system.model, &mut system.machine, request);
     let mut wrong = with_altmap(&mut system.machine, &mut other);
-    let retired = system.model.write().unwrap().retire(&mut wrong, request).unwrap();
-    assert_eq!((retired.lost.count(), retired.lost.first().unwrap().origin), (1, Origin::Altmap));
-    assert_eq!(other.in_use().get(), 0);
-    assert_eq!(system.ram(), ram, "RAM got what was RAM's, and nothing of the device");
+    assert_eq!(refuses_all(&system.model, &mut wrong, request), no_altmap);
+    let why = RetireError::OtherAltmap { frames: request, memory: no_altmap };
+    assert!(why.to_string().contains("through an environment with the altmap"), "{why}");
+    assert!(bytes(request.start().get() * 4096, 1024 * 4096).contains_range(no_altmap), "{no_altmap}");
+    assert_eq!((system.machine.state_digest(), format!("{altmap:?}{other:?}")), before);
+    assert!(system.model.is_valid(request.start()));
     let refused = altmap.release().unwrap_err();
     assert_eq!(refused.error, StillInUse { base: request.start(), in_use: PageCount::new(512) });
 
-    let again = frames(8 * SECTION, SECTION);
-    assert!(system.add(&mut other, again));
-    let retired = system.model.write().unwrap().retire(&mut system.machine, again).unwrap();
-    assert_eq!((retired.lost.count(), other.in_use().get()), (1, 512));
-    assert_eq!(system.ram(), ram);
+    let mut altmap = refused.returned;
+    system.remove(&mut altmap, request);
+    assert!(altmap.release().is_ok() && other.release().is_ok());
+}
+
+/// Fails unless all that could retire the frames refuses, because of the altmap that it names.
+fn refuses_all<E>(model: &Model, env: &mut E, frames: PfnRange) -> PhysRange
+where
+    Model: RetireModel<E>,
+{
+    let mut writer = model.write().unwrap();
+    let refusals = [
+        writer.check_retire(env, frames).unwrap_err(),
+        writer.undo_install(env, frames).unwrap_err(),
+        writer.retire(env, frames).unwrap_err(),
+    ];
+    let memories = refusals.map(|why| match why {
+        RetireError::OtherAltmap { frames: named, memory } if named == frames => memory,
+        other => panic!("{other}"),
+    });
+    assert_eq!(memories, [memories[0]; 3]);
+    memories[0]
 }
 
 /// Everything that Linux believes.

@@ -12,7 +12,7 @@
 
 use crate::{
     BootModel, FramesError, GracePeriod, LinkRefused, LostBlocks, MemoryModel, NodeId, OtherAddressSpace,
-    OutOfMemory, PfnRange, SectionLoss, SectionNr, SectionPart, SubsectionBits, Writer,
+    OutOfMemory, PfnRange, PhysRange, SectionLoss, SectionNr, SectionPart, SubsectionBits, Writer,
 };
 
 /// The reason why subsections could not be installed. The model is as it was.
@@ -84,6 +84,18 @@ pub enum RetireError {
         frames: PfnRange,
         /// Valid frames outside them whose descriptors lie in their memory.
         needed_by: PfnRange,
+    },
+    /// Descriptors of the frames lie in an altmap that the environment does not have, so it would not take their memory
+    /// back ([`MetadataMemory::has_altmap`](crate::MetadataMemory::has_altmap)).
+    #[error(
+        "the descriptors of {frames} lie in the altmap memory {memory}, which this environment does not have; remove {frames} \
+         through an environment with the altmap that they were added with"
+    )]
+    OtherAltmap {
+        /// The frames that were to be retired.
+        frames: PfnRange,
+        /// The memory of the altmap that holds descriptors of theirs.
+        memory: PhysRange,
     },
     /// The frames are not the last installations of the model, so removing them would be more than an undo.
     #[error(
@@ -317,14 +329,15 @@ pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
         Self: Sized;
 
     /// Checks for what only the model knows whether it would retire `frames` once they are offline: whether `env` has
-    /// its page tables, and whether other frames have their descriptors in the memory of `frames`. After
+    /// its page tables and the altmaps that hold descriptors of `frames`, and whether other frames have their descriptors in
+    /// the memory of `frames`. After
     /// [`MarkError::check`] and this, the holder of the writer knows that [`RetireModel::retire`] will not refuse, and
     /// may do before it what cannot be undone. The default is for models that never refuse for these reasons. A model
     /// that wraps another passes this on.
     ///
     /// # Errors
     ///
-    /// [`RetireError::OtherAddressSpace`], [`RetireError::HoldsMemmap`].
+    /// [`RetireError::OtherAddressSpace`], [`RetireError::OtherAltmap`], [`RetireError::HoldsMemmap`].
     fn check_retire(writer: &mut Writer<'_, Self>, env: &E, frames: PfnRange) -> Result<(), RetireError>
     where
         Self: Sized,

@@ -10,7 +10,7 @@ use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
 
-use crate::{NodeId, PhysAddr};
+use crate::{NodeId, PhysAddr, PhysRange};
 
 /// The kind of memory that a block was allocated from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -202,6 +202,17 @@ pub unsafe trait MetadataMemory: PhysMap {
     ///
     /// [`ForeignBlock`] with the block, if this environment did not give it.
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>>;
+
+    /// Whether the environment has the altmap in which `memory` lies: whether [`MetadataMemory::free`] would take back a
+    /// block of [`Origin::Altmap`] there.
+    ///
+    /// Models ask before they retire frames whose descriptors lie in an altmap, and refuse
+    /// ([`RetireError::OtherAltmap`](crate::RetireError::OtherAltmap)) what would lose them. The default is for
+    /// environments that give no such block. An environment that wraps another passes the question on.
+    fn has_altmap(&self, memory: PhysRange) -> bool {
+        let _ = memory;
+        false
+    }
 }
 
 /// A type whose new value is all zero bytes, so that a large one can be placed in zeroed memory without ever being
@@ -216,7 +227,8 @@ pub unsafe trait ZeroIsNew {}
 ///
 /// Every operation that gives metadata back ends with one of these, in its result or in its error, so that no loss is
 /// silent. A block is refused by an environment that did not give it: the usual cause is that memory is removed with
-/// another environment, or another altmap, than it was added with.
+/// another environment than it was added with. (Another altmap is noticed before:
+/// [`RetireError::OtherAltmap`](crate::RetireError::OtherAltmap).)
 ///
 /// ```
 /// use sparsemem_core::LostBlocks;

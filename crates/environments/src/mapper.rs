@@ -9,7 +9,7 @@ use core::alloc::Layout;
 
 use sparsemem_core::{
     Block, ByteLen, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin, OutOfMemory,
-    PhysAddr, PhysMap, Rejected, VirtAddr, VirtRange, forward_to_field,
+    PhysAddr, PhysMap, PhysRange, Rejected, VirtAddr, VirtRange, forward_to_field,
 };
 use sparsemem_vmemmap::{Mapped, Mapper};
 use x86_64::structures::paging::mapper::{MappedFrame, TranslateResult};
@@ -130,6 +130,10 @@ unsafe impl<A, E: MetadataMemory> MetadataMemory for OffsetMapper<'_, A, E> {
 
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
         self.env.free(block)
+    }
+
+    fn has_altmap(&self, memory: PhysRange) -> bool {
+        self.env.has_altmap(memory)
     }
 }
 

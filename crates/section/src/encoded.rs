@@ -12,14 +12,15 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    ByteLen, Footprint, Geometry, LostBlocks, MetadataMemory, NodeId, OutOfMemory, Pfn, PfnRange, PhysRange,
-    SectionLoss, SectionShape, SectionStamp, ZeroIsNew,
+    ByteLen, Footprint, Geometry, LostBlocks, MetadataMemory, NodeId, Origin,
+    OutOfMemory, Pfn, PfnRange, PhysRange, SectionLoss, SectionPart, SectionShape, SectionStamp,
+    ZeroIsNew,
 };
 
 use crate::word::FREE_BITS;
 use crate::{
-    ConstNew, Content, Placement, Populate, PopulateRequest, SectionMemmap, SectionTable, SectionWord,
-    Writing,
+    ConstNew, Content, Placement, Populate, PopulateRequest, Remains, SectionMemmap,
+    SectionTable, SectionWord, Writing,
 };
 
 /// Finds descriptors through the encoded pointer in the section word.
@@ -139,6 +140,15 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
         _lost: &mut LostBlocks,
     ) {
         // The block is freed with the section's last subsection.
+    }
+
+    fn other_altmap(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PhysRange> {
+        // The block goes with the last subsection.
+        let gone = SectionPart::of::<T::Geometry>(frames)
+            .filter(|part| writing.remains(*part) == Remains::Nothing)
+            .filter_map(|part| writing.memmap_of(part.section))
+            .filter(|memmap| memmap.origin == Origin::Altmap);
+        gone.filter_map(|memmap| block_of::<T, E>(env, memmap.first)).find(|block| !env.has_altmap(*block))
     }
 
     fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange> {

@@ -59,7 +59,7 @@ pub use entry::{FreshRoot, SectionEntry};
 pub use flat::FlatTable;
 pub use model::{ConstNew, SparseModel};
 pub use occupancy::Occupancy;
-pub use placement::{Before, Content, Placement, Populate, PopulateRequest, SectionMemmap};
+pub use placement::{Before, Content, Placement, Populate, PopulateRequest, Remains, SectionMemmap};
 pub use rooted::RootedTable;
 pub use table::{Occupied, SectionTable};
 pub use validity::{ExactRule, FlatPlanes, InRoots, InWords, Kept, LinuxRule, Plane, Validity, ValidityRule};

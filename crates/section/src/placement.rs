@@ -3,7 +3,8 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    Footprint, LostBlocks, NodeId, Origin, OtherAddressSpace, Pfn, PfnRange, SectionLoss, SectionNr,
+    Footprint, LostBlocks, NodeId, Origin, OtherAddressSpace, Pfn, PfnRange, PhysRange,
+    SectionLoss, SectionNr,
 };
 
 use crate::{SectionTable, SectionWord, Writing};
@@ -97,6 +98,17 @@ pub struct SectionMemmap<P> {
     pub content: Content,
 }
 
+/// The subsections of a section that stay when some of it is retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remains {
+    /// None: the section goes, with its memmap.
+    Nothing,
+    /// Some, and their descriptors; those of the retired subsections go.
+    Parts,
+    /// Some, and the descriptors of the whole section: it is one of boot.
+    Whole,
+}
+
 /// The content of descriptors that were just made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -186,6 +198,22 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     {
         let _ = (writing, env);
         Ok(())
+    }
+
+    /// Memory of an altmap that `env` does not have, and that retiring `frames` would give back
+    /// ([`MetadataMemory::has_altmap`](sparsemem_core::MetadataMemory::has_altmap)): `frames` cannot be retired with `env`.
+    ///
+    /// The model calls this before every retirement, once any [`SectionMemmap::origin`] of the model has been
+    /// [`Origin::Altmap`]. A placement that takes no memory with [`MetadataMemory::alloc_memmap`][alloc_memmap] leaves the
+    /// default.
+    ///
+    /// [alloc_memmap]: sparsemem_core::MetadataMemory::alloc_memmap
+    fn other_altmap(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PhysRange>
+    where
+        Self: Sized,
+    {
+        let _ = (writing, env, frames);
+        None
     }
 
     /// Valid frames outside of `frames` whose descriptors lie in the memory of `frames`: an altmap that holds the memmap

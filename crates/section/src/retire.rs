@@ -27,6 +27,7 @@ where
     fn retire(writer: &mut Writer<'_, Self>, env: &mut E, frames: PfnRange) -> Result<Retired, RetireError> {
         let mut writing = Writing::of(writer);
         check(&writing, env, frames)?;
+        check_altmaps(&writing, env, frames)?;
         check_needed(&writing, env, frames)?;
         // Before anything changes: a listener may unwind.
         trace_event!(DEBUG, "retiring {frames}");
@@ -37,6 +38,7 @@ where
     fn check_retire(writer: &mut Writer<'_, Self>, env: &E, frames: PfnRange) -> Result<(), RetireError> {
         let writing = Writing::of(writer);
         S::check_environment(&writing, env).map_err(|why| RetireError::OtherAddressSpace { frames, why })?;
+        check_altmaps(&writing, env, frames)?;
         check_needed(&writing, env, frames)
     }
 
@@ -50,6 +52,7 @@ where
         if !writing.notes().can_undo::<T::Geometry>(frames) {
             return Err(RetireError::NotInstalled { frames, installed: writing.notes().installed() });
         }
+        check_altmaps(&writing, env, frames)?;
         writing.notes().note_undone(frames);
         let retired = retire_checked::<T, S, R, E>(&mut writing, env, frames);
         // After everything: a listener may unwind, and must not refuse an undoing.
@@ -72,6 +75,17 @@ where
         check_part(writing, part)?;
     }
     S::check_environment(writing, env).map_err(|why| RetireError::OtherAddressSpace { frames, why })
+}
+
+/// Refuses an environment without the altmaps that hold descriptors of the frames.
+fn check_altmaps<T, S, E>(writing: &Writing<'_, T, S>, env: &E, frames: PfnRange) -> Result<(), RetireError>
+where
+    T: SectionTable,
+    S: Populate<T, E>,
+{
+    let may_be_hosted = writing.notes().any_altmap();
+    let other = may_be_hosted.then(|| S::other_altmap(writing, env, frames)).flatten();
+    other.map_or(Ok(()), |memory| Err(RetireError::OtherAltmap { frames, memory }))
 }
 
 /// Refuses frames whose memory holds descriptors of frames that stay.

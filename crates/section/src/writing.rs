@@ -15,7 +15,7 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     LostBlocks, MetadataMemory, NodeId, Origin, PfnRange, Reclaim, SectionFlags, SectionLoss, SectionNr,
-    SubsectionBits, Writer, WriterSlot,
+    SectionPart, SubsectionBits, Writer, WriterSlot,
 };
 use sparsemem_usage_map::SectionUsage;
 
@@ -25,7 +25,7 @@ use crate::notes::Notes;
 use crate::table::{Entry, Occupied, has_planes};
 use crate::validity::Plane;
 use crate::word::Alike;
-use crate::{Content, Placement, SectionMemmap, SectionTable, SectionWord, SparseModel};
+use crate::{Content, Placement, Remains, SectionMemmap, SectionTable, SectionWord, SparseModel};
 
 /// The right to change a table `T` and a placement `S` of one model, lent by the model's [`Writer`].
 ///
@@ -121,6 +121,19 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
     pub fn first_valid_outside(&self, frames: PfnRange, except: PfnRange) -> Option<PfnRange> {
         let before = frames.split_at(except.start()).0;
         self.first_valid(before).or_else(|| self.first_valid(frames.split_at(except.end()).1))
+    }
+
+    /// The subsections that stay of a section when `part` of it is retired.
+    #[must_use]
+    pub fn remains(&self, part: SectionPart) -> Remains {
+        let Some(entry) = self.entry(part.section) else { return Remains::Nothing };
+        if !self.usage(entry).is_some_and(|usage| usage.contains_others(&part.bits)) {
+            Remains::Nothing
+        } else if entry.word().flags().contains(SectionFlags::EARLY) {
+            Remains::Whole
+        } else {
+            Remains::Parts
+        }
     }
 
     /// The sections whose memmap is in an altmap, at least in part, lowest first.

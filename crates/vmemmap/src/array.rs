@@ -9,11 +9,14 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use sparsemem_core::primitive::{AtomicU64, Ordering};
-use sparsemem_core::{ByteLen, Footprint, Pfn, PfnRange, PhysAddr, VirtAddr, VirtRange, ZeroIsNew};
+use sparsemem_core::{
+    ByteLen, Footprint, LeafSize, Pfn, PfnRange, PhysAddr, PhysRange,
+    SectionPart, VirtAddr, VirtRange, ZeroIsNew,
+};
 use sparsemem_page_table::{EntryFormat, Populated, Unmapped};
 #[cfg(not(sparsemem_loom))]
 use sparsemem_section::ConstNew;
-use sparsemem_section::{Placement, SectionTable, SectionWord};
+use sparsemem_section::{Placement, Remains, SectionTable, SectionWord, Writing};
 
 use crate::{ArrayBase, DefaultFormat, KernelMapper};
 
@@ -158,10 +161,35 @@ impl<B: ArrayBase, F> VirtualArray<B, F> {
         PfnRange::new(Pfn::new(start / size), Pfn::new(end.div_ceil(size))).unwrap_or_default()
     }
 
+    /// The bytes of the array in which a retirement of `frames` unmaps leaves.
+    pub(crate) fn unmapped_with<T: SectionTable>(
+        writing: &Writing<'_, T, Self>,
+        frames: PfnRange,
+    ) -> impl Iterator<Item = VirtRange> {
+        let parts = SectionPart::of::<T::Geometry>(frames);
+        let parts = parts.filter(|part| writing.remains(*part) != Remains::Whole);
+        parts.filter_map(|part| writing.placement().bytes_within::<T::Page>(part.frames))
+    }
+
+    /// Whether a retirement of `frames` unmaps a leaf: it has no descriptor of another valid frame.
+    pub(crate) fn goes_with<T: SectionTable>(
+        &self,
+        writing: &Writing<'_, T, Self>,
+        frames: PfnRange,
+        leaf: VirtRange,
+    ) -> bool {
+        writing.first_valid_outside(self.frames_in::<T::Page>(leaf), frames).is_none()
+    }
+
     /// The array's whole range of addresses.
     pub(crate) fn window(&self) -> Option<VirtRange> {
         VirtRange::from_start_count(self.start(), ByteLen::new(self.base.len_bytes()))
     }
+}
+
+/// The memory of a leaf.
+pub(crate) fn memory_of(at: PhysAddr, size: LeafSize) -> Option<PhysRange> {
+    PhysRange::from_start_count(at, ByteLen::new(size.bytes()))
 }
 
 /// The size of the page tables that the array counts.

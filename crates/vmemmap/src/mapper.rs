@@ -14,12 +14,13 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    Block, ByteLen, LeafSize, LinkRefused, LostBlocks, MetadataMemory, Origin, PfnRange, PhysAddr, PhysMap,
-    PhysRange, SectionLoss, VirtAddr, VirtRange,
+    Block, ByteLen, LeafSize, LinkRefused, LostBlocks, MetadataMemory, Origin,
+    PfnRange, PhysAddr, PhysMap, PhysRange, SectionLoss, VirtAddr, VirtRange,
 };
 use sparsemem_page_table::Choice;
 use sparsemem_section::{Before, Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Writing};
 
+use crate::array::memory_of;
 use crate::populate::Policy;
 use crate::{ArrayBase, Claim, VirtualArray};
 
@@ -321,13 +322,22 @@ where
         Self::unmap_unused(writing, env, frames, lost);
     }
 
+    fn other_altmap(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PhysRange> {
+        let in_altmap = |leaf: &Leaf| env.origin_of(leaf.to) == Origin::Altmap;
+        Self::unmapped_with(writing, frames).find_map(|bytes| {
+            let leaves = leaves(env, bytes).filter(in_altmap);
+            let gone = leaves.filter(|leaf| writing.placement().goes_with(writing, frames, leaf.range()));
+            let mut memory = gone.filter_map(|leaf| memory_of(leaf.to, leaf.size));
+            memory.find(|memory| !env.has_altmap(*memory))
+        })
+    }
+
     fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange> {
         let array = writing.placement();
         let (start, end) = (frames.start().phys::<T::Geometry>()?, frames.end().phys::<T::Geometry>()?);
         let inside = PhysRange::new(start, end).ok()?;
         let in_frames = |leaf: &Leaf| {
-            let memory = PhysRange::from_start_count(leaf.to, ByteLen::new(leaf.size.bytes()));
-            let is_inside = memory.is_some_and(|memory| memory.overlaps(inside));
+            let is_inside = memory_of(leaf.to, leaf.size).is_some_and(|memory| memory.overlaps(inside));
             is_inside && env.origin_of(leaf.to) == Origin::Altmap
         };
         writing.sections_in_altmaps().find_map(|(nr, _)| {

@@ -5,12 +5,14 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, ByteLen, LeafSize, LinkRefused, LostBlocks, MetadataMemory, Origin, OtherAddressSpace,
-    PfnRange, PhysRange, SectionLoss, SectionShape, VirtAddr, VirtRange, WriterSlot,
+    AddressSpace, LeafSize, LinkRefused, LostBlocks, MetadataMemory, Origin,
+    OtherAddressSpace, PfnRange, PhysRange, SectionLoss, SectionShape, VirtAddr, VirtRange,
+    WriterSlot,
 };
 use sparsemem_page_table::{Choice, EntryFormat, Fate, Level, Mapping, PageTable, PopulateError, Populated};
 use sparsemem_section::{Before, Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Writing};
 
+use crate::array::memory_of;
 use crate::{ArrayBase, Claim, VirtualArray};
 
 /// The sizes of leaves above the smallest that a request may use.
@@ -287,12 +289,23 @@ where
         writing.placement().same_root(env)
     }
 
+    fn other_altmap(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PhysRange> {
+        let (array, tables) = (writing.placement(), page_table::<F, E>(env));
+        let in_altmap = |leaf: &Mapping| leaf.origin == Origin::Altmap;
+        Self::unmapped_with(writing, frames).find_map(|bytes| {
+            let leaves = tables.mappings(env, bytes).filter(in_altmap);
+            let gone = leaves.filter(|leaf| array.goes_with(writing, frames, leaf.range));
+            let mut memory = gone.filter_map(|leaf| memory_of(leaf.phys, leaf.size));
+            memory.find(|memory| !env.has_altmap(*memory))
+        })
+    }
+
     fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange> {
         let (array, tables) = (writing.placement(), page_table::<F, E>(env));
         let (start, end) = (frames.start().phys::<T::Geometry>()?, frames.end().phys::<T::Geometry>()?);
         let inside = PhysRange::new(start, end).ok()?;
         let in_frames = |leaf: &Mapping| {
-            let memory = PhysRange::from_start_count(leaf.phys, ByteLen::new(leaf.size.bytes()));
+            let memory = memory_of(leaf.phys, leaf.size);
             leaf.origin == Origin::Altmap && memory.is_some_and(|memory| memory.overlaps(inside))
         };
         writing.sections_in_altmaps().find_map(|(nr, _)| {
@@ -307,7 +320,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use sparsemem_core::{NodeId, OutOfMemory, PagingDepth, PhysAddr};
+    use sparsemem_core::{ByteLen, NodeId, OutOfMemory, PagingDepth, PhysAddr};
     use sparsemem_page_table::Wanted;
 
     use super::*;

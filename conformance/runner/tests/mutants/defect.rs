@@ -79,6 +79,8 @@ pub(crate) enum Defect {
     LeavesSomething,
     /// The memmap always comes from RAM.
     IgnoresAltmap,
+    /// Memory is removed with any environment.
+    TakesAnyAltmap,
     /// Descriptors of frames that come into use are not initialised.
     NeverInitialises,
 }

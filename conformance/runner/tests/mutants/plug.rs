@@ -80,6 +80,9 @@ impl Plug for BrokenPlug<'_> {
             (Defect::IgnoresAltmap, Step::RemoveDevice(frames, _)) => {
                 self.correct.apply(Step::RemoveDevice(frames, Memmap::Ram))
             }
+            (Defect::TakesAnyAltmap, Step::RemoveDevice(frames, _)) => {
+                self.correct.apply(Step::RemoveDevice(frames, Memmap::Altmap))
+            }
             _ => self.correct.apply(step),
         }
     }

@@ -80,6 +80,24 @@ pub(crate) fn hosts_itself(setting: &mut Setting<'_>) -> Result<(), Failure> {
     })
 }
 
+/// Removes memory without the altmap that has its descriptors: refused, and nothing changes.
+pub(crate) fn stays_without_altmap(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let shape = setting.facts.shape;
+    setting.plug(&mut |plug, places, notes| {
+        let Some(section) = section(&shape, places, notes) else { return Ok(()) };
+        let watched = places.watched();
+        for (add, wrong) in [
+            (Step::AddDevice(section, Memmap::Altmap), Step::RemoveDevice(section, Memmap::Ram)),
+            (Step::AddMemory(section, Memmap::Altmap), Step::RemoveMemory(section, Memmap::Ram)),
+        ] {
+            take(plug, add)?;
+            refuses(plug, &watched, wrong, "lie in the altmap memory")?;
+            take(plug, add.back())?;
+        }
+        mappings_agree(plug)
+    })
+}
+
 /// Requests that do not fit the altmap: it belongs to other frames, is too small, or is in use.
 pub(crate) fn refusals(setting: &mut Setting<'_>) -> Result<(), Failure> {
     let shape = setting.facts.shape;
