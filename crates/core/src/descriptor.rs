@@ -8,9 +8,11 @@
 //!    the next.
 
 use crate::primitive::{AtomicU32, AtomicU64, Ordering};
-use crate::{MemoryModel, PageCount, Pfn, PfnRange, SectionNr};
+use crate::{MemoryModel, PageCount, Pfn, PfnRange, SectionNr, SectionStamp, Stamp};
 
 /// The record that a kernel keeps for one page frame.
+///
+/// [`Page`] is a ready-made descriptor, a [`Stamp`] the ready-made field for one of the kernel's own.
 ///
 /// Code that may look a page up may not stamp it with another section, because the frame is computed from the stamp:
 ///
@@ -30,10 +32,12 @@ use crate::{MemoryModel, PageCount, Pfn, PfnRange, SectionNr};
 /// values: copies are made, and none of them is dropped. No method unwinds, and all of them may be called at any time
 /// and by several processors at once: requirements outside a `# Safety` section protect only the data.
 pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
-    /// Prepares the descriptor of `pfn`, whose bytes were zero when it was made. Does nothing by default.
+    /// Prepares the descriptor of `pfn`, whose bytes were zero when it was made: writes the section into its [`Stamp`], if it
+    /// has one.
     ///
     /// It writes only the fields that the model needs and leaves the rest, which a user of the frame may be using: so
-    /// it may be called at any time, and again. Source: Linux `__init_single_page`; on large machines it may run late
+    /// it may be called at any time, and again. There is no default, which a descriptor with a stamp could inherit by
+    /// mistake. Source: Linux `__init_single_page`; on large machines it may run late
     /// and in parallel.
     ///
     /// Callers use [`initialise`] or [`initialise_fresh`](crate::initialise_fresh), which know the frame.
@@ -42,9 +46,7 @@ pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
     ///
     /// This is the descriptor of `pfn`, or of no frame, and `section` is the section of `pfn`: the path from a
     /// descriptor back to its frame relies on the stamp.
-    unsafe fn initialise(&self, pfn: Pfn, section: SectionNr) {
-        let _ = (pfn, section);
-    }
+    unsafe fn initialise(&self, pfn: Pfn, section: SectionNr);
 
     /// Makes the descriptor of `pfn` as good as new for another user of the frame. Initialises it by default, which is
     /// enough for descriptors in which users leave nothing; other descriptors clear their users' data here.
@@ -68,20 +70,6 @@ pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
         let _ = section;
         None
     }
-}
-
-/// A descriptor that holds its section, which the table models need to get from a descriptor back to its frame.
-///
-/// Source: Linux keeps the section number in `page->flags` for the models without a virtual memmap (W-42).
-///
-/// # Safety
-///
-/// After [`PageDescriptor::initialise`] or [`PageDescriptor::reset`] with a section, and of what
-/// [`PageDescriptor::initialised`] returns for it, [`SectionStamp::section`] is that section; and while one of the two is
-/// called with it again.
-pub unsafe trait SectionStamp: PageDescriptor {
-    /// The section that the descriptor was initialised with.
-    fn section(&self) -> SectionNr;
 }
 
 /// Initialises the descriptor of every valid frame in `frames` and returns how many there were.
@@ -136,7 +124,7 @@ pub struct Page {
     pub flags: AtomicU64,
     /// References to the page.
     pub references: AtomicU32,
-    section: AtomicU32,
+    stamp: Stamp,
     /// A word for the page's owner: buddy order, file offset, anything.
     pub private: AtomicU64,
     /// Links for a list of pages.
@@ -150,9 +138,8 @@ const _: () = assert!(size_of::<Page>() == 64 && align_of::<Page>() == 64);
 // SAFETY: every field is an atomic integer: zero bytes are valid, and there is nothing to drop.
 unsafe impl PageDescriptor for Page {
     unsafe fn initialise(&self, _pfn: Pfn, section: SectionNr) {
-        #[expect(clippy::cast_possible_truncation, reason = "SectionShape::CHECK: at most 2^32 sections")]
-        // Relaxed: the code that hands the frame out publishes the descriptor; see `SectionStamp`.
-        self.section.store(section.get() as u32, Ordering::Relaxed);
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.stamp.set(section) };
     }
 
     unsafe fn reset(&self, pfn: Pfn, section: SectionNr) {
@@ -171,8 +158,7 @@ unsafe impl PageDescriptor for Page {
         Some(Self {
             flags: zero(),
             references: AtomicU32::new(0),
-            #[expect(clippy::cast_possible_truncation, reason = "as in `initialise`")]
-            section: AtomicU32::new(section.get() as u32),
+            stamp: Stamp::of(section),
             private: zero(),
             links: [zero(), zero()],
             rest: [zero(), zero(), zero()],
@@ -185,8 +171,7 @@ unsafe impl PageDescriptor for Page {
 unsafe impl SectionStamp for Page {
     #[inline]
     fn section(&self) -> SectionNr {
-        // Relaxed: pairs with the store in `initialise` through the operation that published the frame.
-        SectionNr::new(u64::from(self.section.load(Ordering::Relaxed)))
+        self.stamp.section()
     }
 }
 
@@ -197,7 +182,7 @@ mod tests {
 
     /// All words of a page, as other code sees them.
     fn words(page: &Page) -> Vec<u64> {
-        let halves = [&page.references, &page.section].map(|half| u64::from(half.load(Ordering::Relaxed)));
+        let halves = [u64::from(page.references.load(Ordering::Relaxed)), page.section().get()];
         let long = [&page.flags, &page.private].into_iter().chain(&page.links).chain(&page.rest);
         long.map(|word| word.load(Ordering::Relaxed)).chain(halves).collect()
     }
@@ -222,18 +207,18 @@ mod tests {
 
     #[test]
     fn who_leaves_nothing_behind_need_not_forget() {
-        struct Stamp(AtomicU64);
+        struct Note(AtomicU64);
 
         // SAFETY: an atomic integer: zero bytes are valid, and there is nothing to drop.
-        unsafe impl PageDescriptor for Stamp {
+        unsafe impl PageDescriptor for Note {
             unsafe fn initialise(&self, _pfn: Pfn, section: SectionNr) {
                 self.0.store(section.get(), Ordering::Relaxed);
             }
         }
 
-        let stamp = Stamp(AtomicU64::new(0));
+        let note = Note(AtomicU64::new(0));
         // SAFETY: no frame has this descriptor.
-        unsafe { stamp.reset(Pfn::new(0), SectionNr::new(9)) };
-        assert_eq!(stamp.0.load(Ordering::Relaxed), 9);
+        unsafe { note.reset(Pfn::new(0), SectionNr::new(9)) };
+        assert_eq!(note.0.load(Ordering::Relaxed), 9);
     }
 }

@@ -60,6 +60,7 @@ mod range;
 mod reader;
 mod regions;
 mod slot;
+mod stamp;
 mod stream;
 mod subsections;
 pub mod trace;
@@ -75,7 +76,7 @@ pub use boot::{
 pub use control::{
     CompleteModel, InstallError, InstallModel, Mark, MarkError, MarkModel, RetireError, RetireModel, Retired,
 };
-pub use descriptor::{Page, PageDescriptor, SectionStamp, initialise, reset};
+pub use descriptor::{Page, PageDescriptor, initialise, reset};
 pub use frames::{FramesError, SectionPart};
 pub use fresh::{initialise_fresh, initialise_fresh_together};
 pub use geometry::{BitWords, Geometry, SectionShape, presets};
@@ -91,6 +92,7 @@ pub use range::{PfnRange, PhysRange, ReversedRange, VirtRange};
 pub use reader::{GracePeriod, NeverReclaim, Reader, Reclaim, StaticReader, Unpublished};
 pub use regions::{Region, RegionKind, Regions, RegionsError, WhatIs};
 pub use slot::{Slot, SlotValue};
+pub use stamp::{SectionStamp, Stamp};
 pub use subsections::{SpanError, SubsectionBits};
 pub use writer::{HeldSlot, Writer, WriterSlot};
 

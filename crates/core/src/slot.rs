@@ -11,7 +11,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use crate::primitive::{AtomicU32, Ordering};
-use crate::{PageDescriptor, Pfn, SectionNr, SectionStamp};
+use crate::{PageDescriptor, Pfn, SectionNr, SectionStamp, Stamp};
 
 /// Nothing is in the slot: the state of zero bytes.
 const EMPTY: u32 = 0;
@@ -95,7 +95,7 @@ pub unsafe trait SlotValue: Sized + 'static {
 #[repr(C)]
 pub struct Slot<T> {
     state: AtomicU32,
-    section: AtomicU32,
+    stamp: Stamp,
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
@@ -112,7 +112,7 @@ impl<T: SlotValue> Slot<T> {
         pub const fn new() -> Self {
             Self {
                 state: AtomicU32::new(EMPTY),
-                section: AtomicU32::new(0),
+                stamp: Stamp::new(),
                 value: UnsafeCell::new(MaybeUninit::zeroed()),
             }
         }
@@ -129,13 +129,6 @@ impl<T: SlotValue> Slot<T> {
         // Acquire: pairs with the Release in `initialise`, so that the value is seen.
         let is_ready = self.state.load(Ordering::Acquire) == READY;
         is_ready.then(|| NonNull::from(&self.value).cast())
-    }
-
-    /// Stores the section.
-    fn stamp(&self, section: SectionNr) {
-        #[expect(clippy::cast_possible_truncation, reason = "SectionShape::CHECK: at most 2^32 sections")]
-        // Relaxed: the code that hands the frame out publishes the descriptor; see `SectionStamp`.
-        self.section.store(section.get() as u32, Ordering::Relaxed);
     }
 
     /// The value, if the slot has been initialised and the value may be shared.
@@ -164,7 +157,8 @@ impl<T: SlotValue> Default for Slot<T> {
 // value that many slots could be copies of, so `initialised` stays `None`. No method unwinds, because `SlotValue` does not.
 unsafe impl<T: SlotValue> PageDescriptor for Slot<T> {
     unsafe fn initialise(&self, pfn: Pfn, section: SectionNr) {
-        self.stamp(section);
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.stamp.set(section) };
         // Relaxed, both: the value is published by the store below.
         let taken = self.state.compare_exchange(EMPTY, BUSY, Ordering::Relaxed, Ordering::Relaxed);
         if taken.is_err() {
@@ -179,7 +173,8 @@ unsafe impl<T: SlotValue> PageDescriptor for Slot<T> {
     unsafe fn reset(&self, pfn: Pfn, section: SectionNr) {
         match self.as_ptr() {
             Some(value) => {
-                self.stamp(section);
+                // SAFETY: the caller's promise is the same.
+                unsafe { self.stamp.set(section) };
                 // SAFETY: the value is there, and the caller says that it is the frame's.
                 unsafe { T::reset(value, pfn) };
             }
@@ -193,8 +188,7 @@ unsafe impl<T: SlotValue> PageDescriptor for Slot<T> {
 unsafe impl<T: SlotValue> SectionStamp for Slot<T> {
     #[inline]
     fn section(&self) -> SectionNr {
-        // Relaxed: pairs with the store in `initialise` through the operation that published the frame.
-        SectionNr::new(u64::from(self.section.load(Ordering::Relaxed)))
+        self.stamp.section()
     }
 }
 

@@ -13,13 +13,13 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     ByteLen, Footprint, Geometry, LostBlocks, MetadataMemory, NodeId, Origin,
-    OutOfMemory, Pfn, PfnRange, PhysRange, SectionLoss, SectionPart, SectionShape, SectionStamp,
+    OutOfMemory, Pfn, PfnRange, PhysRange, SectionLoss, SectionNr, SectionPart, SectionShape, SectionStamp,
     ZeroIsNew,
 };
 
 use crate::word::FREE_BITS;
 use crate::{
-    ConstNew, Content, Placement, Populate, PopulateRequest, Remains, SectionMemmap,
+    ConstNew, Content, Placement, Populate, PopulateRequest, Remains, SectionEntry, SectionMemmap,
     SectionTable, SectionWord, Writing,
 };
 
@@ -87,6 +87,11 @@ unsafe impl<T: SectionTable<Page: SectionStamp>> Placement<T> for Encoded {
     unsafe fn frame(&self, table: &T, page: NonNull<T::Page>) -> Pfn {
         // SAFETY: the caller promises a descriptor that is mapped and initialised.
         let section = unsafe { page.as_ref() }.section();
+        debug_assert!(
+            is_in_memmap_of(table, section, page),
+            "the descriptor at {page:p} is not in the memmap of section {section}, with which it is stamped: it was not \
+             initialised before its frame was asked for (`initialise`)"
+        );
         // SAFETY: the stamp is the section of the frame (invariant 2), which is valid, so present.
         let entry = unsafe { table.entry_unchecked(section) };
         entry.word().frame(page.as_ptr())
@@ -159,6 +164,15 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
             writing.first_valid_outside(section, frames)
         })
     }
+}
+
+/// Whether a section has a memmap and a descriptor lies in it. No other section's descriptor does, so a stamp for which
+/// this is true is right.
+fn is_in_memmap_of<T: SectionTable>(table: &T, section: SectionNr, page: NonNull<T::Page>) -> bool {
+    // SAFETY: if the stamp is right, the frame is valid, which keeps its root; this is for debug builds, which may find
+    // out that it is not.
+    let word = unsafe { table.entry(section) }.map(SectionEntry::word).filter(|word| word.has_memmap());
+    word.is_some_and(|word| word.frame(page.as_ptr()).section::<T::Geometry>() == section)
 }
 
 /// The bytes of frames.

@@ -29,7 +29,7 @@ unsafe impl MetadataMemory for Env {
 
 #[repr(C)]
 struct Bytes<const N: usize>([u8; N]);
-unsafe impl<const N: usize> PageDescriptor for Bytes<N> {}
+unsafe impl<const N: usize> PageDescriptor for Bytes<N> { unsafe fn initialise(&self, _: Pfn, _: SectionNr) {} }
 unsafe impl<const N: usize> SectionStamp for Bytes<N> { fn section(&self) -> SectionNr { SectionNr::new(0) } }
 
 type Flat<G, P, R, const N: usize> = SparseModel<FlatTable<G, P, N>, Encoded, R>;
@@ -119,10 +119,10 @@ border! {
     /// The path back from a descriptor needs its section.
     Stamp:
     "struct Plain(u64);
-unsafe impl PageDescriptor for Plain {}
+unsafe impl PageDescriptor for Plain { unsafe fn initialise(&self, _: Pfn, _: SectionNr) {} }
 unsafe impl SectionStamp for Plain { fn section(&self) -> SectionNr { SectionNr::new(self.0) } }
 install(&*zeroed::<Flat<Tiny, Plain, NeverReclaim, 8>>());",
     "struct Plain(u64);
-unsafe impl PageDescriptor for Plain {}
+unsafe impl PageDescriptor for Plain { unsafe fn initialise(&self, _: Pfn, _: SectionNr) {} }
 install(&*zeroed::<Flat<Tiny, Plain, NeverReclaim, 8>>());"
 }

@@ -88,7 +88,7 @@ unsafe impl AddressSpace for Env {
             $align,
             "))]
 struct Aligned(u64);
-unsafe impl PageDescriptor for Aligned {}
+unsafe impl PageDescriptor for Aligned { unsafe fn initialise(&self, _: Pfn, _: SectionNr) {} }
 
 let model = FlatVmemmap::<Tiny, Aligned, NeverReclaim, DynamicBase, 8>::new();
 let frames = PfnRange::new(Pfn::new(0), Pfn::new(Tiny::PAGES_PER_SUBSECTION)).unwrap();

@@ -4,7 +4,7 @@ mod common;
 
 use core::sync::atomic::AtomicU64;
 
-use sparsemem_core::{MemoryModel, PageDescriptor, Pfn, PfnRange, SectionLoss};
+use sparsemem_core::{MemoryModel, PageDescriptor, Pfn, PfnRange, SectionLoss, SectionNr};
 use sparsemem_machine::Which;
 
 use common::{GIB, MIB, NODE, PlacedOf, UPPER, on_paper, section, upper_array, upper_array_of, why};
@@ -14,7 +14,9 @@ use common::{GIB, MIB, NODE, PlacedOf, UPPER, on_paper, section, upper_array, up
 struct Half([AtomicU64; 4]);
 
 // SAFETY: integers; zero is valid, and there is nothing to drop.
-unsafe impl PageDescriptor for Half {}
+unsafe impl PageDescriptor for Half {
+    unsafe fn initialise(&self, _: Pfn, _: SectionNr) {}
+}
 
 #[test]
 fn a_part_of_a_section_gets_base_pages_also_if_it_fills_most_of_a_large_leaf() {

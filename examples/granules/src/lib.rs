@@ -21,20 +21,21 @@ const LOCKED: u32 = 1 << 31;
 #[derive(Debug)]
 pub struct Granule {
     word: AtomicU32,
-    section: AtomicU32,
+    stamp: Stamp,
 }
 
 // SAFETY: atomic integers: zeros are valid, nothing has to be dropped, and nothing unwinds.
 unsafe impl PageDescriptor for Granule {
     unsafe fn initialise(&self, _: Pfn, section: SectionNr) {
-        self.section.store(section.get() as u32, Ordering::Relaxed); // before any granule can be found
+        // SAFETY: the caller promises the same.
+        unsafe { self.stamp.set(section) }
     }
 }
 
-// SAFETY: `initialise` stores it.
+// SAFETY: `initialise` sets it.
 unsafe impl SectionStamp for Granule {
     fn section(&self) -> SectionNr {
-        SectionNr::new(u64::from(self.section.load(Ordering::Relaxed)))
+        self.stamp.section()
     }
 }
 

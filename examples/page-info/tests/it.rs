@@ -45,7 +45,9 @@ mod stampless {
     pub struct Plain(#[allow(dead_code, reason = "its size counts")] [u64; 2]);
 
     // SAFETY: integers: zeros are valid, and nothing has to be dropped.
-    unsafe impl PageDescriptor for Plain {}
+    unsafe impl PageDescriptor for Plain {
+        unsafe fn initialise(&self, _: Pfn, _: SectionNr) {}
+    }
 
     pub struct Kernel;
     impl Config for Kernel {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use sparsemem::*;
 use sparsemem_environments::{StdHeap, counted_readers};
@@ -20,20 +20,21 @@ pub struct GuestPage {
     pub dirty: AtomicBool,
     /// Private to a confidential guest.
     pub private: AtomicBool,
-    section: AtomicU32,
+    stamp: Stamp,
 }
 
 // SAFETY: atomics: zeros are valid, nothing has to be dropped, and nothing unwinds.
 unsafe impl PageDescriptor for GuestPage {
     unsafe fn initialise(&self, _: Pfn, section: SectionNr) {
-        self.section.store(section.get() as u32, Ordering::Relaxed); // the boot's end publishes it
+        // SAFETY: the caller promises the same.
+        unsafe { self.stamp.set(section) }
     }
 }
 
-// SAFETY: `initialise` stores it.
+// SAFETY: `initialise` sets it.
 unsafe impl SectionStamp for GuestPage {
     fn section(&self) -> SectionNr {
-        SectionNr::new(u64::from(self.section.load(Ordering::Relaxed)))
+        self.stamp.section()
     }
 }
 

@@ -18,6 +18,8 @@ struct Wide([AtomicU64; 16]);
 
 // SAFETY: an atomic integer: zero bytes are valid, and there is nothing to drop.
 unsafe impl PageDescriptor for Small {
+    unsafe fn initialise(&self, _: Pfn, _: SectionNr) {}
+
     fn initialised(section: SectionNr) -> Option<Self> {
         Some(Self(AtomicU16::new(u16::try_from(section.get()).unwrap() + 1)))
     }
@@ -25,6 +27,8 @@ unsafe impl PageDescriptor for Small {
 
 // SAFETY: as above.
 unsafe impl PageDescriptor for Wide {
+    unsafe fn initialise(&self, _: Pfn, _: SectionNr) {}
+
     fn initialised(section: SectionNr) -> Option<Self> {
         Some(Self(std::array::from_fn(|_| AtomicU64::new(section.get() + 1))))
     }

@@ -11,6 +11,7 @@ mod lookups;
 mod losses;
 mod marks;
 mod retiring;
+mod stamps;
 mod undoing;
 mod used_memory;
 mod validity;

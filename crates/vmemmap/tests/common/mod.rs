@@ -9,8 +9,8 @@ use core::sync::atomic::AtomicU64;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     AddressSpace, Block, ForeignBlock, InstallError, MetadataMemory, NodeId, OutOfMemory, Page, PageCount,
-    PageDescriptor, PagingDepth, Pfn, PfnRange, PhysAddr, PhysRange, Rejected, SectionLoss, SectionShape,
-    VirtRange, forward_to_field,
+    PageDescriptor, PagingDepth, Pfn, PfnRange, PhysAddr, PhysRange, Rejected, SectionLoss, SectionNr,
+    SectionShape, VirtRange, forward_to_field,
 };
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
 use sparsemem_section::{InRoots, RootedTable};
@@ -87,7 +87,9 @@ pub fn why<T: core::fmt::Debug>(result: Result<T, InstallError>) -> SectionLoss 
 pub struct Odd(pub [AtomicU64; 7]);
 
 // SAFETY: integers; zero is valid, and there is nothing to drop.
-unsafe impl PageDescriptor for Odd {}
+unsafe impl PageDescriptor for Odd {
+    unsafe fn initialise(&self, _: Pfn, _: SectionNr) {}
+}
 
 /// An array of half a GiB, for whose addresses no processor asks.
 pub fn upper_array(start: u64) -> Box<Placed> {
