@@ -63,6 +63,25 @@ impl Host {
         self.with(make, |model, world, run| run(&mut Booting::new(model, world)))
     }
 
+    /// The scenario.
+    pub(crate) const fn scenario(self) -> &'static Scenario {
+        self.scenario
+    }
+
+    /// The machine's memory, for a model.
+    pub(crate) fn memory<M: MemoryModel>(self) -> Vec<MemoryRange> {
+        self.machine
+            .memory()
+            .map(|(range, node)| MemoryRange::from_bytes::<M::Geometry>(range, node))
+            .collect()
+    }
+
+    /// The room beside the machine's memory, for a model.
+    pub(crate) fn room<M: MemoryModel>(self) -> Room {
+        let ranges = self.machine.memory().map(|(range, _)| range);
+        Room::beside(ranges, &Shape::of::<M::Geometry>(), size_of::<M::Page>() as u64)
+    }
+
     /// Makes machine and model, and runs the scenario on the subject that `lend` makes of them.
     fn with<M: MemoryModel, F>(
         self,
@@ -72,9 +91,7 @@ impl Host {
     where
         F: FnOnce(&Machine) -> (Box<M>, Capabilities),
     {
-        let shape = Shape::of::<M::Geometry>();
-        let ranges = self.machine.memory().map(|(range, _)| range);
-        let room = Room::beside(ranges, &shape, size_of::<M::Page>() as u64);
+        let room = self.room::<M>();
         let _addresses = Addresses::take(room.addresses());
         let machine = Machine::new(&config(self.machine, room))
             .map_err(|error| Failure::new(Place::Model, "the simulated machine", "one", error.to_string()))?;
@@ -82,14 +99,10 @@ impl Host {
         if let Some(mut writer) = model.write() {
             writer.reserve(room.plugged().whole_frames::<M::Geometry>());
         }
-        let memory: Vec<_> = self.machine.memory().map(from_bytes::<M>).collect();
+        let memory = self.memory::<M>();
         let mut world = HostWorld::new(machine, room.device.map(spare));
         lend(&mut model, &mut world, &mut |subject| run(self.scenario, subject, capabilities, &memory))
     }
-}
-
-fn from_bytes<M: MemoryModel>((range, node): (PhysRange, sparsemem_core::NodeId)) -> MemoryRange {
-    MemoryRange::from_bytes::<M::Geometry>(range, node)
 }
 
 fn config(machine: TestMachine, room: Room) -> MachineConfig {

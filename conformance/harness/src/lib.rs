@@ -28,6 +28,7 @@ mod check;
 mod grace;
 mod host;
 mod machines;
+mod own;
 mod room;
 mod world;
 
@@ -35,11 +36,12 @@ pub use check::check;
 pub use grace::check_grace_period;
 pub use host::{Host, Verdict, window};
 pub use machines::{MACHINES, TestMachine};
+pub use own::OwnWorld;
 pub use room::Room;
 pub use sparsemem_machine::{HostRcu, Machine, place};
 pub use sparsemem_suite::{
-    ArrayFacts, ByAddress, Capabilities, Failure, MemmapSource, MemoryBack, Reach, Scratch, TableKind,
-    WayBack, check_provider,
+    ArrayFacts, ByAddress, Capabilities, Failure, MemmapSource, MemoryBack, Metered, Reach, Scratch,
+    TableKind, WayBack, check_flush, check_provider,
 };
 pub use world::HostWorld;
 
@@ -69,3 +71,8 @@ macro_rules! one_test_each {
         })*
     };
 }
+
+/// Runs the examples of the README as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

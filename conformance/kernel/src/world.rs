@@ -2,121 +2,19 @@
 //! request.
 
 use alloc::string::String;
-use core::alloc::Layout;
 
-use sparsemem::{
-    AddressSpace, Block, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin, OutOfMemory,
-    PagingDepth, PhysAddr, PhysRange, Rejected, VirtAddr, VirtRange, forward_to_field,
-};
-use sparsemem_suite::{Balance, Fault, Held, Leaf, Spare, World, WorldWithEnvironment};
+use sparsemem::{LeafSize, Origin, PagingDepth, PhysRange, VirtAddr, VirtRange};
+use sparsemem_suite::{Balance, Fault, Leaf, Metered, Spare, World, WorldWithEnvironment};
 
 use crate::arch::{self, trap};
 use crate::frames::take_zeroed;
 use crate::glue::Provider;
 use crate::paging::{self, NoTable};
 
-/// The provider, with counts of its outstanding memory.
-#[derive(Debug)]
-pub(crate) struct Metered {
-    provider: Provider,
-    balance: Balance,
-    fault: Option<Fault>,
-    refused: u64,
-}
-
-/// A request of a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Request {
-    /// A block of memory.
-    Block,
-    /// A mapping.
-    Link,
-}
-
-impl Metered {
-    /// Whether the armed fault refuses this request.
-    fn is_refused(&mut self, request: Request) -> bool {
-        let is_met = match (&mut self.fault, request) {
-            (Some(Fault::NthAllocation(left)), Request::Block)
-            | (Some(Fault::NthLink(left)), Request::Link) => {
-                *left = left.saturating_sub(1);
-                let is_met = *left == 0;
-                self.fault = self.fault.filter(|_| !is_met);
-                is_met
-            }
-            (Some(Fault::AllocationsAfter(0)), Request::Block) => true,
-            (Some(Fault::AllocationsAfter(left)), Request::Block) => {
-                *left -= 1;
-                false
-            }
-            _ => false,
-        };
-        self.refused += u64::from(is_met);
-        is_met
-    }
-
-    fn held(&mut self, origin: Origin) -> &mut Held {
-        match origin {
-            Origin::Boot => &mut self.balance.boot,
-            Origin::Runtime => &mut self.balance.runtime,
-            Origin::Altmap => &mut self.balance.altmap,
-        }
-    }
-}
-
-// SAFETY: the provider stays in its place.
-forward_to_field!(unsafe impl [] PhysMap for Metered => provider);
-
-// SAFETY: the blocks are the provider's; some requests are refused before they reach it.
-unsafe impl MetadataMemory for Metered {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        if self.is_refused(Request::Block) {
-            return Err(OutOfMemory::new(layout, node));
-        }
-        let block = self.provider.alloc_zeroed(layout, node)?;
-        let held = self.held(block.origin());
-        held.blocks += 1;
-        held.bytes += layout.size() as u64;
-        Ok(block)
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        let (origin, bytes) = (block.origin(), block.layout().size() as u64);
-        self.provider.free(block)?;
-        let held = self.held(origin);
-        held.blocks -= 1;
-        held.bytes -= bytes;
-        Ok(())
-    }
-}
-
-// SAFETY: everything is the provider's; some mappings are refused before they reach it.
-unsafe impl AddressSpace for Metered {
-    fn root(&self) -> PhysAddr {
-        self.provider.root()
-    }
-
-    fn depth(&self) -> PagingDepth {
-        self.provider.depth()
-    }
-
-    /// Hardware does not refuse mappings; this simulates a kernel that does.
-    fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
-        if self.is_refused(Request::Link) {
-            return Err(LinkRefused { at });
-        }
-        self.provider.linked(at, to, size)
-    }
-
-    fn flush(&mut self, range: VirtRange) {
-        self.provider.flush(range);
-    }
-}
-
 /// The world.
 #[derive(Debug)]
 pub(crate) struct KernelWorld {
-    env: Metered,
+    env: Metered<Provider>,
     spare: Option<Spare>,
     shared_tables: u64,
 }
@@ -124,9 +22,7 @@ pub(crate) struct KernelWorld {
 impl KernelWorld {
     /// A world without outstanding memory.
     pub(crate) fn new() -> Self {
-        let provider = Provider(Origin::Boot);
-        let env = Metered { provider, balance: Balance::default(), fault: None, refused: 0 };
-        Self { env, spare: None, shared_tables: 0 }
+        Self { env: Metered::new(Provider(Origin::Boot)), spare: None, shared_tables: 0 }
     }
 
     /// Lends persistent memory to the scenarios, as a device to plug.
@@ -150,23 +46,27 @@ impl KernelWorld {
 
     /// Starts boot, for the next scenario.
     pub(crate) const fn begin_boot(&mut self) {
-        self.env.provider.0 = Origin::Boot;
+        self.set_origin(Origin::Boot);
+    }
+
+    /// Says what memory of the provider counts as from now on.
+    const fn set_origin(&mut self, origin: Origin) {
+        // SAFETY: it is the same provider afterwards.
+        unsafe { self.env.inner_mut() }.0 = origin;
     }
 }
 
 impl World for KernelWorld {
     fn balance(&self) -> Balance {
-        self.env.balance
+        self.env.balance()
     }
 
     fn arm(&mut self, fault: Fault) {
-        self.env.fault = Some(fault);
-        self.env.refused = 0;
+        self.env.arm(fault);
     }
 
     fn heal(&mut self) -> u64 {
-        self.env.fault = None;
-        core::mem::take(&mut self.env.refused)
+        self.env.heal()
     }
 
     fn can_refuse_links(&self) -> bool {
@@ -210,18 +110,18 @@ impl World for KernelWorld {
     }
 
     fn end_boot(&mut self) {
-        self.env.provider.0 = Origin::Runtime;
+        self.set_origin(Origin::Runtime);
     }
 }
 
 impl WorldWithEnvironment for KernelWorld {
-    type Env = Metered;
+    type Env = Metered<Provider>;
 
-    fn env(&self) -> &Metered {
+    fn env(&self) -> &Metered<Provider> {
         &self.env
     }
 
-    fn env_mut(&mut self) -> &mut Metered {
+    fn env_mut(&mut self) -> &mut Metered<Provider> {
         &mut self.env
     }
 }

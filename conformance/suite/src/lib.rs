@@ -21,12 +21,14 @@
 
 extern crate alloc;
 
+mod address_space;
 mod boot;
 mod capabilities;
 mod facts;
 mod failure;
 mod lookup;
 mod memmap;
+mod metered;
 mod oracle;
 mod plug;
 mod provider;
@@ -45,11 +47,13 @@ mod view;
 mod walk;
 mod world;
 
+pub use address_space::check_flush;
 pub use capabilities::{
     ArrayFacts, ByAddress, Capabilities, Life, MemmapSource, MemoryBack, Reach, TableKind, WayBack,
 };
 pub use facts::{Facts, NotRun, Reason, Suits, suits, touched_sections};
 pub use failure::{Failure, Place, expect, expect_eq};
+pub use metered::Metered;
 pub use oracle::{Oracle, numbers, range};
 pub use plug::{Memmap, Obstacle, Plug, PlugError, Snapshot, Step};
 pub use provider::check_provider;
