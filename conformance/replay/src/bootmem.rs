@@ -13,7 +13,8 @@ use sparsemem_bootmem_registration::{
     DescriptorTags, Piece, PieceSlot, Registry, SectionMetadata, SectionSlot, Storage,
 };
 use sparsemem_core::{
-    Block, MemoryModel, MetadataMemory, NodeId, PageCount, Pfn, PfnRange, PhysRange, SectionFlags, SectionNr,
+    Block, MemoryModel, MetadataMemory, MetadataUse, NodeId, PageCount, Pfn, PfnRange, SectionFlags,
+    SectionNr,
 };
 use sparsemem_machine::Machine;
 
@@ -21,7 +22,6 @@ use super::environment::bytes_of;
 use super::facts::Facts;
 use super::geometry::Replayed;
 use super::kernel::Geo;
-use super::look;
 use super::recorded::note_tags;
 use super::script::Script;
 
@@ -65,23 +65,25 @@ pub(super) struct Bootmem<'r, 'm, G: Replayed> {
 }
 
 impl<'r, 'm, G: Replayed> Bootmem<'r, 'm, G> {
-    /// Registers all sections and nodes; `usages` are those of the sections of `nodes`, in the same order.
+    /// Registers all sections and nodes. The recorded kernels registered no roots and no page tables.
     pub(super) fn register(
         model: &'m G::Model,
         machine: &Machine,
         records: &'r mut Records,
         nodes: &[(SectionNr, NodeId)],
-        usages: &[PhysRange],
         data: &NodeData,
     ) -> Result<Self, String> {
-        if nodes.len() != usages.len() {
-            return Err(format!("{} sections have {} usages", nodes.len(), usages.len()));
-        }
         let Records { sections, pieces } = records;
         let mut registry = Registry::new(DescriptorTags::new(model), Storage { sections, pieces });
-        for ((nr, node), usage) in nodes.iter().zip(usages) {
-            let memmap = look::memmap_bytes(model, machine, *nr);
-            let metadata = SectionMetadata { memmap: &memmap, usage: &[*usage], tables: &[] };
+        let mut writer = model.write().ok_or("another writer has the model")?;
+        for (nr, node) in nodes {
+            let (mut memmap, mut usage) = (Vec::new(), Vec::new());
+            writer.each_metadata(machine, *nr, &mut |block| match block.of {
+                MetadataUse::Memmap => memmap.push(block.bytes),
+                MetadataUse::Usage => usage.push(block.bytes),
+                _ => {}
+            });
+            let metadata = SectionMetadata { memmap: &memmap, usage: &usage, tables: &[] };
             registry.register_section(*nr, *node, metadata).map_err(|error| error.to_string())?;
         }
         for (node, block) in data {

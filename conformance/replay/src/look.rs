@@ -5,8 +5,8 @@ use std::ptr::NonNull;
 
 use sparsemem_altmap::AltmapSpec;
 use sparsemem_core::{
-    ByteLen, MemoryModel, Page, Pfn, PfnRange, PhysAddr, PhysMap, PhysRange, SectionFlags, SectionNr,
-    SectionShape, SectionState, SubsectionIdx, VirtAddr,
+    ByteLen, MemoryModel, Page, Pfn, PfnRange, PhysAddr, PhysMap, SectionFlags, SectionNr, SectionShape,
+    SectionState, SubsectionIdx, VirtAddr,
 };
 use sparsemem_hotplug::{Resource, ResourceKind, Resources};
 use sparsemem_machine::Machine;
@@ -110,7 +110,7 @@ impl<M: MemoryModel<Page = Page>> View<'_, M> {
 }
 
 /// Bytes of the block that a section's usage lies in, if there is a section.
-pub(super) fn usage_bytes<M: MemoryModel>(model: &M) -> Option<ByteLen> {
+fn usage_bytes<M: MemoryModel>(model: &M) -> Option<ByteLen> {
     let sections = model.present_sections().count() as u64;
     model.footprint().usage_bytes.checked_div(sections).map(ByteLen::new)
 }
@@ -123,23 +123,6 @@ pub(super) fn resources(facts: &mut Facts, resources: &Resources<'_>) {
     };
     let rows: Vec<ResourceRow> = resources.iter().map(row).collect();
     recorded::resources(facts, &rows);
-}
-
-/// The physical memory of a section's descriptors, piece by piece.
-pub(super) fn memmap_bytes<M: MemoryModel<Page = Page>>(
-    model: &M,
-    machine: &Machine,
-    nr: SectionNr,
-) -> Vec<PhysRange> {
-    let first = nr.frames::<Geo>().and_then(|frames| model.lookup(frames.start()));
-    let Some(first) = first else { return Vec::new() };
-    let bytes = ByteLen::new(Geo::PAGES_PER_SECTION * DESCRIPTOR);
-    if let Some(phys) = machine.virt_to_phys(first.cast()) {
-        return PhysRange::from_start_count(phys, bytes).into_iter().collect();
-    }
-    let (start, end) = (address(first).get(), address(first).get() + bytes.get());
-    let inside = machine.mirrored().filter(|leaf| (start..end).contains(&leaf.at.get()));
-    inside.filter_map(|leaf| PhysRange::from_start_count(leaf.to, ByteLen::new(leaf.size.bytes()))).collect()
 }
 
 /// The first frame of a section that has a descriptor of its own.

@@ -17,7 +17,6 @@ use sparsemem_machine::Machine;
 
 use super::altmaps::{self, Altmaps};
 use super::bootmem::{self, Bootmem, NodeData, Records};
-use super::environment::Notes;
 use super::facts::Facts;
 use super::geometry::Replayed;
 use super::kernel::Geo;
@@ -190,9 +189,8 @@ impl<'m, G: Replayed> System<'m, G> {
         self.data = bootmem::node_data(script, self.machine)?;
         let ranges = script.memory.iter().map(|(range, node)| MemoryRange::from_bytes::<Geo>(*range, *node));
         let mut lost = None;
-        let mut notes = Notes::new(self.machine);
         let mut writer = self.model.write().ok_or("another writer has the model")?;
-        words(writer.boot(&mut notes, ranges.clone(), &mut |event| {
+        words(writer.boot(self.machine, ranges.clone(), &mut |event| {
             // A section that two nodes share is not lost.
             lost = lost.or(Some(event)).filter(|event| !matches!(event, BootEvent::SharedSection { .. }));
         }))?;
@@ -200,14 +198,13 @@ impl<'m, G: Replayed> System<'m, G> {
         if let Some(event) = lost {
             return Err(format!("the boot is not complete: {event:?}"));
         }
-        let usages = notes.into_blocks_of(look::usage_bytes(self.model));
         self.machine.finish_boot();
         for (range, node) in &script.memory {
             words(self.hotplug.adopt_boot(*range, *node))?;
         }
         let (Some(_), Some(records)) = (&script.tags, self.records.take()) else { return Ok(()) };
         let nodes = touched(ranges);
-        let registered = Bootmem::register(self.model, self.machine, records, &nodes, &usages, &self.data)?;
+        let registered = Bootmem::register(self.model, self.machine, records, &nodes, &self.data)?;
         self.bootmem = Some(registered);
         Ok(())
     }

@@ -10,9 +10,10 @@ use core::ptr::NonNull;
 use sparsemem_core::{
     AddressSpace, BootError, BootEvent, BootModel, BootSummary, ByteLen, EarlyFrames, Footprint, Geometry,
     GracePeriod, InstallError, InstallModel, LookupError, MarkError, MarkModel, MemoryModel, MemoryRange,
-    MetadataMemory, NodeId, Pfn, PfnRange, Reclaim, RetireError, RetireModel, Retired, SectionNr,
-    SectionStamp, SectionState, TearDownError, Writer, WriterSlot, ZeroIsNew,
+    MetadataBlock, MetadataMemory, MetadataModel, NodeId, Pfn, PfnRange, Reclaim, RetireError, RetireModel,
+    Retired, SectionNr, SectionStamp, SectionState, TearDownError, Writer, WriterSlot, ZeroIsNew,
 };
+use sparsemem_usage_map::{Pageblock, PageblockModel};
 use sparsemem_vmemmap::DynamicBase;
 
 use crate::Backend;
@@ -282,6 +283,35 @@ where
         frames: PfnRange,
     ) -> Result<Retired, RetireError> {
         inside!(writer.model(), model => writer.project(&**model).undo_install(env, frames))
+    }
+}
+
+impl<E, G, P, R, const SECTIONS: usize, const ROOTS: usize> MetadataModel<E>
+    for AnyModel<G, P, R, SECTIONS, ROOTS>
+where
+    G: Geometry,
+    P: SectionStamp,
+    R: Reclaim,
+    E: MetadataMemory + AddressSpace,
+{
+    fn each_metadata(
+        writer: &mut Writer<'_, Self>,
+        env: &E,
+        section: SectionNr,
+        visit: &mut dyn FnMut(MetadataBlock),
+    ) {
+        inside!(writer.model(), model => writer.project(&**model).each_metadata(env, section, visit));
+    }
+}
+
+impl<G, P, R, const SECTIONS: usize, const ROOTS: usize> PageblockModel for AnyModel<G, P, R, SECTIONS, ROOTS>
+where
+    G: Geometry,
+    P: SectionStamp,
+    R: Reclaim,
+{
+    fn pageblock<'g>(&'g self, pfn: Pfn, guard: &'g R::Guard) -> Option<Pageblock<'g, G>> {
+        inside!(self, model => model.pageblock(pfn, guard))
     }
 }
 

@@ -130,6 +130,7 @@
 )]
 
 mod error;
+mod feed;
 mod offline;
 mod piece;
 mod registry;

@@ -186,6 +186,13 @@ impl<'r, G: Geometry, S: TagStore> Registry<'r, G, S> {
         self.sections.items().binary_search_by_key(&nr, |slot| slot.nr)
     }
 
+    /// Removes a section that has no pieces from the list.
+    pub(crate) fn forget_section(&mut self, nr: SectionNr) {
+        if let Ok(at) = self.section_index(nr) {
+            self.sections.remove(at);
+        }
+    }
+
     /// The first section of a node at or after an index, except `but`.
     pub(crate) fn section_of(&self, node: NodeId, from: usize, but: Option<SectionNr>) -> Option<usize> {
         let sections = self.sections.items().iter().enumerate().skip(from);

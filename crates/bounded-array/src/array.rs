@@ -10,7 +10,7 @@ use core::ptr::NonNull;
 
 use sparsemem_core::primitive::{AtomicU8, AtomicU32, Ordering};
 use sparsemem_core::{
-    Geometry, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, Pfn, PfnRange, SectionFlags,
+    ByteLen, Geometry, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, Pfn, PfnRange, SectionFlags,
     SectionNr, SectionShape,
 };
 use sparsemem_usage_map::SectionUsage;
@@ -227,6 +227,11 @@ impl<G: Geometry, P, I: FrameIndex> Array<G, P, I> {
         let count = usize::try_from(frames.count().get()).unwrap_or(0);
         // SAFETY: the frames of a section have successive elements, and the caller says that no other code uses them.
         unsafe { first.write_bytes(0, count) };
+    }
+
+    /// The block, which begins with the head: start, length and origin.
+    pub(crate) fn block(&self) -> (NonNull<u8>, ByteLen, Origin) {
+        (NonNull::from(self).cast(), ByteLen::new(self.layout.size() as u64), self.origin)
     }
 
     /// Bytes of the head and the records without their usages, of the usages, and of the descriptors.

@@ -66,6 +66,7 @@ mod index;
 mod install;
 mod lookup;
 mod mark;
+mod metadata;
 mod model;
 mod retire;
 

@@ -51,6 +51,7 @@ mod frames;
 mod fresh;
 mod geometry;
 mod memory;
+mod metadata;
 mod model;
 mod newtype;
 mod numbers;
@@ -83,6 +84,7 @@ pub use geometry::{BitWords, Geometry, SectionShape, presets};
 pub use memory::{
     Block, ForeignBlock, LostBlocks, MetadataMemory, Origin, OutOfMemory, PhysMap, Rejected, ZeroIsNew,
 };
+pub use metadata::{MetadataBlock, MetadataModel, MetadataUse};
 pub use model::MemoryModel;
 pub use numbers::{ByteLen, NodeId, PageCount, Pfn, PhysAddr, RootNr, SectionNr, SubsectionIdx, VirtAddr};
 pub use paging::{

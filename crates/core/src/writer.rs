@@ -10,7 +10,8 @@ use core::fmt;
 use crate::primitive::{AtomicBool, Ordering};
 use crate::{
     BootError, BootEvent, BootModel, BootSummary, InstallError, InstallModel, MarkError, MarkModel,
-    MemoryModel, MemoryRange, NodeId, PfnRange, RetireError, RetireModel, Retired, const_fn,
+    MemoryModel, MemoryRange, MetadataBlock, MetadataModel, NodeId, PfnRange, RetireError, RetireModel,
+    Retired, SectionNr, const_fn,
 };
 
 /// The slot that a writer takes while it changes a model. [`MemoryModel::write`] and [`WriterSlot::hold`] take it; it
@@ -199,6 +200,14 @@ impl<'m, M: MemoryModel> Writer<'m, M> {
         M: RetireModel<E>,
     {
         M::undo_install(self, env, frames)
+    }
+
+    /// [`MetadataModel::each_metadata`].
+    pub fn each_metadata<E>(&mut self, env: &E, section: SectionNr, visit: &mut dyn FnMut(MetadataBlock))
+    where
+        M: MetadataModel<E>,
+    {
+        M::each_metadata(self, env, section, visit);
     }
 
     /// [`MarkModel::set_online`].

@@ -1,10 +1,10 @@
 //! The leaves that are mapped in a range, and the tables that lead to them.
 
-use sparsemem_core::{PhysMap, VirtRange};
+use sparsemem_core::{Origin, PhysAddr, PhysMap, VirtRange};
 
 use crate::level::NR_LEVELS;
 use crate::page::{Page, Pages};
-use crate::{EntryFormat, Level, Mapping, PageTable};
+use crate::{EntryFormat, Level, Mapping, PageTable, Target};
 
 /// The leaves in a range, in order of address; made by [`PageTable::mappings`].
 #[derive(Debug)]
@@ -51,6 +51,35 @@ impl<F: EntryFormat> PageTable<F> {
             left = left.and_then(|pages| pages.starting_at(next));
         }
         count
+    }
+
+    /// Calls `visit` with the address and the origin of every table below the root that a walk to an address in `range` goes
+    /// through, each of them once.
+    ///
+    /// # Cost
+    ///
+    /// As for [`mappings`](Self::mappings).
+    pub fn each_table<E: PhysMap + ?Sized>(
+        &self,
+        env: &E,
+        range: VirtRange,
+        visit: &mut dyn FnMut(PhysAddr, Origin),
+    ) {
+        let mut left = Pages::touching::<F>(range);
+        let mut is_first = true;
+        while let Some(page) = self.next_canonical(left) {
+            let mut next = page;
+            for step in self.steps(env, page) {
+                // As in `count_entered`: a later walk enters a table exactly where the table starts.
+                let enters = is_first || step.slot().first() == page;
+                if let (Target::Table { at, origin }, true) = (step.target(), enters) {
+                    visit(at, origin);
+                }
+                next = step.slot().end();
+            }
+            is_first = false;
+            left = left.and_then(|pages| pages.starting_at(next));
+        }
     }
 
     /// Counts the tables that no page before `page` entered; returns the page after the last entry's slot.

@@ -12,7 +12,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    ByteLen, Footprint, Geometry, LostBlocks, MetadataMemory, NodeId, Origin,
+    ByteLen, Footprint, Geometry, LostBlocks, MetadataBlock, MetadataMemory, MetadataUse, NodeId, Origin,
     OutOfMemory, Pfn, PfnRange, PhysRange, SectionLoss, SectionNr, SectionPart, SectionShape, SectionStamp,
     ZeroIsNew,
 };
@@ -145,6 +145,18 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
         _lost: &mut LostBlocks,
     ) {
         // The block is freed with the section's last subsection.
+    }
+
+    fn each_block(
+        writing: &Writing<'_, T, Self>,
+        env: &E,
+        section: SectionNr,
+        visit: &mut dyn FnMut(MetadataBlock),
+    ) {
+        let Some(memmap) = writing.memmap_of(section) else { return };
+        let block = block_of::<T, E>(env, memmap.first);
+        let of = MetadataUse::Memmap;
+        block.into_iter().for_each(|bytes| visit(MetadataBlock { of, bytes, origin: memmap.origin }));
     }
 
     fn other_altmap(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PhysRange> {

@@ -42,6 +42,7 @@ mod impossible;
 mod install;
 mod mark;
 mod memmap;
+mod metadata;
 mod model;
 mod notes;
 mod occupancy;

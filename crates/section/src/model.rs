@@ -110,7 +110,7 @@ impl<T, S, R> SparseModel<T, S, R> {
 impl<T: SectionTable, S: Placement<T>, R: Reclaim> SparseModel<T, S, R> {
     /// The entry of a section. The guard keeps the entry's root, and the usage it points to, alive.
     #[inline]
-    fn entry<'g>(&'g self, nr: SectionNr, _guard: &'g R::Guard) -> Option<&'g Entry<T>> {
+    pub(crate) fn entry<'g>(&'g self, nr: SectionNr, _guard: &'g R::Guard) -> Option<&'g Entry<T>> {
         // SAFETY: the reference lives no longer than the guard.
         unsafe { self.table.entry(nr) }
     }
@@ -127,7 +127,10 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> SparseModel<T, S, R> {
     ///
     /// The word of the entry was seen to have a memmap, within the same guard.
     #[inline]
-    unsafe fn usage<'g>(entry: &'g Entry<T>, _guard: &'g R::Guard) -> &'g SectionUsage<T::Geometry> {
+    pub(crate) unsafe fn usage<'g>(
+        entry: &'g Entry<T>,
+        _guard: &'g R::Guard,
+    ) -> &'g SectionUsage<T::Geometry> {
         // SAFETY: a section with a memmap has a usage, from before the flag is set until a grace period after it is gone,
         // which the guard holds off (entry, invariant 2).
         let block = unsafe { entry.usage().unwrap_unchecked() };

@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    Footprint, LostBlocks, NodeId, Origin, OtherAddressSpace, Pfn, PfnRange, PhysRange,
+    Footprint, LostBlocks, MetadataBlock, NodeId, Origin, OtherAddressSpace, Pfn, PfnRange, PhysRange,
     SectionLoss, SectionNr,
 };
 
@@ -198,6 +198,19 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     {
         let _ = (writing, env);
         Ok(())
+    }
+
+    /// Calls `visit` with every block that holds descriptors of a section that has a memmap, or page tables to them
+    /// ([`MetadataModel`](sparsemem_core::MetadataModel)). The default reports none.
+    fn each_block(
+        writing: &Writing<'_, T, Self>,
+        env: &E,
+        section: SectionNr,
+        visit: &mut dyn FnMut(MetadataBlock),
+    ) where
+        Self: Sized,
+    {
+        let _ = (writing, env, section, visit);
     }
 
     /// Memory of an altmap that `env` does not have, and that retiring `frames` would give back

@@ -7,6 +7,7 @@
 //!    after the pointer was taken out of the array.
 //! 3. A root is published (Release) only after its entries were written.
 
+use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
@@ -251,6 +252,15 @@ where
             self.occupancy.clear(Self::occupancy_slot(nr));
         }
         Some(FreshRoot { start, layout: Self::root_layout(NodeId::new(0)).ok()?, origin })
+    }
+
+    unsafe fn root_block(&self, nr: SectionNr) -> Option<(NonNull<u8>, Layout, Origin)> {
+        let (slot, origin) = self.slot(nr)?;
+        // Relaxed, both: only the writer stores.
+        let slot = NonNull::new(slot.load(Ordering::Relaxed))?;
+        let start = NonNull::new(Self::root_of(slot.as_ptr(), nr))?.cast();
+        let origin = Origin::from_code(origin.load(Ordering::Relaxed))?;
+        Some((start, Self::root_layout(NodeId::new(0)).ok()?, origin))
     }
 
     unsafe fn note(&self, _nr: SectionNr, _occupied: Occupied) {

@@ -1,8 +1,11 @@
 //! The interface that the two section tables share.
 
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
 use sparsemem_core::{
-    EarlyFrames, Geometry, MetadataMemory, NodeId, OutOfMemory, PageDescriptor, SectionFlags, SectionNr,
-    SubsectionBits,
+    EarlyFrames, Geometry, MetadataMemory, NodeId, Origin, OutOfMemory, PageDescriptor, SectionFlags,
+    SectionNr, SubsectionBits,
 };
 use sparsemem_usage_map::{SectionUsage, SubsectionMap};
 
@@ -103,6 +106,16 @@ pub unsafe trait SectionTable: sealed::Sealed + Send + Sync {
     /// For the writer, which holds no entry of the root, and gives the root back only after a grace period, or with
     /// `&mut` of the model.
     unsafe fn unlink_empty_root(&self, nr: SectionNr) -> Option<FreshRoot>;
+
+    /// The block of the root in which a section has its entry, if the table has roots and this one is there.
+    ///
+    /// # Safety
+    ///
+    /// For the writer.
+    unsafe fn root_block(&self, nr: SectionNr) -> Option<(NonNull<u8>, Layout, Origin)> {
+        let _ = nr;
+        None
+    }
 
     /// Notes that an entry is about to be known, or is no longer.
     ///

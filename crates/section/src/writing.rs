@@ -186,6 +186,12 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
         unsafe { self.table.prepare(nr, node, env) }.map_err(SectionLoss::Root)
     }
 
+    /// The block of the root in which a section has its entry, if there is one.
+    pub(crate) fn root_block(&self, nr: SectionNr) -> Option<(NonNull<u8>, Layout, Origin)> {
+        // SAFETY: as in `prepare`.
+        unsafe { self.table.root_block(nr) }
+    }
+
     /// Makes the prepared root of a section visible.
     pub(crate) fn commit(&self, nr: SectionNr, fresh: Option<FreshRoot>) {
         // SAFETY: as in `prepare`, and a root is made for this section's place only.

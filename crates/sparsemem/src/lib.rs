@@ -57,6 +57,7 @@
 )]
 
 pub use sparsemem_core::*;
+pub use sparsemem_usage_map::{Isolation, MigrateType, Pageblock, PageblockError, PageblockModel};
 
 #[cfg(feature = "altmap")]
 pub use sparsemem_altmap as altmap;

@@ -27,6 +27,6 @@ mod pageblock;
 mod subsection;
 mod usage;
 
-pub use pageblock::{Isolation, MigrateType, PageblockError};
+pub use pageblock::{Isolation, MigrateType, Pageblock, PageblockError, PageblockModel};
 pub use subsection::{ClearError, FillError, SubsectionMap};
 pub use usage::SectionUsage;

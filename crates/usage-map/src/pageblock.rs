@@ -12,7 +12,7 @@
 use core::fmt;
 
 use sparsemem_core::primitive::{AtomicU64, Ordering};
-use sparsemem_core::{BitWords, Geometry, Pfn, SectionShape};
+use sparsemem_core::{BitWords, Geometry, MemoryModel, Pfn, Reclaim, SectionShape};
 
 /// Bits of the migrate type.
 const TYPE_MASK: u64 = 0b111;
@@ -81,6 +81,86 @@ pub enum PageblockError {
         /// Its type bits.
         bits: u8,
     },
+}
+
+/// The flags of one pageblock, as a model lends them.
+pub struct Pageblock<'g, G: Geometry> {
+    pub(crate) flags: &'g Pageblocks<G>,
+    pub(crate) block: u32,
+}
+
+impl<G: Geometry> Pageblock<'_, G> {
+    /// The migrate type.
+    ///
+    /// # Errors
+    ///
+    /// [`PageblockError::UnknownType`] if the bits are no type.
+    pub fn migrate_type(&self) -> Result<MigrateType, PageblockError> {
+        self.flags.migrate_type(self.block)
+    }
+
+    /// Sets the migrate type; the isolation stays as it is.
+    pub fn set_migrate_type(&self, to: MigrateType) {
+        // The block is one of its section's, so it exists.
+        let _ = self.flags.set_migrate_type(self.block, to);
+    }
+
+    /// Whether the block is isolated.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        self.flags.isolation(self.block).unwrap_or(Isolation::Open)
+    }
+
+    /// Isolates the block or ends its isolation, and returns its former isolation; the migrate type stays.
+    #[must_use = "another call may have isolated the block before"]
+    pub fn set_isolation(&self, to: Isolation) -> Isolation {
+        self.flags.set_isolation(self.block, to).unwrap_or(Isolation::Open)
+    }
+}
+
+impl<G: Geometry> fmt::Debug for Pageblock<'_, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (migrate_type, isolation) = (self.migrate_type(), self.isolation());
+        f.debug_struct("Pageblock").field("type", &migrate_type).field("isolation", &isolation).finish()
+    }
+}
+
+/// Reaches the pageblock flags of frames through a model: the page allocator's, in which the model sees no meaning.
+///
+/// ```
+/// use sparsemem_core::{MemoryModel, Pfn, Reclaim};
+/// use sparsemem_usage_map::{Isolation, MigrateType, PageblockModel};
+///
+/// /// Lends the block of a frame to movable pages, if the frame has memory and nobody works on its block.
+/// fn lend<M: PageblockModel>(model: &M, pfn: Pfn) -> bool {
+///     let guard = M::Reclaim::enter();
+///     let Some(block) = model.pageblock(pfn, &guard) else { return false };
+///     let is_open = block.isolation() == Isolation::Open;
+///     if is_open {
+///         block.set_migrate_type(MigrateType::Movable);
+///     }
+///     is_open
+/// }
+/// ```
+pub trait PageblockModel: MemoryModel {
+    /// The flags of the pageblock of a frame; `None` if its section is absent. Flags of an absent part of a section that is
+    /// present can be read and written, and mean nothing.
+    ///
+    /// Source: Linux `get_pfnblock_flags_mask`, which finds them through the section's usage.
+    ///
+    /// # Concurrency
+    ///
+    /// As [`MemoryModel::lookup_with`]. Each change is one atomic step; the kernel's own lock, Linux' of the zone, keeps others
+    /// away who decide by the flags.
+    ///
+    /// # Cost
+    ///
+    /// Two loads: the section's word and the usage; one more for the root in a two-level table.
+    fn pageblock<'g>(
+        &'g self,
+        pfn: Pfn,
+        guard: &'g <Self::Reclaim as Reclaim>::Guard,
+    ) -> Option<Pageblock<'g, Self::Geometry>>;
 }
 
 /// Eight bits per pageblock of a section.

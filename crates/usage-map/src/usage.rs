@@ -5,9 +5,11 @@
 //! 1. `origin` never changes: the memory of a usage is given back to the origin that it was allocated from.
 
 use sparsemem_core::primitive::{AtomicU8, Ordering};
-use sparsemem_core::{BitWords, Geometry, Origin, PfnRange, SectionShape, SubsectionBits, SubsectionIdx};
+use sparsemem_core::{
+    BitWords, Geometry, Origin, Pfn, PfnRange, SectionShape, SubsectionBits, SubsectionIdx,
+};
 
-use crate::pageblock::{Isolation, MigrateType, PageblockError, Pageblocks};
+use crate::pageblock::{Isolation, MigrateType, Pageblock, PageblockError, Pageblocks};
 use crate::subsection::{ClearError, FillError, SubsectionMap};
 
 /// Subsection map and pageblock flags of one section.
@@ -98,9 +100,15 @@ impl<G: Geometry> SectionUsage<G> {
         self.pageblocks.set_isolation(block, to)
     }
 
+    /// The flags of the pageblock of a frame of this section.
+    #[must_use]
+    pub fn pageblock(&self, pfn: Pfn) -> Pageblock<'_, G> {
+        Pageblock { flags: &self.pageblocks, block: Self::pageblock_of(pfn) }
+    }
+
     /// The section-relative index of the pageblock of a frame.
     #[must_use]
-    pub fn pageblock_of(pfn: sparsemem_core::Pfn) -> u32 {
+    pub fn pageblock_of(pfn: Pfn) -> u32 {
         Pageblocks::<G>::index_of(pfn)
     }
 

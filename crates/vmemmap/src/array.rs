@@ -10,8 +10,8 @@ use core::ptr::NonNull;
 
 use sparsemem_core::primitive::{AtomicU64, Ordering};
 use sparsemem_core::{
-    ByteLen, Footprint, LeafSize, Pfn, PfnRange, PhysAddr, PhysRange,
-    SectionPart, VirtAddr, VirtRange, ZeroIsNew,
+    ByteLen, Footprint, LeafSize, MetadataBlock, MetadataUse, Origin, Pfn, PfnRange, PhysAddr, PhysRange,
+    SectionNr, SectionPart, VirtAddr, VirtRange, ZeroIsNew,
 };
 use sparsemem_page_table::{EntryFormat, Populated, Unmapped};
 #[cfg(not(sparsemem_loom))]
@@ -181,10 +181,25 @@ impl<B: ArrayBase, F> VirtualArray<B, F> {
         writing.first_valid_outside(self.frames_in::<T::Page>(leaf), frames).is_none()
     }
 
+    /// The bytes of the descriptors of a section, as far as they lie in the array.
+    pub(crate) fn bytes_of_section<T: SectionTable>(&self, section: SectionNr) -> Option<VirtRange> {
+        self.bytes_within::<T::Page>(section.frames::<T::Geometry>()?)
+    }
+
     /// The array's whole range of addresses.
     pub(crate) fn window(&self) -> Option<VirtRange> {
         VirtRange::from_start_count(self.start(), ByteLen::new(self.base.len_bytes()))
     }
+}
+
+/// Reports memory that holds metadata.
+pub(crate) fn visit_memory(
+    of: MetadataUse,
+    memory: Option<PhysRange>,
+    origin: Origin,
+    visit: &mut dyn FnMut(MetadataBlock),
+) {
+    memory.into_iter().for_each(|bytes| visit(MetadataBlock { of, bytes, origin }));
 }
 
 /// The memory of a leaf.

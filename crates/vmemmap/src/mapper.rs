@@ -14,13 +14,13 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    Block, ByteLen, LeafSize, LinkRefused, LostBlocks, MetadataMemory, Origin,
-    PfnRange, PhysAddr, PhysMap, PhysRange, SectionLoss, VirtAddr, VirtRange,
+    Block, ByteLen, LeafSize, LinkRefused, LostBlocks, MetadataBlock, MetadataMemory, MetadataUse, Origin,
+    PfnRange, PhysAddr, PhysMap, PhysRange, SectionLoss, SectionNr, VirtAddr, VirtRange,
 };
 use sparsemem_page_table::Choice;
 use sparsemem_section::{Before, Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Writing};
 
-use crate::array::memory_of;
+use crate::array::{memory_of, visit_memory};
 use crate::populate::Policy;
 use crate::{ArrayBase, Claim, VirtualArray};
 
@@ -320,6 +320,19 @@ where
         lost: &mut LostBlocks,
     ) {
         Self::unmap_unused(writing, env, frames, lost);
+    }
+
+    fn each_block(
+        writing: &Writing<'_, T, Self>,
+        env: &E,
+        section: SectionNr,
+        visit: &mut dyn FnMut(MetadataBlock),
+    ) {
+        let Some(bytes) = writing.placement().bytes_of_section::<T>(section) else { return };
+        for leaf in leaves(env, bytes) {
+            let origin = env.origin_of(leaf.to);
+            visit_memory(MetadataUse::Memmap, memory_of(leaf.to, leaf.size), origin, visit);
+        }
     }
 
     fn other_altmap(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PhysRange> {

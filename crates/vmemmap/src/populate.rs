@@ -5,14 +5,14 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, LeafSize, LinkRefused, LostBlocks, MetadataMemory, Origin,
-    OtherAddressSpace, PfnRange, PhysRange, SectionLoss, SectionShape, VirtAddr, VirtRange,
+    AddressSpace, LeafSize, LinkRefused, LostBlocks, MetadataBlock, MetadataMemory, MetadataUse, Origin,
+    OtherAddressSpace, PfnRange, PhysRange, SectionLoss, SectionNr, SectionShape, VirtAddr, VirtRange,
     WriterSlot,
 };
 use sparsemem_page_table::{Choice, EntryFormat, Fate, Level, Mapping, PageTable, PopulateError, Populated};
 use sparsemem_section::{Before, Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Writing};
 
-use crate::array::memory_of;
+use crate::array::{memory_of, visit_memory};
 use crate::{ArrayBase, Claim, VirtualArray};
 
 /// The sizes of leaves above the smallest that a request may use.
@@ -287,6 +287,24 @@ where
 
     fn check_environment(writing: &Writing<'_, T, Self>, env: &E) -> Result<(), OtherAddressSpace> {
         writing.placement().same_root(env)
+    }
+
+    fn each_block(
+        writing: &Writing<'_, T, Self>,
+        env: &E,
+        section: SectionNr,
+        visit: &mut dyn FnMut(MetadataBlock),
+    ) {
+        let array = writing.placement();
+        let Some(bytes) = array.bytes_of_section::<T>(section) else { return };
+        let tables = page_table::<F, E>(env);
+        for leaf in tables.mappings(env, bytes) {
+            visit_memory(MetadataUse::Memmap, memory_of(leaf.phys, leaf.size), leaf.origin, visit);
+        }
+        let size = LeafSize::from_shift(F::BASE_SHIFT).unwrap_or(LeafSize::Size4KiB);
+        tables.each_table(env, bytes, &mut |at, origin| {
+            visit_memory(MetadataUse::PageTable, memory_of(at, size), origin, visit);
+        });
     }
 
     fn other_altmap(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PhysRange> {

@@ -6,13 +6,13 @@ use std::alloc::Layout;
 use std::collections::BTreeSet;
 
 use sparsemem_bootmem_registration::{
-    DescriptorTags, Disposition, Fate, PageRun, PieceSlot, Registry, ReleaseError, Released, SectionMetadata,
-    SectionSlot, Storage,
+    DescriptorTags, Disposition, Fate, PageRun, PieceSlot, Registry, ReleaseError, Released, SectionSlot,
+    Storage,
 };
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     Block, ByteLen, ForeignBlock, MemoryModel, MemoryRange, MetadataMemory, NodeId, OutOfMemory, PfnRange,
-    PhysRange, Rejected, SectionNr, SectionShape, forward_to_field,
+    PhysRange, Rejected, SectionNr, forward_to_field,
 };
 use sparsemem_fixture::PcModel;
 use sparsemem_machine::{HostRcu, Machine};
@@ -25,14 +25,6 @@ pub type Reg = Registry<'static, X86_64, DescriptorTags<'static, Model>>;
 /// Where a block lies.
 pub fn bytes_of_block(block: &Block) -> PhysRange {
     PhysRange::from_start_count(block.phys(), ByteLen::new(block.layout().size() as u64)).unwrap()
-}
-
-/// The blocks that boot allocates: memmaps and usages in the order of sections, and everything else.
-#[derive(Default)]
-struct Notes {
-    memmaps: Vec<PhysRange>,
-    usages: Vec<PhysRange>,
-    tables: Vec<PhysRange>,
 }
 
 /// Blocks of boot on their way out. The machine takes whole blocks back, the registry frees pages: a block waits until
@@ -82,25 +74,24 @@ impl Desk {
     }
 }
 
-/// The machine as the models' environment. At boot it notes what is allocated; later it asks the registry about every
-/// block that comes back.
+/// The machine as the models' environment. After boot it asks the registry about every block that comes back.
 pub struct World {
     pub machine: Machine,
     pub desk: Desk,
     registry: Option<Reg>,
-    notes: Notes,
 }
 
 impl World {
     /// Boots with whole sections, each reported on a node, and registers what that took.
     pub fn boot(machine: Machine, model: &'static Model, sections: &[(u64, u32)]) -> Self {
-        let mut world = Self { machine, desk: Desk::default(), registry: None, notes: Notes::default() };
+        let mut world = Self { machine, desk: Desk::default(), registry: None };
         let memory = sections.iter().map(|(nr, node)| {
             let frames = SectionNr::new(*nr).frames::<X86_64>().unwrap();
             MemoryRange { frames, node: NodeId::new(*node) }
         });
         let mut writer = model.write().unwrap();
         writer.boot(&mut world, memory, &mut |event| panic!("{event:?}")).unwrap();
+        drop(writer);
         world.machine.finish_boot();
         world.register(model, sections);
         world
@@ -112,11 +103,9 @@ impl World {
             pieces: Box::leak(vec![PieceSlot::EMPTY; 128].into()),
         };
         let mut registry = Registry::new(DescriptorTags::new(model), storage);
-        let Notes { memmaps, usages, tables } = &self.notes;
-        assert_eq!((memmaps.len(), usages.len()), (sections.len(), sections.len()));
-        for ((nr, node), (memmap, usage)) in sections.iter().zip(memmaps.iter().zip(usages)) {
-            let metadata = SectionMetadata { memmap: &[*memmap], usage: &[*usage], tables };
-            registry.register_section(SectionNr::new(*nr), NodeId::new(*node), metadata).unwrap();
+        let mut writer = model.write().unwrap();
+        for (nr, node) in sections {
+            registry.register_from(&mut writer, self, SectionNr::new(*nr), NodeId::new(*node)).unwrap();
         }
         self.registry = Some(registry);
     }
@@ -144,18 +133,7 @@ forward_to_field!(unsafe impl [] AddressSpace for World => machine);
 // SAFETY: the machine's own blocks; those of boot are kept on the desk until the registry lets them go.
 unsafe impl MetadataMemory for World {
     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        let block = self.machine.alloc_zeroed(layout, node)?;
-        // Roots of tables and page tables are whole pages.
-        let usage = (layout.size() as u64) < X86_64::PAGE_SIZE;
-        let notes = if usage { &mut self.notes.usages } else { &mut self.notes.tables };
-        notes.push(bytes_of_block(&block));
-        Ok(block)
-    }
-
-    fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        let block = self.machine.alloc_memmap(layout, node)?;
-        self.notes.memmaps.push(bytes_of_block(&block));
-        Ok(block)
+        self.machine.alloc_zeroed(layout, node)
     }
 
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
