@@ -27,6 +27,24 @@ pub struct StillInUse {
 /// It lives from before the device is added until after it is removed. [`WithAltmap`] passes it to the calls that add
 /// and remove. Its bits lie in words of the caller: [`FramePool::words_needed`] of them.
 ///
+/// ```
+/// use sparsemem_altmap::{Altmap, AltmapSpec, FramePool};
+/// use sparsemem_core::presets::X86_64;
+/// use sparsemem_core::{PageCount, Pfn};
+///
+/// // A device at 4 GiB sets 1022 frames aside, after two for its driver.
+/// let spec = AltmapSpec::new(Pfn::new(0x10_0000), PageCount::new(2), PageCount::new(1022))?;
+/// let mut words = [0; 32];
+/// assert_eq!(FramePool::words_needed(spec.free()), words.len() as u64);
+/// // SAFETY: the frames are the device's memory, of which nothing else uses any.
+/// let altmap = unsafe { Altmap::<X86_64>::claim(spec, &mut words) }?;
+/// assert_eq!(altmap.in_use(), PageCount::new(0));
+/// // Memory is added and removed in between, with `WithAltmap`.
+/// let back = altmap.release().map_err(|refused| refused.error)?;
+/// assert_eq!(back, spec);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// [`WithAltmap`]: crate::WithAltmap
 #[derive(Debug)]
 pub struct Altmap<'w, G> {

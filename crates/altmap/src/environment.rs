@@ -26,6 +26,31 @@ use crate::device::Altmap;
 /// Removal has to use the same altmap. Without it, or with another, the model refuses to remove the memory
 /// ([`RetireError::OtherAltmap`](sparsemem_core::RetireError::OtherAltmap)); Linux gave the blocks to the page allocator
 /// (X-15, X-19). A model that takes no memmap from altmaps does not ask.
+///
+/// ```
+/// use sparsemem_altmap::{Altmap, AltmapModel, WithAltmap};
+/// use sparsemem_core::{MemoryModel, MetadataMemory, NodeId, PfnRange};
+///
+/// /// Adds a section whose descriptors lie in its own device, and removes it.
+/// ///
+/// /// # Safety
+/// ///
+/// /// The direct map of `env` has the altmap's frames.
+/// unsafe fn through_a_device<M: AltmapModel<E>, E: MetadataMemory>(
+///     model: &M,
+///     env: &mut E,
+///     altmap: &mut Altmap<'_, M::Geometry>,
+///     section: PfnRange,
+/// ) -> Result<(), Box<dyn core::error::Error>> {
+///     // SAFETY: the caller's promise.
+///     let mut env = unsafe { WithAltmap::new(env, altmap) };
+///     let mut writer = model.write().ok_or("another processor changes the model")?;
+///     writer.install(&mut env, section, NodeId::new(0))?;
+///     // With the same altmap: without it this is an error, and nothing changes.
+///     writer.retire(&mut env, section)?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct WithAltmap<'a, 'w, G, E> {
     env: &'a mut E,

@@ -330,6 +330,21 @@ impl Footprint {
 /// Every model takes [`MetadataMemory`](crate::MetadataMemory) from its environment; vmemmap takes
 /// [`AddressSpace`](crate::AddressSpace) as well. A kernel that implements both on one type can change its model by
 /// changing a feature.
+///
+/// ```
+/// use sparsemem_core::{BootError, BootEvent, BootModel, MemoryModel, MemoryRange, PageCount, initialise};
+///
+/// /// Brings a model up and returns the number of frames that have a descriptor.
+/// fn bring_up<M: BootModel<E>, E>(model: &M, env: &mut E, ram: &[MemoryRange]) -> Result<PageCount, BootError> {
+///     let mut writer = model.write().expect("nothing else changes the model at boot");
+///     writer.boot(env, ram.iter().copied(), &mut |event| match event {
+///         BootEvent::SectionLost { section, why } => eprintln!("section {section} is lost: {why}"),
+///         other => eprintln!("{other:?}"),
+///     })?;
+///     let frames = ram.iter().map(|ram| initialise(model, ram.frames).get());
+///     Ok(PageCount::new(frames.sum()))
+/// }
+/// ```
 pub trait BootModel<E>: MemoryModel {
     /// Brings up every section that holds a frame of `memory`.
     ///

@@ -168,7 +168,61 @@ pub unsafe trait PhysMap {
     fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr>;
 }
 
-/// A source of metadata memory: boot allocator, run-time allocator, altmap, or a router between them.
+/// A source of metadata memory: boot allocator, run-time allocator, altmap, or a router between them. The crate
+/// `sparsemem-environments` has some ready-made.
+///
+/// ```
+/// use core::alloc::Layout;
+/// use core::ptr::NonNull;
+/// use sparsemem_core::*;
+///
+/// /// The heap of a host, whose physical addresses are the virtual ones.
+/// #[derive(Default)]
+/// struct Host {
+///     given: Vec<(NonNull<u8>, Layout)>,
+/// }
+///
+/// // SAFETY: both are the same address.
+/// unsafe impl PhysMap for Host {
+///     fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
+///         let at = core::ptr::with_exposed_provenance_mut(at.get() as usize);
+///         NonNull::new(at).unwrap_or(NonNull::dangling())
+///     }
+///
+///     fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
+///         Some(PhysAddr::new(at.as_ptr().expose_provenance() as u64))
+///     }
+/// }
+///
+/// // SAFETY: (1) the heap gives each byte once, zeroed and aligned; (2) the list has what was given; (3) nothing unwinds.
+/// unsafe impl MetadataMemory for Host {
+///     fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+///         // SAFETY: no model asks for an empty block.
+///         let start = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) });
+///         let start = start.ok_or(OutOfMemory::new(layout, node))?;
+///         self.given.push((start, layout));
+///         let phys = PhysAddr::new(start.as_ptr().expose_provenance() as u64);
+///         // SAFETY: the block is new, and nobody else has it.
+///         Ok(unsafe { Block::from_parts(start, phys, layout, Origin::Runtime) })
+///     }
+///
+///     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+///         let known = self.given.iter().position(|given| *given == (block.start(), block.layout()));
+///         let Some(known) = known else { return Err(Rejected { error: block.foreign(), returned: block }) };
+///         self.given.swap_remove(known);
+///         // SAFETY: it is from the heap, with this layout, and its owner gave it up.
+///         unsafe { std::alloc::dealloc(block.start().as_ptr(), block.layout()) };
+///         Ok(())
+///     }
+/// }
+///
+/// let (mut host, mut other) = (Host::default(), Host::default());
+/// let block = host.alloc_zeroed(Layout::new::<[u64; 512]>(), NodeId::new(0))?;
+/// let refused = other.free(block).unwrap_err();
+/// assert!(refused.error.to_string().ends_with("does not belong to this environment"));
+/// assert!(host.free(refused.returned).is_ok());
+/// # Ok::<(), sparsemem_core::OutOfMemory>(())
+/// ```
 ///
 /// # Safety
 ///

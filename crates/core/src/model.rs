@@ -21,6 +21,80 @@ type Guard<M> = <<M as MemoryModel>::Reclaim as Reclaim>::Guard;
 /// `lookup(pfn)` is the primitive. Linux makes two calls in a row, `pfn_valid` and `pfn_to_page`; between them the
 /// section may be removed, and the section word is loaded twice. Here one load answers both.
 ///
+/// A model of one section, which has everything that lookups need:
+///
+/// ```
+/// use core::ptr::NonNull;
+/// use core::sync::atomic::{AtomicU32, Ordering};
+/// use sparsemem_core::{presets::X86_64, *};
+///
+/// /// References to a frame.
+/// struct Frame(AtomicU32);
+///
+/// // SAFETY: an atomic integer: zero bytes are valid, and there is nothing to drop.
+/// unsafe impl PageDescriptor for Frame {
+///     unsafe fn initialise(&self, _: Pfn, _: SectionNr) {}
+/// }
+///
+/// /// All RAM of the machine is section 2.
+/// const SECTION: SectionNr = SectionNr::new(2);
+/// const FIRST: Pfn = Pfn::new(2 << 15);
+///
+/// struct OneSection([Frame; 1 << 15], WriterSlot);
+///
+/// // SAFETY: each frame of the section has an element of the array, which stays; nothing changes the model.
+/// unsafe impl MemoryModel for OneSection {
+///     type Geometry = X86_64;
+///     type Page = Frame;
+///     type Reclaim = NeverReclaim;
+///
+///     fn name(&self) -> &'static str {
+///         "one-section"
+///     }
+///
+///     fn lookup_with(&self, pfn: Pfn, _: &<NeverReclaim as Reclaim>::Guard) -> Option<NonNull<Frame>> {
+///         let index = usize::try_from(pfn.offset_from(FIRST)?.get()).ok()?;
+///         let frame = self.0.as_ptr().wrapping_add(index).cast_mut();
+///         NonNull::new(frame).filter(|_| index < self.0.len())
+///     }
+///
+///     unsafe fn pfn_of(&self, page: NonNull<Frame>) -> Pfn {
+///         let bytes = page.addr().get() - self.0.as_ptr().addr();
+///         FIRST.saturating_add(PageCount::new((bytes / size_of::<Frame>()) as u64))
+///     }
+///
+///     fn section(&self, nr: SectionNr) -> SectionState {
+///         let (flags, all) = (SectionFlags::PRESENT | SectionFlags::HAS_MEM_MAP, SubsectionBits::full::<X86_64>());
+///         let present = SectionState { flags, early_node: None, subsections: all, online: all };
+///         if nr == SECTION { present } else { SectionState::ABSENT }
+///     }
+///
+///     fn next_present(&self, from: SectionNr) -> Option<SectionNr> {
+///         (from <= SECTION).then_some(SECTION)
+///     }
+///
+///     fn writer_slot(&self) -> &WriterSlot {
+///         &self.1
+///     }
+///
+///     fn footprint(&self) -> Footprint {
+///         Footprint { memmap_bytes: size_of_val(&self.0) as u64, ..Footprint::default() }
+///     }
+/// }
+///
+/// static MODEL: OneSection = OneSection([const { Frame(AtomicU32::new(0)) }; 1 << 15], WriterSlot::new());
+///
+/// // A kernel takes a reference to a page, and gets from the record back to the page.
+/// let reader = MODEL.read();
+/// let frame = reader.page(Pfn::new(0x1_0007)).expect("it is RAM");
+/// frame.0.fetch_add(1, Ordering::Relaxed);
+/// // SAFETY: the frame stays valid, and the model reads nothing of the record.
+/// assert_eq!(unsafe { MODEL.pfn_of(NonNull::from(frame)) }, Pfn::new(0x1_0007));
+///
+/// let why = reader.explain(Pfn::new(7)).err().expect("it is no RAM");
+/// assert_eq!(why.to_string(), "frame 0x7 lies in section 0, which is absent");
+/// ```
+///
 /// # Safety
 ///
 /// A descriptor that [`MemoryModel::lookup_with`] returns is mapped, aligned and initialised (at least to zero bytes)

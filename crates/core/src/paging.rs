@@ -125,6 +125,50 @@ pub struct OtherAddressSpace {
 /// A model remembers [`AddressSpace::root`] of the first environment that it is populated with, and refuses another
 /// ([`OtherAddressSpace`]).
 ///
+/// ```
+/// use core::ptr::NonNull;
+/// use sparsemem_core::{AddressSpace, PagingDepth, PhysAddr, PhysMap, VirtAddr, VirtRange};
+///
+/// const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
+///
+/// /// An x86_64 kernel on one processor: what `cr3` holds, and `invlpg`.
+/// struct Kernel { root: PhysAddr, forget: fn(VirtAddr) }
+///
+/// // SAFETY: a sum and its inverse; the kernel maps all memory there.
+/// unsafe impl PhysMap for Kernel {
+///     fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
+///         let start = core::ptr::with_exposed_provenance_mut(DIRECT_MAP.wrapping_add(at.get()) as usize);
+///         NonNull::new(start).unwrap_or(NonNull::dangling())
+///     }
+///
+///     fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
+///         (at.as_ptr().expose_provenance() as u64).checked_sub(DIRECT_MAP).map(PhysAddr::new)
+///     }
+/// }
+///
+/// // SAFETY: the tables are those of the processor, nothing else maps in the memmap's place, and there is one address space.
+/// unsafe impl AddressSpace for Kernel {
+///     fn root(&self) -> PhysAddr {
+///         self.root
+///     }
+///
+///     fn depth(&self) -> PagingDepth {
+///         PagingDepth::Four
+///     }
+///
+///     fn flush(&mut self, range: VirtRange) {
+///         let pages = (range.start().get()..range.end().get()).step_by(4096);
+///         pages.map(VirtAddr::new).for_each(self.forget);
+///     }
+/// }
+///
+/// let mut kernel = Kernel { root: PhysAddr::new(0x1000), forget: |page| assert_eq!(page.get() % 4096, 0) };
+/// kernel.flush(VirtRange::new(VirtAddr::new(0x20_0000), VirtAddr::new(0x40_0000))?);
+/// let at = PhysAddr::new(0x1234);
+/// assert_eq!(kernel.virt_to_phys(kernel.phys_to_virt(at)), Some(at));
+/// # Ok::<(), sparsemem_core::ReversedRange>(())
+/// ```
+///
 /// # Safety
 ///
 /// 1. [`AddressSpace::root`] is the physical address of a live top-level page table of [`AddressSpace::depth`] levels,

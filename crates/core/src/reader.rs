@@ -18,6 +18,51 @@ use crate::{LookupError, MemoryModel, Pfn};
 
 /// A domain of readers.
 ///
+/// ```
+/// use core::sync::atomic::{AtomicUsize, Ordering};
+/// use sparsemem_core::{GracePeriod, Reclaim, Unpublished};
+///
+/// /// Readers that are inside, of a kernel with few processors.
+/// static INSIDE: AtomicUsize = AtomicUsize::new(0);
+///
+/// struct Counted;
+///
+/// struct Inside;
+///
+/// impl Drop for Inside {
+///     fn drop(&mut self) {
+///         // Release: what the reader did happens before the end of a grace period.
+///         INSIDE.fetch_sub(1, Ordering::Release);
+///     }
+/// }
+///
+/// // SAFETY: the count is not zero while a guard lives, and `synchronize` waits for zero.
+/// unsafe impl Reclaim for Counted {
+///     type Guard = Inside;
+///
+///     fn enter() -> Inside {
+///         // SeqCst: either this reader sees what was unpublished before a grace period, or that one sees the reader.
+///         INSIDE.fetch_add(1, Ordering::SeqCst);
+///         Inside
+///     }
+/// }
+///
+/// // SAFETY: as above.
+/// unsafe impl GracePeriod for Counted {
+///     fn synchronize() {
+///         core::sync::atomic::fence(Ordering::SeqCst);
+///         while INSIDE.load(Ordering::SeqCst) != 0 {
+///             core::hint::spin_loop();
+///         }
+///     }
+/// }
+///
+/// let guard = Counted::enter();
+/// let unpublished = Unpublished::<Counted, _>::new("a memmap");
+/// drop(guard);
+/// assert_eq!(unpublished.after_grace(), "a memmap");
+/// ```
+///
 /// # Safety
 ///
 /// While a guard from [`Reclaim::enter`] lives, no [`GracePeriod::synchronize`] of the same domain that started after
@@ -30,7 +75,7 @@ pub unsafe trait Reclaim: 'static {
     fn enter() -> Self::Guard;
 }
 
-/// A domain that can wait until all current readers have left.
+/// A domain that can wait until all current readers have left. [`Reclaim`] has an example.
 ///
 /// # Safety
 ///

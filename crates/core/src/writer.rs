@@ -78,6 +78,30 @@ impl Drop for HeldSlot<'_> {
 /// }
 /// ```
 ///
+/// All operations, one after the other:
+///
+/// ```
+/// use sparsemem_core::{CompleteModel, MemoryModel, NodeId, PfnRange, Retired, initialise};
+///
+/// /// Adds a section, uses it, and removes it again.
+/// fn for_a_while<M: CompleteModel<E>, E>(
+///     model: &M,
+///     env: &mut E,
+///     section: PfnRange,
+///     work: impl FnOnce(),
+/// ) -> Result<Retired, Box<dyn core::error::Error>> {
+///     let mut writer = model.write().ok_or("another processor changes the model")?;
+///     writer.install(env, section, NodeId::new(0))?;
+///     initialise(model, section);
+///     writer.set_online(section)?;
+///     work();
+///     writer.set_offline(section)?;
+///     let retired = writer.retire(env, section)?;
+///     assert!(!model.is_valid(section.start()), "it waited for the readers");
+///     Ok(retired)
+/// }
+/// ```
+///
 /// Without a writer a model that is shared cannot be changed:
 ///
 /// ```compile_fail

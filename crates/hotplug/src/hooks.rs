@@ -52,6 +52,71 @@ use crate::callbacks::for_every;
 ///
 /// [`WithReserved`](crate::WithReserved) fulfils both duties for any allocator. Linux marks these frames in their
 /// descriptors, and neither isolates nor frees a marked frame (B-14).
+///
+/// ```
+/// use std::collections::BTreeSet;
+/// use sparsemem_core::{Pfn, PfnRange};
+/// use sparsemem_hotplug::{AllocatorHooks, FramesRefused, Reason};
+///
+/// /// An allocator that hands out one frame at a time.
+/// #[derive(Default)]
+/// struct Frames {
+///     free: BTreeSet<Pfn>,
+///     used: BTreeSet<Pfn>,
+///     isolated: Vec<PfnRange>,
+/// }
+///
+/// fn each(frames: PfnRange) -> impl Iterator<Item = Pfn> {
+///     (frames.start().get()..frames.end().get()).map(Pfn::new)
+/// }
+///
+/// impl Frames {
+///     fn allocate(&mut self) -> Option<Pfn> {
+///         let is_open = |pfn: &&Pfn| !self.isolated.iter().any(|frames| frames.contains(**pfn));
+///         let pfn = *self.free.iter().find(is_open)?;
+///         self.free.remove(&pfn);
+///         self.used.insert(pfn);
+///         Some(pfn)
+///     }
+/// }
+///
+/// impl AllocatorHooks for Frames {
+///     fn give(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+///         self.isolated.push(frames);
+///         self.free.extend(each(frames));
+///         Ok(())
+///     }
+///
+///     fn release(&mut self, frames: PfnRange) {
+///         self.isolated.retain(|isolated| *isolated != frames);
+///     }
+///
+///     fn isolate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+///         self.isolated.push(frames);
+///         Ok(())
+///     }
+///
+///     fn evacuate(&mut self, frames: PfnRange) -> Result<(), FramesRefused> {
+///         // It cannot move users.
+///         let is_free = !self.used.iter().any(|pfn| frames.contains(*pfn));
+///         if is_free { Ok(()) } else { Err(FramesRefused { frames, reason: Reason::InUse }) }
+///     }
+///
+///     fn take(&mut self, frames: PfnRange) {
+///         each(frames).for_each(|pfn| assert!(self.free.remove(&pfn)));
+///         self.isolated.retain(|isolated| *isolated != frames);
+///     }
+/// }
+///
+/// let (mut frames, block) = (Frames::default(), PfnRange::new(Pfn::new(0x8000), Pfn::new(0x1_0000))?);
+/// frames.give(block).unwrap();
+/// assert_eq!(frames.allocate(), None, "isolated");
+/// frames.release(block);
+/// let used = frames.allocate().unwrap();
+/// frames.isolate(block).unwrap();
+/// assert!(frames.evacuate(block).is_err(), "{used} is in use");
+/// # Ok::<(), sparsemem_core::ReversedRange>(())
+/// ```
 pub trait AllocatorHooks {
     /// Gets frames that are initialised and have no user, and must not hand them out yet. It must never hand out
     /// those that hold data of boot or firmware.

@@ -30,6 +30,20 @@ pub trait ConstNew {
 /// A memory model: sections indexed by table `T`, descriptors found by placement `S`, readers of domain `R`.
 ///
 /// The backends are aliases of this type. A model belongs in a `static` or in zeroed memory, for its table is large.
+///
+/// ```
+/// use sparsemem_core::presets::X86_64;
+/// use sparsemem_core::{MemoryModel, NeverReclaim, Page, Pfn, SectionShape};
+/// use sparsemem_section::{Encoded, RootedTable, SparseModel};
+///
+/// type Table = RootedTable<X86_64, Page, { X86_64::NR_ROOTS_LEN }>;
+///
+/// /// What the crate `sparsemem-sparse-extreme` calls `SparseExtreme`.
+/// static MODEL: SparseModel<Table, Encoded, NeverReclaim> = SparseModel::new();
+///
+/// assert_eq!(MODEL.name(), "sparse-extreme");
+/// assert!(MODEL.lookup(Pfn::new(0x1234)).is_none(), "nothing is present before boot");
+/// ```
 #[repr(C)]
 pub struct SparseModel<T, S, R> {
     pub(crate) table: T,
