@@ -40,6 +40,7 @@ impl<G: Geometry, P: PageDescriptor, const N: usize, V: Validity<G>> FlatTable<G
     /// Does not compile for a table that is not the geometry's.
     const CHECK: () = {
         let () = G::CHECK;
+        let () = V::CHECK;
         assert!(N == G::NR_SECTIONS_LEN, "N must be the geometry's NR_SECTIONS_LEN");
         assert!(!matches!(V::KEPT, Kept::InRoots), "a flat table has no roots for planes");
     };

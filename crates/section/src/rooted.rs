@@ -48,6 +48,7 @@ impl<G: Geometry, P: PageDescriptor, const N: usize, V: Validity<G>> RootedTable
     /// Does not compile for a table that is not the geometry's.
     const CHECK: () = {
         let () = G::CHECK;
+        let () = V::CHECK;
         assert!(N == G::NR_ROOTS_LEN, "N must be the geometry's NR_ROOTS_LEN");
         assert!(G::SECTIONS_PER_ROOT.is_power_of_two(), "an index in a root is a mask");
         assert!(

@@ -18,7 +18,7 @@
 
 use core::marker::PhantomData;
 
-use sparsemem_core::{EarlyFrames, Geometry, SectionNr, ZeroIsNew};
+use sparsemem_core::{EarlyFrames, Geometry, SectionNr, SectionShape, ZeroIsNew};
 use sparsemem_usage_map::SubsectionMap;
 
 /// Which frames are valid, as a choice of the model's type.
@@ -76,6 +76,8 @@ pub trait Validity<G: Geometry>: sealed::Sealed + Send + Sync {
     type Rule: ValidityRule;
     /// Where lookups find it.
     const KEPT: Kept;
+    /// Does not compile for planes that are not the geometry's.
+    const CHECK: () = ();
     /// Nothing valid.
     #[cfg(not(sparsemem_loom))]
     const NEW: Self;
@@ -152,6 +154,17 @@ place! {
 
 /// Planes for all `N` sections of the geometry, beside the table.
 ///
+/// `N` is the number of sections also for a table of roots, whose own `N` is smaller. Frames past the planes would never be
+/// valid, so planes of another length do not compile:
+///
+/// ```compile_fail,E0080
+/// use sparsemem_core::{Page, SectionShape, presets::X86_64};
+/// use sparsemem_section::{FlatPlanes, RootedTable};
+///
+/// const ROOTS: usize = X86_64::NR_ROOTS_LEN;
+/// static TABLE: RootedTable<X86_64, Page, ROOTS, FlatPlanes<X86_64, ROOTS>> = RootedTable::new();
+/// ```
+///
 /// # Cost
 ///
 /// One load, whatever is valid. Two words of 64 subsections for each possible section of x86_64: each plane has 4 MiB with
@@ -169,6 +182,8 @@ impl<G: Geometry, const N: usize, Q> sealed::Sealed for FlatPlanes<G, N, Q> {}
 impl<G: Geometry, const N: usize, Q: ValidityRule> Validity<G> for FlatPlanes<G, N, Q> {
     type Rule = Q;
     const KEPT: Kept = Kept::Beside;
+    const CHECK: () =
+        assert!(N == G::NR_SECTIONS_LEN, "N of the planes must be the geometry's NR_SECTIONS_LEN");
     #[cfg(not(sparsemem_loom))]
     const NEW: Self = Self {
         valid: [const { SubsectionMap::ZERO }; N],
