@@ -14,7 +14,8 @@ impl MachineError {
         match self {
             Self::Unreadable { .. } => {
                 format!(
-                    "{self}\ngive a path, or a name that `cargo xtask conformance --list` shows under machines"
+                    "{self}\ngive a path, or the name of a machine that comes with sparsemem; in its repository `cargo xtask \
+                     conformance --list` shows them"
                 )
             }
             Self::NoMap { path, source } if !source.lines().is_empty() => {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use sparsemem_any::Backend;
 use sparsemem_machine_files::GeometryName;
 use sparsemem_terminal::units::{bytes, counted};
-use sparsemem_terminal::{Colour, Failure, Format, Screen, Status, say, say_json};
+use sparsemem_terminal::{Colour, Failure, Format, Screen, Status, remark, say, say_json};
 
 use crate::inspection::{InspectedBackend, InspectedRange, Inspection};
 use crate::look::inspect;
@@ -51,9 +51,14 @@ struct Comparison {
 
 /// Prints the difference; maps that differ fail.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
+    if [&args.one, &args.other].iter().all(|path| path.as_os_str() == "-") {
+        return Err(Failure::Usage(
+            "standard input has one map only; name a file for the other one".to_owned(),
+        ));
+    }
     let look = |path| {
         let machine = open(path, args.geometry)?;
-        eprint!("{}", machine.remarks());
+        remark(&machine.remarks());
         inspect(&machine, &Backend::ALL).map_err(|error| Failure::Broken(error.to_string()))
     };
     let (one, other) = (look(&args.one)?, look(&args.other)?);

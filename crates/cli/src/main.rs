@@ -40,7 +40,7 @@ enum Command {
         /// The shell that reads it
         shell: Shell,
     },
-    /// Print the manual page, or write those of all commands to a folder
+    /// Print the manual page, or write those of all commands to a folder, which is made if it does not exist
     Man {
         /// The folder
         #[arg(value_name = "FOLDER")]
@@ -70,6 +70,7 @@ fn man(folder: Option<PathBuf>) -> Result<Status, Failure> {
         clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(broken)?;
         return print(&page);
     };
+    std::fs::create_dir_all(&folder).map_err(broken)?;
     clap_mangen::generate_to(Cli::command(), folder).map_err(broken)?;
     Ok(Status::Passed)
 }

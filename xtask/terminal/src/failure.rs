@@ -1,5 +1,6 @@
 //! How a command ends: passed, failed, or not run at all.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 /// The end of a command that did its work.
@@ -22,6 +23,11 @@ pub enum Failure {
     NobodyListens,
 }
 
+/// Writes a text to standard error. If nobody takes it, the command goes on: its result is the exit status and standard output.
+pub fn remark(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Says what went wrong and picks the exit status: 0 passed, 1 failed, 2 wrong usage.
 #[must_use]
 pub fn finish(result: Result<Status, Failure>) -> ExitCode {
@@ -29,11 +35,11 @@ pub fn finish(result: Result<Status, Failure>) -> ExitCode {
         Ok(Status::Passed) => ExitCode::SUCCESS,
         Ok(Status::Failed) => ExitCode::FAILURE,
         Err(Failure::Usage(text)) => {
-            eprintln!("error: {text}");
+            remark(&format!("error: {text}\n"));
             ExitCode::from(2)
         }
         Err(Failure::Broken(text)) => {
-            eprintln!("error: {text}");
+            remark(&format!("error: {text}\n"));
             ExitCode::FAILURE
         }
         Err(Failure::NobodyListens) => ExitCode::FAILURE,

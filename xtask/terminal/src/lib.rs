@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Without a terminal, and with `NO_COLOR` set to anything, no escape sequence is written.
+//! 1. Without a terminal, and with `NO_COLOR` set and not empty, no escape sequence is written.
 
 #![forbid(unsafe_code)]
 
@@ -18,7 +18,7 @@ use comfy_table::{
 };
 
 pub use documents::commands_in_documents;
-pub use failure::{Failure, Status, finish};
+pub use failure::{Failure, Status, finish, remark};
 pub use format::Format;
 
 /// Columns where there is no terminal to ask.

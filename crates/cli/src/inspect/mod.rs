@@ -23,7 +23,7 @@ use crate::source::Source;
 use sparsemem_terminal::{Failure, Status};
 
 use crate::look::InspectError;
-use sparsemem_terminal::{Screen, say, say_json};
+use sparsemem_terminal::{Screen, remark, say, say_json};
 
 /// The options.
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ enum Form {
 /// Boots the machine on the backends and prints their state. A file that contradicts itself is shown, and fails.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let machine = args.source.open(args.geometry)?;
-    eprint!("{}", machine.remarks());
+    remark(&machine.remarks());
     let inspection = crate::look::inspect(&machine, &args.backends).map_err(|error| match error {
         InspectError::TooLarge(_) => Failure::Usage(error.to_string()),
         _ => Failure::Broken(error.to_string()),
