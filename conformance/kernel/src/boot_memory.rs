@@ -9,8 +9,8 @@
 //!    the page allocator cannot use.
 
 use arrayvec::ArrayVec;
-use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange};
-
+use sparsemem::{ByteLen, NodeId, PfnRange, PhysAddr, PhysRange};
+use sparsemem_boot_maps::{BootMap, Entry};
 use spin::mutex::SpinMutex;
 use talc::TalcLock;
 use talc::source::Manual;
@@ -38,6 +38,11 @@ pub(crate) type Ranges = ArrayVec<(PhysRange, NodeId), BOOT_RANGES>;
 
 /// The node of memory for which firmware names none, as in Linux.
 const DEFAULT_NODE: NodeId = NodeId::new(0);
+/// No node: marks memory for which firmware names none, until [`settle_nodes`].
+const NO_NODE: NodeId = NodeId::new(u32::MAX);
+
+/// The most ranges that firmware may describe: of memory, of reservations and of nodes.
+const DESCRIBED: usize = 2 * BOOT_RANGES;
 
 /// Why the memory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,10 +51,8 @@ pub(crate) enum BootMemoryError {
     #[error(transparent)]
     Firmware(#[from] FirmwareError),
     /// The machine has no usable memory.
-    #[error("the memory map has no usable memory: {entries} entries, none of them RAM below {limit}")]
+    #[error("the memory map has no usable memory: nothing of it is RAM below {limit}")]
     NoMemory {
-        /// The number of entries of the memory map.
-        entries: usize,
         /// The limit from the command line.
         limit: PhysAddr,
     },
@@ -77,22 +80,52 @@ pub(crate) enum BootMemoryError {
 pub(crate) fn memory(firmware: &Firmware) -> Result<Ranges, BootMemoryError> {
     let limit = limit(firmware);
     let below = PhysRange::new(PhysAddr::new(0), limit).unwrap_or_default();
-    let ram = firmware.memory_map().filter(|entry| entry.is_ram);
-    let ram = ram.map(|entry| entry.range.intersection(below)).filter(|range| !range.is_empty());
-    let mut ram: ArrayVec<PhysRange, BOOT_RANGES> = gathered(ram)?;
-    if ram.is_empty() {
-        return Err(BootMemoryError::NoMemory { entries: firmware.memory_map().count(), limit });
+    let mut storage = [Entry::EMPTY; DESCRIBED];
+    let mut memory = Ranges::new();
+    for part in ram(&described(firmware, &mut storage)?, below) {
+        memory.try_push(part).map_err(|_| BootMemoryError::TooMany)?;
     }
-    ram.sort_unstable_by_key(|range| range.start());
-    ram.iter().try_for_each(|range| hand_over(*range, firmware.place()))?;
-    let (mut of_nodes, mut too_many) = (Ranges::new(), false);
-    firmware.nodes(&mut |range, node| too_many |= of_nodes.try_push((range, node)).is_err())?;
-    of_nodes.sort_unstable_by_key(|(range, _)| range.start());
-    let memory = if too_many { Err(BootMemoryError::TooMany) } else { by_node(&ram, &of_nodes) }?;
+    if memory.is_empty() {
+        return Err(BootMemoryError::NoMemory { limit });
+    }
+    memory.iter().try_for_each(|(range, _)| hand_over(*range, firmware.place()))?;
+    settle_nodes(&mut memory);
     memory
         .iter()
         .try_for_each(|(range, node)| FRAMES.lock().set_node(range.whole_frames::<Sizes>(), *node))?;
     Ok(memory)
+}
+
+/// All that firmware says of memory. What it names no node for is of [`NO_NODE`].
+fn described<'s>(firmware: &Firmware, storage: &'s mut [Entry]) -> Result<BootMap<'s>, FirmwareError> {
+    let mut map = BootMap::new(storage);
+    firmware.add_to(&mut map)?;
+    // The first range of a node counts, so this one is for memory that no other has.
+    map.assign(PhysAddr::new(0), u64::MAX, NO_NODE)?;
+    Ok(map)
+}
+
+/// The RAM of a map at some addresses, with its nodes, lowest first.
+fn ram(map: &BootMap<'_>, within: PhysRange) -> impl Iterator<Item = (PhysRange, NodeId)> {
+    let parts = map.ram::<Sizes>().map(move |part| (bytes(part.frames).intersection(within), part.node));
+    parts.filter(|(range, _)| !range.is_empty())
+}
+
+/// The addresses of frames.
+fn bytes(frames: PfnRange) -> PhysRange {
+    let (start, end) = (frames.start().phys::<Sizes>(), frames.end().phys::<Sizes>());
+    start.zip(end).and_then(|(start, end)| PhysRange::new(start, end).ok()).unwrap_or_default()
+}
+
+/// Gives memory of no node to the default one. If there are nodes at all, the kernel prints it.
+fn settle_nodes(memory: &mut Ranges) {
+    let has_nodes = memory.iter().any(|(_, node)| *node != NO_NODE);
+    for (range, node) in memory.iter_mut().filter(|(_, node)| *node == NO_NODE) {
+        *node = DEFAULT_NODE;
+        if has_nodes {
+            say!("memory: {NODES} does not mention {range}; node {DEFAULT_NODE} gets it");
+        }
+    }
 }
 
 /// The first address that the command line keeps from boot.
@@ -103,16 +136,11 @@ fn limit(firmware: &Firmware) -> PhysAddr {
 /// The first range of RAM that the command line keeps from boot, with its node.
 pub(crate) fn withheld(firmware: &Firmware) -> Result<Option<(PhysRange, NodeId)>, BootMemoryError> {
     let above = PhysRange::new(limit(firmware), PhysAddr::new(u64::MAX)).unwrap_or_default();
-    let ram = firmware.memory_map().filter(|entry| entry.is_ram);
-    let mut kept = ram.map(|entry| entry.range.intersection(above)).filter(|range| !range.is_empty());
-    let Some(range) = kept.next() else { return Ok(None) };
-    let mut node = DEFAULT_NODE;
-    firmware.nodes(&mut |of, nr| {
-        if of.contains(range.start()) {
-            node = nr;
-        }
-    })?;
-    Ok(Some((range, node)))
+    let mut storage = [Entry::EMPTY; DESCRIBED];
+    let mut kept = Ranges::new();
+    kept.extend(ram(&described(firmware, &mut storage)?, above).take(1));
+    settle_nodes(&mut kept);
+    Ok(kept.pop())
 }
 
 /// Gives frames of the page allocator to the heap, permanently.
@@ -150,48 +178,4 @@ fn hand_over_all(start: PhysAddr, end: PhysAddr) -> Result<(), NoTable> {
         }
     }
     Ok(())
-}
-
-/// Collects items in an array, if it has room.
-fn gathered<T>(items: impl Iterator<Item = T>) -> Result<ArrayVec<T, BOOT_RANGES>, BootMemoryError> {
-    let mut gathered = ArrayVec::new();
-    for item in items {
-        gathered.try_push(item).map_err(|_| BootMemoryError::TooMany)?;
-    }
-    Ok(gathered)
-}
-
-/// Memory with its nodes. Nodes must be sorted; where they overlap, the first counts.
-fn by_node(ram: &[PhysRange], nodes: &[(PhysRange, NodeId)]) -> Result<Ranges, BootMemoryError> {
-    let mut parts = Ranges::new();
-    let mut report = |part: PhysRange, node| {
-        if part.is_empty() {
-            Ok(())
-        } else {
-            parts.try_push((part, node)).map_err(|_| BootMemoryError::TooMany)
-        }
-    };
-    for range in ram {
-        let mut reported_to = range.start();
-        for (of_node, node) in nodes {
-            let start = of_node.start().clamp(reported_to, range.end());
-            let end = of_node.end().clamp(start, range.end());
-            if start < end {
-                report(of_no_node(reported_to, start, nodes), DEFAULT_NODE)?;
-                report(PhysRange::new(start, end).unwrap_or_default(), *node)?;
-                reported_to = end;
-            }
-        }
-        report(of_no_node(reported_to, range.end(), nodes), DEFAULT_NODE)?;
-    }
-    Ok(parts)
-}
-
-/// Memory between the ranges of `nodes`. If there are nodes at all, the kernel prints it.
-fn of_no_node(start: PhysAddr, end: PhysAddr, nodes: &[(PhysRange, NodeId)]) -> PhysRange {
-    let range = PhysRange::new(start, end).unwrap_or_default();
-    if !range.is_empty() && !nodes.is_empty() {
-        say!("memory: {NODES} does not mention {range}; node {DEFAULT_NODE} gets it");
-    }
-    range
 }

@@ -1,15 +1,6 @@
-//! What is handed over to the kernel, whatever the firmware: entries of a memory map, and a command line.
+//! The command line, whatever the firmware.
 
-use sparsemem::{ByteLen, PhysRange};
-
-/// An entry of the memory map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MapEntry {
-    /// The addresses.
-    pub(crate) range: PhysRange,
-    /// Whether it is usable memory.
-    pub(crate) is_ram: bool,
-}
+use sparsemem::ByteLen;
 
 /// The options of the kernel: words of the form `name=value`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,16 +1,14 @@
-//! What the device tree says of the machine: memory with its nodes, and the command line.
+//! What the device tree says of the machine: the command line. Memory and nodes are read by `sparsemem-boot-maps`.
 //!
-//! Source: Devicetree Specification 0.4, 3.4 (`/memory`) and 3.6 (`/chosen`); Linux
-//! `Documentation/devicetree/bindings/numa.txt` (`numa-node-id`).
+//! Source: Devicetree Specification 0.4, 3.6 (`/chosen`).
 
-use arrayvec::ArrayVec;
-use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::fdt::Fdt;
 use dtoolkit::{Node, Property};
 use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange};
+use sparsemem_boot_maps::{BootMap, MapError};
 
 use crate::direct_map;
-use crate::frames::BOOT_RANGES;
-use crate::handover::{CommandLine, MapEntry};
+use crate::handover::CommandLine;
 
 /// Where the nodes of memory are described, in words.
 pub(crate) const NODES: &str = "the device tree";
@@ -35,23 +33,15 @@ pub(crate) enum FirmwareError {
         /// The error.
         why: dtoolkit::error::FdtParseError,
     },
-    /// A node of memory has no valid ranges.
-    #[error("the device tree is broken: `{node}` has a `reg` that is not a list of ranges")]
-    Memory {
-        /// The name of the node.
-        node: &'static str,
-    },
-    /// There are more ranges than fit in an array without a heap.
-    #[error(
-        "the device tree has more than {BOOT_RANGES} ranges of memory, for which this kernel has no room"
-    )]
-    TooMany,
+    /// The tree's memory is not valid, or there are too many ranges.
+    #[error("firmware: {0}; nothing is known for sure of memory and nodes then")]
+    Map(#[from] MapError),
 }
 
 /// The description of the machine.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Firmware {
-    memory: ArrayVec<(PhysRange, Option<NodeId>), BOOT_RANGES>,
+    blob: &'static [u8],
     line: CommandLine,
     place: PhysRange,
 }
@@ -65,16 +55,7 @@ impl Firmware {
     pub(crate) fn read(at: PhysAddr) -> Result<Self, FirmwareError> {
         let tree = tree(at)?;
         let place = PhysRange::from_start_count(at, ByteLen::new(tree.data().len() as u64));
-        let mut memory = ArrayVec::new();
-        let is_memory =
-            |node: &FdtNode<'_>| node.property("device_type").is_some_and(|kind| kind.value() == b"memory\0");
-        for node in tree.root().children().filter(is_memory) {
-            let nr = node.property("numa-node-id").and_then(|nr| nr.value_as::<u32>().ok()).map(NodeId::new);
-            for range in ranges(node)? {
-                memory.try_push((range?, nr)).map_err(|_| FirmwareError::TooMany)?;
-            }
-        }
-        Ok(Self { memory, line: line(tree), place: place.unwrap_or_default() })
+        Ok(Self { blob: tree.data(), line: line(tree), place: place.unwrap_or_default() })
     }
 
     /// The command line; empty if there is none, or if it is not valid text.
@@ -82,27 +63,18 @@ impl Firmware {
         self.line
     }
 
-    /// The memory map.
-    pub(crate) fn memory_map(&self) -> impl Iterator<Item = MapEntry> + Clone {
-        self.memory.iter().map(|(range, _)| MapEntry { range: *range, is_ram: true })
+    /// Adds memory with its nodes, and what the firmware keeps of it.
+    ///
+    /// # Errors
+    ///
+    /// [`FirmwareError::Map`].
+    pub(crate) fn add_to(&self, map: &mut BootMap<'_>) -> Result<(), FirmwareError> {
+        map.add_device_tree(self.blob).map_err(Into::into)
     }
 
     /// The part of RAM that holds the description itself, and the command line in it.
     pub(crate) const fn place(&self) -> PhysRange {
         self.place
-    }
-
-    /// Reports the node of each range for which there is one.
-    ///
-    /// # Errors
-    ///
-    /// None: [`Firmware::read`] has checked the tree.
-    #[allow(clippy::unnecessary_wraps, reason = "other firmware is read here")]
-    pub(crate) fn nodes(&self, report: &mut dyn FnMut(PhysRange, NodeId)) -> Result<(), FirmwareError> {
-        self.memory.iter().filter_map(|(range, node)| Some((*range, (*node)?))).for_each(|(range, node)| {
-            report(range, node);
-        });
-        Ok(())
     }
 
     /// Persistent memory, of which the boards' device trees say nothing.
@@ -127,18 +99,6 @@ fn tree(at: PhysAddr) -> Result<Fdt<'static>, FirmwareError> {
     // SAFETY: QEMU has put a device tree there, with its true length, into RAM that entry code has mapped and nobody
     // changes: the page allocator never gets it (`place`).
     unsafe { Fdt::from_raw(start.as_ptr()) }.map_err(|why| FirmwareError::Broken { at, why })
-}
-
-/// The ranges of a node.
-fn ranges(
-    node: FdtNode<'static>,
-) -> Result<impl Iterator<Item = Result<PhysRange, FirmwareError>>, FirmwareError> {
-    let broken = move || FirmwareError::Memory { node: node.name() };
-    let regs = node.reg().map_err(|_| broken())?.ok_or_else(broken)?;
-    Ok(regs.map(move |reg| {
-        let (start, len) = (reg.address().map_err(|_| broken())?, reg.size().map_err(|_| broken())?);
-        PhysRange::from_start_count(PhysAddr::new(start), ByteLen::new(len)).ok_or_else(broken)
-    }))
 }
 
 /// The command line of a tree.

@@ -1,8 +1,8 @@
-//! Reads ACPI tables: finds them by name, and reads two of them. The SRAT assigns memory to nodes, and the NFIT
-//! describes persistent memory.
+//! Finds ACPI tables by name, and reads one of them: the NFIT describes persistent memory. The SRAT is read by
+//! `sparsemem-boot-maps`.
 //!
-//! Source: ACPI 6, "Root System Description Pointer", "System Description Table Header", "Memory Affinity Structure",
-//! "System Physical Address Range Structure".
+//! Source: ACPI 6, "Root System Description Pointer", "System Description Table Header", "System Physical Address Range
+//! Structure".
 
 use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange};
 
@@ -91,19 +91,15 @@ impl Table {
         range.ok_or(TableError::Range { name: self.name, offset, start, len })
     }
 
-    /// The entries from `first` on: the offset of each, and its bytes. `length` reads the length of an entry.
-    fn entries(
-        self,
-        first: u64,
-        length: fn(Bytes, u64) -> Option<u64>,
-    ) -> impl Iterator<Item = Result<(u64, Bytes), TableError>> {
+    /// The entries from `first` on, each with its length in its second word: the offset of each, and its bytes.
+    fn entries(self, first: u64) -> impl Iterator<Item = Result<(u64, Bytes), TableError>> {
         let mut offset = first;
         core::iter::from_fn(move || {
             let left = self.bytes.len().saturating_sub(offset);
             if left == 0 {
                 return None;
             }
-            let len = length(self.bytes, offset).unwrap_or(0);
+            let len = self.bytes.u16(offset + 2).map_or(0, u64::from);
             let entry = self.bytes.part(offset, len).filter(|_| len > 0).map(|entry| (offset, entry));
             let result = entry.ok_or(TableError::Entry { name: self.name, offset, len, left });
             // After an error, the offset of the next entry is unknown.
@@ -152,38 +148,13 @@ fn addresses(root: Table) -> impl Iterator<Item = u64> {
     })
 }
 
-/// The offset of the first entry of an SRAT.
-const SRAT_FIRST: u64 = 48;
-/// The type of an SRAT entry about memory.
-const MEMORY: u8 = 1;
-/// The entry is valid.
-const ENABLED: u32 = 1 << 0;
-/// The range may be plugged later, so the entry does not describe present memory.
-const HOT_PLUGGABLE: u32 = 1 << 1;
-
-/// The memory that was present when the machine was started, by node. Entries that are disabled, empty, or only
-/// reserve addresses for hotplug are left out.
+/// The whole SRAT, header first, if there is one.
 ///
 /// # Errors
 ///
-/// [`TableError`] for the first error.
-pub(crate) fn srat_memory(
-    root_pointer: PhysAddr,
-    report: &mut dyn FnMut(PhysRange, NodeId),
-) -> Result<(), TableError> {
-    let Some(table) = find(root_pointer, "SRAT")? else { return Ok(()) };
-    for entry in table.entries(SRAT_FIRST, |bytes, at| bytes.u8(at + 1).map(u64::from)) {
-        let (offset, entry) = entry?;
-        if let (Some(MEMORY), Some(flags)) = (entry.u8(0), entry.u32(28))
-            && flags & (ENABLED | HOT_PLUGGABLE) == ENABLED
-        {
-            let range = table.range(offset, entry.u64(8), entry.u64(16))?;
-            if !range.is_empty() {
-                report(range, NodeId::new(entry.u32(2).unwrap_or(0)));
-            }
-        }
-    }
-    Ok(())
+/// [`TableError`], for it and for the tables that lead to it.
+pub(crate) fn srat(root_pointer: PhysAddr) -> Result<Option<&'static [u8]>, TableError> {
+    Ok(find(root_pointer, "SRAT")?.map(|table| table.bytes.all()))
 }
 
 /// The offset of the first entry of an NFIT.
@@ -203,7 +174,7 @@ const HAS_NODE: u16 = 1 << 1;
 /// [`TableError`] for the first error.
 pub(crate) fn nfit_persistent(root_pointer: PhysAddr) -> Result<Option<(PhysRange, NodeId)>, TableError> {
     let Some(table) = find(root_pointer, "NFIT")? else { return Ok(None) };
-    for entry in table.entries(NFIT_FIRST, |bytes, at| bytes.u16(at + 2).map(u64::from)) {
+    for entry in table.entries(NFIT_FIRST) {
         let (offset, entry) = entry?;
         if entry.u16(0) != Some(RANGE) || entry.array(16) != Some(PERSISTENT) {
             continue;

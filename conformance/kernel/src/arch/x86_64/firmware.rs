@@ -1,10 +1,11 @@
 //! What a PVH loader and ACPI tables say of the machine.
 
 use sparsemem::{NodeId, PhysAddr, PhysRange};
+use sparsemem_boot_maps::{BootMap, MapError};
 
 use super::acpi::{self, TableError};
 use super::start_info::{StartInfo, StartInfoError};
-use crate::handover::{CommandLine, MapEntry};
+use crate::handover::CommandLine;
 
 /// Where the nodes of memory are described, in words.
 pub(crate) const NODES: &str = "the SRAT";
@@ -18,6 +19,9 @@ pub(crate) enum FirmwareError {
     /// A table is broken.
     #[error("firmware: {0}; nothing is known for sure of memory and nodes then")]
     Table(#[from] TableError),
+    /// The memory map or the SRAT is broken, or there are too many ranges.
+    #[error("firmware: {0}; nothing is known for sure of memory and nodes then")]
+    Map(#[from] MapError),
 }
 
 /// The description of the machine.
@@ -39,24 +43,21 @@ impl Firmware {
         self.0.command_line()
     }
 
-    /// The memory map, without entries that are not ranges.
-    pub(crate) fn memory_map(&self) -> impl Iterator<Item = MapEntry> + Clone {
-        self.0.memory_map()
+    /// Adds the memory map, and the nodes if there are any.
+    ///
+    /// # Errors
+    ///
+    /// [`FirmwareError::Map`], [`FirmwareError::Table`] if a table on the path to the SRAT is broken.
+    pub(crate) fn add_to(&self, map: &mut BootMap<'_>) -> Result<(), FirmwareError> {
+        map.add_pvh(self.0.memory_map())?;
+        let srat = self.0.rsdp().map_or(Ok(None), acpi::srat)?;
+        srat.map_or(Ok(()), |table| map.add_srat(table)).map_err(Into::into)
     }
 
     /// The part of RAM that holds the description itself: none, because it lies below the image and outside RAM.
     #[allow(clippy::unused_self, reason = "other boards have theirs in RAM")]
     pub(crate) fn place(&self) -> PhysRange {
         PhysRange::default()
-    }
-
-    /// Reports the node of each range for which there is one.
-    ///
-    /// # Errors
-    ///
-    /// [`FirmwareError::Table`] if the SRAT is broken.
-    pub(crate) fn nodes(&self, report: &mut dyn FnMut(PhysRange, NodeId)) -> Result<(), FirmwareError> {
-        self.0.rsdp().map_or(Ok(()), |rsdp| acpi::srat_memory(rsdp, report)).map_err(Into::into)
     }
 
     /// The first range of persistent memory, with its node.

@@ -1,12 +1,13 @@
 //! Reads the data that loader and firmware left in memory, checking every bound. One part of it is the start info of
-//! a PVH loader: command line, memory map, and the place of the ACPI tables.
+//! a PVH loader: command line, and the places of the memory map and of the ACPI tables.
 //!
 //! Source: Xen `xen/include/public/arch-x86/hvm/start_info.h`.
 
-use sparsemem::{ByteLen, PhysAddr, PhysRange};
+use sparsemem::{ByteLen, PhysAddr};
+use sparsemem_boot_maps::{MapError, pvh_table};
 
 use crate::direct_map;
-use crate::handover::{CommandLine, MapEntry};
+use crate::handover::CommandLine;
 
 /// Firmware leaves its tables below this address, which the direct map reaches from the first instruction on.
 const TABLES_END: u64 = 4 << 30;
@@ -48,11 +49,6 @@ impl Bytes {
         self.part(offset, N as u64)?.0.try_into().ok()
     }
 
-    /// A byte.
-    pub(crate) fn u8(self, offset: u64) -> Option<u8> {
-        self.array(offset).map(u8::from_le_bytes)
-    }
-
     /// A word of 16 bits.
     pub(crate) fn u16(self, offset: u64) -> Option<u16> {
         self.array(offset).map(u16::from_le_bytes)
@@ -74,17 +70,10 @@ impl Bytes {
     }
 }
 
-/// The value of the first word.
-const MAGIC: u32 = 0x336e_c578;
 /// Bytes of the structure with the memory map of version 1.
 const LEN: u64 = 56;
-/// Bytes of an entry of the memory map.
-const ENTRY_LEN: u64 = 24;
 /// Bytes of the longest command line that is read.
 const LINE_LEN: u64 = 2048;
-
-/// The type of usable memory in the memory map.
-const RAM: u32 = 1;
 
 /// Why the start info is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,18 +86,16 @@ pub(crate) enum StartInfoError {
         /// The address.
         at: PhysAddr,
     },
-    /// The loader gives no memory map.
-    #[error("the start info is of version {version}, which has no memory map; version 1 is needed")]
-    Old {
-        /// Its version.
-        version: u32,
-    },
+    /// The structure is not valid, or names no memory map.
+    #[error("{0}; boot with a PVH loader, such as `qemu-system-x86_64 -kernel`")]
+    Broken(#[from] MapError),
 }
 
 /// The start info.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StartInfo {
     info: Bytes,
+    map: Bytes,
 }
 
 impl StartInfo {
@@ -118,15 +105,10 @@ impl StartInfo {
     ///
     /// [`StartInfoError`].
     pub(crate) fn at(at: PhysAddr) -> Result<Self, StartInfoError> {
-        let not_there = StartInfoError::NotThere { at };
-        let info = Bytes::of(at, ByteLen::new(LEN)).ok_or(not_there)?;
-        if info.u32(0) != Some(MAGIC) {
-            return Err(not_there);
-        }
-        match info.u32(4) {
-            Some(1..) => Ok(Self { info }),
-            version => Err(StartInfoError::Old { version: version.unwrap_or(0) }),
-        }
+        let info = Bytes::of(at, ByteLen::new(LEN)).ok_or(StartInfoError::NotThere { at })?;
+        let map = pvh_table(info.all())?;
+        let map = Bytes::of(map.start(), map.count()).ok_or(StartInfoError::NotThere { at: map.start() })?;
+        Ok(Self { info, map })
     }
 
     /// A field with an address, unless it is absent.
@@ -145,15 +127,8 @@ impl StartInfo {
         self.address(32)
     }
 
-    /// The memory map of the loader, without entries that are not ranges.
-    pub(crate) fn memory_map(&self) -> impl Iterator<Item = MapEntry> + Clone {
-        let count = u64::from(self.info.u32(48).unwrap_or(0));
-        let map = self.address(40).and_then(|at| Bytes::of(at, ByteLen::new(count * ENTRY_LEN)));
-        (0..count).filter_map(move |index| {
-            let entry = map?.part(index * ENTRY_LEN, ENTRY_LEN)?;
-            let start = PhysAddr::new(entry.u64(0)?);
-            let range = PhysRange::from_start_count(start, ByteLen::new(entry.u64(8)?))?;
-            Some(MapEntry { range, is_ram: entry.u32(16)? == RAM })
-        })
+    /// The memory map of the loader, as bytes.
+    pub(crate) const fn memory_map(&self) -> &'static [u8] {
+        self.map.all()
     }
 }
