@@ -4,6 +4,7 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use arrayvec::ArrayVec;
 use sparsemem::{BootError, BootEvent, Geometry, MemoryModel, MemoryRange, NodeId, PhysAddr, PhysRange};
 use sparsemem_hotplug::{AdoptError, BlockSize, Hotplug, Limits, Storage};
 use sparsemem_suite::{World, WorldWithEnvironment};
@@ -15,6 +16,7 @@ use crate::dimm::Slots;
 use crate::event::{Event, Outcome, send};
 use crate::glue::MODEL;
 use crate::paging::NoTable;
+use crate::processors::{HardwareId, MOST};
 use crate::scenarios::{device_of, run_all};
 use crate::stories::{self, Ended, System};
 use crate::world::KernelWorld;
@@ -48,7 +50,11 @@ pub(crate) fn run(handed_over: PhysAddr) -> Result<u64, KernelError> {
     let firmware = Firmware::read(handed_over)?;
     let line = firmware.command_line();
     let memory = boot_memory::memory(&firmware)?;
-    let others = Others { persistent: firmware.persistent()?, withheld: boot_memory::withheld(&firmware)? };
+    let others = Others {
+        persistent: firmware.persistent()?,
+        withheld: boot_memory::withheld(&firmware)?,
+        processors: processors(&firmware)?,
+    };
     let mut world = KernelWorld::new();
     let ranges = memory.iter().map(|(range, node)| MemoryRange::from_bytes::<Sizes>(*range, *node));
     let on_event = &mut |event: BootEvent| say!("boot: {event:?}");
@@ -76,13 +82,22 @@ pub(crate) fn run(handed_over: PhysAddr) -> Result<u64, KernelError> {
     Ok(failed)
 }
 
-/// Memory that boot leaves alone, each with its node.
-#[derive(Clone, Copy, Debug)]
+/// The processors of the machine, as many as this kernel uses.
+fn processors(firmware: &Firmware) -> Result<ArrayVec<HardwareId, MOST>, FirmwareError> {
+    let mut found = ArrayVec::new();
+    firmware.processors(&mut |id| _ = found.try_push(id))?;
+    Ok(found)
+}
+
+/// What boot leaves alone: memory, each with its node, and processors.
+#[derive(Clone, Debug)]
 struct Others {
     /// Persistent memory.
     persistent: Option<(PhysRange, NodeId)>,
     /// RAM that the command line keeps from boot.
     withheld: Option<(PhysRange, NodeId)>,
+    /// All processors, the one that booted among them.
+    processors: ArrayVec<HardwareId, MOST>,
 }
 
 /// Runs one story on the live model.
@@ -99,14 +114,16 @@ fn run_story(
     memory.iter().try_for_each(|(range, node)| hotplug.adopt_boot(*range, *node))?;
     // SAFETY: this kernel runs on QEMU's boards only, and this is the only place that takes the slots.
     let slots = unsafe { Slots::new() };
-    let Others { persistent, withheld } = others;
-    let (outcome, detail) =
-        match stories::run(name, &mut System { world, hotplug, slots, persistent, withheld }) {
-            Some(Ok(Ended::Passed)) => (Outcome::Passed, "".to_string()),
-            Some(Ok(Ended::NotApplicable(why))) => (Outcome::NotApplicable, why.to_string()),
-            Some(Err(error)) => (Outcome::Failed, error.to_string()),
-            None => (Outcome::Failed, "there is no story with this name".to_string()),
-        };
+    let Others { persistent, withheld, processors } = others;
+    let mut system = System { world, hotplug, slots, persistent, withheld, processors };
+    let (outcome, detail) = match stories::run(name, &mut system) {
+        Some(Ok(Ended::Passed)) => (Outcome::Passed, "".to_string()),
+        Some(Ok(Ended::Counted(counts))) => (Outcome::Passed, counts),
+        Some(Ok(Ended::NotApplicable(why))) => (Outcome::NotApplicable, why.to_string()),
+        Some(Ok(Ended::Skipped(why))) => (Outcome::Skipped, why.to_string()),
+        Some(Err(error)) => (Outcome::Failed, error.to_string()),
+        None => (Outcome::Failed, "there is no story with this name".to_string()),
+    };
     let (detail, failure_points) = (format_args!("{detail}"), 0);
     send(Event::Cell { scenario: name, machine, outcome, detail, failure_points });
     Ok(u64::from(outcome == Outcome::Failed))

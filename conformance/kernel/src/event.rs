@@ -7,6 +7,7 @@
 //! 2. A line that begins with `{` is for the host.
 
 use core::fmt::{Arguments, Write};
+use core::hint::spin_loop;
 
 use serde::{Serialize, Serializer};
 use spin::Mutex;
@@ -104,9 +105,18 @@ pub(crate) fn write(text: Arguments<'_>) {
     let _ = with(|port| port.write_fmt(text));
 }
 
-/// Lets a panic write although other code was writing.
+/// Lets a panic write although other code was writing: another processor gets time to end its line, the code that has
+/// panicked does not go on.
 pub(crate) fn break_lock() {
-    // SAFETY: only a panic calls this, and no other code of this kernel runs after that.
+    /// Turns of a loop that are enough for a line.
+    const A_LINE: u32 = 10_000_000;
+    for _ in 0..A_LINE {
+        if !SERIAL.is_locked() {
+            return;
+        }
+        spin_loop();
+    }
+    // SAFETY: only a panic calls this, and the code that has the lock does not go on.
     unsafe { SERIAL.force_unlock() };
 }
 

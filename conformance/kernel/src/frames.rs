@@ -118,17 +118,26 @@ impl Frames {
         frame(first).phys::<Sizes>()
     }
 
-    /// Frees a block; refuses memory that is not a whole block of [`Frames::take_block`].
-    pub(crate) fn put_block(&mut self, start: PhysAddr, count: usize) -> bool {
-        let Some(first) = index(start.pfn::<Sizes>()) else { return false };
-        let Some(block) = first.checked_add(count).map(|end| first..end) else { return false };
-        let is_ours = start.get().is_multiple_of(Sizes::PAGE_SIZE) && self.is_block(&block);
-        if is_ours {
-            self.firsts.remove(first..first + 1);
+    /// Whether memory is a whole block of [`Frames::take_block`].
+    pub(crate) fn is_whole_block(&self, start: PhysAddr, count: usize) -> bool {
+        self.block(start, count).is_some()
+    }
+
+    /// Frees a block; memory that is not a whole block of [`Frames::take_block`] stays as it is.
+    pub(crate) fn put_block(&mut self, start: PhysAddr, count: usize) {
+        if let Some(block) = self.block(start, count) {
+            self.firsts.remove(block.start..block.start + 1);
             self.given.remove(block.clone());
             self.free.insert(block);
         }
-        is_ours
+    }
+
+    /// The indices of a whole block of metadata.
+    fn block(&self, start: PhysAddr, count: usize) -> Option<Range<usize>> {
+        let first = index(start.pfn::<Sizes>())?;
+        let block = first..first.checked_add(count)?;
+        let is_ours = start.get().is_multiple_of(Sizes::PAGE_SIZE) && self.is_block(&block);
+        is_ours.then_some(block)
     }
 
     /// Whether a block of metadata has exactly this range.

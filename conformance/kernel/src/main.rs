@@ -11,6 +11,7 @@ extern crate alloc;
 mod arch;
 mod boot;
 mod boot_memory;
+mod defect;
 mod dimm;
 mod direct_map;
 mod event;
@@ -19,13 +20,17 @@ mod glue;
 mod handover;
 mod model;
 mod paging;
+mod processors;
 mod scenarios;
 mod stories;
 mod world;
 
+use core::hint::spin_loop;
 use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use event::Event;
+use processors::Processor;
 use sparsemem::PhysAddr;
 
 /// QEMU's exit status, by which the host learns the result of a run.
@@ -48,7 +53,7 @@ fn exit(status: Status) -> ! {
 /// The function that entry code calls, with the physical address of what the loader left.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(handed_over: u64) -> ! {
-    arch::trap::install();
+    arch::trap::install(Processor::FIRST);
     match boot::run(PhysAddr::new(handed_over)) {
         Ok(0) => exit(Status::Success),
         Ok(_) => exit(Status::Failure),
@@ -59,9 +64,18 @@ extern "C" fn kernel_main(handed_over: u64) -> ! {
     }
 }
 
-/// Reports the panic, and ends the run.
+/// The number of the processor that has panicked, plus one; zero before.
+static PANICKED: AtomicUsize = AtomicUsize::new(0);
+
+/// Reports the panic, and ends the run. Of several processors that panic, the first reports, so that lines stay whole.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
+    let own = arch::processors::this().index() + 1;
+    // Relaxed, both: only the number counts.
+    let first = PANICKED.compare_exchange(0, own, Ordering::Relaxed, Ordering::Relaxed);
+    while first.is_err_and(|first| first != own) {
+        spin_loop();
+    }
     event::break_lock();
     say!("{info}");
     event::send(Event::Panic { message: format_args!("{}", info.message()) });

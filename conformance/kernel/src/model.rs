@@ -13,7 +13,7 @@ use sparsemem_suite::{
 };
 
 use crate::arch::Sizes;
-use crate::glue::{Array, Guard, Kernel, MODEL, OneProcessor};
+use crate::glue::{Array, Guard, Kernel, MODEL, Readers};
 use crate::say;
 use crate::world::KernelWorld;
 
@@ -73,7 +73,7 @@ extern "C" fn kernel_lookup(frame: u64, guard: &Guard) -> Option<NonNull<Page>> 
 
 /// Whether both lookups find the same descriptor for a frame, or the frame is not valid.
 fn lookups_agree(frame: Pfn) -> bool {
-    let guard = OneProcessor::enter();
+    let guard = Readers::enter();
     // SAFETY: called only for a frame that was found valid, and nothing is removed while the guard is held.
     let unchecked = |_| unsafe { kernel_lookup_unchecked(frame.get()) };
     kernel_lookup(frame.get(), &guard).is_none_or(|page| page == unchecked(page))

@@ -16,7 +16,7 @@ use sparsemem::{LeafSize, PagingDepth, PhysAddr, PhysRange, VirtAddr, VirtRange}
 use sparsemem_suite::Leaf;
 
 use crate::arch::page_table::{self, canonical, levels, root};
-use crate::arch::{DIRECT_MAP, MAPPED_AT_ENTRY};
+use crate::arch::{DIRECT_MAP, MAPPED_AT_ENTRY, processors};
 use crate::direct_map::{self, LEN_BYTES};
 
 /// The size of the pages that [`map`] maps, and the level of their tables.
@@ -85,12 +85,14 @@ pub(crate) fn map(range: PhysRange, new_table: &mut dyn FnMut() -> Option<PhysAd
     let start = range.start().get().max(MAPPED_AT_ENTRY) / PAGE.bytes() * PAGE.bytes();
     for at in pages(start, range.end().get().min(LEN_BYTES)) {
         let entry = entry_of_page(at, new_table).ok_or(NoTable { at: PhysAddr::new(at) })?;
-        // Relaxed, here and below: one processor, which sees its own stores in order when it walks tables.
+        // Relaxed, here and below: only the processor that changes memory stores entries, and it is the only one that
+        // reads them here. Others walk them without loads of this program.
         if page_table::target(entry.load(Ordering::Relaxed), LEVEL_OF_PAGES) == Target::Nothing {
             entry.store(page_table::page(PhysAddr::new(at)), Ordering::Relaxed);
         }
     }
     page_table::published();
+    direct_map::place(range).into_iter().for_each(processors::published_everywhere);
     Ok(())
 }
 
@@ -102,7 +104,7 @@ pub(crate) fn unmap(range: PhysRange) {
     for entry in pages(start, end).filter_map(|at| entry_of_page(at, &mut || None)) {
         entry.store(0, Ordering::Relaxed);
     }
-    direct_map::place(range).into_iter().for_each(page_table::flush);
+    direct_map::place(range).into_iter().for_each(processors::flush_everywhere);
 }
 
 /// The physical addresses at which pages begin.
@@ -120,7 +122,8 @@ fn entry_of_page(page: u64, new_table: &mut dyn FnMut() -> Option<PhysAddr>) -> 
             Target::Memory(_) => return None,
             Target::Nothing => {
                 let below = new_table()?;
-                entry.store(page_table::table(below), Ordering::Relaxed);
+                // Release: other processors may walk the new table as soon as they find it, and it has to be empty then.
+                entry.store(page_table::table(below), Ordering::Release);
                 below.get()
             }
         };

@@ -10,7 +10,7 @@ use spin::Mutex;
 
 use crate::arch::{SCENARIOS_ARRAY, Sizes};
 use crate::event::{Event, Outcome, send};
-use crate::glue::OneProcessor;
+use crate::glue::Readers;
 use crate::model::capabilities;
 use crate::world::KernelWorld;
 
@@ -20,7 +20,7 @@ struct UnderTest;
 impl Config for UnderTest {
     type Geometry = Sizes;
     type Page = Page;
-    type Reclaim = OneProcessor;
+    type Reclaim = Readers;
     type Array = Place;
 }
 

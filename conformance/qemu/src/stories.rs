@@ -16,6 +16,8 @@ pub(super) enum Ending {
     Well(Check),
     /// The kernel panics, and its message contains all of these words.
     Message(&'static [&'static str]),
+    /// The kernel is broken on purpose, and notices: the story fails, or the kernel panics, with one of these texts.
+    Caught(&'static [&'static str]),
 }
 
 /// The host's check.
@@ -43,6 +45,12 @@ const fn story(
 ) -> Story {
     Story { name, about, machines, ending }
 }
+
+/// The machines of stories about several processors.
+const SEVERAL: &[&QemuMachine] = &[&x86_64::FOUR_PROCESSORS];
+/// The same, and those on which the kernel says why it does not tell such stories: once, because each costs a boot.
+const SEVERAL_OR_WHY: &[&QemuMachine] =
+    &[&x86_64::FOUR_PROCESSORS, &virt::AARCH64_FOUR_PROCESSORS, &virt::RISCV64_FOUR_PROCESSORS];
 
 /// All of them, in the order of reports.
 #[rustfmt::skip]
@@ -81,6 +89,22 @@ pub(super) const STORIES: &[Story] = &[
         "the same with five levels of page tables"),
     story("memory/withheld", &[&virt::AARCH64_WITHHELD, &virt::RISCV64_WITHHELD], Ending::Well(nothing),
         "RAM that the kernel did not use at boot is added, used and removed, and the walker, the processor and QEMU agree"),
+    story("processors/readers", SEVERAL_OR_WHY, Ending::Well(nothing),
+        "three processors look frames up without pause while memory comes and goes: every reader's descriptor stays, and every flush is acknowledged"),
+    story("processors/two-that-plug", SEVERAL, Ending::Well(nothing),
+        "two processors add and remove memory under one lock while two others look frames up"),
+    story("processors/interrupted", SEVERAL, Ending::Well(nothing),
+        "the same as with three readers, and the handler of a timer looks frames up"),
+    story("processors/page-faults", SEVERAL, Ending::Well(nothing),
+        "the same as with three readers, which take page faults while they hold descriptors; the handler looks frames up"),
+    story("broken/no-grace-period", SEVERAL, Ending::Caught(&["in a descriptor", "to its descriptor", "reader's descriptor", "a page fault", "a protection fault"]),
+        "a kernel that does not wait for readers is noticed by readers"),
+    story("broken/no-flush", SEVERAL, Ending::Caught(&["still has a translation", "in a descriptor"]),
+        "a kernel that flushes on one processor only is noticed on the others"),
+    story("broken/flush-unacknowledged", SEVERAL, Ending::Caught(&["still has a translation", "in a descriptor"]),
+        "a kernel that asks for flushes and does not wait for them is noticed"),
+    story("broken/freed-before-flush", SEVERAL, Ending::Caught(&["in a descriptor"]),
+        "a kernel that gives memory back before processors have forgotten it is noticed"),
     story("start/broken-srat", &[&x86_64::BROKEN_SRAT], Ending::Message(&["SRAT"]),
         "an SRAT whose last entry reaches past its end is an error that names the table"),
     story("start/no-memory", &[&x86_64::NO_MEMORY, &virt::AARCH64_NO_MEMORY, &virt::RISCV64_NO_MEMORY], Ending::Message(&["no usable memory"]),
@@ -145,10 +169,13 @@ mod tests {
     use serde_json::json;
 
     use super::super::conversation::Transcript;
-    use super::{STORIES, deleted, refused, said};
+    use super::{Ending, STORIES, deleted, refused, said};
 
     /// The kernel's list of stories.
     const KERNEL_STORIES: &str = include_str!("../../kernel/src/stories/mod.rs");
+    /// Its broken variants, and the stories of them.
+    const KERNEL_DEFECTS: &str = include_str!("../../kernel/src/defect.rs");
+    const KERNEL_BROKEN: &str = include_str!("../../kernel/src/stories/broken.rs");
 
     fn transcript(history: &[serde_json::Value]) -> Transcript {
         Transcript { history: history.to_vec(), ..Transcript::default() }
@@ -160,6 +187,20 @@ mod tests {
         for story in STORIES.iter().filter(|story| !story.name.starts_with("start/")) {
             assert!(KERNEL_STORIES.contains(&format!("\"{}\"", story.name)), "{}", story.name);
         }
+    }
+
+    #[test]
+    fn every_broken_variant_of_the_kernel_has_to_be_noticed() {
+        let variant = |line: &'static str| {
+            let (name, number) = line.trim().split_once(" = ")?;
+            number.strip_suffix(',')?.parse::<u8>().ok().map(|_| name)
+        };
+        let defects: Vec<&str> = KERNEL_DEFECTS.lines().filter_map(variant).collect();
+        let told = |defect: &&str| KERNEL_BROKEN.contains(&format!("with(Defect::{defect}, system)"));
+        assert!(!defects.is_empty() && defects.iter().all(told), "{defects:?}");
+        let broken = STORIES.iter().filter(|story| story.name.starts_with("broken/"));
+        let caught = broken.clone().filter(|story| matches!(story.ending, Ending::Caught(_)));
+        assert_eq!((broken.count(), caught.count()), (defects.len(), defects.len()));
     }
 
     #[test]

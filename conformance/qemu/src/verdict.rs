@@ -34,9 +34,9 @@ pub(super) fn of_scenario(transcript: &Transcript, name: &str) -> Verdict {
 pub(super) fn of_story(transcript: &Transcript, story: &Story, backend: Backend) -> Verdict {
     match story.ending {
         Ending::Well(check) => match of_scenario(transcript, story.name) {
-            (Outcome::Passed, _) => {
+            (Outcome::Passed, counted) => {
                 match complaint(transcript, backend).map_or_else(|| check(transcript), Err) {
-                    Ok(()) => (Outcome::Passed, String::new()),
+                    Ok(()) => (Outcome::Passed, counted),
                     Err(what) => failed(transcript, &what),
                 }
             }
@@ -50,6 +50,29 @@ pub(super) fn of_story(transcript: &Transcript, story: &Story, backend: Backend)
                 (_, Err(what)) => failed(transcript, &what),
             }
         }
+        Ending::Caught(words) => match caught(transcript, story.name, words) {
+            Ok(verdict) => verdict,
+            Err(what) => failed(transcript, &what),
+        },
+    }
+}
+
+/// Checks that a kernel that is broken on purpose has noticed it, in words that name what is broken; the result has them.
+/// A story that was not told keeps its outcome.
+fn caught(transcript: &Transcript, name: &str, words: &[&str]) -> Result<Verdict, String> {
+    let said = match (transcript.report(name), &transcript.panic) {
+        (Some(report), _) if report.outcome == Outcome::Failed => &report.detail,
+        (Some(report), _) if report.outcome == Outcome::Passed => {
+            return Err(format!("the kernel is broken on purpose, and has not noticed: {}", report.detail));
+        }
+        (Some(report), _) => return Ok((report.outcome, report.detail.clone())),
+        (None, Some(message)) if transcript.status == Some(PANICKED) => message,
+        (None, _) => return Err(before_end(transcript)),
+    };
+    if words.iter().any(|word| said.contains(word)) {
+        Ok((Outcome::Passed, format!("noticed: {said}")))
+    } else {
+        Err(format!("the kernel is broken on purpose, and noticed something else: {said}"))
     }
 }
 
@@ -184,6 +207,32 @@ mod tests {
         assert_eq!(outcome, Outcome::Failed);
         assert!(detail.starts_with("it was not run: it sent nothing for 45 s\n"), "{detail}");
         assert!(detail.ends_with("line 19") && !detail.contains("line 7\n"), "{detail}");
+    }
+
+    #[test]
+    fn a_broken_kernel_has_to_notice_what_is_broken() {
+        let story = story(Ending::Caught(&["stale"]));
+        let ended = |transcript: &Transcript| of_story(transcript, &story, BACKEND);
+        let cell = |outcome, detail: &str| {
+            let mut transcript = well();
+            transcript.cells[0] =
+                CellReport { outcome, detail: detail.to_owned(), ..transcript.cells[0].clone() };
+            transcript
+        };
+        let panics = |message: &str, status| Transcript {
+            panic: Some(message.to_owned()),
+            status: Some(status),
+            cells: Vec::new(),
+            ..well()
+        };
+        let (noticed, what) = ended(&cell(Outcome::Failed, "stale: frame 1"));
+        assert_eq!((noticed, what.as_str()), (Outcome::Passed, "noticed: stale: frame 1"));
+        assert_eq!(ended(&cell(Outcome::Failed, "something else")).0, Outcome::Failed);
+        assert_eq!(ended(&cell(Outcome::Passed, "")).0, Outcome::Failed);
+        assert_eq!(ended(&cell(Outcome::Skipped, "one processor")).0, Outcome::Skipped);
+        assert_eq!(ended(&panics("a stale load", 37)).0, Outcome::Passed);
+        assert_eq!(ended(&panics("a stale load", 33)).0, Outcome::Failed);
+        assert_eq!(ended(&Transcript { cells: Vec::new(), ..well() }).0, Outcome::Failed);
     }
 
     #[test]

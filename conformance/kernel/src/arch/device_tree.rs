@@ -7,8 +7,10 @@ use dtoolkit::{Node, Property};
 use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange};
 use sparsemem_boot_maps::{BootMap, MapError};
 
+use crate::arch::processors;
 use crate::direct_map;
 use crate::handover::CommandLine;
+use crate::processors::HardwareId;
 
 /// Where the nodes of memory are described, in words.
 pub(crate) const NODES: &str = "the device tree";
@@ -75,6 +77,17 @@ impl Firmware {
     /// The part of RAM that holds the description itself, and the command line in it.
     pub(crate) const fn place(&self) -> PhysRange {
         self.place
+    }
+
+    /// Processors, of which this kernel uses one here.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "other firmware is read here")]
+    pub(crate) fn processors(&self, report: &mut dyn FnMut(HardwareId)) -> Result<(), FirmwareError> {
+        report(processors::hardware_id());
+        Ok(())
     }
 
     /// Persistent memory, of which the boards' device trees say nothing.

@@ -10,12 +10,14 @@
 //! | `ARRAY`, `SCENARIOS_ARRAY` | where the arrays of a virtual memmap begin: the kernel's, and that of the scenarios' model |
 //! | `page_table` | the root table, the bits of entries, and the processor's cache of translations |
 //! | `trap` | traps, and loads that may fault |
+//! | `processors` | which processor runs, how others are started, interrupted, and made to forget translations |
 //! | `serial` | the serial port |
 //! | `firmware` | what loader and firmware hand over |
 //! | `hotplug` | the registers of slots for DIMMs |
 //! | `exit`, `ticks` | the end of the emulator, and a clock |
 //!
-//! Entry code, in assembly, prepares page tables and a stack, and then calls `kernel_main`.
+//! Entry code, in assembly, prepares page tables and a stack, and then calls `kernel_main`; on every other processor it
+//! calls `secondary_main`.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -35,3 +37,7 @@ pub(crate) use riscv64::*;
 /// Shared by the boards that have one.
 #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 pub(crate) mod device_tree;
+
+/// Shared by the boards on which one processor runs.
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
+pub(crate) mod one_processor;

@@ -2,7 +2,7 @@
 
 use sparsemem::{ArrayPlace, Config, Page, PlaceClaim, SectionShape};
 
-use super::OneProcessor;
+use super::Readers;
 use crate::arch::{ARRAY, Sizes};
 
 /// The configuration.
@@ -11,7 +11,7 @@ pub(crate) struct Kernel;
 impl Config for Kernel {
     type Geometry = Sizes;
     type Page = Page;
-    type Reclaim = OneProcessor;
+    type Reclaim = Readers;
     type Array = Array;
 }
 

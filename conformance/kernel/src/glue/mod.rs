@@ -6,5 +6,5 @@ mod grace;
 mod provider;
 
 pub(crate) use config::{Array, Kernel, MODEL};
-pub(crate) use grace::{Guard, OneProcessor};
-pub(crate) use provider::Provider;
+pub(crate) use grace::{Guard, Readers};
+pub(crate) use provider::{POISON, Provider};

@@ -8,13 +8,18 @@ use sparsemem::{
     AddressSpace, Block, ForeignBlock, MetadataMemory, NodeId, Origin, OutOfMemory, PagingDepth, PhysAddr,
     PhysMap, Rejected, VirtRange,
 };
+use spin::Mutex;
 
-use crate::arch::page_table;
+use crate::arch::{page_table, processors};
+use crate::defect::Defect;
 use crate::frames::FRAMES;
 use crate::{direct_map, paging};
 
 /// Bytes of a frame.
 const FRAME: usize = 4096;
+
+/// What memory that was given back is full of, until it is given out again: whoever reads it has kept it too long.
+pub(crate) const POISON: u8 = 0xa5;
 
 /// The number of frames of a block; at least one, so that empty blocks have distinct addresses.
 const fn frames(layout: Layout) -> usize {
@@ -55,12 +60,29 @@ unsafe impl MetadataMemory for Provider {
 
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
         let count = frames(block.layout());
-        let is_ours = block.origin() != Origin::Altmap && FRAMES.lock().put_block(block.phys(), count);
-        if is_ours { Ok(()) } else { Err(Rejected { error: block.foreign(), returned: block }) }
+        let is_ours = block.origin() != Origin::Altmap && FRAMES.lock().is_whole_block(block.phys(), count);
+        if !is_ours {
+            return Err(Rejected { error: block.foreign(), returned: block });
+        }
+        // SAFETY: the frames were given to this block alone, which nobody uses any more, and the direct map reaches them.
+        unsafe { block.start().write_bytes(POISON, count * FRAME) };
+        flush_late();
+        FRAMES.lock().put_block(block.phys(), count);
+        Ok(())
     }
 }
 
-// SAFETY: `root` is the table that the processor uses for the kernel's addresses, only the model uses the array's place (`Array`), and there is one processor.
+/// A flush that a broken variant of this kernel makes too late.
+static LATE: Mutex<Option<VirtRange>> = Mutex::new(None);
+
+/// Makes the flush that is late, if there is one.
+fn flush_late() {
+    let late = LATE.lock().take();
+    late.into_iter().for_each(processors::flush_everywhere);
+}
+
+// SAFETY: `root` is the table that all processors use for the kernel's addresses, only the model uses the array's place
+// (`Array`), and `flush` returns when every processor has flushed.
 unsafe impl AddressSpace for Provider {
     fn root(&self) -> PhysAddr {
         page_table::root()
@@ -70,7 +92,15 @@ unsafe impl AddressSpace for Provider {
         paging::depth()
     }
 
+    fn published(&mut self, range: VirtRange) {
+        processors::published_everywhere(range);
+    }
+
     fn flush(&mut self, range: VirtRange) {
-        page_table::flush(range);
+        if Defect::FreedBeforeFlush.is_on() {
+            *LATE.lock() = Some(range);
+        } else {
+            processors::flush_everywhere(range);
+        }
     }
 }

@@ -7,17 +7,16 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use sparsemem::{Geometry, MemoryModel, NodeId, Pfn, PfnRange, SectionShape, initialise};
+use sparsemem::{Geometry, MemoryModel, NodeId, Pfn, PfnRange, SectionShape};
 use sparsemem_hotplug::{
-    AddMemoryError, AllocatorHooks, Granule, MemoryKind, Merge, OfflineError, Reason, Request, RequestError,
-    Resource, ResourceKind, add,
+    AddMemoryError, Granule, MemoryKind, Merge, OfflineError, Reason, Request, RequestError, Resource,
+    ResourceKind,
 };
-use sparsemem_suite::WorldWithEnvironment;
 
 use super::Ended;
 use super::checks::{StoryError, holds, refusal, same};
 use super::host::{self, NewDimm};
-use super::system::{Plugged, System, none_lost, put_frames};
+use super::system::{Plugged, System, put_frames};
 use crate::arch::{Sizes, hotplug};
 use crate::dimm::{EJECT_REQUEST, IN_USE};
 use crate::frames::Pages;
@@ -152,12 +151,7 @@ fn add_subsections(
     let resource = Resource { range: dimm.range, kind, name, merge: Merge::Separate };
     system.hotplug.resources_mut().request(resource)?;
     system.reach(dimm.range)?;
-    let mut writer = system.writer()?;
-    add(&mut writer, system.world.env_mut(), &request)?;
-    initialise(&MODEL, *frames);
-    Pages.give(*frames)?;
-    writer.set_online(*frames)?;
-    Pages.release(*frames);
+    system.add_parts(&request)?;
     say!("  online in subsections: {frames}");
     Ok(())
 }
@@ -166,13 +160,7 @@ fn add_subsections(
 fn remove_subsections(system: &mut System<'_>, plugged: &Plugged) -> Result<(), StoryError> {
     let frames = plugged.frames;
     system.want(plugged)?;
-    let mut writer = system.writer()?;
-    Pages.isolate(frames)?;
-    Pages.evacuate(frames)?;
-    writer.set_offline(frames)?;
-    Pages.take(frames);
-    none_lost(&writer.retire(system.world.env_mut(), frames)?.lost)?;
-    drop(writer);
+    system.remove_parts(frames)?;
     system.hotplug.resources_mut().release(plugged.dimm.range, ResourceKind::SystemRam)?;
     system.eject(plugged)
 }

@@ -9,12 +9,18 @@
 //! 1. A story that passes restores the state of the machine: the same memory is outstanding, and the same frames are
 //!    valid.
 
+mod broken;
 mod checks;
 mod dimms;
 mod host;
 mod own_memory;
 mod plugged_memmaps;
+mod readers;
+mod several;
 mod system;
+mod watch;
+
+use alloc::string::String;
 
 pub(crate) use checks::StoryError;
 pub(crate) use system::System;
@@ -24,6 +30,10 @@ pub(crate) use system::System;
 pub(crate) enum Ended {
     /// The story passed.
     Passed,
+    /// The story passed, and counted something.
+    Counted(String),
+    /// The kernel could do it, and did not.
+    Skipped(&'static str),
     /// The kernel lacks the subject of the story.
     NotApplicable(&'static str),
 }
@@ -32,7 +42,7 @@ pub(crate) enum Ended {
 type Story = fn(&mut System<'_>) -> Result<Ended, StoryError>;
 
 /// All stories, with their names.
-const STORIES: [(&str, Story); 17] = [
+const STORIES: [(&str, Story); 25] = [
     ("dimm/comes-and-goes", dimms::comes_and_goes),
     ("dimm/refused", dimms::refused),
     ("dimm/odd-sizes", dimms::odd_sizes),
@@ -50,6 +60,14 @@ const STORIES: [(&str, Story); 17] = [
     ("memory/withheld", own_memory::withheld),
     ("memory/three-views", own_memory::three_views),
     ("memory/three-views-5-level", own_memory::three_views),
+    ("processors/readers", several::readers),
+    ("processors/two-that-plug", several::two_that_plug),
+    ("processors/interrupted", several::interrupted),
+    ("processors/page-faults", several::page_faults),
+    ("broken/no-grace-period", broken::no_grace_period),
+    ("broken/no-flush", broken::no_flush),
+    ("broken/flush-unacknowledged", broken::flush_unacknowledged),
+    ("broken/freed-before-flush", broken::freed_before_flush),
 ];
 
 /// Runs a story by its name, and checks that it restored the state; `None` if no story has this name.

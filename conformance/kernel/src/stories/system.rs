@@ -9,11 +9,14 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use arrayvec::ArrayVec;
 use sparsemem::{
     LeafSize, LostBlocks, MemoryModel, NodeId, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr, SectionShape,
-    VirtAddr, VirtRange, Writer,
+    VirtAddr, VirtRange, Writer, initialise,
 };
-use sparsemem_hotplug::{AddMemoryError, BlockNr, Hotplug, Ram, frames_of_bytes};
+use sparsemem_hotplug::{
+    AddMemoryError, AllocatorHooks, BlockNr, Hotplug, Ram, Request, add, frames_of_bytes,
+};
 use sparsemem_suite::{Balance, Leaf, World, WorldWithEnvironment};
 
 use super::checks::{StoryError, holds, same, some};
@@ -24,6 +27,7 @@ use crate::frames::{FRAMES, Pages, take_zeroed};
 use crate::glue::MODEL;
 use crate::model::Model;
 use crate::paging::View;
+use crate::processors::{HardwareId, MOST};
 use crate::say;
 use crate::world::KernelWorld;
 use crate::{direct_map, paging};
@@ -45,6 +49,8 @@ pub(crate) struct System<'s> {
     pub(crate) persistent: Option<(PhysRange, NodeId)>,
     /// RAM that the command line has withheld from boot, with its node.
     pub(crate) withheld: Option<(PhysRange, NodeId)>,
+    /// The processors that firmware reports, the one that booted among them.
+    pub(crate) processors: ArrayVec<HardwareId, MOST>,
 }
 
 /// A DIMM that the host plugged in.
@@ -159,6 +165,28 @@ impl System<'_> {
         none_lost(&self.hotplug.remove_memory(self.world.env_mut(), frames)?.lost)
     }
 
+    /// Adds memory that need not be whole memory blocks to the model alone, and brings it online.
+    pub(super) fn add_parts(&mut self, request: &Request<Sizes>) -> Result<(), StoryError> {
+        let frames = request.frames();
+        let mut writer = self.writer()?;
+        add(&mut writer, self.world.env_mut(), request)?;
+        initialise(&MODEL, frames);
+        Pages.give(frames)?;
+        writer.set_online(frames)?;
+        Pages.release(frames);
+        Ok(())
+    }
+
+    /// Takes memory that [`System::add_parts`] added offline, and removes it.
+    pub(super) fn remove_parts(&mut self, frames: PfnRange) -> Result<(), StoryError> {
+        let mut writer = self.writer()?;
+        Pages.isolate(frames)?;
+        Pages.evacuate(frames)?;
+        writer.set_offline(frames)?;
+        Pages.take(frames);
+        none_lost(&writer.retire(self.world.env_mut(), frames)?.lost)
+    }
+
     /// Ejects a DIMM that the host wants back and whose frames are removed from the model.
     pub(super) fn eject(&mut self, plugged: &Plugged) -> Result<(), StoryError> {
         let Plugged { id, dimm, frames } = plugged;
@@ -215,7 +243,7 @@ impl System<'_> {
         for _ in 0..count {
             let frame = some("a free frame in the range", FRAMES.lock().take_from(within))?;
             taken.push(frame);
-            // Relaxed: there is one processor.
+            // Relaxed: only this processor uses the frame.
             some("the frame's memory", word(frame))?.store(pattern(frame), Ordering::Relaxed);
         }
         for frame in &taken {

@@ -32,6 +32,15 @@ pub(crate) const AARCH64_WITHHELD: QemuMachine = QemuMachine {
     )
 };
 
+pub(crate) const AARCH64_FOUR_PROCESSORS: QemuMachine = QemuMachine {
+    words: &["mem=2G"],
+    ..aarch64(
+        "qemu-aarch64-4-processors",
+        "four processors, and 512 MiB from 2 GiB on that the kernel does not use at boot",
+        "-machine virt -cpu cortex-a72 -m 1536M -smp 4",
+    )
+};
+
 pub(crate) const AARCH64_DIMMS: QemuMachine = aarch64(
     "qemu-aarch64-dimms",
     "slots for DIMMs",
@@ -95,6 +104,15 @@ pub(crate) const RISCV64_WITHHELD: QemuMachine = QemuMachine {
         "qemu-riscv64-withheld",
         "1 GiB from 3 GiB on that the kernel does not use at boot",
         "-machine virt -m 2G",
+    )
+};
+
+pub(crate) const RISCV64_FOUR_PROCESSORS: QemuMachine = QemuMachine {
+    words: &["mem=3G"],
+    ..riscv64(
+        "qemu-riscv64-4-processors",
+        "four processors, and 512 MiB from 3 GiB on that the kernel does not use at boot",
+        "-machine virt -m 1536M -smp 4",
     )
 };
 

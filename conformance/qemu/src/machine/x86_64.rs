@@ -87,6 +87,16 @@ pub(crate) const LARGE: QemuMachine = machine(
      -object memory-backend-ram,id=ram,size=65G,reserve=off",
 );
 
+/// The withheld memory lies above 4 GiB, because the direct map has everything below for ever.
+pub(crate) const FOUR_PROCESSORS: QemuMachine = QemuMachine {
+    words: &["mem=4G"],
+    ..machine(
+        "qemu-q35-4-processors",
+        "four processors, and 768 MiB from 4 GiB on that the kernel does not use at boot",
+        "-machine q35,max-ram-below-4g=256M -cpu max,-la57 -m 1G -smp 4",
+    )
+};
+
 pub(crate) const BROKEN_SRAT: QemuMachine =
     QemuMachine { name: "qemu-q35-srat", about: "a broken SRAT", srat: Some(srat_overrun), ..PLAIN };
 

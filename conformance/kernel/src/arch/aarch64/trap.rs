@@ -11,6 +11,7 @@ use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::entry;
+use crate::processors::{self, Interruption, Processor};
 
 /// The address at which a fault continues with x0 = 1; zero if none is expected.
 static EXPECTED: AtomicU64 = AtomicU64::new(0);
@@ -111,8 +112,8 @@ unsafe extern "C" {
     static trap_vectors: u8;
 }
 
-/// Makes traps end the run with a message from now on.
-pub(crate) fn install() {
+/// Makes traps end the run with a message from now on, on the only processor.
+pub(crate) fn install(_: Processor) {
     let vectors = (&raw const trap_vectors).addr();
     // SAFETY: the vectors are code for every trap of this kernel, aligned as the register demands.
     unsafe { asm!("msr vbar_el1, {}", "isb", in(reg) vectors, options(nostack)) };
@@ -127,6 +128,7 @@ extern "C" fn handle(frame: &mut Frame) {
     let expected = EXPECTED.swap(0, Ordering::Relaxed);
     let class = frame.syndrome >> 26;
     if class == DATA_ABORT && expected != 0 {
+        processors::interrupted(Interruption::Fault);
         frame.at = expected;
         frame.registers[0] = 1;
         return;

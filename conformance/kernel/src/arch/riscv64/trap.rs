@@ -12,6 +12,7 @@ use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::entry;
+use crate::processors::{self, Interruption, Processor};
 
 /// The address at which a fault continues with a0 = 1; zero if none is expected.
 static EXPECTED: AtomicU64 = AtomicU64::new(0);
@@ -111,8 +112,8 @@ unsafe extern "C" {
     static trap_entry: u8;
 }
 
-/// Makes traps end the run with a message from now on.
-pub(crate) fn install() {
+/// Makes traps end the run with a message from now on, on the only processor.
+pub(crate) fn install(_: Processor) {
     let entry = (&raw const trap_entry).addr();
     // SAFETY: the entry is code for every trap of this kernel, aligned as the register demands.
     unsafe { asm!("csrw stvec, {}", in(reg) entry, options(nostack)) };
@@ -127,6 +128,7 @@ extern "C" fn handle(frame: &mut Frame) {
     let expected = EXPECTED.swap(0, Ordering::Relaxed);
     let is_access = ACCESS.contains(&frame.cause);
     if is_access && expected != 0 {
+        processors::interrupted(Interruption::Fault);
         frame.at = expected;
         frame.registers[A0] = 1;
         return;

@@ -1,12 +1,13 @@
-//! Finds ACPI tables by name, and reads one of them: the NFIT describes persistent memory. The SRAT is read by
-//! `sparsemem-boot-maps`.
+//! Finds ACPI tables by name, and reads two of them: the NFIT describes persistent memory, and the MADT lists processors. The
+//! SRAT is read by `sparsemem-boot-maps`.
 //!
 //! Source: ACPI 6, "Root System Description Pointer", "System Description Table Header", "System Physical Address Range
-//! Structure".
+//! Structure", "Processor Local APIC Structure".
 
 use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange};
 
 use super::start_info::Bytes;
+use crate::processors::HardwareId;
 
 /// Bytes of the header of every table.
 const HEADER: u64 = 36;
@@ -91,15 +92,19 @@ impl Table {
         range.ok_or(TableError::Range { name: self.name, offset, start, len })
     }
 
-    /// The entries from `first` on, each with its length in its second word: the offset of each, and its bytes.
-    fn entries(self, first: u64) -> impl Iterator<Item = Result<(u64, Bytes), TableError>> {
+    /// The entries from `first` on: the offset of each, and its bytes. `length` reads the length of an entry.
+    fn entries(
+        self,
+        first: u64,
+        length: fn(Bytes, u64) -> Option<u64>,
+    ) -> impl Iterator<Item = Result<(u64, Bytes), TableError>> {
         let mut offset = first;
         core::iter::from_fn(move || {
             let left = self.bytes.len().saturating_sub(offset);
             if left == 0 {
                 return None;
             }
-            let len = self.bytes.u16(offset + 2).map_or(0, u64::from);
+            let len = length(self.bytes, offset).unwrap_or(0);
             let entry = self.bytes.part(offset, len).filter(|_| len > 0).map(|entry| (offset, entry));
             let result = entry.ok_or(TableError::Entry { name: self.name, offset, len, left });
             // After an error, the offset of the next entry is unknown.
@@ -174,7 +179,7 @@ const HAS_NODE: u16 = 1 << 1;
 /// [`TableError`] for the first error.
 pub(crate) fn nfit_persistent(root_pointer: PhysAddr) -> Result<Option<(PhysRange, NodeId)>, TableError> {
     let Some(table) = find(root_pointer, "NFIT")? else { return Ok(None) };
-    for entry in table.entries(NFIT_FIRST) {
+    for entry in table.entries(NFIT_FIRST, |bytes, at| bytes.u16(at + 2).map(u64::from)) {
         let (offset, entry) = entry?;
         if entry.u16(0) != Some(RANGE) || entry.array(16) != Some(PERSISTENT) {
             continue;
@@ -184,4 +189,32 @@ pub(crate) fn nfit_persistent(root_pointer: PhysAddr) -> Result<Option<(PhysRang
         return Ok(Some((range, NodeId::new(node.unwrap_or(0)))));
     }
     Ok(None)
+}
+
+/// The offset of the first entry of an MADT.
+const MADT_FIRST: u64 = 44;
+/// The type of an MADT entry about a processor.
+const PROCESSOR: u8 = 0;
+/// The processor may be started.
+const STARTABLE: u32 = 1 << 0;
+
+/// The numbers of the interrupt controllers of all processors, the calling one among them.
+///
+/// # Errors
+///
+/// [`TableError`] for the first error.
+pub(crate) fn madt_processors(
+    root_pointer: PhysAddr,
+    report: &mut dyn FnMut(HardwareId),
+) -> Result<(), TableError> {
+    let Some(table) = find(root_pointer, "APIC")? else { return Ok(()) };
+    for entry in table.entries(MADT_FIRST, |bytes, at| bytes.u8(at + 1).map(u64::from)) {
+        let (_, entry) = entry?;
+        if let (Some(PROCESSOR), Some(id), Some(flags)) = (entry.u8(0), entry.u8(3), entry.u32(4))
+            && flags & STARTABLE != 0
+        {
+            report(HardwareId::new(u64::from(id)));
+        }
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use sparsemem_boot_maps::{BootMap, MapError};
 use super::acpi::{self, TableError};
 use super::start_info::{StartInfo, StartInfoError};
 use crate::handover::CommandLine;
+use crate::processors::HardwareId;
 
 /// Where the nodes of memory are described, in words.
 pub(crate) const NODES: &str = "the SRAT";
@@ -67,5 +68,14 @@ impl Firmware {
     /// [`FirmwareError::Table`] if the NFIT is broken.
     pub(crate) fn persistent(&self) -> Result<Option<(PhysRange, NodeId)>, FirmwareError> {
         self.0.rsdp().map_or(Ok(None), acpi::nfit_persistent).map_err(Into::into)
+    }
+
+    /// Reports every processor, the calling one among them.
+    ///
+    /// # Errors
+    ///
+    /// [`FirmwareError::Table`] if the MADT is broken.
+    pub(crate) fn processors(&self, report: &mut dyn FnMut(HardwareId)) -> Result<(), FirmwareError> {
+        self.0.rsdp().map_or(Ok(()), |rsdp| acpi::madt_processors(rsdp, report)).map_err(Into::into)
     }
 }

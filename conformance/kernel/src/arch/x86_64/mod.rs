@@ -1,7 +1,10 @@
 //! QEMU's PCs: x86_64, booted through PVH, described by ACPI tables.
 
 mod acpi;
+mod apic;
 mod entry;
+mod local;
+mod start;
 mod start_info;
 
 pub(crate) mod firmware;
@@ -9,6 +12,7 @@ pub(crate) mod hotplug;
 #[cfg(not(doc))]
 mod mem_functions;
 pub(crate) mod page_table;
+pub(crate) mod processors;
 pub(crate) mod serial;
 pub(crate) mod trap;
 

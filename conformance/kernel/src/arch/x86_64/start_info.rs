@@ -49,6 +49,11 @@ impl Bytes {
         self.part(offset, N as u64)?.0.try_into().ok()
     }
 
+    /// A byte.
+    pub(crate) fn u8(self, offset: u64) -> Option<u8> {
+        self.array(offset).map(u8::from_le_bytes)
+    }
+
     /// A word of 16 bits.
     pub(crate) fn u16(self, offset: u64) -> Option<u16> {
         self.array(offset).map(u16::from_le_bytes)

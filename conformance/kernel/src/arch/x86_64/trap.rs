@@ -1,28 +1,33 @@
-//! Handles traps.
+//! Handles traps and interrupts.
 //!
 //! # Invariants
 //!
 //! 1. Every gate has its own stack, so that the 128 bytes below the stack pointer of the interrupted code stay
-//!    unchanged: code for hosts, such as their `core`, keeps locals there.
-//! 2. A page fault is expected only while [`EXPECTED`] is set; every other trap ends the run with a message.
+//!    unchanged: code for hosts, such as their `core`, keeps locals there. Each processor has stacks of its own.
+//! 2. A page fault is expected only while [`Local::expected`](super::local::Local::expected) is set; every other trap
+//!    that is not an interrupt ends the run with a message.
+//! 3. Handlers of interrupts are not interrupted, and no expected page fault happens in them.
 
 use core::arch::{asm, naked_asm};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use spin::LazyLock as Lazy;
 use x86_64::VirtAddr;
 use x86_64::instructions::tables::load_tss;
 use x86_64::registers::control::Cr2;
 use x86_64::registers::segmentation::{CS, DS, SS, Segment};
-use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
+use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector};
 use x86_64::structures::idt::InterruptDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
 
-use super::entry;
+use super::{apic, entry, local};
+use crate::processors::{self, Interruption, MOST, Processor, flush};
 
-/// The address at which a page fault continues with RAX = 1; zero if none is expected.
-static EXPECTED: AtomicU64 = AtomicU64::new(0);
+/// The vector by which a processor asks the others to flush translations.
+pub(super) const FLUSH: u8 = 0x40;
+/// The vector of the timer.
+pub(super) const TIMER: u8 = 0x41;
 
 /// The contents of the stack in a trap, in the order of addresses.
 #[repr(C)]
@@ -45,22 +50,25 @@ const STACK_BYTES: usize = 32 << 10;
 #[repr(C, align(16))]
 struct Stack(UnsafeCell<[u8; STACK_BYTES]>);
 
-// SAFETY: only the processor uses the contents, and there is one.
+// SAFETY: only one processor uses the contents.
 unsafe impl Sync for Stack {}
 
-/// The stacks of faults, and of faults while handling faults.
-static STACKS: [Stack; 2] = [const { Stack(UnsafeCell::new([0; STACK_BYTES])) }; 2];
+/// The stacks of each processor: of faults, of faults while handling faults, and of interrupts.
+static STACKS: [[Stack; 3]; MOST] = [const { [const { Stack(UnsafeCell::new([0; STACK_BYTES])) }; 3] }; MOST];
 
-static TSS: Lazy<TaskStateSegment> = Lazy::new(|| {
+/// The stacks of a processor, in the form of the processor.
+fn task_state(stacks: &[Stack; 3]) -> TaskStateSegment {
     let mut tss = TaskStateSegment::new();
     // The structure is packed: its field cannot be borrowed.
     let mut table = tss.interrupt_stack_table;
-    for (slot, stack) in table.iter_mut().zip(&STACKS) {
+    for (slot, stack) in table.iter_mut().zip(stacks) {
         *slot = VirtAddr::from_ptr(stack.0.get().wrapping_add(1));
     }
     tss.interrupt_stack_table = table;
     tss
-});
+}
+
+static TSS: Lazy<[TaskStateSegment; MOST]> = Lazy::new(|| STACKS.each_ref().map(task_state));
 
 static IDT: Lazy<InterruptDescriptorTable> = Lazy::new(|| {
     let mut idt = InterruptDescriptorTable::new();
@@ -81,20 +89,37 @@ static IDT: Lazy<InterruptDescriptorTable> = Lazy::new(|| {
     let page_fault = unsafe { idt.page_fault.set_handler_addr(address(on_page_fault)) };
     // SAFETY: the stack is that of faults, which do not nest.
     unsafe { page_fault.set_stack_index(0) };
+    for (vector, stub) in
+        [(FLUSH, on_flush as unsafe extern "C" fn()), (TIMER, on_timer), (apic::SPURIOUS, on_spurious)]
+    {
+        // SAFETY: the stub is for a vector without an error code.
+        let gate = unsafe { idt[vector].set_handler_addr(address(stub)) };
+        // SAFETY: the stack is that of interrupts, which do not nest.
+        unsafe { gate.set_stack_index(2) };
+    }
     idt
 });
 
-/// Makes traps end the run with a message from now on.
-pub(crate) fn install() {
-    static GDT: Lazy<(GlobalDescriptorTable, [x86_64::structures::gdt::SegmentSelector; 3])> =
-        Lazy::new(|| {
-            let mut gdt = GlobalDescriptorTable::new();
-            let code = gdt.append(Descriptor::kernel_code_segment());
-            let data = gdt.append(Descriptor::kernel_data_segment());
-            let tss = gdt.append(Descriptor::tss_segment(&TSS));
-            (gdt, [code, data, tss])
-        });
-    let (gdt, [code, data, tss]) = &*GDT;
+/// Segments: a table, and its selectors of code, data and stacks.
+type Segments = (GlobalDescriptorTable, [SegmentSelector; 3]);
+
+/// The segments of a processor.
+fn segments(tss: &'static TaskStateSegment) -> Segments {
+    let mut gdt = GlobalDescriptorTable::new();
+    let code = gdt.append(Descriptor::kernel_code_segment());
+    let data = gdt.append(Descriptor::kernel_data_segment());
+    let tss = gdt.append(Descriptor::tss_segment(tss));
+    (gdt, [code, data, tss])
+}
+
+/// Makes the calling processor the one of this number; its traps end the run with a message from now on.
+pub(crate) fn install(processor: Processor) {
+    static GDT: Lazy<[Segments; MOST]> = Lazy::new(|| {
+        let tss: &'static [TaskStateSegment; MOST] = &TSS;
+        tss.each_ref().map(segments)
+    });
+    local::claim(processor);
+    let (gdt, [code, data, tss]) = &GDT[processor.index()];
     gdt.load();
     // SAFETY: the table that was just loaded has a 64-bit code segment there.
     unsafe { CS::set_reg(*code) };
@@ -145,12 +170,22 @@ stub!(on_invalid_opcode, 6, "push 0");
 stub!(on_double_fault, 8,);
 stub!(on_protection, 13,);
 stub!(on_page_fault, 14,);
+stub!(on_flush, 0x40, "push 0");
+stub!(on_timer, 0x41, "push 0");
+stub!(on_spurious, 0xff, "push 0");
+const _: () = assert!(FLUSH == 0x40 && TIMER == 0x41 && apic::SPURIOUS == 0xff);
 
-/// Handles a trap.
+/// Handles a trap or an interrupt.
 extern "C" fn handle(frame: &mut Frame) {
+    /// The first vector of an interrupt.
+    const INTERRUPTS: u64 = 32;
+    if frame.vector >= INTERRUPTS {
+        return interrupted(frame.vector);
+    }
     // Relaxed, all accesses: the same processor stored it, before the instruction that trapped.
-    let expected = EXPECTED.swap(0, Ordering::Relaxed);
+    let expected = local::local().expected.swap(0, Ordering::Relaxed);
     if frame.vector == 14 && expected != 0 {
+        processors::interrupted(Interruption::Fault);
         frame.rip = expected;
         frame.scratch[0] = 1;
         return;
@@ -166,6 +201,19 @@ extern "C" fn handle(frame: &mut Frame) {
         frame.error,
         frame.rsp
     );
+}
+
+/// Handles an interrupt.
+fn interrupted(vector: u64) {
+    if vector == u64::from(FLUSH) {
+        flush::requested();
+    } else if vector == u64::from(TIMER) {
+        processors::interrupted(Interruption::Timer);
+    } else {
+        // The controller expects no answer to an interrupt that went away.
+        return;
+    }
+    apic::end();
 }
 
 /// The name of a vector.
@@ -185,17 +233,17 @@ pub(crate) fn read_byte(at: u64) -> Option<u8> {
     unsafe {
         asm!(
             "lea {next}, [rip + 2f]",
-            "mov [rip + {expected}], {next}",
+            "mov gs:[{expected}], {next}",
             "movzx {byte:e}, byte ptr [{at}]",
             "2:",
             next = out(reg) _,
-            expected = sym EXPECTED,
+            expected = const local::EXPECTED,
             at = in(reg) at,
             byte = inout(reg) byte,
             inout("rax") faulted,
             options(nostack),
         );
     }
-    EXPECTED.store(0, Ordering::Relaxed);
+    local::local().expected.store(0, Ordering::Relaxed);
     (faulted == 0).then_some(u8::try_from(byte & 0xff).unwrap_or(0))
 }

@@ -1,0 +1,41 @@
+//! Broken variants of this kernel, which the stories of several processors have to notice: the host expects each of these
+//! to fail.
+
+use super::Ended;
+use super::checks::StoryError;
+use super::several;
+use super::system::System;
+use crate::arch::processors as own;
+use crate::defect::Defect;
+
+/// Readers are not waited for.
+pub(super) fn no_grace_period(system: &mut System<'_>) -> Result<Ended, StoryError> {
+    with(Defect::NoGracePeriod, system)
+}
+
+/// Other processors keep their translations.
+pub(super) fn no_flush(system: &mut System<'_>) -> Result<Ended, StoryError> {
+    with(Defect::NoFlush, system)
+}
+
+/// Other processors are asked to flush, and not waited for.
+pub(super) fn flush_unacknowledged(system: &mut System<'_>) -> Result<Ended, StoryError> {
+    if own::CANNOT.is_none() && !own::FLUSHES_BY_INTERRUPTS {
+        return Ok(Ended::NotApplicable("the hardware or the firmware waits for the other processors"));
+    }
+    with(Defect::FlushUnacknowledged, system)
+}
+
+/// Memory is given back before the processors forget that they had it.
+pub(super) fn freed_before_flush(system: &mut System<'_>) -> Result<Ended, StoryError> {
+    if crate::model::array().is_none() {
+        return Ok(Ended::NotApplicable("the model has no mappings of its own, so it flushes nothing"));
+    }
+    with(Defect::FreedBeforeFlush, system)
+}
+
+/// Tells the story of readers with a defect.
+fn with(defect: Defect, system: &mut System<'_>) -> Result<Ended, StoryError> {
+    defect.switch_on();
+    several::readers(system)
+}
