@@ -73,15 +73,22 @@ pub struct Ratio {
 /// The instructions that `cargo xtask codegen --format json` counted.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Codegen {
-    /// The Rust compiler.
-    pub rustc: String,
-    /// The C compiler.
-    pub cc: String,
+    /// By processor: only the host's is reported.
+    pub compilers: Vec<Compilers>,
     /// Per lookup.
     pub lookups: Vec<Counted>,
     /// Per operation.
     #[serde(default)]
     pub operations: Vec<Executed>,
+}
+
+/// The compilers of a processor's lookups.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Compilers {
+    /// The Rust compiler.
+    pub rustc: String,
+    /// The C compiler.
+    pub cc: String,
 }
 
 /// The instructions of a lookup.

@@ -1,4 +1,5 @@
-//! The listings that were found good: text files in `benches/codegen`, one for Rust and one for C.
+//! The listings that were found good: text files in `benches/codegen`, one for Rust and one for C for each
+//! processor.
 //!
 //! # Invariants
 //!
@@ -11,13 +12,14 @@ use std::path::{Path, PathBuf};
 use sparsemem_disassembly::Listing;
 
 use crate::build::Generated;
+use sparsemem_report::Arch;
 use sparsemem_terminal::Failure;
 
 /// A listing file: its name, and its text as it should be now.
 #[derive(Debug)]
 pub(crate) struct Text {
     /// Name in the folder.
-    name: &'static str,
+    name: String,
     /// The compiler.
     compiler: String,
     /// The whole file.
@@ -30,12 +32,12 @@ pub(crate) enum Comparison {
     /// They are the same.
     Same {
         /// The file.
-        file: &'static str,
+        file: String,
     },
     /// They were not compared: another compiler was at work.
     OtherCompiler {
         /// The file.
-        file: &'static str,
+        file: String,
         /// The compiler of the file.
         blessed: String,
         /// The compiler now.
@@ -44,7 +46,7 @@ pub(crate) enum Comparison {
     /// They differ.
     Different {
         /// The file.
-        file: &'static str,
+        file: String,
         /// Lines that went, with `-`, and that came, with `+`.
         lines: Vec<String>,
     },
@@ -57,10 +59,14 @@ pub(super) const HEAD: &str = "# Written by `cargo xtask codegen --bless`; compi
 pub(super) fn texts(generated: &Generated) -> Vec<Text> {
     let (c, rust): (Vec<&Listing>, Vec<&Listing>) =
         generated.listings.values().partition(|listing| listing.symbol().starts_with("c_"));
-    vec![text("rust.txt", &generated.rustc, &rust), text("c.txt", &generated.cc, &c)]
+    let name = |language: &str| match generated.arch {
+        Arch::X86_64 => format!("{language}.txt"),
+        other => format!("{language}-{other}.txt"),
+    };
+    vec![text(name("rust"), &generated.rustc, &rust), text(name("c"), &generated.cc, &c)]
 }
 
-fn text(name: &'static str, compiler: &str, listings: &[&Listing]) -> Text {
+fn text(name: String, compiler: &str, listings: &[&Listing]) -> Text {
     let mut text = format!("{HEAD}{compiler}\n");
     for listing in listings {
         let (instructions, loads) = (listing.instructions(), listing.loads());
@@ -77,7 +83,7 @@ fn folder() -> PathBuf {
 
 /// Writes the files.
 pub(super) fn write(texts: &[Text]) -> Result<(), Failure> {
-    texts.iter().try_for_each(|text| write_file(text.name, &text.text))
+    texts.iter().try_for_each(|text| write_file(&text.name, &text.text))
 }
 
 /// Writes a file of the folder.
@@ -90,7 +96,7 @@ pub(super) fn write_file(name: &str, text: &str) -> Result<(), Failure> {
 
 /// Compares the files with what was generated.
 pub(super) fn compare(texts: &[Text]) -> Result<Vec<Comparison>, Failure> {
-    texts.iter().map(|text| Ok(text.against(&read(text.name)?))).collect()
+    texts.iter().map(|text| Ok(text.against(&read(&text.name)?))).collect()
 }
 
 /// Reads a file of the folder.
@@ -104,7 +110,7 @@ pub(super) fn read(name: &str) -> Result<String, Failure> {
 impl Text {
     /// Compares with the blessed text.
     fn against(&self, blessed: &str) -> Comparison {
-        let file = self.name;
+        let file = self.name.clone();
         let compiler = blessed.lines().next().and_then(|line| line.strip_prefix(HEAD)).unwrap_or("nobody");
         if compiler != self.compiler {
             let (blessed, now) = (compiler.to_owned(), self.compiler.clone());
@@ -145,13 +151,17 @@ mod tests {
     }
 
     fn against(blessed: &str) -> Comparison {
-        let text = Text { name: "rust.txt", compiler: "rustc 9".to_owned(), text: file("rustc 9", "ret") };
+        let text = Text {
+            name: "rust.txt".to_owned(),
+            compiler: "rustc 9".to_owned(),
+            text: file("rustc 9", "ret"),
+        };
         text.against(blessed)
     }
 
     #[test]
     fn the_same_text_is_the_same() {
-        assert_eq!(against(&file("rustc 9", "ret")), Comparison::Same { file: "rust.txt" });
+        assert_eq!(against(&file("rustc 9", "ret")), Comparison::Same { file: "rust.txt".to_owned() });
     }
 
     #[test]
@@ -166,7 +176,7 @@ mod tests {
     #[test]
     fn other_compilers_are_not_compared() {
         let (blessed, now) = ("rustc 8".to_owned(), "rustc 9".to_owned());
-        let expected = Comparison::OtherCompiler { file: "rust.txt", blessed, now };
+        let expected = Comparison::OtherCompiler { file: "rust.txt".to_owned(), blessed, now };
         assert_eq!(against(&file("rustc 8", "ud2")), expected);
     }
 }

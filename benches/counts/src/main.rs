@@ -7,6 +7,7 @@ mod budgets;
 mod build;
 mod codegen;
 mod operations;
+mod processors;
 mod report;
 mod verdict;
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use super::blessed::{HEAD, read, write_file};
-use super::build::compile;
+use super::build::{cargo, compile};
 use sparsemem_terminal::Failure;
 
 /// The package and the program that does operations.
@@ -57,9 +57,18 @@ impl OperationRow {
 pub(super) fn count() -> Result<Executed, Failure> {
     require_valgrind()?;
     eprintln!("building the operations");
-    let arguments =
-        ["build", "--profile", "codegen", "--package", PACKAGE, "--bin", PROGRAM, "--no-default-features"];
-    let program = compile(&arguments, &[], PROGRAM)?;
+    let mut command = cargo();
+    command.args([
+        "build",
+        "--profile",
+        "codegen",
+        "--package",
+        PACKAGE,
+        "--bin",
+        PROGRAM,
+        "--no-default-features",
+    ]);
+    let program = compile(command, &[], PROGRAM)?;
     let list = said(Command::new(&program).output(), &program)?;
     eprintln!("counting the instructions of {} operations", list.lines().count());
     let counted = list.lines().map(|operation| Ok((operation.to_owned(), count_one(&program, operation)?)));

@@ -7,33 +7,40 @@ use serde_json::json;
 
 use super::blessed::Comparison;
 use super::operations::OperationRow;
-use super::verdict::{Judged, Row};
+use super::verdict::{Judged, Processor, Row};
 use sparsemem_terminal::{Colour, Screen};
 
 /// The table, what is wrong, and what to do about it.
 pub(super) fn render(judged: &Judged, screen: &Screen) -> String {
-    let compilers = [&judged.rustc, &judged.cc].map(|name| screen.wrap(name, "")).concat();
-    let mut text = format!("{compilers}\n{}\n", table(judged, screen));
-    for file in &judged.files {
-        text.push_str(&told(file, screen));
-    }
+    let mut text: String = judged.processors.iter().map(|processor| lookups(processor, screen)).collect();
     if let Some(operations) = &judged.operations {
-        let _ = write!(text, "\n{}\n\n", operation_table(operations, screen));
-    }
-    for fault in &judged.selected_faults {
-        let _ = write!(text, "{}\n{}", screen.paint("FAILED", Colour::Red), screen.wrap(fault, "    "));
+        let _ = write!(text, "{}\n\n", operation_table(operations, screen));
     }
     text.push_str(&ending(judged, screen));
     text
 }
 
-fn table(judged: &Judged, screen: &Screen) -> comfy_table::Table {
+/// The lookups of a processor.
+fn lookups(processor: &Processor, screen: &Screen) -> String {
+    let compilers = [&processor.rustc, &processor.cc].map(|name| screen.wrap(name, "")).concat();
+    let mut text = format!("{}\n{compilers}\n{}\n", processor.arch, table(processor, screen));
+    for file in &processor.files {
+        text.push_str(&told(file, screen));
+    }
+    for fault in &processor.selected_faults {
+        let _ = write!(text, "{}\n{}", screen.paint("FAILED", Colour::Red), screen.wrap(fault, "    "));
+    }
+    text.push('\n');
+    text
+}
+
+fn table(processor: &Processor, screen: &Screen) -> comfy_table::Table {
     let mut table = screen.table(&["probe", "instructions", "C", "loads", "C", "verdict"]);
-    for row in &judged.rows {
+    for row in &processor.rows {
         let number = |count: usize| Cell::new(count).set_alignment(CellAlignment::Right);
         let (rust, c) = (row.rust, row.c);
         let counts = [rust.instructions, c.instructions, rust.loads, c.loads].map(number);
-        table.add_row(std::iter::once(Cell::new(row.budget.probe)).chain(counts).chain([verdict(row)]));
+        table.add_row(std::iter::once(Cell::new(row.probe)).chain(counts).chain([verdict(row)]));
     }
     table
 }
@@ -93,15 +100,19 @@ fn ending(judged: &Judged, screen: &Screen) -> String {
 
 /// The same for programs.
 pub(super) fn json(judged: &Judged) -> serde_json::Value {
-    let lookups = judged.rows.iter().map(|row| {
+    let processors = judged.processors.iter();
+    let compilers = processors.clone().map(|it| json!({ "arch": it.arch, "rustc": it.rustc, "cc": it.cc }));
+    let rows = processors.flat_map(|processor| processor.rows.iter().map(|row| (processor.arch, row)));
+    let lookups = rows.map(|(arch, row)| {
         json!({
-            "probe": row.budget.probe,
+            "arch": arch,
+            "probe": row.probe,
             "instructions": row.rust.instructions,
             "loads": row.rust.loads,
             "c_instructions": row.c.instructions,
             "c_loads": row.c.loads,
-            "budget_instructions": row.budget.instructions,
-            "budget_loads": row.budget.loads,
+            "budget_instructions": row.limits.instructions,
+            "budget_loads": row.limits.loads,
             "faults": row.faults,
         })
     });
@@ -109,8 +120,7 @@ pub(super) fn json(judged: &Judged) -> serde_json::Value {
         |row| json!({ "operation": row.operation, "instructions": row.instructions, "blessed": row.blessed }),
     );
     json!({
-        "rustc": judged.rustc,
-        "cc": judged.cc,
+        "compilers": compilers.collect::<Vec<_>>(),
         "passed": judged.passed(),
         "lookups": lookups.collect::<Vec<_>>(),
         "operations": operations.collect::<Vec<_>>(),
@@ -120,10 +130,11 @@ pub(super) fn json(judged: &Judged) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::super::blessed::Comparison;
-    use super::super::budgets::BUDGETS;
+    use super::super::budgets::{BUDGETS, Budget};
     use super::super::operations::OperationRow;
-    use super::super::verdict::{Counts, Judged, Row};
+    use super::super::verdict::{Counts, Judged, Processor, Row};
     use super::render;
+    use sparsemem_report::Arch;
     use sparsemem_terminal::Screen;
 
     const COMPILER: &str = "rustc 1.95.0 (59807616e 2026-04-14)";
@@ -131,17 +142,25 @@ mod tests {
     fn judged(faults: &[&str]) -> Judged {
         let counts = Counts { instructions: 1000, loads: 100, calls: 0 };
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        let row = |budget| Row { budget, rust: counts, c: counts, faults: faults.clone() };
+        let row = |budget: &'static Budget| Row {
+            probe: budget.probe,
+            limits: budget.on(Arch::X86_64),
+            rust: counts,
+            c: counts,
+            faults: faults.clone(),
+        };
         let (blessed, now) = (COMPILER.to_owned(), COMPILER.to_owned());
         let operation = "remove-subsection a-models-name".to_owned();
-        Judged {
+        let processor = Processor {
+            arch: Arch::X86_64,
             rustc: COMPILER.to_owned(),
             cc: "cc (Debian 12.2.0-14+deb12u1) 12.2.0 ".repeat(3),
             rows: BUDGETS.iter().map(row).collect(),
             selected_faults: faults,
-            files: vec![Comparison::OtherCompiler { file: "operations.txt", blessed, now }],
-            operations: Some(vec![OperationRow { operation, instructions: 1 << 40, blessed: Some(1 << 40) }]),
-        }
+            files: vec![Comparison::OtherCompiler { file: "rust-aarch64.txt".to_owned(), blessed, now }],
+        };
+        let operation = OperationRow { operation, instructions: 1 << 40, blessed: Some(1 << 40) };
+        Judged { processors: vec![processor], operations: Some(vec![operation]) }
     }
 
     #[test]

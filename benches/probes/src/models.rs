@@ -1,5 +1,8 @@
 //! The statics: each model once, for x86_64 with 46 bits of physical address and 64-byte descriptors; vmemmap also with flat
 //! planes, and with 52 bits.
+//!
+//! Other processors' probes have the same numbers: arm64 and riscv64 with pages of 4 KiB have sections of the same size. So
+//! the counts of processors differ by their instructions, and by nothing else.
 
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_core::presets::{X86_64, X86_64La57};

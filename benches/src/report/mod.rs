@@ -97,7 +97,8 @@ impl Report<'_> {
         } else {
             "not available, so that all memory is on 4 KiB pages"
         };
-        let compilers = self.codegen.map(|codegen| format!(" Compilers: {}; {}.", codegen.rustc, codegen.cc));
+        let compilers = self.codegen.and_then(|codegen| codegen.compilers.first());
+        let compilers = compilers.map(|by| format!(" Compilers: {}; {}.", by.rustc, by.cc));
         format!(
             "Measured on {} ({} processors, {} of last-level cache), {}, large pages {large}.{}",
             host.processor,

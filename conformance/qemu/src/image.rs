@@ -10,7 +10,7 @@ use sparsemem_disassembly::{Image, ListError};
 use sparsemem_report::{Arch, Outcome, Verdict};
 use tempfile::TempDir;
 
-use super::{QemuError, foreign};
+use super::QemuError;
 
 /// Images of the kernel, in a folder that only this process uses.
 #[derive(Debug)]
@@ -56,11 +56,21 @@ fn cargo(arch: Arch, backend: Backend) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(folder).args(["build", "--release", "--quiet", "--locked"]);
     cargo.args(["--message-format", "json-render-diagnostics", "--features", backend.name()]);
-    if let Some(target) = foreign::target(arch) {
-        foreign::build_for(&mut cargo, target);
+    if let Some(target) = target(arch) {
+        sparsemem_foreign::build_for(&mut cargo, target, "core,alloc");
     }
     cargo.stdin(Stdio::null()).stderr(Stdio::inherit());
     cargo
+}
+
+/// The target of a kernel: none if it is built for the host, whose core library serves as well. No target has
+/// floating-point registers, so traps need not save them.
+pub(super) const fn target(arch: Arch) -> Option<&'static str> {
+    match arch {
+        Arch::X86_64 => None,
+        Arch::Aarch64 => Some("aarch64-unknown-none-softfloat"),
+        Arch::Riscv64 => Some("riscv64imac-unknown-none-elf"),
+    }
 }
 
 /// The executable that a message of cargo names.

@@ -17,7 +17,6 @@
 
 mod answers;
 mod conversation;
-mod foreign;
 mod guest;
 mod image;
 mod lines;
@@ -98,7 +97,10 @@ const fn packages(arch: Arch) -> &'static str {
 /// Checks that kernels for a processor can be built and booted.
 fn check(arch: Arch) -> Result<(), QemuError> {
     guest::check(arch)?;
-    foreign::check(arch)
+    match image::target(arch).and_then(|_| sparsemem_foreign::missing()) {
+        None => Ok(()),
+        Some(path) => Err(QemuError::NoQemu { arch, why: format!("there is no `{path}`") }),
+    }
 }
 
 /// The names of all machines with a processor, for a message.

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use object::{Architecture, Object, ObjectSection, ObjectSymbol, SymbolKind};
+use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
-use crate::decode::{Function, Places, listing};
+use crate::decode::Processor;
 use crate::listing::{ListError, Listing};
+use crate::places::{Function, Places};
 
 /// An ELF file, read once.
 pub struct Image<'e> {
     file: object::File<'e>,
+    processor: Processor,
     /// Functions by name: address and length in bytes.
     functions: BTreeMap<String, (u64, u64)>,
     places: Rc<Places>,
@@ -21,12 +23,13 @@ impl<'e> Image<'e> {
     ///
     /// # Errors
     ///
-    /// [`ListError`] if it is no ELF file for x86_64.
+    /// [`ListError`] if it is no ELF file, or one for another processor than x86_64, aarch64 and riscv64.
     pub fn parse(elf: &'e [u8]) -> Result<Self, ListError> {
         let file = object::File::parse(elf).map_err(|error| ListError::NotElf { why: error.to_string() })?;
-        if file.architecture() != Architecture::X86_64 {
-            return Err(ListError::OtherProcessor { architecture: format!("{:?}", file.architecture()) });
-        }
+        let processor = Processor::of(file.architecture());
+        let processor = processor.ok_or_else(|| ListError::OtherProcessor {
+            architecture: format!("{:?}", file.architecture()),
+        })?;
         let (mut functions, mut places) = (BTreeMap::new(), Places::default());
         for symbol in file.symbols().filter(object::ObjectSymbol::is_definition) {
             let Ok(name) = symbol.name() else { continue };
@@ -37,7 +40,7 @@ impl<'e> Image<'e> {
                 places.insert(symbol.address(), symbol.size(), name);
             }
         }
-        Ok(Self { file, functions, places: Rc::new(places) })
+        Ok(Self { file, processor, functions, places: Rc::new(places) })
     }
 
     /// The names of all functions, sorted.
@@ -55,7 +58,7 @@ impl<'e> Image<'e> {
         let (start, size) = *self.functions.get(symbol).ok_or_else(missing)?;
         let code = self.bytes(start, size).filter(|code| !code.is_empty());
         let code = code.ok_or_else(|| ListError::NotCode { symbol: symbol.to_owned(), address: start })?;
-        listing(&Function { symbol, start, code }, &self.places)
+        self.processor.listing(&Function { symbol, start, code }, &self.places)
     }
 
     /// The bytes of the file that are loaded at these addresses.

@@ -1,7 +1,7 @@
 //! What a function consists of: its instructions, how many of them load from memory, and whether it calls anything.
 //!
-//! For tests that hold generated code to a budget, on any x86_64 ELF file with a symbol table: a program of the host or
-//! the image of a kernel. Nothing but the file is needed.
+//! For tests that hold generated code to a budget, on any ELF file with a symbol table for x86_64, aarch64 or riscv64: a
+//! program of the host or the image of a kernel. Nothing but the file is needed.
 //!
 //! ```no_run
 //! let elf = std::fs::read("target/release/probes")?;
@@ -20,6 +20,7 @@
 mod decode;
 mod image;
 mod listing;
+mod places;
 
 pub use image::Image;
 pub use listing::{Instruction, ListError, Listing};

@@ -5,7 +5,7 @@ use std::fmt;
 /// One instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruction {
-    /// Intel syntax, with symbols instead of addresses.
+    /// With symbols instead of addresses; in Intel's syntax on x86_64.
     pub text: String,
     /// Reads of memory, without those of the stack.
     pub loads: usize,
@@ -71,7 +71,7 @@ pub enum ListError {
         why: String,
     },
     /// The file is for another processor.
-    #[error("the file is for {architecture}, and only x86_64 can be disassembled")]
+    #[error("the file is for {architecture}; x86_64, aarch64 and riscv64 can be disassembled")]
     OtherProcessor {
         /// Its name.
         architecture: String,

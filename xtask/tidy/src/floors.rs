@@ -49,6 +49,7 @@ const HOMES: &[(u8, &str)] = &[
     (HOST, "sparsemem-log-reader"),
     (HOST, "sparsemem-machine"),
     (HOST, "sparsemem-disassembly"),
+    (HOST, "sparsemem-foreign"),
     (HOST, "sparsemem-terminal"),
     (7, "sparsemem-fixture"),
     (7, "sparsemem-suite"),

@@ -1,6 +1,5 @@
-//! From bytes to instructions, with names for the addresses in them.
+//! The instructions of x86_64.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -10,26 +9,17 @@ use iced_x86::{
 };
 
 use crate::listing::{Instruction, ListError, Listing};
-
-/// A function in a file.
-pub(crate) struct Function<'f> {
-    /// Its name.
-    pub(crate) symbol: &'f str,
-    /// The address of its first byte.
-    pub(crate) start: u64,
-    /// Its bytes.
-    pub(crate) code: &'f [u8],
-}
+use crate::places::{Function, Places};
 
 /// The listing of a function.
-pub(crate) fn listing(function: &Function<'_>, places: &Rc<Places>) -> Result<Listing, ListError> {
+pub(super) fn listing(function: &Function<'_>, places: &Rc<Places>) -> Result<Listing, ListError> {
     let decoder = Decoder::with_ip(64, function.code, function.start, DecoderOptions::NONE);
     let mut instructions: Vec<_> = decoder.into_iter().collect();
     if let Some(bad) = instructions.iter().find(|instruction| instruction.code() == Code::INVALID) {
         return Err(ListError::NotCode { symbol: function.symbol.to_owned(), address: bad.ip() });
     }
     instructions.retain(|instruction| !is_padding(instruction));
-    let own = function.start..function.start + function.code.len() as u64;
+    let own = function.own();
     let names = Names { own: own.clone(), symbol: function.symbol.to_owned(), places: Rc::clone(places) };
     let (mut formatter, mut infos) = (formatter(names), InstructionInfoFactory::new());
     let body = instructions.iter().map(|instruction| Instruction {
@@ -107,24 +97,5 @@ impl SymbolResolver for Names {
         let is_number = !matches!(kind, Some(OpKind::Memory | OpKind::NearBranch64));
         // A number is an address only if it is exactly that of something: masks look like addresses in the middle.
         (!is_number || start == address).then(|| SymbolResult::with_str(start, name))
-    }
-}
-
-/// Named places of a program.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    /// By first address: length in bytes, and name.
-    by_start: BTreeMap<u64, (u64, String)>,
-}
-
-impl Places {
-    pub(crate) fn insert(&mut self, start: u64, len_bytes: u64, name: &str) {
-        self.by_start.insert(start, (len_bytes, name.to_owned()));
-    }
-
-    /// The place that has the byte at `address`: where it begins, and its name. One without a length is a byte long.
-    fn of(&self, address: u64) -> Option<(u64, &str)> {
-        let (start, (len_bytes, name)) = self.by_start.range(..=address).next_back()?;
-        (address - start < (*len_bytes).max(1)).then_some((*start, name.as_str()))
     }
 }
