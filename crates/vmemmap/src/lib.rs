@@ -59,6 +59,7 @@ mod base;
 #[cfg(doctest)]
 mod impossible;
 mod mapper;
+mod mapper_altmap;
 mod native;
 mod populate;
 

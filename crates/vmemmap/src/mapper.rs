@@ -10,6 +10,11 @@
 //!    ([`Mapper::origin_of`]).
 //! 3. **Tables**: their bytes are not in the model's footprint, and memory for them is the mapper's to find.
 //! 4. **Other address spaces**: nothing tells that an environment has another mapper than the first one had.
+//! 5. **Altmaps**: an environment is wrapped with an altmap as with an entry format ([`WithAltmap`](sparsemem_altmap::WithAltmap)),
+//!    and the descriptors lie in the added memory as they do there. But only the kernel knows the origin of that memory when
+//!    the wrapper is gone: [`Mapper::origin_of`] has to say [`Origin::Altmap`] for all memory that an altmap was made of, also
+//!    without the wrapper. If it says that such memory is of the kernel's own blocks, a removal without the altmap offers device
+//!    memory to the kernel's allocator, which entries with origins make impossible.
 
 use core::ptr::NonNull;
 
@@ -55,7 +60,8 @@ pub enum Mapped {
 ///    pointer into it reaches that memory, to read and to write, and [`Mapper::walk`] says so. Nobody else maps or
 ///    unmaps in the array's place.
 /// 2. When [`Mapper::unmap`] returns, no processor reaches the memory through the mapping any more.
-/// 3. [`Mapper::origin_of`] is the origin of the block, from the same environment, that begins at the address.
+/// 3. [`Mapper::origin_of`] is the origin of the block, from the same environment, that begins at the address, and
+///    [`Origin::Altmap`] if the address lies in an altmap.
 /// 4. No method unwinds.
 pub unsafe trait Mapper: PhysMap {
     /// The smallest mapping.
@@ -79,7 +85,7 @@ pub unsafe trait Mapper: PhysMap {
     /// Removes a mapping.
     fn unmap(&mut self, at: VirtAddr, size: LeafSize);
 
-    /// The origin of the block of metadata that begins at `to`.
+    /// The origin of the block of metadata that begins at `to`; of memory that an altmap was made of, [`Origin::Altmap`].
     fn origin_of(&self, to: PhysAddr) -> Origin;
 }
 

@@ -1,89 +1,29 @@
 //! The array through a kernel's own mapper: a map of mappings, shown by the simulated machine.
 
-use std::alloc::Layout;
-use std::collections::BTreeMap;
+mod kernel;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    AddressSpace, Block, ForeignBlock, LeafSize, LinkRefused, MemoryModel, MemoryRange, MetadataMemory,
-    NodeId, Origin, OutOfMemory, Page, Pfn, PfnRange, PhysAddr, Rejected, SectionLoss, SectionNr,
-    SectionShape, VirtAddr, VirtRange, forward_to_field,
+    LeafSize, MemoryModel, MemoryRange, MetadataMemory, Page, Pfn, PfnRange, SectionLoss, SectionNr,
+    SectionShape, VirtAddr,
 };
 use sparsemem_fixture::{NODE, usual_machine};
-use sparsemem_machine::{Access, HostRcu, Machine, Which, place, probe};
-use sparsemem_vmemmap::{DynamicBase, KernelMapper, Mapped, Mapper, Vmemmap};
+use sparsemem_machine::{Access, HostRcu, Which, place, probe};
+use sparsemem_vmemmap::{DynamicBase, KernelMapper, Mapper, Vmemmap};
+
+use kernel::Kernel;
 
 struct Readers;
 type Model = Vmemmap<X86_64, Page, HostRcu<Readers>, DynamicBase, { X86_64::NR_ROOTS_LEN }, KernelMapper>;
 
-/// A kernel with a mapper, and no page tables that a model could write.
-struct Kernel {
-    machine: Machine,
-    mappings: BTreeMap<VirtAddr, (PhysAddr, LeafSize)>,
-    large: Option<LeafSize>,
-    /// The origin of every block that is out, as a kernel knows it from its memory map.
-    origins: BTreeMap<PhysAddr, Origin>,
-}
-
-// SAFETY: the machine stays.
-forward_to_field!(unsafe impl [] PhysMap for Kernel => machine);
-
-// SAFETY: all blocks are the machine's.
-unsafe impl MetadataMemory for Kernel {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        let block = self.machine.alloc_zeroed(layout, node)?;
-        self.origins.insert(block.phys(), block.origin());
-        Ok(block)
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        self.machine.free(block)
-    }
-}
-
-// SAFETY: the machine shows each mapping from `map` to `unmap`; nobody else maps in its window.
-unsafe impl Mapper for Kernel {
-    fn page(&self) -> LeafSize {
-        LeafSize::Size4KiB
-    }
-
-    fn large(&self) -> Option<LeafSize> {
-        self.large
-    }
-
-    fn walk(&self, at: VirtAddr) -> Mapped {
-        let before = self.mappings.range(..=at).next_back();
-        if let Some((start, (to, size))) = before.filter(|it| at.get() - it.0.get() < it.1.1.bytes()) {
-            return Mapped::Leaf { at: *start, to: *to, size: *size };
-        }
-        let end = self.mappings.range(at..).next().map_or(self.machine.window().end(), |(next, _)| *next);
-        Mapped::Hole { end }
-    }
-
-    fn map(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
-        assert!(matches!(self.walk(at), Mapped::Hole { end } if end.get() - at.get() >= size.bytes()));
-        self.machine.linked(at, to, size)?;
-        self.mappings.insert(at, (to, size));
-        Ok(())
-    }
-
-    fn unmap(&mut self, at: VirtAddr, size: LeafSize) {
-        assert_eq!(self.mappings.remove(&at).map(|found| found.1), Some(size));
-        let end = VirtAddr::new(at.get() + size.bytes());
-        self.machine.flush(VirtRange::new(at, end).unwrap());
-    }
-
-    fn origin_of(&self, to: PhysAddr) -> Origin {
-        self.origins[&to]
-    }
-}
-
 fn up(large: Option<LeafSize>) -> (Kernel, Box<Model>) {
-    let machine = Machine::new(&usual_machine()).unwrap();
+    let kernel = Kernel::on(&usual_machine(), large);
     let model = place::<Model>();
     // SAFETY: the window is set aside for a memmap, and this model is the only one on the machine.
-    unsafe { model.placement().base().reserve(machine.window_ptr(), machine.window().count().get()) };
-    (Kernel { machine, mappings: BTreeMap::new(), large, origins: BTreeMap::new() }, model)
+    unsafe {
+        model.placement().base().reserve(kernel.machine.window_ptr(), kernel.machine.window().count().get());
+    };
+    (kernel, model)
 }
 
 fn section(nr: u64) -> PfnRange {
