@@ -59,6 +59,7 @@ fn passes(
         "reader/guard",
         "hotplug/comes-and-goes",
         "hotplug/in-parts",
+        "hotplug/neighbours",
         "hotplug/early-hole",
         "hotplug/boot-memory-goes",
         "hotplug/refusals",

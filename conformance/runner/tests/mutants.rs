@@ -68,6 +68,7 @@ const CAUGHT: &[(Defect, &str)] = &[
     (Defect::StaysOffline, "hotplug/comes-and-goes"),
     (Defect::KeepsMemory, "hotplug/comes-and-goes"),
     (Defect::KeepsDevices, "hotplug/in-parts"),
+    (Defect::TakesNeighbours, "hotplug/neighbours"),
     (Defect::KeepsWords, "hotplug/comes-and-goes"),
     (Defect::KeepsWords, "hotplug/early-hole"),
     (Defect::KeepsMemory, "hotplug/boot-memory-goes"),

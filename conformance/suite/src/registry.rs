@@ -149,6 +149,8 @@ scenarios! { $
             "RAM that is added, brought online, taken offline and removed leaves everything as it was";
         in_parts "hotplug/in-parts": plug::life::in_parts, if suits::hotplug, of "InstallModel::install and RetireModel::retire", ["T-10", "O-100", "I-12"],
             "two devices in one section that are added and removed at different times do not disturb each other";
+        neighbours "hotplug/neighbours": plug::life::neighbours, if suits::hotplug, of "InstallModel::install and RetireModel::retire", ["T-10", "T-18", "X-14", "I-12"],
+            "a subsection that is removed takes no descriptor of its neighbours with it, also where one mapping holds them all";
         early_hole "hotplug/early-hole": plug::life::early_hole, if suits::hotplug, of "InstallModel::install: descriptors of boot are used again", ["O-100", "O-101", "H-62", "I-15"],
             "a device in a hole of a boot section uses the existing descriptors, and leaves them in place";
         boot_memory_goes "hotplug/boot-memory-goes": plug::life::boot_memory_goes, if suits::hotplug, of "RetireModel::retire and Capabilities::memory_back", ["H-20", "I-11", "I-21"],

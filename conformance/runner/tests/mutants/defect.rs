@@ -69,6 +69,8 @@ pub(crate) enum Defect {
     StaysOffline,
     /// A removed device stays.
     KeepsDevices,
+    /// A removed device takes the first descriptor after its own along.
+    TakesNeighbours,
     /// Descriptors keep the words of the frames' previous user.
     KeepsWords,
     /// Removed RAM stays.

@@ -56,6 +56,11 @@ impl Plug for BrokenPlug<'_> {
                 self.put_back(&words);
                 done
             }
+            (Defect::TakesNeighbours, Step::RemoveDevice(frames, _)) => {
+                let done = self.correct.apply(step);
+                self.put_back(&[(frames.end(), 0)]);
+                done
+            }
             (Defect::NeverRefuses, _) => {
                 let _ = self.correct.apply(step);
                 Ok(())

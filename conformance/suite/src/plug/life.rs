@@ -156,6 +156,34 @@ pub(crate) fn in_parts(setting: &mut Setting<'_>) -> Result<(), Failure> {
     })
 }
 
+/// Three subsections side by side, whose descriptors may lie in one mapping. Linux on arm64, from 5.4 until 2025, mapped a block
+/// for the first that came and removed it with the first that went; with large pages even a page is shared (T-18).
+pub(crate) fn neighbours(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    setting.plug(&mut |plug, places, _| {
+        let watched = places.watched();
+        let before = plug.snapshot(&watched);
+        let [first, middle, last] = [0, 1, 2].map(|nr| places.subsections(nr, 1));
+        for part in [first, middle, last] {
+            take(plug, Step::AddDevice(part, Memmap::Ram))?;
+            mark(plug, part);
+        }
+        for gone in [first, last] {
+            take(plug, Step::RemoveDevice(gone, Memmap::Ram))?;
+            are(plug, gone, Being::Absent)?;
+            is_marked(plug, middle)?;
+            mappings_agree(plug)?;
+        }
+        take(plug, Step::AddDevice(first, Memmap::Ram))?;
+        mark(plug, first);
+        is_marked(plug, middle)?;
+        take(plug, Step::RemoveDevice(middle, Memmap::Ram))?;
+        is_marked(plug, first)?;
+        take(plug, Step::RemoveDevice(first, Memmap::Ram))?;
+        mappings_agree(plug)?;
+        before.is_still(&plug.snapshot(&watched))
+    })
+}
+
 /// Fails unless a lookup reports a removed frame as absent: its subsection if the section has other memory, or its
 /// section.
 fn says_why(plug: &dyn Plug, frame: u64, others: bool) -> Result<(), Failure> {
