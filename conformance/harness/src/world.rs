@@ -66,6 +66,10 @@ impl World for HostWorld {
         self.machine.largest_leaf()
     }
 
+    fn table_shift(&self) -> u32 {
+        self.machine.processor().page_shift()
+    }
+
     fn depth(&self) -> PagingDepth {
         self.machine.depth()
     }

@@ -52,6 +52,7 @@ geometries! {
     X86_64La57 => presets::X86_64La57,
     Arm64Page4K => presets::Arm64Page4K,
     Arm64Page16K => presets::Arm64Page16K,
+    Arm64Page64K => presets::Arm64Page64K,
     Riscv64 => presets::Riscv64,
     Ppc64Page64K => presets::Ppc64Page64K,
 }
@@ -73,6 +74,7 @@ impl GeometryName {
         let foreign = match (parsed.processor, parsed.frame_bytes) {
             (Some(Processor::X86), _) => None,
             (Some(Processor::Arm64), Some(0x4000)) => Some(Self::Arm64Page16K),
+            (Some(Processor::Arm64), Some(0x1_0000)) => Some(Self::Arm64Page64K),
             (Some(Processor::Arm64), _) => Some(Self::Arm64Page4K),
             (Some(Processor::Riscv64), _) => Some(Self::Riscv64),
             (Some(Processor::Ppc64), _) => Some(Self::Ppc64Page64K),
@@ -145,13 +147,14 @@ mod tests {
         // 2 GiB in 131072 frames.
         let large = format!("{arm64}\nOn node 0 totalpages: 131072");
         assert_eq!(geometry("my.log", &large), GeometryName::Arm64Page16K);
-        // In 32768 of them; there is no geometry for that, so it is said.
-        let larger = format!(
-            "{arm64}\nOn node 0 totalpages: 32768\nEarly memory node ranges\n  node   0: [mem 0x0000000040000000-0x00000000bfffffff]\n"
-        );
-        let parsed = parse(&larger, Mode::Strict).unwrap();
+        // In 32768.
+        let larger = format!("{arm64}\nOn node 0 totalpages: 32768");
+        assert_eq!(geometry("my.log", &larger), GeometryName::Arm64Page64K);
+        // There is no geometry of riscv64 for that, so it is said.
+        let other = "SBI specification v0.3 detected\nOn node 0 totalpages: 32768\nEarly memory node ranges\n  node   0: [mem 0x0000000040000000-0x00000000bfffffff]\n";
+        let parsed = parse(other, Mode::Strict).unwrap();
         let said = GeometryName::of_machine("my.log", &parsed).other_frames(&parsed).unwrap();
-        assert!(said.starts_with("the log counts in frames of 64 KiB, and the geometry arm64"), "{said}");
+        assert!(said.starts_with("the log counts in frames of 64 KiB, and the geometry riscv64"), "{said}");
         assert_eq!(geometry("my.log", "SBI specification v0.3 detected"), GeometryName::Riscv64);
         assert_eq!(geometry("my.log", ""), GeometryName::X86_64);
         assert_eq!(geometry("riscv-board.dmesg", ""), GeometryName::Riscv64);

@@ -77,7 +77,7 @@ pub(crate) fn with_subject(
     }
     by_geometry!(
         X86_64La57 => X86_64La57, Arm64Page4K => Arm64Page4K, Arm64Page16K => Arm64Page16K,
-        Riscv64 => Riscv64, Ppc64Page64K => Ppc64Page64K
+        Arm64Page64K => Arm64Page64K, Riscv64 => Riscv64, Ppc64Page64K => Ppc64Page64K
     )
 }
 
@@ -98,20 +98,30 @@ fn by_page(parts: SubjectParts<'_>, use_subject: UseSubject<'_>) -> Result<(), H
     const R: usize = presets::X86_64::NR_ROOTS_LEN;
     match parts.variant {
         Variant::Tables(tables) => by_tables(parts, tables, use_subject),
-        Variant::Exact => lend_array::<X86_64, FlatPlanes<presets::X86_64, S, ExactRule>>(parts, use_subject),
+        Variant::Exact => {
+            type Planes = FlatPlanes<presets::X86_64, S, ExactRule>;
+            lend_array::<presets::X86_64, X86_64, Planes, R>(parts, use_subject)
+        }
         Variant::OddPage => lend_model::<presets::X86_64, OddPage, S, R>(parts, use_subject),
         Variant::SmallPage => lend_model::<presets::X86_64, SmallPage, S, R>(parts, use_subject),
         _ => lend_model::<presets::X86_64, Page, S, R>(parts, use_subject),
     }
 }
 
-/// Selects the entry format.
+/// Selects the entry format, with the geometry whose pages it has. Where they have 4 KiB, that is the one of x86_64, so that
+/// only the tables differ from the usual build.
 fn by_tables(parts: SubjectParts<'_>, tables: Tables, use_subject: UseSubject<'_>) -> Result<(), HostError> {
+    use presets::{Arm64Page16K as Page16K, Arm64Page64K as Page64K, X86_64 as Page4K};
+    const R: usize = Page4K::NR_ROOTS_LEN;
+    const R16: usize = Page16K::NR_ROOTS_LEN;
+    const R64: usize = Page64K::NR_ROOTS_LEN;
     match tables {
-        Tables::Arm4K => lend_array::<Aarch64<Low<12>>, InRoots>(parts, use_subject),
-        Tables::Arm16K => lend_array::<Aarch64<Low<14>>, InRoots>(parts, use_subject),
-        Tables::Arm64K => lend_array::<Aarch64<Low<16>>, InRoots>(parts, use_subject),
-        Tables::Sv48 => lend_array::<Riscv64, InRoots>(parts, use_subject),
+        Tables::Arm4K => lend_array::<Page4K, Aarch64<Low<12>>, InRoots, R>(parts, use_subject),
+        Tables::Arm16K => lend_array::<Page16K, Aarch64<Low<14>>, InRoots, R16>(parts, use_subject),
+        Tables::Arm64K => lend_array::<Page64K, Aarch64<Low<16>>, InRoots, R64>(parts, use_subject),
+        Tables::Sv39 | Tables::Sv48 | Tables::Sv57 => {
+            lend_array::<Page4K, Riscv64, InRoots, R>(parts, use_subject)
+        }
     }
 }
 
@@ -124,20 +134,23 @@ impl<const PAGE: u32> Regime for Low<PAGE> {
     const END: End = End::Low;
 }
 
-/// The table of an array, over validity `V`.
-type Table<V> = RootedTable<presets::X86_64, Page, { presets::X86_64::NR_ROOTS_LEN }, V>;
+/// An array over a table with validity `V`.
+type Array<G, F, V, const R: usize> = ArrayOver<RootedTable<G, Page, R, V>, HostRcu<Readers>, F>;
 
 /// Makes a fresh virtual array on page tables of a format and with a validity, and lends it.
-fn lend_array<F, V>(parts: SubjectParts<'_>, use_subject: UseSubject<'_>) -> Result<(), HostError>
+fn lend_array<G, F, V, const R: usize>(
+    parts: SubjectParts<'_>,
+    use_subject: UseSubject<'_>,
+) -> Result<(), HostError>
 where
+    G: Geometry,
     F: EntryFormat,
-    V: Validity<presets::X86_64> + ZeroIsNew,
+    V: Validity<G> + ZeroIsNew,
 {
-    let room = room::<presets::X86_64, Page>(parts);
+    let room = room::<G, Page>(parts);
     let _addresses = Addresses::take(room.addresses());
-    let Fixture { mut model, machine } =
-        Fixture::<Box<ArrayOver<Table<V>, HostRcu<Readers>, F>>>::array(&config(parts, room))?;
-    lend_made::<presets::X86_64, _>(parts, &mut *model, machine, room, use_subject);
+    let Fixture { mut model, machine } = Fixture::<Box<Array<G, F, V, R>>>::array(&config(parts, room))?;
+    lend_made::<G, _>(parts, &mut *model, machine, room, use_subject);
     Ok(())
 }
 
@@ -189,7 +202,8 @@ fn lend_made<G, M>(
 fn room<G: Geometry, P>(parts: SubjectParts<'_>) -> Room {
     let ranges = parts.machine.memory.iter().map(|(range, _)| *range);
     let room = Room::beside(ranges, &Shape::of::<G>(), size_of::<P>() as u64);
-    if parts.backend.has_array() { room } else { Room { window_bytes: 0, ..room } }
+    let most = if parts.backend.has_array() { parts.variant.most_window_bytes() } else { 0 };
+    Room { window_bytes: room.window_bytes.min(most), ..room }
 }
 
 /// What a backend says of itself.

@@ -25,6 +25,8 @@ pub struct Facts {
     pub sections: u64,
     /// The largest mapping that models may use.
     pub largest_leaf: LeafSize,
+    /// A page table has 2 to this power bytes, and so has the smallest mapping.
+    pub table_shift: u32,
     /// Levels of the page tables.
     pub depth: PagingDepth,
     /// Whether the world can refuse mappings on request.
@@ -43,6 +45,7 @@ impl Facts {
             descriptor_bytes: subject.descriptor_bytes(),
             sections: touched_sections(&subject.shape(), memory),
             largest_leaf: world.largest_leaf(),
+            table_shift: world.table_shift(),
             depth: world.depth(),
             can_refuse_links: world.can_refuse_links(),
         }
@@ -59,6 +62,13 @@ impl Facts {
     #[must_use]
     pub fn section_limit(&self) -> u64 {
         self.frame_limit() / self.shape.section_frames()
+    }
+
+    /// An entry of a page table at a level, counted from 1 at the smallest mappings, translates 2 to this power bytes: a
+    /// table has entries of eight bytes.
+    #[must_use]
+    pub const fn level_shift(&self, level: u32) -> u32 {
+        self.table_shift + (self.table_shift - 3) * (level - 1)
     }
 
     /// Bytes of the descriptors of a section.

@@ -157,21 +157,25 @@ pub(crate) fn leaf_sizes(setting: &mut Setting<'_>) -> Result<(), Failure> {
 }
 
 /// The size of the largest leaf that may contain an address. A leaf must lie completely in a run of sections of one
-/// node; a 2 MiB leaf also fits if a section's descriptors fill more than half of it.
+/// node; one of the second level also fits if a section's descriptors fill more than half of it.
 fn largest(setting: &Setting<'_>, runs: &[(u64, u64)], at: u64) -> LeafSize {
+    let facts = &setting.facts;
     let in_a_run = |size: LeafSize| {
         let start = at / size.bytes() * size.bytes();
         runs.iter().any(|(first, end)| *first <= start && start + size.bytes() <= *end)
     };
-    let fills_half = setting.facts.section_memmap_bytes() * 2 > LeafSize::Size2MiB.bytes();
-    let fits = |size: LeafSize| match size {
-        LeafSize::Size4KiB => true,
-        LeafSize::Size2MiB => fills_half || in_a_run(size),
-        _ => in_a_run(size),
+    let fits = |level: u32, size: LeafSize| {
+        let fills_half = level == 2 && facts.section_memmap_bytes() * 2 > size.bytes();
+        level == 1 || fills_half || in_a_run(size)
     };
-    let sizes = [LeafSize::Size1GiB, LeafSize::Size2MiB];
-    let largest = sizes.into_iter().find(|size| *size <= setting.facts.largest_leaf && fits(*size));
-    largest.unwrap_or(LeafSize::Size4KiB)
+    let sizes = [3, 2, 1].map(|level| (level, size_at(setting, level)));
+    let mut allowed = sizes.into_iter().filter(|(level, size)| *level == 1 || *size <= facts.largest_leaf);
+    allowed.find(|(level, size)| fits(*level, *size)).map_or(size_at(setting, 1), |(_, size)| size)
+}
+
+/// The size of a leaf at a level.
+fn size_at(setting: &Setting<'_>, level: u32) -> LeafSize {
+    LeafSize::from_shift(setting.facts.level_shift(level)).unwrap_or(LeafSize::Size4KiB)
 }
 
 /// Compares the bytes that the model reports as taken.
@@ -190,7 +194,7 @@ pub(crate) fn footprint(setting: &mut Setting<'_>) -> Result<(), Failure> {
     let (memmap, tables) = memmap_bytes(setting, &oracle);
     expect_eq(Place::Model, "bytes of memmaps", &memmap, &found.memmap_bytes)?;
     // The model did not make tables that existed before it.
-    let shared = setting.world().shared_tables() * LeafSize::Size4KiB.bytes();
+    let shared = setting.world().shared_tables() << setting.facts.table_shift;
     expect_eq(Place::Model, "bytes of page tables", &tables.saturating_sub(shared), &found.page_table_bytes)?;
     expect_eq(Place::Model, "bytes outstanding", &(found.total_bytes() - fixed), &taken)
 }
@@ -258,20 +262,22 @@ fn memmap_bytes(setting: &Setting<'_>, oracle: &Oracle) -> (u64, u64) {
     };
     let leaves = array.leaves(setting);
     let memmap = leaves.iter().map(|leaf| leaf.size.bytes()).sum();
-    (memmap, tables_for(&leaves, setting.facts.depth) * LeafSize::Size4KiB.bytes())
+    (memmap, tables_for(setting, &leaves) << setting.facts.table_shift)
 }
 
 /// The number of tables below the top level that leaves need: one for each aligned range of a table's reach that
 /// contains a smaller leaf.
-fn tables_for(leaves: &[Leaf], depth: PagingDepth) -> u64 {
-    let reaches: &[u32] = match depth {
-        PagingDepth::Four => &[21, 30, 39],
-        PagingDepth::Five => &[21, 30, 39, 48],
-        PagingDepth::Two | PagingDepth::Three => &[21, 30],
+fn tables_for(setting: &Setting<'_>, leaves: &[Leaf]) -> u64 {
+    let top = match setting.facts.depth {
+        PagingDepth::Two => 2,
+        PagingDepth::Three => 3,
+        PagingDepth::Four => 4,
+        PagingDepth::Five => 5,
     };
-    let tables = |bits: &u32| {
+    let tables = |level: u32| {
+        let bits = setting.facts.level_shift(level + 1);
         let below = leaves.iter().filter(|leaf| leaf.size.bytes() < 1 << bits);
         below.map(|leaf| leaf.at.get() >> bits).collect::<BTreeSet<_>>().len() as u64
     };
-    reaches.iter().map(tables).sum()
+    (1..top).map(tables).sum()
 }

@@ -98,6 +98,11 @@ pub trait World {
     /// The largest mapping that models may use.
     fn largest_leaf(&self) -> LeafSize;
 
+    /// A page table has 2 to this power bytes, and so has the smallest mapping: by default 4 KiB, as on most processors.
+    fn table_shift(&self) -> u32 {
+        12
+    }
+
     /// Levels of the page tables.
     fn depth(&self) -> PagingDepth;
 

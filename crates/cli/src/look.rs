@@ -91,7 +91,7 @@ fn inspect_on(machine: &MachineFile, backend: Backend) -> Result<InspectedBacken
             }
         };
     }
-    by_geometry!(X86_64, X86_64La57, Arm64Page4K, Arm64Page16K, Riscv64, Ppc64Page64K)
+    by_geometry!(X86_64, X86_64La57, Arm64Page4K, Arm64Page16K, Arm64Page64K, Riscv64, Ppc64Page64K)
 }
 
 /// Alignment and guards of the two reservations of a machine.

@@ -58,7 +58,9 @@ impl Processor {
         1 << self.page_shift()
     }
 
-    const fn page_shift(self) -> u32 {
+    /// A page, the smallest mapping, has 2 to this power bytes, and so has a table.
+    #[must_use]
+    pub const fn page_shift(self) -> u32 {
         match self {
             Self::Aarch64 { page_shift, .. } => page_shift,
             _ => 12,

@@ -303,6 +303,10 @@ impl World for BrokenModel<'_> {
         self.correct.world().largest_leaf()
     }
 
+    fn table_shift(&self) -> u32 {
+        self.correct.world().table_shift()
+    }
+
     fn depth(&self) -> PagingDepth {
         self.correct.world().depth()
     }
