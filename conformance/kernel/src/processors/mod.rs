@@ -36,6 +36,7 @@ pub(crate) fn online() -> u64 {
 }
 
 /// Whether a processor has arrived.
+#[allow(dead_code, reason = "not every board starts processors here")]
 pub(crate) fn is_online(processor: Processor) -> bool {
     online() & processor.bit() != 0
 }
