@@ -7,6 +7,7 @@
 extern crate alloc;
 
 mod backend;
+mod deferred;
 #[allow(unsafe_code, reason = "the unchecked lookups of the model inside, and its allocation")]
 mod model;
 mod prepare;

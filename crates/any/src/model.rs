@@ -131,6 +131,8 @@ where
     }
 }
 
+pub(crate) use {inside, matched};
+
 /// A fresh value that was never on a stack: a flat table is larger than most stacks.
 fn fresh<T: ZeroIsNew>() -> Box<T> {
     // SAFETY: `ZeroIsNew` promises that zero bytes are a valid value.

@@ -67,6 +67,13 @@ impl SectionState {
         online: SubsectionBits::EMPTY,
     };
 
+    /// Whether boot marked the section and nothing has made its memmap yet: it waits for
+    /// [`DeferredModel::bring_up`](crate::DeferredModel::bring_up).
+    #[must_use]
+    pub const fn is_deferred(&self) -> bool {
+        self.flags.contains(SectionFlags::PRESENT) && !self.flags.contains(SectionFlags::HAS_MEM_MAP)
+    }
+
     /// The subsections whose frames are valid: those that are populated, or all of a section of boot, if the model says so
     /// ([`MemoryModel::early_frames`]), as in Linux (`pfn_section_valid`).
     #[must_use]

@@ -270,6 +270,12 @@ pub enum BootError {
         /// The lowest section that is present.
         present: SectionNr,
     },
+    /// The model cannot mark sections without making their descriptors.
+    #[error("{model} makes the descriptors of all memory at once; boot it without deferring")]
+    CannotDefer {
+        /// The model's name.
+        model: &'static str,
+    },
     /// A node number does not fit the section word.
     #[error("node {node} of frames {frames} does not fit a section word")]
     NodeTooLarge {

@@ -11,8 +11,9 @@
 //!    So the holder of the writer can always retire the frames that it installed, and reverse the marks that it made.
 
 use crate::{
-    BootModel, FramesError, GracePeriod, LinkRefused, LostBlocks, MemoryModel, NodeId, OtherAddressSpace,
-    OutOfMemory, PfnRange, PhysRange, SectionLoss, SectionNr, SectionPart, SubsectionBits, Writer,
+    BootModel, FramesError, GracePeriod, LinkRefused, LostBlocks, MemoryModel, NoMemmap, NodeId,
+    OtherAddressSpace, OutOfMemory, PfnRange, PhysRange, SectionLoss, SectionNr, SectionPart, SubsectionBits,
+    Writer,
 };
 
 /// The reason why subsections could not be installed. The model is as it was.
@@ -32,6 +33,9 @@ pub enum InstallError {
         /// The subsections of `frames` that are populated.
         populated: SubsectionBits,
     },
+    /// Some of the frames lie in a section without memmap.
+    #[error(transparent)]
+    NoMemmap(#[from] NoMemmap),
     /// The metadata of the section cannot be made.
     #[error("section {section} cannot get metadata for frames {frames}: {why}{lost}")]
     NoMetadata {
@@ -53,6 +57,9 @@ pub enum RetireError {
     /// The frames are not whole subsections of the geometry.
     #[error(transparent)]
     Frames(#[from] FramesError),
+    /// Some of the frames lie in a section without memmap.
+    #[error(transparent)]
+    NoMemmap(#[from] NoMemmap),
     /// Some of the frames are not populated.
     #[error("{frames} is absent in subsections {absent:?} of section {section}")]
     Absent {
@@ -124,11 +131,12 @@ impl RetireError {
     ///
     /// # Errors
     ///
-    /// [`RetireError::Frames`], [`RetireError::Absent`], [`RetireError::Online`].
+    /// [`RetireError::Frames`], [`RetireError::NoMemmap`], [`RetireError::Absent`], [`RetireError::Online`].
     pub fn check<M: MemoryModel>(model: &M, frames: PfnRange) -> Result<(), Self> {
         FramesError::check_subsections::<M::Geometry>(frames)?;
         SectionPart::of::<M::Geometry>(frames).try_for_each(|part| {
             let state = model.section(part.section);
+            NoMemmap::check(part, &state)?;
             Self::check_part(part, state.subsections, state.online)
         })
     }
@@ -174,6 +182,9 @@ pub enum MarkError {
     /// The frames are not whole subsections of the geometry.
     #[error(transparent)]
     Frames(#[from] FramesError),
+    /// Some of the frames lie in a section without memmap.
+    #[error(transparent)]
+    NoMemmap(#[from] NoMemmap),
     /// Some of the frames are not populated.
     #[error("{frames} is absent in subsections {absent:?} of section {section}")]
     Absent {
@@ -220,6 +231,7 @@ impl MarkError {
         FramesError::check_subsections::<M::Geometry>(frames)?;
         SectionPart::of::<M::Geometry>(frames).try_for_each(|part| {
             let state = model.section(part.section);
+            NoMemmap::check(part, &state)?;
             Self::check_part(part, mark, state.subsections, state.online)
         })
     }

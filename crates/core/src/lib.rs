@@ -24,6 +24,7 @@
 //! | section word | one machine word with the memmap pointer and the state flags of a section |
 //! | usage | per-section record of which subsections are populated, and of the pageblock flags |
 //! | root | one page of section entries in the two-level table |
+//! | deferred | marked at boot and without memmap until it is brought up |
 //! | early | created at boot; an early section's memmap covers the section as a whole, holes included |
 //! | altmap | device memory set aside to hold the device's own memmap |
 //! | node | a NUMA node, [`NodeId`] |
@@ -45,6 +46,7 @@ mod answers;
 mod boot;
 mod boot_bytes;
 mod control;
+mod deferred;
 mod descriptor;
 mod forward;
 mod frames;
@@ -77,6 +79,7 @@ pub use boot::{
 pub use control::{
     CompleteModel, InstallError, InstallModel, Mark, MarkError, MarkModel, RetireError, RetireModel, Retired,
 };
+pub use deferred::{BringUpError, BroughtUp, DeferredModel, JointWriter, NoMemmap};
 pub use descriptor::{Page, PageDescriptor, initialise, reset};
 pub use frames::{FramesError, SectionPart};
 pub use fresh::{initialise_fresh, initialise_fresh_together};
@@ -96,7 +99,7 @@ pub use regions::{Region, RegionKind, Regions, RegionsError, WhatIs};
 pub use slot::{Slot, SlotValue};
 pub use stamp::{SectionStamp, Stamp};
 pub use subsections::{SpanError, SubsectionBits};
-pub use writer::{HeldSlot, Writer, WriterSlot};
+pub use writer::{HeldSlot, Turn, Writer, WriterSlot};
 
 /// Runs the example of the README as a test.
 #[cfg(doctest)]

@@ -10,6 +10,16 @@ pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU
 #[cfg(sparsemem_loom)]
 pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+/// Called in a loop that waits for another processor.
+#[inline]
+pub fn relax() {
+    #[cfg(not(sparsemem_loom))]
+    core::hint::spin_loop();
+    // A model checker runs another thread instead.
+    #[cfg(sparsemem_loom)]
+    loom::thread::yield_now();
+}
+
 /// For model checkers, under which memory is never really freed: a registered function is called with every usage that
 /// is read.
 #[cfg(sparsemem_loom)]

@@ -7,11 +7,11 @@
 
 use core::fmt;
 
-use crate::primitive::{AtomicBool, Ordering};
+use crate::primitive::{AtomicBool, Ordering, relax};
 use crate::{
-    BootError, BootEvent, BootModel, BootSummary, InstallError, InstallModel, MarkError, MarkModel,
-    MemoryModel, MemoryRange, MetadataBlock, MetadataModel, NodeId, PfnRange, RetireError, RetireModel,
-    Retired, SectionNr, const_fn,
+    BootError, BootEvent, BootModel, BootSummary, DeferredModel, InstallError, InstallModel, JointWriter,
+    MarkError, MarkModel, MemoryModel, MemoryRange, MetadataBlock, MetadataModel, NodeId, PfnRange,
+    RetireError, RetireModel, Retired, SectionNr, const_fn,
 };
 
 /// The slot that a writer takes while it changes a model. [`MemoryModel::write`] and [`WriterSlot::hold`] take it; it
@@ -19,9 +19,10 @@ use crate::{
 ///
 /// A model has a slot as a field, or shares one with other models ([`MemoryModel::writer_slot`]).
 #[derive(Debug)]
-#[repr(transparent)]
 pub struct WriterSlot {
     taken: AtomicBool,
+    /// Whether a processor has its turn, while the writer is lent jointly.
+    turn: AtomicBool,
 }
 
 impl WriterSlot {
@@ -29,7 +30,7 @@ impl WriterSlot {
         /// A slot that is not taken; all zero bytes.
         #[must_use]
         pub const fn new() -> Self {
-            Self { taken: AtomicBool::new(false) }
+            Self { taken: AtomicBool::new(false), turn: AtomicBool::new(false) }
         }
     }
 
@@ -40,6 +41,16 @@ impl WriterSlot {
         let free = self.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
         // Lazily: a `HeldSlot` that is made and dropped would give the other writer's slot back.
         free.then(|| HeldSlot { slot: self })
+    }
+
+    /// Waits until no other processor has a turn, and takes it. Models with one slot have one turn, because they may change
+    /// the same page tables.
+    pub(crate) fn take_turn(&self) -> Turn<'_> {
+        // Acquire: pairs with the Release in `Turn::drop`, so that this processor sees the changes of the last turn.
+        while self.turn.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            relax();
+        }
+        Turn { slot: self }
     }
 }
 
@@ -60,6 +71,20 @@ impl Drop for HeldSlot<'_> {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `WriterSlot::hold`.
         self.slot.taken.store(false, Ordering::Release);
+    }
+}
+
+/// The turn of one of the processors that a writer is lent to ([`JointWriter::take_turn`]); it ends when this is dropped.
+#[derive(Debug)]
+#[must_use = "the turn ends as soon as this is dropped"]
+pub struct Turn<'m> {
+    slot: &'m WriterSlot,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `WriterSlot::take_turn`.
+        self.slot.turn.store(false, Ordering::Release);
     }
 }
 
@@ -148,9 +173,13 @@ impl<'m, M: MemoryModel> Writer<'m, M> {
     ///
     /// If `inner` has another slot: this writer does not exclude other writers of `inner`.
     pub fn project<'w, N: MemoryModel>(&'w mut self, inner: &'w N) -> Writer<'w, N> {
-        let same = core::ptr::eq(inner.writer_slot(), self.model.writer_slot());
-        assert!(same, "the models {} and {} do not share a writer slot", self.model.name(), inner.name());
+        assert_same_slot(self.model, inner);
         Writer { model: inner, owned: None }
+    }
+
+    /// Lends the writer to several processors at once, for the operations that several may do.
+    pub const fn jointly(&mut self) -> JointWriter<'_, M> {
+        JointWriter::new(self.model)
     }
 
     /// [`MemoryModel::reserve`].
@@ -174,6 +203,24 @@ impl<'m, M: MemoryModel> Writer<'m, M> {
         I: Iterator<Item = MemoryRange> + Clone,
     {
         M::boot(self, env, memory, on_event)
+    }
+
+    /// [`DeferredModel::boot_deferred`].
+    ///
+    /// # Errors
+    ///
+    /// [`BootError`]; nothing has changed then.
+    pub fn boot_deferred<E, I>(
+        &mut self,
+        env: &mut E,
+        memory: I,
+        on_event: &mut dyn FnMut(BootEvent),
+    ) -> Result<BootSummary, BootError>
+    where
+        M: DeferredModel<E>,
+        I: Iterator<Item = MemoryRange> + Clone,
+    {
+        M::boot_deferred(self, env, memory, on_event)
     }
 
     /// [`InstallModel::install`].
@@ -269,6 +316,12 @@ impl<'m, M: MemoryModel> Writer<'m, M> {
     {
         M::taint(self, frames)
     }
+}
+
+/// Panics unless two models have one writer slot.
+pub(crate) fn assert_same_slot<M: MemoryModel, N: MemoryModel>(outer: &M, inner: &N) {
+    let same = core::ptr::eq(inner.writer_slot(), outer.writer_slot());
+    assert!(same, "the models {} and {} do not share a writer slot", outer.name(), inner.name());
 }
 
 impl<M: MemoryModel> fmt::Debug for Writer<'_, M> {

@@ -14,7 +14,7 @@ use sparsemem_core::{
     SubsectionBits, TearDownError, Writer, trace_event,
 };
 
-use crate::memmap::bring_up;
+use crate::memmap::{PopulateOnce, bring_up};
 use crate::retire::tear_down;
 use crate::table::{has_planes, is_whole_early};
 use crate::validity::Plane;
@@ -53,7 +53,7 @@ enum Phase {
 }
 
 /// A boot in progress.
-struct Boot<'b, T: SectionTable, S: Populate<T, E>, E: MetadataMemory> {
+pub(crate) struct Boot<'b, T: SectionTable, S: Populate<T, E>, E: MetadataMemory> {
     writing: Writing<'b, T, S>,
     env: &'b mut E,
     /// `None` after it has unwound.
@@ -82,6 +82,63 @@ where
     where
         I: Iterator<Item = MemoryRange> + Clone,
     {
+        let mut boot = Boot::marked(writer, env, &memory, on_event)?;
+        boot.phase = Phase::BringingUp;
+        boot.bring_up();
+        boot.phase = Phase::Done;
+        trace_event!(INFO, "{} is up: {:?}", S::NAME, boot.summary);
+        Ok(boot.summary)
+    }
+
+    fn tear_down(&mut self, env: &mut E) -> Result<(), TearDownError> {
+        tear_down(self, env)
+    }
+}
+
+/// Makes the memmap of a whole section that is marked, by `populate`, and publishes it.
+#[inline(always)]
+pub(crate) fn bring_up_marked<T, S, E>(
+    writing: &mut Writing<'_, T, S>,
+    env: &mut E,
+    request: &PopulateRequest,
+    lost: &mut LostBlocks,
+    populate: impl PopulateOnce<T, S, E>,
+) -> Result<(), SectionLoss>
+where
+    T: SectionTable,
+    S: Populate<T, E>,
+{
+    let (section, flags) = (request.section, MARKED | SectionFlags::EARLY);
+    let (word, origin) = bring_up(writing, env, request, flags, lost, populate)?;
+    let entry = writing.entry(section).ok_or(SectionLoss::OutsideRange)?;
+    let Some(usage) = writing.usage(entry) else { return Ok(()) };
+    usage.set_memmap_origin(origin);
+    if const { has_planes::<T>() } {
+        let populated = usage.snapshot();
+        let all = SubsectionBits::full::<T::Geometry>();
+        let valid = if is_whole_early::<T>(flags) { all } else { populated };
+        writing.insert(Plane::Valid, section, valid);
+        writing.insert(Plane::Online, section, usage.online());
+    }
+    entry.set_word(Writing::<T, S>::compared_at_first(word, usage));
+    Ok(())
+}
+
+/// Whether the node of a range can be written into a section word.
+fn node_fits<T: SectionTable>(range: MemoryRange) -> Result<(), BootError> {
+    SectionWord::<T::Page>::marked(range.node, MARKED)
+        .map(|_| ())
+        .map_err(|_| BootError::NodeTooLarge { node: range.node, frames: range.frames })
+}
+
+impl<'b, T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'b, T, S, E> {
+    /// A boot that has marked all sections.
+    pub(crate) fn marked<R: Reclaim>(
+        writer: &'b mut Writer<'_, SparseModel<T, S, R>>,
+        env: &'b mut E,
+        memory: &(impl Iterator<Item = MemoryRange> + Clone),
+        on_event: &'b mut dyn FnMut(BootEvent),
+    ) -> Result<Self, BootError> {
         if let Some(present) = writer.model().next_present(SectionNr::new(0)) {
             return Err(BootError::AlreadyUp { present });
         }
@@ -95,28 +152,23 @@ where
             next: None,
             lost: LostBlocks::default(),
         };
-        boot.mark_present(&memory);
+        boot.mark_present(memory);
         boot.next = boot.writing.next_known(SectionNr::new(0));
-        boot.phase = Phase::BringingUp;
-        boot.bring_up();
-        boot.phase = Phase::Done;
-        trace_event!(INFO, "{} is up: {:?}", S::NAME, boot.summary);
-        Ok(boot.summary)
+        Ok(boot)
     }
 
-    fn tear_down(&mut self, env: &mut E) -> Result<(), TearDownError> {
-        tear_down(self, env)
+    /// Ends a boot that makes no memmaps, and counts what it marked.
+    pub(crate) fn leave_marked(mut self) -> BootSummary {
+        let known = |nr: &SectionNr| self.writing.next_known(nr.next());
+        let sections = core::iter::successors(self.next, known);
+        let nodes = sections.filter_map(|nr| Some((nr, self.early_node(nr)?)));
+        let mut summary = self.summary;
+        summary.count(nodes);
+        self.phase = Phase::Done;
+        trace_event!(INFO, "{} is marked: {summary:?}", S::NAME);
+        summary
     }
-}
 
-/// Whether the node of a range can be written into a section word.
-fn node_fits<T: SectionTable>(range: MemoryRange) -> Result<(), BootError> {
-    SectionWord::<T::Page>::marked(range.node, MARKED)
-        .map(|_| ())
-        .map_err(|_| BootError::NodeTooLarge { node: range.node, frames: range.frames })
-}
-
-impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
     /// Marks every section and subsection that `memory` touches (Linux: `memory_present`, `subsection_map_init`), and
     /// reports the sections that cannot be marked.
     fn mark_present(&mut self, memory: &(impl Iterator<Item = MemoryRange> + Clone)) {
@@ -228,20 +280,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'_, T, S, E> {
     ) -> Result<(), SectionLoss> {
         let frames = section.frames::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
         let request = PopulateRequest { section, frames, neighbourhood, node, before: Before::NoFrame };
-        let flags = MARKED | SectionFlags::EARLY;
-        let (word, origin) = bring_up(&mut self.writing, self.env, &request, flags, &mut self.lost)?;
-        let entry = self.writing.entry(section).ok_or(SectionLoss::OutsideRange)?;
-        let Some(usage) = self.writing.usage(entry) else { return Ok(()) };
-        usage.set_memmap_origin(origin);
-        if const { has_planes::<T>() } {
-            let populated = usage.snapshot();
-            let all = SubsectionBits::full::<T::Geometry>();
-            let valid = if is_whole_early::<T>(flags) { all } else { populated };
-            self.writing.insert(Plane::Valid, section, valid);
-            self.writing.insert(Plane::Online, section, usage.online());
-        }
-        entry.set_word(Writing::<T, S>::compared_at_first(word, usage));
-        Ok(())
+        bring_up_marked(&mut self.writing, self.env, &request, &mut self.lost, S::populate)
     }
 
     /// Makes a marked section absent again, and reports it.

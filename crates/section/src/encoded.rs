@@ -12,9 +12,9 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    ByteLen, Footprint, Geometry, LostBlocks, MetadataBlock, MetadataMemory, MetadataUse, NodeId, Origin,
-    OutOfMemory, Pfn, PfnRange, PhysRange, SectionLoss, SectionNr, SectionPart, SectionShape, SectionStamp,
-    ZeroIsNew,
+    Block, ByteLen, Footprint, Geometry, LostBlocks, MetadataBlock, MetadataMemory, MetadataUse, NodeId,
+    Origin, OutOfMemory, Pfn, PfnRange, PhysRange, SectionLoss, SectionNr, SectionPart, SectionShape,
+    SectionStamp, ZeroIsNew,
 };
 
 use crate::word::FREE_BITS;
@@ -122,7 +122,24 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
         }
         let layout = memmap_layout::<T>(request.node).map_err(SectionLoss::Memmap)?;
         let block = env.alloc_memmap(layout, request.node).map_err(SectionLoss::Memmap)?;
-        Ok(SectionMemmap { first: block.start().cast(), origin: block.origin(), content: Content::Zero })
+        Ok(memmap_in::<T>(&block))
+    }
+
+    fn beforehand(&self, _env: &E, request: &PopulateRequest) -> Option<Layout> {
+        memmap_layout::<T>(request.node).ok()
+    }
+
+    fn populate_with(
+        writing: &mut Writing<'_, T, Self>,
+        env: &mut E,
+        request: &PopulateRequest,
+        block: &mut Option<Block>,
+        lost: &mut LostBlocks,
+    ) -> Result<SectionMemmap<T::Page>, SectionLoss> {
+        match block.take() {
+            Some(block) => Ok(memmap_in::<T>(&block)),
+            None => Self::populate(writing, env, request, lost),
+        }
     }
 
     unsafe fn depopulate(
@@ -185,6 +202,11 @@ fn is_in_memmap_of<T: SectionTable>(table: &T, section: SectionNr, page: NonNull
     // out that it is not.
     let word = unsafe { table.entry(section) }.map(SectionEntry::word).filter(|word| word.has_memmap());
     word.is_some_and(|word| word.frame(page.as_ptr()).section::<T::Geometry>() == section)
+}
+
+/// A memmap in a block that was just allocated for it.
+fn memmap_in<T: SectionTable>(block: &Block) -> SectionMemmap<T::Page> {
+    SectionMemmap { first: block.start().cast(), origin: block.origin(), content: Content::Zero }
 }
 
 /// The bytes of frames.

@@ -9,6 +9,8 @@
 //! 2. `usage` points to a usage from before the section gets `HAS_MEM_MAP` until a grace period after it lost the flag. Readers
 //!    follow it only if they saw that flag before, within the same guard, so they need not ask whether it is null.
 //! 3. [`UsageBlock::retired`] is for the writer alone: readers never read it.
+//! 4. A word is stored by the model's writer. While that is lent jointly, the word of a marked section is stored by the
+//!    processor that claimed the section, and no other word changes.
 
 use core::alloc::Layout;
 use core::cell::UnsafeCell;
@@ -102,10 +104,25 @@ impl<P, G: Geometry> SectionEntry<P, G> {
         NonNull::new(self.usage.load(Ordering::Acquire))
     }
 
-    /// Stores the word; for the writer of the model.
+    /// Stores the word; for the writer of the model, or for the processor that claimed the section (invariant 4).
     pub(crate) fn set_word(&self, word: SectionWord<P>) {
         // Release: pairs with the Acquire in `word`.
         self.word.store(word.into_raw(), Ordering::Release);
+    }
+
+    /// Claims a section that is marked: of all callers, one gets the word that the section has until it is brought up. The
+    /// others get the word that they found.
+    pub(crate) fn claim(&self) -> Result<SectionWord<P>, SectionWord<P>> {
+        let marked = self.word();
+        if !marked.is_deferred() {
+            return Err(marked);
+        }
+        let (old, new) = (marked.into_raw(), marked.claimed().into_raw());
+        // Acquire, both: pair with the Releases in `set_word`, as in `word`: whoever finds the section up may use it.
+        match self.word.compare_exchange(old, new, Ordering::Acquire, Ordering::Acquire) {
+            Ok(_) => Ok(marked),
+            Err(now) => Err(SectionWord::from_raw(now)),
+        }
     }
 
     /// Stores the usage; for the writer of the model.

@@ -8,8 +8,8 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    FramesError, InstallError, InstallModel, LostBlocks, MetadataMemory, NodeId, Origin, PfnRange, Reclaim,
-    SectionFlags, SectionLoss, SubsectionBits, Writer, trace_event,
+    FramesError, InstallError, InstallModel, LostBlocks, MetadataMemory, NoMemmap, NodeId, Origin, PfnRange,
+    Reclaim, SectionFlags, SectionLoss, SubsectionBits, Writer, trace_event,
 };
 
 use crate::memmap::{bring_up, clear_descriptors};
@@ -62,13 +62,16 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
     fn absent_in(&self) -> Result<SectionWord<T::Page>, InstallError> {
         let PopulateRequest { section, frames, .. } = self.request;
         let Some(entry) = self.writing.entry(section) else { return Ok(SectionWord::ABSENT) };
-        match self.writing.usage(entry).filter(|usage| usage.contains_any(&self.bits)) {
-            None => Ok(entry.word()),
-            Some(usage) => {
-                let populated = usage.snapshot().intersection(self.bits);
-                Err(InstallError::Populated { frames, section, populated })
-            }
+        let (word, usage) = (entry.word(), self.writing.usage(entry));
+        let Some(usage) = usage else { return Ok(word) };
+        if word.is_deferred() {
+            return Err(NoMemmap { frames, section }.into());
         }
+        if usage.contains_any(&self.bits) {
+            let populated = usage.snapshot().intersection(self.bits);
+            return Err(InstallError::Populated { frames, section, populated });
+        }
+        Ok(word)
     }
 
     /// Adds subsections to a section that has others.
@@ -123,7 +126,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
     fn usage_and_word(&mut self) -> Result<Made<T>, SectionLoss> {
         let usage = new_usage::<T, E>(self.env, self.request.node)?;
         let flags = SectionFlags::PRESENT;
-        match bring_up(&mut self.writing, self.env, &self.request, flags, &mut self.lost) {
+        match bring_up(&mut self.writing, self.env, &self.request, flags, &mut self.lost, S::populate) {
             Ok((word, origin)) => {
                 // SAFETY: the usage was just made and is not shared yet.
                 let fresh = unsafe { usage.as_ref() }.usage();

@@ -34,6 +34,7 @@
 extern crate std;
 
 mod boot;
+mod deferred;
 mod encoded;
 mod entry;
 mod flat;

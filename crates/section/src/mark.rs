@@ -8,8 +8,8 @@
 //!    both. A word says that subsections are alike only while they are: going offline takes that back first.
 
 use sparsemem_core::{
-    FramesError, Mark, MarkError, MarkModel, PfnRange, Reclaim, SectionFlags, SectionPart, SubsectionBits,
-    Writer,
+    FramesError, Mark, MarkError, MarkModel, NoMemmap, PfnRange, Reclaim, SectionFlags, SectionPart,
+    SubsectionBits, Writer,
 };
 use sparsemem_usage_map::SectionUsage;
 
@@ -41,7 +41,11 @@ fn mark<T: SectionTable, S>(
     FramesError::check_subsections::<T::Geometry>(frames)?;
     let none = (SubsectionBits::EMPTY, SubsectionBits::EMPTY);
     for part in SectionPart::of::<T::Geometry>(frames) {
-        let usage = writing.entry(part.section).and_then(|entry| writing.usage(entry));
+        let entry = writing.entry(part.section);
+        if entry.is_some_and(|entry| entry.word().is_deferred()) {
+            return Err(NoMemmap { frames: part.frames, section: part.section }.into());
+        }
+        let usage = entry.and_then(|entry| writing.usage(entry));
         let (populated, online) = usage.map_or(none, |usage| (usage.snapshot(), usage.online()));
         MarkError::check_part(part, mark, populated, online)?;
     }

@@ -21,7 +21,30 @@ use crate::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Sec
 /// The word of a section, and the origin of its memmap.
 pub(crate) type Mapped<T> = (SectionWord<<T as SectionTable>::Page>, Origin);
 
-/// Makes the descriptors of a request exist, zeroed, and the word that leads to them.
+/// [`Populate::populate`], or a call of [`Populate::populate_with`].
+pub(crate) trait PopulateOnce<T: SectionTable, S, E>:
+    FnOnce(
+    &mut Writing<'_, T, S>,
+    &mut E,
+    &PopulateRequest,
+    &mut LostBlocks,
+) -> Result<SectionMemmap<T::Page>, SectionLoss>
+{
+}
+
+impl<T, S, E, F> PopulateOnce<T, S, E> for F
+where
+    T: SectionTable,
+    F: FnOnce(
+        &mut Writing<'_, T, S>,
+        &mut E,
+        &PopulateRequest,
+        &mut LostBlocks,
+    ) -> Result<SectionMemmap<T::Page>, SectionLoss>,
+{
+}
+
+/// Makes the descriptors of a request exist by `populate`, zeroed, and the word that leads to them.
 #[inline(always)]
 pub(crate) fn bring_up<T, S, E>(
     writing: &mut Writing<'_, T, S>,
@@ -29,13 +52,14 @@ pub(crate) fn bring_up<T, S, E>(
     request: &PopulateRequest,
     flags: SectionFlags,
     lost: &mut LostBlocks,
+    populate: impl PopulateOnce<T, S, E>,
 ) -> Result<Mapped<T>, SectionLoss>
 where
     T: SectionTable,
     S: Populate<T, E>,
 {
     let first = request.section.first_pfn::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
-    let memmap = S::populate(writing, env, request, lost)?;
+    let memmap = populate(writing, env, request, lost)?;
     let (origin, content) = (memmap.origin, memmap.content);
     writing.notes().note_origin(origin);
     match SectionWord::mapped(memmap.first, first, flags) {

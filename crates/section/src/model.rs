@@ -65,7 +65,7 @@ impl<T: ConstNew, S: ConstNew, R> SparseModel<T, S, R> {
     }
 }
 
-// SAFETY: table, placement and notes are as their own impls say, an untaken writer slot is a zero byte, and no reference is
+// SAFETY: table, placement and notes are as their own impls say, an untaken writer slot is zero bytes, and no reference is
 // null.
 unsafe impl<T: ZeroIsNew, S: ZeroIsNew, R> ZeroIsNew for SparseModel<T, S, R> {}
 
@@ -327,12 +327,16 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
     }
 
     fn footprint(&self) -> Footprint {
-        let sections = self.present_sections().count() as u64;
+        let (mut sections, mut deferred) = (0, 0);
+        for nr in self.present_sections() {
+            sections += 1;
+            deferred += u64::from(self.section(nr).is_deferred());
+        }
         Footprint {
             table_bytes: self.table.bytes(),
             plane_bytes: self.table.plane_bytes(),
             usage_bytes: sections * size_of::<Usage<T>>() as u64,
-            ..self.placement.footprint(sections)
+            ..self.placement.footprint(sections - deferred)
         }
     }
 }

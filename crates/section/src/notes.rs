@@ -66,8 +66,8 @@ impl Notes {
         end.store(frames.end().get(), Ordering::Relaxed);
     }
 
-    /// Notes that memory was retired: earlier installations are no longer the last operations.
-    pub(crate) fn note_retired(&self) {
+    /// Notes that memory was retired, or a section brought up: earlier installations are no longer the last operations.
+    pub(crate) fn note_other(&self) {
         self.set_installed(PfnRange::default());
     }
 

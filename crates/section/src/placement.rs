@@ -1,9 +1,10 @@
 //! Where memmaps lie, and how a descriptor is found.
 
+use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    Footprint, LostBlocks, MetadataBlock, NodeId, Origin, OtherAddressSpace, Pfn, PfnRange, PhysRange,
+    Block, Footprint, LostBlocks, MetadataBlock, NodeId, Origin, OtherAddressSpace, Pfn, PfnRange, PhysRange,
     SectionLoss, SectionNr,
 };
 
@@ -152,6 +153,36 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     ) -> Result<SectionMemmap<T::Page>, SectionLoss>
     where
         Self: Sized;
+
+    /// The block of [`MetadataMemory::alloc_memmap`](sparsemem_core::MetadataMemory::alloc_memmap) that
+    /// [`Populate::populate`] will take for a request, if it will take one; `None` by default.
+    ///
+    /// While several processors bring sections up, each allocates this block before its turn, so that memory is zeroed by all
+    /// of them at once. Another processor may be in a populate at the same time.
+    fn beforehand(&self, env: &E, request: &PopulateRequest) -> Option<Layout> {
+        let _ = (env, request);
+        None
+    }
+
+    /// As [`Populate::populate`], with a block that the model allocated for [`Populate::beforehand`]. The placement takes it
+    /// if it uses it, and leaves it otherwise; it leaves it by default.
+    ///
+    /// # Errors
+    ///
+    /// As [`Populate::populate`].
+    fn populate_with(
+        writing: &mut Writing<'_, T, Self>,
+        env: &mut E,
+        request: &PopulateRequest,
+        block: &mut Option<Block>,
+        lost: &mut LostBlocks,
+    ) -> Result<SectionMemmap<T::Page>, SectionLoss>
+    where
+        Self: Sized,
+    {
+        let _ = block;
+        Self::populate(writing, env, request, lost)
+    }
 
     /// Takes back the descriptors of a section none of whose frames is valid any more, except where neighbours share
     /// their memory. `frames` are those that may have been populated.

@@ -1,8 +1,9 @@
 //! Removal: subsections of any number of sections, after a wait for readers; and the model as a whole.
 
 use sparsemem_core::{
-    FramesError, GracePeriod, LostBlocks, MetadataMemory, PfnRange, Reclaim, RetireError, RetireModel,
-    Retired, SectionFlags, SectionNr, SectionPart, TearDownError, Unpublished, Writer, trace_event,
+    FramesError, GracePeriod, LostBlocks, MetadataMemory, NoMemmap, PfnRange, Reclaim, RetireError,
+    RetireModel, Retired, SectionFlags, SectionNr, SectionPart, TearDownError, Unpublished, Writer,
+    trace_event,
 };
 
 use crate::memmap::RetiredSections;
@@ -31,7 +32,7 @@ where
         check_needed(&writing, env, frames)?;
         // Before anything changes: a listener may unwind.
         trace_event!(DEBUG, "retiring {frames}");
-        writing.notes().note_retired();
+        writing.notes().note_other();
         Ok(retire_checked::<T, S, R, E>(&mut writing, env, frames))
     }
 
@@ -147,8 +148,13 @@ fn is_early<T: SectionTable, S>(writing: &Writing<'_, T, S>, part: PfnRange) -> 
 fn check_part<T: SectionTable, S>(writing: &Writing<'_, T, S>, part: SectionPart) -> Result<(), RetireError> {
     let SectionPart { section, frames, bits } = part;
     let absent = RetireError::Absent { frames, section, absent: bits };
-    let usage = writing.entry(section).and_then(|entry| writing.usage(entry)).ok_or(absent)?;
+    let entry = writing.entry(section).ok_or(absent)?;
+    let usage = writing.usage(entry).ok_or(absent)?;
     if !usage.contains_all(&bits) || usage.is_any_online(&bits) {
+        // A section that boot marked is online, so it always comes here.
+        if entry.word().is_deferred() {
+            return Err(NoMemmap { frames, section }.into());
+        }
         RetireError::check_part(part, usage.snapshot(), usage.online())?;
     }
     Ok(())

@@ -1,13 +1,14 @@
 //! The writer's token, in the form that tables and placements use.
 //!
 //! A [`Writer`] is of a whole model; the code of a model has a table and a placement. [`Writing`] is made of the
-//! writer or of `&mut` of the model, and nothing else, so it proves three things: table and placement belong to one
+//! writer, of a turn with it, or of `&mut` of the model, and nothing else, so it proves three things: table and placement belong to one
 //! model, no other code changes them, and the usages and memmaps of the table's entries stay until its holder takes
 //! them out.
 //!
 //! # Invariants
 //!
-//! 1. A `Writing` exists only while the model's writer, or `&mut` of the model, is borrowed for it.
+//! 1. A `Writing` exists only while the model's writer, or `&mut` of the model, is borrowed for it. Of a writer that is lent
+//!    jointly, one at a time is made: it borrows the model's turn.
 //! 2. Entries are lent with `&self`, and roots are taken out with `&mut self`: no entry outlives its root.
 
 use core::alloc::Layout;
@@ -48,6 +49,16 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
         S: Placement<T>,
     {
         let model = writer.model();
+        let (table, placement, notes) = (&model.table, &model.placement, &model.notes);
+        Self { table, placement, shared: model.shared_slot(), notes }
+    }
+
+    /// The token of a processor that has its turn with a writer that is lent jointly.
+    ///
+    /// # Safety
+    ///
+    /// The model is that of a [`JointWriter`](sparsemem_core::JointWriter) that lives for `'w`, and its turn is held for `'w`.
+    pub(crate) const unsafe fn in_turn<R>(model: &'w SparseModel<T, S, R>) -> Self {
         let (table, placement, notes) = (&model.table, &model.placement, &model.notes);
         Self { table, placement, shared: model.shared_slot(), notes }
     }

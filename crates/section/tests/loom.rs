@@ -14,17 +14,20 @@ mod piecewise;
 
 use std::alloc::Layout;
 use std::marker::PhantomData;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use loom::thread;
 use sparsemem_core::presets::Minute;
 use sparsemem_core::{
-    Block, BootEvent, ForeignBlock, GracePeriod, MemoryModel, MemoryRange, MetadataMemory, NodeId,
-    OutOfMemory, Pfn, Rejected, SectionLoss, SectionNr, SectionShape, SectionState, forward_to_field,
+    Block, BootEvent, DeferredModel, ForeignBlock, GracePeriod, MemoryModel, MemoryRange, MetadataMemory,
+    NodeId, OutOfMemory, Pfn, PhysAddr, PhysMap, Rejected, SectionLoss, SectionNr, SectionShape,
+    SectionStamp as _, SectionState, forward_to_field,
 };
 use sparsemem_section::{Encoded, FlatTable, InRoots, Occupancy, RootedTable, SparseModel};
 
 use fixture::Subject;
+use fixture::deferred::Marked;
 use fixture::domain::Patient;
 use fixture::ledger::Ledger;
 use fixture::memory::{Descriptor, Memory};
@@ -83,6 +86,11 @@ subject! {
     PlanedBlocks: Planed, Encoded = Encoded
 }
 
+deferred_scenarios!(planed_blocks_that_wait, PlanedBlocks);
+deferred_scenarios!(flat_blocks_that_wait, FlatBlocks);
+deferred_scenarios!(rooted_blocks_that_wait, RootedBlocks);
+deferred_scenarios!(rooted_pieces_that_wait, RootedPieces);
+
 scenarios!(planed_blocks, PlanedBlocks);
 scenarios!(flat_blocks, FlatBlocks);
 scenarios!(rooted_blocks, RootedBlocks);
@@ -137,6 +145,63 @@ unsafe impl MetadataMemory for NoMemmaps {
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
         self.0.free(block)
     }
+}
+
+/// Memory that is not zero where descriptors are.
+struct Dirty;
+
+// SAFETY: the memory's own map.
+unsafe impl PhysMap for Dirty {
+    fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
+        Memory.phys_to_virt(at)
+    }
+
+    fn virt_to_phys(&self, at: NonNull<u8>) -> Option<PhysAddr> {
+        Memory.virt_to_phys(at)
+    }
+}
+
+// SAFETY: there is none: descriptors begin with other bytes, which are valid descriptors.
+unsafe impl MetadataMemory for Dirty {
+    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        Memory.alloc_zeroed(layout, node)
+    }
+
+    fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
+        let block = Memory.alloc_zeroed(layout, node)?;
+        // SAFETY: the block is fresh.
+        unsafe { block.start().write_bytes(1, layout.size()) };
+        Ok(block)
+    }
+
+    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
+        Memory.free(block)
+    }
+}
+
+/// A section comes up with memory of `E` while a reader looks at a descriptor.
+fn a_descriptor_is_looked_at_while_it_comes<E: MetadataMemory>(env: impl Fn() -> E + Send + Sync + 'static) {
+    explore(move || {
+        let _ledger = fixture::deferred::open();
+        let marked = Marked::new(RootedBlocks::<Patient>::model(), &mut Memory, 1);
+        let joint = marked.joint;
+        let reader = thread::spawn(move || {
+            let reader = joint.model().read();
+            let page = reader.page(Pfn::new(1));
+            assert!(page.is_none_or(|page| page.section().get() == 0), "a descriptor is not zero");
+        });
+        let up = DeferredModel::bring_up(joint, &mut env(), SectionNr::new(0));
+        assert!(fixture::deferred::is_now(up));
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn nobody_sees_a_descriptor_that_is_not_zero() {
+    a_descriptor_is_looked_at_while_it_comes(|| Memory);
+    let dirty = std::panic::catch_unwind(|| a_descriptor_is_looked_at_while_it_comes(|| Dirty));
+    let text = *dirty.unwrap_err().downcast::<&str>().unwrap();
+    assert_eq!(text, "a descriptor is not zero");
 }
 
 /// Boot gives a section up without waiting for readers: its usage goes back, and nobody may have looked at it.

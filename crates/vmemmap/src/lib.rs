@@ -56,6 +56,7 @@
 
 mod array;
 mod base;
+mod beforehand;
 #[cfg(doctest)]
 mod impossible;
 mod mapper;

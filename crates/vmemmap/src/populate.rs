@@ -2,17 +2,19 @@
 //!
 //! Source: Linux `vmemmap_populate` and `vmemmap_free`; the choice of mapping sizes follows x86 (V-15).
 
+use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, LeafSize, LinkRefused, LostBlocks, MetadataBlock, MetadataMemory, MetadataUse, Origin,
-    OtherAddressSpace, PfnRange, PhysRange, SectionLoss, SectionNr, SectionShape, VirtAddr, VirtRange,
-    WriterSlot,
+    AddressSpace, Block, LeafSize, LinkRefused, LostBlocks, MetadataBlock, MetadataMemory, MetadataUse,
+    Origin, OtherAddressSpace, PfnRange, PhysRange, SectionLoss, SectionNr, SectionShape, VirtAddr,
+    VirtRange, WriterSlot,
 };
 use sparsemem_page_table::{Choice, EntryFormat, Fate, Level, Mapping, PageTable, PopulateError, Populated};
 use sparsemem_section::{Before, Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Writing};
 
 use crate::array::{memory_of, visit_memory};
+use crate::beforehand::Beforehand;
 use crate::{ArrayBase, Claim, VirtualArray};
 
 /// The sizes of leaves above the smallest that a request may use.
@@ -219,7 +221,7 @@ impl<B: ArrayBase, F: EntryFormat> VirtualArray<B, F> {
 }
 
 /// A range, up to the borders of blocks of `bytes`, a power of two, and at most to the end of the address space.
-fn rounded(range: VirtRange, bytes: u64) -> Option<VirtRange> {
+pub(crate) fn rounded(range: VirtRange, bytes: u64) -> Option<VirtRange> {
     let start = range.start().get() & !(bytes - 1);
     let end = range.end().get().checked_next_multiple_of(bytes).unwrap_or(u64::MAX);
     VirtRange::new(VirtAddr::new(start), VirtAddr::new(end)).ok()
@@ -264,6 +266,20 @@ where
         // Every leaf has its own origin; the section's origin says whether any of them is in an altmap.
         let origin = if populated.has_leaf_from(Origin::Altmap) { Origin::Altmap } else { Origin::Boot };
         Ok(SectionMemmap { first, origin, content })
+    }
+
+    fn beforehand(&self, env: &E, request: &PopulateRequest) -> Option<Layout> {
+        self.leaf_of::<T, E>(env, request)
+    }
+
+    fn populate_with(
+        writing: &mut Writing<'_, T, Self>,
+        env: &mut E,
+        request: &PopulateRequest,
+        block: &mut Option<Block>,
+        lost: &mut LostBlocks,
+    ) -> Result<SectionMemmap<T::Page>, SectionLoss> {
+        <Self as Populate<T, _>>::populate(writing, &mut Beforehand { env, block }, request, lost)
     }
 
     unsafe fn depopulate(

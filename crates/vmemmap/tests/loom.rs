@@ -200,6 +200,9 @@ subject! {
 
 const _: () = assert!(size_of::<Descriptor<2048>>() == 2048 && size_of::<Descriptor<512>>() == 512);
 
+deferred_scenarios!(own_pages_that_wait, Own);
+deferred_scenarios!(pages_of_neighbours_that_wait, OfNeighbours);
+
 scenarios!(own_pages, Own);
 scenarios!(pages_of_a_section, OfSection);
 scenarios!(pages_of_neighbours, OfNeighbours);
