@@ -3,11 +3,11 @@
 #![allow(unsafe_code, reason = "an unsafe constructor promises the memory that can be plugged")]
 
 use sparsemem_altmap::AltmapModel;
-use sparsemem_core::{BootModel, MemoryModel, MemoryRange, PhysRange, VirtAddr};
+use sparsemem_core::{BootModel, DeferredModel, MemoryModel, MemoryRange, PhysRange, VirtAddr};
 use sparsemem_machine::{Addresses, Machine, MachineConfig};
 use sparsemem_suite::{
-    ArrayFacts, Booting, Capabilities, Ended, Failure, Pair, Place, Scenario, Scratch, Shape, Spare, Subject,
-    run,
+    ArrayFacts, Booting, Capabilities, Deferring, Ended, Failure, Pair, Place, Scenario, Scratch, Shape,
+    Spare, Subject, run,
 };
 
 use crate::{HostWorld, Room, TestMachine};
@@ -47,6 +47,20 @@ impl Host {
         F: FnOnce(&Machine) -> (Box<M>, Capabilities),
     {
         self.with(make, |model, world, run| run(&mut Pair::new(model, world)))
+    }
+
+    /// As [`Host::hotplug`], with a model whose boots can wait; the scenarios `deferred/*` apply if it
+    /// [says so](Capabilities::bring_up).
+    ///
+    /// # Errors
+    ///
+    /// The first expectation that the model did not meet.
+    pub fn deferring<M, F>(self, make: F) -> Verdict
+    where
+        M: AltmapModel<Machine, Page: Scratch> + DeferredModel<Machine>,
+        F: FnOnce(&Machine) -> (Box<M>, Capabilities),
+    {
+        self.with(make, |model, world, run| run(&mut Deferring::new(model, world)))
     }
 
     /// Runs the scenario on a model that boots and is torn down: it need not be able to install or retire memory, and

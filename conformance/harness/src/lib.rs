@@ -40,7 +40,7 @@ pub use own::OwnWorld;
 pub use room::Room;
 pub use sparsemem_machine::{HostRcu, Machine, place};
 pub use sparsemem_suite::{
-    ArrayFacts, ByAddress, Capabilities, Failure, MemmapSource, MemoryBack, Metered, Reach, Scratch,
+    ArrayFacts, BringUp, ByAddress, Capabilities, Failure, MemmapSource, MemoryBack, Metered, Reach, Scratch,
     TableKind, WayBack, check_flush, check_provider,
 };
 pub use world::HostWorld;

@@ -9,7 +9,7 @@ use sparsemem::{
     SectionShape, Selected, SubsectionIdx, VirtAddr, VirtRange, altmap::MemmapRule, selected_len,
 };
 use sparsemem_suite::{
-    ArrayFacts, ByAddress, Capabilities, MemmapSource, MemoryBack, Reach, TableKind, WayBack, World,
+    ArrayFacts, BringUp, ByAddress, Capabilities, MemmapSource, MemoryBack, Reach, TableKind, WayBack, World,
 };
 
 use crate::arch::Sizes;
@@ -37,6 +37,8 @@ pub(crate) fn capabilities(array: ArrayFacts) -> Capabilities {
     let rule = if HAS_ARRAY { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
     Capabilities {
         reach: Reach::Everywhere,
+        // The scenarios of the host show boots that wait; this subject has none.
+        bring_up: BringUp::AtBoot,
         memory_back: MemoryBack::WithItsSection,
         memmaps: MemmapSource::AllocMemmap(rule),
         table: if cfg!(feature = "classic-sparse") { TableKind::Flat } else { TableKind::Rooted },

@@ -20,8 +20,8 @@ use sparsemem_page_table::EntryFormat;
 use sparsemem_riscv64_page_table::Riscv64;
 use sparsemem_section::{ExactRule, FlatPlanes, InRoots, RootedTable, Validity};
 use sparsemem_suite::{
-    ArrayFacts, ByAddress, Capabilities, MemmapSource, MemoryBack, OddPage, Pair, Reach, Scratch, Shape,
-    SmallPage, Spare, Subject, TableKind, WayBack,
+    ArrayFacts, BringUp, ByAddress, Capabilities, Deferring, MemmapSource, MemoryBack, OddPage, Reach,
+    Scratch, Shape, SmallPage, Spare, Subject, TableKind, WayBack,
 };
 use sparsemem_x86_64_page_table::X86_64;
 
@@ -182,7 +182,7 @@ fn lend_made<G, M>(
 ) where
     G: Geometry,
     M: MemoryModel,
-    for<'a> Pair<'a, M, HostWorld>: Subject,
+    for<'a> Deferring<'a, M, HostWorld>: Subject,
 {
     let SubjectParts { machine: file, backend, .. } = parts;
     let array = backend.has_array().then(|| window(&machine));
@@ -195,7 +195,7 @@ fn lend_made<G, M>(
     let memory = file.memory.iter();
     let memory: Vec<_> = memory.map(|(range, node)| MemoryRange::from_bytes::<G>(*range, *node)).collect();
     let mut world = HostWorld::new(machine, spare);
-    use_subject(&mut Pair::new(model, &mut world), capabilities(backend, array), &memory);
+    use_subject(&mut Deferring::new(model, &mut world), capabilities(backend, array), &memory);
 }
 
 /// The room beside the memory of a subject; without a window for models that map nothing.
@@ -213,6 +213,7 @@ fn capabilities(backend: Backend, array: Option<ArrayFacts>) -> Capabilities {
     let rule = if array.is_some() { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
     let sparse = Capabilities {
         reach: Reach::Everywhere,
+        bring_up: BringUp::Later,
         memory_back: MemoryBack::WithItsSection,
         memmaps: MemmapSource::AllocMemmap(rule),
         table: match backend.sections() {

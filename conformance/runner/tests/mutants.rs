@@ -10,6 +10,8 @@
 mod broken_model;
 #[path = "mutants/defect.rs"]
 mod defect;
+#[path = "mutants/deferral.rs"]
+mod deferral;
 #[path = "mutants/plug.rs"]
 mod plug;
 
@@ -24,8 +26,8 @@ use sparsemem_conformance::lend;
 use sparsemem_core::VirtAddr;
 use sparsemem_machine_files::MachineFile;
 use sparsemem_suite::{
-    ALL, ArrayFacts, ByAddress, Capabilities, Ended, Failure, MemmapSource, MemoryBack, Reach, Subject,
-    TableKind, Tally, WayBack, find, run,
+    ALL, ArrayFacts, BringUp, ByAddress, Capabilities, Ended, Failure, MemmapSource, MemoryBack, Reach,
+    Subject, TableKind, Tally, WayBack, find, run,
 };
 
 /// The defects, each with a scenario that must catch it.
@@ -44,6 +46,11 @@ const CAUGHT: &[(Defect, &str)] = &[
     (Defect::SilentLoss, "boot/link-refused"),
     (Defect::LoudLoss, "boot/no-memory-one-by-one"),
     (Defect::LoudLoss, "boot/all-memory-gone"),
+    (Defect::BootsAtOnce, "deferred/marks"),
+    (Defect::ForgetsNode, "deferred/marks"),
+    (Defect::Dirty, "deferred/bring-up"),
+    (Defect::BringsUpAgain, "deferred/bring-up"),
+    (Defect::ForgetsMark, "deferred/every-failure"),
     (Defect::HighAlias, "lookup/garbage-bits"),
     (Defect::NoneAtTop, "lookup/oracle"),
     (Defect::OtherReason, "lookup/reasons"),
@@ -111,6 +118,7 @@ type Lie = (&'static str, fn(&mut Capabilities), &'static str);
 const LIES: &[Lie] = &[
     ("reach", |can| can.reach = Reach::Everywhere, "boot/beyond-maximum"),
     ("reach", |can| can.reach = Reach::Everywhere, "walk/cost"),
+    ("bring-up", |can| can.bring_up = BringUp::Later, "deferred/marks"),
     ("memory back", |can| can.memory_back = MemoryBack::WithItsSection, "hotplug/boot-memory-goes"),
     (
         "memmaps",

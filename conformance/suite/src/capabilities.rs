@@ -30,6 +30,16 @@ pub enum MemoryBack {
     WithTheLast,
 }
 
+/// The time at which a model can make the memmap of a section of boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BringUp {
+    /// At boot.
+    AtBoot,
+    /// Later, if the boot is deferred ([`DeferredModel`](sparsemem_core::DeferredModel)): the scenarios `deferred/*` apply,
+    /// and need a subject with boots that wait ([`Deferring`](crate::Deferring)).
+    Later,
+}
+
 /// The source of descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemmapSource {
@@ -101,6 +111,8 @@ pub struct ArrayFacts {
 pub struct Capabilities {
     /// The sections that it can bring up.
     pub reach: Reach,
+    /// When it can make memmaps of boot memory.
+    pub bring_up: BringUp,
     /// When it gives memory back.
     pub memory_back: MemoryBack,
     /// Where its descriptors come from.
@@ -117,6 +129,7 @@ impl Capabilities {
     /// Those of a model that promises nothing but what every model must.
     pub const LEAST: Self = Self {
         reach: Reach::BootMemory,
+        bring_up: BringUp::AtBoot,
         memory_back: MemoryBack::WithTheLast,
         memmaps: MemmapSource::Other,
         table: TableKind::Other,

@@ -7,7 +7,7 @@ use core::fmt;
 
 use sparsemem_core::{LeafSize, MemoryRange, PagingDepth};
 
-use crate::capabilities::{Capabilities, Life, MemmapSource, Reach};
+use crate::capabilities::{BringUp, Capabilities, Life, MemmapSource, Reach};
 use crate::{Shape, Subject};
 
 /// The facts that decide whether a scenario suits.
@@ -147,7 +147,7 @@ pub type Suits = fn(&Facts) -> Result<(), NotRun>;
 pub mod suits {
     use alloc::format;
 
-    use super::{Facts, Life, MemmapSource, NotRun, Reach};
+    use super::{BringUp, Facts, Life, MemmapSource, NotRun, Reach};
 
     /// Scenarios in general run on machines of at most this many sections.
     pub const MANY_SECTIONS: u64 = 1 << 12;
@@ -255,6 +255,19 @@ pub mod suits {
             MemmapSource::Other => {
                 Err(NotRun::not_applicable("the model does not allocate memmaps for added memory"))
             }
+        }
+    }
+
+    /// Models that can make memmaps of boot memory after the boot.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if the model makes all of them at boot, or the machine has too much memory or none.
+    pub fn deferred(facts: &Facts) -> Result<(), NotRun> {
+        any_memory(facts)?;
+        match facts.can.bring_up {
+            BringUp::Later => memory(facts),
+            BringUp::AtBoot => Err(NotRun::not_applicable("the model makes all memmaps at boot")),
         }
     }
 

@@ -24,6 +24,8 @@ extern crate alloc;
 mod address_space;
 mod boot;
 mod capabilities;
+mod deferred;
+mod deferring;
 mod facts;
 mod failure;
 mod lookup;
@@ -49,8 +51,9 @@ mod world;
 
 pub use address_space::check_flush;
 pub use capabilities::{
-    ArrayFacts, ByAddress, Capabilities, Life, MemmapSource, MemoryBack, Reach, TableKind, WayBack,
+    ArrayFacts, BringUp, ByAddress, Capabilities, Life, MemmapSource, MemoryBack, Reach, TableKind, WayBack,
 };
+pub use deferring::{Deferral, Deferring};
 pub use facts::{Facts, NotRun, Reason, Suits, suits, touched_sections};
 pub use failure::{Failure, Place, expect, expect_eq};
 pub use metered::Metered;

@@ -10,8 +10,8 @@ use sparsemem_core::MemoryRange;
 use crate::facts::{Suits, suits};
 use crate::setting::Notes;
 use crate::{
-    Capabilities, Facts, Failure, NotRun, Setting, Subject, boot, lookup, memmap, plug, shortage, teardown,
-    unsuited, walk,
+    Capabilities, Facts, Failure, NotRun, Setting, Subject, boot, deferred, lookup, memmap, plug, shortage,
+    teardown, unsuited, walk,
 };
 
 /// A scenario's function.
@@ -97,6 +97,14 @@ scenarios! { $
             "without any memory every section is lost once, and a later boot works";
         link_refused "boot/link-refused": shortage::link_refused, if suits::refusable_links, of "BootModel::boot, its event BootEvent::SectionLost", ["I-14", "I-31", "V-11"],
             "when any single mapping is refused, exactly the sections reported as lost are absent, and none of them stays mapped";
+    }
+    deferred {
+        marks "deferred/marks": deferred::marks, if suits::deferred, of "DeferredModel::boot_deferred", ["W-32", "O-01"],
+            "a boot that waits marks every section with its node, and makes no memmap";
+        bring_up "deferred/bring-up": deferred::bring_up, if suits::deferred, of "DeferredModel::bring_up", ["W-32", "I-01"],
+            "chosen sections come up as after a boot, with descriptors of zeros, once each, and the others wait";
+        every_failure "deferred/every-failure": deferred::every_failure, if suits::deferred, of "DeferredModel::bring_up: nothing changes on an error", ["I-14"],
+            "when any allocation or mapping of a bring-up is refused, the section waits as before";
     }
     lookup {
         oracle "lookup/oracle": lookup::oracle, if suits::much_memory, of "MemoryModel::lookup_with", ["O-100", "T-01", "T-26", "W-40"],

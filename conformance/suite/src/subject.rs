@@ -14,7 +14,7 @@ use sparsemem_core::{BootError, BootEvent, BootModel, BootSummary, MemoryRange, 
 use crate::failure::Place;
 use crate::plug::{Plug, Plugged};
 use crate::view::Parts;
-use crate::{Failure, Life, MemmapSource, Scratch, View, World, WorldWithEnvironment};
+use crate::{Deferral, Failure, Life, MemmapSource, Scratch, View, World, WorldWithEnvironment};
 
 /// Why a subject was not booted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +50,11 @@ pub trait Subject: View {
     /// The model's error.
     fn tear_down(&mut self) -> Result<(), TearDownError>;
 
+    /// The subject's boots that wait; `None` if its type has none.
+    fn deferral(&mut self) -> Option<&mut dyn Deferral> {
+        None
+    }
+
     /// The world around the model, to arm faults.
     fn world_mut(&mut self) -> &mut dyn World;
 
@@ -70,8 +75,8 @@ pub trait Subject: View {
 /// A complete model in any world with its environment, as a [`Subject`].
 #[derive(Debug)]
 pub struct Pair<'a, M, W> {
-    model: &'a mut M,
-    world: &'a mut W,
+    pub(crate) model: &'a mut M,
+    pub(crate) world: &'a mut W,
 }
 
 impl<'a, M, W> Pair<'a, M, W> {

@@ -1,6 +1,7 @@
 //! A subject with one defect; everything else is forwarded to a correct subject.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use sparsemem_core::{
     BootError, BootEvent, BootSummary, EarlyFrames, Footprint, LeafSize, LookupError, MemoryRange,
@@ -8,8 +9,8 @@ use sparsemem_core::{
     TearDownError, VirtAddr, VirtRange,
 };
 use sparsemem_suite::{
-    Balance, ByAddress, Failure, Fault, Leaf, Life, MemmapSource, NotUp, Pages, Plug, Scratch, Shape, Spare,
-    Subject, View, World, range,
+    Balance, ByAddress, Deferral, Failure, Fault, Leaf, Life, MemmapSource, NotUp, Pages, Plug, Scratch,
+    Shape, Spare, Subject, View, World, range,
 };
 
 use super::defect::Defect;
@@ -17,15 +18,17 @@ use super::plug::BrokenPlug;
 
 /// A subject with a defect.
 pub(crate) struct BrokenModel<'h> {
-    correct: &'h mut dyn Subject,
-    defect: Defect,
+    pub(super) correct: &'h mut dyn Subject,
+    pub(super) defect: Defect,
     boots: Cell<u64>,
+    /// The sections whose bring-up failed.
+    pub(super) failed: BTreeSet<SectionNr>,
 }
 
 impl<'h> BrokenModel<'h> {
     /// The correct subject, changed by a defect.
     pub(crate) fn new(correct: &'h mut dyn Subject, defect: Defect) -> Self {
-        Self { correct, defect, boots: Cell::new(0) }
+        Self { correct, defect, boots: Cell::new(0), failed: BTreeSet::new() }
     }
 
     /// Whether the subject has this defect.
@@ -125,6 +128,8 @@ impl View for BrokenModel<'_> {
     fn section(&self, nr: SectionNr) -> SectionState {
         let mut state = self.correct.section(nr);
         match self.defect {
+            Defect::ForgetsMark if self.failed.contains(&nr) => state = SectionState::ABSENT,
+            Defect::ForgetsNode => state.early_node = None,
             Defect::NotEarly => state.flags.remove(SectionFlags::EARLY),
             Defect::AllSubsections if !state.flags.is_empty() => {
                 state.subsections = SubsectionBits::from_words([u64::MAX]);
@@ -239,6 +244,10 @@ impl Subject for BrokenModel<'_> {
 
     fn tear_down(&mut self) -> Result<(), TearDownError> {
         self.correct.tear_down()
+    }
+
+    fn deferral(&mut self) -> Option<&mut dyn Deferral> {
+        Some(self)
     }
 
     fn world_mut(&mut self) -> &mut dyn World {

@@ -39,6 +39,14 @@ pub(crate) enum Defect {
     HolesDenied,
     /// Holes are online.
     HolesOnline,
+    /// A boot that waits makes all memmaps.
+    BootsAtOnce,
+    /// Marked sections have no node.
+    ForgetsNode,
+    /// A section that is up is brought up again.
+    BringsUpAgain,
+    /// A section that cannot be brought up is absent afterwards.
+    ForgetsMark,
     /// A descriptor is not zero after boot.
     Dirty,
     /// Walks leave out the last section.
