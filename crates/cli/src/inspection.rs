@@ -63,6 +63,8 @@ pub(crate) struct InspectedBackend {
     pub(crate) memmap_bytes: u64,
     /// Bytes of page tables that lead to the descriptors.
     pub(crate) page_table_bytes: u64,
+    /// All metadata bytes after a boot that only marks sections; `None` if the backend has no such boots.
+    pub(crate) deferred_bytes: Option<u64>,
 }
 
 impl InspectedBackend {

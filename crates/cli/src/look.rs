@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sparsemem_any::{AnyModel, Backend};
 use sparsemem_core::{
-    BootError, BootEvent, BootModel, Geometry, MemoryModel, MemoryRange, Page, SectionNr, SectionShape,
+    BootError, BootEvent, DeferredModel, Geometry, MemoryModel, MemoryRange, Page, SectionNr, SectionShape,
     presets,
 };
 use sparsemem_fixture::Fixture;
@@ -116,13 +116,14 @@ fn inspect_with<G: Geometry, const SECTIONS: usize, const ROOTS: usize>(
 }
 
 /// Boots a model, observes it, and takes it down.
-fn look<M: BootModel<Machine>>(
+fn look<M: DeferredModel<Machine>>(
     model: &mut M,
     machine: &mut Machine,
     file: &MachineFile,
 ) -> Result<InspectedBackend, BootError> {
     let memory = file.memory.iter();
     let memory = memory.map(|(range, node)| MemoryRange::from_bytes::<M::Geometry>(*range, *node));
+    let deferred_bytes = deferred_bytes(model, machine, memory.clone());
     let mut events = Vec::new();
     let Some(mut writer) = model.write() else { unreachable!("nobody else has this model") };
     writer.boot(machine, memory, &mut |event| events.push(event_text(event)))?;
@@ -136,11 +137,28 @@ fn look<M: BootModel<Machine>>(
         usage_bytes: footprint.usage_bytes,
         memmap_bytes: footprint.memmap_bytes,
         page_table_bytes: footprint.page_table_bytes,
+        deferred_bytes,
     };
+    tear_down(model, machine);
+    Ok(inspected)
+}
+
+/// All metadata of a model that has only marked its sections, in bytes, if it can. The model is down before and afterwards.
+fn deferred_bytes<M: DeferredModel<Machine>>(
+    model: &mut M,
+    machine: &mut Machine,
+    memory: impl Iterator<Item = MemoryRange> + Clone,
+) -> Option<u64> {
+    model.write()?.boot_deferred(machine, memory, &mut |_| {}).ok()?;
+    let bytes = model.footprint().total_bytes();
+    tear_down(model, machine);
+    Some(bytes)
+}
+
+fn tear_down<M: DeferredModel<Machine>>(model: &mut M, machine: &mut Machine) {
     if let Err(error) = model.tear_down(machine) {
         unreachable!("the simulated machine takes back what it gave: {error}");
     }
-    Ok(inspected)
 }
 
 /// A present section.
@@ -209,6 +227,7 @@ mod tests {
         assert_eq!(bytes("memmap_bytes"), 4 * (2 << 20));
         assert_eq!(bytes("page_table_bytes"), 0);
         assert!(bytes("usage_bytes") > 0);
+        assert_eq!(bytes("deferred_bytes"), bytes("table_bytes") + bytes("usage_bytes"));
         assert_eq!(printed["backends"].as_object().unwrap().len(), 1);
     }
 }

@@ -17,13 +17,14 @@ pub(super) fn by_cost(inspection: &Inspection) -> Vec<(&'static str, u64)> {
 /// A row: its title, and the text for a backend, given the bytes of RAM.
 type Row = (&'static str, fn(&InspectedBackend, u64) -> String);
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 8] = [
     ("section table", |backend, _| amount(backend.table_bytes)),
     ("planes", |backend, _| amount(backend.plane_bytes)),
     ("usage", |backend, _| amount(backend.usage_bytes)),
     ("memmap", |backend, _| amount(backend.memmap_bytes)),
     ("page tables", |backend, _| amount(backend.page_table_bytes)),
     ("total", |backend, _| amount(backend.total_bytes())),
+    ("until brought up", |backend, _| amount(backend.deferred_bytes.unwrap_or(0))),
     ("share of RAM", |backend, ram_bytes| share(backend.total_bytes(), ram_bytes)),
 ];
 
@@ -65,6 +66,7 @@ mod tests {
         assert!(rows.contains(&"section table 1 MiB 16 KiB".to_owned()), "{text}");
         assert!(rows.contains(&"usage - -".to_owned()), "{text}");
         assert!(rows.contains(&"total 3 MiB 2.03 MiB".to_owned()), "{text}");
+        assert!(rows.contains(&"until brought up 1 MiB -".to_owned()), "{text}");
         assert!(rows.contains(&"share of RAM 2.34 % 1.58 %".to_owned()), "{text}");
         assert_eq!(by_cost(&inspection)[0].0, "b-array");
     }

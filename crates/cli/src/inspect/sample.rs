@@ -26,6 +26,7 @@ pub(crate) fn machine(ranges: Vec<InspectedRange>, sections: Vec<InspectedSectio
         plane_bytes: 0,
         usage_bytes: 0,
         page_table_bytes: 0,
+        deferred_bytes: Some(1 << 20),
     };
     Inspection {
         machine: "made-up.dmesg".to_owned(),
@@ -45,6 +46,7 @@ pub(crate) fn with_an_array(mut inspection: Inspection) -> Inspection {
     let mut second = inspection.backends["a-table"].clone();
     second.table_bytes = 16 << 10;
     second.page_table_bytes = 12 << 10;
+    second.deferred_bytes = None;
     inspection.backends.insert("b-array", second);
     inspection
 }
