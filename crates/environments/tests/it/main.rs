@@ -3,4 +3,5 @@
 mod arena;
 mod kernels;
 mod libkernel;
+mod live_mapper;
 mod mapper;
