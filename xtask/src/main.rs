@@ -140,12 +140,13 @@ mod tests {
     use super::{TASKS, features};
 
     /// The documents that name commands.
-    const DOCUMENTS: [&str; 7] = [
+    const DOCUMENTS: [&str; 8] = [
         include_str!("../../README.md"),
         include_str!("../../CONTRIBUTING.md"),
         include_str!("../../docs/which-model.md"),
         include_str!("../../conformance/README.md"),
         include_str!("../../conformance/kernel/README.md"),
+        include_str!("../../conformance/ostd/README.md"),
         include_str!("../../conformance/linux/README.md"),
         include_str!("../../conformance/machines/README.md"),
     ];

@@ -3,17 +3,20 @@
 use std::io::Write;
 
 use sparsemem_any::Backend;
-use sparsemem_qemu::Look;
-use sparsemem_report::{Arch, Outcome};
+use sparsemem_qemu::{Look, OnOstd, QemuError};
+use sparsemem_report::{Arch, Outcome, Verdict};
 
 use sparsemem_terminal::{Failure, Status};
 
 /// The options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The model that the kernel is built with.
-    #[arg(long, value_name = "NAME", default_value = "vmemmap")]
-    backend: Backend,
+    /// The model that the kernel is built with; by default vmemmap, and with `--ostd` each.
+    #[arg(long, value_name = "NAME")]
+    backend: Option<Backend>,
+    /// Boot a kernel on ostd instead, and compare the model with ostd's own metadata for every frame.
+    #[arg(long, conflicts_with_all = ["arch", "machine", "run", "args"])]
+    ostd: bool,
     /// The processor that QEMU emulates: x86_64, aarch64 or riscv64.
     #[arg(long, value_name = "NAME", default_value = "x86_64")]
     arch: Arch,
@@ -28,19 +31,33 @@ pub(crate) struct Args {
     args: Vec<String>,
 }
 
-/// Boots the kernel.
+/// Boots the kernel, or those on ostd.
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
-    let look = Look {
-        backend: args.backend,
-        arch: args.arch,
-        machine: args.machine.clone(),
-        run: args.run.clone(),
-        args: args.args.clone(),
-    };
+    if !args.ostd {
+        let look = Look {
+            backend: args.backend.unwrap_or(Backend::Vmemmap),
+            arch: args.arch,
+            machine: args.machine.clone(),
+            run: args.run.clone(),
+            args: args.args.clone(),
+        };
+        return shown(|show| look.run(show));
+    }
+    let backends = args.backend.as_ref().map_or(&Backend::ALL[..], std::slice::from_ref);
+    for backend in backends {
+        if shown(|show| OnOstd { backend: *backend }.run(show))? == Status::Failed {
+            return Ok(Status::Failed);
+        }
+    }
+    Ok(Status::Passed)
+}
+
+/// Prints what a kernel says while it runs, and why it failed if it did.
+fn shown(boot: impl FnOnce(&mut dyn FnMut(&str)) -> Result<Verdict, QemuError>) -> Result<Status, Failure> {
     let mut out = std::io::stdout().lock();
     let mut is_heard = true;
-    let shown = look.run(&mut |line| is_heard &= writeln!(out, "{line}").is_ok());
-    match shown.map_err(|error| Failure::Broken(error.to_string()))? {
+    let verdict = boot(&mut |line| is_heard &= writeln!(out, "{line}").is_ok());
+    match verdict.map_err(|error| Failure::Broken(error.to_string()))? {
         _ if !is_heard => Err(Failure::NobodyListens),
         (Outcome::Passed, _) => Ok(Status::Passed),
         (_, why) => {

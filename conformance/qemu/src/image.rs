@@ -74,7 +74,7 @@ pub(super) const fn target(arch: Arch) -> Option<&'static str> {
 }
 
 /// The executable that a message of cargo names.
-fn executable(message: &str) -> Option<PathBuf> {
+pub(super) fn executable(message: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
     message["executable"].as_str().map(PathBuf::from)
 }

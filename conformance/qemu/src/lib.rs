@@ -5,7 +5,8 @@
 //! same [`Report`](sparsemem_report::Report) as the host's run; [`Look`] boots one kernel and shows its output. The
 //! modules: `image` builds the kernel and checks its lookups; `guest` is QEMU with the kernel's serial line (`lines`)
 //! and QEMU's `monitor`; `conversation` reads the kernel's events (`protocol`) and answers its requests (`answers`);
-//! `stories` lists the stories and the checks of their results; `verdict` turns a transcript into results.
+//! `stories` lists the stories and the checks of their results; `verdict` turns a transcript into results. [`OnOstd`] boots
+//! another kernel, `conformance/ostd`.
 //!
 //! # Invariants
 //!
@@ -22,12 +23,14 @@ mod image;
 mod lines;
 mod machine;
 mod monitor;
+mod ostd;
 mod protocol;
 mod run;
 mod stories;
 mod verdict;
 
 pub use monitor::MonitorError;
+pub use ostd::OnOstd;
 pub use run::{Look, QemuFilter, QemuRun, qemu_catalogue, qemu_machines};
 
 use sparsemem_any::Backend;
@@ -85,10 +88,11 @@ impl QemuError {
     }
 }
 
-/// The packages of Debian with QEMU for a processor, and with a compiler for it if the host's is none.
+/// The packages of Debian with QEMU for a processor, and with a compiler for kernels that the host's cannot build.
 const fn packages(arch: Arch) -> &'static str {
     match arch {
-        Arch::X86_64 => "qemu-system-x86",
+        // The compiler is for the kernel on ostd alone.
+        Arch::X86_64 => "qemu-system-x86 rustc-web rust-web-src",
         Arch::Aarch64 => "qemu-system-arm rustc-web rust-web-src",
         Arch::Riscv64 => "qemu-system-misc rustc-web rust-web-src",
     }
@@ -97,7 +101,12 @@ const fn packages(arch: Arch) -> &'static str {
 /// Checks that kernels for a processor can be built and booted.
 fn check(arch: Arch) -> Result<(), QemuError> {
     guest::check(arch)?;
-    match image::target(arch).and_then(|_| sparsemem_foreign::missing()) {
+    if image::target(arch).is_some() { check_compiler(arch) } else { Ok(()) }
+}
+
+/// Checks that there is a second compiler, with the sources of its core library.
+fn check_compiler(arch: Arch) -> Result<(), QemuError> {
+    match sparsemem_foreign::missing() {
         None => Ok(()),
         Some(path) => Err(QemuError::NoQemu { arch, why: format!("there is no `{path}`") }),
     }

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 /// The documents that contain commands.
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/which-model.md",
     "crates/cli/README.md",
     "conformance/README.md",
     "conformance/kernel/README.md",
+    "conformance/ostd/README.md",
     "conformance/linux/README.md",
     "conformance/machines/README.md",
 ];

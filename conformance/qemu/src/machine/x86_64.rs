@@ -30,6 +30,13 @@ const BEHIND_THE_HOLE: QemuMachine = machine(
     "-machine q35,max-ram-below-4g=64M -cpu max,-la57 -m 3G",
 );
 
+/// For ostd, which needs RAM above the firmware's tables: these are at the end of RAM below 4 GiB.
+pub(crate) const OSTD: QemuMachine = machine(
+    "qemu-q35-ostd",
+    "512 MiB of memory on either side of a hole of 3.5 GiB",
+    "-machine q35,max-ram-below-4g=512M -cpu max,-la57 -m 1G",
+);
+
 pub(crate) const NVDIMM: QemuMachine = machine(
     "qemu-q35-nvdimm",
     "an NVDIMM of 512 MiB",
