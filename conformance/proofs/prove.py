@@ -53,6 +53,9 @@ class X86:
     def leaf(self, level):
         return self.table() | 1 << 6 | 1 << 63 | (1 << 7 if level > 1 else 0)
 
+    def shared(self):
+        return 1 << 0 | 1 << 5 | 1 << 63
+
     def kind(self, raw, level):
         large = z3.And(level <= self.leaves, z3.Or(level == 1, raw & 1 << 7 != 0))
         return choose(raw & 1 == 0, 0, choose(large, 2, 1))
@@ -73,6 +76,9 @@ class Riscv:
 
     def leaf(self, level):
         return 1 << 0 | 1 << 1 | 1 << 2 | 1 << 6 | 1 << 7
+
+    def shared(self):
+        return 1 << 0 | 1 << 1 | 1 << 6
 
     def kind(self, raw, level):
         return choose(raw & 1 == 0, 0, choose(raw & 0b1010 != 0, 2, 0 if level == 1 else 1))
@@ -101,6 +107,9 @@ class Arm:
 
     def leaf(self, level):
         return (0b11 if level == 1 else 0b01) | (0 if self.lpa2 else 0b11 << 8) | 1 << 10 | 1 << 11 | 0b11 << 53
+
+    def shared(self):
+        return self.leaf(1) | 1 << 7
 
     def kind(self, raw, level):
         block = 2 if 1 < level <= self.leaves else 0
@@ -173,10 +182,20 @@ def level(prover, name, spec, number):
         if Prover.refute(of("address", entry) == at, z3.ULT(code, 3)) is None:
             sys.exit(f"{path}: {function} holds addresses that it has no room for: the proofs are empty")
 
+    if number == 1:
+        held = [of("holds", at) == 1, page]
+        entry = of("shared", at)
+        prove("shared is the manual's", entry == spec.place(at) | spec.shared() | 0b11 << spec.origin | fresh, *held)
+        for read in (entry, entry & ~fresh):
+            prove("shared decodes to itself", z3.And(of("kind", read) == 3, of("address", read) == at), *held)
+
     expected = spec.kind(raw, number)
+    if number == 1:
+        is_shared = z3.And(expected == 2, z3.LShR(raw, spec.origin) & 0b11 == 0b11)
+        expected = choose(is_shared, 3, expected)
     prove("every word's kind", of("kind", raw) == expected)
     prove("the mark is not read", z3.And(*(of(it, raw) == of(it, raw ^ fresh) for it in ("kind", "address", "origin_of"))))
-    leaf = [z3.BitVecVal(2, WORD) == of("kind", raw)]
+    leaf = [z3.UGE(of("kind", raw), 2)]
     prove("a leaf's address is a multiple", of("address", raw) & mask(0, min(shift, WORD)) == 0, *leaf)
     prove("addresses are held", of("holds", of("address", raw)) == 1)
 

@@ -61,22 +61,24 @@ macro_rules! level {
                 fn holds(at: u64) -> u64 { u64::from(Format::holds(PhysAddr::new(at))) }
                 fn table(at: u64, code: u8) -> u64 { Format::table(PhysAddr::new(at), LEVEL, origin(code)) }
                 fn leaf(at: u64, code: u8) -> u64 { Format::leaf(PhysAddr::new(at), LEVEL, origin(code)) }
+                fn shared(at: u64) -> u64 { Format::shared(PhysAddr::new(at)) }
                 fn kind(raw: u64) -> u64 {
                     match Format::target(raw, LEVEL) {
                         Target::Empty => 0,
                         Target::Table { .. } => 1,
                         Target::Leaf { .. } => 2,
+                        Target::Shared { .. } => 3,
                     }
                 }
                 fn address(raw: u64) -> u64 {
                     match Format::target(raw, LEVEL) {
                         Target::Empty => 0,
-                        Target::Table { at, .. } | Target::Leaf { at, .. } => at.get(),
+                        Target::Table { at, .. } | Target::Leaf { at, .. } | Target::Shared { at } => at.get(),
                     }
                 }
                 fn origin_of(raw: u64) -> u64 {
                     match Format::target(raw, LEVEL) {
-                        Target::Empty => 0,
+                        Target::Empty | Target::Shared { .. } => 0,
                         Target::Table { origin, .. } | Target::Leaf { origin, .. } => u64::from(origin.code()),
                     }
                 }

@@ -11,11 +11,12 @@
 //! PXN (53), UXN (54). The address has its own place up to bit 47; with 52 bits its highest are in 15:12 (pages of 64
 //! KiB), or up to bit 49 in their own place and the last two in 9:8.
 //!
-//! Bits 55 and 56 hold the [`Origin`] and bit 57 is FRESH. They are for software in leaves, and ignored in tables.
+//! Bits 55 and 56 hold the [`Origin`] and bit 57 is FRESH. They are for software in leaves, and ignored in tables. In a
+//! page both bits of the origin say that it is shared; such a page has AP = 10, for the kernel to read only.
 //!
 //! # Invariants
 //!
-//! 1. Every entry that is made here has AF set and is writable without DBM: the processor has no reason to write to it
+//! 1. Every entry that is made here has AF set and DBM (51) clear: the processor has no reason to write to it
 //!    (D8.5), so the walker's stores lose no update.
 
 use core::marker::PhantomData;
@@ -37,7 +38,10 @@ const AF: u64 = 1 << 10;
 const NG: u64 = 1 << 11;
 const PXN: u64 = 1 << 53;
 const UXN: u64 = 1 << 54;
+/// AP\[2\]: nobody may write.
+const READ_ONLY: u64 = 1 << 7;
 const ORIGIN_SHIFT: u32 = 55;
+const ORIGIN_MASK: u64 = 0b11 << ORIGIN_SHIFT;
 const FRESH: u64 = 1 << 57;
 
 /// The entries of arm64 page tables in a regime.
@@ -160,11 +164,19 @@ unsafe impl<R: Regime> EntryFormat for Aarch64<R> {
         Self::LEAF | page | FRESH | Self::address_to_bits(at) | tag(origin)
     }
 
+    #[inline]
+    fn shared(at: PhysAddr) -> u64 {
+        Self::LEAF | TABLE_OR_PAGE | READ_ONLY | FRESH | Self::address_to_bits(at) | ORIGIN_MASK
+    }
+
     /// Other combinations of the lowest bits are reserved, and the processor takes them for invalid.
     #[inline]
     fn target(raw: u64, level: Level) -> Target {
         let (at, origin) = (Self::address_of(raw), origin(raw));
         match (raw & KIND, level) {
+            (KIND, Level::PTE) if raw & ORIGIN_MASK == ORIGIN_MASK => {
+                Target::Shared { at: PhysAddr::new(at) }
+            }
             (KIND, Level::PTE) => Target::Leaf { at: PhysAddr::new(at), origin },
             (KIND, _) => Target::Table { at: PhysAddr::new(at), origin },
             (VALID, Level::PTE) => Target::Empty,
@@ -194,7 +206,8 @@ const fn tag(origin: Origin) -> u64 {
     (origin.code() as u64) << ORIGIN_SHIFT
 }
 
-/// The origin that an entry holds; the fourth code, which no entry of this format has, stands for the kernel's boot.
+/// The origin that an entry holds; the fourth code, which no table and no block of this format has, stands for the
+/// kernel's boot there.
 #[inline]
 const fn origin(raw: u64) -> Origin {
     match Origin::from_code((raw >> ORIGIN_SHIFT & 0b11) as u8) {

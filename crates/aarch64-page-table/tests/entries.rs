@@ -103,3 +103,21 @@ fn roots_are_those_of_the_granule() {
     let root = Aarch64::<Low>::root(PagingDepth::Four);
     assert!(!root.is_canonical(kernel) && root.is_canonical(user));
 }
+
+#[test]
+fn a_shared_page_is_to_be_read_only() {
+    fn check<R: Regime>() {
+        let at = PhysAddr::new(0x8000_0000);
+        let (own, shared) = (Aarch64::<R>::leaf(at, Level::PTE, Origin::Boot), Aarch64::<R>::shared(at));
+        assert_eq!(own ^ shared, 1 << 7 | 0b11 << 55, "AP[2], and what no origin has");
+        for fresh in [0, Aarch64::<R>::FRESH] {
+            assert_eq!(Aarch64::<R>::target(shared & !fresh, Level::PTE), Target::Shared { at });
+        }
+    }
+    check::<Granule4K>();
+    check::<Granule16K>();
+    check::<Granule64K>();
+    check::<Large<12>>();
+    check::<Large<14>>();
+    check::<Large<16>>();
+}

@@ -70,6 +70,16 @@ macro_rules! forward_to_field {
                 self.$field.linked(at, to, size)
             }
 
+            fn linked_shared(
+                &mut self,
+                at: $crate::VirtAddr,
+                to: $crate::PhysAddr,
+                size: $crate::LeafSize,
+            ) -> ::core::result::Result<(), $crate::LinkRefused> {
+                use $crate::AddressSpace as _;
+                self.$field.linked_shared(at, to, size)
+            }
+
             fn root_changed(&mut self, at: $crate::VirtAddr) {
                 use $crate::AddressSpace as _;
                 self.$field.root_changed(at);

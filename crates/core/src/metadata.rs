@@ -49,7 +49,8 @@ pub trait MetadataModel<E>: MemoryModel {
     /// Calls `visit` with every block that holds metadata of `section`: none if it is absent.
     ///
     /// Several sections may have a block in common: a root, a page table, a leaf of a virtual array, the one block of an
-    /// array model. Each of them reports it. A root page table is the kernel's, and no block of a model.
+    /// array model. Each of them reports it. A root page table is the kernel's, and no block of a model. A page that the tails
+    /// of large pages share belongs to no section, and is left out.
     ///
     /// `env` is the environment that the blocks are from; a block that its direct map does not reach is left out. Source:
     /// Linux finds the same out by walking its section table and its page tables (`register_page_bootmem_info_section`,

@@ -205,6 +205,16 @@ pub unsafe trait AddressSpace: PhysMap {
         Ok(())
     }
 
+    /// The same for a mapping of the smallest size that may only be read, to a page that other addresses lead to as well.
+    /// By default as [`AddressSpace::linked`].
+    ///
+    /// # Errors
+    ///
+    /// As [`AddressSpace::linked`].
+    fn linked_shared(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
+        self.linked(at, to, size)
+    }
+
     /// The model reports here that it changed the entry for `at` of the root table, before anything depends on it. Does
     /// nothing by default; a kernel whose address spaces have root tables of their own updates their copies of the
     /// entry here (Linux: `sync_global_pgds`).

@@ -41,6 +41,8 @@ const SHARED: MapFlags = MapFlags::SHARED.union(MapFlags::NORESERVE).union(MapFl
 pub(crate) enum Protection {
     /// Loads and stores.
     Open,
+    /// Loads; a store faults.
+    ReadOnly,
     /// No access: every one faults.
     Shut,
 }
@@ -50,6 +52,7 @@ impl Protection {
     const fn flags(self) -> MprotectFlags {
         match self {
             Self::Open => MprotectFlags::READ.union(MprotectFlags::WRITE),
+            Self::ReadOnly => MprotectFlags::READ,
             Self::Shut => MprotectFlags::empty(),
         }
     }

@@ -13,7 +13,7 @@ use sparsemem_core::{LeafSize, PhysAddr, PhysRange, VirtAddr, VirtRange};
 use crate::Leaf;
 use crate::host::Protection;
 use crate::ram::Ram;
-use crate::walker::Walker;
+use crate::walker::{Stores, Walker};
 use crate::window::Window;
 
 /// A difference between page tables and mirror, or an error in the tables themselves.
@@ -93,6 +93,22 @@ pub enum Mismatch {
         /// The mapping's first virtual address.
         at: VirtAddr,
     },
+    /// A mapping that was linked as shared allows stores.
+    #[error("the mapping at {at} was linked as shared, but allows stores")]
+    Writable {
+        /// The mapping's first virtual address.
+        at: VirtAddr,
+    },
+    /// Several mappings lead to memory, and one of them was not linked as shared.
+    #[error(
+        "the mapping at {at} leads to memory that {other} leads to as well, and one of them may write there"
+    )]
+    NotShared {
+        /// The mapping's first virtual address.
+        at: VirtAddr,
+        /// That of the other one.
+        other: VirtAddr,
+    },
 }
 
 /// The mirrored leaves.
@@ -100,8 +116,10 @@ pub enum Mismatch {
 pub(crate) struct Mirror {
     /// By first virtual address.
     leaves: BTreeMap<VirtAddr, (PhysAddr, LeafSize)>,
-    /// The first virtual addresses of leaves, by first physical address.
-    frames: BTreeMap<PhysAddr, VirtAddr>,
+    /// The first physical and the first virtual address of every leaf: shared memory has several.
+    frames: BTreeSet<(PhysAddr, VirtAddr)>,
+    /// The leaves through which stores fault.
+    shared: BTreeSet<VirtAddr>,
     /// The leaves that the processor does not see yet.
     unpublished: BTreeSet<VirtAddr>,
 }
@@ -126,8 +144,28 @@ impl Mirror {
         }
         window.show(leaf, ram.file()).ok()?;
         self.leaves.insert(leaf.at, (leaf.to, leaf.size));
-        self.frames.insert(leaf.to, leaf.at);
+        self.frames.insert((leaf.to, leaf.at));
         Some(())
+    }
+
+    /// Makes stores through a leaf fault that was just entered.
+    pub(crate) fn share(&mut self, leaf: Leaf, window: &mut Window) {
+        obeyed(window.shade(leaf, Protection::ReadOnly), "protect", &[leaf]);
+        self.shared.insert(leaf.at);
+    }
+
+    /// The breach that a leaf is, if another one leads to its memory and not both are shared.
+    fn alias(&self, leaf: Leaf) -> Option<Mismatch> {
+        let at = |at| (leaf.to, VirtAddr::new(at));
+        let mut others = self.frames.range(at(0)..=at(u64::MAX)).filter(|(_, other)| *other != leaf.at);
+        let is_shared = self.shared.contains(&leaf.at);
+        let (_, other) = others.find(|(_, other)| !is_shared || !self.shared.contains(other))?;
+        Some(Mismatch::NotShared { at: leaf.at, other: *other })
+    }
+
+    /// The effect that a store through a leaf should have.
+    fn stores(&self, leaf: Leaf) -> Stores {
+        if self.shared.contains(&leaf.at) { Stores::Fault } else { Stores::Reach }
     }
 
     /// Makes a leaf that was just entered inaccessible until it is published.
@@ -141,7 +179,11 @@ impl Mirror {
         let waiting: Vec<Leaf> =
             self.touched(range).filter(|leaf| self.unpublished.contains(&leaf.at)).collect();
         for leaf in waiting {
-            obeyed(window.shade(leaf, Protection::Open), "show", &[leaf]);
+            let access = match self.stores(leaf) {
+                Stores::Reach => Protection::Open,
+                Stores::Fault => Protection::ReadOnly,
+            };
+            obeyed(window.shade(leaf, access), "show", &[leaf]);
             self.unpublished.remove(&leaf.at);
         }
     }
@@ -156,7 +198,8 @@ impl Mirror {
 
     /// The address of a leaf in `memory`, if there is one.
     pub(crate) fn maps(&self, memory: PhysRange) -> Option<VirtAddr> {
-        let inside = self.frames.range(memory.start()..memory.end()).next();
+        let first = |at| (at, VirtAddr::new(0));
+        let inside = self.frames.range(first(memory.start())..first(memory.end())).next();
         // Blocks do not overlap, so a leaf that begins before is a leaf of a block that is larger than this one.
         inside.map(|(_, at)| *at)
     }
@@ -173,21 +216,30 @@ impl Mirror {
         }
         for leaf in gone {
             self.leaves.remove(&leaf.at);
-            self.frames.remove(&leaf.to);
+            self.frames.remove(&(leaf.to, leaf.at));
             self.unpublished.remove(&leaf.at);
+            self.shared.remove(&leaf.at);
         }
+    }
+
+    /// The breach of a leaf that was just linked, if stores through the page tables do otherwise than they should.
+    pub(crate) fn judge(&self, leaf: Leaf, stores: Stores) -> Option<Mismatch> {
+        stores.should_be(self.stores(leaf), leaf.at).err().or_else(|| self.alias(leaf))
     }
 
     /// Compares with the page tables, leaf by leaf.
     pub(crate) fn compare(&self, walker: Walker<'_>, range: VirtRange) -> Result<(), Mismatch> {
         let mut mirrored = self.leaves().peekable();
-        walker.leaves(range, &mut |tables| {
-            let mirror = mirrored.next().ok_or(Mismatch::OnlyInTables { leaf: tables })?;
+        walker.leaves(range, &mut |tables, stores| {
+            let Some(mirror) = mirrored.next() else {
+                stores.should_be(Stores::Reach, tables.at)?;
+                return Err(Mismatch::OnlyInTables { leaf: tables });
+            };
             match mirror.at.cmp(&tables.at) {
                 _ if mirror == tables && self.unpublished.contains(&mirror.at) => {
                     Err(Mismatch::NotPublished { leaf: mirror })
                 }
-                _ if mirror == tables => Ok(()),
+                _ if mirror == tables => stores.should_be(self.stores(mirror), mirror.at),
                 std::cmp::Ordering::Less => Err(Mismatch::OnlyInMirror { leaf: mirror }),
                 std::cmp::Ordering::Greater => Err(Mismatch::OnlyInTables { leaf: tables }),
                 std::cmp::Ordering::Equal => Err(Mismatch::Different { tables, mirror }),

@@ -161,8 +161,12 @@ impl Processor {
             return Decoded::Reserved;
         }
         if read || execute {
-            // Without them the first access may fault.
-            return if accessed && dirty { self.leaf(at, write, level) } else { Decoded::Reserved };
+            // Without A the first load may fault, and without D the first store, if it may be made.
+            return if accessed && (dirty || !write) {
+                self.leaf(at, write, level)
+            } else {
+                Decoded::Reserved
+            };
         }
         if level == 1 || accessed || dirty {
             Decoded::Reserved

@@ -8,7 +8,7 @@ use sparsemem_core::{
     PagingDepth, PhysAddr, PhysMap, PhysRange, Rejected, VirtAddr, VirtRange,
 };
 
-use crate::walker::Walker;
+use crate::walker::{Stores, Walker};
 use crate::{Demand, Leaf, Machine, Mismatch, Verdict};
 
 // SAFETY: the direct map is one mapping of all physical memory, and pointers keep the provenance of all of it, so
@@ -88,23 +88,12 @@ unsafe impl AddressSpace for Machine {
     /// leaf was not flushed. The host refuses as well once the process has too many mappings (65 530 by default):
     /// leaves that follow each other both in the window and in memory count as one.
     fn linked(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
-        if self.faults.judge(Demand::Link { at, to, size }) == Verdict::Refuse {
-            return Err(LinkRefused { at });
-        }
-        let memory = PhysRange::from_start_count(to, ByteLen::new(size.bytes()));
-        let aligned = at.get().is_multiple_of(size.bytes()) && to.is_aligned(size.bytes());
-        if !aligned || !memory.is_some_and(|range| self.layout.exists(range)) {
-            return Err(LinkRefused { at });
-        }
-        let leaf = Leaf { at, to, size };
-        self.note_change(leaf.range());
-        let Self { mirror, window, ram, .. } = self;
-        mirror.enter(leaf, window, ram).ok_or(LinkRefused { at })?;
-        if !self.processor.sees_at_once() {
-            self.mirror.hold_back(leaf, &mut self.window);
-        }
-        self.look_at(leaf);
-        Ok(())
+        self.link(Leaf { at, to, size }, Stores::Reach)
+    }
+
+    /// The same, and stores there fault.
+    fn linked_shared(&mut self, at: VirtAddr, to: PhysAddr, size: LeafSize) -> Result<(), LinkRefused> {
+        self.link(Leaf { at, to, size }, Stores::Fault)
     }
 
     /// Makes the leaves that touch `range` accessible, where the processor does not see them at once.
@@ -133,15 +122,40 @@ unsafe impl AddressSpace for Machine {
 }
 
 impl Machine {
+    /// Maps a leaf, as [`AddressSpace::linked`] says.
+    fn link(&mut self, leaf: Leaf, stores: Stores) -> Result<(), LinkRefused> {
+        let Leaf { at, to, size } = leaf;
+        if self.faults.judge(Demand::Link { at, to, size }) == Verdict::Refuse {
+            return Err(LinkRefused { at });
+        }
+        let memory = PhysRange::from_start_count(to, ByteLen::new(size.bytes()));
+        let aligned = at.get().is_multiple_of(size.bytes()) && to.is_aligned(size.bytes());
+        if !aligned || !memory.is_some_and(|range| self.layout.exists(range)) {
+            return Err(LinkRefused { at });
+        }
+        self.note_change(leaf.range());
+        let Self { mirror, window, ram, .. } = self;
+        mirror.enter(leaf, window, ram).ok_or(LinkRefused { at })?;
+        if stores == Stores::Fault {
+            mirror.share(leaf, window);
+        }
+        if !self.processor.sees_at_once() {
+            self.mirror.hold_back(leaf, &mut self.window);
+        }
+        self.look_at(leaf);
+        Ok(())
+    }
+
     /// Reads the tables on the path to a new leaf as the processor may: remembers them, and notes a breach if they are
     /// broken or lead elsewhere.
     fn look_at(&mut self, leaf: Leaf) {
-        let Self { ram, processor, root, depth, cache, .. } = self;
+        let Self { ram, processor, root, depth, cache, mirror, .. } = self;
         let walker = Walker { ram, processor: *processor, root: *root, depth: *depth };
         let breach = match walker.tables_to(leaf.at, &mut |table| cache.enter(table)) {
-            Ok(Some(tables)) if tables != leaf => Some(Mismatch::Different { tables, mirror: leaf }),
+            Ok(Some((tables, _))) if tables != leaf => Some(Mismatch::Different { tables, mirror: leaf }),
+            Ok(Some((_, stores))) => mirror.judge(leaf, stores),
             // An entry that is not there yet is found when tables and mirror are compared.
-            Ok(_) => None,
+            Ok(None) => None,
             Err(broken) => Some(broken),
         };
         self.note(breach);

@@ -31,6 +31,26 @@ impl Leaf {
     }
 }
 
+/// The effect of a store through a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stores {
+    /// It reaches the memory.
+    Reach,
+    /// It faults.
+    Fault,
+}
+
+impl Stores {
+    /// The breach that a mapping at `at` is, if stores should do this instead.
+    pub(crate) const fn should_be(self, wanted: Self, at: VirtAddr) -> Result<(), Mismatch> {
+        match (self, wanted) {
+            (Self::Fault, Self::Reach) => Err(Mismatch::NotWritable { at }),
+            (Self::Reach, Self::Fault) => Err(Mismatch::Writable { at }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Reads the tables below one root.
 #[derive(Clone, Copy)]
 pub(crate) struct Walker<'r> {
@@ -56,14 +76,14 @@ pub(crate) struct Table {
 enum Step {
     Nothing,
     Down(Table),
-    Mapped(Leaf),
+    Mapped(Leaf, Stores),
 }
 
 impl Walker<'_> {
     /// The mapping that translates `at`, if there is one. There is none for addresses that no process of the host
     /// has.
     pub(crate) fn leaf_at(&self, at: VirtAddr) -> Result<Option<Leaf>, Mismatch> {
-        self.tables_to(at, &mut |_| ())
+        Ok(self.tables_to(at, &mut |_| ())?.map(|(leaf, _)| leaf))
     }
 
     /// The same, and passes every table on the path below the root to `visit`.
@@ -71,7 +91,7 @@ impl Walker<'_> {
         &self,
         at: VirtAddr,
         visit: &mut dyn FnMut(Table),
-    ) -> Result<Option<Leaf>, Mismatch> {
+    ) -> Result<Option<(Leaf, Stores)>, Mismatch> {
         if at.get() >= self.low_end() {
             return Ok(None);
         }
@@ -80,7 +100,7 @@ impl Walker<'_> {
             let offset = at.get() - table.covers.get();
             match self.step(table, offset >> self.processor.shift(table.level))? {
                 Step::Nothing => return Ok(None),
-                Step::Mapped(leaf) => return Ok(Some(leaf)),
+                Step::Mapped(leaf, stores) => return Ok(Some((leaf, stores))),
                 Step::Down(below) => {
                     visit(below);
                     table = below;
@@ -93,7 +113,7 @@ impl Walker<'_> {
     pub(crate) fn leaves(
         &self,
         range: VirtRange,
-        visit: &mut dyn FnMut(Leaf) -> Result<(), Mismatch>,
+        visit: &mut dyn FnMut(Leaf, Stores) -> Result<(), Mismatch>,
     ) -> Result<(), Mismatch> {
         if range.is_empty() {
             return Ok(());
@@ -105,7 +125,7 @@ impl Walker<'_> {
         &self,
         table: Table,
         range: VirtRange,
-        visit: &mut dyn FnMut(Leaf) -> Result<(), Mismatch>,
+        visit: &mut dyn FnMut(Leaf, Stores) -> Result<(), Mismatch>,
     ) -> Result<(), Mismatch> {
         let bytes = 1 << self.processor.shift(table.level);
         let first = range.start().get().saturating_sub(table.covers.get()) / bytes;
@@ -113,7 +133,7 @@ impl Walker<'_> {
         for index in first..end.min(self.entries(table)) {
             match self.step(table, index)? {
                 Step::Nothing => {}
-                Step::Mapped(leaf) => visit(leaf)?,
+                Step::Mapped(leaf, stores) => visit(leaf, stores)?,
                 Step::Down(below) => self.leaves_below(below, range, visit)?,
             }
         }
@@ -154,12 +174,12 @@ impl Walker<'_> {
                 let writable = table.writable && writable;
                 Ok(Step::Down(Table { at, level: table.level - 1, covers, writable }))
             }
-            Decoded::Leaf { to, writable } if table.writable && writable => {
+            Decoded::Leaf { to, writable } => {
                 // The host has addresses for every size that its window has.
                 let size = LeafSize::from_shift(shift).ok_or(Mismatch::Malformed { at: covers, entry })?;
-                Ok(Step::Mapped(Leaf { at: covers, to, size }))
+                let stores = if table.writable && writable { Stores::Reach } else { Stores::Fault };
+                Ok(Step::Mapped(Leaf { at: covers, to, size }, stores))
             }
-            Decoded::Leaf { .. } => Err(Mismatch::NotWritable { at: covers }),
             _ => Ok(Step::Nothing),
         }
     }

@@ -135,7 +135,11 @@ impl<F: EntryFormat> Step<F> {
     /// The leaf that the entry is, if it is one.
     #[inline]
     pub(crate) fn mapping(&self) -> Option<Mapping> {
-        let Target::Leaf { at, origin } = self.target() else { return None };
+        let (at, origin) = match self.target() {
+            Target::Leaf { at, origin } => (at, Some(origin)),
+            Target::Shared { at } => (at, None),
+            Target::Empty | Target::Table { .. } => return None,
+        };
         let (entry, size) = (self.entry & !F::FRESH, F::leaf_size(self.level)?);
         Some(Mapping { range: self.slot().bytes::<F>(), phys: at, origin, size, entry })
     }

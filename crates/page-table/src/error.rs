@@ -73,6 +73,12 @@ pub enum PopulateError {
         /// The use of the memory.
         what: Wanted,
     },
+    /// Something is mapped where the plan wants other memory.
+    #[error("{at} is mapped already, by a leaf that the plan does not accept; unmap it first")]
+    Mapped {
+        /// The first address of the leaf.
+        at: VirtAddr,
+    },
     /// The environment refused a leaf.
     #[error("a {size} leaf cannot be mapped: {refused}")]
     LinkRefused {

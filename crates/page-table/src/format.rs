@@ -28,13 +28,20 @@ pub enum Target {
         /// The origin of the memory.
         origin: Origin,
     },
+    /// A leaf of the smallest size that may only be read, and whose memory other entries may map too: it belongs to none
+    /// of them.
+    Shared {
+        /// The memory's first byte.
+        at: PhysAddr,
+    },
 }
 
 /// The page-table entries of one processor architecture, in one of its granules or modes.
 ///
 /// An entry is a 64-bit word that the processor reads. A format keeps the [`Origin`] of the entry's target (its
 /// [`code`](Origin::code) has two bits) in bits that the processor ignores, and marks the entries that a running
-/// populate made with [`FRESH`](Self::FRESH).
+/// populate made with [`FRESH`](Self::FRESH). No origin has the code 3: in a leaf of the smallest size it says that the
+/// memory is shared, so that a format with two bits for software has room for that as well.
 ///
 /// # Safety
 ///
@@ -43,15 +50,17 @@ pub enum Target {
 ///
 /// 1. **Written is read**: for an address that [`holds`](Self::holds), [`table`](Self::table) decodes, at its level,
 ///    which is not the lowest, to the [`Target::Table`] that it was made from; [`leaf`](Self::leaf) decodes at its
-///    level to its [`Target::Leaf`], if the level has leaves and the address is a multiple of their size.
+///    level to its [`Target::Leaf`], if the level has leaves and the address is a multiple of their size;
+///    [`shared`](Self::shared) decodes at the lowest level to its [`Target::Shared`].
 ///    [`empty`](Self::empty) decodes to [`Target::Empty`]. A leaf is never decoded at a level without leaves, and a
 ///    table never at the lowest level.
 /// 2. **The processor agrees**: through an entry of `leaf` it reaches exactly the memory that the leaf was made from,
-///    to read and to write, and through an entry of `table` it continues in exactly that table. The bits of the origin
+///    to read and to write, and through an entry of `table` it continues in exactly that table. Through an entry of
+///    `shared` it reaches exactly that memory to read, and a store faults. The bits of the origin
 ///    and of `FRESH` do not change that, nor does it matter that `FRESH` changes while the entry is in use. The
-///    processor never writes to an entry that `leaf` or `table` made.
-/// 3. **Fresh is a mark and nothing else**: `FRESH` is not zero, all of its bits are set in the entries of `table` and
-///    `leaf` and clear in those of `empty`, and an entry with and without them decodes to the same.
+///    processor never writes to an entry that `leaf`, `shared` or `table` made.
+/// 3. **Fresh is a mark and nothing else**: `FRESH` is not zero, all of its bits are set in the entries of `table`,
+///    `leaf` and `shared` and clear in those of `empty`, and an entry with and without them decodes to the same.
 /// 4. **Levels agree**: [`shift`](Self::shift) is [`BASE_SHIFT`](Self::BASE_SHIFT) at the lowest level, which has
 ///    leaves, and at the level above more by [`index_bits`](Self::index_bits), which is above zero. So many entries fit a
 ///    page of the smallest size. The root's are those that its [`Root`] has addresses for: as many, unless
@@ -98,6 +107,10 @@ pub unsafe trait EntryFormat: Copy + 'static {
 
     /// A fresh entry, in a table of `level`, for a leaf at `at`: writable, for the kernel only, and not executable.
     fn leaf(at: PhysAddr, level: Level, origin: Origin) -> u64;
+
+    /// A fresh entry, in a table of the lowest level, for a page at `at` that other entries may map too: for the kernel
+    /// only, to read only, and not executable.
+    fn shared(at: PhysAddr) -> u64;
 
     /// The target of the entry `raw`, found in a table of `level`.
     ///

@@ -23,6 +23,7 @@
 //! 5. Nothing panics, whatever range is given, unless a callback does.
 //! 6. Memory is given back with its origin: each entry holds the [`Origin`](sparsemem_core::Origin) of its target, in
 //!    bits that the processor ignores. Blocks that the environment refuses are counted.
+//! 7. A shared page is given back by whoever brought it, never with an entry that maps it.
 #![no_std]
 #![allow(unsafe_code, reason = "reads and writes tables through raw addresses")]
 #![cfg_attr(
@@ -39,6 +40,7 @@ mod format;
 mod level;
 mod mappings;
 mod page;
+mod plan;
 mod populate;
 mod receipt;
 mod root;
@@ -53,7 +55,8 @@ pub use error::{PopulateError, UnmapError, Wanted};
 pub use format::{EntryFormat, Target};
 pub use level::{LeafCounts, Level};
 pub use mappings::{Mappings, TablePages};
-pub use populate::{Choice, Populated};
+pub use plan::{Choice, Plan, Small};
+pub use populate::Populated;
 pub use root::Root;
 pub use sweep::Fate;
 pub use unmap::Unmapped;

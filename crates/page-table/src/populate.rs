@@ -14,23 +14,15 @@
 //!    and after an undo no entry on the path to any of the pages is FRESH.
 
 use sparsemem_core::{
-    AddressSpace, Block, LeafSize, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, VirtRange,
+    AddressSpace, Block, LeafSize, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, PhysAddr,
+    VirtRange,
 };
 
 use crate::descent::Step;
 use crate::page::{Page, Pages};
-use crate::sweep::{Fate, Found};
+use crate::plan::New;
 use crate::table::{Table, page_size, table_block};
-use crate::{EntryFormat, LeafCounts, Level, PageTable, PopulateError, Wanted};
-
-/// The decision whether a large leaf is put in a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Choice {
-    /// Put a leaf there, even if only a part of the slot was asked for.
-    Place,
-    /// Continue with smaller leaves.
-    Smaller,
-}
+use crate::{Choice, EntryFormat, LeafCounts, Level, Mapping, PageTable, Plan, PopulateError, Small, Wanted};
 
 /// The leaves and tables that a successful [`PageTable::populate`] made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,13 +34,21 @@ pub struct Populated {
     origins: u8,
     /// Leaves that were there before.
     found: u64,
+    /// Leaves that were made and map a shared page.
+    shared: u64,
 }
 
 impl Populated {
-    /// The leaves that were made.
+    /// The leaves that were made, with memory of their own.
     #[must_use]
     pub const fn leaves(self) -> LeafCounts {
         self.leaves
+    }
+
+    /// The number of leaves that were made and map a shared page.
+    #[must_use]
+    pub const fn shared(self) -> u64 {
+        self.shared
     }
 
     /// The number of table pages that were made.
@@ -72,7 +72,7 @@ impl Populated {
     /// Whether the call made nothing, because everything was mapped already.
     #[must_use]
     pub fn is_nothing(self) -> bool {
-        self.leaves.total() == 0 && self.nr_tables == 0
+        self.leaves.total() == 0 && self.shared == 0 && self.nr_tables == 0
     }
 }
 
@@ -109,18 +109,50 @@ impl<F: EntryFormat> PageTable<F> {
         env: &mut E,
         node: NodeId,
         range: VirtRange,
-        mut policy: P,
+        policy: P,
         lost: &mut LostBlocks,
     ) -> Result<Populated, PopulateError>
     where
         E: MetadataMemory + AddressSpace + ?Sized,
         P: FnMut(VirtRange, LeafSize) -> Choice,
     {
+        self.populate_as(env, node, range, &mut New(policy), lost)
+    }
+
+    /// The same, by a plan that may also map pages of its own choice, which several leaves share, and refuse leaves that
+    /// are there.
+    ///
+    /// An undo, and an [`unmap`](Self::unmap) later, remove such a leaf and leave its page as it is: the caller keeps the
+    /// page for as long as a leaf maps it.
+    ///
+    /// # Errors
+    ///
+    /// As [`populate`](Self::populate), and [`PopulateError::Mapped`].
+    ///
+    /// # Panics
+    ///
+    /// # Concurrency
+    ///
+    /// # Cost
+    ///
+    /// All three as [`populate`](Self::populate).
+    pub fn populate_as<E, P>(
+        &self,
+        env: &mut E,
+        node: NodeId,
+        range: VirtRange,
+        plan: &mut P,
+        lost: &mut LostBlocks,
+    ) -> Result<Populated, PopulateError>
+    where
+        E: MetadataMemory + AddressSpace + ?Sized,
+        P: Plan,
+    {
         let pages = self.shape().pages::<F>(range).map_err(|bad| PopulateError::bad_range(bad, range))?;
         let at = pages.first();
         let mut run = Run { tree: *self, env, node, lost, pages, at, first: at, made: Populated::default() };
         // If this returns or unwinds, dropping the run undoes it.
-        run.fill(&mut policy)?;
+        run.fill(plan)?;
         Ok(run.commit())
     }
 }
@@ -157,10 +189,10 @@ enum Attempt {
 }
 
 impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
-    fn fill(&mut self, policy: &mut impl FnMut(VirtRange, LeafSize) -> Choice) -> Result<(), PopulateError> {
+    fn fill(&mut self, plan: &mut impl Plan) -> Result<(), PopulateError> {
         while self.at < self.pages.end() {
             let step = self.tree.stop(self.env, self.at).last;
-            match self.place(&step, policy)? {
+            match self.place(&step, plan)? {
                 Attempt::Placed => self.at = step.slot().end(),
                 Attempt::Smaller => self.grow(&step)?,
             }
@@ -169,24 +201,31 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
     }
 
     /// Puts a leaf into the slot of `step`, unless there is one.
-    fn place(
-        &mut self,
-        step: &Step<F>,
-        policy: &mut impl FnMut(VirtRange, LeafSize) -> Choice,
-    ) -> Result<Attempt, PopulateError> {
+    fn place(&mut self, step: &Step<F>, plan: &mut impl Plan) -> Result<Attempt, PopulateError> {
         if let Some(found) = step.mapping() {
-            self.made.found += 1;
-            self.made.origins |= 1 << found.origin.code();
-            return Ok(Attempt::Placed);
+            return self.found(&found, plan);
         }
         if step.level() == Level::PTE {
-            return self.smallest_leaf(step);
+            return match plan.small(step.slot().bytes::<F>()) {
+                Small::New => self.smallest_leaf(step),
+                Small::Shared(page) => self.shared_leaf(step, page),
+            };
         }
         let Some(size) = F::leaf_size(step.level()) else { return Ok(Attempt::Smaller) };
-        match policy(step.slot().bytes::<F>(), size) {
+        match plan.large(step.slot().bytes::<F>(), size) {
             Choice::Place => self.large_leaf(step, size),
             Choice::Smaller => Ok(Attempt::Smaller),
         }
+    }
+
+    /// Counts a leaf that is there, if the plan accepts it.
+    fn found(&mut self, found: &Mapping, plan: &impl Plan) -> Result<Attempt, PopulateError> {
+        if !plan.accepts(found) {
+            return Err(PopulateError::Mapped { at: found.range.start() });
+        }
+        self.made.found += 1;
+        self.made.origins |= found.origin.map_or(0, |origin| 1 << origin.code());
+        Ok(Attempt::Placed)
     }
 
     #[inline]
@@ -214,6 +253,24 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
         self.made.origins |= 1 << origin.code();
         self.first = self.first.min(slot.first());
         match self.env.linked(slot.first().start::<F>(), phys, size) {
+            Ok(()) => Ok(Attempt::Placed),
+            Err(refused) => Err(PopulateError::LinkRefused { size, refused }),
+        }
+    }
+
+    /// Maps the smallest slot of `step` to a page that other leaves map too.
+    fn shared_leaf(&mut self, step: &Step<F>, page: PhysAddr) -> Result<Attempt, PopulateError> {
+        let (size, at) = (const { page_size::<F>() }, self.at.start::<F>());
+        let what = Wanted::Leaf(size);
+        if !page.is_aligned(size.bytes()) {
+            return Err(PopulateError::Misaligned { at, phys: page, what });
+        }
+        if !F::holds(page) {
+            return Err(PopulateError::OutOfReach { at, phys: page, what });
+        }
+        self.tree.publish(self.env, step, F::shared(page));
+        self.made.shared += 1;
+        match self.env.linked_shared(at, page, size) {
             Ok(()) => Ok(Attempt::Placed),
             Err(refused) => Err(PopulateError::LinkRefused { size, refused }),
         }
@@ -267,43 +324,5 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
         }
         // Dropping the run has nothing left to undo.
         core::mem::take(&mut self.made)
-    }
-}
-
-impl<F: EntryFormat> PageTable<F> {
-    /// Clears the FRESH bits of every entry on the path to one of `pages`.
-    pub(crate) fn settle_fresh<E: AddressSpace + ?Sized>(&self, env: &mut E, pages: Pages) {
-        let mut page = pages.first();
-        while page < pages.end() {
-            page = self.settle_path(env, page);
-        }
-    }
-
-    /// Clears the FRESH bits of every entry on the path to `page`; returns the page after the last entry's slot.
-    fn settle_path<E: AddressSpace + ?Sized>(&self, env: &mut E, page: Page) -> Page {
-        let mut step = self.root_step(env, page);
-        loop {
-            if step.is_fresh() {
-                self.settle(env, &step);
-            }
-            match step.child(env) {
-                Some(child) => step = child,
-                None => return step.slot().end(),
-            }
-        }
-    }
-
-    /// Unlinks, flushes and frees every FRESH leaf and table on the path to one of `pages`.
-    ///
-    /// Leaves are removed before the tables they are in, so a fresh table is empty when the sweep leaves it. A table
-    /// that was there before stays, also if it is empty.
-    pub(crate) fn drop_fresh<E>(&self, env: &mut E, pages: Pages, lost: &mut LostBlocks)
-    where
-        E: MetadataMemory + AddressSpace + ?Sized,
-    {
-        let _ = self.sweep(env, pages, lost, |found| {
-            let (Found::Leaf { is_fresh, .. } | Found::EmptyTable { is_fresh }) = found;
-            if is_fresh { Fate::Drop } else { Fate::Keep }
-        });
     }
 }

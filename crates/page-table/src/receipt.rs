@@ -27,8 +27,8 @@ pub(crate) struct Loose {
     pub(crate) phys: PhysAddr,
     /// The layout with which it was allocated.
     pub(crate) layout: Layout,
-    /// The origin of the memory.
-    pub(crate) origin: Origin,
+    /// The origin of the memory; `None` if it is shared and stays.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// Blocks to which no entry points any more, but that processors may still use.
@@ -75,9 +75,11 @@ impl Unlinked {
 }
 
 impl Flushed {
-    /// Gives the blocks back, in the order in which they were unlinked; counts those that `env` refuses.
+    /// Gives the blocks back that are not shared, in the order in which they were unlinked; counts those that `env`
+    /// refuses.
     pub(crate) fn free<E: MetadataMemory + ?Sized>(self, env: &mut E, lost: &mut LostBlocks) {
         for Loose { phys, layout, origin, .. } in self.0.blocks.into_iter().flatten() {
+            let Some(origin) = origin else { continue };
             let start = env.phys_to_virt(phys);
             // SAFETY: 1. Exactly this block was taken apart and written into an entry with its origin, or was there
             // before as the entry says (`PageTable::new`, promise 2). 2. The entry is cleared and flushed, so no other

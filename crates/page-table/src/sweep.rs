@@ -100,8 +100,11 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Sweep<'_, F, E> 
         match decide(Found::Leaf { mapping, is_fresh: step.is_fresh() }) {
             Fate::Keep => self.done.kept.add(step.level(), mapping.size),
             Fate::Drop => {
-                self.done.dropped.add(step.level(), mapping.size);
                 let Mapping { phys, origin, size, .. } = *mapping;
+                match origin {
+                    Some(_) => self.done.dropped.add(step.level(), size),
+                    None => self.done.shared += 1,
+                }
                 self.unlink(step, Loose { stale: step.slot(), phys, layout: size.layout(), origin });
             }
         }
@@ -124,6 +127,7 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Sweep<'_, F, E> 
             // The processor finds its cached entries of a table by any address in the table's slot. So the part of the
             // slot in the swept range is enough, and the flush does not reach into other addresses.
             let stale = parent.slot().intersection(self.pages).unwrap_or(parent.slot());
+            let origin = Some(origin);
             self.unlink(parent, Loose { stale, phys: at, layout: table_block::<F>(), origin });
         }
         fate
@@ -142,5 +146,44 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Sweep<'_, F, E> 
     fn release(&mut self) {
         let batch = core::mem::replace(&mut self.batch, Unlinked::none());
         batch.flush::<F, E>(self.env).free(self.env, self.lost);
+    }
+}
+
+/// The end of a populate: its entries become permanent, or go. Only it makes entries that are FRESH.
+impl<F: EntryFormat> PageTable<F> {
+    /// Clears the FRESH bits of every entry on the path to one of `pages`.
+    pub(crate) fn settle_fresh<E: AddressSpace + ?Sized>(&self, env: &mut E, pages: Pages) {
+        let mut page = pages.first();
+        while page < pages.end() {
+            page = self.settle_path(env, page);
+        }
+    }
+
+    /// Clears the FRESH bits of every entry on the path to `page`; returns the page after the last entry's slot.
+    fn settle_path<E: AddressSpace + ?Sized>(&self, env: &mut E, page: Page) -> Page {
+        let mut step = self.root_step(env, page);
+        loop {
+            if step.is_fresh() {
+                self.settle(env, &step);
+            }
+            match step.child(env) {
+                Some(child) => step = child,
+                None => return step.slot().end(),
+            }
+        }
+    }
+
+    /// Unlinks, flushes and frees every FRESH leaf and table on the path to one of `pages`.
+    ///
+    /// Leaves are removed before the tables they are in, so a fresh table is empty when the sweep leaves it. A table
+    /// that was there before stays, also if it is empty.
+    pub(crate) fn drop_fresh<E>(&self, env: &mut E, pages: Pages, lost: &mut LostBlocks)
+    where
+        E: MetadataMemory + AddressSpace + ?Sized,
+    {
+        let _ = self.sweep(env, pages, lost, |found| {
+            let (Found::Leaf { is_fresh, .. } | Found::EmptyTable { is_fresh }) = found;
+            if is_fresh { Fate::Drop } else { Fate::Keep }
+        });
     }
 }

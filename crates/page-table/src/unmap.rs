@@ -12,13 +12,20 @@ pub struct Unmapped {
     pub(crate) dropped: LeafCounts,
     pub(crate) kept: LeafCounts,
     pub(crate) nr_tables: u64,
+    pub(crate) shared: u64,
 }
 
 impl Unmapped {
-    /// The leaves that were given back.
+    /// The leaves whose memory was given back.
     #[must_use]
     pub const fn dropped(self) -> LeafCounts {
         self.dropped
+    }
+
+    /// The number of leaves that were removed and mapped a shared page, which stays.
+    #[must_use]
+    pub const fn shared(self) -> u64 {
+        self.shared
     }
 
     /// The leaves that `keep` decided to keep.
@@ -38,9 +45,9 @@ impl<F: EntryFormat> PageTable<F> {
     /// Removes every leaf that maps a byte of `range`, unless `keep` decides that it stays, and then every table on
     /// the path to `range` that is empty; ends inside a page are rounded outwards.
     ///
-    /// A leaf is removed whole, also where it reaches beyond `range`: `keep` gets all of it and is called once for
-    /// each. Tables that were empty before are removed too, but never the root. Addresses that are not mapped are
-    /// skipped.
+    /// The memory of a leaf is given back, unless it is shared ([`Mapping::origin`]). A leaf is removed whole, also
+    /// where it reaches beyond `range`: `keep` gets all of it and is called once for each. Tables that were empty
+    /// before are removed too, but never the root. Addresses that are not mapped are skipped.
     ///
     /// Entries are cleared, then flushed, and only then is their memory freed, in batches. Blocks that `env` refuses
     /// are counted in `lost`.

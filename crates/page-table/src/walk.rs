@@ -26,8 +26,8 @@ pub struct Mapping {
     pub range: VirtRange,
     /// The first byte of the memory that they lead to.
     pub phys: PhysAddr,
-    /// The origin of that memory.
-    pub origin: Origin,
+    /// The origin of that memory; `None` if it is a shared page, which belongs to none of the leaves that map it.
+    pub origin: Option<Origin>,
     /// The size of the leaf.
     pub size: LeafSize,
     /// The leaf's entry, as the processor reads it.

@@ -11,22 +11,25 @@
 //! | empty | 0 | - | |
 //! | table of the level below, above the lowest | 1 | 0 0 0 | page number in 53:10 |
 //! | leaf, at any level | 1 | 1 1 0 | page number in 53:10, A (6), D (7) |
+//! | leaf whose page is shared, at the lowest | 1 | 1 0 0 | page number in 53:10, A (6), 11 in 9:8 |
 //!
 //! Bits 8 and 9 hold the [`Origin`] and bit 5 (G) is FRESH; the next section says why. 60 to 54 have to be zero, and
 //! with zeros in 63 to 61 the extensions Svnapot and Svpbmt change nothing.
 //!
 //! # Invariants
 //!
-//! 1. Every leaf that is made here has A and D set: the processor has no reason to write to the entry, nor to fault
-//!    (4.3.1), so the walker's stores lose no update. In tables A, D and U are reserved and clear.
+//! 1. Every leaf that is made here has A set, and D if it can be written: the processor has no reason to write to the
+//!    entry, nor to fault except for a store to a shared page (4.3.1), so the walker's stores lose no update. In
+//!    tables A, D and U are reserved and clear.
 //!
 //! # Two bits for software (4.4.1)
 //!
-//! Bits 8 and 9 hold the origin of an entry's target. None is left for the mark of a running populate, and 60 to 54 have
-//! to be zero. So the mark is G (5), which says that a translation is the same in all address spaces. That is true of
-//! everything an environment maps for a model, so the processor may believe it while it is there; when the populate is over,
-//! the entry is not global any more. A hart that cached the entry in between may keep it as global, and drops it in a flush
-//! for all address spaces, which is why a flush must not name an ASID (4.2.1).
+//! Bits 8 and 9 hold the origin of an entry's target, or, as no origin has both set, that the page of a leaf is
+//! shared and nobody's alone. None is left for the mark of a running populate, and 60 to 54 have to be zero. So the
+//! mark is G (5), which says that a translation is the same in all address spaces. That is true of everything an
+//! environment maps for a model, so the processor may believe it while it is there; when the populate is over, the
+//! entry is not global any more. A hart that cached the entry in between may keep it as global, and drops it in a
+//! flush for all address spaces, which is why a flush must not name an ASID (4.2.1).
 //!
 //! # What a kernel does when mappings change (4.2.1)
 //!
@@ -76,6 +79,8 @@ const ADDRESS_BITS: u32 = 56;
 const INDEX_BITS: u32 = 9;
 
 const LEAF: u64 = VALID | READ | WRITE | ACCESSED | DIRTY;
+const ORIGIN_MASK: u64 = 0b11 << ORIGIN_SHIFT;
+const SHARED: u64 = VALID | READ | ACCESSED | ORIGIN_MASK;
 
 /// The entries of riscv64 page tables with three (Sv39), four (Sv48) or five levels (Sv57).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,12 +144,20 @@ unsafe impl EntryFormat for Riscv64 {
     }
 
     #[inline]
+    fn shared(at: PhysAddr) -> u64 {
+        pack(at, Origin::Boot, SHARED)
+    }
+
+    #[inline]
     fn target(raw: u64, level: Level) -> Target {
         let (at, origin) = ((raw & PAGE_NUMBER) << ADDRESS_TO_ENTRY, origin(raw));
         if raw & VALID == 0 {
             return Target::Empty;
         }
         if raw & (READ | EXECUTE) != 0 {
+            if level == Level::PTE && raw & ORIGIN_MASK == ORIGIN_MASK {
+                return Target::Shared { at: PhysAddr::new(at) };
+            }
             let offset = (1 << Self::shift(level)) - 1;
             return Target::Leaf { at: PhysAddr::new(at & !offset), origin };
         }
@@ -175,7 +188,8 @@ const fn pack(at: PhysAddr, origin: Origin, flags: u64) -> u64 {
     at.get() >> ADDRESS_TO_ENTRY & PAGE_NUMBER | tag | GLOBAL | flags
 }
 
-/// The origin that an entry holds; the fourth code, which no entry of this format has, stands for the kernel's boot.
+/// The origin that an entry holds; the fourth code, which no table and no large leaf of this format has, stands for the
+/// kernel's boot there.
 #[inline]
 const fn origin(raw: u64) -> Origin {
     match Origin::from_code((raw >> ORIGIN_SHIFT & 0b11) as u8) {

@@ -32,6 +32,17 @@ fn entries_are_those_of_the_manual() {
     assert_eq!(Riscv64::FRESH, 1 << 5);
 }
 
+#[test]
+fn a_shared_page_is_to_be_read_only() {
+    let entry = Riscv64::shared(PhysAddr::new(0x8000_0000));
+    // A G R V, and what no origin has in bits 8 and 9; the page number begins at bit 10.
+    assert_eq!(entry, 0x8_0000 << 10 | 0b11 << 8 | 0b0110_0011);
+    for fresh in [0, Riscv64::FRESH] {
+        let target = Riscv64::target(entry & !fresh, Level::PTE);
+        assert_eq!(target, Target::Shared { at: PhysAddr::new(0x8000_0000) });
+    }
+}
+
 /// A kernel's own leaves may be executable, or to be read only; the fourth origin is the kernel's.
 #[test]
 fn leaves_of_others_are_leaves() {

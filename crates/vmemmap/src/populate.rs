@@ -315,7 +315,9 @@ where
         let Some(bytes) = array.bytes_of_section::<T>(section) else { return };
         let tables = page_table::<F, E>(env);
         for leaf in tables.mappings(env, bytes) {
-            visit_memory(MetadataUse::Memmap, memory_of(leaf.phys, leaf.size), leaf.origin, visit);
+            // A shared page belongs to no section.
+            let Some(origin) = leaf.origin else { continue };
+            visit_memory(MetadataUse::Memmap, memory_of(leaf.phys, leaf.size), origin, visit);
         }
         let size = LeafSize::from_shift(F::BASE_SHIFT).unwrap_or(LeafSize::Size4KiB);
         tables.each_table(env, bytes, &mut |at, origin| {
@@ -325,7 +327,7 @@ where
 
     fn other_altmap(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PhysRange> {
         let (array, tables) = (writing.placement(), page_table::<F, E>(env));
-        let in_altmap = |leaf: &Mapping| leaf.origin == Origin::Altmap;
+        let in_altmap = |leaf: &Mapping| leaf.origin == Some(Origin::Altmap);
         Self::unmapped_with(writing, frames).find_map(|bytes| {
             let leaves = tables.mappings(env, bytes).filter(in_altmap);
             let gone = leaves.filter(|leaf| array.goes_with(writing, frames, leaf.range));
@@ -340,7 +342,7 @@ where
         let inside = PhysRange::new(start, end).ok()?;
         let in_frames = |leaf: &Mapping| {
             let memory = memory_of(leaf.phys, leaf.size);
-            leaf.origin == Origin::Altmap && memory.is_some_and(|memory| memory.overlaps(inside))
+            leaf.origin == Some(Origin::Altmap) && memory.is_some_and(|memory| memory.overlaps(inside))
         };
         writing.sections_in_altmaps().find_map(|(nr, _)| {
             let bytes = array.bytes_within::<T::Page>(nr.frames::<T::Geometry>()?)?;

@@ -7,12 +7,14 @@
 //! | leaf of 4 KiB | 1 | (PAT), level 1 | 12..52 |
 //! | leaf of 2 MiB, 1 GiB | 1 | 1, levels 2 and 3 | 21..52, 30..52 |
 //!
-//! Bits 9 and 10 hold the [`Origin`] and bit 58 is FRESH. The processor ignores all three.
+//! Bits 9 and 10 hold the [`Origin`] and bit 58 is FRESH. The processor ignores all three. In a leaf of 4 KiB both bits of
+//! the origin say that its page is shared; such a leaf is not WRITABLE, so that a store faults while `CR0.WP` is set, and
+//! not DIRTY, because that combination would be a page of a shadow stack.
 //!
 //! # Invariants
 //!
-//! 1. Every entry that is made here has ACCESSED, and for leaves DIRTY, set from the start: the processor has no reason
-//!    to write to the entry, so the walker's stores lose no update.
+//! 1. Every entry that is made here has ACCESSED, and for leaves that can be written DIRTY, set from the start: the
+//!    processor has no reason to write to the entry, so the walker's stores lose no update.
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
@@ -37,6 +39,13 @@ const TABLE: PageTableFlags =
 /// Not GLOBAL: a kernel that keeps user and kernel translations apart could not drop the leaf by changing the root, and
 /// GLOBAL gains little for a memmap.
 const LEAF: PageTableFlags = TABLE.union(PageTableFlags::DIRTY).union(PageTableFlags::NO_EXECUTE);
+
+/// Not DIRTY: the processor sets that for stores only.
+const SHARED: PageTableFlags = PageTableFlags::PRESENT
+    .union(PageTableFlags::ACCESSED)
+    .union(PageTableFlags::NO_EXECUTE)
+    .union(PageTableFlags::BIT_9)
+    .union(PageTableFlags::BIT_10);
 
 const _: () = {
     assert!(PageTableFlags::BIT_9.bits() | PageTableFlags::BIT_10.bits() == ORIGIN_MASK);
@@ -105,12 +114,20 @@ unsafe impl EntryFormat for X86_64 {
     }
 
     #[inline]
+    fn shared(at: PhysAddr) -> u64 {
+        pack(at, Origin::Boot, SHARED)
+    }
+
+    #[inline]
     fn target(raw: u64, level: Level) -> Target {
         if raw & PageTableFlags::PRESENT.bits() == 0 {
             return Target::Empty;
         }
         let (origin, large) = (origin(raw), raw & PageTableFlags::HUGE_PAGE.bits() != 0);
         if Self::has_leaves(level) && (large || level == Level::PTE) {
+            if level == Level::PTE && raw & ORIGIN_MASK == ORIGIN_MASK {
+                return Target::Shared { at: PhysAddr::new(raw & ADDRESS) };
+            }
             let offset = (1 << Self::shift(level)) - 1;
             return Target::Leaf { at: PhysAddr::new(raw & ADDRESS & !offset), origin };
         }
@@ -154,7 +171,8 @@ const fn pack(at: PhysAddr, origin: Origin, flags: PageTableFlags) -> u64 {
         .bits()
 }
 
-/// The origin that an entry holds; the fourth code, which no entry of this format has, stands for the kernel's boot.
+/// The origin that an entry holds; the fourth code, which no table and no large leaf of this format has, stands for the
+/// kernel's boot there.
 #[inline]
 const fn origin(raw: u64) -> Origin {
     match Origin::from_code((raw >> ORIGIN_SHIFT & 0b11) as u8) {
@@ -195,6 +213,20 @@ mod tests {
         assert_eq!(X86_64::flags(fresh), X86_64::flags(settled));
         assert_eq!(X86_64::target(fresh, Level::PMD), X86_64::target(settled, Level::PMD));
         assert_eq!(X86_64::flags(fresh), LEAF | PageTableFlags::HUGE_PAGE);
+    }
+
+    /// Not DIRTY either: a page that is dirty and not writable belongs to a shadow stack.
+    #[test]
+    fn a_shared_page_is_to_be_read_only() {
+        let entry = X86_64::shared(AT);
+        let flags = PageTableFlags::PRESENT | PageTableFlags::ACCESSED | PageTableFlags::NO_EXECUTE;
+        assert_eq!(X86_64::flags(entry), flags);
+        for fresh in [0, X86_64::FRESH] {
+            assert_eq!(X86_64::target(entry & !fresh, Level::PTE), Target::Shared { at: AT });
+        }
+        // A large leaf with these bits is the kernel's.
+        let large = entry | PageTableFlags::HUGE_PAGE.bits();
+        assert_eq!(X86_64::target(large, Level::PMD), Target::Leaf { at: AT, origin: Origin::Boot });
     }
 
     /// Bit 7 of a small leaf is not a size: it would choose another memory type (PAT).

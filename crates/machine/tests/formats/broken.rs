@@ -257,6 +257,10 @@ unsafe impl<F: Tested, const MISALIGNED: bool> EntryFormat for With<F, MISALIGNE
         F::leaf(at, level, origin) | broken
     }
 
+    fn shared(at: PhysAddr) -> u64 {
+        F::shared(at)
+    }
+
     fn target(raw: u64, level: Level) -> Target {
         F::target(raw, level)
     }

@@ -7,6 +7,7 @@ mod common;
 mod broken;
 mod random;
 mod rules;
+mod shared;
 
 use common::{GIB, NODE, bytes};
 use sparsemem_aarch64_page_table::{Aarch64, End, Regime};

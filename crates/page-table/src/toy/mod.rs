@@ -4,6 +4,7 @@
 
 mod heap;
 mod populated;
+mod shared;
 mod walker;
 
 use std::cell::Cell;
@@ -16,6 +17,7 @@ pub(crate) use heap::{Heap, RawTable};
 
 const TABLE: u64 = 1;
 const LEAF: u64 = 2;
+const SHARED: u64 = 3;
 const KIND: u64 = 3;
 const ORIGIN_SHIFT: u32 = 2;
 /// Addresses are kept without their lowest 12 bits, from here on.
@@ -87,10 +89,15 @@ unsafe impl EntryFormat for Toy {
         pack(at, origin) | LEAF
     }
 
+    fn shared(at: PhysAddr) -> u64 {
+        pack(at, Origin::Boot) | SHARED
+    }
+
     fn target(raw: u64, level: Level) -> Target {
         let at = PhysAddr::new((raw & !Self::FRESH) >> ADDRESS_SHIFT << 12);
         let origin = Origin::from_code((raw >> ORIGIN_SHIFT & 3) as u8).unwrap();
         match raw & KIND {
+            SHARED if level == Level::PTE => Target::Shared { at },
             TABLE if level > Level::PTE => Target::Table { at, origin },
             LEAF if Self::has_leaves(level) => Target::Leaf { at, origin },
             _ => Target::Empty,

@@ -34,7 +34,7 @@ fn memory_at(at: u64) -> PhysAddr {
 }
 
 fn is_right(leaf: &Mapping) -> bool {
-    (leaf.phys, leaf.origin) == (memory_at(leaf.range.start().get()), Origin::Runtime)
+    (leaf.phys, leaf.origin) == (memory_at(leaf.range.start().get()), Some(Origin::Runtime))
 }
 
 // SAFETY: tables live as long as any value does; nobody follows the pointer to a leaf.
