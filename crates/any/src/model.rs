@@ -8,10 +8,11 @@ use alloc::boxed::Box;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, BootError, BootEvent, BootModel, BootSummary, ByteLen, EarlyFrames, Footprint, Geometry,
-    GracePeriod, InstallError, InstallModel, LookupError, MarkError, MarkModel, MemoryModel, MemoryRange,
-    MetadataBlock, MetadataMemory, MetadataModel, NodeId, Pfn, PfnRange, Reclaim, RetireError, RetireModel,
-    Retired, SectionNr, SectionStamp, SectionState, TearDownError, Writer, WriterSlot, ZeroIsNew,
+    AddressSpace, BootError, BootEvent, BootModel, BootSummary, ByteLen, CompoundOrder, EarlyFrames, Folded,
+    Footprint, Geometry, GracePeriod, InstallError, InstallModel, LookupError, MarkError, MarkModel,
+    MemoryModel, MemoryRange, MetadataBlock, MetadataMemory, MetadataModel, NodeId, Pfn, PfnRange, Reclaim,
+    RetireError, RetireModel, Retired, SectionNr, SectionStamp, SectionState, TearDownError, Writer,
+    WriterSlot, ZeroIsNew,
 };
 use sparsemem_usage_map::{Pageblock, PageblockModel};
 use sparsemem_vmemmap::DynamicBase;
@@ -195,6 +196,10 @@ where
         inside!(self, model => model.section(nr))
     }
 
+    fn folded(&self, nr: SectionNr) -> Option<Folded> {
+        inside!(self, model => model.folded(nr))
+    }
+
     fn next_present(&self, from: SectionNr) -> Option<SectionNr> {
         inside!(self, model => model.next_present(from))
     }
@@ -260,6 +265,18 @@ where
         node: NodeId,
     ) -> Result<(), InstallError> {
         inside!(writer.model(), model => writer.project(&**model).install(env, frames, node))
+    }
+
+    fn install_compounds(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+        order: CompoundOrder,
+    ) -> Result<(), InstallError> {
+        inside!(writer.model(), model => {
+            writer.project(&**model).install_compounds(env, frames, node, order)
+        })
     }
 }
 

@@ -6,8 +6,8 @@
 //! 2. If the metadata of a section cannot be allocated, that section is absent, and no other.
 
 use crate::{
-    Geometry, LinkRefused, LostBlocks, MemoryModel, NodeId, OtherAddressSpace, OutOfMemory, PageCount, Pfn,
-    PfnRange, PhysRange, SectionNr, SectionShape, VirtAddr, Writer, trace_event,
+    FoldError, Geometry, LinkRefused, LostBlocks, MemoryModel, NodeId, OtherAddressSpace, OutOfMemory,
+    PageCount, Pfn, PfnRange, PhysRange, SectionNr, SectionShape, VirtAddr, Writer, trace_event,
 };
 
 /// A range of memory as firmware reported it.
@@ -83,6 +83,9 @@ pub enum SectionLoss {
     /// The environment has other page tables than the model.
     #[error("its memmap cannot be mapped: {0}")]
     OtherAddressSpace(OtherAddressSpace),
+    /// The descriptors of its compounds cannot share memory.
+    #[error("its descriptors cannot be folded: {0}")]
+    Unfoldable(FoldError),
     /// The memmap would lie outside the range of virtual addresses set aside for it.
     #[error("its memmap would end beyond the virtual range of the memmap")]
     OutsideRange,
@@ -115,6 +118,28 @@ pub enum SectionLoss {
         /// The frames from the lowest to the highest that the array is for.
         array: PfnRange,
     },
+}
+
+impl SectionLoss {
+    /// The memory that was missing, if that is the cause.
+    #[must_use]
+    pub const fn out_of_memory(&self) -> Option<OutOfMemory> {
+        match self {
+            Self::Root(error) | Self::Usage(error) | Self::Memmap(error) | Self::Array { why: error, .. } => {
+                Some(*error)
+            }
+            _ => None,
+        }
+    }
+
+    /// The mapping that was refused, if that is the cause.
+    #[must_use]
+    pub const fn link_refused(&self) -> Option<LinkRefused> {
+        match self {
+            Self::Mapping(error) => Some(*error),
+            _ => None,
+        }
+    }
 }
 
 /// A problem that boot reports and continues after.

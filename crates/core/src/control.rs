@@ -11,9 +11,8 @@
 //!    So the holder of the writer can always retire the frames that it installed, and reverse the marks that it made.
 
 use crate::{
-    BootModel, FramesError, GracePeriod, LinkRefused, LostBlocks, MemoryModel, NoMemmap, NodeId,
-    OtherAddressSpace, OutOfMemory, PfnRange, PhysRange, SectionLoss, SectionNr, SectionPart, SubsectionBits,
-    Writer,
+    BootModel, CompoundOrder, FoldError, FramesError, GracePeriod, LostBlocks, MemoryModel, NoMemmap, NodeId,
+    OtherAddressSpace, PfnRange, PhysRange, SectionLoss, SectionNr, SectionPart, SubsectionBits, Writer,
 };
 
 /// The reason why subsections could not be installed. The model is as it was.
@@ -284,6 +283,33 @@ pub trait InstallModel<E>: MemoryModel {
     ) -> Result<(), InstallError>
     where
         Self: Sized;
+
+    /// The same for frames that are used as compounds, whose tails share descriptors that may only be read
+    /// ([`MemoryModel::folded`]). A compound that is larger than a section is installed section by section.
+    ///
+    /// Descriptors of an early section stay as they are, each in its own memory. The default is for models that cannot
+    /// share descriptors. Source: Linux `vmemmap_populate_compound_pages` (V-60 to V-62), since 5.14. Differs from Linux:
+    /// a compound has one page of its own instead of two, and the others are one page of all compounds of the order and
+    /// the node, and to be read only.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError`]; if the frames cannot be folded, with [`SectionLoss::Unfoldable`]. The model is as it was.
+    fn install_compounds(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+        order: CompoundOrder,
+    ) -> Result<(), InstallError>
+    where
+        Self: Sized,
+    {
+        let _ = (writer, env, node, order);
+        let (section, _) = FramesError::check::<Self::Geometry>(frames)?;
+        let why = SectionLoss::Unfoldable(FoldError::Unsupported);
+        Err(InstallError::NoMetadata { frames, section, why, lost: LostBlocks::default() })
+    }
 }
 
 /// Marks populated subsections: online, offline, shared with a device. An operation marks all of a range or none of it.
@@ -385,25 +411,3 @@ pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
 pub trait CompleteModel<E>: BootModel<E> + InstallModel<E> + RetireModel<E> + MarkModel {}
 
 impl<M, E> CompleteModel<E> for M where M: BootModel<E> + InstallModel<E> + RetireModel<E> + MarkModel {}
-
-impl SectionLoss {
-    /// The memory that was missing, if that is the cause.
-    #[must_use]
-    pub const fn out_of_memory(&self) -> Option<OutOfMemory> {
-        match self {
-            Self::Root(error) | Self::Usage(error) | Self::Memmap(error) | Self::Array { why: error, .. } => {
-                Some(*error)
-            }
-            _ => None,
-        }
-    }
-
-    /// The mapping that was refused, if that is the cause.
-    #[must_use]
-    pub const fn link_refused(&self) -> Option<LinkRefused> {
-        match self {
-            Self::Mapping(error) => Some(*error),
-            _ => None,
-        }
-    }
-}

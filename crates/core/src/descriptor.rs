@@ -7,6 +7,7 @@
 //! 3. Data that a user of a frame wrote to its descriptor stays after the use, until [`PageDescriptor::reset`] before
 //!    the next.
 
+use crate::compound::own_runs;
 use crate::primitive::{AtomicU32, AtomicU64, Ordering};
 use crate::{MemoryModel, PageCount, Pfn, PfnRange, SectionNr, SectionStamp, Stamp};
 
@@ -74,8 +75,9 @@ pub unsafe trait PageDescriptor: Sized + Send + Sync + 'static {
 
 /// Initialises the descriptor of every valid frame in `frames` and returns how many there were.
 ///
-/// The cost grows with the valid frames; call it per node, or in parallel over disjoint ranges, when the machine is
-/// large. Before the descriptors are in use, [`initialise_fresh`](crate::initialise_fresh) is several times as fast.
+/// Frames that share a descriptor ([`MemoryModel::folded`]) are left out. The cost grows with the valid frames; call it
+/// per node, or in parallel over disjoint ranges, when the machine is large. Before the descriptors are in use,
+/// [`initialise_fresh`](crate::initialise_fresh) is several times as fast.
 pub fn initialise<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
     // SAFETY: `each_valid` gives each descriptor with its frame and that frame's section.
     each_valid(model, frames, |page, pfn, section| unsafe { page.initialise(pfn, section) })
@@ -84,7 +86,8 @@ pub fn initialise<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
 /// Makes the descriptor of every valid frame in `frames` as good as new, and returns how many there were.
 ///
 /// For frames that get another user: it clears the data that the last user wrote to their descriptors
-/// ([`PageDescriptor::reset`]). The cost grows with the valid frames, as for [`initialise`].
+/// ([`PageDescriptor::reset`]). Frames that share a descriptor ([`MemoryModel::folded`]) are left out. The cost grows
+/// with the valid frames, as for [`initialise`].
 pub fn reset<M: MemoryModel>(model: &M, frames: PfnRange) -> PageCount {
     // SAFETY: as in `initialise`.
     each_valid(model, frames, |page, pfn, section| unsafe { page.reset(pfn, section) })
@@ -97,7 +100,7 @@ fn each_valid<M: MemoryModel>(
     act: impl Fn(&M::Page, Pfn, SectionNr),
 ) -> PageCount {
     let mut done = 0;
-    for run in model.valid_ranges(frames) {
+    for run in model.valid_ranges(frames).flat_map(|run| own_runs(model, run)) {
         // One reader per run, not one for all runs: removal waits for readers, and a machine may have billions of
         // frames.
         let reader = model.read();

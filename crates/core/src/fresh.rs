@@ -12,12 +12,13 @@
 
 use core::mem::ManuallyDrop;
 
+use crate::compound::own_runs;
 use crate::primitive::{AtomicU64, Ordering};
 use crate::stream::{order_streams, stream_all};
 use crate::{MemoryModel, PageCount, PageDescriptor, Pfn, PfnRange, Reclaim, SectionShape, initialise};
 
 /// Initialises the descriptor of every valid frame in `frames`, as [`initialise`](crate::initialise) does, and returns
-/// how many there were.
+/// how many there were. Frames that share a descriptor ([`MemoryModel::folded`]) are left out.
 ///
 /// [`initialise_fresh_together`] does it on several processors. Descriptors whose initialised form differs from frame to
 /// frame ([`PageDescriptor::initialised`] is `None`) are initialised one by one.
@@ -140,6 +141,21 @@ unsafe fn initialise_run<M: MemoryModel>(
     };
     // No drop: the copies are the value.
     let value = ManuallyDrop::new(value);
+    // SAFETY: the caller's promise is the same, of a part of the frames.
+    own_runs(model, run).map(|own| unsafe { initialise_own(model, own, &value, guard) }).sum()
+}
+
+/// Stores a value into the descriptors of a run of one section, which share none.
+///
+/// # Safety
+///
+/// As [`initialise_fresh`].
+unsafe fn initialise_own<M: MemoryModel>(
+    model: &M,
+    run: PfnRange,
+    value: &M::Page,
+    guard: &<M::Reclaim as Reclaim>::Guard,
+) -> u64 {
     let (mut rest, mut done) = (run, 0);
     while !rest.is_empty() {
         let border = (rest.start().get() | (M::Geometry::PAGES_PER_SUBSECTION - 1)) + 1;
@@ -147,7 +163,7 @@ unsafe fn initialise_run<M: MemoryModel>(
         if let Some(first) = model.lookup_with(part.start(), guard) {
             // SAFETY: the frames of a subsection are valid together and their descriptors lie one after the other,
             // mapped while the guard lives; the caller promises that no other code uses them.
-            unsafe { stream_all(first, part.count(), &value) };
+            unsafe { stream_all(first, part.count(), value) };
             done += part.count().get();
         }
         rest = after;

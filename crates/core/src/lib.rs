@@ -27,6 +27,9 @@
 //! | deferred | marked at boot and without memmap until it is brought up |
 //! | early | created at boot; an early section's memmap covers the section as a whole, holes included |
 //! | altmap | device memory set aside to hold the device's own memmap |
+//! | compound | frames that are used as one large page: a power of two of them, [`CompoundOrder`] |
+//! | head, tail | the first frame of a compound; any other |
+//! | folded | of a compound: all but the first frames share descriptors, which may only be read |
 //! | node | a NUMA node, [`NodeId`] |
 //!
 //! Numbers such as W-42 refer to the project's list of [facts about Linux][facts], here and in all other crates.
@@ -45,6 +48,7 @@ extern crate std;
 mod answers;
 mod boot;
 mod boot_bytes;
+mod compound;
 mod control;
 mod deferred;
 mod descriptor;
@@ -76,6 +80,7 @@ pub use boot::{
     BootError, BootEvent, BootModel, BootPart, BootSummary, Footprint, MemoryRange, SectionLoss,
     TearDownError, Touch,
 };
+pub use compound::{CompoundOrder, FoldError, Folded};
 pub use control::{
     CompleteModel, InstallError, InstallModel, Mark, MarkError, MarkModel, RetireError, RetireModel, Retired,
 };

@@ -9,8 +9,9 @@
 use core::ptr::NonNull;
 
 use crate::{
-    ByteLen, EarlyFrames, Footprint, Geometry, LookupError, MemoryRange, PageDescriptor, Pfn, PfnRange,
-    PresentSections, Reader, Reclaim, SectionNr, SectionState, ValidRanges, Writer, WriterSlot, boot_bytes,
+    ByteLen, EarlyFrames, Folded, Footprint, Geometry, LookupError, MemoryRange, PageDescriptor, Pfn,
+    PfnRange, PresentSections, Reader, Reclaim, SectionNr, SectionState, ValidRanges, Writer, WriterSlot,
+    boot_bytes,
 };
 
 /// The guard of a model's domain.
@@ -99,7 +100,9 @@ type Guard<M> = <<M as MemoryModel>::Reclaim as Reclaim>::Guard;
 ///
 /// A descriptor that [`MemoryModel::lookup_with`] returns is mapped, aligned and initialised (at least to zero bytes)
 /// until its frame is retired and a grace period of [`MemoryModel::Reclaim`] has passed after that, or until code
-/// with `&mut` of the model tears it down, which guards do not hold off; two frames never share a descriptor.
+/// with `&mut` of the model tears it down, which guards do not hold off. Two frames never share a descriptor, except tails
+/// of folded compounds ([`MemoryModel::folded`]): their descriptors share memory, which may only be read, and have an
+/// address for each frame.
 ///
 /// The frames of a subsection are valid together, and their descriptors lie one after the other: a pointer to one of
 /// them may be moved to every other one and used there.
@@ -204,6 +207,15 @@ pub unsafe trait MemoryModel: Sync {
 
     /// A copy of a section's state; [`SectionState::ABSENT`] for any number beyond the last.
     fn section(&self, nr: SectionNr) -> SectionState;
+
+    /// The folded compounds of a section, if it has any: their tails share descriptors, to which a store faults. None by
+    /// default, which is right for models that never fold.
+    ///
+    /// Lookups do not ask: whoever writes to descriptors of memory that was added in compounds does.
+    fn folded(&self, nr: SectionNr) -> Option<Folded> {
+        let _ = nr;
+        None
+    }
 
     /// The first present section at or after `from`.
     ///
@@ -368,6 +380,10 @@ unsafe impl<M: MemoryModel> MemoryModel for &M {
 
     fn section(&self, nr: SectionNr) -> SectionState {
         (**self).section(nr)
+    }
+
+    fn folded(&self, nr: SectionNr) -> Option<Folded> {
+        (**self).folded(nr)
     }
 
     fn next_present(&self, from: SectionNr) -> Option<SectionNr> {

@@ -221,6 +221,23 @@ impl<'m, M: MemoryModel> Reader<'m, M> {
         Some(unsafe { found.as_ref() })
     }
 
+    /// The head of the folded compound of a frame, and the descriptor of that; the frame itself if it is in none.
+    ///
+    /// [`Reader::page`] gives a tail the descriptor that it shares with others, which says nothing of its compound.
+    ///
+    /// # Cost
+    ///
+    /// That of [`Reader::page`], and a look at the section's usage.
+    #[doc(alias = "compound_head")]
+    #[must_use]
+    pub fn head(&self, pfn: Pfn) -> Option<(Pfn, &M::Page)> {
+        // A frame that is not valid has no head, although its compound may still have one.
+        let _ = self.page(pfn)?;
+        let folded = self.model.folded(pfn.section::<M::Geometry>());
+        let head = folded.and_then(|folded| folded.head_of::<M::Geometry>(pfn)).unwrap_or(pfn);
+        Some((head, self.page(head)?))
+    }
+
     /// Like [`Reader::page`], but says why there is no descriptor.
     ///
     /// # Errors

@@ -9,9 +9,9 @@ use core::fmt;
 
 use crate::primitive::{AtomicBool, Ordering, relax};
 use crate::{
-    BootError, BootEvent, BootModel, BootSummary, DeferredModel, InstallError, InstallModel, JointWriter,
-    MarkError, MarkModel, MemoryModel, MemoryRange, MetadataBlock, MetadataModel, NodeId, PfnRange,
-    RetireError, RetireModel, Retired, SectionNr, const_fn,
+    BootError, BootEvent, BootModel, BootSummary, CompoundOrder, DeferredModel, InstallError, InstallModel,
+    JointWriter, MarkError, MarkModel, MemoryModel, MemoryRange, MetadataBlock, MetadataModel, NodeId,
+    PfnRange, RetireError, RetireModel, Retired, SectionNr, const_fn,
 };
 
 /// The slot that a writer takes while it changes a model. [`MemoryModel::write`] and [`WriterSlot::hold`] take it; it
@@ -234,6 +234,24 @@ impl<'m, M: MemoryModel> Writer<'m, M> {
         M: InstallModel<E>,
     {
         M::install(self, env, frames, node)
+    }
+
+    /// [`InstallModel::install_compounds`].
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError`], naming frames, section and cause; the model is as it was.
+    pub fn install_compounds<E>(
+        &mut self,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+        order: CompoundOrder,
+    ) -> Result<(), InstallError>
+    where
+        M: InstallModel<E>,
+    {
+        M::install_compounds(self, env, frames, node, order)
     }
 
     /// [`RetireModel::retire`].

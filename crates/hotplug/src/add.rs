@@ -53,7 +53,12 @@ impl<'a, 'w, M: RetireModel<E>, E> Adding<'a, 'w, M, E> {
         request.parts().try_for_each(|part| check_absent(writer.model(), part))?;
         let mut adding = Self { writer, env, installed: PfnRange::default() };
         for part in request.parts() {
-            if let Err(why) = adding.writer.install(adding.env, part.frames, request.node()) {
+            let (writer, env) = (&mut *adding.writer, &mut *adding.env);
+            let installed = match request.compound() {
+                None => writer.install(env, part.frames, request.node()),
+                Some(order) => writer.install_compounds(env, part.frames, request.node(), order),
+            };
+            if let Err(why) = installed {
                 return Err(with_lost(why, adding.take_back()));
             }
             adding.installed = request.frames().split_at(part.frames.end()).0;

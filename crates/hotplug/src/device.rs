@@ -1,8 +1,8 @@
 //! Adds the memory of devices: in subsections, next to RAM and other devices, never online.
 
 use sparsemem_core::{
-    InstallError, InstallModel, MarkError, MarkModel, NodeId, PfnRange, RetireModel, Writer, reset,
-    trace_event,
+    CompoundOrder, InstallError, InstallModel, MarkError, MarkModel, NodeId, PfnRange, RetireModel, Writer,
+    reset, trace_event,
 };
 
 use crate::add::undo;
@@ -67,12 +67,54 @@ impl<M: MarkModel> Hotplug<'_, M> {
     where
         M: InstallModel<E> + RetireModel<E>,
     {
-        let mut writer = self.model.write().ok_or(AddDeviceError::Busy { frames })?;
         let request = Request::new(frames, node, MemoryKind::Device, &self.limits)?;
+        self.add_device_as(env, &request, name)
+    }
+
+    /// The same for a device whose memory is used as large pages, compounds of one order: all but the first
+    /// descriptors of each share a page that may only be read
+    /// ([`MemoryModel::folded`](sparsemem_core::MemoryModel::folded)), where the model can do that. In sections of
+    /// boot every frame keeps its own.
+    ///
+    /// With an altmap it has the heads' descriptors, and room that is not used.
+    ///
+    /// Source: Linux `memremap_pages` with `vmemmap_shift` (V-60, V-61).
+    ///
+    /// # Errors
+    ///
+    /// [`AddDeviceError`]; nothing has changed then. A model that cannot fold refuses with
+    /// [`SectionLoss::Unfoldable`](sparsemem_core::SectionLoss::Unfoldable).
+    pub fn add_device_in_compounds<E>(
+        &mut self,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+        name: &'static str,
+        order: CompoundOrder,
+    ) -> Result<(), AddDeviceError>
+    where
+        M: InstallModel<E> + RetireModel<E>,
+    {
+        let request = Request::new(frames, node, MemoryKind::Device, &self.limits)?;
+        self.add_device_as(env, &request.in_compounds(order)?, name)
+    }
+
+    /// Adds the memory of a device.
+    fn add_device_as<E>(
+        &mut self,
+        env: &mut E,
+        request: &Request<M::Geometry>,
+        name: &'static str,
+    ) -> Result<(), AddDeviceError>
+    where
+        M: InstallModel<E> + RetireModel<E>,
+    {
+        let frames = request.frames();
+        let mut writer = self.model.write().ok_or(AddDeviceError::Busy { frames })?;
         let (range, kind, merge) = (request.bytes(), ResourceKind::Device, Merge::Separate);
         let resource = self.resources.vacancy(Resource { range, kind, name, merge })?;
-        add(&mut writer, env, &request).map_err(|why| AddDeviceError::Install { frames, why })?;
-        mark_shared(&mut writer, env, &request)?;
+        add(&mut writer, env, request).map_err(|why| AddDeviceError::Install { frames, why })?;
+        mark_shared(&mut writer, env, request)?;
         resource.commit();
         // The reset comes after every step that can fail, because it destroys the contents of a hole's descriptors,
         // which existed before.

@@ -9,7 +9,8 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use sparsemem_core::{
-    ByteLen, Geometry, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr, SectionShape,
+    ByteLen, CompoundOrder, Geometry, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr,
+    SectionShape,
 };
 
 use crate::{BlockNr, BlockSize, BlockSpan};
@@ -81,6 +82,14 @@ pub enum RequestError {
         rule: Granule,
         /// Frames of a granule.
         granule: PageCount,
+    },
+    /// The range does not consist of whole compounds.
+    #[error("{frames} does not begin and end on multiples of {}, the size of a compound", order.frames())]
+    PartialCompound {
+        /// The range that was given.
+        frames: PfnRange,
+        /// The compounds' order.
+        order: CompoundOrder,
     },
     /// The range ends beyond the geometry's maximum.
     #[error("{frames} ends beyond the last possible frame {last}")]
@@ -175,6 +184,7 @@ pub struct Request<G> {
     bytes: PhysRange,
     node: NodeId,
     kind: MemoryKind,
+    compound: Option<CompoundOrder>,
     geometry: PhantomData<fn() -> G>,
 }
 
@@ -208,7 +218,27 @@ impl<G: Geometry> Request<G> {
         if !limits.addressable.contains_range(frames) {
             return Err(RequestError::NotAddressable { frames, addressable: limits.addressable });
         }
-        Ok(Self { frames, bytes, node, kind, geometry: PhantomData })
+        Ok(Self { frames, bytes, node, kind, compound: None, geometry: PhantomData })
+    }
+
+    /// The same request for memory that is used as compounds of this order, whose tails share descriptors
+    /// ([`InstallModel::install_compounds`](sparsemem_core::InstallModel::install_compounds)).
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::PartialCompound`].
+    pub fn in_compounds(self, order: CompoundOrder) -> Result<Self, RequestError> {
+        let (frames, size) = (self.frames, order.frames().get());
+        if (frames.start().get() | frames.end().get()) & (size - 1) != 0 {
+            return Err(RequestError::PartialCompound { frames, order });
+        }
+        Ok(Self { compound: Some(order), ..self })
+    }
+
+    /// The order of the compounds that the memory is used as, if it is.
+    #[must_use]
+    pub const fn compound(&self) -> Option<CompoundOrder> {
+        self.compound
     }
 
     /// All frames of the request.

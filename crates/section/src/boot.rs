@@ -279,7 +279,8 @@ impl<'b, T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'b, T, S, E
         node: NodeId,
     ) -> Result<(), SectionLoss> {
         let frames = section.frames::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
-        let request = PopulateRequest { section, frames, neighbourhood, node, before: Before::NoFrame };
+        let request =
+            PopulateRequest { section, frames, neighbourhood, node, before: Before::NoFrame, compound: None };
         bring_up_marked(&mut self.writing, self.env, &request, &mut self.lost, S::populate)
     }
 

@@ -106,7 +106,14 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> Claim<'_, T, S, R> {
         let section = self.section;
         let frames = section.frames::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
         let node = self.marked.early_node().unwrap_or(NodeId::new(0));
-        Ok(PopulateRequest { section, frames, neighbourhood: frames, node, before: Before::SomeFrames })
+        Ok(PopulateRequest {
+            section,
+            frames,
+            neighbourhood: frames,
+            node,
+            before: Before::SomeFrames,
+            compound: None,
+        })
     }
 
     /// Waits for this processor's turn, and lends the token that comes with it.

@@ -8,9 +8,10 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    FramesError, InstallError, InstallModel, LostBlocks, MetadataMemory, NoMemmap, NodeId, Origin, PfnRange,
-    Reclaim, SectionFlags, SectionLoss, SubsectionBits, Writer, trace_event,
+    CompoundOrder, FoldError, FramesError, InstallError, InstallModel, LostBlocks, MetadataMemory, NoMemmap,
+    NodeId, Origin, PfnRange, Reclaim, SectionFlags, SectionLoss, SubsectionBits, Writer, trace_event,
 };
+use sparsemem_usage_map::SectionUsage;
 
 use crate::memmap::{bring_up, clear_descriptors};
 use crate::table::is_whole_early;
@@ -43,18 +44,49 @@ where
         frames: PfnRange,
         node: NodeId,
     ) -> Result<(), InstallError> {
-        let (section, bits) = FramesError::check::<T::Geometry>(frames)?;
-        let request =
-            PopulateRequest { section, frames, neighbourhood: frames, node, before: Before::SomeFrames };
-        let lost = LostBlocks::default();
-        let mut install = Install { writing: Writing::of(writer), env, request, bits, lost };
-        let word = install.absent_in()?;
-        trace_event!(DEBUG, "installing {frames} in section {section}");
-        let made = if word.has_memmap() { install.extend(word) } else { install.create() };
-        made.map_err(|why| InstallError::NoMetadata { frames, section, why, lost: install.lost })?;
-        install.writing.notes().note_installed::<T::Geometry>(frames);
-        Ok(())
+        install(writer, env, frames, node, None)
     }
+
+    fn install_compounds(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+        order: CompoundOrder,
+    ) -> Result<(), InstallError> {
+        install(writer, env, frames, node, Some(order))
+    }
+}
+
+/// Makes frames valid, as compounds or one by one.
+fn install<T, S, R, E>(
+    writer: &mut Writer<'_, SparseModel<T, S, R>>,
+    env: &mut E,
+    frames: PfnRange,
+    node: NodeId,
+    compound: Option<CompoundOrder>,
+) -> Result<(), InstallError>
+where
+    T: SectionTable,
+    S: Populate<T, E>,
+    R: Reclaim,
+    E: MetadataMemory,
+{
+    let (section, bits) = FramesError::check::<T::Geometry>(frames)?;
+    let (before, neighbourhood) = (Before::SomeFrames, frames);
+    let request = PopulateRequest { section, frames, neighbourhood, node, before, compound };
+    let lost = LostBlocks::default();
+    let mut install = Install { writing: Writing::of(writer), env, request, bits, lost };
+    let word = install.absent_in()?;
+    let refused = |why, lost| InstallError::NoMetadata { frames, section, why, lost };
+    if let Some(order) = compound {
+        install.check_fold(order).map_err(|why| refused(SectionLoss::Unfoldable(why), lost))?;
+    }
+    trace_event!(DEBUG, "installing {frames} in section {section}");
+    let made = if word.has_memmap() { install.extend(word) } else { install.create() };
+    made.map_err(|why| refused(why, install.lost))?;
+    install.writing.notes().note_installed::<T::Geometry>(frames);
+    Ok(())
 }
 
 impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E> {
@@ -72,6 +104,30 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
             return Err(InstallError::Populated { frames, section, populated });
         }
         Ok(word)
+    }
+
+    /// Refuses compounds whose tails cannot share descriptors.
+    fn check_fold(&self, order: CompoundOrder) -> Result<(), FoldError> {
+        let PopulateRequest { section, frames, .. } = self.request;
+        let own = S::OWN_IN_COMPOUND.ok_or(FoldError::Unsupported)?;
+        if order.frames() <= own {
+            return Err(FoldError::TooSmall { order, own });
+        }
+        if !order.divides::<T::Geometry>(frames) {
+            return Err(FoldError::Unaligned { frames, order });
+        }
+        let usage = self.writing.entry(section).and_then(|entry| self.writing.usage(entry));
+        match usage.and_then(SectionUsage::folded) {
+            Some((other, _)) if other != order => Err(FoldError::OtherOrder { section, order: other }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes in a usage that the frames share descriptors, if they do.
+    fn note_folded(&self, usage: &SectionUsage<T::Geometry>) {
+        if let Some(order) = self.request.compound {
+            usage.insert_folded(order, self.bits);
+        }
     }
 
     /// Adds subsections to a section that has others.
@@ -92,6 +148,9 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
             if in_altmap {
                 // The writer that retires memory visits the sections that are in altmaps.
                 usage.set_memmap_origin(Origin::Altmap);
+            }
+            if !flags.contains(SectionFlags::EARLY) {
+                self.note_folded(usage);
             }
             usage.insert(self.bits);
             self.writing.compare(entry, usage);
@@ -131,6 +190,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
                 // SAFETY: the usage was just made and is not shared yet.
                 let fresh = unsafe { usage.as_ref() }.usage();
                 fresh.set_memmap_origin(origin);
+                self.note_folded(fresh);
                 fresh.insert(self.bits);
                 Ok((usage, Writing::<T, S>::compared_at_first(word, fresh)))
             }

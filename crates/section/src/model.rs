@@ -5,8 +5,8 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    EarlyFrames, Footprint, LookupError, MemoryModel, Pfn, PfnRange, Reclaim, SectionFlags, SectionNr,
-    SectionShape, SectionState, SubsectionBits, WriterSlot, ZeroIsNew, const_fn,
+    EarlyFrames, Folded, Footprint, LookupError, MemoryModel, Pfn, PfnRange, Reclaim, SectionFlags,
+    SectionNr, SectionShape, SectionState, SubsectionBits, WriterSlot, ZeroIsNew, const_fn,
 };
 use sparsemem_usage_map::SectionUsage;
 
@@ -301,6 +301,15 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
             subsections: usage.map_or(SubsectionBits::EMPTY, SectionUsage::snapshot),
             online: usage.map_or(SubsectionBits::EMPTY, SectionUsage::online),
         }
+    }
+
+    fn folded(&self, nr: SectionNr) -> Option<Folded> {
+        let own = S::OWN_IN_COMPOUND?;
+        let guard = R::enter();
+        let entry = self.entry(nr, &guard).filter(|entry| entry.word().has_memmap())?;
+        // SAFETY: the word has a memmap.
+        let (order, subsections) = unsafe { Self::usage(entry, &guard) }.folded()?;
+        Some(Folded { order, own, subsections })
     }
 
     fn next_present(&self, from: SectionNr) -> Option<SectionNr> {

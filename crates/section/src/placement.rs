@@ -4,8 +4,8 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    Block, Footprint, LostBlocks, MetadataBlock, NodeId, Origin, OtherAddressSpace, Pfn, PfnRange, PhysRange,
-    SectionLoss, SectionNr,
+    Block, CompoundOrder, Footprint, LostBlocks, MetadataBlock, NodeId, Origin, OtherAddressSpace, PageCount,
+    Pfn, PfnRange, PhysRange, SectionLoss, SectionNr,
 };
 
 use crate::{SectionTable, SectionWord, Writing};
@@ -15,8 +15,8 @@ use crate::{SectionTable, SectionWord, Writing};
 /// # Safety
 ///
 /// For a valid frame all three methods refer to the one descriptor that [`Populate::populate`] made for the frame,
-/// aligned and no other frame's; descriptors of a subsection's frames lie one after the other, and pointers to them may
-/// be used for each other. No method unwinds.
+/// aligned and no other frame's, unless it shares the memory of a folded compound's tails; descriptors of a
+/// subsection's frames lie one after the other, and pointers to them may be used for each other. No method unwinds.
 pub unsafe trait Placement<T: SectionTable>: Send + Sync {
     /// The name of the model over table `T`.
     const NAME: &'static str;
@@ -24,6 +24,10 @@ pub unsafe trait Placement<T: SectionTable>: Send + Sync {
     /// Whether [`Placement::descriptor`] reads the word that it gets. If not, lookups of a table with planes do not load it,
     /// and pass [`SectionWord::ABSENT`].
     const READS_WORD: bool = true;
+
+    /// The frames of a folded compound, from its head on, that have descriptors of their own; `None` if the placement cannot
+    /// fold, and then no [`PopulateRequest::compound`] is ever asked of it.
+    const OWN_IN_COMPOUND: Option<PageCount> = None;
 
     /// The descriptor of a frame, from the word of its section.
     ///
@@ -67,6 +71,7 @@ pub struct PopulateRequest {
     /// The node to take memory from.
     pub node: NodeId,
     pub(crate) before: Before,
+    pub(crate) compound: Option<CompoundOrder>,
 }
 
 impl PopulateRequest {
@@ -74,6 +79,13 @@ impl PopulateRequest {
     #[must_use]
     pub const fn before(&self) -> Before {
         self.before
+    }
+
+    /// The order of the compounds that the frames are to be folded in, if they are. The frames are whole compounds then,
+    /// or all of a section that is smaller than one.
+    #[must_use]
+    pub const fn compound(&self) -> Option<CompoundOrder> {
+        self.compound
     }
 }
 
@@ -135,8 +147,9 @@ pub enum Content {
 /// # Safety
 ///
 /// After a successful [`Populate::populate`], the descriptors of the requested frames are readable and writable, used
-/// by nothing else, and zero if it reported so, until [`Populate::depopulate`] or [`Populate::shrink`] of the frames.
-/// No method unwinds. A placement that wraps another passes on a request of the same operation.
+/// by nothing else, and zero if it reported so (those of a folded compound's tails are readable and zero), until
+/// [`Populate::depopulate`] or [`Populate::shrink`] of the frames. No method unwinds. A placement that wraps another
+/// passes on a request of the same operation.
 pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     /// Makes the descriptors of `request.frames` exist. Descriptors that exist already stay as they are.
     ///

@@ -6,7 +6,7 @@
 
 use sparsemem_core::primitive::{AtomicU8, Ordering};
 use sparsemem_core::{
-    BitWords, Geometry, Origin, Pfn, PfnRange, SectionShape, SubsectionBits, SubsectionIdx,
+    BitWords, CompoundOrder, Geometry, Origin, Pfn, PfnRange, SectionShape, SubsectionBits, SubsectionIdx,
 };
 
 use crate::pageblock::{Isolation, MigrateType, Pageblock, PageblockError, Pageblocks};
@@ -16,7 +16,7 @@ use crate::subsection::{ClearError, FillError, SubsectionMap};
 ///
 /// Source: Linux `struct mem_section_usage`, without its RCU head: [`Reclaim`](sparsemem_core::Reclaim) provides grace
 /// periods. Differs from Linux: it also records which subsections are online, so that frames of RAM and of a device in
-/// one section can be told apart without another lookup (X-09, D-17).
+/// one section can be told apart without another lookup (X-09, D-17), and which share descriptors.
 ///
 /// ```
 /// use sparsemem_core::presets::X86_64;
@@ -34,8 +34,11 @@ use crate::subsection::{ClearError, FillError, SubsectionMap};
 pub struct SectionUsage<G: Geometry> {
     subsections: SubsectionMap<G>,
     online: SubsectionMap<G>,
+    folded: SubsectionMap<G>,
     pageblocks: Pageblocks<G>,
     memmap_origin: AtomicU8,
+    /// The order of the folded compounds; 0 before there were any.
+    compound: AtomicU8,
     origin: Origin,
 }
 
@@ -128,8 +131,10 @@ impl<G: Geometry> SectionUsage<G> {
         Self {
             subsections: SubsectionMap::new(),
             online: SubsectionMap::new(),
+            folded: SubsectionMap::new(),
             pageblocks: Pageblocks::new(),
             memmap_origin: AtomicU8::new(origin.code()),
+            compound: AtomicU8::new(0),
             origin,
         }
     }
@@ -151,6 +156,24 @@ impl<G: Geometry> SectionUsage<G> {
     pub fn set_memmap_origin(&self, origin: Origin) {
         // Relaxed: as above.
         self.memmap_origin.store(origin.code(), Ordering::Relaxed);
+    }
+
+    /// The subsections that consist of folded compounds, and the order of these; `None` if there are none.
+    #[must_use]
+    pub fn folded(&self) -> Option<(CompoundOrder, SubsectionBits)> {
+        let folded = self.folded.snapshot();
+        if folded.is_empty() {
+            return None;
+        }
+        // Relaxed: the order was stored before the bits, whose Acquire is in `snapshot`.
+        Some((CompoundOrder::new(self.compound.load(Ordering::Relaxed))?, folded))
+    }
+
+    /// Notes that these subsections, of a section without folded compounds of another order, are folded.
+    pub fn insert_folded(&self, order: CompoundOrder, bits: SubsectionBits) {
+        // Relaxed: the bits publish it.
+        self.compound.store(order.get(), Ordering::Relaxed);
+        self.folded.insert(bits);
     }
 
     /// Whether a subsection is populated. On the path of checked lookups.
@@ -215,9 +238,13 @@ impl<G: Geometry> SectionUsage<G> {
         self.subsections.insert(bits);
     }
 
-    /// Removes populated subsections, which may be absent already.
+    /// Removes populated subsections, which may be absent already. They are not folded any more.
     pub fn remove(&self, bits: SubsectionBits) {
         self.subsections.remove(bits);
+        // Relaxed: the writer's own store.
+        if self.compound.load(Ordering::Relaxed) != 0 {
+            self.folded.remove(bits);
+        }
     }
 
     /// Whether a subsection is online: populated, and its frames belong to the page allocator.
@@ -269,8 +296,8 @@ mod tests {
         assert_eq!(SectionUsage::<Ppc64Page64K>::map_bytes(), 32 - 16);
         assert_eq!(SectionUsage::<S390x>::map_bytes(), 288 - 16);
         assert_eq!(SectionUsage::<Sparc64>::map_bytes(), 208 - 16);
-        // A word of online bits, and two bytes of origins, rounded up.
-        assert_eq!(size_of::<SectionUsage<X86_64>>(), SectionUsage::<X86_64>::map_bytes() + 16);
+        // A word of online bits and one of folded ones; two bytes of origins and the order of compounds, rounded up.
+        assert_eq!(size_of::<SectionUsage<X86_64>>(), SectionUsage::<X86_64>::map_bytes() + 24);
     }
 
     #[test]

@@ -10,14 +10,15 @@ use core::ptr::NonNull;
 
 use sparsemem_core::primitive::{AtomicU64, Ordering};
 use sparsemem_core::{
-    ByteLen, Footprint, LeafSize, MetadataBlock, MetadataUse, Origin, Pfn, PfnRange, PhysAddr, PhysRange,
-    SectionNr, SectionPart, VirtAddr, VirtRange, ZeroIsNew,
+    ByteLen, Footprint, LeafSize, MetadataBlock, MetadataUse, Origin, PageCount, Pfn, PfnRange, PhysAddr,
+    PhysRange, SectionNr, SectionPart, VirtAddr, VirtRange, ZeroIsNew,
 };
 use sparsemem_page_table::{EntryFormat, Populated, Unmapped};
 #[cfg(not(sparsemem_loom))]
 use sparsemem_section::ConstNew;
 use sparsemem_section::{Placement, Remains, SectionTable, SectionWord, Writing};
 
+use crate::tails::Tails;
 use crate::{ArrayBase, DefaultFormat, KernelMapper};
 
 /// Finds descriptors by their place in a virtual array that begins at `B`, on page tables of format `F`.
@@ -31,6 +32,8 @@ pub struct VirtualArray<B, F = DefaultFormat> {
     /// the tables, because such a walk would meet tables that the writer is freeing.
     leaf_bytes: AtomicU64,
     table_pages: AtomicU64,
+    /// Pages that tails of folded compounds share.
+    pub(crate) tails: Tails,
     format: PhantomData<fn() -> F>,
 }
 
@@ -41,6 +44,7 @@ impl<B: ConstNew, F> ConstNew for VirtualArray<B, F> {
         root: AtomicU64::new(0),
         leaf_bytes: AtomicU64::new(0),
         table_pages: AtomicU64::new(0),
+        tails: Tails::none(),
         format: PhantomData,
     };
 }
@@ -49,11 +53,12 @@ impl<B: Default, F> Default for VirtualArray<B, F> {
     fn default() -> Self {
         let zero = || AtomicU64::new(0);
         let (root, leaf_bytes, table_pages) = (zero(), zero(), zero());
-        Self { base: B::default(), root, leaf_bytes, table_pages, format: PhantomData }
+        let (tails, format) = (Tails::none(), PhantomData);
+        Self { base: B::default(), root, leaf_bytes, table_pages, tails, format }
     }
 }
 
-// SAFETY: as its base; zeros are zero bytes.
+// SAFETY: as its base; zeros are zero bytes, and so is a null pointer, which is no shared page.
 unsafe impl<B: ZeroIsNew, F> ZeroIsNew for VirtualArray<B, F> {}
 
 impl<B, F> VirtualArray<B, F> {
@@ -216,16 +221,22 @@ impl<F: EntryFormat> TableSize for F {
     const BYTES: u64 = 1 << F::BASE_SHIFT;
 }
 
+/// The descriptors of `size` bytes in a page of `page` bytes, if they fill it, and thereby every page of the array.
+const fn in_page(page: u64, size: u64) -> Option<PageCount> {
+    if size.is_power_of_two() && size <= page { Some(PageCount::new(page / size)) } else { None }
+}
+
 /// The kernel's own tables are not the array's to count.
 impl TableSize for KernelMapper {
     const BYTES: u64 = 0;
 }
 
-// SAFETY: all three methods are the same arithmetic on the same base, and elements of different frames are different
-// and follow each other; pointers keep the provenance of the base, which is that of the whole array.
+// SAFETY: all three methods are the same arithmetic on the same base, and elements of different frames have different
+// addresses and follow each other; pointers keep the provenance of the base, which is that of the whole array.
 unsafe impl<T: SectionTable, B: ArrayBase, F: TableSize> Placement<T> for VirtualArray<B, F> {
     const NAME: &'static str = "vmemmap";
     const READS_WORD: bool = false;
+    const OWN_IN_COMPOUND: Option<PageCount> = in_page(F::BYTES, size_of::<T::Page>() as u64);
 
     #[inline]
     unsafe fn descriptor(&self, _word: SectionWord<T::Page>, pfn: Pfn) -> NonNull<T::Page> {

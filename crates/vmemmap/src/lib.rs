@@ -43,6 +43,8 @@
 //! 4. **The processor's own entries**: a format is named by the model's type, or is the target's. A model without a
 //!    format does not compile.
 //! 5. **Clear, flush, free**: memory is given back only when no processor can reach it any more.
+//! 6. **Shared is to be read only**: the tails of folded compounds lie in pages through which no processor can store. Such
+//!    a page stays for its last leaf.
 //!
 //! Numbers such as V-15 refer to the project's list of [facts about Linux][facts].
 //!
@@ -57,12 +59,14 @@
 mod array;
 mod base;
 mod beforehand;
+mod fold;
 #[cfg(doctest)]
 mod impossible;
 mod mapper;
 mod mapper_altmap;
 mod native;
 mod populate;
+mod tails;
 
 pub use array::VirtualArray;
 pub use base::{ArrayBase, Claim, ConstBase, DynamicBase};

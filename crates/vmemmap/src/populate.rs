@@ -6,9 +6,9 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, Block, LeafSize, LinkRefused, LostBlocks, MetadataBlock, MetadataMemory, MetadataUse,
-    Origin, OtherAddressSpace, PfnRange, PhysRange, SectionLoss, SectionNr, SectionShape, VirtAddr,
-    VirtRange, WriterSlot,
+    AddressSpace, Block, FoldError, LeafSize, LinkRefused, LostBlocks, MetadataBlock, MetadataMemory,
+    MetadataUse, Origin, OtherAddressSpace, PfnRange, PhysRange, SectionLoss, SectionNr, SectionShape,
+    VirtAddr, VirtRange, WriterSlot,
 };
 use sparsemem_page_table::{Choice, EntryFormat, Fate, Level, Mapping, PageTable, PopulateError, Populated};
 use sparsemem_section::{Before, Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Writing};
@@ -75,7 +75,7 @@ fn page_table<F: EntryFormat, E: AddressSpace>(env: &E) -> PageTable<F> {
 }
 
 /// The loss of a section that a failed populate causes.
-fn loss(error: PopulateError) -> SectionLoss {
+pub(crate) fn loss(error: PopulateError) -> SectionLoss {
     match error {
         PopulateError::OutOfMemory { error, .. } => SectionLoss::Memmap(error),
         PopulateError::LinkRefused { refused, .. } => SectionLoss::Mapping(refused),
@@ -84,6 +84,7 @@ fn loss(error: PopulateError) -> SectionLoss {
             SectionLoss::Mapping(LinkRefused { at })
         }
         PopulateError::NonCanonical { range } => SectionLoss::Unmappable { at: range.start() },
+        PopulateError::Mapped { at } => SectionLoss::Unfoldable(FoldError::Mapped { at }),
         _ => SectionLoss::OutsideRange,
     }
 }
@@ -191,6 +192,9 @@ impl<B: ArrayBase, F: EntryFormat> VirtualArray<B, F> {
         let bytes = self.bytes_of::<T::Page>(request.frames).ok_or(SectionLoss::OutsideRange)?;
         let section = request.section.first_pfn::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
         let first = NonNull::new(self.element(section)).ok_or(SectionLoss::OutsideRange)?;
+        if let Some(order) = request.compound() {
+            return Ok((first, self.fold::<T::Page, E>(tables, env, request, order, bytes, lost)?));
+        }
         let second = F::leaf_size(Level::PMD);
         let policy = self.policy::<T>(env.largest_leaf(), second, request, bytes);
         let choose = |slot, size| policy.choose(slot, size);
@@ -209,10 +213,18 @@ impl<B: ArrayBase, F: EntryFormat> VirtualArray<B, F> {
         let tables = page_table::<F, E>(env);
         let keep = |leaf: &Mapping| match writing.first_valid(array.frames_in::<T::Page>(leaf.range)) {
             Some(_) => Fate::Keep,
-            None => Fate::Drop,
+            None => {
+                // SAFETY: this is the writer: it has the token.
+                unsafe { array.note_unmapped(leaf) };
+                Fate::Drop
+            }
         };
         match tables.unmap(env, bytes, keep, lost) {
-            Ok(unmapped) => array.subtract(&unmapped),
+            Ok(unmapped) => {
+                array.subtract(&unmapped);
+                // SAFETY: as above, and the unmap has flushed what it unmapped.
+                unsafe { array.drop_tails(env, lost) };
+            }
             Err(error) => {
                 debug_assert!(false, "the array's range was canonical when it was populated: {error}");
             }

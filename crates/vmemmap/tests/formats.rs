@@ -4,8 +4,8 @@
 use sparsemem_aarch64_page_table::{Aarch64, End, Regime};
 use sparsemem_core::presets::{Arm64Page4K, Arm64Page16K, Arm64Page64K, Riscv64 as Rv, X86_64 as Pc};
 use sparsemem_core::{
-    AddressSpace, Geometry, MemoryModel, Page, PagingDepth, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr,
-    SectionShape,
+    AddressSpace, CompoundOrder, Geometry, MemoryModel, Page, PageCount, PagingDepth, Pfn, PfnRange,
+    PhysAddr, PhysRange, SectionNr, SectionShape,
 };
 use sparsemem_fixture::{ArrayOver, Fixture, NODE};
 use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, Processor, probe};
@@ -161,4 +161,32 @@ fn the_depth_is_the_environments<G: Geometry, F: EntryFormat, const N: usize>(
 #[test]
 fn every_place_lies_within_the_addresses_of_its_root() {
     on_every_format!(the_depth_is_the_environments);
+}
+
+/// Compounds that fill all but a part of a section: a page for the head of each, and one for all tails.
+fn compounds_are_folded<G: Geometry, F: EntryFormat, const N: usize>(
+    processor: Processor,
+    depth: PagingDepth,
+) {
+    let Fixture { model, mut machine } = up::<G, F, N>(processor, depth);
+    let (page, own) = (1 << F::BASE_SHIFT, (1 << F::BASE_SHIFT) / size_of::<Page>() as u64);
+    // Four pages of descriptors; a section has twice as many frames at least.
+    let frames = PageCount::new((4 * own).max(G::PAGES_PER_SUBSECTION));
+    let order = CompoundOrder::of(frames).unwrap();
+    let memory = PfnRange::from_start_count(section::<G>().start(), frames).unwrap();
+    model.write().unwrap().install_compounds(&mut machine, memory, NODE, order).unwrap();
+    assert_eq!(machine.mirror_matches_tables(), Ok(()), "{} {depth:?}", G::NAME);
+    let places: Vec<_> = machine.mirrored().map(|leaf| leaf.to).collect();
+    let shared = places.iter().filter(|place| **place == places[1]).count();
+    assert_eq!((places.len(), shared), (places.len(), places.len() - 1), "{} {depth:?}", G::NAME);
+    assert!(sizes(&machine).iter().all(|size| *size == page));
+    assert_eq!(sparsemem_core::initialise(&*model, memory).get(), own, "a store to a tail would fault");
+    assert!(is_mapped(&*model, memory));
+    let _ = model.write().unwrap().retire(&mut machine, memory).unwrap();
+    assert!(machine.balance().is_zero() && machine.mirror_matches_tables().is_ok());
+}
+
+#[test]
+fn compounds_are_folded_on_every_format() {
+    on_every_format!(compounds_are_folded);
 }

@@ -106,3 +106,8 @@ pub fn upper_array_of<P: PageDescriptor>(start: u64, bytes: u64) -> Box<PlacedOf
     unsafe { model.placement().base().reserve(start, bytes) };
     model
 }
+
+/// The address of a descriptor.
+pub fn address_of<P>(page: &P) -> sparsemem_core::VirtAddr {
+    sparsemem_core::VirtAddr::new(core::ptr::from_ref(page).addr() as u64)
+}
