@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let look = |path| {
         let machine = open(path, args.geometry)?;
         remark(&machine.remarks());
-        inspect(&machine, &Backend::ALL).map_err(|error| Failure::Broken(error.to_string()))
+        inspect(&machine, &Backend::ALL, None).map_err(|error| Failure::Broken(error.to_string()))
     };
     let (one, other) = (look(&args.one)?, look(&args.other)?);
     if one.section_bytes != other.section_bytes {

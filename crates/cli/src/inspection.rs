@@ -65,6 +65,22 @@ pub(crate) struct InspectedBackend {
     pub(crate) page_table_bytes: u64,
     /// All metadata bytes after a boot that only marks sections; `None` if the backend has no such boots.
     pub(crate) deferred_bytes: Option<u64>,
+    /// What a device's descriptors take, if somebody asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) device: Option<InspectedDevice>,
+}
+
+/// The memory that the descriptors of a device take, with the page tables that lead to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct InspectedDevice {
+    /// Bytes of the device.
+    pub(crate) bytes: u64,
+    /// Bytes of its large pages.
+    pub(crate) page_bytes: u64,
+    /// Bytes of descriptors and tables if the device has base pages; `None` if the model does not add it.
+    pub(crate) plain_bytes: Option<u64>,
+    /// The same if it has large pages, whose tails share descriptors; `None` if the model refuses.
+    pub(crate) folded_bytes: Option<u64>,
 }
 
 impl InspectedBackend {

@@ -11,6 +11,7 @@ use sparsemem_fixture::Fixture;
 use sparsemem_machine::{Addresses, HostRcu, Machine, MachineConfig};
 use sparsemem_machine_files::{GeometryName, MachineFile, TooLarge};
 
+use crate::device;
 use crate::inspection::{InspectedBackend, InspectedRange, InspectedSection, Inspection};
 
 /// Why a machine cannot be inspected.
@@ -40,16 +41,21 @@ pub(crate) enum InspectError {
     },
 }
 
-/// Boots a machine on each of the given backends, on all if none is given, and returns the state of the models.
+/// Boots a machine on each of the given backends, on all if none is given, and returns the state of the models; and what a
+/// device with pages of `large_pages` bytes takes, if that is given.
 ///
 /// # Errors
 ///
 /// [`InspectError`], with the machine.
-pub(crate) fn inspect(machine: &MachineFile, backends: &[Backend]) -> Result<Inspection, InspectError> {
+pub(crate) fn inspect(
+    machine: &MachineFile,
+    backends: &[Backend],
+    large_pages: Option<u64>,
+) -> Result<Inspection, InspectError> {
     let backends = if backends.is_empty() { &Backend::ALL[..] } else { backends };
     let mut inspected = BTreeMap::new();
     for backend in backends {
-        inspected.insert(backend.name(), inspect_on(machine, *backend)?);
+        inspected.insert(backend.name(), inspect_on(machine, *backend, large_pages)?);
     }
     let shape = machine.geometry.shape();
     Ok(Inspection {
@@ -76,17 +82,23 @@ fn ranges(machine: &MachineFile) -> Vec<InspectedRange> {
     ranges.collect()
 }
 
-/// The domain of the readers of all models here.
-enum Readers {}
+/// The domain of the readers of all models of this program: with one each, all of them would be compiled twice.
+pub(crate) enum Readers {}
 
 /// Boots one backend, with the machine's geometry.
-fn inspect_on(machine: &MachineFile, backend: Backend) -> Result<InspectedBackend, InspectError> {
+fn inspect_on(
+    machine: &MachineFile,
+    backend: Backend,
+    large_pages: Option<u64>,
+) -> Result<InspectedBackend, InspectError> {
     macro_rules! by_geometry {
         ($($preset:ident),+) => {
             match machine.geometry {
                 $(GeometryName::$preset => {
                     use presets::$preset as G;
-                    inspect_with::<G, { G::NR_SECTIONS_LEN }, { G::NR_ROOTS_LEN }>(machine, backend)
+                    inspect_with::<G, { G::NR_SECTIONS_LEN }, { G::NR_ROOTS_LEN }>(
+                        machine, backend, large_pages,
+                    )
                 })+
             }
         };
@@ -98,6 +110,19 @@ fn inspect_on(machine: &MachineFile, backend: Backend) -> Result<InspectedBacken
 const BORDERS: u64 = 4 << 30;
 
 fn inspect_with<G: Geometry, const SECTIONS: usize, const ROOTS: usize>(
+    file: &MachineFile,
+    backend: Backend,
+    large_pages: Option<u64>,
+) -> Result<InspectedBackend, InspectError> {
+    let booted = boot_with::<G, SECTIONS, ROOTS>(file, backend)?;
+    let measure = |page| device::measure::<G, SECTIONS, ROOTS>(backend, page);
+    let device = large_pages.map(measure).transpose();
+    let device = device.map_err(|source| InspectError::NoMachine { machine: file.name.clone(), source })?;
+    Ok(InspectedBackend { device, ..booted })
+}
+
+/// Boots one backend.
+fn boot_with<G: Geometry, const SECTIONS: usize, const ROOTS: usize>(
     file: &MachineFile,
     backend: Backend,
 ) -> Result<InspectedBackend, InspectError> {
@@ -138,6 +163,7 @@ fn look<M: DeferredModel<Machine>>(
         memmap_bytes: footprint.memmap_bytes,
         page_table_bytes: footprint.page_table_bytes,
         deferred_bytes,
+        device: None,
     };
     tear_down(model, machine);
     Ok(inspected)
@@ -206,7 +232,7 @@ mod tests {
         let machine = MachineFile::open(Path::new("x86-kvm-bochs-512m.dmesg"), None).unwrap();
         let flat =
             Backend::ALL.into_iter().find(|backend| !backend.has_roots() && !backend.has_array()).unwrap();
-        let printed = serde_json::to_value(inspect(&machine, &[flat]).unwrap()).unwrap();
+        let printed = serde_json::to_value(inspect(&machine, &[flat], None).unwrap()).unwrap();
         assert_eq!(
             printed["ranges"][0],
             serde_json::json!({

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod compare;
+mod device;
 mod inspect;
 mod inspection;
 mod look;

@@ -1,11 +1,12 @@
 //! `sparsemem inspect FILE`: shows the state of the models on one machine.
 //!
 //! [`extents`] turns the inspection into runs of equal sections, [`picture`] draws them as text and [`svg`] as an image, and
-//! [`partial`], [`ranges`], [`costs`] and [`verdict`] write the text below the picture.
+//! [`partial`], [`ranges`], [`costs`], [`folded`] and [`verdict`] write the text below the picture.
 
 mod bands;
 mod costs;
 mod extents;
+mod folded;
 mod partial;
 mod picture;
 mod ranges;
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     /// Boot the machine with this geometry instead of its own
     #[arg(long, value_name = "NAME")]
     geometry: Option<GeometryName>,
+    /// Also show what a device's descriptors take if it has pages of this size, such as 2M or 1G
+    #[arg(long, value_name = "SIZE", value_parser = crate::device::page_size)]
+    compound: Option<u64>,
     /// Print text, one JSON object, or the picture as an image
     #[arg(long, value_enum, default_value_t)]
     format: Form,
@@ -57,10 +61,11 @@ enum Form {
 pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     let machine = args.source.open(args.geometry)?;
     remark(&machine.remarks());
-    let inspection = crate::look::inspect(&machine, &args.backends).map_err(|error| match error {
-        InspectError::TooLarge(_) => Failure::Usage(error.to_string()),
-        _ => Failure::Broken(error.to_string()),
-    })?;
+    let inspection =
+        crate::look::inspect(&machine, &args.backends, args.compound).map_err(|error| match error {
+            InspectError::TooLarge(_) => Failure::Usage(error.to_string()),
+            _ => Failure::Broken(error.to_string()),
+        })?;
     match args.format {
         Form::Text => say(&report::render(&inspection, &Screen::of_stdout()))?,
         Form::Json => say_json(&inspection)?,

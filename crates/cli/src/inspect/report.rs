@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::inspection::Inspection;
 
 use super::extents::extents;
-use super::{costs, partial, picture, ranges, verdict};
+use super::{costs, folded, partial, picture, ranges, verdict};
 use sparsemem_terminal::{Colour, Screen, units::bytes};
 
 /// The number of events that are shown; further ones are only counted.
@@ -26,6 +26,7 @@ pub(super) fn render(inspection: &Inspection, screen: &Screen) -> String {
         events(inspection, screen),
         ranges::text(inspection, screen),
         format!("Memory that each backend takes:\n\n{costs}"),
+        folded::text(inspection, screen),
         screen.wrap(&verdict::text(inspection), ""),
     ];
     let parts: Vec<&str> = parts.iter().map(|part| part.trim_end()).filter(|part| !part.is_empty()).collect();

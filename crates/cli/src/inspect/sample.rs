@@ -27,6 +27,7 @@ pub(crate) fn machine(ranges: Vec<InspectedRange>, sections: Vec<InspectedSectio
         usage_bytes: 0,
         page_table_bytes: 0,
         deferred_bytes: Some(1 << 20),
+        device: None,
     };
     Inspection {
         machine: "made-up.dmesg".to_owned(),
