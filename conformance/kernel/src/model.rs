@@ -9,7 +9,8 @@ use sparsemem::{
     SectionShape, Selected, SubsectionIdx, VirtAddr, VirtRange, altmap::MemmapRule, selected_len,
 };
 use sparsemem_suite::{
-    ArrayFacts, BringUp, ByAddress, Capabilities, MemmapSource, MemoryBack, Reach, TableKind, WayBack, World,
+    ArrayFacts, BringUp, ByAddress, Capabilities, Compounds, MemmapSource, MemoryBack, Reach, TableKind,
+    WayBack, World,
 };
 
 use crate::arch::Sizes;
@@ -44,6 +45,7 @@ pub(crate) fn capabilities(array: ArrayFacts) -> Capabilities {
         table: if cfg!(feature = "classic-sparse") { TableKind::Flat } else { TableKind::Rooted },
         way_back,
         array: HAS_ARRAY.then_some(array),
+        compounds: if HAS_ARRAY { Compounds::Folded } else { Compounds::Refused },
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) enum Aspect {
     Usage,
     /// The section's descriptors that lie in the memory of a device, and their places.
     Altmap,
+    /// The number of different pages of physical memory that hold the section's descriptors.
+    Pages,
 }
 
 impl Aspect {
@@ -50,6 +52,7 @@ impl Aspect {
             Self::Memmap => "memmap",
             Self::Usage => "usage",
             Self::Altmap => "altmap",
+            Self::Pages => "pages",
         }
     }
 }

@@ -9,7 +9,7 @@ use sparsemem_core::{
     SectionState, SubsectionIdx, VirtAddr,
 };
 use sparsemem_hotplug::{Resource, ResourceKind, Resources};
-use sparsemem_machine::Machine;
+use sparsemem_machine::{Leaf, Machine};
 
 use super::facts::{Aspect, Facts, What};
 use super::kernel::{DESCRIPTOR, Geo};
@@ -35,7 +35,13 @@ impl<M: MemoryModel<Page = Page>> View<'_, M> {
     /// All facts in scope, except tags and resources.
     pub(super) fn facts(&self) -> Facts {
         let mut facts = Facts::default();
-        self.model.present_sections().for_each(|nr| self.section(&mut facts, nr));
+        let pieces = if self.scope.pages { self.pieces() } else { Vec::new() };
+        for nr in self.model.present_sections() {
+            self.section(&mut facts, nr);
+            if let Some(pages) = words::pages(nr.get(), &pieces) {
+                facts.note(What::Section(nr.get(), Aspect::Pages), pages);
+            }
+        }
         let usage = usage_bytes(self.model);
         let usages = self.machine.outstanding().filter(|(range, _)| usage == Some(range.count()));
         facts.note(What::Usages, usages.count());
@@ -96,13 +102,19 @@ impl<M: MemoryModel<Page = Page>> View<'_, M> {
         if there == count { words } else { format!("{there} roots, but the sections need {words}") }
     }
 
+    /// The pieces of the array that are mapped: start and end as offsets, and the memory that they lead to.
+    fn pieces(&self) -> Vec<(u64, u64, u64)> {
+        let base = self.machine.window().start().get();
+        let piece = |leaf: Leaf| {
+            let start = leaf.at.get().wrapping_sub(base);
+            (start, start + leaf.size.bytes(), leaf.to.get())
+        };
+        self.machine.mirrored().map(piece).collect()
+    }
+
     /// The mappings of the array.
     fn mappings(&self, facts: &mut Facts) {
-        let base = self.machine.window().start().get();
-        let leaves = self.machine.mirrored().map(|leaf| {
-            let start = leaf.at.get().wrapping_sub(base);
-            (start, start + leaf.size.bytes(), leaf.size.bytes())
-        });
+        let leaves = self.pieces().into_iter().map(|(start, end, _)| (start, end, end - start));
         for (start, end, size) in words::mapping_runs(&leaves.collect::<Vec<_>>()) {
             facts.note(What::Mapping(start), words::mapping(end, size));
         }

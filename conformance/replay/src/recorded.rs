@@ -23,6 +23,8 @@ pub(super) struct Scope {
     pub(super) subsections: bool,
     /// Both have a virtual array: words lead into it, and its mappings are recorded.
     pub(super) array: bool,
+    /// Both have a virtual array, and the memory that it leads to is recorded.
+    pub(super) pages: bool,
     /// Both have a two-level table.
     pub(super) roots: bool,
     /// The resource tree was recorded.
@@ -39,6 +41,7 @@ impl Scope {
         Self {
             subsections: has_array,
             array: has_array && backend.has_array(),
+            pages: has_array && backend.has_array() && step.is_some_and(|it| !it.backing.is_empty()),
             roots: backend.has_roots() && step.is_some_and(|it| it.roots.is_some()),
             resources: step.is_some_and(|it| it.resources.is_some()),
             tags: script.tags.is_some() && index + 1 == script.steps.len(),
@@ -79,6 +82,9 @@ fn section(facts: &mut Facts, row: SectionRow, step: &Step, scope: Scope) {
     }
     if let Some(memmap) = memmap(row, scope) {
         note(Aspect::Memmap, memmap);
+    }
+    if let Some(pages) = words::pages(row.nr, &step.backing).filter(|_| scope.pages) {
+        note(Aspect::Pages, pages.to_string());
     }
     let Some(subsections) = row.subsections else { return };
     note(Aspect::Subsections, subsections.hex::<Geo>().to_string());

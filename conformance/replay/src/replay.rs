@@ -11,7 +11,7 @@ use super::Recording;
 use super::compare::{Comparison, Disagreement, Predicted};
 use super::expectations::Expectation;
 use super::rules::Rule;
-use super::run::{self, Halt, Lacking, Why};
+use super::run::{self, Halt};
 use super::script::Step;
 use sparsemem_any::Backend;
 
@@ -44,18 +44,6 @@ pub enum ReplayError {
         doing: String,
         /// The reason.
         why: String,
-    },
-    /// The recording has something that this project does not have yet. The steps before are as recorded.
-    #[error("{file}, step {step}: {doing}: {lacking}")]
-    Lacking {
-        /// The recording.
-        file: String,
-        /// The step, counted from 0.
-        step: usize,
-        /// The operation.
-        doing: String,
-        /// What is missing.
-        lacking: Lacking,
     },
     /// Some facts differ from the recording.
     #[error("{}", listed(differences))]
@@ -126,16 +114,10 @@ fn listed(differences: &[Difference]) -> String {
 pub fn replay(recording: &Recording, backend: Backend) -> Result<Replayed, ReplayError> {
     let mut judge = Judge::new(recording, backend);
     let halted = run::run(recording.script(), backend, &mut judge).err();
-    let file = || recording.name().to_owned();
     match halted {
         None => judge.verdict(),
-        Some(Halt { step, doing, why: Why::Fault(why) }) => {
-            Err(ReplayError::Stopped { file: file(), step, doing, why })
-        }
-        Some(Halt { step, doing, why: Why::Lacking(lacking) }) => {
-            judge.steps = step.unwrap_or(0);
-            judge.verdict()?;
-            Err(ReplayError::Lacking { file: file(), step: step.unwrap_or(0), doing, lacking })
+        Some(Halt { step, doing, why }) => {
+            Err(ReplayError::Stopped { file: recording.name().to_owned(), step, doing, why })
         }
     }
 }

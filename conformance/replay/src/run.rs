@@ -6,7 +6,7 @@
 
 use sparsemem_altmap::MemmapRule;
 use sparsemem_core::presets::{X86_64, X86_64La57};
-use sparsemem_core::{BootModel, PageCount, SectionShape};
+use sparsemem_core::{BootModel, SectionShape};
 use sparsemem_fixture::{Backend, Fixture};
 use sparsemem_machine::{Addresses, Machine, MachineConfig};
 
@@ -27,32 +27,12 @@ pub(super) struct Halt {
     /// The operation.
     pub(super) doing: String,
     /// The error.
-    pub(super) why: Why,
-}
-
-/// The reason to stop.
-pub(super) enum Why {
-    /// This project refuses what Linux did, or has a fault.
-    Fault(String),
-    /// This project has no model for what Linux did.
-    Lacking(Lacking),
-}
-
-/// What a recorded kernel has and this project does not have yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Lacking {
-    /// Devices with large pages, whose descriptors Linux folds: most of them are one page, mapped many times.
-    #[error("pages of {page} need memmaps whose descriptors are folded, and no model has these yet")]
-    FoldedMemmap {
-        /// Frames of a page.
-        page: PageCount,
-    },
+    pub(super) why: String,
 }
 
 impl Halt {
     fn new(step: Option<usize>, doing: &dyn ToString, why: &dyn ToString) -> Self {
-        Self { step, doing: doing.to_string(), why: Why::Fault(why.to_string()) }
+        Self { step, doing: doing.to_string(), why: why.to_string() }
     }
 }
 
@@ -80,13 +60,11 @@ fn run_in<G: Replayed>(script: &Script, backend: Backend, judge: &mut dyn Judge)
     let Fixture { mut model, mut machine } =
         fixture.map_err(|error| Halt::new(None, &"making a machine", &error))?;
     let stopped = steps::<G>(script, backend, judge, (&model, &mut machine));
-    if matches!(stopped, Err(Halt { why: Why::Fault(_), .. })) {
-        return stopped;
-    }
+    stopped?;
     let lost = BootModel::<Machine>::tear_down(&mut model, &mut machine);
     lost.map_err(|error| Halt::new(None, &"tearing the model down", &error))?;
     if machine.balance().is_zero() {
-        return stopped;
+        return Ok(());
     }
     let left = format!("{:?} were not given back", machine.balance().total());
     Err(Halt::new(None, &"tearing the model down", &left))
@@ -111,7 +89,7 @@ fn window_bytes(script: &Script) -> u64 {
     end_of(script).next_multiple_of(Geo::SECTION_SIZE) / Geo::PAGE_SIZE * DESCRIPTOR
 }
 
-/// Replays all steps, up to one that this project lacks something for.
+/// Replays all steps.
 fn steps<'m, G: Replayed>(
     script: &'m Script,
     backend: Backend,
@@ -123,13 +101,8 @@ fn steps<'m, G: Replayed>(
     let system = System::<G>::new(model, machine, script, rule, &mut tables);
     let system = system.map_err(|why| Halt::new(None, &"making memory blocks", &why))?;
     let mut replaying = Replaying { script, backend, system, rules: Rules::new(script, backend), judge };
-    let steps = script.steps.iter().enumerate();
-    let stopped = steps.into_iter().try_for_each(|(index, step)| replaying.step(index, step));
-    if matches!(stopped, Err(Halt { why: Why::Fault(_), .. })) {
-        return stopped;
-    }
-    replaying.system.leave().map_err(|why| Halt::new(None, &"removing the remaining devices", &why))?;
-    stopped
+    script.steps.iter().enumerate().try_for_each(|(index, step)| replaying.step(index, step))?;
+    replaying.system.leave().map_err(|why| Halt::new(None, &"removing the remaining devices", &why))
 }
 
 /// A recording with the parts that its replay needs.
@@ -146,10 +119,9 @@ impl<G: Replayed> Replaying<'_, '_, G> {
     fn step(&mut self, index: usize, step: &Step) -> Result<(), Halt> {
         let scope = Scope::new(self.script, index, self.backend);
         for op in step.ops.iter().copied() {
-            let halt = |why| Halt { step: Some(index), doing: op.to_string(), why };
-            check_known(op).map_err(|lacking| halt(Why::Lacking(lacking)))?;
             self.rules.recorded(op);
-            self.take(op, step, scope).map_err(|why| halt(Why::Fault(why)))?;
+            let halt = |why| Halt { step: Some(index), doing: op.to_string(), why };
+            self.take(op, step, scope).map_err(halt)?;
         }
         let recorded = recorded::facts(self.script, step, scope);
         let found = self.look(step, scope).map_err(|why| Halt::new(Some(index), &"looking", &why))?;
@@ -170,6 +142,10 @@ impl<G: Replayed> Replaying<'_, '_, G> {
             Next::WithoutAltmap => {
                 self.judge.refused(Rule::AltmapTooSmall);
                 self.take(without_altmap(op), step, scope)?;
+            }
+            Next::InBasePages => {
+                self.judge.refused(Rule::Unfoldable);
+                self.take(in_base_pages(op), step, scope)?;
             }
             Next::Together(neighbours) => {
                 self.judge.refused(Rule::AltmapStillNeeded);
@@ -195,6 +171,8 @@ enum Next {
     Done,
     /// The same again without the altmap.
     WithoutAltmap,
+    /// The same again without large pages.
+    InBasePages,
     /// The same again without these neighbours, which then come back.
     Together(Vec<Op>),
 }
@@ -205,6 +183,7 @@ fn decide(predicted: Option<Refusal>, refused: Option<Refused>) -> Result<Next, 
         (None, None) => Ok(Next::Done),
         (None, Some(refused)) => Err(refused.why()),
         (Some(Refusal::TooSmall), Some(Refused::TooSmall(_))) => Ok(Next::WithoutAltmap),
+        (Some(Refusal::Unfoldable), Some(Refused::Unfoldable(_))) => Ok(Next::InBasePages),
         (Some(Refusal::StillNeeded(neighbours)), Some(Refused::StillNeeded(_))) => {
             Ok(Next::Together(neighbours))
         }
@@ -212,14 +191,6 @@ fn decide(predicted: Option<Refusal>, refused: Option<Refused>) -> Result<Next, 
             let did = refused.map_or("the model did it".to_owned(), |refused| refused.why());
             Err(format!("the rule `{}` predicts a refusal, but {did}", predicted.rule().name()))
         }
-    }
-}
-
-/// Refuses operations that need what this project lacks.
-fn check_known(op: Op) -> Result<(), Lacking> {
-    match op {
-        Op::AddDevice { compound: Some(page), .. } => Err(Lacking::FoldedMemmap { page }),
-        _ => Ok(()),
     }
 }
 
@@ -232,11 +203,19 @@ const fn without_altmap(op: Op) -> Op {
     }
 }
 
+/// The same addition without large pages.
+const fn in_base_pages(op: Op) -> Op {
+    match op {
+        Op::AddDevice { frames, altmap, .. } => Op::AddDevice { frames, altmap, compound: None },
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use sparsemem_altmap::AltmapError;
-    use sparsemem_core::{Pfn, PfnRange, RetireError};
-    use sparsemem_hotplug::RemoveError;
+    use sparsemem_core::{PageCount, Pfn, PfnRange, RetireError};
+    use sparsemem_hotplug::{AddDeviceError, RemoveError, RequestError};
 
     use super::*;
 
@@ -253,10 +232,16 @@ mod tests {
         })
     }
 
+    fn unfoldable() -> Refused {
+        let request = RequestError::Empty { frames: PfnRange::default() };
+        Refused::Unfoldable(AddDeviceError::Request(request))
+    }
+
     #[test]
     fn a_predicted_refusal_has_an_answer() {
         assert_eq!(decide(None, None), Ok(Next::Done));
         assert_eq!(decide(Some(Refusal::TooSmall), Some(too_small())), Ok(Next::WithoutAltmap));
+        assert_eq!(decide(Some(Refusal::Unfoldable), Some(unfoldable())), Ok(Next::InBasePages));
         let neighbours = vec![Op::Boot];
         let needed = decide(Some(Refusal::StillNeeded(neighbours.clone())), Some(still_needed()));
         assert_eq!(needed, Ok(Next::Together(neighbours)));
@@ -264,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_refusal_that_no_rule_predicts_is_a_fault() {
-        for refused in [too_small(), still_needed(), Refused::Other("why".to_owned())] {
+        for refused in [too_small(), still_needed(), unfoldable(), Refused::Other("why".to_owned())] {
             assert_eq!(decide(None, Some(refused.clone())), Err(refused.why()));
         }
     }
@@ -275,6 +260,8 @@ mod tests {
         let small = "the rule `altmap-too-small` predicts a refusal, but ";
         assert_eq!(said(Refusal::TooSmall, None), format!("{small}the model did it"));
         assert_eq!(said(Refusal::TooSmall, Some(still_needed())), format!("{small}{}", still_needed().why()));
+        let folded = "the rule `unfoldable` predicts a refusal, but ";
+        assert_eq!(said(Refusal::Unfoldable, None), format!("{folded}the model did it"));
         let needed = "the rule `altmap-still-needed` predicts a refusal, but ";
         let none = Refusal::StillNeeded(Vec::new());
         assert_eq!(said(none.clone(), None), format!("{needed}the model did it"));

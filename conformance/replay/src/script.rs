@@ -10,9 +10,12 @@ use core::fmt;
 use std::collections::BTreeSet;
 
 use sparsemem_altmap::AltmapSpec;
-use sparsemem_core::{ByteLen, NodeId, PageCount, PfnRange, PhysRange, SectionFlags, SubsectionBits};
+use sparsemem_core::{
+    ByteLen, CompoundOrder, NodeId, PageCount, PfnRange, PhysRange, SectionFlags, SectionShape,
+    SubsectionBits,
+};
 
-use super::kernel::{Geo, Kernel};
+use super::kernel::{DESCRIPTOR, Geo, Kernel};
 
 /// A checked recording.
 #[derive(Clone, Debug)]
@@ -151,6 +154,17 @@ impl Op {
             Self::Offline(_) => "offline",
             Self::AddDevice { .. } => "add_device",
             Self::RemoveDevice(_) => "remove_device",
+        }
+    }
+
+    /// The frames of each large page of a device, if the operation folds their descriptors: not if it has an altmap
+    /// (V-60), or if the descriptors of a page fit the page of memory that no other shares.
+    pub(super) fn compound(self) -> Option<CompoundOrder> {
+        match self {
+            Self::AddDevice { altmap: None, compound: Some(frames), .. } => {
+                CompoundOrder::of(frames).filter(|_| frames.get() > Geo::PAGE_SIZE / DESCRIPTOR)
+            }
+            _ => None,
         }
     }
 

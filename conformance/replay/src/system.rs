@@ -6,12 +6,13 @@
 
 use sparsemem_altmap::{Altmap, AltmapError, AltmapSpec, MemmapRule};
 use sparsemem_core::{
-    BootEvent, ByteLen, InstallModel, MarkModel, MemoryModel, MemoryRange, MetadataMemory, NodeId, PageCount,
-    PfnRange, RetireError, RetireModel, Retired, SectionNr,
+    BootEvent, ByteLen, InstallError, InstallModel, MarkModel, MemoryModel, MemoryRange, MetadataMemory,
+    NodeId, PageCount, PfnRange, RetireError, RetireModel, Retired, SectionLoss, SectionNr,
 };
 use sparsemem_fixture::Agreeable;
 use sparsemem_hotplug::{
-    BlockSize, BlockSizeError, Hotplug, Limits, MemoryBlock, Ram, RemoveError, Resource, Storage,
+    AddDeviceError, BlockSize, BlockSizeError, Hotplug, Limits, MemoryBlock, Ram, RemoveError, Resource,
+    Storage,
 };
 use sparsemem_machine::Machine;
 
@@ -36,6 +37,8 @@ pub(super) enum Refused {
     TooSmall(AltmapError),
     /// The memory holds descriptors that others need.
     StillNeeded(RemoveError),
+    /// The descriptors of large pages cannot share memory.
+    Unfoldable(AddDeviceError),
     /// Any other reason.
     Other(String),
 }
@@ -46,6 +49,7 @@ impl Refused {
         match self {
             Self::TooSmall(error) => error.to_string(),
             Self::StillNeeded(error) => error.to_string(),
+            Self::Unfoldable(error) => error.to_string(),
             Self::Other(why) => why.clone(),
         }
     }
@@ -212,7 +216,7 @@ impl<'m, G: Replayed> System<'m, G> {
     /// Adds memory, with its altmap if it has one.
     fn add(&mut self, op: Op) -> Result<(), Refused> {
         let Some((spec, frames)) = op.altmap().zip(op.added()) else {
-            return add_to(&mut self.hotplug, self.machine, op).map_err(Refused::Other);
+            return add_to(&mut self.hotplug, self.machine, op);
         };
         let mut altmap: Altmap<'m, G> = self.altmaps.claim(spec, self.machine).map_err(Refused::Other)?;
         altmap.check_add(self.model, self.rule, frames).map_err(|error| match error {
@@ -220,7 +224,7 @@ impl<'m, G: Replayed> System<'m, G> {
             other => Refused::Other(other.to_string()),
         })?;
         let mut env = altmaps::env(self.machine, &mut altmap);
-        add_to(&mut self.hotplug, &mut env, op).map_err(Refused::Other)?;
+        add_to(&mut self.hotplug, &mut env, op)?;
         self.altmaps.keep(altmap);
         Ok(())
     }
@@ -265,17 +269,35 @@ fn block_size<G: Replayed>(bytes: ByteLen) -> Result<BlockSize<G>, BlockSizeErro
 }
 
 /// Adds memory with an environment.
-fn add_to<M, E>(hotplug: &mut Hotplug<'_, M>, env: &mut E, op: Op) -> Result<(), String>
+fn add_to<M, E>(hotplug: &mut Hotplug<'_, M>, env: &mut E, op: Op) -> Result<(), Refused>
 where
     M: InstallModel<E> + RetireModel<E> + MarkModel,
 {
     match op {
         Op::AddMemory { frames, node, altmap } => {
             let memmap = altmap.map_or(PageCount::new(0), AltmapSpec::free);
-            words(hotplug.add_memory(env, frames, node, Ram::default().hosting(memmap)))
+            let added = hotplug.add_memory(env, frames, node, Ram::default().hosting(memmap));
+            words(added).map_err(Refused::Other)
         }
-        Op::AddDevice { frames, .. } => words(hotplug.add_device(env, frames, DEVICE_NODE, DEVICE)),
-        other => Err(format!("{other} adds nothing")),
+        Op::AddDevice { frames, .. } => {
+            let added = match op.compound() {
+                None => hotplug.add_device(env, frames, DEVICE_NODE, DEVICE),
+                Some(order) => hotplug.add_device_in_compounds(env, frames, DEVICE_NODE, DEVICE, order),
+            };
+            added.map_err(refused_device)
+        }
+        other => Err(Refused::Other(format!("{other} adds nothing"))),
+    }
+}
+
+/// Why a device was refused.
+fn refused_device(error: AddDeviceError) -> Refused {
+    match error {
+        AddDeviceError::Install {
+            why: InstallError::NoMetadata { why: SectionLoss::Unfoldable(_), .. },
+            ..
+        } => Refused::Unfoldable(error),
+        other => Refused::Other(other.to_string()),
     }
 }
 

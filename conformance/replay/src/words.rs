@@ -1,5 +1,6 @@
 //! The text of facts' values. Both sides use these functions, so that equal values have equal texts.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use sparsemem_altmap::AltmapSpec;
@@ -13,6 +14,9 @@ use super::spans::{self, Span};
 
 /// The value of a fact that only states existence.
 pub(super) const THERE: &str = "there";
+
+/// The step from a page to the next.
+const PAGE_BYTES: usize = 1 << Geo::PAGE_SHIFT;
 
 /// Flags by their names.
 pub(super) fn flags(flags: SectionFlags) -> String {
@@ -72,6 +76,22 @@ pub(super) fn altmap(
         let _ = write!(words, "{comma}{start}-{} at {at:#x}", end - 1);
     }
     Some(words).filter(|words| !words.is_empty())
+}
+
+/// The number of different pages that hold the descriptors of a section, if it has any: from pieces of the array, each with
+/// its start, its end and its place.
+pub(super) fn pages(nr: u64, pieces: &[(u64, u64, u64)]) -> Option<usize> {
+    let bytes = Geo::PAGES_PER_SECTION * DESCRIPTOR;
+    let (first, end) = (nr * bytes, (nr + 1) * bytes);
+    let inside = pieces.iter().map(|(start, past, at)| {
+        let from = first.max(*start);
+        (from, end.min(*past), at.wrapping_add(from.wrapping_sub(*start)))
+    });
+    let of = |(from, past, at): (u64, u64, u64)| {
+        (0..past.saturating_sub(from)).step_by(PAGE_BYTES).map(move |it| at + it)
+    };
+    let different: BTreeSet<u64> = inside.flat_map(of).collect();
+    Some(different.len()).filter(|count| *count > 0)
 }
 
 /// Whether an altmap contains an address.

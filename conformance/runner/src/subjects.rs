@@ -20,8 +20,8 @@ use sparsemem_page_table::EntryFormat;
 use sparsemem_riscv64_page_table::Riscv64;
 use sparsemem_section::{ExactRule, FlatPlanes, InRoots, RootedTable, Validity};
 use sparsemem_suite::{
-    ArrayFacts, BringUp, ByAddress, Capabilities, Deferring, MemmapSource, MemoryBack, OddPage, Reach,
-    Scratch, Shape, SmallPage, Spare, Subject, TableKind, WayBack,
+    ArrayFacts, BringUp, ByAddress, Capabilities, Compounds, Deferring, MemmapSource, MemoryBack, OddPage,
+    Reach, Scratch, Shape, SmallPage, Spare, Subject, TableKind, WayBack,
 };
 use sparsemem_x86_64_page_table::X86_64;
 
@@ -223,6 +223,7 @@ fn capabilities(backend: Backend, array: Option<ArrayFacts>) -> Capabilities {
         },
         way_back: by_address.unwrap_or(WayBack::Stamp),
         array,
+        compounds: if array.is_some() { Compounds::Folded } else { Compounds::Refused },
     };
     if backend.is_sparse() {
         return sparse;

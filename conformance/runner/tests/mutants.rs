@@ -26,8 +26,8 @@ use sparsemem_conformance::lend;
 use sparsemem_core::VirtAddr;
 use sparsemem_machine_files::MachineFile;
 use sparsemem_suite::{
-    ALL, ArrayFacts, BringUp, ByAddress, Capabilities, Ended, Failure, MemmapSource, MemoryBack, Reach,
-    Subject, TableKind, Tally, WayBack, find, run,
+    ALL, ArrayFacts, BringUp, ByAddress, Capabilities, Compounds, Ended, Failure, MemmapSource, MemoryBack,
+    Reach, Subject, TableKind, Tally, WayBack, find, run,
 };
 
 /// The defects, each with a scenario that must catch it.
@@ -84,6 +84,8 @@ const CAUGHT: &[(Defect, &str)] = &[
     (Defect::NeverInitialises, "hotplug/every-failure"),
     (Defect::LeavesSomething, "hotplug/every-failure-altmap"),
     (Defect::NeverInitialises, "hotplug/every-failure-altmap"),
+    (Defect::NeverFolds, "compound/tails-share"),
+    (Defect::LeavesSomething, "compound/every-failure"),
     (Defect::IgnoresAltmap, "altmap/takes-no-ram"),
     (Defect::IgnoresAltmap, "altmap/hosts-itself"),
     (Defect::NeverInitialises, "altmap/hosts-itself"),
@@ -127,6 +129,7 @@ const LIES: &[Lie] = &[
     ),
     ("flat table", |can| can.table = TableKind::Flat, "memmap/footprint"),
     ("rooted table", |can| can.table = TableKind::Rooted, "memmap/footprint"),
+    ("compounds", |can| can.compounds = Compounds::Folded, "compound/tails-share"),
     ("array", |can| can.array = Some(NOWHERE), "memmap/mapped-iff-needed"),
 ];
 

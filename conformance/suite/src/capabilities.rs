@@ -72,6 +72,17 @@ pub enum WayBack {
     Stamp,
 }
 
+/// The descriptors of a device's large pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compounds {
+    /// Those of all but the first frames share a page, if descriptors have a power of two of bytes
+    /// ([`InstallModel::install_compounds`](sparsemem_core::InstallModel::install_compounds)): `compound/*` compare pages and
+    /// bytes.
+    Folded,
+    /// The model refuses such devices: `compound/*` expect [`FoldError`](sparsemem_core::FoldError), and no change.
+    Refused,
+}
+
 /// A promise that a model gets from any descriptor of a valid frame to the frame, initialised or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByAddress(());
@@ -123,6 +134,8 @@ pub struct Capabilities {
     pub way_back: WayBack,
     /// Its virtual array, or `None` if it maps none.
     pub array: Option<ArrayFacts>,
+    /// What becomes of large pages.
+    pub compounds: Compounds,
 }
 
 impl Capabilities {
@@ -135,6 +148,7 @@ impl Capabilities {
         table: TableKind::Other,
         way_back: WayBack::Stamp,
         array: None,
+        compounds: Compounds::Refused,
     };
 }
 

@@ -170,6 +170,12 @@ scenarios! { $
         every_failure_altmap "hotplug/every-failure-altmap": plug::failures::with_altmap, if suits::altmap, of "InstallModel::install, RetireModel::retire and MarkModel: nothing changes on an error", ["I-14", "A-11", "T-15"],
             "the same where the memmap lies in the added memory";
     }
+    compound {
+        tails_share "compound/tails-share": plug::compound::tails_share, if suits::hotplug, of "InstallModel::install_compounds and MemoryModel::folded", ["V-60", "V-61", "V-71"],
+            "the heads of a device's large pages have descriptors of their own and the tails of all share one page, or the model refuses";
+        every_failure "compound/every-failure": plug::failures::with_compounds, if suits::hotplug, of "InstallModel::install_compounds: nothing changes on an error", ["I-14", "V-75"],
+            "when any allocation or mapping of a device with large pages is refused, everything is as before";
+    }
     altmap {
         takes_no_ram "altmap/takes-no-ram": plug::altmap::takes_no_ram, if suits::altmap, of "MetadataMemory::alloc_memmap and Capabilities::memmaps", ["A-01", "A-02", "A-21", "I-13"],
             "a device, and RAM, with the memmap in its own memory takes other RAM for tables and usages only";

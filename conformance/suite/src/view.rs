@@ -25,6 +25,9 @@ pub trait Pages {
     /// The descriptor of a frame that is online.
     fn online_page(&self, pfn: Pfn) -> Option<&dyn Scratch>;
 
+    /// The head of the folded compound of a frame; the frame itself if it is in none.
+    fn head(&self, pfn: Pfn) -> Option<Pfn>;
+
     /// As [`Pages::page`], with a reason.
     ///
     /// # Errors
@@ -121,6 +124,10 @@ where
 
     fn online_page(&self, pfn: Pfn) -> Option<&dyn Scratch> {
         Reader::online_page(self, pfn).map(|page| page as &dyn Scratch)
+    }
+
+    fn head(&self, pfn: Pfn) -> Option<Pfn> {
+        Reader::head(self, pfn).map(|(head, _)| head)
     }
 
     fn explain(&self, pfn: Pfn) -> Result<&dyn Scratch, LookupError> {

@@ -8,6 +8,7 @@
 //!
 //! 1. No rule depends on the name of a recording.
 
+mod folded;
 mod ground;
 mod hosted;
 mod rule;
@@ -103,6 +104,9 @@ impl<'s> Rules<'s> {
         if scope.array {
             self.split_mappings(step, &mut predictions);
         }
+        if scope.pages {
+            self.folded_tails(&mut predictions);
+        }
         predictions
     }
 
@@ -151,6 +155,16 @@ impl<'s> Rules<'s> {
         for nr in linux.hosted.sections().chain(ours.hosted.sections()) {
             let what = What::Section(nr.get(), Aspect::Altmap);
             predict(predictions, Rule::AltmapForParts, what, fact(linux, nr), fact(ours, nr));
+        }
+    }
+
+    /// The pages of sections whose descriptors are folded.
+    fn folded_tails(&self, predictions: &mut Predictions) {
+        let side = &self.linux;
+        for nr in side.folded.sections() {
+            let (linux, ours) = side.folded.pages(nr, &side.ground);
+            let what = What::Section(nr.get(), Aspect::Pages);
+            predict(predictions, Rule::FoldedTails, what, Some(linux.to_string()), Some(ours.to_string()));
         }
     }
 

@@ -19,6 +19,10 @@ pub enum Rule {
     AltmapTooSmall,
     /// An altmap with descriptors that a neighbour needs, on a table model.
     AltmapStillNeeded,
+    /// Descriptors of the tails of a device's large pages, in an array.
+    FoldedTails,
+    /// Descriptors of the tails of a device's large pages, on a table model.
+    Unfoldable,
 }
 
 /// The texts of a rule.
@@ -31,13 +35,15 @@ struct Texts {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::EmptyRoots,
         Self::BootUsages,
         Self::SteppedOver,
         Self::AltmapForParts,
         Self::AltmapTooSmall,
         Self::AltmapStillNeeded,
+        Self::FoldedTails,
+        Self::Unfoldable,
     ];
 
     /// The name in reports.
@@ -51,7 +57,8 @@ impl Rule {
     pub const fn is_about(self, backend: Backend) -> bool {
         match self {
             Self::EmptyRoots => backend.has_roots(),
-            Self::AltmapTooSmall | Self::AltmapStillNeeded => !backend.has_array(),
+            Self::FoldedTails => backend.has_array(),
+            Self::AltmapTooSmall | Self::AltmapStillNeeded | Self::Unfoldable => !backend.has_array(),
             Self::BootUsages | Self::SteppedOver | Self::AltmapForParts => true,
         }
     }
@@ -97,6 +104,20 @@ impl Rule {
                 ours: "a table model refuses to remove a device whose altmap has the block of a section that a neighbour \
                        shares; both are then removed, and the neighbour is added again",
                 why: "the neighbour would lose its descriptors",
+            },
+            Self::FoldedTails => Texts {
+                name: "folded-tails",
+                linux: "keeps two pages of the descriptors of a device's large page, and maps the second in the place of all \
+                        others (V-61)",
+                ours: "the head has a page of its own, and one page that may only be read has the tails of all large pages of \
+                       the size and the node",
+                why: "tails are alike whatever page they belong to",
+            },
+            Self::Unfoldable => Texts {
+                name: "unfoldable",
+                linux: "has devices with large pages only with a virtual memmap, whose mappings may share memory",
+                ours: "a table model refuses to share descriptors, and is then given the device in base pages",
+                why: "the word of a section leads to one block",
             },
         }
     }

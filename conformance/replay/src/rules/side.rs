@@ -1,6 +1,7 @@
 //! One side of a comparison, Linux or this project: its memory and its altmaps after each operation.
 
 use super::Rule;
+use super::folded::Folded;
 use super::ground::Ground;
 use super::hosted::{Hosted, Style};
 use crate::kernel::Geo;
@@ -13,6 +14,8 @@ pub(crate) enum Refusal {
     TooSmall,
     /// Neighbours have descriptors in the altmap. These operations would add them.
     StillNeeded(Vec<Op>),
+    /// Descriptors cannot share memory.
+    Unfoldable,
 }
 
 impl Refusal {
@@ -21,6 +24,7 @@ impl Refusal {
         match self {
             Self::TooSmall => Rule::AltmapTooSmall,
             Self::StillNeeded(_) => Rule::AltmapStillNeeded,
+            Self::Unfoldable => Rule::Unfoldable,
         }
     }
 }
@@ -33,6 +37,8 @@ pub(super) struct Side<'s> {
     pub(super) ground: Ground,
     /// Descriptors in altmaps.
     pub(super) hosted: Hosted,
+    /// Large pages whose descriptors are folded.
+    pub(super) folded: Folded,
     /// The operations that added what is there now.
     added: Vec<Op>,
 }
@@ -41,13 +47,16 @@ impl<'s> Side<'s> {
     /// A side before boot.
     pub(super) fn new(script: &'s Script, style: Style) -> Self {
         let (ground, hosted) = (Ground::default(), Hosted::new(style));
-        Self { script, style, ground, hosted, added: Vec::new() }
+        Self { script, style, ground, hosted, folded: Folded::default(), added: Vec::new() }
     }
 
     /// The refusal that the rules predict.
     pub(super) fn refusal(&self, op: Op) -> Option<Refusal> {
         if self.style != Style::Blocks {
             return None;
+        }
+        if op.compound().is_some() {
+            return Some(Refusal::Unfoldable);
         }
         if let (Some(frames), Some(altmap)) = (op.added(), op.altmap()) {
             return self.hosted.clone().add(frames, altmap, &self.ground).err().map(|_| Refusal::TooSmall);
@@ -72,12 +81,16 @@ impl<'s> Side<'s> {
                 // If Linux has no room by the rules, the comparison shows it.
                 let _ = self.hosted.add(frames, altmap, &self.ground);
             }
+            if let Some(order) = op.compound() {
+                self.folded.add(frames, order, &self.ground);
+            }
             self.ground.add(frames);
             self.added.push(op);
         }
         if let Some(frames) = op.removed() {
             self.ground.remove(frames);
             self.hosted.remove(frames, &self.ground);
+            self.folded.remove(frames);
             self.added.retain(|op| !op.added().is_some_and(|added| frames.contains_range(added)));
         }
     }

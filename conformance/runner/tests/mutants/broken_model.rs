@@ -282,6 +282,10 @@ impl Pages for BrokenPages<'_, '_> {
         if self.model.has(Defect::HolesOnline) { self.pages.page(pfn) } else { self.pages.online_page(pfn) }
     }
 
+    fn head(&self, pfn: Pfn) -> Option<Pfn> {
+        self.pages.head(pfn)
+    }
+
     fn explain(&self, pfn: Pfn) -> Result<&dyn Scratch, LookupError> {
         self.pages.explain(pfn)
     }

@@ -91,6 +91,8 @@ pub(crate) enum Defect {
     IgnoresAltmap,
     /// Memory is removed with any environment.
     TakesAnyAltmap,
+    /// The tails of large pages have descriptors of their own.
+    NeverFolds,
     /// Descriptors of frames that come into use are not initialised.
     NeverInitialises,
 }

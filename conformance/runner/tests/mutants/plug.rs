@@ -65,7 +65,10 @@ impl Plug for BrokenPlug<'_> {
                 let _ = self.correct.apply(step);
                 Ok(())
             }
-            (Defect::LeavesSomething, Step::AddMemory(..) | Step::AddDevice(..)) => {
+            (Defect::NeverFolds, Step::AddCompounds(frames, _)) => {
+                self.correct.apply(Step::AddDevice(frames, Memmap::Ram))
+            }
+            (Defect::LeavesSomething, Step::AddMemory(..) | Step::AddDevice(..) | Step::AddCompounds(..)) => {
                 let added = self.correct.apply(step);
                 if added.is_err() {
                     self.correct.world_mut().heal();

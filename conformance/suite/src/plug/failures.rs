@@ -12,9 +12,11 @@ use alloc::vec::Vec;
 
 use sparsemem_core::PfnRange;
 
+use super::compound::Device;
 use super::descriptors::lead_to_frames;
 use super::life::{mappings_agree, take};
 use super::plugged::NOTIFIERS;
+use super::refusals::refuses;
 use super::{Memmap, Obstacle, Places, Plug, Snapshot, Step};
 use crate::failure::{Place, expect};
 use crate::shortage::after;
@@ -64,6 +66,21 @@ pub(crate) fn with_altmap(setting: &mut Setting<'_>) -> Result<(), Failure> {
             sweep.every_failure(step)?;
             sweep.every_failure(step.back())?;
         }
+        mappings_agree(sweep.plug)
+    })
+}
+
+/// Tests the addition and the removal of a device with large pages.
+pub(crate) fn with_compounds(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let facts = setting.facts;
+    setting.plug(&mut |plug, places, notes| {
+        let Some(device) = Device::new(&facts, places, notes) else { return Ok(()) };
+        if !device.is_added() {
+            return refuses(plug, &places.watched(), device.add(), "cannot be folded");
+        }
+        let mut sweep = Sweep { plug, watched: places.watched(), tally: &mut notes.tally };
+        sweep.every_failure(device.add())?;
+        take(sweep.plug, device.add().back())?;
         mappings_agree(sweep.plug)
     })
 }

@@ -240,6 +240,10 @@ where
             Step::AddMemory(frames, memmap) => self.add(frames, memmap, Added::Memory),
             Step::RemoveMemory(frames, memmap) => self.remove(frames, memmap, Added::Memory),
             Step::AddDevice(frames, memmap) => self.add(frames, memmap, Added::Device),
+            Step::AddCompounds(frames, order) => {
+                let env = self.world.env_mut();
+                Ok(self.hotplug.add_device_in_compounds(env, frames, NODE, "device", order)?)
+            }
             Step::RemoveDevice(frames, memmap) => self.remove(frames, memmap, Added::Device),
             Step::Online(frames) => Ok(self.hotplug.online(&mut self.allocator, frames)?),
             Step::Offline(frames) => Ok(self.hotplug.offline(&mut self.allocator, frames)?),

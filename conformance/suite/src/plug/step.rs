@@ -1,7 +1,7 @@
 //! The operations on a plugged model, and their errors.
 
 use sparsemem_altmap::AltmapError;
-use sparsemem_core::{LostBlocks, PfnRange};
+use sparsemem_core::{CompoundOrder, LostBlocks, PfnRange};
 use sparsemem_hotplug::{AddDeviceError, AddMemoryError, OfflineError, OnlineError, RemoveError};
 
 /// The source of an added range's memmap.
@@ -26,12 +26,14 @@ pub enum Step {
     Offline(PfnRange),
     /// Adds a device.
     AddDevice(PfnRange, Memmap),
+    /// Adds a device whose memory is used as compounds of an order, with its memmap from RAM.
+    AddCompounds(PfnRange, CompoundOrder),
     /// Removes a device.
     RemoveDevice(PfnRange, Memmap),
 }
 
 impl Step {
-    /// The opposite step.
+    /// The opposite step; a device that was removed comes back in base pages.
     #[must_use]
     pub const fn back(self) -> Self {
         match self {
@@ -40,6 +42,7 @@ impl Step {
             Self::Online(frames) => Self::Offline(frames),
             Self::Offline(frames) => Self::Online(frames),
             Self::AddDevice(frames, memmap) => Self::RemoveDevice(frames, memmap),
+            Self::AddCompounds(frames, _) => Self::RemoveDevice(frames, Memmap::Ram),
             Self::RemoveDevice(frames, memmap) => Self::AddDevice(frames, memmap),
         }
     }
