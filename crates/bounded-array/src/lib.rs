@@ -66,7 +66,6 @@ mod index;
 mod install;
 mod lookup;
 mod mark;
-mod metadata;
 mod model;
 mod retire;
 

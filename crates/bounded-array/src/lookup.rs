@@ -1,11 +1,14 @@
-//! Lookups and walks.
+//! Lookups and walks; and what the model says of its sections' metadata: where it lies, which is in the one block of the array,
+//! and the pageblock flags in it.
 
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    ByteLen, Footprint, Geometry, MemoryModel, MemoryRange, PageDescriptor, Pfn, PfnRange, Reclaim,
-    SectionFlags, SectionNr, SectionShape, SectionState, Writer, WriterSlot,
+    ByteLen, Footprint, Geometry, MemoryModel, MemoryRange, MetadataBlock, MetadataMemory, MetadataModel,
+    MetadataUse, PageDescriptor, Pfn, PfnRange, PhysRange, Reclaim, SectionFlags, SectionNr, SectionShape,
+    SectionState, Writer, WriterSlot,
 };
+use sparsemem_usage_map::{Pageblock, PageblockModel};
 
 use crate::{ArrayModel, FrameIndex};
 
@@ -114,5 +117,41 @@ where
     fn boot_bytes<M: Iterator<Item = MemoryRange> + Clone>(&self, memory: M) -> ByteLen {
         let block = self.block_for(&memory).map_or(0, |block| block.size() as u64);
         ByteLen::new(block.checked_add(G::PAGE_SIZE).filter(|_| block > 0).unwrap_or(block))
+    }
+}
+
+impl<G, P, R, I, E> MetadataModel<E> for ArrayModel<G, P, R, I>
+where
+    G: Geometry,
+    P: PageDescriptor,
+    R: Reclaim,
+    I: FrameIndex,
+    E: MetadataMemory,
+{
+    fn each_metadata(
+        writer: &mut Writer<'_, Self>,
+        env: &E,
+        section: SectionNr,
+        visit: &mut dyn FnMut(MetadataBlock),
+    ) {
+        let Some(array) = Self::array_of(writer) else { return };
+        let is_present = array.section(section).is_some_and(|section| !section.flags().is_empty());
+        let (start, len, origin) = array.block();
+        let bytes = env.virt_to_phys(start).and_then(|at| PhysRange::from_start_count(at, len));
+        let block = bytes.map(|bytes| MetadataBlock { of: MetadataUse::Memmap, bytes, origin });
+        block.into_iter().filter(|_| is_present).for_each(visit);
+    }
+}
+
+impl<G, P, R, I> PageblockModel for ArrayModel<G, P, R, I>
+where
+    G: Geometry,
+    P: PageDescriptor,
+    R: Reclaim,
+    I: FrameIndex,
+{
+    fn pageblock<'g>(&'g self, pfn: Pfn, guard: &'g R::Guard) -> Option<Pageblock<'g, G>> {
+        let (section, _) = self.array(guard)?.find(pfn)?;
+        section.flags().contains(SectionFlags::HAS_MEM_MAP).then(|| section.usage.pageblock(pfn))
     }
 }

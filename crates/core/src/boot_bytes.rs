@@ -34,7 +34,7 @@ pub(crate) fn by_section<G: Geometry>(
 
 /// At most the bytes of a section's usage, with what models keep beside it.
 fn usage_bytes<G: Geometry>() -> u64 {
-    let words = 2 * size_of::<G::SubsectionMap>() + size_of::<G::PageblockFlags>();
+    let words = 3 * size_of::<G::SubsectionMap>() + size_of::<G::PageblockFlags>();
     words as u64 + 256
 }
 

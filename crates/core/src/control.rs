@@ -1,4 +1,4 @@
-//! Changing a model while it runs: subsections are installed and retired, and marked online.
+//! Changing a model while it runs: subsections are installed and retired. `mark` beside this marks them online.
 //!
 //! These operations have no memory blocks, no notifiers and no resources; hotplug adds them. Every operation takes the
 //! model's [`Writer`] and is usually called through it: `model.write()?.install(..)`.
@@ -11,8 +11,9 @@
 //!    So the holder of the writer can always retire the frames that it installed, and reverse the marks that it made.
 
 use crate::{
-    BootModel, CompoundOrder, FoldError, FramesError, GracePeriod, LostBlocks, MemoryModel, NoMemmap, NodeId,
-    OtherAddressSpace, PfnRange, PhysRange, SectionLoss, SectionNr, SectionPart, SubsectionBits, Writer,
+    BootModel, CompoundOrder, FoldError, FramesError, GracePeriod, LostBlocks, MarkModel, MemoryModel,
+    NoMemmap, NodeId, OtherAddressSpace, PfnRange, PhysRange, SectionLoss, SectionNr, SectionPart,
+    SubsectionBits, Writer,
 };
 
 /// The reason why subsections could not be installed. The model is as it was.
@@ -174,92 +175,6 @@ pub struct Retired {
     pub lost: LostBlocks,
 }
 
-/// The reason why frames could not be marked online, offline, or as shared. Their marks are as they were.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MarkError {
-    /// The frames are not whole subsections of the geometry.
-    #[error(transparent)]
-    Frames(#[from] FramesError),
-    /// Some of the frames lie in a section without memmap.
-    #[error(transparent)]
-    NoMemmap(#[from] NoMemmap),
-    /// Some of the frames are not populated.
-    #[error("{frames} is absent in subsections {absent:?} of section {section}")]
-    Absent {
-        /// The frames that were to be marked, as far as they lie in the section.
-        frames: PfnRange,
-        /// The first section with absent subsections.
-        section: SectionNr,
-        /// The subsections of `frames` that are absent.
-        absent: SubsectionBits,
-    },
-    /// Some of the frames have the mark already.
-    #[error(
-        "{frames} has this mark already in subsections {already:?} of section {section}; mark only the others"
-    )]
-    Already {
-        /// The frames that were to be marked, as far as they lie in the section.
-        frames: PfnRange,
-        /// The first section with subsections that have the mark.
-        section: SectionNr,
-        /// The subsections of `frames` that have the mark already.
-        already: SubsectionBits,
-    },
-}
-
-/// The marks that frames can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// RAM that the page allocator has.
-    Online,
-    /// Not in use by the page allocator.
-    Offline,
-    /// In a section that a device shares.
-    Shared,
-}
-
-impl MarkError {
-    /// Checks that every frame of `frames` is populated and lacks the mark, as far as `model` reports: the cases that
-    /// [`MarkModel`] refuses before it changes anything, for callers that have to know in advance.
-    ///
-    /// # Errors
-    ///
-    /// [`MarkError`].
-    pub fn check<M: MemoryModel>(model: &M, frames: PfnRange, mark: Mark) -> Result<(), Self> {
-        FramesError::check_subsections::<M::Geometry>(frames)?;
-        SectionPart::of::<M::Geometry>(frames).try_for_each(|part| {
-            let state = model.section(part.section);
-            NoMemmap::check(part, &state)?;
-            Self::check_part(part, mark, state.subsections, state.online)
-        })
-    }
-
-    /// The same check for one part, in a section with these populated and these online subsections.
-    ///
-    /// # Errors
-    ///
-    /// [`MarkError::Absent`], [`MarkError::Already`].
-    pub fn check_part(
-        part: SectionPart,
-        mark: Mark,
-        populated: SubsectionBits,
-        online: SubsectionBits,
-    ) -> Result<(), Self> {
-        let SectionPart { section, frames, bits } = part;
-        let absent = bits.difference(populated);
-        if !absent.is_empty() {
-            return Err(Self::Absent { frames, section, absent });
-        }
-        let already = match mark {
-            Mark::Online => bits.intersection(online),
-            Mark::Offline => bits.difference(online),
-            Mark::Shared => SubsectionBits::EMPTY,
-        };
-        if already.is_empty() { Ok(()) } else { Err(Self::Already { frames, section, already }) }
-    }
-}
-
 /// Adds subsections to a model, with memory and mappings from an environment `E`.
 pub trait InstallModel<E>: MemoryModel {
     /// Makes `frames`, whole subsections of one section, valid.
@@ -310,40 +225,6 @@ pub trait InstallModel<E>: MemoryModel {
         let why = SectionLoss::Unfoldable(FoldError::Unsupported);
         Err(InstallError::NoMetadata { frames, section, why, lost: LostBlocks::default() })
     }
-}
-
-/// Marks populated subsections: online, offline, shared with a device. An operation marks all of a range or none of it.
-pub trait MarkModel: MemoryModel {
-    /// Marks `frames`, populated subsections of any number of sections, as online: lookups for online frames find them.
-    ///
-    /// Source: Linux `online_mem_sections` (O-90). Differs from Linux: the state is kept per subsection; the section's
-    /// flag is set if any subsection is online.
-    ///
-    /// # Errors
-    ///
-    /// [`MarkError`], naming frames, section and cause; no mark has changed.
-    fn set_online(writer: &mut Writer<'_, Self>, frames: PfnRange) -> Result<(), MarkError>
-    where
-        Self: Sized;
-
-    /// Marks `frames`, online subsections of any number of sections, as offline.
-    ///
-    /// # Errors
-    ///
-    /// [`MarkError`], naming frames, section and cause; no mark has changed.
-    fn set_offline(writer: &mut Writer<'_, Self>, frames: PfnRange) -> Result<(), MarkError>
-    where
-        Self: Sized;
-
-    /// Marks the sections of `frames` as shared with a device. The mark stays until the section is absent (H-62).
-    /// Marking a section twice is not an error.
-    ///
-    /// # Errors
-    ///
-    /// [`MarkError`], naming frames, section and cause; no mark has changed.
-    fn taint(writer: &mut Writer<'_, Self>, frames: PfnRange) -> Result<(), MarkError>
-    where
-        Self: Sized;
 }
 
 /// Removes subsections. Only for domains with a grace period: see [`Reclaim`](crate::Reclaim).

@@ -1,4 +1,11 @@
-//! Environments that wrap another environment and forward the methods that they do not change.
+//! Forwarding: a reference to a model is the model, and an environment that wraps another forwards what it does not change.
+
+use core::ptr::NonNull;
+
+use crate::{
+    ByteLen, EarlyFrames, Folded, Footprint, LookupError, MemoryModel, MemoryRange, Pfn, PfnRange, Reclaim,
+    SectionNr, SectionState, Writer, WriterSlot,
+};
 
 /// Implements [`PhysMap`](crate::PhysMap) or [`AddressSpace`](crate::AddressSpace) for a type by forwarding every method
 /// to a field.
@@ -96,4 +103,95 @@ macro_rules! forward_to_field {
             }
         }
     };
+}
+
+// SAFETY: every method forwards to the referenced model, whose implementor made the promise.
+unsafe impl<M: MemoryModel> MemoryModel for &M {
+    type Geometry = M::Geometry;
+    type Page = M::Page;
+    type Reclaim = M::Reclaim;
+
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn early_frames(&self) -> EarlyFrames {
+        (**self).early_frames()
+    }
+
+    #[inline]
+    fn lookup_with(
+        &self,
+        pfn: Pfn,
+        guard: &<Self::Reclaim as Reclaim>::Guard,
+    ) -> Option<NonNull<Self::Page>> {
+        (**self).lookup_with(pfn, guard)
+    }
+
+    #[inline]
+    fn lookup_online_with(
+        &self,
+        pfn: Pfn,
+        guard: &<Self::Reclaim as Reclaim>::Guard,
+    ) -> Option<NonNull<Self::Page>> {
+        (**self).lookup_online_with(pfn, guard)
+    }
+
+    #[inline]
+    unsafe fn lookup_unchecked(&self, pfn: Pfn) -> NonNull<Self::Page> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { (**self).lookup_unchecked(pfn) }
+    }
+
+    #[inline]
+    unsafe fn pfn_of(&self, page: NonNull<Self::Page>) -> Pfn {
+        // SAFETY: the caller's promise is the same.
+        unsafe { (**self).pfn_of(page) }
+    }
+
+    #[inline]
+    fn is_valid(&self, pfn: Pfn) -> bool {
+        (**self).is_valid(pfn)
+    }
+
+    fn explain(
+        &self,
+        pfn: Pfn,
+        guard: &<Self::Reclaim as Reclaim>::Guard,
+    ) -> Result<NonNull<Self::Page>, LookupError> {
+        (**self).explain(pfn, guard)
+    }
+
+    fn section(&self, nr: SectionNr) -> SectionState {
+        (**self).section(nr)
+    }
+
+    fn folded(&self, nr: SectionNr) -> Option<Folded> {
+        (**self).folded(nr)
+    }
+
+    fn next_present(&self, from: SectionNr) -> Option<SectionNr> {
+        (**self).next_present(from)
+    }
+
+    fn next_valid(&self, within: PfnRange) -> Option<PfnRange> {
+        (**self).next_valid(within)
+    }
+
+    fn writer_slot(&self) -> &WriterSlot {
+        (**self).writer_slot()
+    }
+
+    fn footprint(&self) -> Footprint {
+        (**self).footprint()
+    }
+
+    fn reserve(writer: &mut Writer<'_, Self>, frames: PfnRange) {
+        let inner: &M = writer.model();
+        writer.project(inner).reserve(frames);
+    }
+
+    fn boot_bytes<I: Iterator<Item = MemoryRange> + Clone>(&self, memory: I) -> ByteLen {
+        (**self).boot_bytes(memory)
+    }
 }

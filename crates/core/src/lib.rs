@@ -56,16 +56,19 @@ mod forward;
 mod frames;
 mod fresh;
 mod geometry;
+mod mark;
 mod memory;
 mod metadata;
 mod model;
 mod newtype;
 mod numbers;
 mod paging;
+mod place;
 pub mod primitive;
 mod range;
 mod reader;
 mod regions;
+mod section_loss;
 mod slot;
 mod stamp;
 mod stream;
@@ -77,30 +80,28 @@ pub use answers::{
     EarlyFrames, LookupError, PresentSections, SECTION_FLAG_BITS, SectionFlags, SectionState, ValidRanges,
 };
 pub use boot::{
-    BootError, BootEvent, BootModel, BootPart, BootSummary, Footprint, MemoryRange, SectionLoss,
-    TearDownError, Touch,
+    BootError, BootEvent, BootModel, BootPart, BootSummary, Footprint, MemoryRange, TearDownError, Touch,
 };
 pub use compound::{CompoundOrder, FoldError, Folded};
-pub use control::{
-    CompleteModel, InstallError, InstallModel, Mark, MarkError, MarkModel, RetireError, RetireModel, Retired,
-};
+pub use control::{CompleteModel, InstallError, InstallModel, RetireError, RetireModel, Retired};
 pub use deferred::{BringUpError, BroughtUp, DeferredModel, JointWriter, NoMemmap};
 pub use descriptor::{Page, PageDescriptor, initialise, reset};
 pub use frames::{FramesError, SectionPart};
 pub use fresh::{initialise_fresh, initialise_fresh_together};
 pub use geometry::{BitWords, Geometry, SectionShape, presets};
+pub use mark::{Mark, MarkError, MarkModel};
 pub use memory::{
     Block, ForeignBlock, LostBlocks, MetadataMemory, Origin, OutOfMemory, PhysMap, Rejected, ZeroIsNew,
 };
 pub use metadata::{MetadataBlock, MetadataModel, MetadataUse};
 pub use model::MemoryModel;
 pub use numbers::{ByteLen, NodeId, PageCount, Pfn, PhysAddr, RootNr, SectionNr, SubsectionIdx, VirtAddr};
-pub use paging::{
-    AddressSpace, ArrayPlace, LeafSize, LinkRefused, NoArray, OtherAddressSpace, PagingDepth, PlaceClaim,
-};
+pub use paging::{AddressSpace, LeafSize, LinkRefused, OtherAddressSpace, PagingDepth};
+pub use place::{ArrayPlace, NoArray, PlaceClaim};
 pub use range::{PfnRange, PhysRange, ReversedRange, VirtRange};
 pub use reader::{GracePeriod, NeverReclaim, Reader, Reclaim, StaticReader, Unpublished};
 pub use regions::{Region, RegionKind, Regions, RegionsError, WhatIs};
+pub use section_loss::SectionLoss;
 pub use slot::{Slot, SlotValue};
 pub use stamp::{SectionStamp, Stamp};
 pub use subsections::{SpanError, SubsectionBits};

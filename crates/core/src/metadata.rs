@@ -1,4 +1,8 @@
 //! Where the metadata of a section lies, as a model reports it.
+//!
+//! # Invariants
+//!
+//! 1. What a model reports of all its sections is all memory that it has taken and not given back.
 
 use crate::{MemoryModel, Origin, PhysRange, SectionNr, Writer};
 

@@ -1,12 +1,12 @@
-//! The decisions that a populate leaves to its caller.
+//! The decisions that a populate leaves to its caller, and the counts of what it made.
 //!
 //! # Invariants
 //!
 //! 1. A plan chooses memory and sizes. Which entries change, and how that is undone, is the populate's alone.
 
-use sparsemem_core::{LeafSize, PhysAddr, VirtRange};
+use sparsemem_core::{LeafSize, Origin, PhysAddr, VirtRange};
 
-use crate::Mapping;
+use crate::{LeafCounts, Mapping};
 
 /// The decision whether a large leaf is put in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,5 +49,57 @@ pub(crate) struct New<P>(pub(crate) P);
 impl<P: FnMut(VirtRange, LeafSize) -> Choice> Plan for New<P> {
     fn large(&mut self, slot: VirtRange, size: LeafSize) -> Choice {
         (self.0)(slot, size)
+    }
+}
+
+/// The leaves and tables that a successful [`PageTable::populate`] made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[must_use = "reports how much memory now belongs to the tables"]
+pub struct Populated {
+    pub(crate) leaves: LeafCounts,
+    pub(crate) nr_tables: u64,
+    /// One bit for the origin, by its code, of every leaf that was made or found.
+    pub(crate) origins: u8,
+    /// Leaves that were there before.
+    pub(crate) found: u64,
+    /// Leaves that were made and map a shared page.
+    pub(crate) shared: u64,
+}
+
+impl Populated {
+    /// The leaves that were made, with memory of their own.
+    #[must_use]
+    pub const fn leaves(self) -> LeafCounts {
+        self.leaves
+    }
+
+    /// The number of leaves that were made and map a shared page.
+    #[must_use]
+    pub const fn shared(self) -> u64 {
+        self.shared
+    }
+
+    /// The number of table pages that were made.
+    #[must_use]
+    pub const fn nr_tables(self) -> u64 {
+        self.nr_tables
+    }
+
+    /// Whether no leaf was there before, so that all of the range is new memory.
+    #[must_use]
+    pub const fn is_all_new(self) -> bool {
+        self.found == 0
+    }
+
+    /// Whether the memory of a leaf, made or found, is from `origin`.
+    #[must_use]
+    pub const fn has_leaf_from(self, origin: Origin) -> bool {
+        self.origins & 1 << origin.code() != 0
+    }
+
+    /// Whether the call made nothing, because everything was mapped already.
+    #[must_use]
+    pub fn is_nothing(self) -> bool {
+        self.leaves.total() == 0 && self.shared == 0 && self.nr_tables == 0
     }
 }

@@ -14,67 +14,14 @@
 //!    and after an undo no entry on the path to any of the pages is FRESH.
 
 use sparsemem_core::{
-    AddressSpace, Block, LeafSize, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, PhysAddr,
-    VirtRange,
+    AddressSpace, Block, LeafSize, LostBlocks, MetadataMemory, NodeId, OutOfMemory, PhysAddr, VirtRange,
 };
 
 use crate::descent::Step;
 use crate::page::{Page, Pages};
 use crate::plan::New;
 use crate::table::{Table, page_size, table_block};
-use crate::{Choice, EntryFormat, LeafCounts, Level, Mapping, PageTable, Plan, PopulateError, Small, Wanted};
-
-/// The leaves and tables that a successful [`PageTable::populate`] made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[must_use = "reports how much memory now belongs to the tables"]
-pub struct Populated {
-    leaves: LeafCounts,
-    nr_tables: u64,
-    /// One bit for the origin, by its code, of every leaf that was made or found.
-    origins: u8,
-    /// Leaves that were there before.
-    found: u64,
-    /// Leaves that were made and map a shared page.
-    shared: u64,
-}
-
-impl Populated {
-    /// The leaves that were made, with memory of their own.
-    #[must_use]
-    pub const fn leaves(self) -> LeafCounts {
-        self.leaves
-    }
-
-    /// The number of leaves that were made and map a shared page.
-    #[must_use]
-    pub const fn shared(self) -> u64 {
-        self.shared
-    }
-
-    /// The number of table pages that were made.
-    #[must_use]
-    pub const fn nr_tables(self) -> u64 {
-        self.nr_tables
-    }
-
-    /// Whether no leaf was there before, so that all of the range is new memory.
-    #[must_use]
-    pub const fn is_all_new(self) -> bool {
-        self.found == 0
-    }
-
-    /// Whether the memory of a leaf, made or found, is from `origin`.
-    #[must_use]
-    pub const fn has_leaf_from(self, origin: Origin) -> bool {
-        self.origins & 1 << origin.code() != 0
-    }
-
-    /// Whether the call made nothing, because everything was mapped already.
-    #[must_use]
-    pub fn is_nothing(self) -> bool {
-        self.leaves.total() == 0 && self.shared == 0 && self.nr_tables == 0
-    }
-}
+use crate::{Choice, EntryFormat, Level, Mapping, PageTable, Plan, PopulateError, Populated, Small, Wanted};
 
 impl<F: EntryFormat> PageTable<F> {
     /// Maps every byte of `range` that is not mapped yet, with zeroed memory, on `node` if the environment has memory

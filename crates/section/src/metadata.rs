@@ -1,4 +1,10 @@
 //! What a model says of its sections' metadata: where it lies, and the pageblock flags in it.
+//!
+//! # Invariants
+//!
+//! 1. A section has a usage and, in a table of roots, a root of its own or with neighbours; what holds its descriptors is its
+//!    placement's to report.
+//! 2. Nobody reaches a usage itself through a model: its other maps are for the writer.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;

@@ -66,6 +66,7 @@ mod mapper;
 mod mapper_altmap;
 mod native;
 mod populate;
+mod settle;
 mod tails;
 
 pub use array::VirtualArray;
