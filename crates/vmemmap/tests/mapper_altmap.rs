@@ -5,8 +5,8 @@ mod kernel;
 use sparsemem_altmap::{Altmap, AltmapSpec, FramePool, WithAltmap};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    InstallError, LeafSize, LostBlocks, MemoryModel, Origin, Page, PageCount, Pfn, PfnRange, PhysAddr,
-    RetireError, Retired, SectionShape,
+    ByteLen, InstallError, LeafSize, LostBlocks, MemoryModel, Origin, Page, PageCount, Pfn, PfnRange,
+    PhysAddr, PhysRange, RetireError, Retired, SectionShape,
 };
 use sparsemem_fixture::{NODE, usual_machine};
 use sparsemem_machine::{HostRcu, Which, place};
@@ -133,20 +133,21 @@ fn whatever_fails_nothing_is_left() {
 }
 
 /// Entries of a format know that their memory is an altmap's; here the kernel has to, or its allocator would be offered memory
-/// of the device. It knows, so the blocks are refused and counted.
+/// of the device. It knows, so a removal without the altmap is refused.
 #[test]
-fn without_the_altmap_the_device_memory_is_lost_and_not_given_to_the_allocator() {
+fn without_the_altmap_nothing_is_removed() {
     let (mut kernel, model) = up(Some(LeafSize::Size2MiB));
     with_altmap(4 * 512, |altmap| {
         add(&mut kernel, &model, altmap, 1);
-        let env = wrapped(&mut kernel, altmap);
-        assert_eq!(env.origin_of(PhysAddr::new(DEVICE * X86_64::PAGE_SIZE)), Origin::Altmap);
-        let retired = model.write().unwrap().retire(&mut kernel, device(0, 1)).unwrap();
-        assert_eq!((retired.sections, retired.lost.is_empty()), (1, false), "{retired:?}");
-        assert!(kernel.mappings.is_empty() && altmap.in_use() == PageCount::new(512));
-        assert!(
-            kernel.machine.balance().is_zero(),
-            "nothing of RAM is left, and nothing of the device came to it"
-        );
+        let first = PhysAddr::new(DEVICE * X86_64::PAGE_SIZE);
+        assert_eq!(wrapped(&mut kernel, altmap).origin_of(first), Origin::Altmap);
+        let (mappings, balance) = (kernel.mappings.clone(), kernel.machine.balance());
+        let refused = model.write().unwrap().retire(&mut kernel, device(0, 1));
+        let memory = PhysRange::from_start_count(first, ByteLen::new(2 << 20)).unwrap();
+        assert_eq!(refused, Err(RetireError::OtherAltmap { frames: device(0, 1), memory }));
+        assert_eq!((&kernel.mappings, kernel.machine.balance()), (&mappings, balance));
+        let all = model.write().unwrap().retire(&mut wrapped(&mut kernel, altmap), device(0, 1));
+        assert_eq!(all, retired(1, LostBlocks::default()));
+        assert!(kernel.mappings.is_empty() && altmap.in_use() == PageCount::new(0));
     });
 }
