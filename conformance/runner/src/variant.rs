@@ -118,9 +118,9 @@ impl Variant {
             Self::Tables(Tables::Arm4K) => "@aarch64-4k",
             Self::Tables(Tables::Arm16K) => "@aarch64-16k",
             Self::Tables(Tables::Arm64K) => "@aarch64-64k",
-            Self::Tables(Tables::Sv39) => "@riscv64-sv39",
+            Self::Tables(Tables::Sv39) => "@sv39",
             Self::Tables(Tables::Sv48) => "@riscv64",
-            Self::Tables(Tables::Sv57) => "@riscv64-sv57",
+            Self::Tables(Tables::Sv57) => "@sv57",
         }
     }
 

@@ -59,7 +59,7 @@ mod tests {
     use crate::presets::X86_64;
     use crate::{NodeId, Pfn, PfnRange};
 
-    const BESIDE: u64 = 6 * 4096 + 16 + size_of::<<X86_64 as Geometry>::PageblockFlags>() as u64 + 256;
+    const BESIDE: u64 = 6 * 4096 + 24 + size_of::<<X86_64 as Geometry>::PageblockFlags>() as u64 + 256;
 
     fn range(start: u64, end: u64) -> MemoryRange {
         MemoryRange { frames: PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap(), node: NodeId::new(0) }

@@ -250,7 +250,7 @@ pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
     /// Checks for what only the model knows whether it would retire `frames` once they are offline: whether `env` has
     /// its page tables and the altmaps that hold descriptors of `frames`, and whether other frames have their descriptors in
     /// the memory of `frames`. After
-    /// [`MarkError::check`] and this, the holder of the writer knows that [`RetireModel::retire`] will not refuse, and
+    /// [`MarkError::check`](crate::MarkError::check) and this, the holder of the writer knows that [`RetireModel::retire`] will not refuse, and
     /// may do before it what cannot be undone. The default is for models that never refuse for these reasons. A model
     /// that wraps another passes this on.
     ///

@@ -52,7 +52,7 @@ impl<P: FnMut(VirtRange, LeafSize) -> Choice> Plan for New<P> {
     }
 }
 
-/// The leaves and tables that a successful [`PageTable::populate`] made.
+/// The leaves and tables that a successful [`PageTable::populate`](crate::PageTable::populate) made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[must_use = "reports how much memory now belongs to the tables"]
 pub struct Populated {
