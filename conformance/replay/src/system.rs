@@ -7,7 +7,7 @@
 use sparsemem_altmap::{Altmap, AltmapError, AltmapSpec, MemmapRule};
 use sparsemem_core::{
     BootEvent, ByteLen, InstallError, InstallModel, MarkModel, MemoryModel, MemoryRange, MetadataMemory,
-    NodeId, PageCount, PfnRange, RetireError, RetireModel, Retired, SectionLoss, SectionNr,
+    NodeId, PageCount, PfnRange, ReadOnlyTails, RetireError, RetireModel, Retired, SectionLoss, SectionNr,
 };
 use sparsemem_fixture::Agreeable;
 use sparsemem_hotplug::{
@@ -282,7 +282,12 @@ where
         Op::AddDevice { frames, .. } => {
             let added = match op.compound() {
                 None => hotplug.add_device(env, frames, DEVICE_NODE, DEVICE),
-                Some(order) => hotplug.add_device_in_compounds(env, frames, DEVICE_NODE, DEVICE, order),
+                Some(order) => {
+                    #[expect(unsafe_code, reason = "a promise about this crate's own code")]
+                    // SAFETY: the replay stores to no descriptor of a device.
+                    let tails = unsafe { ReadOnlyTails::promise(order) };
+                    hotplug.add_device_in_compounds(env, frames, DEVICE_NODE, DEVICE, tails)
+                }
             };
             added.map_err(refused_device)
         }

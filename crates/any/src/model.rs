@@ -8,9 +8,9 @@ use alloc::boxed::Box;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, BootError, BootEvent, BootModel, BootSummary, ByteLen, CompoundOrder, EarlyFrames, Folded,
-    Footprint, Geometry, GracePeriod, InstallError, InstallModel, LookupError, MarkError, MarkModel,
-    MemoryModel, MemoryRange, MetadataBlock, MetadataMemory, MetadataModel, NodeId, Pfn, PfnRange, Reclaim,
+    AddressSpace, BootError, BootEvent, BootModel, BootSummary, ByteLen, EarlyFrames, Folded, Footprint,
+    Geometry, GracePeriod, InstallError, InstallModel, LookupError, MarkError, MarkModel, MemoryModel,
+    MemoryRange, MetadataBlock, MetadataMemory, MetadataModel, NodeId, Pfn, PfnRange, ReadOnlyTails, Reclaim,
     RetireError, RetireModel, Retired, SectionNr, SectionStamp, SectionState, TearDownError, Writer,
     WriterSlot, ZeroIsNew,
 };
@@ -272,10 +272,10 @@ where
         env: &mut E,
         frames: PfnRange,
         node: NodeId,
-        order: CompoundOrder,
+        tails: ReadOnlyTails,
     ) -> Result<(), InstallError> {
         inside!(writer.model(), model => {
-            writer.project(&**model).install_compounds(env, frames, node, order)
+            writer.project(&**model).install_compounds(env, frames, node, tails)
         })
     }
 }

@@ -3,7 +3,7 @@
 use sparsemem_any::{AnyModel, Backend};
 use sparsemem_core::{
     CompoundOrder, Geometry, InstallError, InstallModel, NodeId, Page, PageCount, Pfn, PfnRange, PhysAddr,
-    PhysRange, RetireModel,
+    PhysRange, ReadOnlyTails, RetireModel,
 };
 use sparsemem_fixture::Fixture;
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, MachineError};
@@ -82,7 +82,12 @@ where
     let added: Result<(), InstallError> = device.by_section::<M::Geometry>().try_for_each(|(_, part)| {
         match order {
             None => writer.install(machine, part, NODE),
-            Some(order) => writer.install_compounds(machine, part, NODE, order),
+            Some(order) => {
+                #[expect(unsafe_code, reason = "a promise about this function")]
+                // SAFETY: nobody looks the frames up before they are removed below.
+                let tails = unsafe { ReadOnlyTails::promise(order) };
+                writer.install_compounds(machine, part, NODE, tails)
+            }
         }?;
         end = part.end();
         Ok(())

@@ -1,7 +1,7 @@
 //! `sparsemem`: draws physical memory maps and what memory models make of them, and compares two of them.
 //!
 //! Each command is a module that computes first and renders afterwards, so that both can be tested without a terminal.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod compare;
 mod device;

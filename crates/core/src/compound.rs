@@ -73,6 +73,39 @@ impl CompoundOrder {
     }
 }
 
+/// The promise that nobody stores to descriptors of tails, which folding compounds needs.
+///
+/// A model lends descriptors as `&Page`, to safe code too, and safe code may store to the atomics in one. The tails of a folded
+/// compound share a page that may only be read: such a store faults. So whoever folds promises that no code of the kernel
+/// does that; [`Reader::head`](crate::Reader::head) has the frame whose descriptor may be written.
+///
+/// ```compile_fail,E0133
+/// use sparsemem_core::{CompoundOrder, ReadOnlyTails};
+///
+/// let tails = ReadOnlyTails::promise(CompoundOrder::new(9).unwrap());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReadOnlyTails(CompoundOrder);
+
+impl ReadOnlyTails {
+    /// The promise for compounds of an order.
+    ///
+    /// # Safety
+    ///
+    /// As long as compounds are installed that this value is given for, no code stores to the descriptor of one of their
+    /// tails: neither through a reference that a lookup lends nor through a pointer.
+    #[must_use]
+    pub const unsafe fn promise(order: CompoundOrder) -> Self {
+        Self(order)
+    }
+
+    /// The order of the compounds.
+    #[must_use]
+    pub const fn order(self) -> CompoundOrder {
+        self.0
+    }
+}
+
 impl fmt::Debug for CompoundOrder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CompoundOrder({})", self.0)

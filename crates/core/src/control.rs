@@ -11,8 +11,8 @@
 //!    So the holder of the writer can always retire the frames that it installed, and reverse the marks that it made.
 
 use crate::{
-    BootModel, CompoundOrder, FoldError, FramesError, GracePeriod, LostBlocks, MarkModel, MemoryModel,
-    NoMemmap, NodeId, OtherAddressSpace, PfnRange, PhysRange, SectionLoss, SectionNr, SectionPart,
+    BootModel, FoldError, FramesError, GracePeriod, LostBlocks, MarkModel, MemoryModel, NoMemmap, NodeId,
+    OtherAddressSpace, PfnRange, PhysRange, ReadOnlyTails, SectionLoss, SectionNr, SectionPart,
     SubsectionBits, Writer,
 };
 
@@ -215,12 +215,12 @@ pub trait InstallModel<E>: MemoryModel {
         env: &mut E,
         frames: PfnRange,
         node: NodeId,
-        order: CompoundOrder,
+        tails: ReadOnlyTails,
     ) -> Result<(), InstallError>
     where
         Self: Sized,
     {
-        let _ = (writer, env, node, order);
+        let _ = (writer, env, node, tails);
         let (section, _) = FramesError::check::<Self::Geometry>(frames)?;
         let why = SectionLoss::Unfoldable(FoldError::Unsupported);
         Err(InstallError::NoMetadata { frames, section, why, lost: LostBlocks::default() })

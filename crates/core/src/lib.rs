@@ -82,7 +82,7 @@ pub use answers::{
 pub use boot::{
     BootError, BootEvent, BootModel, BootPart, BootSummary, Footprint, MemoryRange, TearDownError, Touch,
 };
-pub use compound::{CompoundOrder, FoldError, Folded};
+pub use compound::{CompoundOrder, FoldError, Folded, ReadOnlyTails};
 pub use control::{CompleteModel, InstallError, InstallModel, RetireError, RetireModel, Retired};
 pub use deferred::{BringUpError, BroughtUp, DeferredModel, JointWriter, NoMemmap};
 pub use descriptor::{Page, PageDescriptor, initialise, reset};

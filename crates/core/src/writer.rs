@@ -9,9 +9,9 @@ use core::fmt;
 
 use crate::primitive::{AtomicBool, Ordering, relax};
 use crate::{
-    BootError, BootEvent, BootModel, BootSummary, CompoundOrder, DeferredModel, InstallError, InstallModel,
-    JointWriter, MarkError, MarkModel, MemoryModel, MemoryRange, MetadataBlock, MetadataModel, NodeId,
-    PfnRange, RetireError, RetireModel, Retired, SectionNr, const_fn,
+    BootError, BootEvent, BootModel, BootSummary, DeferredModel, InstallError, InstallModel, JointWriter,
+    MarkError, MarkModel, MemoryModel, MemoryRange, MetadataBlock, MetadataModel, NodeId, PfnRange,
+    ReadOnlyTails, RetireError, RetireModel, Retired, SectionNr, const_fn,
 };
 
 /// The slot that a writer takes while it changes a model. [`MemoryModel::write`] and [`WriterSlot::hold`] take it; it
@@ -246,12 +246,12 @@ impl<'m, M: MemoryModel> Writer<'m, M> {
         env: &mut E,
         frames: PfnRange,
         node: NodeId,
-        order: CompoundOrder,
+        tails: ReadOnlyTails,
     ) -> Result<(), InstallError>
     where
         M: InstallModel<E>,
     {
-        M::install_compounds(self, env, frames, node, order)
+        M::install_compounds(self, env, frames, node, tails)
     }
 
     /// [`RetireModel::retire`].

@@ -56,7 +56,7 @@ impl<'a, 'w, M: RetireModel<E>, E> Adding<'a, 'w, M, E> {
             let (writer, env) = (&mut *adding.writer, &mut *adding.env);
             let installed = match request.compound() {
                 None => writer.install(env, part.frames, request.node()),
-                Some(order) => writer.install_compounds(env, part.frames, request.node(), order),
+                Some(tails) => writer.install_compounds(env, part.frames, request.node(), tails),
             };
             if let Err(why) = installed {
                 return Err(with_lost(why, adding.take_back()));

@@ -1,7 +1,7 @@
 //! Adds the memory of devices: in subsections, next to RAM and other devices, never online.
 
 use sparsemem_core::{
-    CompoundOrder, InstallError, InstallModel, MarkError, MarkModel, NodeId, PfnRange, RetireModel, Writer,
+    InstallError, InstallModel, MarkError, MarkModel, NodeId, PfnRange, ReadOnlyTails, RetireModel, Writer,
     reset, trace_event,
 };
 
@@ -90,13 +90,13 @@ impl<M: MarkModel> Hotplug<'_, M> {
         frames: PfnRange,
         node: NodeId,
         name: &'static str,
-        order: CompoundOrder,
+        tails: ReadOnlyTails,
     ) -> Result<(), AddDeviceError>
     where
         M: InstallModel<E> + RetireModel<E>,
     {
         let request = Request::new(frames, node, MemoryKind::Device, &self.limits)?;
-        self.add_device_as(env, &request.in_compounds(order)?, name)
+        self.add_device_as(env, &request.in_compounds(tails)?, name)
     }
 
     /// Adds the memory of a device.

@@ -9,8 +9,8 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use sparsemem_core::{
-    ByteLen, CompoundOrder, Geometry, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr,
-    SectionShape,
+    ByteLen, CompoundOrder, Geometry, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange, ReadOnlyTails,
+    SectionNr, SectionShape,
 };
 
 use crate::{BlockNr, BlockSize, BlockSpan};
@@ -184,7 +184,7 @@ pub struct Request<G> {
     bytes: PhysRange,
     node: NodeId,
     kind: MemoryKind,
-    compound: Option<CompoundOrder>,
+    compound: Option<ReadOnlyTails>,
     geometry: PhantomData<fn() -> G>,
 }
 
@@ -221,23 +221,24 @@ impl<G: Geometry> Request<G> {
         Ok(Self { frames, bytes, node, kind, compound: None, geometry: PhantomData })
     }
 
-    /// The same request for memory that is used as compounds of this order, whose tails share descriptors
+    /// The same request for memory that is used as compounds, whose tails share descriptors
     /// ([`InstallModel::install_compounds`](sparsemem_core::InstallModel::install_compounds)).
     ///
     /// # Errors
     ///
     /// [`RequestError::PartialCompound`].
-    pub fn in_compounds(self, order: CompoundOrder) -> Result<Self, RequestError> {
-        let (frames, size) = (self.frames, order.frames().get());
+    pub fn in_compounds(self, tails: ReadOnlyTails) -> Result<Self, RequestError> {
+        let (frames, order) = (self.frames, tails.order());
+        let size = order.frames().get();
         if (frames.start().get() | frames.end().get()) & (size - 1) != 0 {
             return Err(RequestError::PartialCompound { frames, order });
         }
-        Ok(Self { compound: Some(order), ..self })
+        Ok(Self { compound: Some(tails), ..self })
     }
 
-    /// The order of the compounds that the memory is used as, if it is.
+    /// The compounds that the memory is used as, if it is, with the promise about their tails.
     #[must_use]
-    pub const fn compound(&self) -> Option<CompoundOrder> {
+    pub const fn compound(&self) -> Option<ReadOnlyTails> {
         self.compound
     }
 

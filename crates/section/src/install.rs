@@ -9,7 +9,8 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     CompoundOrder, FoldError, FramesError, InstallError, InstallModel, LostBlocks, MetadataMemory, NoMemmap,
-    NodeId, Origin, PfnRange, Reclaim, SectionFlags, SectionLoss, SubsectionBits, Writer, trace_event,
+    NodeId, Origin, PfnRange, ReadOnlyTails, Reclaim, SectionFlags, SectionLoss, SubsectionBits, Writer,
+    trace_event,
 };
 use sparsemem_usage_map::SectionUsage;
 
@@ -52,9 +53,9 @@ where
         env: &mut E,
         frames: PfnRange,
         node: NodeId,
-        order: CompoundOrder,
+        tails: ReadOnlyTails,
     ) -> Result<(), InstallError> {
-        install(writer, env, frames, node, Some(order))
+        install(writer, env, frames, node, Some(tails.order()))
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     CompoundOrder, FoldError, InstallError, MemoryModel, MemoryRange, NodeId, Page, PageCount,
-    PageDescriptor, Pfn, PfnRange, SectionLoss, SectionShape, initialise, initialise_fresh, reset,
+    PageDescriptor, Pfn, PfnRange, ReadOnlyTails, SectionLoss, SectionShape, initialise, initialise_fresh,
+    reset,
 };
 use sparsemem_fixture::{Env, NODE};
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, Which, place};
@@ -24,6 +25,11 @@ const SHARED: u64 = PAGE + 32;
 
 fn order(order: u8) -> CompoundOrder {
     CompoundOrder::new(order).unwrap()
+}
+
+fn read_only(order: CompoundOrder) -> ReadOnlyTails {
+    // SAFETY: a test that stores to a tail's descriptor expects the fault.
+    unsafe { ReadOnlyTails::promise(order) }
 }
 
 /// Compounds of 2 MiB and of 1 GiB.
@@ -51,7 +57,7 @@ fn up() -> (Env, Box<ModelOf<Page>>) {
 /// Folds the memory of sections, one after the other.
 fn fold(env: &mut Env, model: &ModelOf<Page>, memory: PfnRange, order: CompoundOrder) {
     for (_, part) in memory.by_section::<X86_64>() {
-        model.write().unwrap().install_compounds(env, part, NODE, order).unwrap();
+        model.write().unwrap().install_compounds(env, part, NODE, read_only(order)).unwrap();
     }
     assert_eq!(env.machine.mirror_matches_tables(), Ok(()));
 }
@@ -166,7 +172,7 @@ fn compounds_of_an_order_and_a_node_share_one_page_and_it_goes_with_the_last() {
         model
             .write()
             .unwrap()
-            .install_compounds(&mut machine, section(nr), NodeId::new(node), order(log2))
+            .install_compounds(&mut machine, section(nr), NodeId::new(node), read_only(order(log2)))
             .unwrap();
         expected += heads(order(log2)) + if is_first { SHARED } else { 0 };
         assert_eq!(model.footprint().memmap_bytes, expected, "section {nr}");
@@ -193,7 +199,7 @@ fn what_cannot_be_folded_is_refused_and_nothing_changes() {
         log2: u8,
     ) -> FoldError {
         let before = env.machine.state_digest();
-        let refused = refusal(writer.install_compounds(env, memory, NODE, order(log2)));
+        let refused = refusal(writer.install_compounds(env, memory, NODE, read_only(order(log2))));
         assert!(env.machine.state_digest() == before);
         refused
     }
@@ -204,12 +210,14 @@ fn what_cannot_be_folded_is_refused_and_nothing_changes() {
         install(&mut writer, &mut env, half, 10),
         FoldError::Unaligned { frames: half, order: order(10) }
     );
-    writer.install_compounds(&mut env, half, NODE, order(9)).unwrap();
+    writer.install_compounds(&mut env, half, NODE, read_only(order(9))).unwrap();
     let other = FoldError::OtherOrder { section: pfn_section(8), order: order(9) };
     assert_eq!(install(&mut writer, &mut env, frames(start + 0x400, start + 0x800), 10), other);
     // Other frames of the section may have descriptors of their own, or be compounds of the same order.
     writer.install(&mut env, frames(start + 0x200, start + 0x400), NODE).unwrap();
-    writer.install_compounds(&mut env, frames(start + 0x400, start + 0x800), NODE, order(9)).unwrap();
+    writer
+        .install_compounds(&mut env, frames(start + 0x400, start + 0x800), NODE, read_only(order(9)))
+        .unwrap();
     assert_eq!(model.folded(pfn_section(8)).unwrap().subsections.words()[0], 0b1101);
     let _ = writer.retire(&mut env, frames(start, start + 0x800)).unwrap();
     assert!(env.is_whole());
@@ -225,7 +233,7 @@ fn descriptors_that_are_there_are_not_replaced() {
     writer.install(&mut env, section(8), NODE).unwrap();
     let _ = writer.retire(&mut env, first).unwrap();
     let before = env.machine.state_digest();
-    let refused = refusal(writer.install_compounds(&mut env, first, NODE, order(9)));
+    let refused = refusal(writer.install_compounds(&mut env, first, NODE, read_only(order(9))));
     assert!(matches!(refused, FoldError::Mapped { .. }), "{refused:?}");
     assert!(env.machine.state_digest() == before && !model.is_valid(first.start()));
     writer.install(&mut env, first, NODE).unwrap();
@@ -253,7 +261,7 @@ fn a_part_of_a_compound_goes_and_comes_back_as_it_likes() {
 #[test]
 fn descriptors_that_do_not_fill_pages_are_not_shared() {
     let (mut env, model) = up_with::<Odd>();
-    let refused = model.write().unwrap().install_compounds(&mut env, section(8), NODE, order(9));
+    let refused = model.write().unwrap().install_compounds(&mut env, section(8), NODE, read_only(order(9)));
     assert_eq!(refusal(refused), FoldError::Unsupported);
     assert!(env.is_whole());
 }
@@ -301,7 +309,8 @@ fn every_failure_leaves_everything_as_it_was() {
             let mut tried = 0;
             loop {
                 env.machine.faults().fail_nth(which, tried);
-                let made = model.write().unwrap().install_compounds(&mut env, section(8), NODE, order(9));
+                let made =
+                    model.write().unwrap().install_compounds(&mut env, section(8), NODE, read_only(order(9)));
                 env.machine.faults().heal();
                 assert_eq!(env.machine.mirror_matches_tables(), Ok(()));
                 if made.is_ok() {

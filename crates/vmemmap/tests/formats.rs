@@ -5,7 +5,7 @@ use sparsemem_aarch64_page_table::{Aarch64, End, Regime};
 use sparsemem_core::presets::{Arm64Page4K, Arm64Page16K, Arm64Page64K, Riscv64 as Rv, X86_64 as Pc};
 use sparsemem_core::{
     AddressSpace, CompoundOrder, Geometry, MemoryModel, Page, PageCount, PagingDepth, Pfn, PfnRange,
-    PhysAddr, PhysRange, SectionNr, SectionShape,
+    PhysAddr, PhysRange, ReadOnlyTails, SectionNr, SectionShape,
 };
 use sparsemem_fixture::{ArrayOver, Fixture, NODE};
 use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, Processor, probe};
@@ -172,9 +172,10 @@ fn compounds_are_folded<G: Geometry, F: EntryFormat, const N: usize>(
     let (page, own) = (1 << F::BASE_SHIFT, (1 << F::BASE_SHIFT) / size_of::<Page>() as u64);
     // Four pages of descriptors; a section has twice as many frames at least.
     let frames = PageCount::new((4 * own).max(G::PAGES_PER_SUBSECTION));
-    let order = CompoundOrder::of(frames).unwrap();
+    // SAFETY: this test stores to no descriptor.
+    let tails = unsafe { ReadOnlyTails::promise(CompoundOrder::of(frames).unwrap()) };
     let memory = PfnRange::from_start_count(section::<G>().start(), frames).unwrap();
-    model.write().unwrap().install_compounds(&mut machine, memory, NODE, order).unwrap();
+    model.write().unwrap().install_compounds(&mut machine, memory, NODE, tails).unwrap();
     assert_eq!(machine.mirror_matches_tables(), Ok(()), "{} {depth:?}", G::NAME);
     let places: Vec<_> = machine.mirrored().map(|leaf| leaf.to).collect();
     let shared = places.iter().filter(|place| **place == places[1]).count();

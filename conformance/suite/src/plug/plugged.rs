@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 
 use sparsemem_altmap::{AltmapModel, AltmapSpec, FramePool, MemmapRule, room_needed};
 use sparsemem_core::{
-    InstallModel, MarkModel, MemoryModel, MemoryRange, NodeId, PageCount, Pfn, PfnRange, PhysAddr, PhysRange,
-    RetireModel, Retired, SectionNr,
+    CompoundOrder, InstallModel, MarkModel, MemoryModel, MemoryRange, NodeId, PageCount, Pfn, PfnRange,
+    PhysAddr, PhysRange, ReadOnlyTails, RetireModel, Retired, SectionNr,
 };
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram, RemoveError, Resource, Storage};
 
@@ -242,7 +242,13 @@ where
             Step::AddDevice(frames, memmap) => self.add(frames, memmap, Added::Device),
             Step::AddCompounds(frames, order) => {
                 let env = self.world.env_mut();
-                Ok(self.hotplug.add_device_in_compounds(env, frames, NODE, "device", order)?)
+                Ok(self.hotplug.add_device_in_compounds(
+                    env,
+                    frames,
+                    NODE,
+                    "device",
+                    read_only_tails(order),
+                )?)
             }
             Step::RemoveDevice(frames, memmap) => self.remove(frames, memmap, Added::Device),
             Step::Online(frames) => Ok(self.hotplug.online(&mut self.allocator, frames)?),
@@ -296,4 +302,11 @@ impl<M: MemoryModel, W> Plugged<'_, M, W> {
         let notifiers = self.notifiers.iter().find_map(CheckingNotifier::broken_promise);
         self.allocator.broken_promise.clone().or(notifiers)
     }
+}
+
+/// The promise of the scenarios about the tails of compounds.
+#[expect(unsafe_code, reason = "a promise about this crate's own code")]
+fn read_only_tails(order: CompoundOrder) -> ReadOnlyTails {
+    // SAFETY: no scenario stores to descriptors of a device but those of heads.
+    unsafe { ReadOnlyTails::promise(order) }
 }
