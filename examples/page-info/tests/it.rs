@@ -39,7 +39,9 @@ fn areas_have_records_and_holes_have_none() {
 /// The models that read no stamp ask for none: two words that know nothing of sections.
 #[cfg(any(feature = "vmemmap", feature = "flat", feature = "compressed-index"))]
 mod stampless {
-    use sparsemem::{Config, MemoryModel, NeverReclaim, NoArray, PageDescriptor, Pfn, presets::X86_64};
+    use sparsemem::{
+        Config, MemoryModel, NeverReclaim, NoArray, PageDescriptor, Pfn, SectionNr, presets::X86_64,
+    };
 
     #[derive(Debug)]
     pub struct Plain(#[allow(dead_code, reason = "its size counts")] [u64; 2]);
