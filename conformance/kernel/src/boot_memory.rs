@@ -113,8 +113,7 @@ fn ram(map: &BootMap<'_>, within: PhysRange) -> impl Iterator<Item = (PhysRange,
 
 /// The addresses of frames.
 fn bytes(frames: PfnRange) -> PhysRange {
-    let (start, end) = (frames.start().phys::<Sizes>(), frames.end().phys::<Sizes>());
-    start.zip(end).and_then(|(start, end)| PhysRange::new(start, end).ok()).unwrap_or_default()
+    frames.bytes::<Sizes>().unwrap_or_default()
 }
 
 /// Gives memory of no node to the default one. If there are nodes at all, the kernel prints it.

@@ -168,9 +168,7 @@ unsafe impl<G: Geometry, E: MetadataMemory> MetadataMemory for WithAltmap<'_, '_
     }
 
     fn has_altmap(&self, memory: PhysRange) -> bool {
-        let free = self.altmap.spec().free_frames();
-        let bytes = free.start().phys::<G>().zip(free.end().phys::<G>());
-        let bytes = bytes.and_then(|(start, end)| PhysRange::new(start, end).ok());
+        let bytes = self.altmap.spec().free_frames().bytes::<G>();
         bytes.is_some_and(|bytes| bytes.contains_range(memory)) || self.env.has_altmap(memory)
     }
 }

@@ -181,6 +181,26 @@ impl PfnRange {
         })
     }
 
+    /// The subsections that the range touches, lowest first: of each the part of the range that lies in it.
+    pub fn by_subsection<G: Geometry>(self) -> impl Iterator<Item = Self> + Clone {
+        let mut rest = self;
+        core::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let last = Pfn::new(rest.start.get() | (G::PAGES_PER_SUBSECTION - 1));
+            let (part, after) = rest.split_at(last.saturating_add(PageCount::new(1)));
+            rest = after;
+            Some(part)
+        })
+    }
+
+    /// The bytes of the frames, or `None` if their addresses do not fit 64 bits.
+    #[must_use]
+    pub fn bytes<G: Geometry>(self) -> Option<PhysRange> {
+        PhysRange::new(self.start.phys::<G>()?, self.end.phys::<G>()?).ok()
+    }
+
     /// The range extended to whole subsections; the end stops at the largest number there is.
     #[must_use]
     pub const fn whole_subsections<G: Geometry>(self) -> Self {
@@ -239,6 +259,22 @@ mod tests {
     fn the_last_expressible_frames_still_split() {
         let top = frames(u64::MAX - 4, u64::MAX);
         assert_eq!(top.by_section::<Tiny>().map(|(_, part)| part).collect::<Vec<_>>(), [top]);
+    }
+
+    #[test]
+    fn a_range_splits_at_subsection_borders() {
+        let parts: Vec<_> = frames(3, 7).by_subsection::<Tiny>().collect();
+        assert_eq!(parts, [frames(3, 4), frames(4, 6), frames(6, 7)]);
+        assert_eq!(frames(4, 4).by_subsection::<Tiny>().count(), 0);
+        let top = frames(u64::MAX - 4, u64::MAX);
+        assert_eq!(top.by_subsection::<X86_64>().collect::<Vec<_>>(), [top]);
+    }
+
+    #[test]
+    fn frames_have_bytes_as_far_as_addresses_go() {
+        let bytes = PhysRange::new(PhysAddr::new(0x3000), PhysAddr::new(0x5000)).unwrap();
+        assert_eq!(frames(3, 5).bytes::<X86_64>(), Some(bytes));
+        assert_eq!(frames(3, u64::MAX).bytes::<X86_64>(), None);
     }
 
     #[test]

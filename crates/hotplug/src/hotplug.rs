@@ -11,7 +11,6 @@ use sparsemem_core::{
     Geometry, MemoryModel, NodeId, Pfn, PfnRange, PhysRange, SectionNr, SectionShape, SubsectionBits,
 };
 
-use crate::request::bytes_of;
 use crate::{
     BlockError, BlockNr, BlockSpan, Blocks, Chain, ChainError, Direction, Limits, MemoryBlock, MemoryChange,
     MemoryKind, NodeChange, Notifier, Ram, Registration, Request, RequestError, Resource, ResourceError,
@@ -251,5 +250,5 @@ fn touched_blocks<G: Geometry>(frames: PfnRange, limits: &Limits<G>) -> BlockSpa
 
 /// The bytes of frames below the maximum; empty if their addresses do not fit.
 pub(crate) fn bytes_or_empty<G: Geometry>(frames: PfnRange) -> PhysRange {
-    bytes_of::<G>(frames).unwrap_or_default()
+    frames.bytes::<G>().unwrap_or_default()
 }

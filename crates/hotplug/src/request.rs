@@ -214,7 +214,7 @@ impl<G: Geometry> Request<G> {
         }
         check_granule(frames, kind, limits)?;
         let beyond = RequestError::BeyondMaximum { frames, last: Pfn::new(G::MAX_PFN - 1) };
-        let bytes = bytes_of::<G>(frames).filter(|_| frames.end().get() <= G::MAX_PFN).ok_or(beyond)?;
+        let bytes = frames.bytes::<G>().filter(|_| frames.end().get() <= G::MAX_PFN).ok_or(beyond)?;
         if !limits.addressable.contains_range(frames) {
             return Err(RequestError::NotAddressable { frames, addressable: limits.addressable });
         }
@@ -296,11 +296,6 @@ impl<G: Geometry> Request<G> {
 /// The parts of a range by section, lowest first.
 pub(crate) fn parts_of<G: Geometry>(frames: PfnRange) -> impl Iterator<Item = Part> + Clone + use<G> {
     frames.by_section::<G>().map(|(section, frames)| Part { section, frames })
-}
-
-/// The bytes of frames, or `None` if their addresses do not fit 64 bits.
-pub(crate) fn bytes_of<G: Geometry>(frames: PfnRange) -> Option<PhysRange> {
-    PhysRange::new(frames.start().phys::<G>()?, frames.end().phys::<G>()?).ok()
 }
 
 fn check_granule<G: Geometry>(

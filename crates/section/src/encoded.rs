@@ -186,7 +186,7 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
     }
 
     fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange> {
-        let inside = bytes_of::<T>(frames)?;
+        let inside = frames.bytes::<T::Geometry>()?;
         writing.sections_in_altmaps().find_map(|(nr, memmap)| {
             let block = block_of::<T, E>(env, memmap.first)?;
             let section = nr.frames::<T::Geometry>().filter(|_| block.overlaps(inside))?;
@@ -195,7 +195,7 @@ unsafe impl<T: SectionTable<Page: SectionStamp>, E: MetadataMemory> Populate<T, 
     }
 }
 
-/// Whether a section has a memmap and a descriptor lies in it. No other section's descriptor does, so a stamp for which
+/// True if a section has a memmap and a descriptor lies in it. No other section's descriptor does, so a stamp for which
 /// this is true is right.
 fn is_in_memmap_of<T: SectionTable>(table: &T, section: SectionNr, page: NonNull<T::Page>) -> bool {
     // SAFETY: if the stamp is right, the frame is valid, which keeps its root; this is for debug builds, which may find
@@ -207,11 +207,6 @@ fn is_in_memmap_of<T: SectionTable>(table: &T, section: SectionNr, page: NonNull
 /// A memmap in a block that was just allocated for it.
 fn memmap_in<T: SectionTable>(block: &Block) -> SectionMemmap<T::Page> {
     SectionMemmap { first: block.start().cast(), origin: block.origin(), content: Content::Zero }
-}
-
-/// The bytes of frames.
-fn bytes_of<T: SectionTable>(frames: PfnRange) -> Option<PhysRange> {
-    PhysRange::new(frames.start().phys::<T::Geometry>()?, frames.end().phys::<T::Geometry>()?).ok()
 }
 
 /// The bytes of the block of a memmap.

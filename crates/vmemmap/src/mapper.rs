@@ -353,8 +353,7 @@ where
 
     fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange> {
         let array = writing.placement();
-        let (start, end) = (frames.start().phys::<T::Geometry>()?, frames.end().phys::<T::Geometry>()?);
-        let inside = PhysRange::new(start, end).ok()?;
+        let inside = frames.bytes::<T::Geometry>()?;
         let in_frames = |leaf: &Leaf| {
             let is_inside = memory_of(leaf.to, leaf.size).is_some_and(|memory| memory.overlaps(inside));
             is_inside && env.origin_of(leaf.to) == Origin::Altmap

@@ -205,6 +205,9 @@ where
         block: &mut Option<Block>,
         lost: &mut LostBlocks,
     ) -> Result<SectionMemmap<T::Page>, SectionLoss> {
+        if block.is_none() {
+            return Self::populate(writing, env, request, lost);
+        }
         <Self as Populate<T, _>>::populate(writing, &mut Beforehand { env, block }, request, lost)
     }
 
@@ -264,8 +267,7 @@ where
 
     fn needed_by(writing: &Writing<'_, T, Self>, env: &E, frames: PfnRange) -> Option<PfnRange> {
         let (array, tables) = (writing.placement(), page_table::<F, E>(env));
-        let (start, end) = (frames.start().phys::<T::Geometry>()?, frames.end().phys::<T::Geometry>()?);
-        let inside = PhysRange::new(start, end).ok()?;
+        let inside = frames.bytes::<T::Geometry>()?;
         let in_frames = |leaf: &Mapping| {
             let memory = memory_of(leaf.phys, leaf.size);
             leaf.origin == Some(Origin::Altmap) && memory.is_some_and(|memory| memory.overlaps(inside))

@@ -1,6 +1,6 @@
 //! A booted model with all records of hotplug, driven by operations on ranges.
 
-use sparsemem_core::{PfnRange, PhysRange, Retired};
+use sparsemem_core::{PfnRange, Retired};
 use sparsemem_hotplug::{BlockSize, BlockState, Hotplug, Limits, Ram, ResourceKind, Storage};
 
 use crate::engine::{Act, Driver, Layout, Machines};
@@ -44,7 +44,8 @@ impl<M: Model> RangeDriver<'_, M> {
     fn adopt(&mut self, layout: Layout) {
         for (start, end) in runs_of(&self.shape, layout) {
             let run = frames(start, end);
-            let adopted = bytes::<M>(run).is_some_and(|bytes| self.hotplug.adopt_boot(bytes, NODE).is_ok());
+            let adopted =
+                run.bytes::<M::Geometry>().is_some_and(|bytes| self.hotplug.adopt_boot(bytes, NODE).is_ok());
             if !adopted {
                 self.environment.complain();
             }
@@ -148,9 +149,4 @@ const fn state(of: BlockState) -> Block {
         BlockState::Online => Block::Online,
         BlockState::GoingOnline | BlockState::GoingOffline => Block::Moving,
     }
-}
-
-fn bytes<M: Model>(frames: PfnRange) -> Option<PhysRange> {
-    let (start, end) = (frames.start().phys::<M::Geometry>()?, frames.end().phys::<M::Geometry>()?);
-    PhysRange::new(start, end).ok()
 }

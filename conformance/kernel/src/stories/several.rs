@@ -148,8 +148,7 @@ impl Plugged {
 
     /// Its bytes.
     fn bytes(&self) -> Result<PhysRange, StoryError> {
-        let ends = self.frames.start().phys::<Sizes>().zip(self.frames.end().phys::<Sizes>());
-        some("the bytes of frames", ends.and_then(|(start, end)| PhysRange::new(start, end).ok()))
+        some("the bytes of frames", self.frames.bytes::<Sizes>())
     }
 
     /// Makes it reachable, adds it, and brings it online.
@@ -210,7 +209,7 @@ fn rounds(
     Ok(())
 }
 
-/// What the stories have in common: memory that comes and goes.
+/// The setting that the stories have in common: memory that is added and removed.
 struct Setting {
     withheld: PfnRange,
     node: NodeId,
