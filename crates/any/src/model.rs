@@ -196,8 +196,8 @@ where
         inside!(self, model => model.section(nr))
     }
 
-    fn folded(&self, nr: SectionNr) -> Option<Folded> {
-        inside!(self, model => model.folded(nr))
+    fn folded(&self, nr: SectionNr, guard: &R::Guard) -> Option<Folded> {
+        inside!(self, model => model.folded(nr, guard))
     }
 
     fn next_present(&self, from: SectionNr) -> Option<SectionNr> {

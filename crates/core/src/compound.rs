@@ -12,7 +12,8 @@
 use core::fmt;
 
 use crate::{
-    Geometry, MemoryModel, PageCount, Pfn, PfnRange, SectionNr, SectionShape, SubsectionBits, VirtAddr,
+    Geometry, MemoryModel, PageCount, Pfn, PfnRange, Reclaim, SectionNr, SectionShape, SubsectionBits,
+    VirtAddr,
 };
 
 /// The size of a compound, as the logarithm of its number of frames. On x86_64 a page of 2 MiB has order 9, one of 1 GiB
@@ -65,11 +66,17 @@ impl CompoundOrder {
         Pfn::new(pfn.get() & !(self.frames().get() - 1))
     }
 
-    /// Whether `frames` are whole compounds, or in a section that is smaller than a compound, all of a section.
+    /// True if `frames` are whole compounds, or in a section that is smaller than a compound, all of a section.
     #[must_use]
     pub fn divides<G: Geometry>(self, frames: PfnRange) -> bool {
         let granule = self.frames().get().min(G::PAGES_PER_SECTION);
         (frames.start().get() | frames.end().get()) & (granule - 1) == 0
+    }
+}
+
+impl fmt::Debug for CompoundOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CompoundOrder({})", self.0)
     }
 }
 
@@ -103,12 +110,6 @@ impl ReadOnlyTails {
     #[must_use]
     pub const fn order(self) -> CompoundOrder {
         self.0
-    }
-}
-
-impl fmt::Debug for CompoundOrder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CompoundOrder({})", self.0)
     }
 }
 
@@ -172,45 +173,49 @@ impl Folded {
         self.subsections.contains(pfn.subsection::<G>()).then(|| self.order.head_of(pfn))
     }
 
-    /// Whether `pfn`, a frame of the section, shares its descriptor with other frames.
+    /// True if `pfn`, a frame of the section, shares its descriptor with other frames.
     #[must_use]
     pub fn shares<G: Geometry>(&self, pfn: Pfn) -> bool {
         self.head_of::<G>(pfn).is_some_and(|head| pfn.offset_from(head) >= Some(self.own))
     }
 
-    /// The first run of frames in `part`, frames of the section, that have descriptors of their own.
-    fn first_own<G: Geometry>(&self, part: PfnRange) -> Option<PfnRange> {
+    /// The runs of frames in `part`, frames of one subsection, that have descriptors of their own, lowest first.
+    fn own_runs<G: Geometry>(self, part: PfnRange) -> impl Iterator<Item = PfnRange> {
         let mut rest = part;
-        while !rest.is_empty() {
-            let pfn = rest.start();
-            let border = Pfn::new((pfn.get() | (G::PAGES_PER_SUBSECTION - 1)) + 1);
-            let (own_end, next) = match self.head_of::<G>(pfn) {
-                None => (border, border),
-                Some(head) => (head.saturating_add(self.own), head.saturating_add(self.order.frames())),
-            };
-            let own = rest.split_at(own_end.min(border)).0;
-            if !own.is_empty() {
-                return Some(own);
+        core::iter::from_fn(move || {
+            while !rest.is_empty() {
+                let head = self.head_of::<G>(rest.start());
+                let own_end = head.map_or(rest.end(), |head| head.saturating_add(self.own));
+                let end = head.map_or(rest.end(), |head| head.saturating_add(self.order.frames()));
+                let own = rest.split_at(own_end).0;
+                rest = rest.split_at(end).1;
+                if !own.is_empty() {
+                    return Some(own);
+                }
             }
-            // Not beyond the subsection: the next one may not be folded.
-            rest = rest.split_at(next.min(border)).1;
-        }
-        None
+            None
+        })
     }
 }
 
-/// The runs of frames in `run`, valid frames of one section, that have descriptors of their own, lowest first.
-pub(crate) fn own_runs<M: MemoryModel>(model: &M, run: PfnRange) -> impl Iterator<Item = PfnRange> {
-    let folded = model.folded(run.start().section::<M::Geometry>());
-    let mut rest = run;
-    core::iter::from_fn(move || {
-        let own = match &folded {
-            None if rest.is_empty() => return None,
-            None => rest,
-            Some(folded) => folded.first_own::<M::Geometry>(rest)?,
-        };
-        rest = rest.split_at(own.end()).1;
-        Some(own)
+/// The runs of frames in `frames` that are valid and have descriptors of their own, lowest first; each lies in one
+/// subsection.
+///
+/// The guard is what makes the answer hold: a frame that is valid before the model is asked what is folded, and is found by a
+/// lookup afterwards, was not removed and added again in between, because that takes a grace period. So callers look each
+/// run up before they write to it.
+pub(crate) fn own_runs<'a, M: MemoryModel>(
+    model: &'a M,
+    frames: PfnRange,
+    guard: &'a <M::Reclaim as Reclaim>::Guard,
+) -> impl Iterator<Item = PfnRange> {
+    let valid = move |part: &PfnRange| model.lookup_with(part.start(), guard).is_some();
+    let parts = frames.by_subsection::<M::Geometry>().filter(valid);
+    parts.flat_map(move |part| {
+        let folded = model.folded(part.start().section::<M::Geometry>(), guard);
+        let all = if folded.is_none() { part } else { PfnRange::empty_at(part.start()) };
+        let own = folded.map(|folded| folded.own_runs::<M::Geometry>(part)).into_iter().flatten();
+        core::iter::once(all).filter(|all| !all.is_empty()).chain(own)
     })
 }
 
@@ -230,14 +235,8 @@ mod tests {
         Folded { order, own: PageCount::new(64), subsections: SubsectionBits::from_words([subsections]) }
     }
 
-    fn own(folded: &Folded, part: PfnRange) -> Vec<PfnRange> {
-        let mut rest = part;
-        core::iter::from_fn(|| {
-            let run = folded.first_own::<X86_64>(rest)?;
-            rest = rest.split_at(run.end()).1;
-            Some(run)
-        })
-        .collect()
+    fn own(folded: &Folded, frames: PfnRange) -> Vec<PfnRange> {
+        frames.by_subsection::<X86_64>().flat_map(|part| folded.own_runs::<X86_64>(part)).collect()
     }
 
     #[test]

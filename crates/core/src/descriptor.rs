@@ -100,17 +100,19 @@ fn each_valid<M: MemoryModel>(
     act: impl Fn(&M::Page, Pfn, SectionNr),
 ) -> PageCount {
     let mut done = 0;
-    for run in model.valid_ranges(frames).flat_map(|run| own_runs(model, run)) {
-        // One reader per run, not one for all runs: removal waits for readers, and a machine may have billions of
+    for run in model.valid_ranges(frames) {
+        // One guard per run, not one for all runs: removal waits for readers, and a machine may have billions of
         // frames.
         let reader = model.read();
-        let mut pfn = run.start();
-        while pfn < run.end() {
-            if let Some(page) = reader.page(pfn) {
-                act(page, pfn, pfn.section::<M::Geometry>());
-                done += 1;
+        for own in own_runs(model, run, reader.guard()) {
+            let mut pfn = own.start();
+            while pfn < own.end() {
+                if let Some(page) = reader.page(pfn) {
+                    act(page, pfn, pfn.section::<M::Geometry>());
+                    done += 1;
+                }
+                pfn = pfn.saturating_add(PageCount::new(1));
             }
-            pfn = pfn.saturating_add(PageCount::new(1));
         }
     }
     PageCount::new(done)

@@ -166,8 +166,8 @@ unsafe impl<M: MemoryModel> MemoryModel for &M {
         (**self).section(nr)
     }
 
-    fn folded(&self, nr: SectionNr) -> Option<Folded> {
-        (**self).folded(nr)
+    fn folded(&self, nr: SectionNr, guard: &<Self::Reclaim as Reclaim>::Guard) -> Option<Folded> {
+        (**self).folded(nr, guard)
     }
 
     fn next_present(&self, from: SectionNr) -> Option<SectionNr> {

@@ -15,7 +15,7 @@ use core::mem::ManuallyDrop;
 use crate::compound::own_runs;
 use crate::primitive::{AtomicU64, Ordering};
 use crate::stream::{order_streams, stream_all};
-use crate::{MemoryModel, PageCount, PageDescriptor, Pfn, PfnRange, Reclaim, SectionShape, initialise};
+use crate::{MemoryModel, PageCount, PageDescriptor, Pfn, PfnRange, Reclaim, initialise};
 
 /// Initialises the descriptor of every valid frame in `frames`, as [`initialise`](crate::initialise) does, and returns
 /// how many there were. Frames that share a descriptor ([`MemoryModel::folded`]) are left out.
@@ -141,32 +141,12 @@ unsafe fn initialise_run<M: MemoryModel>(
     };
     // No drop: the copies are the value.
     let value = ManuallyDrop::new(value);
-    // SAFETY: the caller's promise is the same, of a part of the frames.
-    own_runs(model, run).map(|own| unsafe { initialise_own(model, own, &value, guard) }).sum()
-}
-
-/// Stores a value into the descriptors of a run of one section, which share none.
-///
-/// # Safety
-///
-/// As [`initialise_fresh`].
-unsafe fn initialise_own<M: MemoryModel>(
-    model: &M,
-    run: PfnRange,
-    value: &M::Page,
-    guard: &<M::Reclaim as Reclaim>::Guard,
-) -> u64 {
-    let (mut rest, mut done) = (run, 0);
-    while !rest.is_empty() {
-        let border = (rest.start().get() | (M::Geometry::PAGES_PER_SUBSECTION - 1)) + 1;
-        let (part, after) = rest.split_at(Pfn::new(border));
-        if let Some(first) = model.lookup_with(part.start(), guard) {
-            // SAFETY: the frames of a subsection are valid together and their descriptors lie one after the other,
-            // mapped while the guard lives; the caller promises that no other code uses them.
-            unsafe { stream_all(first, part.count(), value) };
-            done += part.count().get();
-        }
-        rest = after;
-    }
-    done
+    let store = |own: PfnRange| {
+        let Some(first) = model.lookup_with(own.start(), guard) else { return 0 };
+        // SAFETY: the frames of a subsection are valid together and their descriptors lie one after the other, mapped
+        // while the guard lives; the caller promises that no other code uses them.
+        unsafe { stream_all(first, own.count(), &value) };
+        own.count().get()
+    };
+    own_runs(model, run, guard).map(store).sum()
 }

@@ -211,9 +211,10 @@ pub unsafe trait MemoryModel: Sync {
     /// The folded compounds of a section, if it has any: their tails share descriptors, to which a store faults. None by
     /// default, which is right for models that never fold.
     ///
-    /// Lookups do not ask: whoever writes to descriptors of memory that was added in compounds does.
-    fn folded(&self, nr: SectionNr) -> Option<Folded> {
-        let _ = nr;
+    /// Lookups do not ask: whoever writes to descriptors of memory that was added in compounds does. A model says that a
+    /// frame shares its descriptor from before lookups find it until they no longer do.
+    fn folded(&self, nr: SectionNr, guard: &Guard<Self>) -> Option<Folded> {
+        let _ = (nr, guard);
         None
     }
 

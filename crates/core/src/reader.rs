@@ -193,6 +193,11 @@ impl<'m, M: MemoryModel> Reader<'m, M> {
         Self { model, guard: M::Reclaim::enter() }
     }
 
+    /// The guard.
+    pub(crate) const fn guard(&self) -> &<M::Reclaim as Reclaim>::Guard {
+        &self.guard
+    }
+
     /// The descriptor of a frame, or `None` if it has none.
     ///
     /// # Cost
@@ -233,7 +238,7 @@ impl<'m, M: MemoryModel> Reader<'m, M> {
     pub fn head(&self, pfn: Pfn) -> Option<(Pfn, &M::Page)> {
         // A frame that is not valid has no head, although its compound may still have one.
         let _ = self.page(pfn)?;
-        let folded = self.model.folded(pfn.section::<M::Geometry>());
+        let folded = self.model.folded(pfn.section::<M::Geometry>(), &self.guard);
         let head = folded.and_then(|folded| folded.head_of::<M::Geometry>(pfn)).unwrap_or(pfn);
         Some((head, self.page(head)?))
     }

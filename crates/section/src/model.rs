@@ -139,13 +139,14 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> SparseModel<T, S, R> {
     ///
     /// # Safety
     ///
-    /// The word of the entry was seen to have a memmap, within the same guard.
+    /// The word of the entry was seen to have a memmap, or the plane of valid frames a bit of the section, within the same
+    /// guard.
     #[inline]
     pub(crate) unsafe fn usage<'g>(
         entry: &'g Entry<T>,
         _guard: &'g R::Guard,
     ) -> &'g SectionUsage<T::Geometry> {
-        // SAFETY: a section with a memmap has a usage, from before the flag is set until a grace period after it is gone,
+        // SAFETY: a section with a memmap has a usage, from before flag and plane are set until a grace period after they are not,
         // which the guard holds off (entry, invariant 2).
         let block = unsafe { entry.usage().unwrap_unchecked() };
         // SAFETY: as above.
@@ -303,12 +304,15 @@ unsafe impl<T: SectionTable, S: Placement<T>, R: Reclaim> MemoryModel for Sparse
         }
     }
 
-    fn folded(&self, nr: SectionNr) -> Option<Folded> {
+    fn folded(&self, nr: SectionNr, guard: &R::Guard) -> Option<Folded> {
         let own = S::OWN_IN_COMPOUND?;
-        let guard = R::enter();
-        let entry = self.entry(nr, &guard).filter(|entry| entry.word().has_memmap())?;
-        // SAFETY: the word has a memmap.
-        let (order, subsections) = unsafe { Self::usage(entry, &guard) }.folded()?;
+        let entry = self.entry(nr, guard)?;
+        // SAFETY: the map is used while the guard is held.
+        let plane = unsafe { self.table.plane(Plane::Valid, nr) };
+        let is_found = plane.map_or_else(|| entry.word().has_memmap(), |valid| !valid.snapshot().is_empty());
+        // SAFETY: lookups find a frame of the section, by its word or by its plane.
+        let usage = is_found.then(|| unsafe { Self::usage(entry, guard) });
+        let (order, subsections) = usage?.folded()?;
         Some(Folded { order, own, subsections })
     }
 

@@ -172,14 +172,15 @@ fn unpublish_part<T: SectionTable, S>(
     let Some(usage) = writing.usage(entry) else { return };
     retired.sections += 1;
     if usage.contains_others(&bits) {
-        usage.remove(bits);
-        let flags = writing.differ(entry).flags();
         // Where an early section is valid as a whole, no reader has to be waited for.
-        if !is_whole_early::<T>(flags) {
+        if !is_whole_early::<T>(entry.word().flags()) {
+            // Before the usage, which says what is folded for as long as a lookup finds a frame.
             writing.remove(Plane::Valid, section, bits);
             let [first, last] = &mut out.parts;
             *if first.is_none() { first } else { last } = Some(frames);
         }
+        usage.remove(bits);
+        writing.differ(entry);
         return;
     }
     retired.gone += 1;

@@ -166,12 +166,12 @@ impl<P> SectionWord<P> {
         u32::try_from((self.0.addr() & !CLAIMED) >> NODE_SHIFT).ok().map(NodeId::new)
     }
 
-    /// Whether the section is marked, and waits for the processor that brings it up.
+    /// True if the section is marked, and waits for the processor that brings it up.
     pub(crate) fn is_deferred(self) -> bool {
         self.early_node().is_some() && !self.is_claimed()
     }
 
-    /// Whether a processor has claimed the section; asked of a word without memmap.
+    /// True if a processor has claimed the section; asked of a word without memmap.
     pub(crate) fn is_claimed(self) -> bool {
         self.0.addr() & CLAIMED != 0
     }

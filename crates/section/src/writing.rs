@@ -284,15 +284,11 @@ impl<'w, T: SectionTable, S> Writing<'w, T, S> {
         word.with_alike(if compares && usage.is_alike() { Alike::Yes } else { Alike::No })
     }
 
-    /// Stores in the word of a section that its subsections are not alike, if lookups ask the word for that. Returns the word.
-    pub(crate) fn differ(&self, entry: &Entry<T>) -> SectionWord<T::Page> {
-        let word = entry.word();
-        if const { has_planes::<T>() } {
-            return word;
+    /// Stores in the word of a section that its subsections are not alike, if lookups ask the word for that.
+    pub(crate) fn differ(&self, entry: &Entry<T>) {
+        if const { !has_planes::<T>() } {
+            entry.set_word(entry.word().with_alike(Alike::No));
         }
-        let differs = word.with_alike(Alike::No);
-        entry.set_word(differs);
-        differs
     }
 
     /// Stores in the word of a section whether its subsections are alike, if that has changed.

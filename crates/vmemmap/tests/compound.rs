@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     CompoundOrder, FoldError, InstallError, MemoryModel, MemoryRange, NodeId, Page, PageCount,
-    PageDescriptor, Pfn, PfnRange, ReadOnlyTails, SectionLoss, SectionShape, initialise, initialise_fresh,
-    reset,
+    PageDescriptor, Pfn, PfnRange, ReadOnlyTails, Reclaim, SectionLoss, SectionShape, initialise,
+    initialise_fresh, reset,
 };
 use sparsemem_fixture::{Env, NODE};
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, Which, place};
@@ -122,13 +122,13 @@ fn readers_find_heads_of_their_own_and_tails_that_are_alike() {
         let found = reader.head(pfn).unwrap();
         assert!(found.0 == head && core::ptr::eq(found.1, page(offset / 512 * 512)));
     }
-    let folded = model.folded(pfn_section(8)).unwrap();
+    let folded = model.folded(pfn_section(8), &HostRcu::<Readers>::enter()).unwrap();
     assert_eq!((folded.order, folded.own), (order(9), PageCount::new(64)));
     assert!(reader.head(Pfn::new(start - 1)).is_none(), "a frame without a descriptor has no head");
     let past = section(9).start();
     drop(reader);
     model.write().unwrap().install(&mut env, section(9), NODE).unwrap();
-    assert!(model.folded(pfn_section(9)).is_none());
+    assert!(model.folded(pfn_section(9), &HostRcu::<Readers>::enter()).is_none());
     assert_eq!(model.read().head(past).unwrap().0, past);
     retire(&mut env, &model, frames(start, section(9).end().get()));
 }
@@ -218,7 +218,10 @@ fn what_cannot_be_folded_is_refused_and_nothing_changes() {
     writer
         .install_compounds(&mut env, frames(start + 0x400, start + 0x800), NODE, read_only(order(9)))
         .unwrap();
-    assert_eq!(model.folded(pfn_section(8)).unwrap().subsections.words()[0], 0b1101);
+    assert_eq!(
+        model.folded(pfn_section(8), &HostRcu::<Readers>::enter()).unwrap().subsections.words()[0],
+        0b1101
+    );
     let _ = writer.retire(&mut env, frames(start, start + 0x800)).unwrap();
     assert!(env.is_whole());
 }
@@ -275,7 +278,10 @@ fn compounds_in_a_section_of_boot_keep_their_descriptors() {
     model.write().unwrap().boot(&mut env, memory, &mut |event| panic!("{event:?}")).unwrap();
     let (hole, before) = (frames(start + 0x4000, start + 0x8000), model.footprint().memmap_bytes);
     fold(&mut env, &model, hole, order(9));
-    assert_eq!((model.footprint().memmap_bytes, model.folded(pfn_section(8))), (before, None));
+    assert_eq!(
+        (model.footprint().memmap_bytes, model.folded(pfn_section(8), &HostRcu::<Readers>::enter())),
+        (before, None)
+    );
     assert_eq!(initialise(&*model, hole), hole.count());
     let tail = Pfn::new(hole.start().get() + 100);
     assert_eq!(model.read().head(tail).unwrap().0, tail);
@@ -317,7 +323,10 @@ fn every_failure_leaves_everything_as_it_was() {
                     break;
                 }
                 assert!(env.machine.state_digest() == before.0, "{which:?} {tried}: {made:?}");
-                assert!(model.footprint() == before.1 && model.folded(pfn_section(8)).is_none());
+                assert!(
+                    model.footprint() == before.1
+                        && model.folded(pfn_section(8), &HostRcu::<Readers>::enter()).is_none()
+                );
                 // The later of many are tried less densely.
                 tried += 1 + if which == Which::Links { tried / 4 } else { 0 };
             }

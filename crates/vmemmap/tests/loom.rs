@@ -21,16 +21,19 @@ use std::ptr::NonNull;
 
 use sparsemem_core::presets::Minute;
 use sparsemem_core::{
-    AddressSpace, Block, ForeignBlock, GracePeriod, LeafSize, LinkRefused, MetadataMemory, NodeId,
-    OutOfMemory, PagingDepth, PhysAddr, PhysMap, Rejected, SectionShape, VirtAddr, VirtRange, WriterSlot,
+    AddressSpace, Block, CompoundOrder, ForeignBlock, GracePeriod, LeafSize, LinkRefused, MemoryModel,
+    MetadataMemory, NodeId, OutOfMemory, PagingDepth, Pfn, PhysAddr, PhysMap, ReadOnlyTails, Reclaim,
+    Rejected, SectionNr, SectionShape, VirtAddr, VirtRange, WriterSlot,
 };
 use sparsemem_section::{FlatPlanes, FlatTable, InRoots, RootedTable, SparseModel};
 use sparsemem_vmemmap::{ArrayBase, Claim, VirtualArray};
 
 use fixture::Subject;
+use fixture::domain::Patient;
 use fixture::ledger;
 use fixture::mapping;
 use fixture::memory::{Descriptor, Memory};
+use fixture::race::{SUBSECTION, explore, frames, nothing, race, retire};
 
 /// Bytes of the array: one large leaf, of which only the first pages are ever mapped.
 const ARRAY: usize = 2 << 20;
@@ -196,6 +199,58 @@ subject! {
 subject! {
     /// The same over the flat table.
     FlatOfNeighbours: Flat<512>
+}
+
+subject! {
+    /// A page per descriptor, so that a compound of two frames has a page of its own and a shared one.
+    OfFrames: Rooted<4096>
+}
+
+/// Installs a section of compounds of two frames, subsection by subsection.
+fn fold(model: &<OfFrames<Patient> as Subject>::Model, env: &mut Mapped, subsections: &[u64]) {
+    // SAFETY: the readers of these tests only look.
+    let tails = unsafe { ReadOnlyTails::promise(CompoundOrder::new(1).unwrap()) };
+    for subsection in subsections {
+        let part = frames(subsection * SUBSECTION, SUBSECTION);
+        model.write().unwrap().install_compounds(env, part, NodeId::new(0), tails).unwrap();
+    }
+}
+
+/// Whoever finds a tail under one guard, before and after the question what is folded, has been told that it is one:
+/// `initialise` and `reset` rely on that.
+fn what_is_found_is_known_as_folded(model: &<OfFrames<Patient> as Subject>::Model) {
+    let (tail, guard) = (Pfn::new(1), Patient::enter());
+    let before = model.lookup_with(tail, &guard).is_some();
+    let is_known =
+        model.folded(SectionNr::new(0), &guard).is_some_and(|folded| folded.shares::<Minute>(tail));
+    let after = model.lookup_with(tail, &guard).is_some();
+    assert!(is_known || !before || !after, "a tail was found, and not known as one");
+}
+
+#[test]
+fn a_tail_is_known_while_its_section_arrives() {
+    explore(|| {
+        let arrive = |model: &_, env: &mut _| fold(model, env, &[0]);
+        race::<OfFrames<Patient>>(nothing::<OfFrames<Patient>>(), what_is_found_is_known_as_folded, arrive);
+    });
+}
+
+#[test]
+fn a_tail_is_known_while_its_section_leaves() {
+    explore(|| {
+        let whole = |model: &_, env: &mut _| fold(model, env, &[0]);
+        let leave = retire::<OfFrames<Patient>>(0, SUBSECTION);
+        race::<OfFrames<Patient>>(whole, what_is_found_is_known_as_folded, leave);
+    });
+}
+
+#[test]
+fn a_tail_is_known_while_its_subsection_leaves() {
+    explore(|| {
+        let whole = |model: &_, env: &mut _| fold(model, env, &[0, 1]);
+        let leave = retire::<OfFrames<Patient>>(0, SUBSECTION);
+        race::<OfFrames<Patient>>(whole, what_is_found_is_known_as_folded, leave);
+    });
 }
 
 const _: () = assert!(size_of::<Descriptor<2048>>() == 2048 && size_of::<Descriptor<512>>() == 512);
