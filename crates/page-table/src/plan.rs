@@ -22,13 +22,31 @@ pub enum Choice {
 pub enum Small {
     /// A new page of zeros, for this leaf alone.
     New,
-    /// This page, which other leaves map too, to read only.
+    /// This page, which other leaves map too, to read only: see [`Plan`].
     Shared(PhysAddr),
 }
 
-/// What [`PageTable::populate_as`](crate::PageTable::populate_as) puts into the slots of a range.
-pub trait Plan {
-    /// Whether a leaf of `size` may take an empty slot.
+/// Decides what [`PageTable::populate_as`](crate::PageTable::populate_as) puts into the slots of a range.
+///
+/// # Safety
+///
+/// A page that [`Plan::small`] returns as [`Small::Shared`] is the implementor's, and stays so, without anybody writing to it,
+/// as long as a leaf maps it: neither an undo nor an unmap gives it back.
+///
+/// ```compile_fail,E0200
+/// use sparsemem_core::{LeafSize, VirtRange};
+/// use sparsemem_page_table::{Choice, Plan};
+///
+/// struct Any;
+///
+/// impl Plan for Any {
+///     fn large(&mut self, _: VirtRange, _: LeafSize) -> Choice {
+///         Choice::Smaller
+///     }
+/// }
+/// ```
+pub unsafe trait Plan {
+    /// Decides whether a leaf of `size` takes an empty slot.
     fn large(&mut self, slot: VirtRange, size: LeafSize) -> Choice;
 
     /// The memory for an empty slot of the smallest size; a new page by default.
@@ -37,7 +55,7 @@ pub trait Plan {
         Small::New
     }
 
-    /// Whether a leaf that is there serves; by default if it has memory of its own.
+    /// True if a leaf that is there serves; by default if it has memory of its own.
     fn accepts(&self, found: &Mapping) -> bool {
         found.origin.is_some()
     }
@@ -46,7 +64,8 @@ pub trait Plan {
 /// New memory everywhere, in leaves of sizes that a closure chooses.
 pub(crate) struct New<P>(pub(crate) P);
 
-impl<P: FnMut(VirtRange, LeafSize) -> Choice> Plan for New<P> {
+// SAFETY: it shares no page.
+unsafe impl<P: FnMut(VirtRange, LeafSize) -> Choice> Plan for New<P> {
     fn large(&mut self, slot: VirtRange, size: LeafSize) -> Choice {
         (self.0)(slot, size)
     }
@@ -85,19 +104,19 @@ impl Populated {
         self.nr_tables
     }
 
-    /// Whether no leaf was there before, so that all of the range is new memory.
+    /// True if no leaf was there before, so that all of the range is new memory.
     #[must_use]
     pub const fn is_all_new(self) -> bool {
         self.found == 0
     }
 
-    /// Whether the memory of a leaf, made or found, is from `origin`.
+    /// True if the memory of a leaf, made or found, is from `origin`.
     #[must_use]
     pub const fn has_leaf_from(self, origin: Origin) -> bool {
         self.origins & 1 << origin.code() != 0
     }
 
-    /// Whether the call made nothing, because everything was mapped already.
+    /// True if the call made nothing, because everything was mapped already.
     #[must_use]
     pub fn is_nothing(self) -> bool {
         self.leaves.total() == 0 && self.shared == 0 && self.nr_tables == 0

@@ -13,6 +13,8 @@
 //! 3. A run that is dropped before it succeeded is undone: after an error, and where the policy unwinds. After success
 //!    and after an undo no entry on the path to any of the pages is FRESH.
 
+use core::alloc::Layout;
+
 use sparsemem_core::{
     AddressSpace, Block, LeafSize, LostBlocks, MetadataMemory, NodeId, OutOfMemory, PhysAddr, VirtRange,
 };
@@ -69,8 +71,7 @@ impl<F: EntryFormat> PageTable<F> {
     /// The same, by a plan that may also map pages of its own choice, which several leaves share, and refuse leaves that
     /// are there.
     ///
-    /// An undo, and an [`unmap`](Self::unmap) later, remove such a leaf and leave its page as it is: the caller keeps the
-    /// page for as long as a leaf maps it.
+    /// An undo, and an [`unmap`](Self::unmap) later, remove such a leaf and leave its page as it is.
     ///
     /// # Errors
     ///
@@ -207,17 +208,11 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
 
     /// Maps the smallest slot of `step` to a page that other leaves map too.
     fn shared_leaf(&mut self, step: &Step<F>, page: PhysAddr) -> Result<Attempt, PopulateError> {
-        let (size, at) = (const { page_size::<F>() }, self.at.start::<F>());
-        let what = Wanted::Leaf(size);
-        if !page.is_aligned(size.bytes()) {
-            return Err(PopulateError::Misaligned { at, phys: page, what });
-        }
-        if !F::holds(page) {
-            return Err(PopulateError::OutOfReach { at, phys: page, what });
-        }
+        let size = const { page_size::<F>() };
+        self.check(page, size.layout(), Wanted::Leaf(size))?;
         self.tree.publish(self.env, step, F::shared(page));
         self.made.shared += 1;
-        match self.env.linked_shared(at, page, size) {
+        match self.env.linked_shared(self.at.start::<F>(), page, size) {
             Ok(()) => Ok(Attempt::Placed),
             Err(refused) => Err(PopulateError::LinkRefused { size, refused }),
         }
@@ -243,18 +238,24 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Run<'_, F, E> {
     /// The block, if an entry can point to it; otherwise the block is given back.
     #[inline]
     fn checked(&mut self, block: Block, what: Wanted) -> Result<Block, PopulateError> {
-        let (at, phys) = (self.at.start::<F>(), block.phys());
-        let error = if !phys.is_aligned(block.layout().size() as u64) {
-            PopulateError::Misaligned { at, phys, what }
-        } else if !F::holds(phys) {
-            PopulateError::OutOfReach { at, phys, what }
-        } else {
-            return Ok(block);
-        };
+        let Err(error) = self.check(block.phys(), block.layout(), what) else { return Ok(block) };
         if let Err(refused) = self.env.free(block) {
             self.lost.note(refused.error);
         }
         Err(error)
+    }
+
+    /// Checks that an entry can point to memory at `phys`.
+    #[inline]
+    fn check(&self, phys: PhysAddr, layout: Layout, what: Wanted) -> Result<(), PopulateError> {
+        let at = self.at.start::<F>();
+        if !phys.is_aligned(layout.size() as u64) {
+            Err(PopulateError::Misaligned { at, phys, what })
+        } else if !F::holds(phys) {
+            Err(PopulateError::OutOfReach { at, phys, what })
+        } else {
+            Ok(())
+        }
     }
 
     fn out_of_memory(&self, what: Wanted, error: OutOfMemory) -> PopulateError {

@@ -22,7 +22,9 @@ struct Folding<H> {
     tails: PhysAddr,
 }
 
-impl<H: Fn(VirtRange) -> bool> Plan for Folding<H> {
+// SAFETY: the page is of the array's list, which gives it back when its leaves are unmapped and flushed (`Tails::give_back`), and
+// whoever folds has promised that nobody writes to tails (`ReadOnlyTails`).
+unsafe impl<H: Fn(VirtRange) -> bool> Plan for Folding<H> {
     fn large(&mut self, _: VirtRange, _: LeafSize) -> Choice {
         Choice::Smaller
     }

@@ -12,6 +12,7 @@ use sparsemem_page_table::{EntryFormat, Level, Root, Target};
 use sparsemem_riscv64_page_table::Riscv64;
 use sparsemem_x86_64_page_table::X86_64;
 
+use super::altered::{Alter, Altered};
 use super::{Low, Tested, each, machine, part, populate, size, slot, tables, unmap};
 use crate::common::pointer;
 
@@ -190,10 +191,6 @@ fn a_break_comes_before_a_make_where_the_processor_needs_it() {
     each!(a_live_change);
 }
 
-/// The format `F` with bits in its entries that its processor reserves, or that misalign a leaf.
-#[derive(Clone, Copy)]
-struct With<F, const MISALIGNED: bool>(F);
-
 /// A bit of leaves that the processor of the format reserves.
 fn reserved<F: Tested>() -> u64 {
     match F::PROCESSOR {
@@ -217,56 +214,28 @@ fn next_page<F: Tested>() -> u64 {
     }
 }
 
-// SAFETY: it breaks the contract on purpose, and the test uses nothing that it maps.
-unsafe impl<F: Tested, const MISALIGNED: bool> EntryFormat for With<F, MISALIGNED> {
-    const BASE_SHIFT: u32 = F::BASE_SHIFT;
-    const FRESH: u64 = F::FRESH;
-    const NARROW_ROOT: bool = F::NARROW_ROOT;
+/// Entries with bits that the processor reserves.
+#[derive(Clone, Copy)]
+struct Reserved;
 
-    fn root(depth: PagingDepth) -> Root {
-        F::root(depth)
-    }
-
-    fn shift(level: Level) -> u32 {
-        F::shift(level)
-    }
-
-    fn index_bits(level: Level) -> u32 {
-        F::index_bits(level)
-    }
-
-    fn has_leaves(level: Level) -> bool {
-        F::has_leaves(level)
-    }
-
-    fn empty(level: Level) -> u64 {
-        F::empty(level)
-    }
-
-    fn holds(at: PhysAddr) -> bool {
-        F::holds(at)
-    }
-
+impl<F: Tested> Alter<F> for Reserved {
     fn table(at: PhysAddr, level: Level, origin: Origin) -> u64 {
-        let is_broken = !MISALIGNED && F::PROCESSOR == Processor::X86_64 && level >= Level::P4D;
+        let is_broken = F::PROCESSOR == Processor::X86_64 && level >= Level::P4D;
         F::table(at, level, origin) | if is_broken { 1 << 7 } else { 0 }
     }
 
     fn leaf(at: PhysAddr, level: Level, origin: Origin) -> u64 {
-        let broken = if MISALIGNED { next_page::<F>() } else { reserved::<F>() };
-        F::leaf(at, level, origin) | broken
+        F::leaf(at, level, origin) | reserved::<F>()
     }
+}
 
-    fn shared(at: PhysAddr) -> u64 {
-        F::shared(at)
-    }
+/// Leaves at addresses that are no multiples of their size.
+#[derive(Clone, Copy)]
+struct Misaligned;
 
-    fn target(raw: u64, level: Level) -> Target {
-        F::target(raw, level)
-    }
-
-    fn published() {
-        F::published();
+impl<F: Tested> Alter<F> for Misaligned {
+    fn leaf(at: PhysAddr, level: Level, origin: Origin) -> u64 {
+        F::leaf(at, level, origin) | next_page::<F>()
     }
 }
 
@@ -283,9 +252,9 @@ fn mapped_by<F: Tested, G: EntryFormat>(depth: PagingDepth) -> Result<(), Mismat
 
 fn entries<F: Tested>(depth: PagingDepth) {
     assert_eq!(mapped_by::<F, F>(depth), Ok(()));
-    let found = mapped_by::<F, With<F, false>>(depth);
+    let found = mapped_by::<F, Altered<F, Reserved>>(depth);
     assert!(matches!(found, Err(Mismatch::Malformed { .. })), "{found:?}");
-    let found = mapped_by::<F, With<F, true>>(depth);
+    let found = mapped_by::<F, Altered<F, Misaligned>>(depth);
     assert!(matches!(found, Err(Mismatch::Misaligned { .. })), "{found:?}");
 }
 

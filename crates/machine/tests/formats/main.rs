@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod altered;
 mod broken;
 mod random;
 mod rules;

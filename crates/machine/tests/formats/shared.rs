@@ -14,6 +14,7 @@ use sparsemem_aarch64_page_table::Aarch64;
 use sparsemem_riscv64_page_table::Riscv64;
 use sparsemem_x86_64_page_table::X86_64;
 
+use super::altered::{Alter, Altered};
 use super::{Low, Tested, each, machine, part, size, tables, unmap};
 use crate::common::{NODE, pointer};
 
@@ -23,7 +24,8 @@ struct Tails {
     page: PhysAddr,
 }
 
-impl Plan for Tails {
+// SAFETY: the tests keep the block of the page, and write to it before it is mapped.
+unsafe impl Plan for Tails {
     fn large(&mut self, _: VirtRange, _: LeafSize) -> Choice {
         Choice::Smaller
     }
@@ -161,58 +163,13 @@ unsafe impl AddressSpace for Forgetful<'_> {
     }
 }
 
-/// A format that lets the processor store to shared pages.
+/// The processor may store to shared pages.
 #[derive(Clone, Copy)]
-struct Open<F>(F);
+struct Open;
 
-// SAFETY: it breaks the contract on purpose, and the test uses nothing that it maps.
-unsafe impl<F: EntryFormat> EntryFormat for Open<F> {
-    const BASE_SHIFT: u32 = F::BASE_SHIFT;
-    const FRESH: u64 = F::FRESH;
-    const NARROW_ROOT: bool = F::NARROW_ROOT;
-
-    fn root(depth: PagingDepth) -> sparsemem_page_table::Root {
-        F::root(depth)
-    }
-
-    fn shift(level: Level) -> u32 {
-        F::shift(level)
-    }
-
-    fn index_bits(level: Level) -> u32 {
-        F::index_bits(level)
-    }
-
-    fn has_leaves(level: Level) -> bool {
-        F::has_leaves(level)
-    }
-
-    fn empty(level: Level) -> u64 {
-        F::empty(level)
-    }
-
-    fn holds(at: PhysAddr) -> bool {
-        F::holds(at)
-    }
-
-    fn table(at: PhysAddr, level: Level, origin: Origin) -> u64 {
-        F::table(at, level, origin)
-    }
-
-    fn leaf(at: PhysAddr, level: Level, origin: Origin) -> u64 {
-        F::leaf(at, level, origin)
-    }
-
+impl<F: EntryFormat> Alter<F> for Open {
     fn shared(at: PhysAddr) -> u64 {
         F::leaf(at, Level::PTE, Origin::Boot)
-    }
-
-    fn target(raw: u64, level: Level) -> sparsemem_page_table::Target {
-        F::target(raw, level)
-    }
-
-    fn published() {
-        F::published();
     }
 }
 
@@ -230,7 +187,7 @@ fn noticed<F: Tested>(depth: PagingDepth, act: fn(&mut Machine) -> Block) -> Res
 fn breaches<F: Tested>(depth: PagingDepth) {
     let open = noticed::<F>(depth, |machine| {
         let range = four::<F>(machine);
-        fold::<Open<F>, _>(machine, range)
+        fold::<Altered<F, Open>, _>(machine, range)
     });
     assert!(matches!(open, Err(Mismatch::Writable { .. })), "{open:?}");
     let forgotten = noticed::<F>(depth, |machine| {
@@ -240,7 +197,7 @@ fn breaches<F: Tested>(depth: PagingDepth) {
     assert!(matches!(forgotten, Err(Mismatch::NotWritable { .. })), "{forgotten:?}");
     let mixed = noticed::<F>(depth, |machine| {
         let range = four::<F>(machine);
-        fold::<Open<F>, _>(&mut Forgetful(machine), range)
+        fold::<Altered<F, Open>, _>(&mut Forgetful(machine), range)
     });
     assert!(matches!(mixed, Err(Mismatch::NotShared { .. })), "{mixed:?}");
 }
