@@ -9,12 +9,12 @@
 //!    are marked, boot unmarks all of them; after that, it brings up the others without calling back.
 
 use sparsemem_core::{
-    BootError, BootEvent, BootModel, BootSummary, Geometry, LostBlocks, MemoryModel, MemoryRange,
+    Block, BootError, BootEvent, BootModel, BootSummary, Geometry, LostBlocks, MemoryModel, MemoryRange,
     MetadataMemory, NodeId, Pfn, PfnRange, Reclaim, SectionFlags, SectionLoss, SectionNr, SectionShape,
     SubsectionBits, TearDownError, Writer, trace_event,
 };
 
-use crate::memmap::{PopulateOnce, bring_up};
+use crate::memmap::bring_up;
 use crate::retire::tear_down;
 use crate::table::{has_planes, is_whole_early};
 use crate::validity::Plane;
@@ -95,21 +95,21 @@ where
     }
 }
 
-/// Makes the memmap of a whole section that is marked, by `populate`, and publishes it.
+/// Makes the memmap of a whole section that is marked, of `block` if it is there and serves, and publishes it.
 #[inline(always)]
 pub(crate) fn bring_up_marked<T, S, E>(
     writing: &mut Writing<'_, T, S>,
     env: &mut E,
     request: &PopulateRequest,
+    block: &mut Option<Block>,
     lost: &mut LostBlocks,
-    populate: impl PopulateOnce<T, S, E>,
 ) -> Result<(), SectionLoss>
 where
     T: SectionTable,
     S: Populate<T, E>,
 {
     let (section, flags) = (request.section, MARKED | SectionFlags::EARLY);
-    let (word, origin) = bring_up(writing, env, request, flags, lost, populate)?;
+    let (word, origin) = bring_up(writing, env, request, flags, block, lost)?;
     let entry = writing.entry(section).ok_or(SectionLoss::OutsideRange)?;
     let Some(usage) = writing.usage(entry) else { return Ok(()) };
     usage.set_memmap_origin(origin);
@@ -281,7 +281,7 @@ impl<'b, T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'b, T, S, E
         let frames = section.frames::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
         let request =
             PopulateRequest { section, frames, neighbourhood, node, before: Before::NoFrame, compound: None };
-        bring_up_marked(&mut self.writing, self.env, &request, &mut self.lost, S::populate)
+        bring_up_marked(&mut self.writing, self.env, &request, &mut None, &mut self.lost)
     }
 
     /// Makes a marked section absent again, and reports it.

@@ -91,9 +91,7 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> Claim<'_, T, S, R> {
         let mut block = layout.and_then(|layout| env.alloc_memmap(layout, request.node).ok());
         let made = self.in_turn(|writing| {
             writing.notes().note_other();
-            bring_up_marked(writing, env, &request, lost, |writing, env, request, lost| {
-                S::populate_with(writing, env, request, &mut block, lost)
-            })
+            bring_up_marked(writing, env, &request, &mut block, lost)
         });
         if let Some(Err(rejected)) = block.map(|block| env.free(block)) {
             lost.note(rejected.error);

@@ -186,7 +186,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
     fn usage_and_word(&mut self) -> Result<Made<T>, SectionLoss> {
         let usage = new_usage::<T, E>(self.env, self.request.node)?;
         let flags = SectionFlags::PRESENT;
-        match bring_up(&mut self.writing, self.env, &self.request, flags, &mut self.lost, S::populate) {
+        match bring_up(&mut self.writing, self.env, &self.request, flags, &mut None, &mut self.lost) {
             Ok((word, origin)) => {
                 // SAFETY: the usage was just made and is not shared yet.
                 let fresh = unsafe { usage.as_ref() }.usage();

@@ -10,7 +10,7 @@
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    LostBlocks, MetadataMemory, Origin, PageCount, PfnRange, SectionFlags, SectionLoss, SectionNr,
+    Block, LostBlocks, MetadataMemory, Origin, PageCount, PfnRange, SectionFlags, SectionLoss, SectionNr,
 };
 
 use crate::entry::{RetiredSection, UsageBlock};
@@ -21,45 +21,23 @@ use crate::{Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Sec
 /// The word of a section, and the origin of its memmap.
 pub(crate) type Mapped<T> = (SectionWord<<T as SectionTable>::Page>, Origin);
 
-/// [`Populate::populate`], or a call of [`Populate::populate_with`].
-pub(crate) trait PopulateOnce<T: SectionTable, S, E>:
-    FnOnce(
-    &mut Writing<'_, T, S>,
-    &mut E,
-    &PopulateRequest,
-    &mut LostBlocks,
-) -> Result<SectionMemmap<T::Page>, SectionLoss>
-{
-}
-
-impl<T, S, E, F> PopulateOnce<T, S, E> for F
-where
-    T: SectionTable,
-    F: FnOnce(
-        &mut Writing<'_, T, S>,
-        &mut E,
-        &PopulateRequest,
-        &mut LostBlocks,
-    ) -> Result<SectionMemmap<T::Page>, SectionLoss>,
-{
-}
-
-/// Makes the descriptors of a request exist by `populate`, zeroed, and the word that leads to them.
+/// Makes the descriptors of a request exist, zeroed, and the word that leads to them. `block` may be used for them, if it is
+/// there.
 #[inline(always)]
 pub(crate) fn bring_up<T, S, E>(
     writing: &mut Writing<'_, T, S>,
     env: &mut E,
     request: &PopulateRequest,
     flags: SectionFlags,
+    block: &mut Option<Block>,
     lost: &mut LostBlocks,
-    populate: impl PopulateOnce<T, S, E>,
 ) -> Result<Mapped<T>, SectionLoss>
 where
     T: SectionTable,
     S: Populate<T, E>,
 {
     let first = request.section.first_pfn::<T::Geometry>().ok_or(SectionLoss::OutsideRange)?;
-    let memmap = populate(writing, env, request, lost)?;
+    let memmap = S::populate_with(writing, env, request, block, lost)?;
     let (origin, content) = (memmap.origin, memmap.content);
     writing.notes().note_origin(origin);
     match SectionWord::mapped(memmap.first, first, flags) {
