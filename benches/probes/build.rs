@@ -46,7 +46,7 @@ fn main() {
     println!("cargo::rustc-env=SPARSEMEM_RUSTC_VERSION={}", version(&mut Command::new(rustc)));
 }
 
-/// What cargo says of the target.
+/// A variable in which cargo describes the target.
 fn of_target(what: &str) -> String {
     std::env::var(format!("CARGO_CFG_TARGET_{what}")).unwrap_or_default()
 }

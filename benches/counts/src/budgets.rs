@@ -1,6 +1,7 @@
 //! The budget of each lookup. A change that needs more has to change a line here, and say why.
 //!
-//! No probe may need more than its twin in C either, with few exceptions on other processors than x86_64. Counted are all ways through a function together, with the return:
+//! No probe may need more than its twin in C either, with few exceptions on other processors than x86_64. The counts include
+//! all paths through a function together, with the return:
 //! failing ways too.
 
 use sparsemem_report::Arch;

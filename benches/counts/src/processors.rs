@@ -48,7 +48,7 @@ fn obstacle(arch: Arch) -> Option<String> {
     ))
 }
 
-/// Whether a program can be run.
+/// True if a program can be run.
 fn is_there(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }

@@ -64,7 +64,7 @@ pub(crate) struct Judged {
 }
 
 impl Processor {
-    /// Whether nothing is wrong.
+    /// True if nothing is wrong.
     fn passed(&self) -> bool {
         let differs = |file: &Comparison| matches!(file, Comparison::Different { .. });
         self.rows.iter().all(|row| row.faults.is_empty())
@@ -74,7 +74,7 @@ impl Processor {
 }
 
 impl Judged {
-    /// Whether nothing is wrong.
+    /// True if nothing is wrong.
     pub(crate) fn passed(&self) -> bool {
         self.processors.iter().all(Processor::passed)
             && !self.operations.iter().flatten().any(OperationRow::is_wrong)

@@ -29,7 +29,7 @@ impl Defect {
         ON.store(self as u8, Ordering::Relaxed);
     }
 
-    /// Whether the kernel is broken in this way.
+    /// True if the kernel is broken in this way.
     pub(crate) fn is_on(self) -> bool {
         // Relaxed: as above; a processor that sees it late behaves well for longer.
         ON.load(Ordering::Relaxed) == self as u8

@@ -118,7 +118,7 @@ impl Frames {
         frame(first).phys::<Sizes>()
     }
 
-    /// Whether memory is a whole block of [`Frames::take_block`].
+    /// True if memory is a whole block of [`Frames::take_block`].
     pub(crate) fn is_whole_block(&self, start: PhysAddr, count: usize) -> bool {
         self.block(start, count).is_some()
     }

@@ -25,7 +25,7 @@ const fn slot_of(layout: Layout) -> Option<SlotInfo> {
     type_from_layout(layout)
 }
 
-/// Whether the model is up.
+/// True once the model is up.
 static IS_UP: AtomicBool = AtomicBool::new(false);
 
 /// Books all frames in the model from now on.
@@ -42,7 +42,7 @@ fn early(pfn: Pfn) -> Option<(&'static AtomicU64, u64)> {
     Some((word, 1 << (pfn.get() % 64)))
 }
 
-/// Whether a frame was given before the model was up. ostd's metadata does not say it of frames with one owner.
+/// True if a frame was given before the model was up. ostd's metadata does not say it of frames with one owner.
 pub(crate) fn was_given(pfn: Pfn) -> bool {
     early(pfn).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
 }

@@ -1,4 +1,4 @@
-//! What ostd's own metadata says of a frame, and whether the model says the same.
+//! Compares the model with ostd's own metadata, frame by frame.
 
 use core::any::Any;
 use core::fmt;
@@ -10,7 +10,7 @@ use sparsemem::{Geometry, Pfn, SectionShape, presets::X86_64};
 use crate::allocator::was_given;
 use crate::slots::{Record, frame_of_descriptor, record};
 
-/// What ostd's metadata says of a frame.
+/// The statement of ostd's metadata about a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InOstd {
     /// It has none: the frame is beyond the last one of RAM.
@@ -38,7 +38,7 @@ fn in_ostd(pfn: Pfn) -> InOstd {
     }
 }
 
-/// Whether nobody uses a frame, by ostd's metadata.
+/// True if nobody uses a frame, by ostd's metadata.
 pub(crate) fn is_unused(pfn: Pfn) -> bool {
     in_ostd(pfn) == InOstd::Unused
 }
@@ -73,9 +73,9 @@ pub(crate) struct Disagreement {
     pfn: Pfn,
     /// The difference.
     wrong: Wrong,
-    /// What ostd says.
+    /// The statement of ostd.
     ostd: InOstd,
-    /// Whether the model has a record, and if so, whether it is in use.
+    /// The statement of the model: if it has a record, and if that is in use.
     model: Option<bool>,
 }
 
@@ -108,7 +108,7 @@ impl fmt::Display for Disagreement {
     }
 }
 
-/// What was compared.
+/// The counts of a comparison.
 #[derive(Debug, Default)]
 pub(crate) struct Compared {
     /// Frames.

@@ -16,7 +16,7 @@ use sparsemem_x86_64_page_table::X86_64 as Entries;
 use crate::compare::{Disagreement, Wrong};
 use crate::regions::ram;
 
-/// What this kernel keeps of a frame: as many bytes as ostd does.
+/// The record that this kernel keeps of a frame: as many bytes as ostd does.
 pub(crate) struct Record {
     /// The number of users.
     users: AtomicU64,
@@ -157,7 +157,7 @@ pub(crate) fn frame_of_descriptor(pfn: Pfn) -> Option<Pfn> {
 }
 
 impl Record {
-    /// Whether somebody uses the frame.
+    /// True if somebody uses the frame.
     pub(crate) fn is_in_use(&self) -> bool {
         self.users.load(Ordering::Relaxed) != 0
     }
@@ -178,7 +178,7 @@ impl Record {
     }
 }
 
-/// What was booked.
+/// The counts of bookings.
 pub(crate) struct Booked {
     /// Frames that the allocator gave.
     pub(crate) given: u64,
@@ -191,7 +191,7 @@ static TAKEN_BACK: AtomicU64 = AtomicU64::new(0);
 /// The first frame that could not be booked; an allocator cannot return an error.
 static WRONG: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// What happens to a frame in the allocator.
+/// The events of a frame in the allocator.
 #[derive(Clone, Copy)]
 pub(crate) enum Event {
     /// The allocator gives it.
@@ -217,7 +217,7 @@ pub(crate) fn book(pfn: Pfn, event: Event) {
     }
 }
 
-/// What was booked until now.
+/// The bookings until now.
 ///
 /// # Errors
 ///

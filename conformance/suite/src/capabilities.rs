@@ -134,7 +134,7 @@ pub struct Capabilities {
     pub way_back: WayBack,
     /// Its virtual array, or `None` if it maps none.
     pub array: Option<ArrayFacts>,
-    /// What becomes of large pages.
+    /// The treatment of large pages.
     pub compounds: Compounds,
 }
 

@@ -75,7 +75,7 @@ impl<E> Metered<E> {
         core::mem::take(&mut self.refused)
     }
 
-    /// Whether the armed fault refuses this request.
+    /// True if the armed fault refuses this request.
     fn is_refused(&mut self, request: Request) -> bool {
         let is_met = match (&mut self.fault, request) {
             (Some(Fault::NthAllocation(left)), Request::Block)

@@ -20,7 +20,7 @@ const LEAST: u64 = 1 << 30;
 ///
 /// # Errors
 ///
-/// What is wrong with the text.
+/// The error in the text.
 pub(crate) fn page_size(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is no power of two of bytes, such as 2M or 1G");
     let (digits, shift) = match text.char_indices().next_back().ok_or_else(wrong)? {

@@ -65,7 +65,7 @@ pub(crate) struct InspectedBackend {
     pub(crate) page_table_bytes: u64,
     /// All metadata bytes after a boot that only marks sections; `None` if the backend has no such boots.
     pub(crate) deferred_bytes: Option<u64>,
-    /// What a device's descriptors take, if somebody asked.
+    /// The memory that a device's descriptors take, if somebody asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) device: Option<InspectedDevice>,
 }

@@ -67,7 +67,7 @@ impl SectionState {
         online: SubsectionBits::EMPTY,
     };
 
-    /// Whether boot marked the section and nothing has made its memmap yet: it waits for
+    /// True if boot marked the section and nothing has made its memmap yet: it waits for
     /// [`DeferredModel::bring_up`](crate::DeferredModel::bring_up).
     #[must_use]
     pub const fn is_deferred(&self) -> bool {

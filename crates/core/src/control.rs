@@ -247,12 +247,12 @@ pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
     where
         Self: Sized;
 
-    /// Checks for what only the model knows whether it would retire `frames` once they are offline: whether `env` has
-    /// its page tables and the altmaps that hold descriptors of `frames`, and whether other frames have their descriptors in
-    /// the memory of `frames`. After
-    /// [`MarkError::check`](crate::MarkError::check) and this, the holder of the writer knows that [`RetireModel::retire`] will not refuse, and
-    /// may do before it what cannot be undone. The default is for models that never refuse for these reasons. A model
-    /// that wraps another passes this on.
+    /// Checks what only the model knows before it retires `frames` that are offline: that `env` has its page tables and the
+    /// altmaps that hold descriptors of `frames`, and that no other frames have their descriptors in the memory of `frames`.
+    ///
+    /// After [`MarkError::check`](crate::MarkError::check) and this, the holder of the writer knows that
+    /// [`RetireModel::retire`] will not refuse, and may do before it what cannot be undone. The default is for models that
+    /// never refuse for these reasons. A model that wraps another passes this on.
     ///
     /// # Errors
     ///

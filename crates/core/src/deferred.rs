@@ -224,7 +224,8 @@ pub trait DeferredModel<E>: BootModel<E> {
     /// with the same section, one brings it up and the others return at once. Memory for descriptors is allocated, and
     /// therefore zeroed, by all processors at the same time; page tables and the section word are then changed by one
     /// after the other, and a processor spins for its turn. So no interrupt handler may call this, nor an environment
-    /// from inside; and callers have interrupts enabled if the environment waits for other processors to flush. Lookups take no lock and see the section as a whole or not at all.
+    /// from inside; and callers have interrupts enabled if the environment waits for other processors to flush. Lookups
+    /// take no lock and see the section as a whole or not at all.
     ///
     /// # Errors
     ///

@@ -257,7 +257,7 @@ pub unsafe trait MetadataMemory: PhysMap {
     /// [`ForeignBlock`] with the block, if this environment did not give it.
     fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>>;
 
-    /// Whether the environment has the altmap in which `memory` lies: whether [`MetadataMemory::free`] would take back a
+    /// True if the environment has the altmap in which `memory` lies, so that [`MetadataMemory::free`] would take back a
     /// block of [`Origin::Altmap`] there.
     ///
     /// Models ask before they retire frames whose descriptors lie in an altmap, and refuse

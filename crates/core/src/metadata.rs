@@ -2,11 +2,12 @@
 //!
 //! # Invariants
 //!
-//! 1. What a model reports of all its sections is all memory that it has taken and not given back.
+//! 1. A model reports, over all of its sections, all memory that it has taken and not given back, except pages that belong to
+//!    no section: those that the tails of large pages share.
 
 use crate::{MemoryModel, Origin, PhysRange, SectionNr, Writer};
 
-/// What a block of metadata is for.
+/// The purpose of a block of metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MetadataUse {
@@ -23,7 +24,7 @@ pub enum MetadataUse {
 /// A block of memory that holds metadata of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetadataBlock {
-    /// What it holds.
+    /// The purpose of it.
     pub of: MetadataUse,
     /// Where it lies.
     pub bytes: PhysRange,

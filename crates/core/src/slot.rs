@@ -22,7 +22,7 @@ const READY: u32 = 2;
 
 /// A kernel's record of a frame that a [`Slot`] holds.
 ///
-/// Whoever has the type has its methods, and a pointer may be any, so safe code resets no record:
+/// Safe code resets no record, because all code that knows the type can call the method, with any pointer:
 ///
 /// ```compile_fail,E0133
 /// use core::ptr::NonNull;

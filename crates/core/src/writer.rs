@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub struct WriterSlot {
     taken: AtomicBool,
-    /// Whether a processor has its turn, while the writer is lent jointly.
+    /// True while a processor has its turn; the writer is lent jointly then.
     turn: AtomicBool,
 }
 

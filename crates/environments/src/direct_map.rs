@@ -54,7 +54,7 @@ pub(crate) fn pointer_to(map: &impl PhysMap, at: PhysAddr, layout: Layout) -> Op
     (is_aligned && map.virt_to_phys(start) == Some(at)).then_some(start)
 }
 
-/// Whether a block lies where a map has its physical address: another memory may have the same ones.
+/// True if a block lies where a map has its physical address: another memory may have the same ones.
 pub(crate) fn has(map: &impl PhysMap, block: &Block) -> bool {
     map.phys_to_virt(block.phys()) == block.start()
 }

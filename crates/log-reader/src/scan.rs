@@ -26,7 +26,7 @@ pub(crate) struct Scan {
     pub(crate) lines: usize,
     /// The next memory line of a kernel begins another boot.
     starts: bool,
-    /// What lines since then say of that boot besides its memory.
+    /// The facts besides memory that lines since then state about that boot.
     begun: Boot,
     /// The nodes that were named since then: of that boot, if it has a map.
     held: Vec<(usize, String, Statement)>,

@@ -1,4 +1,4 @@
-//! What a model says of its sections' metadata: where it lies, and the pageblock flags in it.
+//! Reports where the metadata of a section lies, and lends the pageblock flags in it.
 //!
 //! # Invariants
 //!

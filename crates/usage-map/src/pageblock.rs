@@ -105,7 +105,7 @@ impl<G: Geometry> Pageblock<'_, G> {
         let _ = self.flags.set_migrate_type(self.block, to);
     }
 
-    /// Whether the block is isolated.
+    /// The isolation of the block.
     #[must_use]
     pub fn isolation(&self) -> Isolation {
         self.flags.isolation(self.block).unwrap_or(Isolation::Open)

@@ -46,7 +46,7 @@ pub(crate) struct Asking<'a, H, D> {
     done: bool,
     /// The device's refusal.
     pub(crate) refused: Option<DeviceRefused>,
-    /// Whether neither the allocator nor the device has the frames any more, so that a failure has changed something.
+    /// True if neither the allocator nor the device has the frames any more, so that a failure has changed something.
     pub(crate) stranded: bool,
 }
 

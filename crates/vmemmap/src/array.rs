@@ -176,7 +176,7 @@ impl<B: ArrayBase, F> VirtualArray<B, F> {
         parts.filter_map(|part| writing.placement().bytes_within::<T::Page>(part.frames))
     }
 
-    /// Whether a retirement of `frames` unmaps a leaf: it has no descriptor of another valid frame.
+    /// True if a retirement of `frames` unmaps a leaf: it has no descriptor of another valid frame.
     pub(crate) fn goes_with<T: SectionTable>(
         &self,
         writing: &Writing<'_, T, Self>,

@@ -1,4 +1,4 @@
-//! What the device tree says of the machine: the command line. Memory and nodes are read by `sparsemem-boot-maps`.
+//! Reads the command line out of the device tree. `sparsemem-boot-maps` reads memory and nodes.
 //!
 //! Source: Devicetree Specification 0.4, 3.6 (`/chosen`).
 

@@ -9,7 +9,7 @@ use crate::processors::{HardwareId, Processor, StartError};
 
 /// Why the kernel cannot start other processors on this board.
 pub(crate) const CANNOT: Option<&str> = Some("this kernel starts other processors on x86_64 only");
-/// Whether processors have to be interrupted for a flush.
+/// True if a flush has to interrupt the other processors.
 pub(crate) const FLUSHES_BY_INTERRUPTS: bool = false;
 
 /// The calling processor.

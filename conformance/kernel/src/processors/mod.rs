@@ -35,7 +35,7 @@ pub(crate) fn online() -> u64 {
     ONLINE.load(Ordering::Acquire)
 }
 
-/// Whether a processor has arrived.
+/// True once a processor has arrived.
 #[allow(dead_code, reason = "not every board starts processors here")]
 pub(crate) fn is_online(processor: Processor) -> bool {
     online() & processor.bit() != 0
@@ -90,7 +90,7 @@ extern "C" fn secondary_main(nr: usize) -> ! {
     }
 }
 
-/// What the other processors do.
+/// The work of the other processors.
 type Work = &'static (dyn Fn(Processor) + Sync);
 
 /// The work that is lent to the other processors.
@@ -119,7 +119,7 @@ pub(crate) fn together<T>(work: &(dyn Fn(Processor) + Sync), own: impl FnOnce() 
     result
 }
 
-/// What interrupts the code of a processor.
+/// The causes for which the code of a processor is interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "not every board has a timer here")]
 pub(crate) enum Interruption {
@@ -129,7 +129,7 @@ pub(crate) enum Interruption {
     Fault,
 }
 
-/// What is done then.
+/// The function that is called then.
 static HOOK: Once<fn(Interruption)> = Once::new();
 
 /// Has a function called, in the handler, whenever the timer or an expected page fault interrupts a processor. Only the

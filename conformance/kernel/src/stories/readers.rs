@@ -24,7 +24,7 @@ const LONG: u32 = 2000;
 /// Looks at one address without being interrupted.
 const BURST: u32 = 48;
 
-/// What a reader does while it holds a descriptor.
+/// The action of a reader while it holds a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meanwhile {
     /// It waits.
@@ -151,7 +151,7 @@ fn probe(frame: Pfn) {
     WATCH.count(Count::Probes);
 }
 
-/// What is known of a descriptor's stamp.
+/// The knowledge about a descriptor's stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stamp {
     /// The frame may have been added a moment ago.

@@ -69,7 +69,7 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// What readers count.
+/// The things that readers count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum Count {
@@ -92,7 +92,7 @@ pub(super) enum Count {
 /// The number of counts.
 pub(super) const COUNTS: usize = 7;
 
-/// What the processors of a story share.
+/// The state that the processors of a story share.
 pub(super) struct Watch {
     /// Rounds and phase: `round * PHASES + phase`.
     phase: AtomicU64,
@@ -150,7 +150,7 @@ impl Watch {
         self.phase() / PHASES
     }
 
-    /// Whether a number is that of a phase.
+    /// True if a number is that of a phase.
     pub(super) const fn is(number: u64, phase: Phase) -> bool {
         number % PHASES == phase as u64
     }
@@ -160,7 +160,7 @@ impl Watch {
         self.stop.store(true, Ordering::Release);
     }
 
-    /// Whether readers go on.
+    /// True while readers go on.
     pub(super) fn goes_on(&self) -> bool {
         // Relaxed: a processor that sees it late works for longer.
         !self.stop.load(Ordering::Relaxed) && !self.is_wrong.load(Ordering::Relaxed)
@@ -172,7 +172,7 @@ impl Watch {
         self.counts[what as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What was counted.
+    /// The count of one thing.
     pub(super) fn counted(&self, what: Count) -> u64 {
         // Relaxed: as above.
         self.counts[what as usize].load(Ordering::Relaxed)

@@ -21,7 +21,7 @@ pub(super) struct Device {
     folds: Folds,
 }
 
-/// What has to become of the tails' descriptors.
+/// The required treatment of the tails' descriptors.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Folds {
     /// They share a page.
@@ -52,7 +52,7 @@ impl Device {
         Step::AddCompounds(self.frames, self.order)
     }
 
-    /// Whether the model has to add it.
+    /// True if the model has to add it.
     pub(super) fn is_added(self) -> bool {
         self.folds == Folds::Yes
     }

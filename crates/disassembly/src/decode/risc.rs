@@ -13,11 +13,11 @@ use crate::places::{Function, Places};
 /// A processor's instructions, as the decoder writes them.
 pub(super) struct Syntax {
     decoder: fn() -> CsResult<Capstone>,
-    /// Whether an instruction with this mnemonic reads memory; a pair of words is one load.
+    /// True if an instruction with this mnemonic reads memory; a pair of words is one load.
     pub(super) is_load: fn(&str) -> bool,
     /// How an operand in the stack begins.
     pub(super) on_stack: &'static str,
-    /// What an instruction does with the flow of control.
+    /// The effect of an instruction on the flow of control.
     pub(super) flow: fn(&str, &str) -> Flow,
     /// The mnemonic that puts the upper part of an address into a register.
     pub(super) upper: &'static str,
@@ -27,7 +27,7 @@ pub(super) struct Syntax {
     pub(super) target: fn(u64, u64) -> u64,
 }
 
-/// What an instruction does with the flow of control.
+/// The effect of an instruction on the flow of control.
 #[derive(PartialEq, Eq)]
 pub(super) enum Flow {
     /// It goes on, or returns.

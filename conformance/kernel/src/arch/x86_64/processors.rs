@@ -13,7 +13,7 @@ pub(crate) use super::start::start;
 /// Why the kernel cannot start other processors on this board; `None` because it can.
 pub(crate) const CANNOT: Option<&str> = None;
 
-/// Whether processors have to be interrupted for a flush.
+/// True if a flush has to interrupt the other processors.
 pub(crate) const FLUSHES_BY_INTERRUPTS: bool = true;
 
 /// Makes the calling processor take interrupts.
