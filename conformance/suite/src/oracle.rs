@@ -7,6 +7,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use sparsemem_core::{
     EarlyFrames, MemoryRange, NodeId, Pfn, PfnRange, SectionFlags, SectionNr, SectionState, SubsectionBits,
@@ -131,14 +132,16 @@ impl Oracle {
         &self.beyond
     }
 
+    /// The subsections that each part of a section's memory touches.
+    fn touched(&self, nr: u64) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
+        let parts = self.sections.get(&nr).map_or(&[][..], |section| &section.parts);
+        parts.iter().map(|(start, end)| self.shape.subsection_of(*start)..=self.shape.subsection_of(end - 1))
+    }
+
     /// The subsections of a section that contain a frame of memory (O-34).
     #[must_use]
     pub fn subsections(&self, nr: u64) -> BTreeSet<u64> {
-        let mut touched = BTreeSet::new();
-        for (start, end) in self.sections.get(&nr).map_or(&[][..], |section| &section.parts) {
-            touched.extend(self.shape.subsection_of(*start)..=self.shape.subsection_of(end - 1));
-        }
-        touched
+        self.touched(nr).flatten().collect()
     }
 
     /// The observable state of a section after boot (I-01, I-04).
@@ -148,10 +151,8 @@ impl Oracle {
             return SectionState::ABSENT;
         }
         let mut words = [0u64; 8];
-        for index in self.subsections(nr) {
-            for (word, base) in words.iter_mut().zip((0..).step_by(64)) {
-                *word |= if (base..base + 64).contains(&index) { 1 << (index - base) } else { 0 };
-            }
+        for index in self.touched(nr).flatten() {
+            words[(index / 64) as usize] |= 1 << (index % 64);
         }
         let subsections = SubsectionBits::from_words(words);
         SectionState {
@@ -173,7 +174,9 @@ impl Oracle {
         frame < self.shape.frames()
             && match self.early {
                 EarlyFrames::All => self.is_present(nr),
-                EarlyFrames::Populated => self.subsections(nr).contains(&self.shape.subsection_of(frame)),
+                EarlyFrames::Populated => {
+                    self.touched(nr).any(|touched| touched.contains(&self.shape.subsection_of(frame)))
+                }
             }
     }
 
