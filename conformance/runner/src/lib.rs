@@ -20,5 +20,5 @@ mod variant;
 
 pub use catalogue::catalogue;
 pub use cell::{Cell, Filter, FilterError, cells, machines, recordings};
-pub use run::{run, run_cell};
+pub use run::{Done, Here, Worker, run, run_cell};
 pub use subjects::{UseSubject, lend};

@@ -10,102 +10,120 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use sparsemem_core::MemoryRange;
 use sparsemem_suite::{Capabilities, Ended, Facts, NotRun, Scenario, Subject, Tally, touched_sections};
 
 use crate::Cell;
 use crate::catalogue::{Runnable, find};
-use crate::subjects::{exists, is_alone, with_subject};
+use crate::subjects::{exists, with_subject};
 use crate::variant::Variant;
 use sparsemem_replay::Rule;
 use sparsemem_report::{CellResult, Outcome, Report, RuleUse, Verdict, World};
+
+/// The end of one cell's run, without what the cell itself says. It can be sent from one process to another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Why the cell did not pass; empty if it did.
+    pub detail: String,
+    /// The number of simulated failures.
+    pub failure_points: u64,
+    /// Wall time in milliseconds.
+    pub duration_ms: f64,
+    /// The rules that the cell needed, by which a model differs from Linux on purpose.
+    pub rules: Vec<String>,
+}
+
+impl Done {
+    /// A failure that only the reason is known of.
+    #[must_use]
+    pub const fn failed(why: String) -> Self {
+        Self { outcome: Outcome::Failed, detail: why, failure_points: 0, duration_ms: 0.0, rules: Vec::new() }
+    }
+
+    /// The entries of a report for the cell that ended so.
+    fn of(self, cell: &Cell) -> (CellResult, Vec<RuleUse>) {
+        let Self { outcome, detail, failure_points, duration_ms, rules } = self;
+        let (scenario, backend) = (&cell.scenario, cell.backend);
+        let rule_use = |rule| RuleUse { scenario: scenario.clone(), backend, rule };
+        let result = CellResult {
+            scenario: scenario.clone(),
+            world: World::Host,
+            arch: None,
+            backend,
+            machine: cell.machine.name.clone(),
+            outcome,
+            detail,
+            failure_points,
+            duration_ms,
+        };
+        (result, rules.into_iter().map(rule_use).collect())
+    }
+}
 
 /// What a cell counts and needs while it runs.
 #[derive(Default)]
 struct Course {
     tally: Tally,
-    rules: Vec<RuleUse>,
+    rules: Vec<Rule>,
 }
 
-/// Runs one cell; a panic is a failure.
+/// Runs one cell in this process; a panic is a failure.
 #[must_use]
-pub fn run_cell(cell: &Cell) -> CellResult {
-    run_with(cell, &mut Course::default())
-}
-
-/// Runs one cell and keeps its course.
-fn run_with(cell: &Cell, course: &mut Course) -> CellResult {
+pub fn run_cell(cell: &Cell) -> Done {
     let start = Instant::now();
-    let caught = catch_unwind(AssertUnwindSafe(|| verdict(cell, course)));
+    let mut course = Course::default();
+    let caught = catch_unwind(AssertUnwindSafe(|| verdict(cell, &mut course)));
     let (outcome, detail) = caught.unwrap_or_else(|panic| (Outcome::Failed, message(&*panic)));
-    CellResult {
-        scenario: cell.scenario.clone(),
-        world: World::Host,
-        arch: None,
-        backend: cell.backend,
-        machine: cell.machine.name.clone(),
+    Done {
         outcome,
         detail,
         failure_points: course.tally.failure_points,
         duration_ms: start.elapsed().as_secs_f64() * 1000.0,
+        rules: course.rules.iter().map(ToString::to_string).collect(),
     }
 }
 
-/// Runs cells on `threads` threads, and passes each result to `on_done` as soon as it is there.
-pub fn run(cells: &[Cell], threads: usize, on_done: &(dyn Fn(&CellResult) + Sync)) -> Report {
-    let queues = Queues::new(cells);
-    let done = Mutex::new(Vec::with_capacity(cells.len()));
-    let work = |order: [&Queue; 2]| {
-        for index in order.into_iter().flatten() {
-            let Some(cell) = cells.get(index) else { continue };
-            let mut course = Course::default();
-            let result = run_with(cell, &mut course);
+/// A place where cells run, one after the other: a thread of this process, or another process.
+pub trait Worker: Send {
+    /// Runs the cell that has this index in the list of all cells.
+    fn run(&mut self, index: usize, cell: &Cell) -> Done;
+}
+
+/// Cells run in the thread that asks for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Here;
+
+impl Worker for Here {
+    fn run(&mut self, _index: usize, cell: &Cell) -> Done {
+        run_cell(cell)
+    }
+}
+
+/// Runs cells on workers, each on a thread of its own, and passes each result to `on_done` as soon as it is there.
+pub fn run<W: Worker>(cells: &[Cell], workers: Vec<W>, on_done: &(dyn Fn(&CellResult) + Sync)) -> Report {
+    let next = AtomicUsize::new(0);
+    let ended = Mutex::new(Vec::with_capacity(cells.len()));
+    let work = |mut worker: W| {
+        // Relaxed: only the number counts; results are handed over through a lock.
+        let take = || Some(next.fetch_add(1, Ordering::Relaxed));
+        for (index, cell) in std::iter::from_fn(take).map_while(|index| Some((index, cells.get(index)?))) {
+            let (result, rules) = worker.run(index, cell).of(cell);
             on_done(&result);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result, course.rules));
+            ended.lock().unwrap_or_else(PoisonError::into_inner).push((index, result, rules));
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..threads.clamp(1, cells.len().max(1)) {
-            scope.spawn(|| work([&queues.usual, &queues.huge]));
+        for worker in workers {
+            scope.spawn(|| work(worker));
         }
-        work([&queues.huge, &queues.usual]);
     });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(index, ..)| *index);
-    let rules = done.iter_mut().flat_map(|(.., rules)| std::mem::take(rules)).collect();
-    Report::new(done.into_iter().map(|(_, result, _)| result).collect()).with_rules(rules)
-}
-
-/// Indices of cells that wait for a thread.
-#[derive(Default)]
-struct Queue {
-    indices: Vec<usize>,
-    next: AtomicUsize,
-}
-
-impl Iterator for &Queue {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        // Relaxed: only the number counts; results are handed over through a lock.
-        self.indices.get(self.next.fetch_add(1, Ordering::Relaxed)).copied()
-    }
-}
-
-/// The large machines, of which the process has addresses for only one at a time, and the others. One thread starts
-/// with the large ones, and the other threads run them last, so that none has to wait for addresses.
-struct Queues {
-    huge: Queue,
-    usual: Queue,
-}
-
-impl Queues {
-    fn new(cells: &[Cell]) -> Self {
-        let is_huge = |index: &usize| cells.get(*index).is_some_and(|cell| is_alone(&cell.machine));
-        let (huge, usual) = (0..cells.len()).partition(is_huge);
-        let queue = |indices| Queue { indices, ..Queue::default() };
-        Self { huge: queue(huge), usual: queue(usual) }
-    }
+    let mut ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+    ended.sort_by_key(|(index, ..)| *index);
+    let (results, rules): (_, Vec<_>) = ended.into_iter().map(|(_, result, rules)| (result, rules)).unzip();
+    Report::new(results).with_rules(rules.concat())
 }
 
 /// The message of a panic.
@@ -128,9 +146,7 @@ fn verdict(cell: &Cell, course: &mut Course) -> Verdict {
 /// Replays a recording, and keeps the rules that it needs.
 fn recording(cell: &Cell, course: &mut Course) -> Verdict {
     let (verdict, rules) = sparsemem_replay::replay_cell(&cell.machine, cell.backend);
-    let (scenario, backend) = (&cell.scenario, cell.backend);
-    let of_cell = |rule: Rule| RuleUse { scenario: scenario.clone(), backend, rule: rule.to_string() };
-    course.rules.extend(rules.into_iter().map(of_cell));
+    course.rules.extend(rules);
     verdict
 }
 

@@ -243,11 +243,6 @@ fn config(parts: SubjectParts<'_>, room: Room) -> MachineConfig {
     room.device.into_iter().fold(config, MachineConfig::unmanaged)
 }
 
-/// Whether a machine takes more than half of the addresses that all machines share.
-pub(crate) fn is_alone(machine: &MachineFile) -> bool {
-    machine.end() > Addresses::LIMIT / 2
-}
-
 /// Alignment and guards of the two reservations of a machine.
 const BORDERS: u64 = 4 << 30;
 

@@ -2,7 +2,7 @@
 
 use rstest::rstest;
 use sparsemem_any::Backend;
-use sparsemem_conformance::{Filter, FilterError, cells, run_cell};
+use sparsemem_conformance::{Filter, FilterError, Here, cells, run};
 use sparsemem_replay::{Difference, Recording, RecordingError, ReplayError, replay};
 use sparsemem_report::Outcome;
 
@@ -67,12 +67,13 @@ fn the_default_run_has_them_all_on_every_backend() {
         assert_eq!(cells[0].scenario, recording.scenario());
         assert_eq!(cells.iter().map(|cell| cell.backend).collect::<Vec<_>>(), Backend::ALL);
     }
-    for cell in cells.iter().skip(all.len() * backends) {
-        let result = run_cell(cell);
+    let (first, about_all) = (&cells[..1], &cells[all.len() * backends..]);
+    let report = run(about_all, vec![Here], &|_| ());
+    for (cell, result) in about_all.iter().zip(&report.results) {
         let expected = if cell.backend.is_sparse() { Outcome::Passed } else { Outcome::NotApplicable };
         assert_eq!((result.scenario.as_str(), result.outcome), ("linux/rules", expected));
     }
-    let result = run_cell(&cells[0]);
+    let result = &run(first, vec![Here], &|_| ()).results[0];
     assert_eq!((result.outcome, result.machine.as_str()), (Outcome::Passed, "altmap-700m.json"));
 }
 

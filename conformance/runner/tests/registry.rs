@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sparsemem_conformance::{Cell, Filter, catalogue, cells, run};
+use sparsemem_conformance::{Cell, Filter, Here, catalogue, cells, run};
 use sparsemem_report::Outcome;
 
 /// Most memory of a machine that is run here; the conformance run has all of them.
@@ -32,7 +32,8 @@ fn everything_passes_on_all_small_machines() {
     let usual = |cell: &Cell| !cell.scenario.contains('@');
     let mut cells = cells(&Filter::default()).unwrap();
     cells.retain(|cell| small(cell) && usual(cell));
-    let report = run(&cells, std::thread::available_parallelism().map_or(1, usize::from), &|_| ());
+    let report =
+        run(&cells, vec![Here; std::thread::available_parallelism().map_or(1, usize::from)], &|_| ());
     let failures: Vec<_> = report.failures().collect();
     assert!(failures.is_empty(), "{failures:#?}");
     assert!(report.summary.passed > 500, "{:?}", report.summary);

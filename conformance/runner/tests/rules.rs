@@ -4,7 +4,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 use sparsemem_any::Backend;
-use sparsemem_conformance::{Filter, cells, run};
+use sparsemem_conformance::{Filter, Here, cells, run};
 use sparsemem_replay::{Recording, ReplayError, Rule, backends, idle_rules, replay};
 use sparsemem_report::Outcome;
 
@@ -77,7 +77,7 @@ fn a_rule_that_explains_nothing_is_idle() {
 fn a_report_has_the_rules_that_its_cells_needed() {
     let filter =
         Filter { recordings: vec!["boot-dimm.json".into(), "dimm-1g.json".into()], ..Filter::default() };
-    let report = run(&cells(&filter).unwrap(), 2, &|_| ());
+    let report = run(&cells(&filter).unwrap(), vec![Here; 2], &|_| ());
     let needed: Vec<_> =
         report.rules.iter().map(|it| (it.scenario.as_str(), it.backend, it.rule.clone())).collect();
     let rule = Rule::BootUsages.to_string();

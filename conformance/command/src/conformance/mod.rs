@@ -23,6 +23,7 @@ mod rules;
 mod sample;
 mod select;
 mod skips;
+mod worker;
 mod worlds;
 
 use std::num::NonZeroUsize;
@@ -82,6 +83,9 @@ pub(crate) struct Args {
     /// Show scenarios, machines and backends instead of running anything.
     #[arg(long)]
     list: bool,
+    /// Run the cells whose indices another process writes to standard input.
+    #[arg(long, hide = true)]
+    worker: bool,
 }
 
 /// Runs or lists the selected cells.
@@ -89,6 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<Status, Failure> {
     match args.exhaustive {
         Some(size) => exhaustive::run(args, size),
         None if args.list => list(args),
+        None if args.worker => worlds::Run::new(args)?.serve(),
         None => execute(args),
     }
 }
@@ -111,7 +116,7 @@ fn execute(args: &Args) -> Result<Status, Failure> {
     let started = Instant::now();
     let report = {
         let progress = progress::Progress::new(run.cells());
-        run.run_cells(threads(args, run.cells()), &progress)?
+        run.run_cells(args, threads(args, run.cells()), &progress)?
     };
     match args.format {
         Format::Text => {

@@ -1,18 +1,21 @@
 //! The worlds of a run: the simulated machine of the host, and kernels that QEMU boots.
 
+use std::io;
+
 use clap::ValueEnum;
-use sparsemem_conformance::Cell;
+use sparsemem_conformance::{Cell, Here};
 use sparsemem_report::{CellResult, Report};
-use sparsemem_terminal::Failure;
+use sparsemem_terminal::{Failure, Status};
 
 use super::progress::Progress;
 use super::qemu::{InQemu, split};
+use super::worker::{Process, finds_the_same, serve};
 use super::{Args, select};
 
 /// The worlds of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Worlds {
-    /// The simulated machine, in this process.
+    /// The simulated machine, in processes of the host.
     #[default]
     Host,
     /// Kernels on machines that QEMU emulates.
@@ -57,19 +60,45 @@ impl Run {
         self.host.len() + self.qemu.as_ref().map_or(0, InQemu::cells)
     }
 
+    /// Runs cells of the host for another process.
+    pub(super) fn serve(&self) -> Result<Status, Failure> {
+        serve(&self.host).map(|()| Status::Passed)
+    }
+
     /// Runs the cells, one world after the other.
-    pub(super) fn run_cells(&self, threads: usize, progress: &Progress) -> Result<Report, Failure> {
+    pub(super) fn run_cells(
+        &self,
+        args: &Args,
+        threads: usize,
+        progress: &Progress,
+    ) -> Result<Report, Failure> {
         let on_done = |result: &CellResult| progress.done(result);
         if let Some(qemu) = &self.qemu {
             // If the tools are missing, the time that the host's cells take would be wasted.
             qemu.check_tools()?;
         }
-        let Report { mut results, rules, .. } = sparsemem_conformance::run(&self.host, threads, &on_done);
+        let Report { mut results, rules, .. } = run_on_host(&self.host, args, threads, &on_done)?;
         if let Some(qemu) = &self.qemu {
             results.extend(qemu.run_cells(threads, progress, &on_done)?);
         }
         Ok(Report::new(results).with_rules(rules))
     }
+}
+
+/// Runs cells of the host in processes of their own, or on threads of this one if other processes cannot read what it read.
+fn run_on_host(
+    cells: &[Cell],
+    args: &Args,
+    threads: usize,
+    on_done: &(dyn Fn(&CellResult) + Sync),
+) -> Result<Report, Failure> {
+    if !finds_the_same(args) {
+        return Ok(sparsemem_conformance::run(cells, vec![Here; threads], on_done));
+    }
+    let process = |_| Process::of_this_program();
+    let processes: io::Result<Vec<_>> = (0..threads).map(process).collect();
+    let processes = processes.map_err(|error| Failure::Broken(format!("where this program is: {error}")))?;
+    Ok(sparsemem_conformance::run(cells, processes, on_done))
 }
 
 #[cfg(all(test, feature = "qemu"))]
