@@ -14,7 +14,7 @@ use crate::notations::{self, e820, lsmem, registered};
 use crate::statement::{Answer, Statement};
 use crate::strays::Strays;
 use crate::text::TextLine;
-use crate::wrapped::Width;
+use crate::wrapped::{Joined, Width, in_mail};
 use crate::{LineError, Notation, Processor, text};
 
 /// Everything that a text says, before one boot and one table are chosen.
@@ -63,9 +63,7 @@ impl Scan {
         let width = Width::of(&lines);
         let mut lines = lines.as_slice();
         while let Some((line, rest)) = lines.split_first() {
-            let joined = width.joined(line, rest);
-            let joined =
-                joined.filter(|joined| scan.is_better(&joined.text, line, rest.iter().take(joined.taken)));
+            let joined = scan.joined(&width, line, rest);
             let taken = joined.as_ref().map_or(0, |joined| joined.taken);
             let text = joined.as_ref().map_or(&*line.text, |joined| &joined.text);
             scan.line(line.number, text);
@@ -73,6 +71,15 @@ impl Scan {
         }
         scan.finish();
         scan
+    }
+
+    /// A line with those that it was wrapped into, if they say something together.
+    fn joined(&self, width: &Width, line: &TextLine<'_>, rest: &[TextLine<'_>]) -> Option<Joined> {
+        let is_better = |joined: &Joined| self.is_better(&joined.text, line, rest.iter().take(joined.taken));
+        let says_nothing =
+            || !self.anywhere(&Line::new(&line.text)).is_some_and(|found| found.answer.is_ok());
+        let by_width = width.joined(line, rest).filter(is_better);
+        by_width.or_else(|| in_mail(line, rest).take_while(|_| says_nothing()).find(is_better))
     }
 
     /// Files what had to wait for the end of the text.

@@ -4,6 +4,8 @@
 //!
 //! 1. A text is wrapped at its longest line, if several lines have exactly that length. A line of that length goes on in
 //!    the next one only if both say something together: the caller checks that.
+//! 2. A mail program wraps at a space before its width, so that no length tells; a line may go on if its end is none of a
+//!    message. The caller checks this the same way, and leaves lines alone that say something by themselves.
 
 use crate::text::TextLine;
 
@@ -16,6 +18,7 @@ const PIECES: usize = 4;
 pub(crate) struct Width(Option<usize>);
 
 /// Lines that may be one.
+#[derive(Clone)]
 pub(crate) struct Joined {
     pub(crate) text: String,
     /// The number of further lines in it.
@@ -48,6 +51,27 @@ impl Width {
     }
 }
 
+/// A line with the next ones, without the marks of a quotation, if a mail program may have wrapped it there: shortest first.
+pub(crate) fn in_mail(line: &TextLine<'_>, rest: &[TextLine<'_>]) -> impl Iterator<Item = Joined> {
+    let mut joined = Joined { text: line.text.trim_end().to_owned(), taken: 0 };
+    rest.iter().take(PIECES - 1).map_while(move |next| {
+        if !is_open(&joined.text) {
+            return None;
+        }
+        let space = if joined.text.ends_with('-') { "" } else { " " };
+        let next = next.text.trim_start_matches([' ', '\t', '>', '|']).trim_end();
+        joined = Joined { text: format!("{}{space}{next}", joined.text), taken: joined.taken + 1 };
+        Some(joined.clone())
+    })
+}
+
+/// True for a text that ends inside of brackets or with a sign that joins words.
+fn is_open(text: &str) -> bool {
+    const SIGNS: [char; 5] = [',', ']', '>', '-', ':'];
+    let is_inside = |open: char, close: char| text.matches(open).count() > text.matches(close).count();
+    is_inside('[', ']') || is_inside('(', ')') || text.ends_with(SIGNS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +93,18 @@ mod tests {
         assert_eq!(joined(0), Some((83, 1)));
         assert_eq!(joined(2), Some((163, 2)));
         assert_eq!(joined(4), None);
+    }
+
+    #[test]
+    fn a_quoted_line_that_is_open_may_go_on() {
+        let joined = |one: &str, next: &str| {
+            let text = lines(&[one, next]);
+            in_mail(&text[0], &text[1..]).next().map(|joined| joined.text)
+        };
+        assert_eq!(joined("> a: [mem", "> > 0x0-0xfff] usable"), Some("> a: [mem 0x0-0xfff] usable".into()));
+        assert_eq!(joined("a: [mem 0x0-", "  0xfff] usable"), Some("a: [mem 0x0-0xfff] usable".into()));
+        assert_eq!(joined("cluster 0, usage 1, ", "start 0"), Some("cluster 0, usage 1, start 0".into()));
+        assert_eq!(joined("a: [mem 0x0-0xfff] usable", "more"), None);
     }
 
     #[test]

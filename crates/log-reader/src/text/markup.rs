@@ -1,9 +1,10 @@
-//! Takes off what web pages, mail programs and editors make of a line: tags, entities, typographic characters.
+//! Takes off what web pages, forums, mail programs and editors make of a line: tags, entities, typographic characters.
 //!
 //! # Invariants
 //!
 //! 1. A tag begins with a letter or a slash, so that priorities (`<6>`), arrows and `<    0.000000>` stay.
-//! 2. A line without such characters is left as it is.
+//! 2. A forum's tag is one of those on a list here: messages of a kernel have brackets of their own.
+//! 3. A line without such characters is left as it is.
 
 use std::borrow::Cow;
 
@@ -20,6 +21,12 @@ const ENTITIES: [(&str, &str); 9] = [
     ("&amp;", "&"),
 ];
 
+/// Names of a forum's tags.
+const FORUM: [&str; 16] = [
+    "b", "i", "u", "s", "color", "font", "size", "code", "quote", "pre", "spoiler", "noparse", "left",
+    "center", "indent", "list",
+];
+
 /// A line as its writer typed it.
 pub(super) fn removed(line: Cow<'_, str>) -> Cow<'_, str> {
     let mut line = line;
@@ -28,6 +35,9 @@ pub(super) fn removed(line: Cow<'_, str>) -> Cow<'_, str> {
     }
     if line.contains('<') && line.contains('>') {
         line = Cow::Owned(without_tags(&line));
+    }
+    if line.match_indices('[').any(|(at, _)| forum_tag(line.get(at + 1..).unwrap_or_default()).is_some()) {
+        line = Cow::Owned(without_forum_tags(&line));
     }
     if line.contains('&') {
         line = Cow::Owned(ENTITIES.iter().fold(line.into_owned(), |line, (from, to)| line.replace(from, to)));
@@ -66,6 +76,28 @@ fn without_tags(line: &str) -> String {
     text
 }
 
+/// The text after a forum's tag, `COLOR=#000000]` or `/B]`.
+fn forum_tag(text: &str) -> Option<&str> {
+    let (tag, rest) = text.split_once(']')?;
+    let name = tag.strip_prefix('/').unwrap_or(tag).split('=').next()?;
+    FORUM.iter().any(|known| known.eq_ignore_ascii_case(name)).then_some(rest)
+}
+
+/// A line without a forum's tags.
+fn without_forum_tags(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('[') {
+        text.push_str(before);
+        rest = forum_tag(after).unwrap_or_else(|| {
+            text.push('[');
+            after
+        });
+    }
+    text.push_str(rest);
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +106,7 @@ mod tests {
     fn what_a_page_adds_is_taken_off() {
         let plain = "[    0.000000] e820: update [mem 0x0-0xfff] usable ==> reserved";
         for text in [
+            "[CODE][    0.000000] e820: [B]update[/B] [mem 0x0-[/FONT][COLOR=#00f][FONT=arial]0xfff] usable ==> reserved[/code]",
             "<p>[    0.000000] e820: update [mem 0x0-0xfff] usable ==&gt; reserved</p>",
             "<span class=\"x\">[    0.000000] </span>e820: update [mem 0x0-0xfff] usable ==> reserved<br />",
             "[&nbsp;&nbsp;&nbsp;&nbsp;0.000000] e820: update [mem 0x0-0xfff] usable ==&gt; reserved",
@@ -85,8 +118,16 @@ mod tests {
 
     #[test]
     fn other_angles_and_ampersands_stay() {
-        for text in ["<6>[    0.000000] x", "[    0.000000 <    0.000000>] x", "0 -> 256 < 3", "a & b", "<a"]
-        {
+        for text in [
+            "<6>[    0.000000] x",
+            "[    0.000000 <    0.000000>] x",
+            "0 -> 256 < 3",
+            "a & b",
+            "<a",
+            "[mem 0x0-0xfff]",
+            "[b x]",
+            "[",
+        ] {
             assert_eq!(removed(text.into()), text);
         }
         assert_eq!(removed("&amp;lt;".into()), "&lt;");

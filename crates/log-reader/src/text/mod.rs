@@ -3,13 +3,14 @@
 //! # Invariants
 //!
 //! 1. Every line keeps its number in the text as it was given, also where it came out of a record.
-//! 2. Only wrapping is taken off here: bytes of UTF-16, colours, JSON, the records of `/dev/kmsg`, what web pages make of a
-//!    text. What loggers write before a message is the business of `line.rs`.
+//! 2. Only wrapping is taken off here: bytes of UTF-16, colours, JSON, the records of `/dev/kmsg`, what web pages and mail
+//!    programs make of a text. What loggers write before a message is the business of `line.rs`.
 
 mod colours;
 mod decode;
 mod json;
 mod markup;
+mod quoted;
 
 use std::borrow::Cow;
 
@@ -30,17 +31,20 @@ pub(crate) struct TextLine<'a> {
 pub(crate) fn lines(text: &str) -> (Vec<TextLine<'_>>, usize) {
     let mut unpacker = Unpacker::default();
     let mut lines = Vec::new();
-    let mut count = 0;
-    for raw in text.strip_prefix('\u{feff}').unwrap_or(text).lines() {
-        count += 1;
-        let text = markup::removed(colours::removed(raw));
-        match unpacker.unpack(count, &text) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    for TextLine { number, text } in quoted::lines(text) {
+        let text = match text {
+            Cow::Borrowed(text) => colours::removed(text),
+            Cow::Owned(text) => Cow::Owned(colours::removed(&text).into_owned()),
+        };
+        let text = markup::removed(text);
+        match unpacker.unpack(number, &text) {
             Some(unpacked) => lines.extend(unpacked),
-            None => lines.push(TextLine { number: count, text: of_record(text) }),
+            None => lines.push(TextLine { number, text: of_record(text) }),
         }
     }
     lines.extend(unpacker.finish());
-    (lines, count)
+    (lines, text.lines().count())
 }
 
 /// The message of a record of `/dev/kmsg`, `6,339,5140900,-;NET: ..`, or the line as it is.
