@@ -16,6 +16,9 @@ use crate::error::shortened;
 /// Bytes of the smallest frame of any processor, and of the frames of a log that gives no evidence.
 pub(crate) const FRAME_BYTES: u64 = 0x1000;
 
+/// Bytes of a frame on Alpha.
+pub(crate) const ALPHA_FRAME_BYTES: u64 = 0x2000;
+
 /// Sizes that frames have on processors that Linux runs on.
 const FRAME_SIZES: [u64; 4] = [0x1000, 0x2000, 0x4000, 0x1_0000];
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use serde::Deserialize;
 use sparsemem_core::NodeId;
-use sparsemem_log_reader::{Mode, Parsed, parse, parse_bytes};
+use sparsemem_log_reader::{Contradiction, Mode, Parsed, parse, parse_bytes};
 
 /// The right reading of a file.
 #[derive(Debug, Deserialize)]
@@ -146,6 +146,9 @@ const UNTOLD: [(&str, &[&str]); 3] = [
             "xen-dell-32g-tsc-stamps.txt",
             "xen-tboot-then-efi-map.txt",
             "efi-short-names.dmesg",
+            "alpha-2626-clusters-wrapped-mail.txt",
+            "x86-apple-forum-tags.txt",
+            "x86-e820-wrapped-quotes.txt",
             "qubes8649-console-prefix.dmesg",
         ],
     ),
@@ -158,6 +161,50 @@ const UNTOLD: [(&str, &[&str]); 3] = [
         &["x86-opteron-4n-7g-2614-northbridge.dmesg"],
     ),
 ];
+
+/// The files of [`index`] that are UTF-8: UTF-16 differs from the same log in UTF-8 only in its bytes.
+fn texts() -> impl Iterator<Item = (String, String)> {
+    index().into_iter().filter_map(|right| Some((String::from_utf8(bytes(&right.name)).ok()?, right.name)))
+}
+
+/// A text as mail programs encode it: signs of other character sets, and lines of at most 76 characters.
+fn quoted_printable(text: &str, line_end: &str) -> String {
+    let mut mail = String::new();
+    for line in text.lines() {
+        let mut width = 0;
+        for byte in line.bytes() {
+            let plain = (b' '..=b'~').contains(&byte) && byte != b'=';
+            let sign = if plain { char::from(byte).to_string() } else { format!("={byte:02X}") };
+            if width + sign.len() > 75 {
+                mail.push_str("=\n");
+                width = 0;
+            }
+            width += sign.len();
+            mail.push_str(&sign);
+        }
+        mail.push_str(line_end);
+    }
+    mail + "a=3Db\n"
+}
+
+#[test]
+fn an_encoded_mail_has_the_map_of_its_text() {
+    for (text, name) in texts().filter(|(_, name)| !name.contains("quoted-printable")) {
+        let whole = parse(&text, Mode::Strict).unwrap();
+        for line_end in ["\n", "\r\n", "=0A=\n"] {
+            let mail = parse(&quoted_printable(&text, line_end), Mode::Strict);
+            let mail = mail.unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!((map(&mail), mail.contradictions), (map(&whole), vec![]), "{name}");
+        }
+    }
+}
+
+#[test]
+fn two_logs_of_nodes_in_a_comparison_are_told() {
+    let text = "-Node 0 Memory: 0x0-0xb0000000\n-Node 1 Memory: 0xb0000000-0x158000000\n+Node 1 Memory: 0x0-0xda000000\n";
+    let parsed = parse(text, Mode::Strict).unwrap();
+    assert!(matches!(parsed.contradictions[..], [Contradiction::Compared { line: 1, other: 3 }]));
+}
 
 /// The map, neighbours of one node joined.
 fn map(parsed: &Parsed) -> Vec<(u64, u64, u32)> {
@@ -187,17 +234,15 @@ fn silent_lines(text: &str) -> Vec<usize> {
 
 #[test]
 fn a_line_that_is_cut_out_is_told_unless_nothing_could_tell() {
-    for right in index() {
-        // UTF-16 differs from the same log in UTF-8 only in its bytes.
-        let Ok(text) = String::from_utf8(bytes(&right.name)) else { continue };
+    for (text, name) in texts() {
         let silent = silent_lines(&text);
-        let is_listed = UNTOLD.iter().any(|(_, files)| files.contains(&right.name.as_str()));
-        assert_eq!(!silent.is_empty(), is_listed, "{}: lines {silent:?}", right.name);
+        let is_listed = UNTOLD.iter().any(|(_, files)| files.contains(&name.as_str()));
+        assert_eq!(!silent.is_empty(), is_listed, "{name}: lines {silent:?}");
     }
 }
 
 /// Texts that loggers put before a line; `#` is a number that grows.
-const PREFIXES: [&str; 36] = [
+const PREFIXES: [&str; 37] = [
     "",
     "[    0.000000] ",
     "<6>[    0.00000#] ",
@@ -234,10 +279,12 @@ const PREFIXES: [&str; 36] = [
     "^[[32m[    0.000000] ^[[0m",
     "[32m[    0.000000] [0m",
     "<span class=\"x\">[    0.000000] </span>",
+    "[COLOR=#000000][FONT=arial][    0.000000] ",
 ];
 
 /// What stands behind a line where it is a cell of a table, an element of an array, or on a web page.
-const SUFFIXES: [&str; 9] = ["", "\r", " |", "\",", "</td>", "\u{1b}[0m", "[0m", "\\n\"", "<br />"];
+const SUFFIXES: [&str; 10] =
+    ["", "[/FONT][/COLOR]", "\r", " |", "\",", "</td>", "\u{1b}[0m", "[0m", "\\n\"", "<br />"];
 
 /// The rows of a table in the notations of all ages; a node's as well.
 fn row(notation: usize, start: u64, end: u64) -> String {
@@ -289,6 +336,35 @@ proptest! {
         let parsed = parse(&text, Mode::Strict);
         prop_assert!(parsed.is_ok(), "{text}{:?}", parsed.err());
         prop_assert_eq!(map(&parsed.unwrap()), expected, "{}", text);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_text_that_a_mail_program_wrapped_gives_its_map_or_is_told(
+        file in any::<prop::sample::Index>(),
+        width in 50usize..100,
+    ) {
+        let files: Vec<_> = texts().collect();
+        let (text, name) = file.get(&files);
+        let whole = map(&parse(text, Mode::Strict).unwrap());
+        let mut mail = String::new();
+        for line in text.lines() {
+            let mut length = 0;
+            mail.push_str("> ");
+            for word in line.split_inclusive(' ') {
+                if length + word.len() > width && length > 0 {
+                    mail.push_str("\n> ");
+                    length = 0;
+                }
+                mail.push_str(word);
+                length += word.len();
+            }
+            mail.push('\n');
+        }
+        let silent =
+            parse(&mail, Mode::Strict).is_ok_and(|read| map(&read) != whole && read.contradictions.is_empty());
+        prop_assert!(!silent, "{} at {}:\n{}", name, width, mail);
     }
 }
 

@@ -15,9 +15,9 @@ use sparsemem_core::{NodeId, PhysRange};
 
 use crate::claims::{Claim, Class};
 use crate::facts::Fact;
-use crate::frames::FrameRange;
+use crate::frames::{ALPHA_FRAME_BYTES, FrameRange};
 use crate::line::Line;
-use crate::notations::{efi, memblock};
+use crate::notations::{clusters, efi, memblock};
 use crate::statement::{IomemRow, NodeBlocks, Statement};
 use crate::{Contradiction, E820Edit, LineError, MapEntry, MapTable, Notation, Processor, RangeKind, Reason};
 
@@ -62,8 +62,10 @@ pub(crate) struct Boot {
     signed: Option<(Option<char>, usize)>,
     /// First lines of tables with the lines of their headers.
     pub(crate) headers: Vec<(usize, usize)>,
-    /// The map is in the notation of kernels before 3.5.
+    /// The map is in a notation of kernels before 3.5.
     pub(crate) is_old: bool,
+    /// The lines of nodes list their memory, as a kernel of PowerPC registered it, and nothing besides.
+    pub(crate) lists_memory: bool,
     frames: Vec<Placed<(NodeId, FrameRange)>>,
     /// The rows that follow are of a listing that is none of memory.
     in_other_listing: bool,
@@ -103,6 +105,12 @@ impl Boot {
                 self.number(line, message, notation);
                 self.sign(line, whole.sign());
                 self.is_old |= notation.is_e820_style() && !text.contains("[mem");
+                // MIPS kept its old form until 5.6; early ranges in bytes are as new as 3.4.
+                self.is_old &= notation != Notation::EARLY_NODE_RANGES;
+                if notation == Notation::CLUSTERS {
+                    self.is_old = true;
+                    self.frame_bytes = Some(ALPHA_FRAME_BYTES);
+                }
                 if notation != Notation::MEMBLOCK || !self.in_other_listing {
                     self.entry(line, notation, entry);
                 }
@@ -114,7 +122,11 @@ impl Boot {
             Statement::MapTaken => self.taken = Some(line),
             Statement::Claim(claim) => self.claim(line, claim),
             Statement::DomainClaim(claim) => self.domains.push((line, claim)),
-            Statement::Claims(claims) => claims.into_iter().for_each(|claim| self.claim(line, claim)),
+            Statement::Claims(claims) => {
+                self.lists_memory = true;
+                self.sign(line, whole.sign());
+                claims.into_iter().for_each(|claim| self.claim(line, claim));
+            }
             Statement::FakedOneOf(claim) => {
                 if self.faked != Some(self.claims.len()) {
                     self.rejected = self.claims.len();
@@ -200,6 +212,7 @@ fn row_number(notation: Notation, line: Line<'_>) -> Option<u64> {
     let read = match notation {
         Notation::MEMBLOCK => memblock::row_number,
         Notation::EFI => efi::row_number,
+        Notation::CLUSTERS => clusters::row_number,
         _ => return None,
     };
     read(line.message)

@@ -125,9 +125,10 @@ impl<'a> Check<'a> {
 
     /// True if the map is one of boot time: listings of a running system have what was plugged later.
     fn is_boot_map(&self) -> bool {
-        let of_running =
-            [Notation::IOMEM, Notation::LSMEM, Notation::MEMORY_BLOCKS, Notation::SRAT, Notation::EFI];
-        !of_running.contains(&self.table.notation) && self.table.notation != Notation::XEN_HYPERVISOR
+        let notation = self.table.notation;
+        let of_running = [Notation::IOMEM, Notation::LSMEM, Notation::MEMORY_BLOCKS, Notation::EFI];
+        let is_listed = notation != Notation::SRAT || self.boot.lists_memory;
+        is_listed && !of_running.contains(&notation) && notation != Notation::XEN_HYPERVISOR
     }
 
     /// Compares one figure.
@@ -162,6 +163,7 @@ impl<'a> Check<'a> {
                     Quantity::Count(self.nodes),
                 );
             }
+            Fact::Banks { mebibytes, count } => self.banks(line, *mebibytes, *count),
             Fact::HypervisorRam(kibibytes) if self.table.notation == Notation::XEN_HYPERVISOR => {
                 let own = self.pages(None).saturating_mul(self.page_bytes) >> 10;
                 let agrees = own.abs_diff(*kibibytes) <= own / 16;
@@ -184,7 +186,7 @@ impl<'a> Check<'a> {
             Fact::TotalPages(node, pages) => self.total_pages(line, *node, *pages),
             Fact::LastFrame(frame) => self.last_frame(line, *frame),
             Fact::NodeSpan(node, span) => self.node_span(line, *node, *span),
-            Fact::Available { kibibytes, absent } => self.available(line, *kibibytes, *absent),
+            Fact::Available { kibibytes, holes } => self.available(line, *kibibytes, *holes),
             Fact::TopAndTotal(top, total) => self.top_and_total(line, *top, *total),
             _ => {}
         }
@@ -210,6 +212,7 @@ impl<'a> Check<'a> {
             || early == pages && own.abs_diff(pages) < LOW_PAGES
             || self.is_flat && pages <= self.top / self.page_bytes && pages >= own
             || self.boot.is_old && self.kept_low(pages)
+            || self.are_all_clusters(pages)
             || [0x4000, 0x1_0000].into_iter().any(is_a_size);
         self.compare(Subject::NodePages(node), line, agrees, Quantity::Pages(pages), Quantity::Pages(own));
     }
@@ -217,6 +220,12 @@ impl<'a> Check<'a> {
     /// True if a kernel of 2.4 without high memory counts so many pages: what it can address directly.
     fn kept_low(&self, pages: u64) -> bool {
         pages.checked_mul(self.page_bytes) == Some(LOW_MEMORY) && self.top > LOW_MEMORY
+    }
+
+    /// True if a kernel of 2.4 on Alpha counts so many pages: those up to the end of the console's clusters.
+    fn are_all_clusters(&self, pages: u64) -> bool {
+        let end = self.table.entries.iter().map(|entry| entry.range.end().get()).max();
+        self.table.notation == Notation::CLUSTERS && pages.checked_mul(self.page_bytes) == end
     }
 
     fn last_frame(&mut self, line: usize, frame: u64) {
@@ -253,16 +262,25 @@ impl<'a> Check<'a> {
         self.compare(Subject::NodeSpan(node), line, agrees, Quantity::RamAt(span), Quantity::RamAt(hull));
     }
 
-    fn available(&mut self, line: usize, kibibytes: u64, absent: bool) {
+    /// Kernels that count banks plug no memory later, so that a listing of the running system has the same.
+    fn banks(&mut self, line: usize, mebibytes: u64, count: u64) {
+        let own: u64 = self.memory.iter().map(|(range, _)| range.count().get() >> 10).sum();
+        let said = mebibytes.saturating_mul(1024);
+        let agrees = own >= said && own - said <= count.saturating_mul(1024);
+        self.compare(Subject::Ram, line, agrees, Quantity::Kibibytes(said), Quantity::Kibibytes(own));
+    }
+
+    fn available(&mut self, line: usize, kibibytes: u64, holes: bool) {
         let own = self.pages(None).saturating_mul(self.page_bytes) >> 10;
         let end = self.top >> 10;
         let kept_back = own.abs_diff(kibibytes) <= 60;
-        let flat = !absent && kibibytes <= end && (self.boot.is_old || self.is_flat);
+        let flat = holes && kibibytes <= end && (self.boot.is_old || self.is_flat);
         let flat = flat
             && (kibibytes == end
                 || kibibytes >= own
                 || self.kept_low(kibibytes.saturating_mul(1024) / self.page_bytes));
-        let agrees = own == kibibytes || kept_back || flat;
+        let up_to_end = holes && kibibytes == end;
+        let agrees = own == kibibytes || kept_back || flat || up_to_end;
         self.compare(Subject::Ram, line, agrees, Quantity::Kibibytes(kibibytes), Quantity::Kibibytes(own));
     }
 }

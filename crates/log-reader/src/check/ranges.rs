@@ -15,6 +15,9 @@ use crate::{Contradiction, MapTable, Notation, Quantity, RangeKind, Subject, add
 /// Pages that the early ranges may lack before they contradict the map: rows that somebody left out, 1 of 1024.
 const LEFT_OUT: u64 = 1024;
 
+/// Where zones for devices of 32 bits end, whatever memory there is: on PCs, and on MIPS boards with Octeon processors.
+const ZONE_LIMITS: [u64; 2] = [1 << 32, 0xf000_0000];
+
 /// Bytes of a section of Linux on a PC.
 const SECTION_BYTES: u64 = 128 << 20;
 
@@ -161,9 +164,9 @@ impl Check<'_> {
         });
         let zones: Vec<(PhysRange, usize)> = zones.filter(|(range, _)| !range.is_empty()).collect();
         if let Some((range, line)) = zones.iter().max_by_key(|(range, _)| range.end()) {
-            // Kernels for PCs let zones end at what they may have, not at what there is.
+            // Some kernels let zones end at what they may have, not at what there is.
             let end = range.end().get();
-            let is_whole_zone = end == 1 << 32 && self.top <= end;
+            let is_whole_zone = ZONE_LIMITS.contains(&end) && self.top <= end;
             let agrees = end.abs_diff(self.top) < self.page_bytes || is_whole_zone;
             let (said, read) = (Quantity::Address(end), Quantity::Address(self.top));
             self.compare(Subject::EndOfRam, *line, agrees, said, read);

@@ -30,9 +30,11 @@ pub(crate) enum Fact {
     AllocatorRows(usize),
     /// `On node 0, zone DMA: 5 pages in unavailable ranges`: pages of present sections that are no memory.
     Unavailable(u64),
-    /// `Memory: 1K/2K available (.., 3K absent, ..)`: the second size without the absent part, and whether a part is
-    /// given.
-    Available { kibibytes: u64, absent: bool },
+    /// `Memory: 1K/2K available (.., 3K absent, ..)`: the second size without the absent part, and whether it may count
+    /// holes.
+    Available { kibibytes: u64, holes: bool },
+    /// `Memory: 64MB 64MB = 128MB total`: RAM in MiB, and how many banks it is in, each rounded down.
+    Banks { mebibytes: u64, count: u64 },
     /// `Number of nodes 4`.
     Nodes(u64),
     /// `Total online memory: 15.8G`: bytes, and how many of them the print may have rounded away.
@@ -65,11 +67,12 @@ pub(crate) struct Context {
 }
 
 /// Every kind of line by itself.
-const FORMS: [fn(&str) -> Option<Fact>; 17] = [
+const FORMS: [fn(&str) -> Option<Fact>; 18] = [
     totals::of_node,
     totals::last_frame,
     totals::early_rows,
     totals::available,
+    totals::banks,
     totals::nodes,
     totals::online,
     totals::hypervisor_ram,
@@ -116,12 +119,18 @@ mod tests {
         assert_eq!(read(&["memory.cnt  = 0x3"]), [Fact::AllocatorRows(3)]);
         let unavailable = "On node 1, zone Normal: 6608 pages in unavailable ranges";
         assert_eq!(read(&[unavailable]), [Fact::Unavailable(6608)]);
-        let available = |kibibytes, absent| [Fact::Available { kibibytes, absent }];
+        let banks = |mebibytes, count| [Fact::Banks { mebibytes, count }];
+        assert_eq!(read(&["Memory: 64MB 64MB = 128MB total"]), banks(128, 2));
+        assert_eq!(read(&["Memory: 256MB = 256MB total"]), banks(256, 1));
+        assert_eq!(read(&["Memory: 12MB of flash = 12MB total", "Memory: 1MB = 2MB"]), []);
+        let available = |kibibytes, holes| [Fact::Available { kibibytes, holes }];
         assert_eq!(
             read(&["Memory: 3k/50k available (4k kernel code, 10k absent, 2k reserved)"]),
-            available(40, true)
+            available(40, false)
         );
-        assert_eq!(read(&["Memory: 3K/50K available (4K kernel code)"]), available(50, false));
+        assert_eq!(read(&["Memory: 3k/50k available (4k kernel code)"]), available(50, true));
+        assert_eq!(read(&["Memory: 3K/50K available (4K kernel code, 1K rwdata)"]), available(50, false));
+        assert_eq!(read(&["Memory: 3k/3k available, 50k reserved, 0K highmem"]), available(53, false));
         assert_eq!(
             read(&["Total online memory:    15.8G"]),
             [Fact::Online { bytes: (15 << 30) + (1 << 30) / 10 * 8, rounding: (1 << 30) / 10 }]

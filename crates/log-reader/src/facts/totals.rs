@@ -21,12 +21,31 @@ pub(super) fn early_rows(message: &str) -> Option<Fact> {
     usize::try_from(decimal(count).ok()?).ok().map(Fact::EarlyRows)
 }
 
+/// `Memory: 1k/2k available (3k kernel code, 4k reserved, ..)`. Kernels since 3.10, which name their `rwdata`, count the pages
+/// that they have; before, those of some processors (s390 and Alpha among them) counted up to the highest page, and those
+/// of PCs named the absent part. ARM before 3.10 had `1k/1k available, 2k reserved`, free pages twice.
 pub(super) fn available(message: &str) -> Option<Fact> {
     let (sizes, details) = message.strip_prefix("Memory: ")?.split_once(" available")?;
     let size = |text: &str| decimal(text.trim().trim_end_matches(['k', 'K'])).ok();
-    let total = size(sizes.split_once('/')?.1)?;
-    let absent = details.split([',', '(']).find_map(|part| size(part.trim().strip_suffix(" absent")?));
-    Some(Fact::Available { kibibytes: total.checked_sub(absent.unwrap_or(0))?, absent: absent.is_some() })
+    let named = |name: &str| details.split([',', '(']).find_map(|part| size(part.trim().strip_suffix(name)?));
+    let (free, total) = sizes.split_once('/').and_then(|(free, total)| Some((size(free)?, size(total)?)))?;
+    if let (true, Some(reserved)) = (free == total && details.starts_with(','), named(" reserved")) {
+        return Some(Fact::Available { kibibytes: total.checked_add(reserved)?, holes: false });
+    }
+    let absent = named(" absent");
+    let holes = absent.is_none() && !details.contains("rwdata");
+    Some(Fact::Available { kibibytes: total.checked_sub(absent.unwrap_or(0))?, holes })
+}
+
+/// `Memory: 64MB 64MB = 128MB total` of ARM before 3.10, one size for each bank.
+pub(super) fn banks(message: &str) -> Option<Fact> {
+    let (banks, total) = message.strip_prefix("Memory: ")?.strip_suffix("MB total")?.split_once(" = ")?;
+    let mut count = 0;
+    for bank in banks.split_whitespace() {
+        decimal(bank.strip_suffix("MB")?).ok()?;
+        count += 1;
+    }
+    Some(Fact::Banks { mebibytes: decimal(total).ok()?, count })
 }
 
 pub(super) fn nodes(message: &str) -> Option<Fact> {

@@ -36,9 +36,10 @@ fn heading(line: &Line<'_>) -> Answer {
     }
 }
 
-/// Reads `memory[0x0] [0x..-0x..], 0x.. bytes on node 0 flags: 0x0`.
+/// Reads `memory[0x0] [0x..-0x..], 0x.. bytes on node 0 flags: 0x0`, and `memory[0] ..` of U-Boot.
 fn dumped(line: &Line<'_>) -> Answer {
-    let text = line.message.strip_prefix("memory[0x")?;
+    let text =
+        line.message.strip_prefix("memory[").filter(|text| text.starts_with(|c: char| c.is_ascii_digit()))?;
     Some(dumped_entry(text).map(|entry| Statement::Entry(Notation::MEMBLOCK, entry)))
 }
 
@@ -46,7 +47,13 @@ fn dumped(line: &Line<'_>) -> Answer {
 fn dumped_entry(text: &str) -> Result<MapEntry, Reason> {
     let (_, text) = text.split_once('[').ok_or(Reason::NoRange)?;
     let (range, text) = text.split_once(']').ok_or(Reason::NoRange)?;
-    let (start, end) = addresses::even_pair(range, "-")?;
+    let sized = || {
+        let (start, end) = addresses::pair(range, "-").ok()?;
+        let bytes = addresses::hex(text.strip_prefix(", ")?.split_once(" bytes")?.0).ok()?;
+        (end.checked_sub(start)?.checked_add(1)? == bytes).then_some((start, end))
+    };
+    // The loader prints both ends with the digits that they need, and the size tells that none was lost.
+    let (start, end) = addresses::even_pair(range, "-").or_else(|torn| sized().ok_or(torn))?;
     let node = text.split_once(" on node ").and_then(|(_, node)| node.split_whitespace().next());
     let node = node.map(decimal32).transpose()?.map(NodeId::new);
     Ok(MapEntry::new(addresses::inclusive(start, end)?, RangeKind::Ram, node))
@@ -71,7 +78,10 @@ fn listed_words(message: &str) -> Option<(u64, &str)> {
 /// The number that a row of either listing has.
 pub(crate) fn row_number(message: &str) -> Option<u64> {
     match message.strip_prefix("memory[") {
-        Some(text) => addresses::hex(text.split_once(']')?.0).ok(),
+        Some(text) => {
+            let number = text.split_once(']')?.0;
+            if number.starts_with("0x") { addresses::hex(number).ok() } else { decimal(number).ok() }
+        }
         None => listed_words(message).map(|(number, _)| number),
     }
 }
@@ -96,6 +106,12 @@ mod tests {
         let text = " memory[0x1]\t[0x00100000-0x1fffffff], 0x1ff00000 bytes on node 1 flags: 0x0";
         assert_eq!(read(dumped(&Line::new(text))), ram(0x10_0000, 0x2000_0000, Some(1)));
         assert_eq!(row_number(Line::new(text).message), Some(1));
+        let of_loader = " memory[10]\t[0x00100000-0x1fffffff], 0x1ff00000 bytes flags: 0";
+        assert_eq!(read(dumped(&Line::new(of_loader))), ram(0x10_0000, 0x2000_0000, None));
+        assert_eq!(row_number(Line::new(of_loader).message), Some(10));
+        let uneven = " memory[0]\t[0x40000000-0x13fffffff], 0x100000000 bytes flags: 0";
+        assert_eq!(read(dumped(&Line::new(uneven))), ram(0x4000_0000, 0x1_4000_0000, None));
+        assert!(read(dumped(&Line::new(&uneven.replace("fffffff", "ffffff")))).is_err());
         let text = "   0: 0x0000000000001000..0x000000000009efff    x NONE";
         assert_eq!(read(listed(&Line::new(text))), ram(0x1000, 0x9_f000, None));
         let torn = "   0: 0x0000000000001000..0x00000000000";

@@ -5,6 +5,7 @@
 //! 1. A line belongs to the first source in [`SOURCES`] that knows it. No line of a real log is known to two, so the
 //!    order decides only which notation gives the map.
 
+pub(crate) mod clusters;
 mod device_tree;
 pub(crate) mod e820;
 pub(crate) mod efi;
@@ -22,9 +23,11 @@ use crate::line::Line;
 use crate::statement::{Answer, Source};
 
 /// Every source, the preferred one first. A text often has maps in several notations, and one of them gives the layout.
-const SOURCES: [Source; 9] = [
+const SOURCES: [Source; 10] = [
     // The map that the kernel worked with, after the changes of the loader, the user and the kernel itself.
     e820::SOURCE,
+    // The firmware's map on Alpha, whose kernels print no other one.
+    clusters::SOURCE,
     // The firmware's own map, from which the loader makes an e820: whole, and without the later changes.
     efi::SOURCE,
     // The memory that the kernel registered, exact, and without the ranges that are not memory.
