@@ -50,6 +50,13 @@ pub enum Contradiction {
         /// Its first line.
         first_line: usize,
     },
+    /// The map of a kernel has no RAM.
+    NoRam {
+        /// The first line of the table.
+        first_line: usize,
+        /// The last one.
+        last_line: usize,
+    },
     /// The command line changes the map, and the log has no map after that.
     CommandLine {
         /// The option.
@@ -230,6 +237,10 @@ impl fmt::Display for Contradiction {
                 f,
                 "the table under line {header_line} begins at line {first_line} and says nothing of {range}, where every \
                  PC has memory: a row is missing"
+            ),
+            Self::NoRam { first_line, last_line } => write!(
+                f,
+                "the map (lines {first_line} to {last_line}) has no RAM, which the kernel had: rows are missing"
             ),
             Self::CommandLine { option, line } => write!(
                 f,

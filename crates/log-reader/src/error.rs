@@ -181,7 +181,8 @@ pub enum ParseErrors {
     /// The text has no line that says where memory is.
     #[error(
         "no memory information in {lines} line(s){}; the reader understands kernel logs (e820, e801, EFI, SRAT, early \
-         node ranges, memblock), Xen logs, /proc/iomem, lsmem, lists of memory blocks",
+         node ranges, memblock), Xen logs, /proc/iomem, lsmem, lists of memory blocks; where a kernel logs no map, \
+         `sudo cat /proc/iomem` on the machine has one",
         also(.malformed)
     )]
     NoMemoryInformation {

@@ -76,8 +76,7 @@ impl Scan {
     /// A line with those that it was wrapped into, if they say something together.
     fn joined(&self, width: &Width, line: &TextLine<'_>, rest: &[TextLine<'_>]) -> Option<Joined> {
         let is_better = |joined: &Joined| self.is_better(&joined.text, line, rest.iter().take(joined.taken));
-        let says_nothing =
-            || !self.anywhere(&Line::new(&line.text)).is_some_and(|found| found.answer.is_ok());
+        let says_nothing = || self.anywhere(&Line::new(&line.text)).is_none_or(|found| found.answer.is_err());
         let by_width = width.joined(line, rest).filter(is_better);
         by_width.or_else(|| in_mail(line, rest).take_while(|_| says_nothing()).find(is_better))
     }

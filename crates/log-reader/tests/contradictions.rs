@@ -186,3 +186,40 @@ fn a_listing_of_zeros_asks_for_root_whatever_its_rows_are() {
         }
     }
 }
+
+#[test]
+fn a_map_without_ram_is_told() {
+    let reserved = "BIOS-e820: [mem 0x00000000fec00000-0x00000000fec00fff] reserved\n";
+    assert_eq!(strict(reserved).contradictions, [Contradiction::NoRam { first_line: 1, last_line: 1 }]);
+    let console = "memcluster 0, usage 1, start        0, end      256\n";
+    assert_eq!(strict(console).contradictions, [Contradiction::NoRam { first_line: 1, last_line: 1 }]);
+    // Windows for plugged memory may be all that a table of nodes has.
+    let windows = "ACPI: SRAT: Node 1 PXM 1 [mem 0x140000000-0x1ffffffff] hotplug\n";
+    assert_eq!(strict(windows).contradictions, []);
+    let device = "BIOS-e820: [mem 0x0000001050000000-0x000000304fffffff] soft reserved\n";
+    assert_eq!(strict(device).contradictions, []);
+}
+
+#[test]
+fn a_node_that_begins_at_zero_has_low_memory() {
+    let first = "  node   0: [mem 0x0000000000000000-0x000000003b3fffff]\n";
+    let rest = "  node   0: [mem 0x0000000040000000-0x00000000fbffffff]\n";
+    let faked = "NUMA: Faking a node at [mem 0x0000000000000000-0x00000000fbffffff]\n";
+    let span = "Initmem setup node 0 [mem 0x0000000000000000-0x00000000fbffffff]\n";
+    let told = |lines: &[&str]| strict(&lines.concat()).contradictions.len();
+    assert_eq!(told(&[faked, first, rest, span]), 0);
+    assert_eq!(told(&[faked, rest, span]), 1);
+    // Kernels that make a node up begin it at 0, wherever memory is.
+    assert_eq!(told(&[faked, rest]), 0);
+}
+
+#[test]
+fn the_map_of_a_guest_begins_as_that_of_a_pc() {
+    let header = "e820: BIOS-provided physical RAM map:\n";
+    let low = "Xen: [mem 0x0000000000000000-0x000000000009ffff] usable\n";
+    let high = "Xen: [mem 0x0000000000100000-0x00000000bfc6efff] usable\n";
+    let told = |lines: &[&str]| strict(&lines.concat()).contradictions;
+    assert_eq!(told(&[header, low, high]), []);
+    assert!(matches!(told(&[header, high])[..], [Contradiction::NoFirstRow { .. }]));
+    assert!(matches!(told(&[header, low])[..], [Contradiction::NoFirstRow { .. }]));
+}

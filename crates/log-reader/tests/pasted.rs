@@ -146,7 +146,6 @@ const UNTOLD: [(&str, &[&str]); 3] = [
             "xen-dell-32g-tsc-stamps.txt",
             "xen-tboot-then-efi-map.txt",
             "efi-short-names.dmesg",
-            "alpha-2626-clusters-wrapped-mail.txt",
             "x86-apple-forum-tags.txt",
             "x86-e820-wrapped-quotes.txt",
             "qubes8649-console-prefix.dmesg",

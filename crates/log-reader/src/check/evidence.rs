@@ -7,16 +7,13 @@
 
 use sparsemem_core::PhysRange;
 
-use super::Check;
 use super::ranges::{joined, without};
+use super::{Check, EXTENDED};
 use crate::facts::Fact;
-use crate::{Contradiction, Quantity, Subject, addresses};
+use crate::{Contradiction, Notation, Quantity, RangeKind, Subject, addresses};
 
 /// The addresses below which every PC has memory, for its interrupt vectors.
 const VECTORS: u64 = 0x1_0000;
-/// Where the memory of every PC goes on above its BIOS.
-const EXTENDED: u64 = 0x10_0000;
-
 /// Bytes of a page on SPARC.
 const SPARC_PAGE: u64 = 0x2000;
 
@@ -26,7 +23,8 @@ impl Check<'_> {
     pub(super) fn first_row(&mut self) {
         let (table, first_line) = (self.table, self.table.first_line);
         let Some(header_line) = self.boot.header_of(first_line) else { return };
-        if !table.notation.is_edited_by_linux() || self.boot.has_own_map {
+        let is_of_pc = table.notation.is_edited_by_linux() || table.notation == Notation::LINUX_ON_XEN;
+        if !is_of_pc || self.boot.has_own_map {
             return;
         }
         let named = joined(table.entries.iter().map(|entry| entry.range));
@@ -34,6 +32,16 @@ impl Check<'_> {
         let missing = needed.into_iter().find(|range| !named.iter().any(|named| named.overlaps(*range)));
         if let Some(range) = missing {
             self.contradictions.push(Contradiction::NoFirstRow { range, header_line, first_line });
+        }
+    }
+
+    /// A kernel that printed its map has RAM. Who pastes rows of device memory alone, or a listing, shows something else.
+    pub(super) fn some_ram(&mut self) {
+        let is_asked = |kind| !matches!(kind, RangeKind::SoftReserved | RangeKind::Persistent);
+        let is_map = self.is_boot_map() && self.table.entries.iter().any(|entry| is_asked(entry.kind));
+        if self.memory.is_empty() && is_map {
+            let (first_line, last_line) = (self.table.first_line, self.table.last_line);
+            self.contradictions.push(Contradiction::NoRam { first_line, last_line });
         }
     }
 

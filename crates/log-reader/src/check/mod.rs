@@ -39,6 +39,7 @@ pub(crate) fn of(
     check.zones();
     check.unavailable();
     check.first_row();
+    check.some_ram();
     check.saved();
     check.high_memory();
     check.command_line();
@@ -51,6 +52,9 @@ pub(crate) fn of(
 
 /// Pages up to 64 KiB, which kernels of 3.0 keep back.
 const LOW_PAGES: u64 = 16;
+
+/// Where the memory of every PC goes on above its BIOS.
+const EXTENDED: u64 = 0x10_0000;
 
 /// Bytes that a kernel of 32 bits without high memory addresses directly.
 const LOW_MEMORY: u64 = 896 << 20;
@@ -185,7 +189,8 @@ impl<'a> Check<'a> {
         match fact {
             Fact::TotalPages(node, pages) => self.total_pages(line, *node, *pages),
             Fact::LastFrame(frame) => self.last_frame(line, *frame),
-            Fact::NodeSpan(node, span) => self.node_span(line, *node, *span),
+            Fact::NodeSpan(node, span) => self.node_span(line, *node, *span, EXTENDED),
+            Fact::Faked(span) => self.node_span(line, NodeId::new(0), *span, u64::MAX),
             Fact::Available { kibibytes, holes } => self.available(line, *kibibytes, *holes),
             Fact::TopAndTotal(top, total) => self.top_and_total(line, *top, *total),
             _ => {}
@@ -241,7 +246,8 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn node_span(&mut self, line: usize, node: NodeId, span: PhysRange) {
+    /// A span that begins at 0, or where PCs do, may have its memory up to `latest` only.
+    fn node_span(&mut self, line: usize, node: NodeId, span: PhysRange, latest: u64) {
         let mut own = self.memory.iter().filter(|(_, owner)| *owner == node).map(|(range, _)| *range);
         let first = own.next();
         let last = own.next_back().or(first);
@@ -256,8 +262,8 @@ impl<'a> Check<'a> {
             return;
         };
         let hull = addresses::between(first.start().get(), last.end().get());
-        let starts =
-            hull.start() == span.start() || span.start().get() == 0 || span.start().get() == 0x1_0000;
+        let is_low = [0, 0x1_0000].contains(&span.start().get()) && hull.start().get() <= latest;
+        let starts = hull.start() == span.start() || is_low;
         let agrees = starts && hull.end() == span.end();
         self.compare(Subject::NodeSpan(node), line, agrees, Quantity::RamAt(span), Quantity::RamAt(hull));
     }

@@ -22,6 +22,8 @@ pub(crate) enum Fact {
     Zone(ZoneRange),
     /// `Initmem setup node 0 [mem ..]`.
     NodeSpan(NodeId, PhysRange),
+    /// `Faking a node at [mem ..]`: all memory, from 0 on in some kernels, wherever it begins.
+    Faked(PhysRange),
     /// `early_node_map[5]`: the number of ranges below it.
     EarlyRows(usize),
     /// `BIOS-e820: [gap 0x..-0x..]`: addresses between two rows, which new kernels print.
@@ -165,7 +167,7 @@ mod tests {
         assert_eq!(read(&[top]), [Fact::TopAndTotal(0x2008_0000_0000, 0x10_0000_0000)]);
         let faked = "Faking a node at [mem 0x0000000040000000-0x000000013fffffff]";
         let span = addresses::between(0x4000_0000, 0x1_4000_0000);
-        assert_eq!(read(&[faked, &format!("NUMA: {faked}")]), vec![Fact::NodeSpan(NodeId::new(0), span); 2]);
+        assert_eq!(read(&[faked, &format!("NUMA: {faked}")]), vec![Fact::Faked(span); 2]);
     }
 
     #[test]

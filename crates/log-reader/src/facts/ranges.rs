@@ -35,7 +35,7 @@ pub(super) fn faked(message: &str) -> Option<Fact> {
         Ok((range, _)) => range,
         Err(_) => addresses::pair(text, "-").and_then(|(start, end)| addresses::up_to(start, end)).ok()?,
     };
-    Some(Fact::NodeSpan(NodeId::new(0), range))
+    Some(Fact::Faked(range))
 }
 
 /// `PM: Registered nosave memory: [mem A-B]`, or `A - B` without the end.
