@@ -1,7 +1,7 @@
-//! Broken variants of this kernel: each lacks one part of what protects readers on other processors, and the stories have
-//! to notice. A story switches a defect on (`stories/broken.rs`); nothing else does.
+//! Broken variants of this kernel: each lacks one part of what protects readers on other processors, or of what a virtio-mem
+//! device's memory needs, and the stories have to notice. A story switches a defect on (`stories/broken.rs`); nothing else does.
 //!
-//! The checks are where a processor waits, flushes or frees. No lookup has any.
+//! The checks are where a processor waits, flushes or frees, and where the page allocator gets or gives up memory. No lookup has any.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -17,6 +17,10 @@ pub(crate) enum Defect {
     FlushUnacknowledged = 3,
     /// Memory is given back before the processors forget that they had it.
     FreedBeforeFlush = 4,
+    /// The page allocator gets memory of a virtio-mem device that the direct map does not reach.
+    UnreachedMemory = 5,
+    /// Memory in use goes back to a virtio-mem device.
+    UsedMemoryGoes = 6,
 }
 
 /// The one that is on.

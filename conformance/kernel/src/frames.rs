@@ -33,6 +33,7 @@ pub(crate) static FRAMES: Mutex<Frames> = Mutex::new(Frames {
     given: BitAlloc16M::DEFAULT,
     firsts: BitAlloc16M::DEFAULT,
     nodes: ArrayVec::new_const(),
+    leaves_from: BitAlloc16M::CAP,
 });
 
 /// Frames below [`END`].
@@ -42,6 +43,8 @@ pub(crate) struct Frames {
     given: BitAlloc16M,
     firsts: BitAlloc16M,
     nodes: ArrayVec<(PfnRange, NodeId), NODE_RANGES>,
+    /// The index from which on memory must be able to leave.
+    leaves_from: usize,
 }
 
 /// There is no room for the node of another range.
@@ -102,16 +105,28 @@ impl Frames {
 
     /// Takes several successive frames permanently; the first is a multiple of `align`.
     pub(crate) fn take(&mut self, count: usize, align: usize) -> Option<PhysAddr> {
-        let first = self.find(0..BitAlloc16M::CAP, count, align)?;
+        let first = self.find(0..self.leaves_from, count, align)?;
         self.free.remove(first..first + count);
         frame(first).phys::<Sizes>()
+    }
+
+    /// From this frame on, memory must be able to leave: from now on, nothing of the kernel's own is put there, except
+    /// metadata of its node.
+    pub(crate) fn leaves_from(&mut self, frame: Pfn) {
+        self.leaves_from = index(frame).unwrap_or(BitAlloc16M::CAP);
+    }
+
+    /// How many frames of a range are free, and how many are isolated.
+    pub(crate) fn count(&self, within: PfnRange) -> (u64, u64) {
+        let of = |bits: &BitAlloc16M| indices(within).filter(|index| bits.test(*index)).count() as u64;
+        (of(&self.free), of(&self.held))
     }
 
     /// Allocates a block from `node`, or from any other node if it has none.
     pub(crate) fn take_block(&mut self, count: usize, align: usize, node: NodeId) -> Option<PhysAddr> {
         let of_node = self.nodes.iter().filter(|(_, of)| *of == node);
         let near = of_node.map(|(frames, _)| *frames).find_map(|near| self.find(indices(near), count, align));
-        let first = near.or_else(|| self.find(0..BitAlloc16M::CAP, count, align))?;
+        let first = near.or_else(|| self.find(0..self.leaves_from, count, align))?;
         self.free.remove(first..first + count);
         self.firsts.insert(first..first + 1);
         self.given.insert(first..first + count);

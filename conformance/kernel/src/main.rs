@@ -23,6 +23,8 @@ mod paging;
 mod processors;
 mod scenarios;
 mod stories;
+mod virtio;
+mod virtio_mem;
 mod world;
 
 use core::hint::spin_loop;

@@ -15,6 +15,12 @@ use super::protocol::{Answer, Ask, QueriedRange};
 
 /// How long a DIMM may take to disappear after the kernel ejected it: QEMU reports it at once.
 const GONE_LIMIT: Duration = Duration::from_secs(1);
+/// How long a migration may take to begin or to end: QEMU looks at it ten times a second.
+const MIGRATION_LIMIT: Duration = Duration::from_secs(10);
+/// The interval between looks at a migration.
+const LOOK: Duration = Duration::from_millis(10);
+/// Bytes in a second for a migration that must not end.
+const SLOW: u64 = 64 << 10;
 
 /// Does what the kernel requests.
 ///
@@ -27,6 +33,16 @@ pub(super) fn answer(monitor: &mut Monitor, ask: &Ask) -> Result<Answer, Monitor
         Ask::Unplug { id } => nothing(monitor.execute("device_del", &json!({ "id": id }))),
         Ask::Gone { id } => return gone(monitor, id),
         Ask::Ost { slot } => return ost(monitor, *slot),
+        Ask::Request { id, bytes } => {
+            let wanted = json!({ "path": device(id), "property": "requested-size", "value": bytes });
+            nothing(monitor.execute("qom-set", &wanted))
+        }
+        Ask::Sizes { id } => sizes(monitor, id),
+        Ask::Migrate => migrate(monitor),
+        Ask::Stay => {
+            monitor.execute("migrate_cancel", &json!({})).and_then(|_| wait_for(monitor, "cancelled"))
+        }
+        Ask::Reset => nothing(monitor.execute("system_reset", &json!({}))),
         Ask::Tlb(QueriedRange { from, to }) => {
             monitor.human("info tlb").map(|text| leaves(&text, &(*from..*to)))
         }
@@ -83,6 +99,41 @@ fn ost(monitor: &mut Monitor, slot: u64) -> Result<Answer, MonitorError> {
         Some(it) => Answer::Done(format!("{} {}", it["source"], it["status"])),
         None => Answer::Refused(format!("there is no slot {slot}")),
     })
+}
+
+/// The path of a device that the command line named.
+fn device(id: &str) -> String {
+    format!("/machine/peripheral/{id}")
+}
+
+/// The bytes that a virtio-mem device has plugged, and those that it requests.
+fn sizes(monitor: &mut Monitor, id: &str) -> Result<String, MonitorError> {
+    let mut of =
+        |property: &str| monitor.execute("qom-get", &json!({ "path": device(id), "property": property }));
+    Ok(format!("{} {}", of("size")?, of("requested-size")?))
+}
+
+/// Begins to migrate the virtual machine to nowhere, and returns when QEMU does it.
+fn migrate(monitor: &mut Monitor) -> Result<String, MonitorError> {
+    monitor.execute("migrate-set-parameters", &json!({ "max-bandwidth": SLOW }))?;
+    monitor.execute("migrate", &json!({ "uri": "exec:cat >/dev/null" }))?;
+    wait_for(monitor, "active")
+}
+
+/// Waits until the migration has a status.
+fn wait_for(monitor: &mut Monitor, status: &str) -> Result<String, MonitorError> {
+    let deadline = Instant::now() + MIGRATION_LIMIT;
+    loop {
+        let is = monitor.execute("query-migrate", &json!({}))?["status"].to_string();
+        if is.trim_matches('"') == status {
+            return Ok(String::new());
+        }
+        if Instant::now() >= deadline {
+            let (command, why) = ("migrate".to_owned(), format!("the status is {is}, and not {status}"));
+            return Err(MonitorError::Refused { command, why });
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// The name of a DIMM's memory object.

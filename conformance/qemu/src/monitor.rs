@@ -2,7 +2,7 @@
 //!
 //! This file is a client of our own. The crate `qapi` depends on the schema of one QEMU version, so that an unknown
 //! event ends the conversation, and its blocking form has no deadlines; `qmp` needs an async runtime. This project
-//! needs six commands, which must work with any installed QEMU and must not wait for ever.
+//! needs some commands, which must work with any installed QEMU and must not wait for ever.
 
 use std::io;
 use std::time::{Duration, Instant};

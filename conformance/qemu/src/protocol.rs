@@ -76,6 +76,24 @@ pub(super) enum Ask {
         /// The slot.
         slot: u64,
     },
+    /// Request a size of a virtio-mem device.
+    Request {
+        /// Its name.
+        id: String,
+        /// The size in bytes.
+        bytes: u64,
+    },
+    /// The sizes of a virtio-mem device. The answer is `PLUGGED REQUESTED`, in bytes.
+    Sizes {
+        /// Its name.
+        id: String,
+    },
+    /// Begin a migration that does not end.
+    Migrate,
+    /// Give the migration up.
+    Stay,
+    /// Reset the virtual machine. There is no answer, because nobody is there to read it.
+    Reset,
     /// The mappings of a range, as QEMU finds them. The answer is their number, and a line `VIRTUAL PHYSICAL SIZE`
     /// each, in hexadecimal; the size is `4k` or `large`.
     Tlb(QueriedRange),
@@ -148,6 +166,11 @@ mod tests {
         let plug = r#"{"event":"ask","what":"plug","id":"a","bytes":2097152,"at":4294967296}"#;
         let (id, at) = ("a".to_owned(), Some(1 << 32));
         assert_eq!(read(plug).unwrap(), Some(Event::Ask(Ask::Plug { id, bytes: 2 << 20, node: 0, at })));
+        let request = r#"{"event":"ask","what":"request","id":"vm0","bytes":0}"#;
+        let id = "vm0".to_owned();
+        assert_eq!(read(request).unwrap(), Some(Event::Ask(Ask::Request { id, bytes: 0 })));
+        let reset = r#"{"event":"ask","what":"reset"}"#;
+        assert_eq!(read(reset).unwrap(), Some(Event::Ask(Ask::Reset)));
         let tlb = r#"{"event":"ask","what":"tlb","from":18446719884453740544,"to":18446719884453740545}"#;
         let span = QueriedRange { from: 0xffff_ea00_0000_0000, to: 0xffff_ea00_0000_0001 };
         assert_eq!(read(tlb).unwrap(), Some(Event::Ask(Ask::Tlb(span))));

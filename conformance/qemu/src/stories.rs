@@ -52,6 +52,11 @@ const SEVERAL: &[&QemuMachine] = &[&x86_64::FOUR_PROCESSORS];
 const SEVERAL_OR_WHY: &[&QemuMachine] =
     &[&x86_64::FOUR_PROCESSORS, &virt::AARCH64_FOUR_PROCESSORS, &virt::RISCV64_FOUR_PROCESSORS];
 
+/// The machines of stories about a virtio-mem device.
+const VIRTIO_MEM: &[&QemuMachine] = &[&x86_64::VIRTIO_MEM];
+/// The same, and those on which the kernel says why it does not tell such stories.
+const VIRTIO_MEM_OR_WHY: &[&QemuMachine] = &[&x86_64::VIRTIO_MEM, &virt::AARCH64, &virt::RISCV64];
+
 /// All of them, in the order of reports.
 #[rustfmt::skip]
 pub(super) const STORIES: &[Story] = &[
@@ -105,6 +110,20 @@ pub(super) const STORIES: &[Story] = &[
         "a kernel that asks for flushes and does not wait for them is noticed"),
     story("broken/freed-before-flush", SEVERAL, Ending::Caught(&["in a descriptor"]),
         "a kernel that gives memory back before processors have forgotten it is noticed"),
+    story("virtio-mem/grows-and-shrinks", VIRTIO_MEM_OR_WHY, Ending::Well(announced),
+        "a virtio-mem device's memory comes and goes as the host requests: driver, device, allocator and direct map agree after each step"),
+    story("virtio-mem/refused", VIRTIO_MEM, Ending::Well(announced),
+        "memory in use, or reserved, is not unplugged from a virtio-mem device, and all other memory is"),
+    story("virtio-mem/busy", VIRTIO_MEM, Ending::Well(announced),
+        "a virtio-mem device that is busy changes nothing, and does later what it was asked for"),
+    story("virtio-mem/out-of-memory", VIRTIO_MEM, Ending::Well(announced),
+        "every allocation of a resizing fails in turn, and each time nothing has changed"),
+    story("virtio-mem/reset", VIRTIO_MEM, Ending::Well(was_reset),
+        "a virtio-mem device is reset by its driver and with the virtual machine, and the driver goes on"),
+    story("broken/unreached-memory", VIRTIO_MEM, Ending::Caught(&["bytes of the device in the direct map"]),
+        "a kernel that lets the allocator have memory that it does not reach is noticed"),
+    story("broken/used-memory-goes", VIRTIO_MEM, Ending::Caught(&["must be refused, and is not"]),
+        "a kernel that gives memory in use back to a virtio-mem device is noticed"),
     story("start/broken-srat", &[&x86_64::BROKEN_SRAT], Ending::Message(&["SRAT"]),
         "an SRAT whose last entry reaches past its end is an error that names the table"),
     story("start/no-memory", &[&x86_64::NO_MEMORY, &virt::AARCH64_NO_MEMORY, &virt::RISCV64_NO_MEMORY], Ending::Message(&["no usable memory"]),
@@ -159,6 +178,23 @@ fn refused(transcript: &Transcript) -> Result<(), String> {
     deleted(transcript, &["a"])
 }
 
+/// Checks that QEMU has announced at least one change of a virtio-mem device's size; of changes that follow each other, it
+/// leaves some out.
+fn announced(transcript: &Transcript) -> Result<(), String> {
+    let path = |event: &Value| event["data"]["qom-path"].as_str().is_some_and(|path| path.ends_with("/vm0"));
+    let changes = events(transcript, "MEMORY_DEVICE_SIZE_CHANGE").filter(|event| path(event)).count();
+    if changes > 0 { Ok(()) } else { Err("QEMU announced no change of the size of `vm0`".to_owned()) }
+}
+
+/// The same, and that the virtual machine was reset once.
+fn was_reset(transcript: &Transcript) -> Result<(), String> {
+    let by_us = |event: &&Value| event["data"]["reason"] == "host-qmp-system-reset";
+    match events(transcript, "RESET").filter(by_us).count() {
+        1 => announced(transcript),
+        times => Err(format!("the virtual machine was reset {times} times, and not once")),
+    }
+}
+
 /// Events of a kind, in order.
 fn events<'t>(transcript: &'t Transcript, kind: &'t str) -> impl Iterator<Item = &'t Value> {
     transcript.history.iter().filter(move |event| event["event"] == kind)
@@ -169,7 +205,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::conversation::Transcript;
-    use super::{Ending, STORIES, deleted, refused, said};
+    use super::{Ending, STORIES, announced, deleted, refused, said, was_reset};
 
     /// The kernel's list of stories.
     const KERNEL_STORIES: &str = include_str!("../../kernel/src/stories/mod.rs");
@@ -226,6 +262,20 @@ mod tests {
         assert!(said(&transcript(&["memory: it is so", "and more"]), "it is so").is_ok());
         assert!(said(&transcript(&["and more"]), "it is so").unwrap_err().contains("0 times"));
         assert!(said(&transcript(&["it is so", "it is so"]), "it is so").is_err());
+    }
+
+    #[test]
+    fn a_device_has_to_change_and_a_machine_to_be_reset() {
+        let change = |device: &str| json!({ "event": "MEMORY_DEVICE_SIZE_CHANGE", "data": { "qom-path": format!("/machine/peripheral/{device}") } });
+        let reset = |reason: &str| json!({ "event": "RESET", "data": { "reason": reason } });
+        let by_us = reset("host-qmp-system-reset");
+        assert!(announced(&transcript(&[change("vm0")])).is_ok());
+        assert!(announced(&transcript(&[change("other")])).is_err());
+        assert!(was_reset(&transcript(&[reset("guest-reset"), by_us.clone(), change("vm0")])).is_ok());
+        assert!(was_reset(&transcript(&[by_us.clone()])).is_err());
+        let why = was_reset(&transcript(&[reset("guest-reset"), change("vm0")])).unwrap_err();
+        assert!(why.contains("0 times"), "{why}");
+        assert!(was_reset(&transcript(&[by_us.clone(), by_us, change("vm0")])).is_err());
     }
 
     #[test]

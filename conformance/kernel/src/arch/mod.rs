@@ -14,6 +14,7 @@
 //! | `serial` | the serial port |
 //! | `firmware` | what loader and firmware hand over |
 //! | `hotplug` | the registers of slots for DIMMs |
+//! | `pci` | the configuration of PCI devices |
 //! | `exit`, `ticks` | the end of the emulator, and a clock |
 //!
 //! Entry code, in assembly, prepares page tables and a stack, and then calls `kernel_main`; on every other processor it
@@ -41,3 +42,7 @@ pub(crate) mod device_tree;
 /// Shared by the boards on which one processor runs.
 #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 pub(crate) mod one_processor;
+
+/// Shared by the boards whose PCI devices the kernel does not use.
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
+pub(crate) mod no_pci;

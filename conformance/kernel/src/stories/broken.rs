@@ -1,10 +1,10 @@
-//! Broken variants of this kernel, which the stories of several processors have to notice: the host expects each of these
-//! to fail.
+//! Broken variants of this kernel, which the stories of several processors, or of a virtio-mem device, have to notice: the
+//! host expects each of these to fail.
 
 use super::Ended;
 use super::checks::StoryError;
-use super::several;
 use super::system::System;
+use super::{several, virtio_mem};
 use crate::arch::processors as own;
 use crate::defect::Defect;
 
@@ -34,8 +34,22 @@ pub(super) fn freed_before_flush(system: &mut System<'_>) -> Result<Ended, Story
     with(Defect::FreedBeforeFlush, system)
 }
 
-/// Tells the story of readers with a defect.
+/// The page allocator gets memory of a virtio-mem device that the direct map does not reach.
+pub(super) fn unreached_memory(system: &mut System<'_>) -> Result<Ended, StoryError> {
+    with(Defect::UnreachedMemory, system)
+}
+
+/// Memory in use goes back to a virtio-mem device.
+pub(super) fn used_memory_goes(system: &mut System<'_>) -> Result<Ended, StoryError> {
+    with(Defect::UsedMemoryGoes, system)
+}
+
+/// Tells the story that has to notice a defect.
 fn with(defect: Defect, system: &mut System<'_>) -> Result<Ended, StoryError> {
     defect.switch_on();
-    several::readers(system)
+    match defect {
+        Defect::UnreachedMemory => virtio_mem::out_of_memory(system),
+        Defect::UsedMemoryGoes => virtio_mem::refused(system),
+        _ => several::readers(system),
+    }
 }

@@ -76,6 +76,50 @@ pub(super) fn heard_of(slot: u32) -> Result<(u32, u32), StoryError> {
     numbers.ok_or_else(|| senseless(&answer))
 }
 
+/// Has the host request a size of a virtio-mem device. The device announces that when this returns.
+///
+/// # Errors
+///
+/// QEMU's reason for a refusal.
+pub(super) fn request(id: &str, bytes: u64) -> Result<(), StoryError> {
+    ask(format_args!(r#""request","id":"{id}","bytes":{bytes}"#)).map(drop)
+}
+
+/// The bytes that a virtio-mem device has plugged, and those that it requests, as QEMU has them.
+///
+/// # Errors
+///
+/// The host's reason for a refusal, or that its answer is not valid.
+pub(super) fn sizes(id: &str) -> Result<(u64, u64), StoryError> {
+    let answer = ask(format_args!(r#""sizes","id":"{id}""#))?;
+    let numbers =
+        answer.split_once(' ').and_then(|(has, wants)| Some((has.parse().ok()?, wants.parse().ok()?)));
+    numbers.ok_or_else(|| senseless(&answer))
+}
+
+/// Has the host begin to migrate this virtual machine, so slowly that it never ends.
+///
+/// # Errors
+///
+/// QEMU's reason for a refusal.
+pub(super) fn migrate() -> Result<(), StoryError> {
+    ask(format_args!(r#""migrate""#)).map(drop)
+}
+
+/// Has the host give the migration up.
+///
+/// # Errors
+///
+/// QEMU's reason for a refusal.
+pub(super) fn stay() -> Result<(), StoryError> {
+    ask(format_args!(r#""stay""#)).map(drop)
+}
+
+/// Has the host reset this virtual machine. Nobody is there to get an answer.
+pub(super) fn reset() {
+    event::write(format_args!("{{\"event\":\"ask\",\"what\":\"reset\"}}\n"));
+}
+
 /// The mappings of a range, as QEMU finds them: virtual address, physical address, and whether it is larger than a
 /// base page.
 ///

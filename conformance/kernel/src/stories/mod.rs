@@ -11,6 +11,7 @@
 
 mod broken;
 mod checks;
+mod device;
 mod dimms;
 mod host;
 mod own_memory;
@@ -18,6 +19,7 @@ mod plugged_memmaps;
 mod readers;
 mod several;
 mod system;
+mod virtio_mem;
 mod watch;
 
 use alloc::string::String;
@@ -42,7 +44,7 @@ pub(crate) enum Ended {
 type Story = fn(&mut System<'_>) -> Result<Ended, StoryError>;
 
 /// All stories, with their names.
-const STORIES: [(&str, Story); 25] = [
+const STORIES: [(&str, Story); 32] = [
     ("dimm/comes-and-goes", dimms::comes_and_goes),
     ("dimm/refused", dimms::refused),
     ("dimm/odd-sizes", dimms::odd_sizes),
@@ -68,6 +70,13 @@ const STORIES: [(&str, Story); 25] = [
     ("broken/no-flush", broken::no_flush),
     ("broken/flush-unacknowledged", broken::flush_unacknowledged),
     ("broken/freed-before-flush", broken::freed_before_flush),
+    ("virtio-mem/grows-and-shrinks", virtio_mem::grows_and_shrinks),
+    ("virtio-mem/refused", virtio_mem::refused),
+    ("virtio-mem/busy", virtio_mem::busy),
+    ("virtio-mem/out-of-memory", virtio_mem::out_of_memory),
+    ("virtio-mem/reset", virtio_mem::reset),
+    ("broken/unreached-memory", broken::unreached_memory),
+    ("broken/used-memory-goes", broken::used_memory_goes),
 ];
 
 /// Runs a story by its name, and checks that it restored the state; `None` if no story has this name.

@@ -104,6 +104,17 @@ pub(crate) const FOUR_PROCESSORS: QemuMachine = QemuMachine {
     )
 };
 
+/// One story resets the machine, and goes on.
+pub(crate) const VIRTIO_MEM: QemuMachine = machine(
+    "qemu-q35-virtio-mem",
+    "two nodes, and a virtio-mem device of 1 GiB that belongs to the second",
+    "-machine q35 -cpu max,-la57 -m 256M,slots=1,maxmem=8G -smp 2 -action reboot=reset \
+     -object memory-backend-ram,id=m0,size=128M -object memory-backend-ram,id=m1,size=128M \
+     -numa node,nodeid=0,memdev=m0,cpus=0 -numa node,nodeid=1,memdev=m1,cpus=1 \
+     -object memory-backend-ram,id=vm,size=1G,reserve=off \
+     -device virtio-mem-pci,id=vm0,memdev=vm,node=1,block-size=2M,requested-size=0",
+);
+
 pub(crate) const BROKEN_SRAT: QemuMachine =
     QemuMachine { name: "qemu-q35-srat", about: "a broken SRAT", srat: Some(srat_overrun), ..PLAIN };
 

@@ -10,6 +10,7 @@ pub(crate) mod serial;
 pub(crate) mod trap;
 
 pub(crate) use super::device_tree as firmware;
+pub(crate) use super::no_pci as pci;
 pub(crate) use super::one_processor as processors;
 
 use core::arch::asm;

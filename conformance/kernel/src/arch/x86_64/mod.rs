@@ -12,6 +12,7 @@ pub(crate) mod hotplug;
 #[cfg(not(doc))]
 mod mem_functions;
 pub(crate) mod page_table;
+pub(crate) mod pci;
 pub(crate) mod processors;
 pub(crate) mod serial;
 pub(crate) mod trap;
