@@ -54,6 +54,7 @@ pub(crate) fn run(handed_over: PhysAddr) -> Result<u64, KernelError> {
         persistent: firmware.persistent()?,
         withheld: boot_memory::withheld(&firmware)?,
         processors: processors(&firmware)?,
+        rounds: line.rounds(),
     };
     let mut world = KernelWorld::new();
     let ranges = memory.iter().map(|(range, node)| MemoryRange::from_bytes::<Sizes>(*range, *node));
@@ -89,7 +90,7 @@ fn processors(firmware: &Firmware) -> Result<ArrayVec<HardwareId, MOST>, Firmwar
     Ok(found)
 }
 
-/// What boot leaves alone: memory, each with its node, and processors.
+/// What boot leaves alone: memory, each with its node, processors, and a word of the command line.
 #[derive(Clone, Debug)]
 struct Others {
     /// Persistent memory.
@@ -98,6 +99,8 @@ struct Others {
     withheld: Option<(PhysRange, NodeId)>,
     /// All processors, the one that booted among them.
     processors: ArrayVec<HardwareId, MOST>,
+    /// The number of rounds that the command line asks for.
+    rounds: Option<u64>,
 }
 
 /// Runs one story on the live model.
@@ -114,8 +117,8 @@ fn run_story(
     memory.iter().try_for_each(|(range, node)| hotplug.adopt_boot(*range, *node))?;
     // SAFETY: this kernel runs on QEMU's boards only, and this is the only place that takes the slots.
     let slots = unsafe { Slots::new() };
-    let Others { persistent, withheld, processors } = others;
-    let mut system = System { world, hotplug, slots, persistent, withheld, processors };
+    let Others { persistent, withheld, processors, rounds } = others;
+    let mut system = System { world, hotplug, slots, persistent, withheld, processors, rounds };
     let (outcome, detail) = match stories::run(name, &mut system) {
         Some(Ok(Ended::Passed)) => (Outcome::Passed, "".to_string()),
         Some(Ok(Ended::Counted(counts))) => (Outcome::Passed, counts),

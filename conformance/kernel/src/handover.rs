@@ -27,6 +27,11 @@ impl CommandLine {
         self.value("machine").unwrap_or("qemu")
     }
 
+    /// `rounds=N`: how often DIMMs come and go in the story about many of them.
+    pub(crate) fn rounds(self) -> Option<u64> {
+        self.value("rounds")?.parse().ok()
+    }
+
     /// `mem=SIZE`: the kernel does not use memory from this address on, as with Linux' option of this name. The size
     /// may end in `K`, `M` or `G`.
     pub(crate) fn memory_limit(self) -> Option<ByteLen> {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::conversation::Transcript;
 use super::machine::{QemuMachine, virt, x86_64};
+use super::protocol::Ask;
 
 /// The expected end of a story.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +111,8 @@ pub(super) const STORIES: &[Story] = &[
         "a kernel that asks for flushes and does not wait for them is noticed"),
     story("broken/freed-before-flush", SEVERAL, Ending::Caught(&["in a descriptor"]),
         "a kernel that gives memory back before processors have forgotten it is noticed"),
+    story("processors/dimms", &[&x86_64::FOUR_PROCESSORS_DIMMS], Ending::Well(many_deleted),
+        "DIMMs are plugged in, used and ejected, 120 times, while three processors look frames up without pause"),
     story("virtio-mem/grows-and-shrinks", VIRTIO_MEM_OR_WHY, Ending::Well(announced),
         "a virtio-mem device's memory comes and goes as the host requests: driver, device, allocator and direct map agree after each step"),
     story("virtio-mem/refused", VIRTIO_MEM, Ending::Well(announced),
@@ -161,6 +164,18 @@ fn deleted(transcript: &Transcript, expected: &[&str]) -> Result<(), String> {
     if gone == expected { Ok(()) } else { Err(format!("QEMU removed {gone:?}, not {expected:?}")) }
 }
 
+/// Checks that there were many DIMMs, and that every one of them was removed.
+fn many_deleted(transcript: &Transcript) -> Result<(), String> {
+    const MANY: usize = 100;
+    let gone = events(transcript, "DEVICE_DELETED").filter(|event| event["data"]["device"] == "d").count();
+    let plugged = |ask: &&Ask| matches!(ask, Ask::Plug { id, .. } if id == "d");
+    let plugged = transcript.asked.iter().filter(plugged).count();
+    if gone == plugged && gone >= MANY {
+        return Ok(());
+    }
+    Err(format!("of {plugged} DIMMs QEMU removed {gone}, and there had to be {MANY}"))
+}
+
 /// The standard's code for an operation that a kernel refused because the device is in use (ACPI 6, `_OST`).
 const EJECT_REFUSED_IN_USE: u64 = 0x82;
 /// The standard's code for an eject that the host requested.
@@ -205,7 +220,8 @@ mod tests {
     use serde_json::json;
 
     use super::super::conversation::Transcript;
-    use super::{Ending, STORIES, announced, deleted, refused, said, was_reset};
+    use super::super::protocol::Ask;
+    use super::{Ending, STORIES, announced, deleted, many_deleted, refused, said, was_reset};
 
     /// The kernel's list of stories.
     const KERNEL_STORIES: &str = include_str!("../../kernel/src/stories/mod.rs");
@@ -265,6 +281,18 @@ mod tests {
     }
 
     #[test]
+    fn many_dimms_have_to_come_and_all_of_them_to_go() {
+        let transcript = |plugged: usize, removed: usize| Transcript {
+            asked: vec![Ask::Plug { id: "d".to_owned(), bytes: 0, node: 0, at: None }; plugged],
+            history: vec![json!({ "event": "DEVICE_DELETED", "data": { "device": "d" } }); removed],
+            ..Transcript::default()
+        };
+        assert!(many_deleted(&transcript(120, 120)).is_ok());
+        assert!(many_deleted(&transcript(120, 119)).unwrap_err().contains("removed 119"));
+        assert!(many_deleted(&transcript(5, 5)).is_err());
+    }
+
+    #[test]
     fn a_device_has_to_change_and_a_machine_to_be_reset() {
         let change = |device: &str| json!({ "event": "MEMORY_DEVICE_SIZE_CHANGE", "data": { "qom-path": format!("/machine/peripheral/{device}") } });
         let reset = |reason: &str| json!({ "event": "RESET", "data": { "reason": reason } });
@@ -272,7 +300,7 @@ mod tests {
         assert!(announced(&transcript(&[change("vm0")])).is_ok());
         assert!(announced(&transcript(&[change("other")])).is_err());
         assert!(was_reset(&transcript(&[reset("guest-reset"), by_us.clone(), change("vm0")])).is_ok());
-        assert!(was_reset(&transcript(&[by_us.clone()])).is_err());
+        assert!(was_reset(&transcript(core::slice::from_ref(&by_us))).is_err());
         let why = was_reset(&transcript(&[reset("guest-reset"), change("vm0")])).unwrap_err();
         assert!(why.contains("0 times"), "{why}");
         assert!(was_reset(&transcript(&[by_us.clone(), by_us, change("vm0")])).is_err());

@@ -15,6 +15,7 @@ mod device;
 mod dimms;
 mod host;
 mod own_memory;
+mod plugged_dimms;
 mod plugged_memmaps;
 mod readers;
 mod several;
@@ -44,7 +45,7 @@ pub(crate) enum Ended {
 type Story = fn(&mut System<'_>) -> Result<Ended, StoryError>;
 
 /// All stories, with their names.
-const STORIES: [(&str, Story); 32] = [
+const STORIES: [(&str, Story); 33] = [
     ("dimm/comes-and-goes", dimms::comes_and_goes),
     ("dimm/refused", dimms::refused),
     ("dimm/odd-sizes", dimms::odd_sizes),
@@ -70,6 +71,7 @@ const STORIES: [(&str, Story); 32] = [
     ("broken/no-flush", broken::no_flush),
     ("broken/flush-unacknowledged", broken::flush_unacknowledged),
     ("broken/freed-before-flush", broken::freed_before_flush),
+    ("processors/dimms", plugged_dimms::come_and_go),
     ("virtio-mem/grows-and-shrinks", virtio_mem::grows_and_shrinks),
     ("virtio-mem/refused", virtio_mem::refused),
     ("virtio-mem/busy", virtio_mem::busy),

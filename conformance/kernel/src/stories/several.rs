@@ -1,8 +1,7 @@
 //! Stories of several processors: some look frames up without pause while another adds memory, brings it online, takes it
 //! offline and removes it, again and again.
 //!
-//! The memory is RAM that the command line withheld from boot, not DIMMs: of a round with a DIMM, almost all the time is
-//! the conversation with the host, in which no memory changes. The stories of DIMMs have that part. Most rounds are about a
+//! The memory is RAM that the command line withheld from boot; `plugged_dimms.rs` has the story with DIMMs. Most rounds are about a
 //! subsection, because an emulated processor needs a tenth of a second for the frames of a section, in which the model
 //! does not change either; every [`WHOLE`]th is about a section, with the memory block and the resource of it.
 //!
@@ -89,7 +88,7 @@ pub(super) fn two_that_plug(system: &mut System<'_>) -> Result<Ended, StoryError
         WATCH.stop();
         result
     });
-    setting.end(result.and(second_result.into_inner()), &[])
+    judge(result.and(second_result.into_inner()), &[])
 }
 
 /// One processor changes memory, and the others do some work meanwhile, which has to count these things.
@@ -112,7 +111,7 @@ fn one_plugs(
         WATCH.stop();
         result
     });
-    setting.end(result, has_to_count)
+    judge(result, has_to_count)
 }
 
 /// Frames of a subsection.
@@ -120,8 +119,8 @@ const SUBSECTION: PageCount = PageCount::new(Sizes::PAGES_PER_SUBSECTION);
 
 /// Memory that comes and goes.
 #[derive(Clone, Copy, Debug)]
-struct Plugged {
-    frames: PfnRange,
+pub(super) struct Plugged {
+    pub(super) frames: PfnRange,
     node: NodeId,
     unit: Unit,
 }
@@ -137,7 +136,7 @@ enum Unit {
 
 impl Plugged {
     /// The memory of a round: a section, or its first subsection.
-    fn of_round(section: PfnRange, node: NodeId, round: u64) -> Self {
+    pub(super) fn of_round(section: PfnRange, node: NodeId, round: u64) -> Self {
         let unit = if round % WHOLE == WHOLE - 1 { Unit::Section } else { Unit::Subsection };
         let frames = match unit {
             Unit::Section => section,
@@ -147,15 +146,14 @@ impl Plugged {
     }
 
     /// Its bytes.
-    fn bytes(&self) -> Result<PhysRange, StoryError> {
+    pub(super) fn bytes(&self) -> Result<PhysRange, StoryError> {
         some("the bytes of frames", self.frames.bytes::<Sizes>())
     }
 
     /// Makes it reachable, adds it, and brings it online.
-    fn come(&self, system: &mut System<'_>) -> Result<(), StoryError> {
+    pub(super) fn come(&self, system: &mut System<'_>) -> Result<(), StoryError> {
         let Self { frames, node, unit } = *self;
         paging::map(self.bytes()?, &mut take_zeroed)?;
-        FRAMES.lock().set_node(frames, node)?;
         match unit {
             Unit::Section => {
                 system.hotplug.add_memory(system.world.env_mut(), frames, node, Ram::default())?;
@@ -169,7 +167,7 @@ impl Plugged {
     }
 
     /// Takes it offline, removes it, and makes it unreachable.
-    fn go(&self, system: &mut System<'_>) -> Result<(), StoryError> {
+    pub(super) fn go(&self, system: &mut System<'_>) -> Result<(), StoryError> {
         match self.unit {
             Unit::Section => {
                 system.hotplug.offline(&mut Pages, self.frames)?;
@@ -178,7 +176,6 @@ impl Plugged {
             Unit::Subsection => system.remove_parts(self.frames)?,
         }
         paging::unmap(self.bytes()?);
-        FRAMES.lock().forget_node(self.frames);
         Ok(())
     }
 }
@@ -197,6 +194,7 @@ fn rounds(
             say!("  round {round}");
         }
         let plugged = Plugged::of_round(section, node, round);
+        FRAMES.lock().set_node(plugged.frames, node)?;
         enter(Phase::Coming);
         plugged.come(&mut hotplug.lock())?;
         enter(Phase::Present);
@@ -204,6 +202,7 @@ fn rounds(
         enter(Phase::Going);
         plugged.go(&mut hotplug.lock())?;
         enter(Phase::Absent);
+        FRAMES.lock().forget_node(plugged.frames);
         rest();
     }
     Ok(())
@@ -224,8 +223,7 @@ impl Setting {
         let Some((withheld, node)) = system.withheld else {
             return Ok(Err(Ended::NotApplicable("the command line withholds no memory")));
         };
-        let there = processors::start_others(&system.processors)?;
-        same("processors that run", &MOST, &usize::try_from(there)?)?;
+        start_all(system)?;
         Ok(Ok(Self { withheld: withheld.whole_frames::<Sizes>(), node }))
     }
 
@@ -236,31 +234,37 @@ impl Setting {
         holds("the section was withheld from boot", self.withheld.contains_range(frames))?;
         Ok(frames)
     }
+}
 
-    /// Judges what the processors have seen, and says what they have counted.
-    fn end(&self, result: Result<(), StoryError>, has_to_count: &[Count]) -> Result<Ended, StoryError> {
-        if let Some((wrong, frame)) = WATCH.wrong() {
-            return Err(StoryError::new(format_args!("{wrong}: frame {frame}, in round {}", WATCH.round())));
-        }
-        result?;
-        let flushes = flush::counts();
-        for (nr, (asked, done)) in flushes.iter().enumerate() {
-            same(&format!("flushes that processor {nr} has acknowledged"), asked, done)?;
-        }
-        let asked: u64 = flushes.iter().map(|(asked, _)| asked).sum();
-        holds("processors were asked to flush", asked > 0 || !own::FLUSHES_BY_INTERRUPTS)?;
-        let always = [Count::Lookups, Count::Online, Count::Held, Count::Walks, Count::Probes];
-        for what in always.iter().chain(has_to_count) {
-            holds(&format!("{what:?} were counted"), WATCH.counted(*what) > 0)?;
-        }
-        let [lookups, online, held, walks, probes] = always.map(|what| WATCH.counted(what));
-        let handlers = WATCH.counted(Count::InTimer) + WATCH.counted(Count::InFault);
-        let counts = format!(
-            "{} rounds: {lookups} lookups, {online} of them online, {held} held for a while, {handlers} in handlers; \
-             {walks} walks; {probes} looks for stale translations; {asked} flushes acknowledged",
-            WATCH.round()
-        );
-        say!("  {counts}");
-        Ok(Ended::Counted(counts))
+/// Starts all other processors.
+pub(super) fn start_all(system: &System<'_>) -> Result<(), StoryError> {
+    let there = processors::start_others(&system.processors)?;
+    same("processors that run", &MOST, &usize::try_from(there)?)
+}
+
+/// Judges what the processors have seen, and says what they have counted.
+pub(super) fn judge(result: Result<(), StoryError>, has_to_count: &[Count]) -> Result<Ended, StoryError> {
+    if let Some((wrong, frame)) = WATCH.wrong() {
+        return Err(StoryError::new(format_args!("{wrong}: frame {frame}, in round {}", WATCH.round())));
     }
+    result?;
+    let flushes = flush::counts();
+    for (nr, (asked, done)) in flushes.iter().enumerate() {
+        same(&format!("flushes that processor {nr} has acknowledged"), asked, done)?;
+    }
+    let asked: u64 = flushes.iter().map(|(asked, _)| asked).sum();
+    holds("processors were asked to flush", asked > 0 || !own::FLUSHES_BY_INTERRUPTS)?;
+    let always = [Count::Lookups, Count::Online, Count::Held, Count::Walks, Count::Probes];
+    for what in always.iter().chain(has_to_count) {
+        holds(&format!("{what:?} were counted"), WATCH.counted(*what) > 0)?;
+    }
+    let [lookups, online, held, walks, probes] = always.map(|what| WATCH.counted(what));
+    let handlers = WATCH.counted(Count::InTimer) + WATCH.counted(Count::InFault);
+    let counts = format!(
+        "{} rounds: {lookups} lookups, {online} of them online, {held} held for a while, {handlers} in handlers; \
+         {walks} walks; {probes} looks for stale translations; {asked} flushes acknowledged",
+        WATCH.round()
+    );
+    say!("  {counts}");
+    Ok(Ended::Counted(counts))
 }

@@ -51,6 +51,8 @@ pub(crate) struct System<'s> {
     pub(crate) withheld: Option<(PhysRange, NodeId)>,
     /// The processors that firmware reports, the one that booted among them.
     pub(crate) processors: ArrayVec<HardwareId, MOST>,
+    /// The number of rounds that the command line asks for.
+    pub(crate) rounds: Option<u64>,
 }
 
 /// A DIMM that the host plugged in.
@@ -189,21 +191,26 @@ impl System<'_> {
 
     /// Ejects a DIMM that the host wants back and whose frames are removed from the model.
     pub(super) fn eject(&mut self, plugged: &Plugged) -> Result<(), StoryError> {
-        let Plugged { id, dimm, frames } = plugged;
+        let Plugged { id, dimm, .. } = plugged;
         self.slots.acknowledge(&Change::Wanted(*dimm));
-        same("valid frames of the DIMM", &None, &MODEL.next_valid(*frames))?;
         paging::unmap(dimm.range);
-        FRAMES.lock().forget_node(dimm.range.whole_frames::<Sizes>());
         if let Some(place) = direct_map::place(dimm.range) {
             same("bytes of it in the direct map", &0, &self.mapped_by_all_views(place)?)?;
         }
-        // SAFETY: no frame of it is valid any more, the page allocator had to give all of them back before, and the direct
-        // map has none of its bytes.
-        unsafe { self.slots.eject(dimm) };
-        holds("the slot is empty", !self.slots.is_used(dimm.slot))?;
-        holds("the host reports that the DIMM is removed", host::knows_gone(id))?;
+        self.let_go(plugged)?;
         say!("  {id} is removed");
         Ok(())
+    }
+
+    /// Lets the host have a DIMM of which neither the model nor the direct map has anything.
+    pub(super) fn let_go(&mut self, Plugged { id, dimm, frames }: &Plugged) -> Result<(), StoryError> {
+        same("valid frames of the DIMM", &None, &MODEL.next_valid(*frames))?;
+        FRAMES.lock().forget_node(dimm.range.whole_frames::<Sizes>());
+        // SAFETY: no frame of it is valid any more, the page allocator had to give all of them back before, and the caller
+        // has taken its bytes out of the direct map.
+        unsafe { self.slots.eject(dimm) };
+        holds("the slot is empty", !self.slots.is_used(dimm.slot))?;
+        holds("the host reports that the DIMM is removed", host::knows_gone(id))
     }
 
     /// The node of a section, which is a memory block of this kernel.

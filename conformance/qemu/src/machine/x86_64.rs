@@ -104,6 +104,13 @@ pub(crate) const FOUR_PROCESSORS: QemuMachine = QemuMachine {
     )
 };
 
+/// The same, with slots instead of withheld memory.
+pub(crate) const FOUR_PROCESSORS_DIMMS: QemuMachine = machine(
+    "qemu-q35-4-processors-dimms",
+    "four processors, and slots for DIMMs",
+    "-machine q35 -cpu max,-la57 -m 256M,slots=4,maxmem=8G -smp 4",
+);
+
 /// One story resets the machine, and goes on.
 pub(crate) const VIRTIO_MEM: QemuMachine = machine(
     "qemu-q35-virtio-mem",
