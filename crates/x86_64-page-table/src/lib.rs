@@ -123,9 +123,6 @@
     warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-#[cfg(test)]
-extern crate std;
-
 mod format;
 
 pub use format::X86_64;
