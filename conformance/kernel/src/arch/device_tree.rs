@@ -1,13 +1,13 @@
-//! Reads the command line out of the device tree. `sparsemem-boot-maps` reads memory and nodes.
+//! Reads the command line and the processors out of the device tree. `sparsemem-boot-maps` reads memory and nodes.
 //!
-//! Source: Devicetree Specification 0.4, 3.6 (`/chosen`).
+//! Source: Devicetree Specification 0.4, 3.6 (`/chosen`), 3.8 (`/cpus`).
 
-use dtoolkit::fdt::Fdt;
+use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
 use sparsemem::{ByteLen, NodeId, PhysAddr, PhysRange};
 use sparsemem_boot_maps::{BootMap, MapError};
 
-use crate::arch::processors;
+use super::firmware_call;
 use crate::direct_map;
 use crate::handover::CommandLine;
 use crate::processors::HardwareId;
@@ -43,7 +43,7 @@ pub(crate) enum FirmwareError {
 /// The description of the machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Firmware {
-    blob: &'static [u8],
+    tree: Fdt<'static>,
     line: CommandLine,
     place: PhysRange,
 }
@@ -57,7 +57,7 @@ impl Firmware {
     pub(crate) fn read(at: PhysAddr) -> Result<Self, FirmwareError> {
         let tree = tree(at)?;
         let place = PhysRange::from_start_count(at, ByteLen::new(tree.data().len() as u64));
-        Ok(Self { blob: tree.data(), line: line(tree), place: place.unwrap_or_default() })
+        Ok(Self { tree, line: line(tree), place: place.unwrap_or_default() })
     }
 
     /// The command line; empty if there is none, or if it is not valid text.
@@ -71,7 +71,7 @@ impl Firmware {
     ///
     /// [`FirmwareError::Map`].
     pub(crate) fn add_to(&self, map: &mut BootMap<'_>) -> Result<(), FirmwareError> {
-        map.add_device_tree(self.blob).map_err(Into::into)
+        map.add_device_tree(self.tree.data()).map_err(Into::into)
     }
 
     /// The part of RAM that holds the description itself, and the command line in it.
@@ -79,14 +79,19 @@ impl Firmware {
         self.place
     }
 
-    /// Processors, of which this kernel uses one here.
+    /// Processors that can be used.
     ///
     /// # Errors
     ///
-    /// None.
-    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "other firmware is read here")]
+    /// None: a tree without processors has those that the kernel runs on.
+    #[allow(clippy::unnecessary_wraps, reason = "other firmware is read here")]
     pub(crate) fn processors(&self, report: &mut dyn FnMut(HardwareId)) -> Result<(), FirmwareError> {
-        report(processors::hardware_id());
+        firmware_call::learn(self.tree);
+        let nodes = self.tree.find_node("/cpus").into_iter().flat_map(|cpus| cpus.children());
+        for reg in nodes.filter(is_processor).filter_map(|node| node.property("reg")) {
+            let number = reg.value().iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+            report(HardwareId::new(number));
+        }
         Ok(())
     }
 
@@ -112,6 +117,12 @@ fn tree(at: PhysAddr) -> Result<Fdt<'static>, FirmwareError> {
     // SAFETY: QEMU has put a device tree there, with its true length, into RAM that entry code has mapped and nobody
     // changes: the page allocator never gets it (`place`).
     unsafe { Fdt::from_raw(start.as_ptr()) }.map_err(|why| FirmwareError::Broken { at, why })
+}
+
+/// True if a node is a processor that is in use.
+fn is_processor(node: &FdtNode<'_>) -> bool {
+    let is = |name: &str, value: &[u8]| node.property(name).map(|property| property.value() == value);
+    is("device_type", b"cpu\0") == Some(true) && is("status", b"okay\0") != Some(false)
 }
 
 /// The command line of a tree.

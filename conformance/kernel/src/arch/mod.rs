@@ -16,6 +16,7 @@
 //! | `hotplug` | the registers of slots for DIMMs |
 //! | `pci` | the configuration of PCI devices |
 //! | `exit`, `ticks` | the end of the emulator, and a clock |
+//! | `firmware_call`, `ticks_per_second` | where firmware starts processors: the call by which it does, and the clock's speed |
 //!
 //! Entry code, in assembly, prepares page tables and a stack, and then calls `kernel_main`; on every other processor it
 //! calls `secondary_main`.
@@ -39,9 +40,9 @@ pub(crate) use riscv64::*;
 #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 pub(crate) mod device_tree;
 
-/// Shared by the boards on which one processor runs.
+/// Shared by the boards where firmware starts processors.
 #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
-pub(crate) mod one_processor;
+mod by_firmware;
 
 /// Shared by the boards whose PCI devices the kernel does not use.
 #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]

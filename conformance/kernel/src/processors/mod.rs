@@ -24,8 +24,8 @@ use crate::frames::FRAMES;
 /// A bit for each processor that has arrived; the first one is always there.
 static ONLINE: AtomicU64 = AtomicU64::new(1);
 
-/// Frames of a processor's stack.
-const STACK_FRAMES: usize = 16;
+/// Frames of a processor's stack, with that of traps.
+const STACK_FRAMES: usize = 24;
 /// Bytes of a frame.
 const FRAME: usize = 4096;
 
@@ -36,7 +36,6 @@ pub(crate) fn online() -> u64 {
 }
 
 /// True once a processor has arrived.
-#[allow(dead_code, reason = "not every board starts processors here")]
 pub(crate) fn is_online(processor: Processor) -> bool {
     online() & processor.bit() != 0
 }
@@ -121,7 +120,6 @@ pub(crate) fn together<T>(work: &(dyn Fn(Processor) + Sync), own: impl FnOnce() 
 
 /// The causes for which the code of a processor is interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "not every board has a timer here")]
 pub(crate) enum Interruption {
     /// The timer.
     Timer,

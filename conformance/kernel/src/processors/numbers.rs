@@ -49,6 +49,7 @@ impl HardwareId {
 
 /// Why a processor cannot be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(dead_code, reason = "firmware starts processors on some boards only")]
 pub(crate) enum StartError {
     /// It does not arrive.
     #[error(
@@ -61,6 +62,28 @@ pub(crate) enum StartError {
         processor: Processor,
         /// The hardware's number for it.
         hardware: HardwareId,
+    },
+    /// Firmware does not start it.
+    #[error(
+        "firmware does not start processor {}: it answers {answer}; the hardware's number for it is {:#x}",
+        processor.index(),
+        hardware.get()
+    )]
+    Refused {
+        /// The processor.
+        processor: Processor,
+        /// The hardware's number for it.
+        hardware: HardwareId,
+        /// Firmware's number of the reason.
+        answer: i64,
+    },
+    /// Firmware's description does not say how processors are started.
+    #[error("processor {} cannot be started: firmware does not describe a {what} that this kernel knows", processor.index())]
+    NoMethod {
+        /// The processor.
+        processor: Processor,
+        /// The part of the description.
+        what: &'static str,
     },
     /// There is no memory for its stack.
     #[error("the page allocator has no stack for processor {}", processor.index())]

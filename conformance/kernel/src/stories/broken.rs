@@ -20,8 +20,8 @@ pub(super) fn no_flush(system: &mut System<'_>) -> Result<Ended, StoryError> {
 
 /// Other processors are asked to flush, and not waited for.
 pub(super) fn flush_unacknowledged(system: &mut System<'_>) -> Result<Ended, StoryError> {
-    if own::CANNOT.is_none() && !own::FLUSHES_BY_INTERRUPTS {
-        return Ok(Ended::NotApplicable("the hardware or the firmware waits for the other processors"));
+    if let Some(why) = own::WAITS_UNNOTICED {
+        return Ok(Ended::Skipped(why));
     }
     with(Defect::FlushUnacknowledged, system)
 }

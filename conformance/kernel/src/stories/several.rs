@@ -217,9 +217,6 @@ struct Setting {
 impl Setting {
     /// Starts the other processors, or returns why the story cannot be told.
     fn begin(system: &System<'_>) -> Result<Result<Self, Ended>, StoryError> {
-        if let Some(why) = own::CANNOT {
-            return Ok(Err(Ended::Skipped(why)));
-        }
         let Some((withheld, node)) = system.withheld else {
             return Ok(Err(Ended::NotApplicable("the command line withholds no memory")));
         };

@@ -9,10 +9,13 @@
 //! 3. The page below the stack is mapped nowhere: a full stack faults before it overwrites anything. Because of this
 //!    page, the 2 MiB around it are mapped by pages.
 //! 4. The kernel runs on `SP_EL0`, and traps on `SP_EL1`: so a full stack leaves a stack for the trap.
+//! 5. Other processors begin in the same state, at `secondary_entry`, and use the same tables.
 //!
 //! Source: Arm ARM (DDI 0487), D8.2 (`TCR_EL1`), D8.3 (entries), D1.3.1 (stack pointers).
 
 use core::arch::global_asm;
+
+use super::super::by_firmware::{STACK, TRAP_STACK};
 
 unsafe extern "C" {
     /// The page below the stack.
@@ -48,6 +51,7 @@ global_asm!(
     .globl boot_entry
 boot_entry:
     msr     daifset, #15
+    msr     tpidr_el1, xzr          /* the first processor */
 
     /* A table of 512 blocks of 2 MiB: RAM. */
     adrp    x0, boot_ram
@@ -91,9 +95,45 @@ boot_entry:
     str     x0, [x1]
     adrp    x2, boot_high
     str     x0, [x2]
-    msr     ttbr0_el1, x1
-    msr     ttbr1_el1, x2
+    bl      boot_translate
 
+    adrp    x0, trap_stack_top
+    mov     sp, x0
+    msr     spsel, #0
+    adrp    x0, boot_stack_top
+    mov     sp, x0
+    mov     x29, #0
+    mov     x30, #0
+    mov     x0, #{ram}              /* QEMU puts the device tree there */
+    bl      kernel_main
+4:  wfi
+    b       4b
+
+    /* Another processor, with its number in x0. It has the stack of traps above its own. */
+    .globl secondary_entry
+secondary_entry:
+    msr     daifset, #15
+    msr     tpidr_el1, x0
+    bl      boot_translate
+    adrp    x0, {stack}
+    ldr     x0, [x0, :lo12:{stack}]
+    mov     sp, x0
+    msr     spsel, #0
+    sub     x0, x0, #{trap_stack}
+    mov     sp, x0
+    mov     x29, #0
+    mov     x30, #0
+    mrs     x0, tpidr_el1
+    bl      secondary_main
+5:  wfi
+    b       5b
+
+    /* Uses the tables from now on. */
+boot_translate:
+    adrp    x1, boot_low
+    msr     ttbr0_el1, x1
+    adrp    x1, boot_high
+    msr     ttbr1_el1, x1
     mov     x0, #0xff               /* attribute 0: write-back; attribute 1: device */
     msr     mair_el1, x0
     mov     x0, #{tcr_low}
@@ -116,18 +156,7 @@ boot_entry:
     bic     x0, x0, #0x2            /* loads need no alignment */
     msr     sctlr_el1, x0
     isb
-
-    adrp    x0, trap_stack_top
-    mov     sp, x0
-    msr     spsel, #0
-    adrp    x0, boot_stack_top
-    mov     sp, x0
-    mov     x29, #0
-    mov     x30, #0
-    mov     x0, #{ram}              /* QEMU puts the device tree there */
-    bl      kernel_main
-4:  wfi
-    b       4b
+    ret
 
     .section .bss.boot, "aw", %nobits
     .balign 4096
@@ -152,4 +181,6 @@ nested_stack_top:
     device_block = const DEVICE_BLOCK,
     tcr_low = const TCR_LOW,
     tcr_high = const TCR_HIGH,
+    stack = sym STACK,
+    trap_stack = const TRAP_STACK,
 );

@@ -3,15 +3,17 @@
 //! Source of addresses: QEMU `hw/arm/virt.c` (`base_memmap`).
 
 mod entry;
+pub(crate) mod firmware_call;
+mod gic;
 
 pub(crate) mod hotplug;
 pub(crate) mod page_table;
+pub(crate) mod processors;
 pub(crate) mod serial;
 pub(crate) mod trap;
 
 pub(crate) use super::device_tree as firmware;
 pub(crate) use super::no_pci as pci;
-pub(crate) use super::one_processor as processors;
 
 use core::arch::asm;
 
@@ -41,5 +43,13 @@ pub(crate) fn ticks() -> u64 {
     let ticks: u64;
     // SAFETY: reading the counter changes nothing; EL1 always may (Arm ARM D12.1).
     unsafe { asm!("isb", "mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack)) };
+    ticks
+}
+
+/// How often the clock ticks in a second.
+pub(super) fn ticks_per_second() -> u64 {
+    let ticks: u64;
+    // SAFETY: reading the register changes nothing.
+    unsafe { asm!("mrs {}, cntfrq_el0", out(reg) ticks, options(nomem, nostack, preserves_flags)) };
     ticks
 }

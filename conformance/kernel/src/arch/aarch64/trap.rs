@@ -2,19 +2,22 @@
 //!
 //! # Invariants
 //!
-//! 1. Traps have a stack of their own (`SP_EL1`), and a trap while handling one has another.
-//! 2. A fault is expected only while [`EXPECTED`] is set; every other trap ends the run with a message.
+//! 1. Traps have a stack of their own on each processor (`SP_EL1`), and a trap while handling one has another.
+//! 2. A fault is expected only while [`EXPECTED`] is set; every other trap that is not an interrupt ends the run with a
+//!    message.
+//! 3. Handlers of interrupts are not interrupted, and no expected fault happens in them.
 //!
 //! Source: Arm ARM (DDI 0487), D1.3.2 (vectors), D24.2.39 (`ESR_EL1`).
 
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::entry;
-use crate::processors::{self, Interruption, Processor};
+use super::processors::{claim, this};
+use super::{entry, gic};
+use crate::processors::{self, Interruption, MOST, Processor};
 
-/// The address at which a fault continues with x0 = 1; zero if none is expected.
-static EXPECTED: AtomicU64 = AtomicU64::new(0);
+/// For each processor, the address at which a fault continues with x0 = 1; zero if none is expected.
+static EXPECTED: [AtomicU64; MOST] = [const { AtomicU64::new(0) }; MOST];
 
 /// The contents of the stack in a trap, in the order of addresses.
 #[repr(C)]
@@ -29,7 +32,8 @@ struct Frame {
     address: u64,
     /// `SP_EL0`: the stack of the interrupted code.
     stack: u64,
-    unused: u64,
+    /// The place of the vector among the four of its kind: a fault, an interrupt, or others.
+    kind: u64,
 }
 
 // Sixteen vectors of 128 bytes: four for traps of the kernel on `SP_EL0`, four on `SP_EL1`, which are those of handlers,
@@ -40,7 +44,10 @@ global_asm!(
     .balign 2048
     .globl trap_vectors
 trap_vectors:
-    .rept 4
+    .irp    kind, 0, 1, 2, 3
+    sub     sp, sp, #288
+    stp     x0, x1, [sp]
+    mov     x0, #\kind
     b       trap_entry
     .balign 128
     .endr
@@ -50,8 +57,7 @@ trap_vectors:
     .endr
 
 trap_entry:
-    sub     sp, sp, #288
-    stp     x0, x1, [sp]
+    str     x0, [sp, #280]
     stp     x2, x3, [sp, #16]
     stp     x4, x5, [sp, #32]
     stp     x6, x7, [sp, #48]
@@ -112,8 +118,9 @@ unsafe extern "C" {
     static trap_vectors: u8;
 }
 
-/// Makes traps end the run with a message from now on, on the only processor.
-pub(crate) fn install(_: Processor) {
+/// Makes the calling processor the one of this number; its traps end the run with a message from now on.
+pub(crate) fn install(processor: Processor) {
+    claim(processor);
     let vectors = (&raw const trap_vectors).addr();
     // SAFETY: the vectors are code for every trap of this kernel, aligned as the register demands.
     unsafe { asm!("msr vbar_el1, {}", "isb", in(reg) vectors, options(nostack)) };
@@ -122,12 +129,18 @@ pub(crate) fn install(_: Processor) {
 /// The class of a trap: an access to memory that was not allowed, from the same level.
 const DATA_ABORT: u64 = 0x25;
 
-/// Handles a trap.
+/// Handles a trap or an interrupt.
 extern "C" fn handle(frame: &mut Frame) {
+    /// The vectors of faults and of interrupts.
+    const FAULT: u64 = 0;
+    const INTERRUPT: u64 = 1;
+    if frame.kind == INTERRUPT {
+        return gic::handle(|| processors::interrupted(Interruption::Timer));
+    }
     // Relaxed, all accesses: the same processor stored it, before the instruction that trapped.
-    let expected = EXPECTED.swap(0, Ordering::Relaxed);
+    let expected = EXPECTED[this().index()].swap(0, Ordering::Relaxed);
     let class = frame.syndrome >> 26;
-    if class == DATA_ABORT && expected != 0 {
+    if frame.kind == FAULT && class == DATA_ABORT && expected != 0 {
         processors::interrupted(Interruption::Fault);
         frame.at = expected;
         frame.registers[0] = 1;
@@ -159,6 +172,7 @@ const fn name(class: u64) -> &'static str {
 /// Reads a byte; `None` if the processor faults.
 pub(crate) fn read_byte(at: u64) -> Option<u8> {
     let (mut faulted, mut byte) = (0_u64, 0_u64);
+    let expected = &EXPECTED[this().index()];
     // SAFETY: a load changes nothing, and if it faults, `handle` continues after it. The fault runs on its own stack.
     unsafe {
         asm!(
@@ -167,13 +181,13 @@ pub(crate) fn read_byte(at: u64) -> Option<u8> {
             "ldrb {byte:w}, [{at}]",
             "2:",
             next = out(reg) _,
-            expected = in(reg) EXPECTED.as_ptr(),
+            expected = in(reg) expected.as_ptr(),
             at = in(reg) at,
             byte = inout(reg) byte,
             inout("x0") faulted,
             options(nostack),
         );
     }
-    EXPECTED.store(0, Ordering::Relaxed);
+    expected.store(0, Ordering::Relaxed);
     (faulted == 0).then_some(u8::try_from(byte & 0xff).unwrap_or(0))
 }

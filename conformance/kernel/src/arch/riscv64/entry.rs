@@ -8,15 +8,36 @@
 //! 2. Addresses have 48 bits (Sv48).
 //! 3. The page below the stack is mapped nowhere: a full stack faults before it overwrites anything. Because of this
 //!    page, the 2 MiB around it are mapped by pages of 4 KiB.
-//! 4. `sscratch` holds the stack of traps.
+//! 4. `sscratch` holds the stack of traps, and `tp` the number of the processor.
+//! 5. Other processors begin in the same state, at `secondary_entry`, and use the same tables.
 //!
-//! Source: RISC-V privileged architecture 20211203, 4.1.11 and 4.4; SBI 1.0, chapter 3 (a0: hart, a1: device tree).
+//! Source: RISC-V privileged architecture 20211203, 4.1.11 and 4.4; SBI 1.0, 3 (a0: hart, a1: device tree)
+//! and 9.1 (a1: what the kernel has said).
 
 use core::arch::global_asm;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::super::by_firmware::{STACK, TRAP_STACK};
 
 unsafe extern "C" {
     /// The page below the stack.
     static boot_guard: u8;
+    /// The first instruction of a processor that is started, with its number in a1.
+    static secondary_entry: u8;
+}
+
+/// The hart that booted. Firmware chooses it.
+static FIRST_HART: AtomicU64 = AtomicU64::new(0);
+
+/// The hart that booted.
+pub(super) fn first_hart() -> u64 {
+    // Relaxed: entry code has stored it.
+    FIRST_HART.load(Ordering::Relaxed)
+}
+
+/// The address at which other processors begin.
+pub(super) fn secondary() -> u64 {
+    (&raw const secondary_entry).addr() as u64
 }
 
 /// Whether an address lies in the page below the stack; an access there means that the stack is full.
@@ -36,7 +57,10 @@ global_asm!(
     .globl boot_entry
 boot_entry:
     csrw    sie, zero
+    mv      tp, zero
     mv      s0, a1
+    la      t0, {first_hart}
+    sd      a0, 0(t0)
 
     /* A table of 512 pages of 2 MiB: RAM. */
     la      t0, boot_ram
@@ -91,13 +115,7 @@ boot_entry:
     li      t2, {direct_map} * 8
     add     t2, t2, t1
     sd      t0, 0(t2)
-
-    srli    t1, t1, 12
-    li      t0, {sv48} << 60
-    or      t1, t1, t0
-    sfence.vma
-    csrw    satp, t1
-    sfence.vma
+    call    boot_translate
 
     la      t0, trap_stack_top
     csrw    sscratch, t0
@@ -109,6 +127,35 @@ boot_entry:
     call    kernel_main
 3:  wfi
     j       3b
+
+    /* Another processor, with its number in a1. It has the stack of traps above its own. */
+    .globl secondary_entry
+secondary_entry:
+    csrw    sie, zero
+    mv      tp, a1
+    call    boot_translate
+    la      t0, {stack}
+    ld      sp, 0(t0)
+    csrw    sscratch, sp
+    li      t0, {trap_stack}
+    sub     sp, sp, t0
+    mv      s0, zero
+    mv      ra, zero
+    mv      a0, tp
+    call    secondary_main
+4:  wfi
+    j       4b
+
+    /* Uses the tables from now on. */
+boot_translate:
+    la      t1, boot_root
+    srli    t1, t1, 12
+    li      t0, {sv48} << 60
+    or      t1, t1, t0
+    sfence.vma
+    csrw    satp, t1
+    sfence.vma
+    ret
 
     .section .bss.boot, "aw", @nobits
     .balign 4096
@@ -131,4 +178,7 @@ nested_stack_top:
     leaf = const LEAF,
     direct_map = const (super::DIRECT_MAP >> 39) & 511,
     sv48 = const SV48,
+    first_hart = sym FIRST_HART,
+    stack = sym STACK,
+    trap_stack = const TRAP_STACK,
 );

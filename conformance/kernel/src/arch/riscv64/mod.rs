@@ -4,15 +4,17 @@
 //! Source of addresses: QEMU `hw/riscv/virt.c` (`virt_memmap`).
 
 mod entry;
+pub(crate) mod firmware_call;
 
 pub(crate) mod hotplug;
 pub(crate) mod page_table;
+pub(crate) mod processors;
 pub(crate) mod serial;
 pub(crate) mod trap;
 
 pub(crate) use super::device_tree as firmware;
 pub(crate) use super::no_pci as pci;
-pub(crate) use super::one_processor as processors;
+pub(super) use firmware_call::ticks_per_second;
 
 use core::arch::asm;
 

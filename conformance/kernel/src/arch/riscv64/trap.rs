@@ -2,9 +2,11 @@
 //!
 //! # Invariants
 //!
-//! 1. Traps have a stack of their own (`sscratch`), and a trap while handling one has another: until the handler is
+//! 1. Traps have a stack of their own on each processor (`sscratch`), and a trap while handling one has another: until the handler is
 //!    done, `stvec` leads to its entry.
-//! 2. A fault is expected only while [`EXPECTED`] is set; every other trap ends the run with a message.
+//! 2. A fault is expected only while [`EXPECTED`] is set; every other trap that is not an interrupt ends the run with a
+//!    message.
+//! 3. Handlers of interrupts are not interrupted, and no expected fault happens in them.
 //!
 //! Source: RISC-V privileged architecture 20211203, 4.1.1 to 4.1.9.
 
@@ -12,10 +14,11 @@ use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::entry;
-use crate::processors::{self, Interruption, Processor};
+use super::processors::{acknowledge_interrupt, start_timer, this};
+use crate::processors::{self, Interruption, MOST, Processor, flush};
 
-/// The address at which a fault continues with a0 = 1; zero if none is expected.
-static EXPECTED: AtomicU64 = AtomicU64::new(0);
+/// For each processor, the address at which a fault continues with a0 = 1; zero if none is expected.
+static EXPECTED: [AtomicU64; MOST] = [const { AtomicU64::new(0) }; MOST];
 
 /// The contents of the stack in a trap, in the order of addresses.
 #[repr(C)]
@@ -112,7 +115,7 @@ unsafe extern "C" {
     static trap_entry: u8;
 }
 
-/// Makes traps end the run with a message from now on, on the only processor.
+/// Makes traps of the calling processor end the run with a message from now on.
 pub(crate) fn install(_: Processor) {
     let entry = (&raw const trap_entry).addr();
     // SAFETY: the entry is code for every trap of this kernel, aligned as the register demands.
@@ -122,10 +125,31 @@ pub(crate) fn install(_: Processor) {
 /// The causes that an access to an address can have: refused by the memory, or not mapped; of loads and of stores.
 const ACCESS: [u64; 4] = [5, 7, 13, 15];
 
-/// Handles a trap.
+/// In a cause: the trap is an interrupt.
+const INTERRUPT: u64 = 1 << 63;
+/// The interrupts of other processors and of the timer.
+const OF_PROCESSORS: u64 = INTERRUPT | 1;
+const OF_TIMER: u64 = INTERRUPT | 5;
+
+/// Handles a trap or an interrupt.
 extern "C" fn handle(frame: &mut Frame) {
+    match frame.cause {
+        OF_PROCESSORS => {
+            acknowledge_interrupt();
+            flush::requested();
+        }
+        OF_TIMER => {
+            start_timer();
+            processors::interrupted(Interruption::Timer);
+        }
+        _ => handle_fault(frame),
+    }
+}
+
+/// Handles a trap that is not an interrupt.
+fn handle_fault(frame: &mut Frame) {
     // Relaxed, all accesses: the same processor stored it, before the instruction that trapped.
-    let expected = EXPECTED.swap(0, Ordering::Relaxed);
+    let expected = EXPECTED[this().index()].swap(0, Ordering::Relaxed);
     let is_access = ACCESS.contains(&frame.cause);
     if is_access && expected != 0 {
         processors::interrupted(Interruption::Fault);
@@ -159,6 +183,7 @@ const fn name(cause: u64) -> &'static str {
 /// Reads a byte; `None` if the processor faults.
 pub(crate) fn read_byte(at: u64) -> Option<u8> {
     let (mut faulted, mut byte) = (0_u64, 0_u64);
+    let expected = &EXPECTED[this().index()];
     // SAFETY: a load changes nothing, and if it faults, `handle` continues after it. The fault runs on its own stack.
     unsafe {
         asm!(
@@ -167,13 +192,13 @@ pub(crate) fn read_byte(at: u64) -> Option<u8> {
             "lbu {byte}, 0({at})",
             "2:",
             next = out(reg) _,
-            expected = in(reg) EXPECTED.as_ptr(),
+            expected = in(reg) expected.as_ptr(),
             at = in(reg) at,
             byte = inout(reg) byte,
             inout("a0") faulted,
             options(nostack),
         );
     }
-    EXPECTED.store(0, Ordering::Relaxed);
+    expected.store(0, Ordering::Relaxed);
     (faulted == 0).then_some(u8::try_from(byte & 0xff).unwrap_or(0))
 }

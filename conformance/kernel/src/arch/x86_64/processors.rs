@@ -10,11 +10,10 @@ use crate::processors::flush;
 pub(crate) use super::local::this;
 pub(crate) use super::start::start;
 
-/// Why the kernel cannot start other processors on this board; `None` because it can.
-pub(crate) const CANNOT: Option<&str> = None;
-
 /// True if a flush has to interrupt the other processors.
 pub(crate) const FLUSHES_BY_INTERRUPTS: bool = true;
+/// Why nobody can notice here that a flush is not waited for; `None` because readers can.
+pub(crate) const WAITS_UNNOTICED: Option<&str> = None;
 
 /// Makes the calling processor take interrupts.
 pub(crate) fn take_interrupts() {
