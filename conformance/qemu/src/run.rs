@@ -202,7 +202,8 @@ fn boots(arch: Arch, backend: Backend, filter: &QemuFilter) -> Vec<Boot> {
     let stories = STORIES.iter().filter(|story| is_wanted(story.name)).flat_map(on_all);
     let stories = stories.filter(|(machine, _)| is_there(machine));
     let stories = stories.map(|(machine, story)| Boot { backend, machine, task: Task::Story(story) });
-    let images = for_scenarios().take(1).filter(|machine| is_wanted(LOOKUPS) && is_there(machine));
+    let images = for_scenarios().find(|machine| machine.arch == arch);
+    let images = images.filter(|machine| is_wanted(LOOKUPS) && is_there(machine)).into_iter();
     let images = images.map(|machine| Boot { backend, machine, task: Task::Lookups });
     on_machines.chain(stories).chain(images).collect()
 }
@@ -237,7 +238,7 @@ impl Boot {
             Task::Scenarios(_) => "scenarios",
             Task::Story(story) => story.name,
             Task::Lookups => {
-                let result = self.result(LOOKUPS, lookups(image, self.backend), None);
+                let result = self.result(LOOKUPS, lookups(image, self.arch(), self.backend), None);
                 on_done(&result);
                 return vec![result];
             }
