@@ -31,12 +31,13 @@ use crate::{model, say};
 /// Frames at the start of the device that its driver keeps; the altmap follows them.
 const DRIVER: PageCount = PageCount::new(2);
 
-/// An NVDIMM that firmware describes is added as a device, with its memmap on itself.
+/// An NVDIMM that firmware describes is added as a device, with its memmap on itself; on boards whose firmware describes
+/// none, memory that was withheld from boot is.
 pub(super) fn on_itself(system: &mut System<'_>) -> Result<Ended, StoryError> {
-    let Some((range, node)) = system.persistent else {
-        return Ok(Ended::NotApplicable("firmware describes no persistent memory"));
+    let Some((range, node)) = system.persistent.or(system.withheld) else {
+        return Ok(Ended::NotApplicable("there is no persistent memory, and none is withheld from boot"));
     };
-    say!("  persistent memory: {range}, node {node}");
+    say!("  the device: {range}, node {node}");
     system.reach(range)?;
     with_altmap(system, range, node)?;
     Ok(Ended::Passed)

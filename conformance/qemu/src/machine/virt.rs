@@ -69,6 +69,13 @@ pub(crate) const AARCH64_SMALL: QemuMachine = aarch64(
     "-machine virt -cpu cortex-a72 -m 128M,slots=4,maxmem=32G",
 );
 
+/// An address space that is larger than that of the geometry, which ends at 256 TiB.
+pub(crate) const AARCH64_HIGH: QemuMachine = aarch64(
+    "qemu-aarch64-high",
+    "slots for DIMMs up to 400 TiB",
+    "-machine virt -cpu max -m 256M,slots=4,maxmem=400T",
+);
+
 /// The host needs about 1 GiB for the memmap.
 pub(crate) const AARCH64_LARGE: QemuMachine = aarch64(
     "qemu-aarch64-65g",
