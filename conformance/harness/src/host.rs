@@ -3,13 +3,18 @@
 #![allow(unsafe_code, reason = "an unsafe constructor promises the memory that can be plugged")]
 
 use sparsemem_altmap::AltmapModel;
-use sparsemem_core::{BootModel, DeferredModel, MemoryModel, MemoryRange, PhysRange, VirtAddr};
+use sparsemem_bootmem_registration::BootmemTag;
+use sparsemem_core::{
+    BootModel, DeferredModel, MemoryModel, MemoryRange, MetadataModel, PhysRange, VirtAddr,
+};
 use sparsemem_machine::{Addresses, Machine, MachineConfig};
+use sparsemem_replay::{Inside, Recording, Replay, ReplayError, replay, replay_registered};
 use sparsemem_suite::{
     ArrayFacts, Booting, Capabilities, Deferring, Ended, Failure, Pair, Place, Scenario, Scratch, Shape,
     Spare, Subject, run,
 };
 
+use crate::recorded::{not_applicable, verdict};
 use crate::{HostWorld, Room, TestMachine};
 
 /// The end of a scenario on a machine.
@@ -21,16 +26,35 @@ pub type Verdict = Result<Ended, Failure>;
 /// fresh model. The simulated machine is the model's environment: it has memory to allocate from, page tables, and a
 /// window of addresses for a virtual array.
 #[derive(Clone, Copy, Debug)]
-pub struct Host {
+pub struct Host(Waiting);
+
+/// What waits for a model.
+#[derive(Clone, Copy, Debug)]
+enum Waiting {
+    /// A scenario on one of the machines.
+    Scenario(Bench),
+    /// A recording, which has a machine of its own.
+    Recording(Inside),
+}
+
+/// A machine and the scenario that runs on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bench {
     machine: TestMachine,
-    scenario: &'static Scenario,
+    /// The scenario.
+    pub(crate) scenario: &'static Scenario,
 }
 
 impl Host {
     /// The machine for a scenario.
     #[must_use]
     pub const fn new(machine: TestMachine, scenario: &'static Scenario) -> Self {
-        Self { machine, scenario }
+        Self(Waiting::Scenario(Bench { machine, scenario }))
+    }
+
+    /// The machine of a recording.
+    pub(crate) const fn of_recording(inside: Inside) -> Self {
+        Self(Waiting::Recording(inside))
     }
 
     /// Runs the scenario on a model to which memory can be added and from which it can be removed. `make` makes it,
@@ -46,7 +70,29 @@ impl Host {
         M: AltmapModel<Machine, Page: Scratch>,
         F: FnOnce(&Machine) -> (Box<M>, Capabilities),
     {
-        self.with(make, |model, world, run| run(&mut Pair::new(model, world)))
+        match self.0 {
+            Waiting::Recording(inside) => replayed(inside, |recording| replay(recording, make)),
+            Waiting::Scenario(bench) => {
+                bench.with(make, |model, world, run| run(&mut Pair::new(model, world)))
+            }
+        }
+    }
+
+    /// As [`Host::hotplug`], with a model that says where its metadata lies ([`MetadataModel`]): in recordings of Linux the
+    /// tags of boot's metadata are compared, too.
+    ///
+    /// # Errors
+    ///
+    /// The first expectation that the model did not meet.
+    pub fn hotplug_with_metadata<M, F>(self, make: F) -> Verdict
+    where
+        M: AltmapModel<Machine, Page: Scratch + BootmemTag> + MetadataModel<Machine>,
+        F: FnOnce(&Machine) -> (Box<M>, Capabilities),
+    {
+        match self.0 {
+            Waiting::Recording(inside) => replayed(inside, |recording| replay_registered(recording, make)),
+            Waiting::Scenario(_) => self.hotplug(make),
+        }
     }
 
     /// As [`Host::hotplug`], with a model whose boots can wait; the scenarios `deferred/*` apply if it
@@ -60,7 +106,12 @@ impl Host {
         M: AltmapModel<Machine, Page: Scratch> + DeferredModel<Machine>,
         F: FnOnce(&Machine) -> (Box<M>, Capabilities),
     {
-        self.with(make, |model, world, run| run(&mut Deferring::new(model, world)))
+        match self.0 {
+            Waiting::Recording(inside) => replayed(inside, |recording| replay(recording, make)),
+            Waiting::Scenario(bench) => {
+                bench.with(make, |model, world, run| run(&mut Deferring::new(model, world)))
+            }
+        }
     }
 
     /// Runs the scenario on a model that boots and is torn down: it need not be able to install or retire memory, and
@@ -74,14 +125,29 @@ impl Host {
         M: BootModel<Machine, Page: Scratch>,
         F: FnOnce(&Machine) -> (Box<M>, Capabilities),
     {
-        self.with(make, |model, world, run| run(&mut Booting::new(model, world)))
+        self.on_bench("recordings add and remove memory, and the model boots only (Life::Boot)", |bench| {
+            bench.with(make, |model, world, run| run(&mut Booting::new(model, world)))
+        })
     }
 
-    /// The scenario.
-    pub(crate) const fn scenario(self) -> &'static Scenario {
-        self.scenario
+    /// Lets `run` run the scenario; a recording does not apply, for this reason.
+    pub(crate) fn on_bench(self, why: &str, run: impl FnOnce(Bench) -> Verdict) -> Verdict {
+        match self.0 {
+            Waiting::Recording(_) => not_applicable(why),
+            Waiting::Scenario(bench) => run(bench),
+        }
     }
+}
 
+/// Replays a recording of the package.
+fn replayed(inside: Inside, replay: impl FnOnce(&Recording) -> Result<Replay, ReplayError>) -> Verdict {
+    let recording = inside.read().map_err(|error| {
+        Failure::new(Place::Model, "the recording", "one that can be read", error.to_string())
+    })?;
+    verdict(inside, replay(&recording))
+}
+
+impl Bench {
     /// The machine's memory, for a model.
     pub(crate) fn memory<M: MemoryModel>(self) -> Vec<MemoryRange> {
         self.machine

@@ -86,14 +86,16 @@ impl Host {
         make: impl FnOnce() -> (Box<M>, Capabilities),
         lend: impl FnOnce(&mut M, &mut OwnWorld<E>, &mut dyn FnMut(&mut dyn Subject) -> Verdict) -> Verdict,
     ) -> Verdict {
-        let (mut model, capabilities) = make();
-        let room = self.room::<M>();
-        if let Some(mut writer) = model.write() {
-            writer.reserve(room.plugged().whole_frames::<M::Geometry>());
-        }
-        let memory = self.memory::<M>();
-        let mut world = OwnWorld::new(env);
-        lend(&mut model, &mut world, &mut |subject| run(self.scenario(), subject, capabilities, &memory))
+        self.on_bench("recordings are replayed on the simulated machine", |bench| {
+            let (mut model, capabilities) = make();
+            let room = bench.room::<M>();
+            if let Some(mut writer) = model.write() {
+                writer.reserve(room.plugged().whole_frames::<M::Geometry>());
+            }
+            let memory = bench.memory::<M>();
+            let mut world = OwnWorld::new(env);
+            lend(&mut model, &mut world, &mut |subject| run(bench.scenario, subject, capabilities, &memory))
+        })
     }
 }
 

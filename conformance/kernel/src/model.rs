@@ -10,7 +10,7 @@ use sparsemem::{
 };
 use sparsemem_suite::{
     ArrayFacts, BringUp, ByAddress, Capabilities, Compounds, MemmapSource, MemoryBack, Reach, TableKind,
-    WayBack, World,
+    Usages, WayBack, World,
 };
 
 use crate::arch::Sizes;
@@ -46,6 +46,7 @@ pub(crate) fn capabilities(array: ArrayFacts) -> Capabilities {
         way_back,
         array: HAS_ARRAY.then_some(array),
         compounds: if HAS_ARRAY { Compounds::Folded } else { Compounds::Refused },
+        usages: Usages::PerSection,
     }
 }
 

@@ -10,17 +10,16 @@ use std::alloc::Layout;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sparsemem_bootmem_registration::{
-    DescriptorTags, Piece, PieceSlot, Registry, SectionMetadata, SectionSlot, Storage,
+    BootmemTag, DescriptorTags, Piece, PieceSlot, Registry, SectionMetadata, SectionSlot, Storage,
 };
 use sparsemem_core::{
-    Block, MemoryModel, MetadataMemory, MetadataUse, NodeId, PageCount, Pfn, PfnRange, SectionFlags,
-    SectionNr,
+    Block, MemoryModel, MetadataMemory, MetadataModel, MetadataUse, NodeId, PageCount, Pfn, PfnRange,
+    SectionFlags, SectionNr,
 };
 use sparsemem_machine::Machine;
 
 use super::environment::bytes_of;
 use super::facts::Facts;
-use super::geometry::Replayed;
 use super::kernel::Geo;
 use super::recorded::note_tags;
 use super::script::Script;
@@ -58,45 +57,63 @@ pub(super) fn node_data(script: &Script, machine: &mut Machine) -> Result<NodeDa
     nodes.into_iter().map(data).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
-/// The registry with the records of boot.
-pub(super) struct Bootmem<'r, 'm, G: Replayed> {
-    registry: Registry<'r, G, DescriptorTags<'m, G::Model>>,
-    model: &'m G::Model,
+/// The records of boot, of a model whose type no longer counts.
+pub(super) trait Registered {
+    /// Removes sections from the registry after the model has removed them.
+    fn follow(&mut self);
+    /// Notes the tags of all pages that have one.
+    fn note(&self, facts: &mut Facts, script: &Script);
 }
 
-impl<'r, 'm, G: Replayed> Bootmem<'r, 'm, G> {
-    /// Registers all sections and nodes. The recorded kernels registered no roots and no page tables.
-    pub(super) fn register(
-        model: &'m G::Model,
-        machine: &Machine,
-        records: &'r mut Records,
-        nodes: &[(SectionNr, NodeId)],
-        data: &NodeData,
-    ) -> Result<Self, String> {
-        let Records { sections, pieces } = records;
-        let mut registry = Registry::new(DescriptorTags::new(model), Storage { sections, pieces });
-        let mut writer = model.write().ok_or("another writer has the model")?;
-        for (nr, node) in nodes {
-            let (mut memmap, mut usage) = (Vec::new(), Vec::new());
-            writer.each_metadata(machine, *nr, &mut |block| match block.of {
-                MetadataUse::Memmap => memmap.push(block.bytes),
-                MetadataUse::Usage => usage.push(block.bytes),
-                _ => {}
-            });
-            let metadata = SectionMetadata { memmap: &memmap, usage: &usage, tables: &[] };
-            registry.register_section(*nr, *node, metadata).map_err(|error| error.to_string())?;
-        }
-        for (node, block) in data {
-            registry.register_node(*node, &[bytes_of(block)]).map_err(|error| error.to_string())?;
-        }
-        Ok(Self { registry, model })
-    }
+/// A function that registers the metadata of boot: models that do not say where it lies have none.
+pub(super) type Register<M> = for<'m> fn(
+    &'m M,
+    &Machine,
+    &'m mut Records,
+    &[(SectionNr, NodeId)],
+    &NodeData,
+) -> Result<Box<dyn Registered + 'm>, String>;
 
-    /// Removes sections from the registry after the model has removed them.
-    ///
+/// The registry with the records of boot.
+struct Bootmem<'m, M: MemoryModel> {
+    registry: Registry<'m, M::Geometry, DescriptorTags<'m, M>>,
+    model: &'m M,
+}
+
+/// Registers all sections and nodes. The recorded kernels registered no roots and no page tables.
+pub(super) fn register<'m, M>(
+    model: &'m M,
+    machine: &Machine,
+    records: &'m mut Records,
+    nodes: &[(SectionNr, NodeId)],
+    data: &NodeData,
+) -> Result<Box<dyn Registered + 'm>, String>
+where
+    M: MetadataModel<Machine> + MemoryModel<Page: BootmemTag>,
+{
+    let Records { sections, pieces } = records;
+    let mut registry = Registry::new(DescriptorTags::new(model), Storage { sections, pieces });
+    let mut writer = model.write().ok_or("another writer has the model")?;
+    for (nr, node) in nodes {
+        let (mut memmap, mut usage) = (Vec::new(), Vec::new());
+        writer.each_metadata(machine, *nr, &mut |block| match block.of {
+            MetadataUse::Memmap => memmap.push(block.bytes),
+            MetadataUse::Usage => usage.push(block.bytes),
+            _ => {}
+        });
+        let metadata = SectionMetadata { memmap: &memmap, usage: &usage, tables: &[] };
+        registry.register_section(*nr, *node, metadata).map_err(|error| error.to_string())?;
+    }
+    for (node, block) in data {
+        registry.register_node(*node, &[bytes_of(block)]).map_err(|error| error.to_string())?;
+    }
+    Ok(Box::new(Bootmem { registry, model }))
+}
+
+impl<M: MemoryModel<Page: BootmemTag>> Registered for Bootmem<'_, M> {
     /// A section that holds metadata of others stays registered, because in the recorded kernel that metadata lay
     /// elsewhere. Its pages have no descriptors any more, so their tags are not counted.
-    pub(super) fn follow(&mut self) {
+    fn follow(&mut self) {
         let gone = |nr: &SectionNr| !self.model.section(*nr).flags.contains(SectionFlags::PRESENT);
         let gone: Vec<SectionNr> = self.registry.sections().map(|(nr, _)| nr).filter(gone).collect();
         for nr in gone {
@@ -104,8 +121,7 @@ impl<'r, 'm, G: Replayed> Bootmem<'r, 'm, G> {
         }
     }
 
-    /// Notes the tags of all pages that have one.
-    pub(super) fn note(&self, facts: &mut Facts, script: &Script) {
+    fn note(&self, facts: &mut Facts, script: &Script) {
         let pages: BTreeSet<_> = self
             .registry
             .pieces()

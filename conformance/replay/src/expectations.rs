@@ -2,14 +2,13 @@
 //!
 //! # Invariants
 //!
-//! 1. An entry explains exactly one difference per backend, with both values; the difference must still exist.
+//! 1. An entry explains exactly one difference per model, with both values; the difference must still exist.
 
 use std::path::Path;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::error::RecordingError;
-use sparsemem_any::Backend;
 
 /// The file name of the list, in the recordings' folder.
 pub(super) const FILE: &str = "expectations.toml";
@@ -22,9 +21,9 @@ pub(super) struct Expectation {
     pub(super) file: String,
     /// The step, counted from 0.
     pub(super) step: usize,
-    /// The backends that differ; all if none is named.
-    #[serde(default, deserialize_with = "backends")]
-    pub(super) backends: Vec<Backend>,
+    /// The names of the models that differ; all if none is named.
+    #[serde(default)]
+    pub(super) backends: Vec<String>,
     /// The fact, as differences name it: `section 6 flags`.
     pub(super) what: String,
     /// The recorded value.
@@ -33,12 +32,6 @@ pub(super) struct Expectation {
     pub(super) actual: String,
     /// The reason, for readers.
     pub(super) reason: String,
-}
-
-/// Backends by their names.
-fn backends<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Backend>, D::Error> {
-    let names = Vec::<String>::deserialize(deserializer)?;
-    names.iter().map(|name| name.parse().map_err(serde::de::Error::custom)).collect()
 }
 
 /// The list.
@@ -76,10 +69,11 @@ impl Expectations {
         }
     }
 
-    /// The entries for a recording on a backend.
-    pub(super) fn of<'e>(&'e self, file: &'e str, backend: Backend) -> impl Iterator<Item = &'e Expectation> {
-        let is_for =
-            move |entry: &&Expectation| entry.backends.is_empty() || entry.backends.contains(&backend);
+    /// The entries for a recording on a model of this name.
+    pub(super) fn of<'e>(&'e self, file: &'e str, model: &'e str) -> impl Iterator<Item = &'e Expectation> {
+        let is_for = move |entry: &&Expectation| {
+            entry.backends.is_empty() || entry.backends.iter().any(|name| name == model)
+        };
         self.difference.iter().filter(move |entry| entry.file == file).filter(is_for)
     }
 }

@@ -1,4 +1,4 @@
-//! Replays recordings of a running Linux kernel on every backend. A recording shows the kernel's section table after
+//! Replays recordings of a running Linux kernel on any memory model. A recording shows the kernel's section table after
 //! each step.
 //!
 //! A [`Recording`] is a boot and a list of steps: memory is added, switched online and offline, and removed; devices
@@ -8,13 +8,39 @@
 //! itself, RAM and devices of the resource tree, and the tags of boot metadata. A [`Rule`] predicts each kind of
 //! difference that is intended; a list in the recordings' folder can name single ones.
 //!
+//! The crate `sparsemem-harness` makes a test of each recording in [`Inside::ALL`]. Here one is replayed by itself:
+//!
+//! ```
+//! use sparsemem_core::presets::X86_64;
+//! use sparsemem_core::{Page, SectionShape};
+//! use sparsemem_machine::{HostRcu, place};
+//! use sparsemem_replay::{Inside, Replay, replay_registered};
+//! use sparsemem_sparse_extreme::SparseExtreme;
+//! use sparsemem_suite::{Capabilities, TableKind, Usages};
+//!
+//! enum Readers {}
+//! type Model = SparseExtreme<X86_64, Page, HostRcu<Readers>, { X86_64::NR_ROOTS_LEN }>;
+//!
+//! let can = Capabilities { table: TableKind::Rooted, usages: Usages::PerSection, ..Capabilities::LEAST };
+//! let recording = Inside::find("dimm-1g").expect("one of those in the package").read()?;
+//! let replayed = replay_registered(&recording, |_| (place::<Model>(), can))?;
+//! assert!(matches!(replayed, Replay::Done(done) if done.steps == recording.steps()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! | file | what it does |
 //! |---|---|
 //! | `raw`, `lines`, `resources`, `kernel`, `check`, `script` | the JSON, and its conversion into a script |
-//! | `geometry`, `environment`, `system`, `altmaps`, `bootmem` | the operations, on a model and its machine |
+//! | `inside` | the recordings in the package |
+//! | `suits` | the models that a recording can be compared with |
+//! | `environment`, `allocator`, `system`, `altmaps`, `bootmem` | the operations, on a model and its machine |
 //! | `recorded`, `look`, `words`, `facts` | the recorded facts, the facts of the model, and their comparison |
 //! | `rules` | the differences that are intended, predicted from the operations |
 //! | `run`, `replay`, `expectations` | the whole replay, and its verdict |
+//!
+//! Numbers such as W-42 refer to the project's list of [facts about Linux][facts].
+//!
+//! [facts]: https://github.com/sparsemem/sparsemem/blob/main/conformance/linux/FACTS.md
 //!
 //! # Invariants
 //!
@@ -22,6 +48,7 @@
 
 #![deny(unsafe_code)]
 
+mod allocator;
 mod altmaps;
 mod bootmem;
 mod check;
@@ -30,7 +57,7 @@ mod environment;
 mod error;
 mod expectations;
 mod facts;
-mod geometry;
+mod inside;
 mod kernel;
 mod lines;
 mod look;
@@ -42,25 +69,22 @@ mod rules;
 mod run;
 mod script;
 mod spans;
+mod suits;
 mod system;
 mod words;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use sparsemem_core::{NodeId, PhysRange};
-use sparsemem_log_reader::{Mode, parse_bytes};
+use sparsemem_core::{NodeId, PagingDepth, PhysRange};
 
 pub use error::RecordingError;
-pub use replay::{Difference, ReplayError, Replayed, replay};
+pub use inside::Inside;
+pub use replay::{Difference, Replay, ReplayError, Replayed, replay, replay_registered};
 pub use rules::Rule;
+pub use suits::Unlike;
 
 use expectations::{Expectation, Expectations};
-use kernel::Levels;
 use script::Script;
-use sparsemem_any::Backend;
-use sparsemem_machine_files::{GeometryName, MachineFile, found};
-use sparsemem_report::{Outcome, Verdict};
 
 /// The prefix of the names of recordings' scenarios.
 pub const PREFIX: &str = "linux/";
@@ -80,35 +104,27 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// The folder with the recordings that the default run uses.
-    #[must_use]
-    pub fn folder() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../linux")
-    }
-
-    /// All recordings of the folder, by name.
-    ///
-    /// # Errors
-    ///
-    /// [`RecordingError`] of the first recording that is not valid.
-    pub fn all() -> Result<Vec<Self>, RecordingError> {
-        let folder = Self::folder();
-        let files = std::fs::read_dir(&folder)
-            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>());
-        let mut paths = files.map_err(|source| RecordingError::Unreadable { path: folder, source })?;
-        paths.retain(|path| path.extension().is_some_and(|end| end == "json"));
-        paths.sort();
-        paths.iter().map(|path| Self::read(path)).collect()
-    }
-
-    /// The recording at a path, or with a name in the folder, with or without file extension. The list of differences
-    /// lies in the same folder, if there is one.
+    /// The recording at a path; errors and reports call it by that. The list of differences lies in the same folder, if
+    /// there is one.
     ///
     /// # Errors
     ///
     /// [`RecordingError`], naming the file and the place in it.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
-        Self::read(&found(path, &[Self::folder()], &["json"]))
+        Self::read(path, &path.display().to_string())
+    }
+
+    /// The same, called by another name.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordingError`], naming the file and the place in it.
+    pub fn read(path: &Path, name: &str) -> Result<Self, RecordingError> {
+        let json = std::fs::read_to_string(path)
+            .map_err(|source| RecordingError::Unreadable { path: path.to_owned(), source })?;
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (script, expectations) = (script(name, &json)?, Expectations::beside(path)?);
+        Ok(Self { name: name.to_owned(), file, path: path.to_owned(), script, expectations })
     }
 
     /// The recording in a text, with the text of a list of differences; errors call it `name`.
@@ -127,22 +143,16 @@ impl Recording {
         })
     }
 
-    /// Reads a file and the list in its folder.
-    fn read(path: &Path) -> Result<Self, RecordingError> {
-        let json = std::fs::read_to_string(path)
-            .map_err(|source| RecordingError::Unreadable { path: path.to_owned(), source })?;
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let is_known = path.parent() == Some(&Self::folder());
-        let name = if is_known { file.clone() } else { path.display().to_string() };
-        let script = script(&name, &json)?;
-        let expectations = Expectations::beside(path)?;
-        Ok(Self { name, file, path: path.to_owned(), script, expectations })
-    }
-
-    /// Name in reports: the file's name, or the path as it was given for files outside the folder.
+    /// Name in reports.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The path of its file; its name, if it was read from a text.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The scenario that replays it: `linux/` and its case.
@@ -169,35 +179,15 @@ impl Recording {
         &self.script.memory
     }
 
-    /// The machine in the cells of this recording.
-    ///
-    /// # Errors
-    ///
-    /// [`RecordingError::Nonsense`] if no machine can have its memory.
-    pub fn machine(&self) -> Result<MachineFile, RecordingError> {
-        let line = |range: &PhysRange| {
-            format!("{:08x}-{:08x} : System RAM\n", range.start().get(), range.end().get().saturating_sub(1))
-        };
-        let listing: String = self.memory().iter().map(|(range, _)| line(range)).collect();
-        let parsed = parse_bytes(listing.as_bytes(), Mode::Lenient);
-        let nonsense = |what: String| RecordingError::Nonsense {
-            file: self.name.clone(),
-            place: "memblock_memory".to_owned(),
-            what,
-        };
-        Ok(MachineFile {
-            name: self.name.clone(),
-            path: self.path.clone(),
-            geometry: match self.script.kernel.levels {
-                Levels::Four => GeometryName::X86_64,
-                Levels::Five => GeometryName::X86_64La57,
-            },
-            layout: parsed.map_err(|error| nonsense(error.to_string()))?.layout,
-            memory: self.memory().to_vec(),
-            warnings: Vec::new(),
-            contradictions: Vec::new(),
-            agreements: Vec::new(),
-        })
+    /// The levels of the kernel's page tables, which say how many physical addresses it has.
+    #[must_use]
+    pub const fn depth(&self) -> PagingDepth {
+        self.script.kernel.levels.depth()
+    }
+
+    /// The names of models in its list of differences.
+    pub fn models(&self) -> impl Iterator<Item = &str> {
+        self.expectations.difference.iter().flat_map(|entry| &entry.backends).map(String::as_str)
     }
 
     /// The checked recording.
@@ -205,9 +195,9 @@ impl Recording {
         &self.script
     }
 
-    /// The intended differences on a backend.
-    fn expectations(&self, backend: Backend) -> impl Iterator<Item = &Expectation> {
-        self.expectations.of(&self.file, backend)
+    /// The intended differences on a model of this name.
+    fn expectations<'e>(&'e self, model: &'e str) -> impl Iterator<Item = &'e Expectation> {
+        self.expectations.of(&self.file, model)
     }
 }
 
@@ -218,55 +208,7 @@ fn script(name: &str, json: &str) -> Result<Script, RecordingError> {
     check::check(&raw).map_err(|wrong| wrong.of(name))
 }
 
-/// The backends that a recording can be replayed on: those that keep what Linux keeps for each section.
-pub fn backends() -> impl Iterator<Item = Backend> {
-    Backend::ALL.into_iter().filter(|backend| backend.is_sparse())
-}
-
-/// The verdict on a backend that keeps something else than Linux does.
-fn incomparable() -> Verdict {
-    (Outcome::NotApplicable, "Linux has a section table, roots and usages, and the model has not".to_owned())
-}
-
-/// Replays the recording whose file the machine of a cell names. If it passes, the rules that it needed are beside the
-/// verdict.
-#[must_use]
-pub fn replay_cell(machine: &MachineFile, backend: Backend) -> (Verdict, Vec<Rule>) {
-    if !backend.is_sparse() {
-        return (incomparable(), Vec::new());
-    }
-    let replayed = match Recording::open(&machine.path) {
-        Ok(recording) => replay(&recording, backend),
-        Err(error) => return ((Outcome::Failed, error.to_string()), Vec::new()),
-    };
-    match replayed {
-        Ok(replayed) => ((Outcome::Passed, String::new()), replayed.by_rule.into_keys().collect()),
-        Err(error) => ((Outcome::Failed, error.to_string()), Vec::new()),
-    }
-}
-
-/// The rules about a backend that explain nothing in some recordings. Recordings whose replay fails do not count.
-#[must_use]
-pub fn idle_rules(recordings: &[Recording], backend: Backend) -> Vec<Rule> {
-    let replayed = recordings.iter().filter_map(|recording| replay(recording, backend).ok());
-    let met: BTreeSet<Rule> = replayed.flat_map(|replayed| replayed.by_rule.into_keys()).collect();
-    Rule::ALL.into_iter().filter(|rule| rule.is_about(backend) && !met.contains(rule)).collect()
-}
-
-/// Fails on a rule that explains nothing in any recording of the folder: it is a guess about Linux.
-#[must_use]
-pub fn rules_cell(_: &MachineFile, backend: Backend) -> Verdict {
-    if !backend.is_sparse() {
-        return incomparable();
-    }
-    let idle = match Recording::all() {
-        Ok(all) => idle_rules(&all, backend),
-        Err(error) => return (Outcome::Failed, error.to_string()),
-    };
-    if idle.is_empty() {
-        return (Outcome::Passed, String::new());
-    }
-    let names: Vec<_> = idle.into_iter().map(|rule| format!("`{}`", rule.name())).collect();
-    let what = format!("{} explains nothing in {}", names.join(" and "), Recording::folder().display());
-    (Outcome::Failed, format!("the rule {what}; add a recording that shows it, or drop the rule"))
-}
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use sparsemem_altmap::AltmapSpec;
 use sparsemem_core::{
-    ByteLen, MemoryModel, Page, Pfn, PfnRange, PhysAddr, PhysMap, SectionFlags, SectionNr, SectionShape,
+    ByteLen, MemoryModel, Pfn, PfnRange, PhysAddr, PhysMap, SectionFlags, SectionNr, SectionShape,
     SectionState, SubsectionIdx, VirtAddr,
 };
 use sparsemem_hotplug::{Resource, ResourceKind, Resources};
@@ -31,7 +31,7 @@ pub(super) struct View<'v, M> {
     pub(super) scope: Scope,
 }
 
-impl<M: MemoryModel<Page = Page>> View<'_, M> {
+impl<M: MemoryModel> View<'_, M> {
     /// All facts in scope, except tags and resources.
     pub(super) fn facts(&self) -> Facts {
         let mut facts = Facts::default();
@@ -145,12 +145,12 @@ fn first_populated(nr: SectionNr, state: &SectionState) -> Option<Pfn> {
 }
 
 /// The virtual address of a descriptor.
-fn address(page: NonNull<Page>) -> VirtAddr {
+fn address<P>(page: NonNull<P>) -> VirtAddr {
     VirtAddr::new(page.addr().get() as u64)
 }
 
 /// The physical address of a descriptor, found through the direct map or through the array's page tables.
-fn phys_of(machine: &Machine, page: NonNull<Page>) -> Option<PhysAddr> {
+fn phys_of<P>(machine: &Machine, page: NonNull<P>) -> Option<PhysAddr> {
     machine.virt_to_phys(page.cast()).or_else(|| {
         let at = address(page);
         let leaf = machine.translate(at).ok().flatten()?;

@@ -1,4 +1,4 @@
-//! The facts of a recording, as far as a backend can have them.
+//! The facts of a recording, as far as a model can have them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,8 @@ use super::kernel::Geo;
 use super::script::{ResourceRow, Script, SectionRow, Step};
 use super::spans;
 use super::words;
-use sparsemem_any::Backend;
+use crate::suits;
+use sparsemem_suite::Capabilities;
 
 /// Tag of a page of a section's memmap.
 const SECTION_INFO: u8 = 12;
@@ -35,17 +36,23 @@ pub(super) struct Scope {
 
 impl Scope {
     /// The facts that can be compared after a step.
-    pub(super) fn new(script: &Script, index: usize, backend: Backend) -> Self {
+    pub(super) fn new(script: &Script, index: usize, can: &Capabilities) -> Self {
         let step = script.steps.get(index);
         let has_array = script.kernel.has_array;
+        let both_have_arrays = has_array && can.array.is_some();
         Self {
             subsections: has_array,
-            array: has_array && backend.has_array(),
-            pages: has_array && backend.has_array() && step.is_some_and(|it| !it.backing.is_empty()),
-            roots: backend.has_roots() && step.is_some_and(|it| it.roots.is_some()),
+            array: both_have_arrays,
+            pages: both_have_arrays && step.is_some_and(|it| !it.backing.is_empty()),
+            roots: suits::has_roots(can) && step.is_some_and(|it| it.roots.is_some()),
             resources: step.is_some_and(|it| it.resources.is_some()),
             tags: script.tags.is_some() && index + 1 == script.steps.len(),
         }
+    }
+
+    /// The same without tags, if the model does not say where its metadata lies.
+    pub(super) const fn registered(self, has_registry: bool) -> Self {
+        Self { tags: self.tags && has_registry, ..self }
     }
 }
 

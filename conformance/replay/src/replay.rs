@@ -11,12 +11,27 @@ use super::Recording;
 use super::compare::{Comparison, Disagreement, Predicted};
 use super::expectations::Expectation;
 use super::rules::Rule;
-use super::run::{self, Halt};
+use super::run::{self, Halt, Made};
 use super::script::Step;
-use sparsemem_any::Backend;
+use super::{bootmem, suits};
+use crate::suits::Unlike;
+use sparsemem_altmap::AltmapModel;
+use sparsemem_bootmem_registration::BootmemTag;
+use sparsemem_core::{MemoryModel, MetadataModel};
+use sparsemem_machine::Machine;
+use sparsemem_suite::Capabilities;
 
 /// The number of differences that are printed; further ones are only counted.
 const SHOWN: usize = 20;
+
+/// The end of a replay that did not fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// Every step was compared.
+    Done(Replayed),
+    /// There is nothing to compare.
+    NotApplicable(Unlike),
+}
 
 /// The result of a replay without unexplained differences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,20 +121,59 @@ fn listed(differences: &[Difference]) -> String {
     lines.join("\n")
 }
 
-/// Replays a recording on a backend and compares after every step.
+/// Replays a recording on a model, and compares after every step. `make` makes the model, for the machine that it will be
+/// on, and says what it can do.
+///
+/// The model gets the frames that the recording adds as a [reserve](MemoryModel::reserve).
 ///
 /// # Errors
 ///
 /// [`ReplayError`] with all unexplained differences.
-pub fn replay(recording: &Recording, backend: Backend) -> Result<Replayed, ReplayError> {
-    let mut judge = Judge::new(recording, backend);
-    let halted = run::run(recording.script(), backend, &mut judge).err();
-    match halted {
-        None => judge.verdict(),
-        Some(Halt { step, doing, why }) => {
-            Err(ReplayError::Stopped { file: recording.name().to_owned(), step, doing, why })
-        }
+pub fn replay<M, F>(recording: &Recording, make: F) -> Result<Replay, ReplayError>
+where
+    M: AltmapModel<Machine>,
+    F: FnOnce(&Machine) -> (Box<M>, Capabilities),
+{
+    replay_made(recording, |machine| {
+        let (model, can) = make(machine);
+        Made { model, can, register: None }
+    })
+}
+
+/// The same with a model that says where its metadata lies: then the tags of boot metadata are compared, too.
+///
+/// # Errors
+///
+/// [`ReplayError`] with all unexplained differences.
+pub fn replay_registered<M, F>(recording: &Recording, make: F) -> Result<Replay, ReplayError>
+where
+    M: AltmapModel<Machine> + MetadataModel<Machine> + MemoryModel<Page: BootmemTag>,
+    F: FnOnce(&Machine) -> (Box<M>, Capabilities),
+{
+    replay_made(recording, |machine| {
+        let (model, can) = make(machine);
+        Made { model, can, register: Some(bootmem::register) }
+    })
+}
+
+/// Replays a recording on a model that `make` makes.
+fn replay_made<M: AltmapModel<Machine>>(
+    recording: &Recording,
+    make: impl FnOnce(&Machine) -> Made<M>,
+) -> Result<Replay, ReplayError> {
+    let script = recording.script();
+    let stopped = |Halt { step, doing, why }| {
+        let file = recording.name().to_owned();
+        ReplayError::Stopped { file, step, doing, why }
+    };
+    let (machine, _addresses) = run::machine(script).map_err(stopped)?;
+    let made = make(&machine);
+    if let Some(unlike) = suits::unlike::<M>(script, &made.can) {
+        return Ok(Replay::NotApplicable(unlike));
     }
+    let mut judge = Judge::new(recording, made.model.name());
+    run::run(script, machine, made, &mut judge).map_err(stopped)?;
+    judge.verdict().map(Replay::Done)
 }
 
 /// Compares differences with the list.
@@ -145,8 +199,8 @@ impl run::Judge for Judge<'_> {
 }
 
 impl<'r> Judge<'r> {
-    fn new(recording: &'r Recording, backend: Backend) -> Self {
-        let entries = recording.expectations(backend);
+    fn new(recording: &'r Recording, model: &'r str) -> Self {
+        let entries = recording.expectations(model);
         Self {
             recording,
             entries: entries.map(|entry| (entry, false)).collect(),

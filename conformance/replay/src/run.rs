@@ -4,16 +4,14 @@
 //!
 //! 1. After a replay without errors, the machine has all its memory back.
 
-use sparsemem_altmap::MemmapRule;
-use sparsemem_core::presets::{X86_64, X86_64La57};
-use sparsemem_core::{BootModel, SectionShape};
-use sparsemem_fixture::{Backend, Fixture};
+use sparsemem_altmap::{AltmapModel, MemmapRule};
+use sparsemem_core::{BootModel, MemoryModel, PfnRange, PhysAddr, PhysRange, SectionShape};
 use sparsemem_machine::{Addresses, Machine, MachineConfig};
+use sparsemem_suite::Capabilities;
 
+use super::bootmem::Register;
 use super::compare::Comparison;
 use super::facts::Facts;
-use super::geometry::Replayed;
-use super::kernel::Levels;
 use super::kernel::{DESCRIPTOR, Geo};
 use super::recorded::{self, Scope};
 use super::rules::{Refusal, Rule, Rules};
@@ -36,6 +34,16 @@ impl Halt {
     }
 }
 
+/// A model that was made for a replay: whatever it says of itself, and a way to register its metadata if it has one.
+pub(super) struct Made<M> {
+    /// The model, which is down.
+    pub(super) model: Box<M>,
+    /// What it says of itself.
+    pub(super) can: Capabilities,
+    /// Registers the metadata of boot.
+    pub(super) register: Option<Register<M>>,
+}
+
 /// The listener to a replay.
 pub(super) trait Judge {
     /// The result of the comparison after a step.
@@ -44,24 +52,18 @@ pub(super) trait Judge {
     fn refused(&mut self, rule: Rule);
 }
 
-/// Replays a recording on a backend, and passes the results to `judge`.
-pub(super) fn run(script: &Script, backend: Backend, judge: &mut dyn Judge) -> Result<(), Halt> {
-    match script.kernel.levels {
-        Levels::Four => run_in::<X86_64>(script, backend, judge),
-        Levels::Five => run_in::<X86_64La57>(script, backend, judge),
+/// Replays a recording on a model, and passes the results to `judge`.
+pub(super) fn run<M: AltmapModel<Machine>>(
+    script: &Script,
+    mut machine: Machine,
+    mut made: Made<M>,
+    judge: &mut dyn Judge,
+) -> Result<(), Halt> {
+    if let Some(mut writer) = made.model.write() {
+        writer.reserve(later(script));
     }
-}
-
-/// The same with the geometry of the recorded kernel.
-fn run_in<G: Replayed>(script: &Script, backend: Backend, judge: &mut dyn Judge) -> Result<(), Halt> {
-    let window = if backend.has_array() { window_bytes(script) } else { 0 };
-    let _addresses = Addresses::take(end_of(script).saturating_add(window));
-    let fixture = G::fixture(backend, &machine(script, window));
-    let Fixture { mut model, mut machine } =
-        fixture.map_err(|error| Halt::new(None, &"making a machine", &error))?;
-    let stopped = steps::<G>(script, backend, judge, (&model, &mut machine));
-    stopped?;
-    let lost = BootModel::<Machine>::tear_down(&mut model, &mut machine);
+    steps(script, &made, judge, &mut machine)?;
+    let lost = BootModel::<Machine>::tear_down(&mut *made.model, &mut machine);
     lost.map_err(|error| Halt::new(None, &"tearing the model down", &error))?;
     if machine.balance().is_zero() {
         return Ok(());
@@ -70,8 +72,23 @@ fn run_in<G: Replayed>(script: &Script, backend: Backend, judge: &mut dyn Judge)
     Err(Halt::new(None, &"tearing the model down", &left))
 }
 
+/// The frames from the first to the last that steps add.
+fn later(script: &Script) -> PfnRange {
+    let starts = script.later.iter().map(|range| range.start());
+    let (start, end) = (starts.min().unwrap_or_default(), PhysAddr::new(end_of(script)));
+    PhysRange::new(start, end).map(|range| range.whole_frames::<Geo>()).unwrap_or_default()
+}
+
+/// The machine of a recording, with the addresses that it takes from all machines of the process.
+pub(super) fn machine(script: &Script) -> Result<(Machine, impl Drop + use<>), Halt> {
+    let window = window_bytes(script);
+    let addresses = Addresses::take(end_of(script).saturating_add(window));
+    let machine = Machine::new(&config(script, window));
+    Ok((machine.map_err(|error| Halt::new(None, &"making a machine", &error))?, addresses))
+}
+
 /// A machine with the memory of boot. Its allocators do not have the memory that is added later.
-fn machine(script: &Script, window: u64) -> MachineConfig {
+fn config(script: &Script, window: u64) -> MachineConfig {
     let mut config = MachineConfig::new().vmemmap_bytes(window).depth(script.kernel.levels.depth());
     config.memory.clone_from(&script.memory);
     config.unmanaged.clone_from(&script.later);
@@ -90,34 +107,35 @@ fn window_bytes(script: &Script) -> u64 {
 }
 
 /// Replays all steps.
-fn steps<'m, G: Replayed>(
-    script: &'m Script,
-    backend: Backend,
+fn steps<M: AltmapModel<Machine>>(
+    script: &Script,
+    made: &Made<M>,
     judge: &mut dyn Judge,
-    (model, machine): (&'m G::Model, &'m mut Machine),
+    machine: &mut Machine,
 ) -> Result<(), Halt> {
-    let rule = if backend.has_array() { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
+    let Made { model, can, register } = made;
+    let rule = if can.array.is_some() { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
     let mut tables = Tables::new(script);
-    let system = System::<G>::new(model, machine, script, rule, &mut tables);
+    let system = System::new(&**model, machine, script, rule, *register, &mut tables);
     let system = system.map_err(|why| Halt::new(None, &"making memory blocks", &why))?;
-    let mut replaying = Replaying { script, backend, system, rules: Rules::new(script, backend), judge };
+    let mut replaying = Replaying { script, can, system, rules: Rules::new(script, can), judge };
     script.steps.iter().enumerate().try_for_each(|(index, step)| replaying.step(index, step))?;
     replaying.system.leave().map_err(|why| Halt::new(None, &"removing the remaining devices", &why))
 }
 
 /// A recording with the parts that its replay needs.
-struct Replaying<'p, 'm, G: Replayed> {
+struct Replaying<'p, 'm, M: MemoryModel> {
     script: &'m Script,
-    backend: Backend,
-    system: System<'m, G>,
+    can: &'m Capabilities,
+    system: System<'m, M>,
     rules: Rules<'m>,
     judge: &'p mut dyn Judge,
 }
 
-impl<G: Replayed> Replaying<'_, '_, G> {
+impl<M: AltmapModel<Machine>> Replaying<'_, '_, M> {
     /// Replays a step and compares.
     fn step(&mut self, index: usize, step: &Step) -> Result<(), Halt> {
-        let scope = Scope::new(self.script, index, self.backend);
+        let scope = Scope::new(self.script, index, self.can).registered(self.system.has_registry());
         for op in step.ops.iter().copied() {
             self.rules.recorded(op);
             let halt = |why| Halt { step: Some(index), doing: op.to_string(), why };

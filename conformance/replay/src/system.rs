@@ -4,22 +4,22 @@
 //!
 //! 1. After boot, only [`Hotplug`] changes the model.
 
-use sparsemem_altmap::{Altmap, AltmapError, AltmapSpec, MemmapRule};
+use sparsemem_altmap::{Altmap, AltmapError, AltmapModel, AltmapSpec, MemmapRule};
 use sparsemem_core::{
-    BootEvent, ByteLen, InstallError, InstallModel, MarkModel, MemoryModel, MemoryRange, MetadataMemory,
-    NodeId, PageCount, PfnRange, ReadOnlyTails, RetireError, RetireModel, Retired, SectionLoss, SectionNr,
+    BootEvent, ByteLen, Geometry, InstallError, InstallModel, MarkModel, MemoryModel, MemoryRange,
+    MetadataMemory, NodeId, PageCount, PfnRange, ReadOnlyTails, RetireError, RetireModel, Retired,
+    SectionLoss, SectionNr,
 };
-use sparsemem_fixture::Agreeable;
 use sparsemem_hotplug::{
     AddDeviceError, BlockSize, BlockSizeError, Hotplug, Limits, MemoryBlock, Ram, RemoveError, Resource,
     Storage,
 };
 use sparsemem_machine::Machine;
 
+use super::allocator::Agreeable;
 use super::altmaps::{self, Altmaps};
-use super::bootmem::{self, Bootmem, NodeData, Records};
+use super::bootmem::{self, NodeData, Records, Register, Registered};
 use super::facts::Facts;
-use super::geometry::Replayed;
 use super::kernel::Geo;
 use super::look::{self, View};
 use super::recorded::Scope;
@@ -81,33 +81,36 @@ impl Tables {
 }
 
 /// A model, its machine, and all records of memory.
-pub(super) struct System<'m, G: Replayed> {
-    model: &'m G::Model,
+pub(super) struct System<'m, M: MemoryModel> {
+    model: &'m M,
     machine: &'m mut Machine,
     script: &'m Script,
-    hotplug: Hotplug<'m, G::Model>,
-    altmaps: Altmaps<'m, G>,
+    hotplug: Hotplug<'m, M>,
+    altmaps: Altmaps<'m, M::Geometry>,
     rule: MemmapRule,
     empty_table: u64,
     records: Option<&'m mut Records>,
-    bootmem: Option<Bootmem<'m, 'm, G>>,
+    register: Option<Register<M>>,
+    bootmem: Option<Box<dyn Registered + 'm>>,
     data: NodeData,
     /// The operations that added what is there now.
     added: Vec<Op>,
 }
 
-impl<'m, G: Replayed> System<'m, G> {
-    /// A system before boot.
+impl<'m, M: AltmapModel<Machine>> System<'m, M> {
+    /// A system before boot. `register` registers the metadata that boot makes.
     pub(super) fn new(
-        model: &'m G::Model,
+        model: &'m M,
         machine: &'m mut Machine,
         script: &'m Script,
         rule: MemmapRule,
+        register: Option<Register<M>>,
         tables: &'m mut Tables,
     ) -> Result<Self, String> {
         let Tables { blocks, resources, words, records } = tables;
         let storage = Storage { blocks, notifiers: &mut [], resources };
-        let block: BlockSize<G> = block_size(script.memory_block).map_err(|error| error.to_string())?;
+        let block: BlockSize<M::Geometry> =
+            block_size(script.memory_block).map_err(|error| error.to_string())?;
         Ok(Self {
             model,
             empty_table: model.footprint().table_bytes,
@@ -117,6 +120,7 @@ impl<'m, G: Replayed> System<'m, G> {
             altmaps: Altmaps::new(words),
             rule,
             records: Some(records),
+            register,
             bootmem: None,
             data: NodeData::new(),
             added: Vec::new(),
@@ -146,6 +150,11 @@ impl<'m, G: Replayed> System<'m, G> {
             bootmem.follow();
         }
         Ok(())
+    }
+
+    /// Whether the metadata of boot was registered.
+    pub(super) const fn has_registry(&self) -> bool {
+        self.register.is_some()
     }
 
     /// The facts of the model after a step.
@@ -206,10 +215,12 @@ impl<'m, G: Replayed> System<'m, G> {
         for (range, node) in &script.memory {
             words(self.hotplug.adopt_boot(*range, *node))?;
         }
-        let (Some(_), Some(records)) = (&script.tags, self.records.take()) else { return Ok(()) };
+        let (Some(_), Some(register), Some(records)) = (&script.tags, self.register, self.records.take())
+        else {
+            return Ok(());
+        };
         let nodes = touched(ranges);
-        let registered = Bootmem::register(self.model, self.machine, records, &nodes, &self.data)?;
-        self.bootmem = Some(registered);
+        self.bootmem = Some(register(self.model, self.machine, records, &nodes, &self.data)?);
         Ok(())
     }
 
@@ -218,7 +229,8 @@ impl<'m, G: Replayed> System<'m, G> {
         let Some((spec, frames)) = op.altmap().zip(op.added()) else {
             return add_to(&mut self.hotplug, self.machine, op);
         };
-        let mut altmap: Altmap<'m, G> = self.altmaps.claim(spec, self.machine).map_err(Refused::Other)?;
+        let mut altmap: Altmap<'m, M::Geometry> =
+            self.altmaps.claim(spec, self.machine).map_err(Refused::Other)?;
         altmap.check_add(self.model, self.rule, frames).map_err(|error| match error {
             AltmapError::TooSmall { .. } => Refused::TooSmall(error),
             other => Refused::Other(other.to_string()),
@@ -264,7 +276,7 @@ impl<'m, G: Replayed> System<'m, G> {
 }
 
 /// The size of memory blocks.
-fn block_size<G: Replayed>(bytes: ByteLen) -> Result<BlockSize<G>, BlockSizeError> {
+fn block_size<G: Geometry>(bytes: ByteLen) -> Result<BlockSize<G>, BlockSizeError> {
     BlockSize::new(bytes)
 }
 

@@ -6,7 +6,7 @@ use sparsemem_report::{ScenarioInfo, Verdict};
 use sparsemem_suite::{ALL, Scenario};
 
 use crate::variant::Variant;
-use crate::{across, golden};
+use crate::{across, golden, linux};
 
 /// A scenario that needs more than one model, or files: it runs on a host only.
 #[derive(Clone, Copy)]
@@ -52,7 +52,7 @@ const HOST: &[HostScenario] = &[
 const RULES: HostScenario = HostScenario {
     name: sparsemem_replay::RULES,
     about: "every rule about an intended difference from Linux explains one in some recording",
-    function: sparsemem_replay::rules_cell,
+    function: linux::rules_cell,
 };
 
 /// A scenario that can be run.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::catalogue;
+use crate::linux;
 use crate::subjects::fits;
 use sparsemem_any::Backend;
 use sparsemem_machine_files::{GeometryName, MachineError, MachineFile, TooLarge};
@@ -72,14 +73,14 @@ pub fn cells(filter: &Filter) -> Result<Vec<Cell>, FilterError> {
     }
     for recording in recordings.iter().filter(|recording| is_wanted(&filter.scenarios, &recording.scenario()))
     {
-        cells.extend(on_backends(filter, &recording.scenario(), &Arc::new(recording.machine()?)));
+        cells.extend(on_backends(filter, &recording.scenario(), &Arc::new(linux::machine(recording)?)));
     }
     if let Some(one) = recordings.first()
         && has_all_recordings(filter)
         && is_wanted(&filter.scenarios, RULES)
     {
         // The scenario needs no machine: any will do.
-        let machine = MachineFile { name: "all recordings".to_owned(), ..one.machine()? };
+        let machine = MachineFile { name: "all recordings".to_owned(), ..linux::machine(one)? };
         cells.extend(on_backends(filter, RULES, &Arc::new(machine)));
     }
     Ok(cells)
@@ -109,9 +110,9 @@ fn on_backends(filter: &Filter, scenario: &str, machine: &Arc<MachineFile>) -> V
 /// [`RecordingError`], with the file and the place in it.
 pub fn recordings(filter: &Filter) -> Result<Vec<Recording>, RecordingError> {
     if has_all_recordings(filter) {
-        return Recording::all();
+        return linux::all();
     }
-    filter.recordings.iter().map(|path| Recording::open(path)).collect()
+    filter.recordings.iter().map(|path| linux::open(path)).collect()
 }
 
 /// The machines that a filter selects.

@@ -2,7 +2,7 @@
 //!
 //! [`cells`] combines scenarios, backends and machines, [`run`] runs them on all cores and returns a
 //! [`Report`](sparsemem_report::Report). The scenarios themselves are in the `sparsemem-suite` crate, which also runs
-//! inside a kernel; recordings of Linux are replayed by `sparsemem-replay`.
+//! inside a kernel; recordings of Linux are replayed by `sparsemem-replay`, on the backends by [`linux`].
 //!
 //! # Invariants
 //!
@@ -14,6 +14,7 @@ mod across;
 mod catalogue;
 mod cell;
 mod golden;
+pub mod linux;
 mod run;
 mod subjects;
 mod variant;

@@ -145,7 +145,7 @@ fn verdict(cell: &Cell, course: &mut Course) -> Verdict {
 
 /// Replays a recording, and keeps the rules that it needs.
 fn recording(cell: &Cell, course: &mut Course) -> Verdict {
-    let (verdict, rules) = sparsemem_replay::replay_cell(&cell.machine, cell.backend);
+    let (verdict, rules) = crate::linux::replay_cell(&cell.machine, cell.backend);
     course.rules.extend(rules);
     verdict
 }

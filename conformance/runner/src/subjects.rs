@@ -21,7 +21,7 @@ use sparsemem_riscv64_page_table::Riscv64;
 use sparsemem_section::{ExactRule, FlatPlanes, InRoots, RootedTable, Validity};
 use sparsemem_suite::{
     ArrayFacts, BringUp, ByAddress, Capabilities, Compounds, Deferring, MemmapSource, MemoryBack, OddPage,
-    Reach, Scratch, Shape, SmallPage, Spare, Subject, TableKind, WayBack,
+    Reach, Scratch, Shape, SmallPage, Spare, Subject, TableKind, Usages, WayBack,
 };
 use sparsemem_x86_64_page_table::X86_64;
 
@@ -172,6 +172,21 @@ where
     Ok(())
 }
 
+/// A fresh model of a backend, the only one on a machine.
+pub(crate) fn fresh<G: Geometry, const S: usize, const R: usize>(
+    backend: Backend,
+    machine: &Machine,
+) -> Box<AnyModel<G, Page, HostRcu<Readers>, S, R>> {
+    let model = Box::new(AnyModel::new(backend));
+    if let Some(base) = model.array_base() {
+        let bytes = machine.window().count().get();
+        // SAFETY: the window is the machine's, begins and ends on 1 GiB borders, and is all that its page tables lead to; the
+        // model was just made, and is the only one on the machine.
+        unsafe { base.reserve(machine.window_ptr(), bytes) };
+    }
+    model
+}
+
 /// Lends a model that was made with its machine.
 fn lend_made<G, M>(
     parts: SubjectParts<'_>,
@@ -207,7 +222,7 @@ fn room<G: Geometry, P>(parts: SubjectParts<'_>) -> Room {
 }
 
 /// What a backend says of itself.
-fn capabilities(backend: Backend, array: Option<ArrayFacts>) -> Capabilities {
+pub(crate) fn capabilities(backend: Backend, array: Option<ArrayFacts>) -> Capabilities {
     // SAFETY: the backend says that its models read no descriptor on the way back.
     let by_address = backend.finds_by_address().then(|| WayBack::Address(unsafe { ByAddress::promise() }));
     let rule = if array.is_some() { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
@@ -224,6 +239,7 @@ fn capabilities(backend: Backend, array: Option<ArrayFacts>) -> Capabilities {
         way_back: by_address.unwrap_or(WayBack::Stamp),
         array,
         compounds: if array.is_some() { Compounds::Folded } else { Compounds::Refused },
+        usages: Usages::PerSection,
     };
     if backend.is_sparse() {
         return sparse;

@@ -2,25 +2,26 @@
 
 use rstest::rstest;
 use sparsemem_any::Backend;
+use sparsemem_conformance::linux::{all, folder, parse, replay};
 use sparsemem_conformance::{Filter, FilterError, Here, cells, run};
-use sparsemem_replay::{Difference, Recording, RecordingError, ReplayError, replay};
+use sparsemem_replay::{Difference, Recording, RecordingError, ReplayError};
 use sparsemem_report::Outcome;
 
 /// The backends that recordings are replayed on, and that have something.
 fn backends(has: impl Fn(Backend) -> bool) -> impl Iterator<Item = Backend> {
-    sparsemem_replay::backends().filter(move |backend| has(*backend))
+    sparsemem_conformance::linux::backends().filter(move |backend| has(*backend))
 }
 
 /// The text of a recording of the folder.
 fn text(name: &str) -> String {
-    std::fs::read_to_string(Recording::folder().join(name)).unwrap()
+    std::fs::read_to_string(folder().join(name)).unwrap()
 }
 
 /// A recording of the folder with one place changed, and a list of differences.
 fn doctored(name: &str, from: &str, to: &str, expectations: &str) -> Recording {
     let text = text(name);
     assert!(text.contains(from), "{name} has no {from}");
-    Recording::parse(name, &text.replacen(from, to, 1), expectations).unwrap()
+    parse(name, &text.replacen(from, to, 1), expectations).unwrap()
 }
 
 /// The differences that a replay shows.
@@ -52,13 +53,13 @@ fn replays() {
 /// Every recording of the folder on every backend.
 fn everywhere() -> impl Iterator<Item = (Recording, Backend)> {
     let on_all = |recording: Recording| backends(|_| true).map(move |backend| (recording.clone(), backend));
-    Recording::all().unwrap().into_iter().flat_map(on_all)
+    all().unwrap().into_iter().flat_map(on_all)
 }
 
 #[test]
 fn the_default_run_has_them_all_on_every_backend() {
     let cells = cells(&Filter { scenarios: vec!["linux/*".to_owned()], ..Filter::default() }).unwrap();
-    let all = Recording::all().unwrap();
+    let all: Vec<Recording> = all().unwrap();
     let backends = Backend::ALL.len();
     // After the recordings, all of them together.
     assert_eq!((all.len(), cells.len()), (23, (23 + 1) * backends));
@@ -243,7 +244,7 @@ fn what_is_explained_passes_and_what_is_explained_wrongly_does_not() {
 #[case::there_is_no_such_step(99)]
 fn a_stale_entry_fails(#[case] step: u32) {
     let list = entry(step, "PRESENT | HAS_MEM_MAP", "");
-    let recording = Recording::parse("dimm-1g.json", &text("dimm-1g.json"), &list).unwrap();
+    let recording = parse("dimm-1g.json", &text("dimm-1g.json"), &list).unwrap();
     for backend in backends(|_| true) {
         let said = the_difference(&recording, backend);
         assert!(said.contains("section 32 flags: expectations.toml is stale"), "{said}");
@@ -254,7 +255,7 @@ fn a_stale_entry_fails(#[case] step: u32) {
 fn entries_name_files_that_exist() {
     let list = text("expectations.toml");
     let files = list.lines().filter_map(|line| line.strip_prefix("file = \"")?.strip_suffix('"'));
-    files.for_each(|file| assert!(Recording::folder().join(file).exists(), "{file}"));
+    files.for_each(|file| assert!(folder().join(file).exists(), "{file}"));
 }
 
 #[test]
@@ -303,7 +304,7 @@ fn an_operation_that_is_not_possible_stops_the_replay() {
 fn what_is_no_recording_is_refused_with_the_place(#[case] from: &str, #[case] to: &str, #[case] said: &str) {
     let text = text("dimm-1g.json");
     assert!(text.contains(from), "{from}");
-    let error = Recording::parse("mine.json", &text.replacen(from, to, 1), "").unwrap_err().to_string();
+    let error = parse("mine.json", &text.replacen(from, to, 1), "").unwrap_err().to_string();
     assert!(error.starts_with("mine.json") && error.contains(said), "{error}");
 }
 
@@ -312,13 +313,13 @@ fn what_is_no_recording_is_refused_with_the_place(#[case] from: &str, #[case] to
 #[case::unknown_field(&entry(1, "x", "backend = []"), "unknown field `backend`")]
 #[case::no_reason(&entry(1, "x", "").replace("a test", " "), "a difference needs a reason")]
 fn a_list_that_makes_no_sense_is_refused(#[case] list: &str, #[case] said: &str) {
-    let error = Recording::parse("dimm-1g.json", &text("dimm-1g.json"), list).unwrap_err().to_string();
+    let error = parse("dimm-1g.json", &text("dimm-1g.json"), list).unwrap_err().to_string();
     assert!(error.starts_with("expectations.toml") && error.contains(said), "{error}");
 }
 
 #[test]
 fn an_altmap_has_to_fit_its_device() {
     let text = text("altmap-700m.json").replacen("\"base_pfn\":197120", "\"base_pfn\":197121", 1);
-    let error = Recording::parse("mine.json", &text, "").unwrap_err().to_string();
+    let error = parse("mine.json", &text, "").unwrap_err().to_string();
     assert!(error.starts_with("mine.json: steps[3].ops[0]: the altmap begins at frame 0x30201"), "{error}");
 }

@@ -4,20 +4,21 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 use sparsemem_any::Backend;
+use sparsemem_conformance::linux::{all, backends, folder, idle_rules, is_about, parse, replay};
 use sparsemem_conformance::{Filter, Here, cells, run};
-use sparsemem_replay::{Recording, ReplayError, Rule, backends, idle_rules, replay};
+use sparsemem_replay::{ReplayError, Rule};
 use sparsemem_report::Outcome;
 
 /// A recording of the folder, to be edited.
 fn json_of(name: &str) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(Recording::folder().join(name)).unwrap()).unwrap()
+    serde_json::from_str(&std::fs::read_to_string(folder().join(name)).unwrap()).unwrap()
 }
 
 /// The errors of an edited recording, by backend.
 fn errors(name: &str, edit: impl Fn(&mut Value)) -> Vec<(Backend, String)> {
     let mut json = json_of(name);
     edit(&mut json);
-    let recording = match Recording::parse("mine.json", &json.to_string(), "") {
+    let recording = match parse("mine.json", &json.to_string(), "") {
         Ok(recording) => recording,
         Err(error) => return vec![(Backend::ALL[0], error.to_string())],
     };
@@ -28,7 +29,7 @@ fn errors(name: &str, edit: impl Fn(&mut Value)) -> Vec<(Backend, String)> {
 /// Asserts that an edit is found out on the backends that a rule is about, and that the rule is named.
 fn broken(rule: Rule, name: &str, edit: impl Fn(&mut Value)) {
     let errors = errors(name, edit);
-    for backend in backends().filter(|backend| rule.is_about(*backend)) {
+    for backend in backends().filter(|backend| is_about(rule, *backend)) {
         let said = errors.iter().find(|(on, _)| *on == backend).map(|(_, said)| said.as_str());
         let said = said.unwrap_or_else(|| panic!("{backend}: {} was not missed", rule.name()));
         assert!(said.contains(&format!("by the rule `{}` Linux has", rule.name())), "{backend}: {said}");
@@ -38,7 +39,7 @@ fn broken(rule: Rule, name: &str, edit: impl Fn(&mut Value)) {
 /// Asserts that an edit is found out on the backends that a rule is about, as a difference that no rule explains.
 fn unexplained(rule: Rule, name: &str, what: &str, edit: impl Fn(&mut Value)) {
     let errors = errors(name, edit);
-    for backend in backends().filter(|backend| rule.is_about(*backend)) {
+    for backend in backends().filter(|backend| is_about(rule, *backend)) {
         let said = errors.iter().find(|(on, _)| *on == backend).map(|(_, said)| said.as_str());
         assert!(said.is_some_and(|said| said.contains(what)), "{backend}: {said:?}");
     }
@@ -51,19 +52,19 @@ fn without_section(step: &mut Value, nr: u64) {
 
 #[test]
 fn every_rule_explains_a_difference_on_some_backend() {
-    let all = Recording::all().unwrap();
+    let all = all().unwrap();
     for backend in backends() {
         let replayed: Vec<_> = all.iter().filter_map(|it| replay(it, backend).ok()).collect();
         for rule in Rule::ALL {
             let times: usize = replayed.iter().filter_map(|it| it.by_rule.get(&rule)).sum();
-            assert_eq!(times > 0, rule.is_about(backend), "{} on {backend}", rule.name());
+            assert_eq!(times > 0, is_about(rule, backend), "{} on {backend}", rule.name());
         }
     }
 }
 
 #[test]
 fn a_rule_that_explains_nothing_is_idle() {
-    let mut all = Recording::all().unwrap();
+    let mut all = all().unwrap();
     for backend in backends() {
         assert_eq!(idle_rules(&all, backend), []);
     }
@@ -159,7 +160,7 @@ fn descriptors_of_parts_that_linux_takes_from_the_altmap_are_found_out() {
 fn the_places_and_mappings_that_this_project_chooses_are_predicted() {
     let mut json = json_of("altmap-700m.json");
     json["steps"][3]["ops"][0]["altmap"]["free"] = json!(2400);
-    let recording = Recording::parse("mine.json", &json.to_string(), "").unwrap();
+    let recording = parse("mine.json", &json.to_string(), "").unwrap();
     for backend in backends().filter(|backend| backend.has_array()) {
         let Err(ReplayError::Different { differences }) = replay(&recording, backend) else {
             panic!("{backend}")

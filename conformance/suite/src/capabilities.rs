@@ -40,6 +40,16 @@ pub enum BringUp {
     Later,
 }
 
+/// The place of what a model knows of a section's subsections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usages {
+    /// A block of its own for each present section, which comes and goes with the section, as in Linux: the recordings
+    /// `linux/*` compare the model with a running Linux, and count the blocks.
+    PerSection,
+    /// Anywhere else: no recording applies.
+    Elsewhere,
+}
+
 /// The source of descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemmapSource {
@@ -136,6 +146,8 @@ pub struct Capabilities {
     pub array: Option<ArrayFacts>,
     /// The treatment of large pages.
     pub compounds: Compounds,
+    /// Where it keeps subsections.
+    pub usages: Usages,
 }
 
 impl Capabilities {
@@ -149,6 +161,7 @@ impl Capabilities {
         way_back: WayBack::Stamp,
         array: None,
         compounds: Compounds::Refused,
+        usages: Usages::Elsewhere,
     };
 }
 

@@ -52,7 +52,7 @@ mod world;
 pub use address_space::check_flush;
 pub use capabilities::{
     ArrayFacts, BringUp, ByAddress, Capabilities, Compounds, Life, MemmapSource, MemoryBack, Reach,
-    TableKind, WayBack,
+    TableKind, Usages, WayBack,
 };
 pub use deferring::{Deferral, Deferring};
 pub use facts::{Facts, NotRun, Reason, Suits, suits, touched_sections};

@@ -17,7 +17,6 @@ mod stepped;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sparsemem_any::Backend;
 use sparsemem_core::{SectionNr, SectionShape, SubsectionBits};
 
 use crate::facts::{Aspect, What};
@@ -25,6 +24,7 @@ use crate::kernel::{DESCRIPTOR, Geo};
 use crate::recorded::Scope;
 use crate::script::{Op, Script, Step};
 use crate::words;
+use sparsemem_suite::Capabilities;
 
 pub use rule::Rule;
 pub(crate) use side::Refusal;
@@ -59,7 +59,7 @@ fn predict(
     }
 }
 
-/// All rules, applied to one recording on one backend.
+/// All rules, applied to one recording on one model.
 pub(crate) struct Rules<'s> {
     script: &'s Script,
     linux: Side<'s>,
@@ -68,8 +68,8 @@ pub(crate) struct Rules<'s> {
 
 impl<'s> Rules<'s> {
     /// The rules before boot.
-    pub(crate) fn new(script: &'s Script, backend: Backend) -> Self {
-        let style = if backend.has_array() { Style::Array } else { Style::Blocks };
+    pub(crate) fn new(script: &'s Script, can: &Capabilities) -> Self {
+        let style = if can.array.is_some() { Style::Array } else { Style::Blocks };
         Self { script, linux: Side::new(script, Style::Linux), ours: Side::new(script, style) }
     }
 

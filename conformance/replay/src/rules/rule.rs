@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use sparsemem_any::Backend;
+use sparsemem_suite::Capabilities;
+
+use crate::suits;
 
 /// A difference from Linux on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,13 +54,13 @@ impl Rule {
         self.texts().name
     }
 
-    /// Whether the rule can apply to a backend.
+    /// Whether the rule can apply to a model that says this of itself.
     #[must_use]
-    pub const fn is_about(self, backend: Backend) -> bool {
+    pub const fn is_about(self, can: &Capabilities) -> bool {
         match self {
-            Self::EmptyRoots => backend.has_roots(),
-            Self::FoldedTails => backend.has_array(),
-            Self::AltmapTooSmall | Self::AltmapStillNeeded | Self::Unfoldable => !backend.has_array(),
+            Self::EmptyRoots => suits::has_roots(can),
+            Self::FoldedTails => can.array.is_some(),
+            Self::AltmapTooSmall | Self::AltmapStillNeeded | Self::Unfoldable => can.array.is_none(),
             Self::BootUsages | Self::SteppedOver | Self::AltmapForParts => true,
         }
     }
