@@ -53,7 +53,7 @@ pub fn check_recording(name: &str, test: &str, subject: fn(Host) -> Verdict) {
     match subject(Host::of_recording(inside)) {
         Ok(Ended::Passed(_)) => println!("linux/{name}: as recorded"),
         Ok(Ended::NotRun(NotRun::NotApplicable(why) | NotRun::Skipped(why))) => {
-            println!("linux/{name}: {why}")
+            println!("linux/{name}: {why}");
         }
         Err(failure) => {
             let about = inside.read().map(|recording| recording.about().to_owned()).unwrap_or_default();

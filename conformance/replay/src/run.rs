@@ -76,7 +76,7 @@ pub(super) fn run<M: AltmapModel<Machine>>(
 fn later(script: &Script) -> PfnRange {
     let starts = script.later.iter().map(|range| range.start());
     let (start, end) = (starts.min().unwrap_or_default(), PhysAddr::new(end_of(script)));
-    PhysRange::new(start, end).map(|range| range.whole_frames::<Geo>()).unwrap_or_default()
+    PhysRange::new(start, end).map(PhysRange::whole_frames::<Geo>).unwrap_or_default()
 }
 
 /// The machine of a recording, with the addresses that it takes from all machines of the process.
