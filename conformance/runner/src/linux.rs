@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use sparsemem_any::{Backend, UnknownBackend};
+use sparsemem_any::Backend;
 use sparsemem_core::presets::{X86_64, X86_64La57};
 use sparsemem_core::{PagingDepth, SectionShape, VirtAddr};
 use sparsemem_harness::window;
@@ -65,13 +65,15 @@ fn read(path: &Path) -> Result<Recording, RecordingError> {
 
 /// Refuses a list of differences that names a model which is no backend.
 fn of_backends(recording: Recording) -> Result<Recording, RecordingError> {
-    let wrong = recording.models().find_map(|name| name.parse::<Backend>().err());
-    let nonsense = |error: UnknownBackend| RecordingError::Nonsense {
-        file: "expectations.toml".to_owned(),
-        place: recording.name().to_owned(),
-        what: error.to_string(),
-    };
-    wrong.map(nonsense).map_or_else(|| Ok(recording.clone()), Err)
+    let unknown = recording.models().find_map(|name| name.parse::<Backend>().err());
+    match unknown {
+        None => Ok(recording),
+        Some(error) => Err(RecordingError::Nonsense {
+            file: "expectations.toml".to_owned(),
+            place: recording.name().to_owned(),
+            what: error.to_string(),
+        }),
+    }
 }
 
 /// The machine in the cells of a recording.
