@@ -106,8 +106,8 @@ impl<R: Regime> Aarch64<R> {
 // tables differ in the kind, and a level's leaf has zeros below its size. Proofs over all inputs are in `conformance/proofs`,
 // and tests make and read one of each. 2. The bits are those of the manual (table above), and invariant 1 keeps the processor
 // from writing. 3. FRESH is a bit that `target` does not read, and that no processor reads. 4. A table has a page of
-// entries of eight bytes; the root has those that are left of the size of addresses. 5. See `published`. 6. All of it is
-// arithmetic on the arguments.
+// entries of eight bytes; the root has those that are left of the size of addresses. 5. See `published`. 6. An entry in use breaks
+// first (D8.16.1), and `FEAT_BBM` allows other sizes only, not other addresses. 7. All of it is arithmetic on the arguments.
 unsafe impl<R: Regime> EntryFormat for Aarch64<R> {
     const BASE_SHIFT: u32 = R::PAGE_SHIFT;
     const FRESH: u64 = FRESH;

@@ -57,7 +57,7 @@ impl<F: EntryFormat> PageTable<F> {
         Step::read(env, self.root, level, page, self.shape().index::<F>(page, level))
     }
 
-    /// Stores `entry` in the empty entry of `step`.
+    /// Stores `entry` in the entry of `step`, which is empty, or may be changed while it is in use.
     pub(crate) fn publish<E: AddressSpace + ?Sized>(&self, env: &mut E, step: &Step<F>, entry: u64) {
         step.table(env).publish(self.index(step), entry);
         self.announce(env, step);
@@ -120,6 +120,11 @@ impl<F: EntryFormat> Step<F> {
     /// Whether the populate that is running made the entry.
     pub(crate) const fn is_fresh(&self) -> bool {
         self.entry & F::FRESH != 0
+    }
+
+    /// The entry, as it was read.
+    pub(crate) const fn entry(&self) -> u64 {
+        self.entry
     }
 
     pub(crate) const fn level(&self) -> Level {

@@ -98,6 +98,20 @@ impl PopulateError {
     }
 }
 
+/// The reason why [`PageTable::stage`](crate::PageTable::stage) has no place for leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StageError {
+    /// Entries of the format must not change while they are in use.
+    #[error(
+        "this processor's page tables cannot change an entry that is in use; unmap first, or map it so at once"
+    )]
+    InUse,
+    /// There is no memory for a table.
+    #[error(transparent)]
+    OutOfMemory(OutOfMemory),
+}
+
 /// The reason why [`PageTable::unmap`](crate::PageTable::unmap) changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

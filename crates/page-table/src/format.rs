@@ -36,6 +36,15 @@ pub enum Target {
     },
 }
 
+/// Whether an entry that is in use may come to lead to other memory, or to a table of smaller leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum InUse {
+    /// It may: until the flush, a processor uses the old translation or the new one.
+    MayChange,
+    /// It may not: it has to be empty, and flushed, before it leads elsewhere, and an access in between faults.
+    BreaksFirst,
+}
+
 /// The page-table entries of one processor architecture, in one of its granules or modes.
 ///
 /// An entry is a 64-bit word that the processor reads. A format keeps the [`Origin`] of the entry's target (its
@@ -66,7 +75,10 @@ pub enum Target {
 ///    page of the smallest size. The root's are those that its [`Root`] has addresses for: as many, unless
 ///    [`NARROW_ROOT`](Self::NARROW_ROOT).
 /// 5. **Published is seen**: [`published`](Self::published) keeps its promise.
-/// 6. Every function returns the same result for the same arguments, always, and nothing unwinds.
+/// 6. **In use**: if [`IN_USE`](Self::IN_USE) is [`InUse::MayChange`], a processor that meets an entry which was changed while
+///    it was in use follows what it was or what it became, in each access as a whole, and after a flush what it became; it
+///    does so also where a leaf became a table of smaller leaves, and where address and size change together.
+/// 7. Every function returns the same result for the same arguments, always, and nothing unwinds.
 pub unsafe trait EntryFormat: Copy + 'static {
     /// Bits of an address within the smallest page; a table fills one such page.
     const BASE_SHIFT: u32;
@@ -76,6 +88,9 @@ pub unsafe trait EntryFormat: Copy + 'static {
 
     /// Whether a root may have fewer entries than other tables.
     const NARROW_ROOT: bool;
+
+    /// Whether an entry that is in use may be changed; by default it breaks first, which every processor allows.
+    const IN_USE: InUse = InUse::BreaksFirst;
 
     /// The root table of a tree of this depth; [`Root::NONE`] for a depth that the processor does not have.
     fn root(depth: PagingDepth) -> Root;

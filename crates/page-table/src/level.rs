@@ -117,6 +117,13 @@ impl LeafCounts {
         self.levels.iter().map(|level| level.0 << level.1).sum()
     }
 
+    /// Counts other leaves of the same tables.
+    pub(crate) fn add_all(&mut self, others: Self) {
+        for (counted, other) in self.levels.iter_mut().zip(others.levels) {
+            *counted = (counted.0 + other.0, counted.1.max(other.1));
+        }
+    }
+
     /// Counts one more leaf of `size`, in a table of `level`.
     #[inline]
     pub(crate) fn add(&mut self, level: Level, size: LeafSize) {

@@ -3,7 +3,7 @@
 //! A [`PageTable`] is a handle of a live tree of tables. [`populate`](PageTable::populate) maps memory into a range
 //! with large or small leaves as a policy decides, all of it or nothing. [`walk`](PageTable::walk) looks up one
 //! address, [`mappings`](PageTable::mappings) lists the leaves of a range, [`unmap`](PageTable::unmap) removes leaves
-//! and empty tables. The format, [`EntryFormat`], defines the bits of an entry, the number of levels,
+//! and empty tables. [`stage`](PageTable::stage) makes leaves aside, which take the places of those in use at once. The format, [`EntryFormat`], defines the bits of an entry, the number of levels,
 //! what an entry of each translates and which have leaves. The
 //! environment, the same one as the memory models have, gives memory, reaches tables and flushes translations:
 //! [`MetadataMemory`](sparsemem_core::MetadataMemory) and [`AddressSpace`](sparsemem_core::AddressSpace); operations
@@ -23,7 +23,8 @@
 //! 5. Nothing panics, whatever range is given, unless a callback does.
 //! 6. Memory is given back with its origin: each entry holds the [`Origin`](sparsemem_core::Origin) of its target, in
 //!    bits that the processor ignores. Blocks that the environment refuses are counted.
-//! 7. A shared page is given back by whoever brought it, never with an entry that maps it.
+//! 7. An entry in use is changed only where its format allows it, and the memory that it led to is freed after the flush.
+//! 8. A shared page is given back by whoever brought it, never with an entry that maps it.
 #![no_std]
 #![allow(unsafe_code, reason = "reads and writes tables through raw addresses")]
 #![cfg_attr(
@@ -44,6 +45,7 @@ mod plan;
 mod populate;
 mod receipt;
 mod root;
+mod staging;
 mod sweep;
 mod table;
 #[cfg(test)]
@@ -51,12 +53,13 @@ mod toy;
 mod unmap;
 mod walk;
 
-pub use error::{PopulateError, UnmapError, Wanted};
-pub use format::{EntryFormat, Target};
+pub use error::{PopulateError, StageError, UnmapError, Wanted};
+pub use format::{EntryFormat, InUse, Target};
 pub use level::{LeafCounts, Level};
 pub use mappings::{Mappings, TablePages};
 pub use plan::{Choice, Plan, Populated, Small};
 pub use root::Root;
+pub use staging::{Exchanged, Staging};
 pub use sweep::Fate;
 pub use unmap::Unmapped;
 pub use walk::{Mapping, PageTable, Walk};

@@ -86,6 +86,15 @@ pub struct Populated {
 }
 
 impl Populated {
+    /// Counts what another populate made.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.leaves.add_all(other.leaves);
+        self.nr_tables += other.nr_tables;
+        self.origins |= other.origins;
+        self.found += other.found;
+        self.shared += other.shared;
+    }
+
     /// The leaves that were made, with memory of their own.
     #[must_use]
     pub const fn leaves(self) -> LeafCounts {

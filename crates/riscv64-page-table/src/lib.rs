@@ -59,7 +59,7 @@
 )]
 
 use sparsemem_core::{Origin, PagingDepth, PhysAddr};
-use sparsemem_page_table::{EntryFormat, Level, Root, Target};
+use sparsemem_page_table::{EntryFormat, InUse, Level, Root, Target};
 
 const VALID: u64 = 1 << 0;
 const READ: u64 = 1 << 1;
@@ -90,12 +90,15 @@ pub struct Riscv64;
 // leaf has zeros below its size. Proofs over all inputs are in `conformance/proofs`, and tests make and read one of each. 2. The bits
 // are those of the manual (table above); FRESH is true when it is set (crate documentation); invariant 1 keeps the
 // processor from writing. 3. FRESH is a bit that `target` does not read. 4. Nine index bits over 4 KiB; 39, 48 and 57 bits
-// are 12 and three, four and five times nine (4.4, 4.5, 4.6). 5. See `published`. 6. All of it is arithmetic on the
-// arguments.
+// are 12 and three, four and five times nine (4.4, 4.5, 4.6). 5. See `published`. 6. See `IN_USE`. 7. All of it is
+// arithmetic on the arguments.
 unsafe impl EntryFormat for Riscv64 {
     const BASE_SHIFT: u32 = 12;
     const FRESH: u64 = GLOBAL;
     const NARROW_ROOT: bool = false;
+    /// Until `SFENCE.VMA`, an access uses the entry that it was or the one that it became, also where a leaf became a table
+    /// (4.2.1: it is unpredictable which one, and the behaviour is otherwise well defined).
+    const IN_USE: InUse = InUse::MayChange;
 
     #[inline]
     fn root(depth: PagingDepth) -> Root {

@@ -19,7 +19,7 @@
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use sparsemem_core::{Origin, PagingDepth, PhysAddr};
-use sparsemem_page_table::{EntryFormat, Level, Root, Target};
+use sparsemem_page_table::{EntryFormat, InUse, Level, Root, Target};
 use x86_64::structures::paging::PageTableFlags;
 
 /// The position of the lower bit of the origin.
@@ -60,11 +60,15 @@ pub struct X86_64;
 // bits of their own; the empty entry has no PRESENT. Tests make and read one of each. 2. The bits are those of the
 // processor's manual (table above), and invariant 1 keeps it from writing. 3. FRESH is a bit that `target` does not
 // read. 4. Nine index bits over 4 KiB; 48 bits are 12 and four times nine, 57 are 12 and five times nine. 5. See
-// `published`. 6. All of it is arithmetic on the arguments.
+// `published`. 6. See `IN_USE`. 7. All of it is arithmetic on the arguments.
 unsafe impl EntryFormat for X86_64 {
     const BASE_SHIFT: u32 = 12;
     const FRESH: u64 = FRESH;
     const NARROW_ROOT: bool = false;
+    /// Until the address is invalidated, an access may use the cached translation (Intel SDM vol. 3, 4.10.4.2, 4.10.4.3). Where size and
+    /// address change together, it is uncertain which one (4.10.2.3, whose advice is to make the entry not present in
+    /// between, so that a reader would fault); both are correct here, because nobody writes to either until the flush.
+    const IN_USE: InUse = InUse::MayChange;
 
     #[inline]
     fn root(depth: PagingDepth) -> Root {

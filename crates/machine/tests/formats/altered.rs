@@ -1,10 +1,13 @@
 //! Formats some of whose entries are not what their contract says, for the machine to notice.
 
 use sparsemem_core::{Origin, PagingDepth, PhysAddr};
-use sparsemem_page_table::{EntryFormat, Level, Root, Target};
+use sparsemem_page_table::{EntryFormat, InUse, Level, Root, Target};
 
 /// The entries of `F` that are not as they should be; all are by default.
 pub(crate) trait Alter<F: EntryFormat>: Copy + 'static {
+    /// [`EntryFormat::IN_USE`].
+    const IN_USE: InUse = F::IN_USE;
+
     /// [`EntryFormat::table`].
     fn table(at: PhysAddr, level: Level, origin: Origin) -> u64 {
         F::table(at, level, origin)
@@ -30,6 +33,7 @@ unsafe impl<F: EntryFormat, A: Alter<F>> EntryFormat for Altered<F, A> {
     const BASE_SHIFT: u32 = F::BASE_SHIFT;
     const FRESH: u64 = F::FRESH;
     const NARROW_ROOT: bool = F::NARROW_ROOT;
+    const IN_USE: InUse = A::IN_USE;
 
     fn root(depth: PagingDepth) -> Root {
         F::root(depth)

@@ -5,13 +5,14 @@
 mod heap;
 mod populated;
 mod shared;
+mod staging;
 mod walker;
 
 use std::cell::Cell;
 
 use sparsemem_core::{LeafSize, Origin, PagingDepth, PhysAddr};
 
-use crate::{EntryFormat, Level, Root, Target};
+use crate::{EntryFormat, InUse, Level, Root, Target};
 
 pub(crate) use heap::{Heap, RawTable};
 
@@ -52,6 +53,7 @@ unsafe impl EntryFormat for Toy {
     const BASE_SHIFT: u32 = 12;
     const FRESH: u64 = 0b101 << 60;
     const NARROW_ROOT: bool = true;
+    const IN_USE: InUse = InUse::MayChange;
 
     fn root(depth: PagingDepth) -> Root {
         match depth {
