@@ -10,9 +10,9 @@ use core::ptr::NonNull;
 use sparsemem_core::{
     AddressSpace, BootError, BootEvent, BootModel, BootSummary, ByteLen, EarlyFrames, Folded, Footprint,
     Geometry, GracePeriod, InstallError, InstallModel, LookupError, MarkError, MarkModel, MemoryModel,
-    MemoryRange, MetadataBlock, MetadataMemory, MetadataModel, NodeId, Pfn, PfnRange, ReadOnlyTails, Reclaim,
-    RetireError, RetireModel, Retired, SectionNr, SectionStamp, SectionState, TearDownError, Writer,
-    WriterSlot, ZeroIsNew,
+    MemoryRange, MetadataBlock, MetadataMemory, MetadataModel, NodeId, Pfn, PfnRange, QuietDescriptors,
+    ReadOnlyTails, Reclaim, RefoldError, Refolded, RetireError, RetireModel, Retired, SectionNr,
+    SectionStamp, SectionState, TearDownError, Writer, WriterSlot, ZeroIsNew,
 };
 use sparsemem_usage_map::{Pageblock, PageblockModel};
 use sparsemem_vmemmap::DynamicBase;
@@ -302,6 +302,28 @@ where
         frames: PfnRange,
     ) -> Result<Retired, RetireError> {
         inside!(writer.model(), model => writer.project(&**model).undo_install(env, frames))
+    }
+
+    fn fold(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+        tails: ReadOnlyTails,
+        quiet: QuietDescriptors,
+    ) -> Result<Refolded, RefoldError> {
+        inside!(writer.model(), model => {
+            writer.project(&**model).fold(env, frames, node, tails, quiet)
+        })
+    }
+
+    fn unfold(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+    ) -> Result<Refolded, RefoldError> {
+        inside!(writer.model(), model => writer.project(&**model).unfold(env, frames, node))
     }
 }
 

@@ -99,8 +99,8 @@ impl ReadOnlyTails {
     ///
     /// # Safety
     ///
-    /// As long as compounds are installed that this value is given for, no code stores to the descriptor of one of their
-    /// tails: neither through a reference that a lookup lends nor through a pointer.
+    /// From the call on that installs or folds compounds with this value, and as long as they are folded, no code stores to the
+    /// descriptor of one of their tails: neither through a reference that a lookup lends nor through a pointer.
     #[must_use]
     pub const unsafe fn promise(order: CompoundOrder) -> Self {
         Self(order)

@@ -7,13 +7,15 @@
 //!
 //! 1. A call that fails leaves everything as it was: words, bits, usages, memmaps, page tables, roots, allocator.
 //! 2. Memory that readers may still use is given back only after a grace period.
-//! 3. An operation whose arguments are valid can fail only for lack of memory, and only [`InstallModel`] takes memory.
-//!    So the holder of the writer can always retire the frames that it installed, and reverse the marks that it made.
+//! 3. An operation whose arguments are valid can fail only for lack of memory, and only [`InstallModel`] takes memory, and
+//!    folding.
+//!    So the holder of the writer can always retire the frames that it installed, and reverse the marks that it made. Only
+//!    [`RetireModel::fold`] takes this away, for frames in a section of boot, until they are unfolded.
 
 use crate::{
     BootModel, FoldError, FramesError, GracePeriod, LostBlocks, MarkModel, MemoryModel, NoMemmap, NodeId,
-    OtherAddressSpace, PfnRange, PhysRange, ReadOnlyTails, SectionLoss, SectionNr, SectionPart,
-    SubsectionBits, Writer,
+    OtherAddressSpace, PfnRange, PhysRange, QuietDescriptors, ReadOnlyTails, RefoldError, Refolded,
+    SectionLoss, SectionNr, SectionPart, SubsectionBits, Writer,
 };
 
 /// The reason why subsections could not be installed. The model is as it was.
@@ -79,6 +81,18 @@ pub enum RetireError {
         section: SectionNr,
         /// The subsections of `frames` that are online.
         online: SubsectionBits,
+    },
+    /// Some of the frames are folded, in a section of boot that stays: so would their descriptors, which nobody could write.
+    #[error(
+        "{frames} is folded in subsections {folded:?} of section {section}, which stays; unfold it first"
+    )]
+    Folded {
+        /// The frames that were to be retired, as far as they lie in the section.
+        frames: PfnRange,
+        /// The section.
+        section: SectionNr,
+        /// The subsections of `frames` that are folded.
+        folded: SubsectionBits,
     },
     /// The memory of the frames holds descriptors of other frames, which stay valid: they would lose their descriptors.
     /// The model checks this wherever the environment took the memory of a memmap from an altmap
@@ -285,6 +299,60 @@ pub trait RetireModel<E>: MemoryModel<Reclaim: GracePeriod> {
         Self: Sized,
     {
         Self::retire(writer, env, frames)
+    }
+
+    /// Folds `frames`, which are up and stay so: whole compounds and whole subsections, in any number of sections. Their tails
+    /// share a page that may only be read ([`MemoryModel::folded`]), and the memory that their descriptors had is given back.
+    ///
+    /// Readers may read all the time, and may be told early that the frames are folded. The model allocates everything first, says
+    /// that the frames are folded, waits for readers, and compares the descriptors of tails: those of one compound in
+    /// one section have to be alike, byte by byte. Deadlocks if the caller holds a guard of the domain. `tails` holds from the
+    /// call on, and as long as the frames are folded; `quiet` holds during the call, and is needed for all descriptors in a
+    /// large mapping of which a part is folded. It stays split after an unfolding.
+    ///
+    /// The default is for models that cannot share descriptors. Source: Linux HVO, since 5.14 (V-71).
+    ///
+    /// # Errors
+    ///
+    /// [`RefoldError`]; the model is as it was.
+    ///
+    /// # Cost
+    ///
+    /// Reads every descriptor of a tail, and copies those that move.
+    fn fold(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+        tails: ReadOnlyTails,
+        quiet: QuietDescriptors,
+    ) -> Result<Refolded, RefoldError>
+    where
+        Self: Sized,
+    {
+        let _ = (writer, env, node, tails, quiet);
+        FramesError::check_subsections::<Self::Geometry>(frames)?;
+        Err(FoldError::Unsupported.into())
+    }
+
+    /// Gives each of `frames`, whole subsections of folded compounds, a descriptor of its own again, equal to the one that it
+    /// shared. When it returns, they may be written. Waits for readers, and deadlocks if the caller holds a guard of the domain.
+    ///
+    /// # Errors
+    ///
+    /// [`RefoldError`]; the model is as it was.
+    fn unfold(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+    ) -> Result<Refolded, RefoldError>
+    where
+        Self: Sized,
+    {
+        let _ = (writer, env, node);
+        FramesError::check_subsections::<Self::Geometry>(frames)?;
+        Err(FoldError::Unsupported.into())
     }
 }
 

@@ -67,6 +67,7 @@ mod place;
 pub mod primitive;
 mod range;
 mod reader;
+mod refold;
 mod regions;
 mod section_loss;
 mod slot;
@@ -100,6 +101,7 @@ pub use paging::{AddressSpace, LeafSize, LinkRefused, OtherAddressSpace, PagingD
 pub use place::{ArrayPlace, NoArray, PlaceClaim};
 pub use range::{PfnRange, PhysRange, ReversedRange, VirtRange};
 pub use reader::{GracePeriod, NeverReclaim, Reader, Reclaim, StaticReader, Unpublished};
+pub use refold::{QuietDescriptors, RefoldError, Refolded};
 pub use regions::{Region, RegionKind, Regions, RegionsError, WhatIs};
 pub use section_loss::SectionLoss;
 pub use slot::{Slot, SlotValue};

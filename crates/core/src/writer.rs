@@ -11,7 +11,8 @@ use crate::primitive::{AtomicBool, Ordering, relax};
 use crate::{
     BootError, BootEvent, BootModel, BootSummary, DeferredModel, InstallError, InstallModel, JointWriter,
     MarkError, MarkModel, MemoryModel, MemoryRange, MetadataBlock, MetadataModel, NodeId, PfnRange,
-    ReadOnlyTails, RetireError, RetireModel, Retired, SectionNr, const_fn,
+    QuietDescriptors, ReadOnlyTails, RefoldError, Refolded, RetireError, RetireModel, Retired, SectionNr,
+    const_fn,
 };
 
 /// The slot that a writer takes while it changes a model. [`MemoryModel::write`] and [`WriterSlot::hold`] take it; it
@@ -289,6 +290,37 @@ impl<'m, M: MemoryModel> Writer<'m, M> {
         M: RetireModel<E>,
     {
         M::undo_install(self, env, frames)
+    }
+
+    /// [`RetireModel::fold`].
+    ///
+    /// # Errors
+    ///
+    /// [`RefoldError`], naming frames and cause; the model is as it was.
+    pub fn fold<E>(
+        &mut self,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+        tails: ReadOnlyTails,
+        quiet: QuietDescriptors,
+    ) -> Result<Refolded, RefoldError>
+    where
+        M: RetireModel<E>,
+    {
+        M::fold(self, env, frames, node, tails, quiet)
+    }
+
+    /// [`RetireModel::unfold`].
+    ///
+    /// # Errors
+    ///
+    /// [`RefoldError`], naming frames and cause; the model is as it was.
+    pub fn unfold<E>(&mut self, env: &mut E, frames: PfnRange, node: NodeId) -> Result<Refolded, RefoldError>
+    where
+        M: RetireModel<E>,
+    {
+        M::unfold(self, env, frames, node)
     }
 
     /// [`MetadataModel::each_metadata`].

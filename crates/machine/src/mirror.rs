@@ -179,11 +179,7 @@ impl Mirror {
         let waiting: Vec<Leaf> =
             self.touched(range).filter(|leaf| self.unpublished.contains(&leaf.at)).collect();
         for leaf in waiting {
-            let access = match self.stores(leaf) {
-                Stores::Reach => Protection::Open,
-                Stores::Fault => Protection::ReadOnly,
-            };
-            obeyed(window.shade(leaf, access), "show", &[leaf]);
+            obeyed(window.shade(leaf, self.stores(leaf).access()), "show", &[leaf]);
             self.unpublished.remove(&leaf.at);
         }
     }
@@ -204,14 +200,18 @@ impl Mirror {
         inside.map(|(_, at)| *at)
     }
 
-    /// Unmaps the leaves that touch `range` and that the page tables no longer have.
+    /// Unmaps the leaves that touch `range` and that the page tables no longer have. Where the tables lead elsewhere, the
+    /// processor follows them from now on: those leaves take the place of the old one, in one step for whoever reads there, and
+    /// are returned.
     ///
     /// The process ends if the host refuses, because otherwise memory would stay accessible that is about to be
     /// reused.
-    pub(crate) fn flush(&mut self, range: VirtRange, window: &mut Window, walker: Walker<'_>) {
+    pub(crate) fn flush(&mut self, range: VirtRange, window: &mut Window, walker: Walker<'_>) -> Vec<Leaf> {
         let kept = |leaf: &Leaf| walker.leaf_at(leaf.at) == Ok(Some(*leaf));
         let gone: Vec<Leaf> = self.touched(range).filter(|leaf| !kept(leaf)).collect();
-        for run in gone.chunk_by(|one, next| one.range().end() == next.at) {
+        let (changed, cleared): (Vec<Leaf>, Vec<Leaf>) =
+            gone.iter().copied().partition(|leaf| is_replaced(*leaf, walker));
+        for run in cleared.chunk_by(|one, next| one.range().end() == next.at) {
             obeyed(window.hide(run), "unmap", run);
         }
         for leaf in gone {
@@ -220,6 +220,26 @@ impl Mirror {
             self.unpublished.remove(&leaf.at);
             self.shared.remove(&leaf.at);
         }
+        changed.into_iter().flat_map(|old| self.replace(old, window, walker)).collect()
+    }
+
+    /// Maps the leaves that the page tables have in the place of one that is in no list any more.
+    fn replace(&mut self, old: Leaf, window: &mut Window, walker: Walker<'_>) -> Vec<Leaf> {
+        let mut new = Vec::new();
+        // A table that is broken is found when the new leaves are looked at.
+        let _ = walker.leaves(old.range(), &mut |leaf, stores| {
+            new.push((leaf, stores.access()));
+            Ok(())
+        });
+        obeyed(window.replace(old, &new, walker.ram.file()), "replace", &[old]);
+        for (leaf, access) in &new {
+            self.leaves.insert(leaf.at, (leaf.to, leaf.size));
+            self.frames.insert((leaf.to, leaf.at));
+            if *access == Protection::ReadOnly {
+                self.shared.insert(leaf.at);
+            }
+        }
+        new.into_iter().map(|(leaf, _)| leaf).collect()
     }
 
     /// The breach of a leaf that was just linked, if stores through the page tables do otherwise than they should.
@@ -258,6 +278,16 @@ impl Mirror {
             .map(|(at, (to, size))| Leaf { at: *at, to: *to, size: *size })
             .filter(move |leaf| leaf.range().overlaps(range))
     }
+}
+
+/// Whether the page tables have other leaves for all addresses of one, and no larger one.
+fn is_replaced(old: Leaf, walker: Walker<'_>) -> bool {
+    let mut covered = 0;
+    let whole = walker.leaves(old.range(), &mut |new, _| {
+        covered += if old.range().contains_range(new.range()) { new.size.bytes() } else { 0 };
+        Ok(())
+    });
+    whole.is_ok() && covered == old.size.bytes()
 }
 
 /// Ends the process if the host refused a change of access to leaves: memory would stay accessible that is about to be

@@ -107,7 +107,8 @@ unsafe impl AddressSpace for Machine {
         }
     }
 
-    /// Makes every leaf that touches `range` inaccessible, unless the page tables still have it.
+    /// Makes every leaf that touches `range` inaccessible, unless the page tables still have it. Where they lead elsewhere, the
+    /// new leaves are shown: a processor that has forgotten an address reads the tables again.
     ///
     /// # Panics
     ///
@@ -116,8 +117,9 @@ unsafe impl AddressSpace for Machine {
         self.note_change(range);
         // Not `self.walker()`, which would borrow the window and the mirror as well.
         let walker = Walker { ram: &self.ram, processor: self.processor, root: self.root, depth: self.depth };
-        self.mirror.flush(range, &mut self.window, walker);
+        let new = self.mirror.flush(range, &mut self.window, walker);
         self.cache.flush(range, walker);
+        new.into_iter().for_each(|leaf| self.look_at(leaf));
     }
 }
 

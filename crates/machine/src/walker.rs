@@ -8,6 +8,7 @@
 use sparsemem_core::{ByteLen, LeafSize, PagingDepth, PhysAddr, VirtAddr, VirtRange};
 
 use crate::config::HOST_ADDRESSES;
+use crate::host::Protection;
 use crate::processor::{Decoded, root_level};
 use crate::ram::Ram;
 use crate::{Mismatch, Processor};
@@ -41,6 +42,14 @@ pub(crate) enum Stores {
 }
 
 impl Stores {
+    /// The host's access to memory with this effect.
+    pub(crate) const fn access(self) -> Protection {
+        match self {
+            Self::Reach => Protection::Open,
+            Self::Fault => Protection::ReadOnly,
+        }
+    }
+
     /// The breach that a mapping at `at` is, if stores should do this instead.
     pub(crate) const fn should_be(self, wanted: Self, at: VirtAddr) -> Result<(), Mismatch> {
         match (self, wanted) {

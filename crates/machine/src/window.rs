@@ -89,6 +89,23 @@ impl Window {
         Ok(())
     }
 
+    /// Shows the memory of other leaves in the place of a shown one, which has the addresses of all of them. Each address
+    /// shows the old memory or the new, and never faults in between.
+    pub(crate) fn replace(
+        &mut self,
+        old: Leaf,
+        new: &[(Leaf, Protection)],
+        ram: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        for (leaf, access) in new {
+            let offset = self.place(leaf.at).offset;
+            self.space()?.map(offset, leaf.size.bytes(), *access, ram, leaf.to.get())?;
+        }
+        self.forget(old);
+        self.slots.entry(self.place(old.at).slot).or_default().shown += new.len() as u64;
+        Ok(())
+    }
+
     /// Makes shown leaves inaccessible, which must follow each other without a gap.
     pub(crate) fn hide(&mut self, run: &[Leaf]) -> io::Result<()> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };

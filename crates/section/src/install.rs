@@ -15,6 +15,7 @@ use sparsemem_core::{
 use sparsemem_usage_map::SectionUsage;
 
 use crate::memmap::{bring_up, clear_descriptors};
+use crate::refold::check_size;
 use crate::table::is_whole_early;
 use crate::validity::Plane;
 use crate::writing::{Usage, free_usage, new_usage};
@@ -110,10 +111,7 @@ impl<T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Install<'_, T, S, E>
     /// Refuses compounds whose tails cannot share descriptors.
     fn check_fold(&self, order: CompoundOrder) -> Result<(), FoldError> {
         let PopulateRequest { section, frames, .. } = self.request;
-        let own = S::OWN_IN_COMPOUND.ok_or(FoldError::Unsupported)?;
-        if order.frames() <= own {
-            return Err(FoldError::TooSmall { order, own });
-        }
+        check_size::<T, S>(order)?;
         if !order.divides::<T::Geometry>(frames) {
             return Err(FoldError::Unaligned { frames, order });
         }

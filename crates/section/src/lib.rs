@@ -48,6 +48,7 @@ mod model;
 mod notes;
 mod occupancy;
 mod placement;
+mod refold;
 mod retire;
 mod root;
 mod rooted;
@@ -61,7 +62,9 @@ pub use entry::{FreshRoot, SectionEntry};
 pub use flat::FlatTable;
 pub use model::{ConstNew, SparseModel};
 pub use occupancy::Occupancy;
-pub use placement::{Before, Content, Placement, Populate, PopulateRequest, Remains, SectionMemmap};
+pub use placement::{
+    Before, Content, FoldRequest, Moved, Placement, Populate, PopulateRequest, Remains, SectionMemmap,
+};
 pub use rooted::RootedTable;
 pub use table::{Occupied, SectionTable};
 pub use validity::{ExactRule, FlatPlanes, InRoots, InWords, Kept, LinuxRule, Plane, Validity, ValidityRule};

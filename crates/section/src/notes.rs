@@ -13,8 +13,9 @@ use sparsemem_core::{Geometry, Origin, Pfn, PfnRange, ZeroIsNew, const_fn};
 
 /// The notes that a model keeps from one change to the next.
 pub(crate) struct Notes {
-    /// Whether any memmap was allocated from an altmap since the model was made or torn down.
-    altmaps: AtomicBool,
+    /// Whether any memmap was allocated from an altmap, or folded in a section of boot, since the model was made or torn down:
+    /// retirements look closer.
+    special: AtomicBool,
     /// Start and end of the run of frames that was installed last.
     installed: (AtomicU64, AtomicU64),
 }
@@ -26,21 +27,27 @@ impl Notes {
     const_fn! {
         /// No notes; all zero bytes.
         pub(crate) const fn new() -> Self {
-            Self { altmaps: AtomicBool::new(false), installed: (AtomicU64::new(0), AtomicU64::new(0)) }
+            Self { special: AtomicBool::new(false), installed: (AtomicU64::new(0), AtomicU64::new(0)) }
         }
     }
 
-    /// Whether any memmap may be in an altmap.
-    pub(crate) fn any_altmap(&self) -> bool {
+    /// Whether any memmap may be in an altmap, or folded in a section of boot.
+    pub(crate) fn any_special(&self) -> bool {
         // Relaxed: invariant 1.
-        self.altmaps.load(Ordering::Relaxed)
+        self.special.load(Ordering::Relaxed)
+    }
+
+    /// Notes that frames in a section of boot are folded.
+    pub(crate) fn note_folded_early(&self) {
+        // Relaxed: invariant 1.
+        self.special.store(true, Ordering::Relaxed);
     }
 
     /// Notes the origin of a memmap.
     pub(crate) fn note_origin(&self, origin: Origin) {
         if origin == Origin::Altmap {
             // Relaxed: invariant 1.
-            self.altmaps.store(true, Ordering::Relaxed);
+            self.special.store(true, Ordering::Relaxed);
         }
     }
 

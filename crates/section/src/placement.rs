@@ -4,8 +4,8 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    Block, CompoundOrder, Footprint, LostBlocks, MetadataBlock, NodeId, Origin, OtherAddressSpace, PageCount,
-    Pfn, PfnRange, PhysRange, SectionLoss, SectionNr,
+    Block, CompoundOrder, FoldError, Footprint, LostBlocks, MetadataBlock, NodeId, Origin, OtherAddressSpace,
+    PageCount, Pfn, PfnRange, PhysRange, QuietDescriptors, RefoldError, SectionLoss, SectionNr,
 };
 
 use crate::{SectionTable, SectionWord, Writing};
@@ -87,6 +87,32 @@ impl PopulateRequest {
     pub const fn compound(&self) -> Option<CompoundOrder> {
         self.compound
     }
+}
+
+/// A request to fold compounds whose memory is up: whole ones, in any number of sections that have memmaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoldRequest {
+    /// The frames.
+    pub frames: PfnRange,
+    /// The node to take memory from.
+    pub node: NodeId,
+    /// The order of the compounds.
+    pub order: CompoundOrder,
+    /// The frames whose descriptors may move, because nobody writes to them.
+    pub quiet: QuietDescriptors,
+}
+
+/// The descriptors that a fold or an unfold moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// All frames whose descriptors may lie elsewhere now.
+    pub frames: PfnRange,
+    /// True if some lie in an altmap.
+    pub has_altmap: bool,
+    /// Bytes of descriptors that were given back.
+    pub given_back: u64,
+    /// Bytes of descriptors that were taken.
+    pub taken: u64,
 }
 
 /// The earlier descriptors of a model: whether any frame had one before the operation that needs more of them.
@@ -242,6 +268,50 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     {
         let _ = (writing, env);
         Ok(())
+    }
+
+    /// Lets the tails of compounds share descriptors, and gives back the memory that theirs had. Refuses by default.
+    ///
+    /// It allocates everything, then calls `announce` once, and then compares the descriptors of tails: the model says
+    /// that the frames are folded, and waits for whoever may still write to them. After the first descriptor has moved
+    /// nothing fails.
+    ///
+    /// # Errors
+    ///
+    /// [`RefoldError`]; everything is then as it was before the call. Blocks that the environment refused are counted in
+    /// `lost`.
+    fn fold(
+        writing: &mut Writing<'_, T, Self>,
+        env: &mut E,
+        request: &FoldRequest,
+        announce: &mut dyn FnMut(&Writing<'_, T, Self>),
+        lost: &mut LostBlocks,
+    ) -> Result<Moved, RefoldError>
+    where
+        Self: Sized,
+    {
+        let _ = (writing, env, request, announce, lost);
+        Err(FoldError::Unsupported.into())
+    }
+
+    /// Gives every frame, all of which are folded, a descriptor of its own again, equal to the one that it shared. Refuses by
+    /// default.
+    ///
+    /// # Errors
+    ///
+    /// As [`Populate::fold`].
+    fn unfold(
+        writing: &mut Writing<'_, T, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+        lost: &mut LostBlocks,
+    ) -> Result<Moved, RefoldError>
+    where
+        Self: Sized,
+    {
+        let _ = (writing, env, frames, node, lost);
+        Err(FoldError::Unsupported.into())
     }
 
     /// Calls `visit` with every block that holds descriptors of a section that has a memmap, or page tables to them

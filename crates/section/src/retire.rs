@@ -1,15 +1,17 @@
 //! Removal: subsections of any number of sections, after a wait for readers; and the model as a whole.
 
 use sparsemem_core::{
-    FramesError, GracePeriod, LostBlocks, MetadataMemory, NoMemmap, PfnRange, Reclaim, RetireError,
-    RetireModel, Retired, SectionFlags, SectionNr, SectionPart, TearDownError, Unpublished, Writer,
-    trace_event,
+    FramesError, GracePeriod, LostBlocks, MetadataMemory, NoMemmap, NodeId, PfnRange, QuietDescriptors,
+    ReadOnlyTails, Reclaim, RefoldError, Refolded, RetireError, RetireModel, Retired, SectionFlags,
+    SectionNr, SectionPart, SubsectionBits, TearDownError, Unpublished, Writer, trace_event,
 };
+
+use sparsemem_usage_map::SectionUsage;
 
 use crate::memmap::RetiredSections;
 use crate::table::is_whole_early;
 use crate::validity::Plane;
-use crate::{Populate, SectionTable, SparseModel, Writing};
+use crate::{Populate, Remains, SectionTable, SparseModel, Writing, refold};
 
 /// The parts that were unpublished, and whether readers may still hold them.
 struct UnpublishedParts<T: SectionTable> {
@@ -60,6 +62,26 @@ where
         trace_event!(DEBUG, "undid the installation of {frames}");
         Ok(retired)
     }
+
+    fn fold(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+        tails: ReadOnlyTails,
+        quiet: QuietDescriptors,
+    ) -> Result<Refolded, RefoldError> {
+        refold::fold(writer, env, frames, node, tails, quiet)
+    }
+
+    fn unfold(
+        writer: &mut Writer<'_, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+    ) -> Result<Refolded, RefoldError> {
+        refold::unfold(writer, env, frames, node)
+    }
 }
 
 /// Refuses frames of which some are absent or online, and another address space.
@@ -78,14 +100,35 @@ where
     S::check_environment(writing, env).map_err(|why| RetireError::OtherAddressSpace { frames, why })
 }
 
-/// Refuses an environment without the altmaps that hold descriptors of the frames.
+/// Refuses folded frames in a section of boot that stays, because their descriptors stay with it.
+#[cold]
+fn check_folded<T: SectionTable, S>(
+    writing: &Writing<'_, T, S>,
+    frames: PfnRange,
+) -> Result<(), RetireError> {
+    SectionPart::of::<T::Geometry>(frames).try_for_each(|part| {
+        let usage = writing.entry(part.section).and_then(|entry| writing.usage(entry));
+        let folded = usage.and_then(SectionUsage::folded).map_or(SubsectionBits::EMPTY, |(_, folded)| folded);
+        let (SectionPart { section, frames, bits }, remains) = (part, writing.remains(part));
+        let folded = folded.intersection(bits);
+        if folded.is_empty() || remains != Remains::Whole {
+            return Ok(());
+        }
+        Err(RetireError::Folded { frames, section, folded })
+    })
+}
+
+/// Refuses an environment without the altmaps that hold descriptors of the frames, and what [`check_folded`] refuses.
 fn check_altmaps<T, S, E>(writing: &Writing<'_, T, S>, env: &E, frames: PfnRange) -> Result<(), RetireError>
 where
     T: SectionTable,
     S: Populate<T, E>,
 {
-    let may_be_hosted = writing.notes().any_altmap();
-    let other = may_be_hosted.then(|| S::other_altmap(writing, env, frames)).flatten();
+    if !writing.notes().any_special() {
+        return Ok(());
+    }
+    check_folded(writing, frames)?;
+    let other = S::other_altmap(writing, env, frames);
     other.map_or(Ok(()), |memory| Err(RetireError::OtherAltmap { frames, memory }))
 }
 
@@ -95,7 +138,7 @@ where
     T: SectionTable,
     S: Populate<T, E>,
 {
-    let may_host = writing.notes().any_altmap();
+    let may_host = writing.notes().any_special();
     let needed = may_host.then(|| S::needed_by(writing, env, frames)).flatten();
     needed.map_or(Ok(()), |needed_by| Err(RetireError::HoldsMemmap { frames, needed_by }))
 }

@@ -169,11 +169,16 @@ impl<G: Geometry> SectionUsage<G> {
         Some((CompoundOrder::new(self.compound.load(Ordering::Relaxed))?, folded))
     }
 
-    /// Notes that these subsections, of a section without folded compounds of another order, are folded.
+    /// Notes that these subsections, of a section without folded compounds of another order that a reader may know of, are folded.
     pub fn insert_folded(&self, order: CompoundOrder, bits: SubsectionBits) {
         // Relaxed: the bits publish it.
         self.compound.store(order.get(), Ordering::Relaxed);
         self.folded.insert(bits);
+    }
+
+    /// Notes that these subsections are not folded any more.
+    pub fn remove_folded(&self, bits: SubsectionBits) {
+        self.folded.remove(bits);
     }
 
     /// Whether a subsection is populated. On the path of checked lookups.

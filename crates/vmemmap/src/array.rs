@@ -13,7 +13,7 @@ use sparsemem_core::{
     ByteLen, Footprint, LeafSize, MetadataBlock, MetadataUse, Origin, PageCount, Pfn, PfnRange, PhysAddr,
     PhysRange, SectionNr, SectionPart, VirtAddr, VirtRange, ZeroIsNew,
 };
-use sparsemem_page_table::{EntryFormat, Populated, Unmapped};
+use sparsemem_page_table::{EntryFormat, Exchanged, Populated, Unmapped};
 #[cfg(not(sparsemem_loom))]
 use sparsemem_section::ConstNew;
 use sparsemem_section::{Placement, Remains, SectionTable, SectionWord, Writing};
@@ -113,6 +113,14 @@ impl<B, F> VirtualArray<B, F> {
         // Relaxed, both: only the writer stores, and counts publish nothing.
         let now = self.leaf_bytes.load(Ordering::Relaxed);
         self.leaf_bytes.store(now.saturating_sub(bytes), Ordering::Relaxed);
+    }
+
+    /// Counts leaves and tables that changed places.
+    pub(crate) fn exchange_counts(&self, done: &Exchanged) {
+        self.add_leaf_bytes(done.made().leaves().bytes());
+        self.subtract_leaf_bytes(done.dropped().bytes());
+        // Relaxed: counts publish nothing.
+        self.table_pages.fetch_add(done.nr_tables(), Ordering::Relaxed);
     }
 
     /// Subtracts leaves and tables that an unmap removed: at most the current count, because the unmap may remove

@@ -59,6 +59,7 @@
 mod array;
 mod base;
 mod beforehand;
+mod bytes;
 mod fold;
 #[cfg(doctest)]
 mod impossible;
@@ -66,6 +67,7 @@ mod mapper;
 mod mapper_altmap;
 mod native;
 mod populate;
+mod refold;
 mod settle;
 mod tails;
 

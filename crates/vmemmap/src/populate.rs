@@ -7,11 +7,13 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{
     AddressSpace, Block, FoldError, LeafSize, LinkRefused, LostBlocks, MetadataBlock, MetadataMemory,
-    MetadataUse, Origin, OtherAddressSpace, PfnRange, PhysRange, SectionLoss, SectionNr, SectionShape,
-    VirtAddr, VirtRange, WriterSlot,
+    MetadataUse, NodeId, Origin, OtherAddressSpace, PfnRange, PhysRange, RefoldError, SectionLoss, SectionNr,
+    SectionShape, VirtAddr, VirtRange, WriterSlot,
 };
 use sparsemem_page_table::{Choice, EntryFormat, Fate, Level, Mapping, PageTable, PopulateError, Populated};
-use sparsemem_section::{Before, Content, Populate, PopulateRequest, SectionMemmap, SectionTable, Writing};
+use sparsemem_section::{
+    Before, Content, FoldRequest, Moved, Populate, PopulateRequest, SectionMemmap, SectionTable, Writing,
+};
 
 use crate::array::{memory_of, visit_memory};
 use crate::beforehand::Beforehand;
@@ -69,7 +71,7 @@ impl<B: ArrayBase, F> VirtualArray<B, F> {
 }
 
 /// The kernel's page tables.
-fn page_table<F: EntryFormat, E: AddressSpace>(env: &E) -> PageTable<F> {
+pub(crate) fn page_table<F: EntryFormat, E: AddressSpace>(env: &E) -> PageTable<F> {
     // SAFETY: the environment promises a live top-level table of this depth and of the processor's format, whose entries for the array's range
     // only the model changes; the model has one writer at a time, and only the writer reads them.
     unsafe { PageTable::new(env.root(), env.depth()) }
@@ -230,6 +232,26 @@ where
         Self::unmap(writing, env, frames, lost);
     }
 
+    fn fold(
+        writing: &mut Writing<'_, T, Self>,
+        env: &mut E,
+        request: &FoldRequest,
+        announce: &mut dyn FnMut(&Writing<'_, T, Self>),
+        lost: &mut LostBlocks,
+    ) -> Result<Moved, RefoldError> {
+        Self::fold_up(writing, env, request, announce, lost)
+    }
+
+    fn unfold(
+        writing: &mut Writing<'_, T, Self>,
+        env: &mut E,
+        frames: PfnRange,
+        node: NodeId,
+        lost: &mut LostBlocks,
+    ) -> Result<Moved, RefoldError> {
+        Self::unfold_up(writing, env, frames, node, lost)
+    }
+
     fn check_environment(writing: &Writing<'_, T, Self>, env: &E) -> Result<(), OtherAddressSpace> {
         writing.placement().same_root(env)
     }
@@ -284,7 +306,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use sparsemem_core::{ByteLen, NodeId, OutOfMemory, PhysAddr};
+    use sparsemem_core::{ByteLen, OutOfMemory, PhysAddr};
     use sparsemem_page_table::Wanted;
 
     use super::*;

@@ -1,4 +1,6 @@
-//! The pages that tails of folded compounds share: one for each order and node, from the first compound to the last.
+//! The pages that tails of folded compounds share: one for each order, node and content, from the first compound to the last.
+//! Tails of memory that is added are blank; those of memory that was folded while it was up are as they were, for instance
+//! with the number of their section in a stamp.
 //!
 //! Each has a record, in a block of its own, and the records are a list. A page never comes from an altmap: compounds of
 //! other devices share it, and stay when the altmap's device goes.
@@ -12,6 +14,7 @@
 use core::alloc::Layout;
 use core::ptr::{NonNull, null_mut};
 
+use crate::bytes;
 use sparsemem_core::primitive::{AtomicPtr, Ordering};
 use sparsemem_core::{
     CompoundOrder, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, PhysAddr, PhysMap,
@@ -26,6 +29,14 @@ pub(crate) struct Tail {
     page_origin: Origin,
     origin: Origin,
     leaves: u64,
+    content: Blank,
+}
+
+/// The content of a shared page: new compounds have tails of zeros.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blank {
+    Yes,
+    No,
 }
 
 /// The list of all shared pages of an array.
@@ -50,7 +61,7 @@ impl Tails {
         }
     }
 
-    /// The page of an order and a node, made with its record if there is none yet; and the bytes that were made.
+    /// The page of an order and a node for blank tails, made with its record if there is none yet; and the bytes that were made.
     ///
     /// # Safety
     ///
@@ -65,9 +76,56 @@ impl Tails {
         lost: &mut LostBlocks,
     ) -> Result<(PhysAddr, u64), OutOfMemory> {
         // SAFETY: the caller is the writer.
-        if let Some(tail) = unsafe { self.find(|tail| tail.order == order && tail.node == node) } {
+        let found = unsafe {
+            self.find(|tail| tail.order == order && tail.node == node && tail.content == Blank::Yes)
+        };
+        if let Some(tail) = found {
             return Ok((tail.page, 0));
         }
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.create(env, page, (order, node), Blank::Yes, lost) }
+    }
+
+    /// The same for tails that are like the descriptor of `size` bytes at `like`.
+    ///
+    /// # Safety
+    ///
+    /// As [`Tails::take`], and the environment reaches the descriptor, to which nobody writes.
+    pub(crate) unsafe fn take_like<E: MetadataMemory>(
+        &self,
+        env: &mut E,
+        page: Layout,
+        (order, node): (CompoundOrder, NodeId),
+        (like, size): (PhysAddr, usize),
+        lost: &mut LostBlocks,
+    ) -> Result<(PhysAddr, u64), OutOfMemory> {
+        let is_like = |env: &E, at| bytes::first_difference(env, at, like, size).is_none();
+        // SAFETY: the caller is the writer.
+        let found =
+            unsafe { self.find(|tail| tail.order == order && tail.node == node && is_like(env, tail.page)) };
+        if let Some(tail) = found {
+            return Ok((tail.page, 0));
+        }
+        let content = if bytes::is_zero(env, like, size) { Blank::Yes } else { Blank::No };
+        // SAFETY: the caller's promise is the same.
+        let made = unsafe { self.create(env, page, (order, node), content, lost) }?;
+        bytes::repeat(env, like, size, made.0, page.size());
+        Ok(made)
+    }
+
+    /// Makes a page of zeros and its record.
+    ///
+    /// # Safety
+    ///
+    /// As [`Tails::take`].
+    unsafe fn create<E: MetadataMemory>(
+        &self,
+        env: &mut E,
+        page: Layout,
+        (order, node): (CompoundOrder, NodeId),
+        content: Blank,
+        lost: &mut LostBlocks,
+    ) -> Result<(PhysAddr, u64), OutOfMemory> {
         let block = env.alloc_zeroed(page, node)?;
         let record = match env.alloc_zeroed(RECORD, node) {
             Ok(record) => record,
@@ -83,7 +141,7 @@ impl Tails {
         let next = self.0.load(Ordering::Relaxed);
         let tail = record.start().cast::<Tail>();
         // SAFETY: the block is exclusively owned, and has the layout of a record.
-        unsafe { tail.write(Tail { next, order, node, page: at, page_origin, origin, leaves: 0 }) };
+        unsafe { tail.write(Tail { next, order, node, page: at, page_origin, origin, leaves: 0, content }) };
         // Relaxed: as above.
         self.0.store(tail.as_ptr(), Ordering::Relaxed);
         Ok((at, bytes_with(page)))
