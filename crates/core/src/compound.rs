@@ -203,7 +203,8 @@ impl Folded {
 ///
 /// The guard is what makes the answer hold: a frame that is valid before the model is asked what is folded, and is found by a
 /// lookup afterwards, was not removed and added again in between, because that takes a grace period. So callers look each
-/// run up before they write to it.
+/// run up before they write to it. Whoever folds memory that is up says so first, and waits for guards before descriptors are
+/// shared.
 pub(crate) fn own_runs<'a, M: MemoryModel>(
     model: &'a M,
     frames: PfnRange,

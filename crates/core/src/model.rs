@@ -211,8 +211,9 @@ pub unsafe trait MemoryModel: Sync {
     /// The folded compounds of a section, if it has any: their tails share descriptors, to which a store faults. None by
     /// default, which is right for models that never fold.
     ///
-    /// Lookups do not ask: whoever writes to descriptors of memory that was added in compounds does. A model says that a
-    /// frame shares its descriptor from before lookups find it until they no longer do.
+    /// Lookups do not ask: whoever writes to descriptors of memory that may be used as compounds does. A model says that a
+    /// frame shares its descriptor from before lookups find it so until they no longer do, and whoever was told under a guard that a frame
+    /// does not may write to its descriptor until the guard is gone.
     fn folded(&self, nr: SectionNr, guard: &Guard<Self>) -> Option<Folded> {
         let _ = (nr, guard);
         None

@@ -146,7 +146,7 @@ impl<F: EntryFormat> Staging<F> {
         if let Err(refused) = env.free(root) {
             lost.note(refused.error);
         }
-        unmapped.map_or(0, |unmapped| unmapped.nr_tables())
+        unmapped.map_or(0, crate::Unmapped::nr_tables)
     }
 
     /// Puts every leaf that was made into the place of the one in use, in `live`; `range` has all of them. Where a larger leaf

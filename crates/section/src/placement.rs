@@ -174,7 +174,8 @@ pub enum Content {
 ///
 /// After a successful [`Populate::populate`], the descriptors of the requested frames are readable and writable, used
 /// by nothing else, and zero if it reported so (those of a folded compound's tails are readable and zero), until
-/// [`Populate::depopulate`] or [`Populate::shrink`] of the frames. No method unwinds. A placement that wraps another
+/// [`Populate::depopulate`] or [`Populate::shrink`] of the frames. [`Populate::fold`] and [`Populate::unfold`] change the
+/// memory and the access, and no content. No method unwinds. A placement that wraps another
 /// passes on a request of the same operation.
 pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
     /// Makes the descriptors of `request.frames` exist. Descriptors that exist already stay as they are.

@@ -2,9 +2,9 @@
 //!
 //! # Invariants
 //!
-//! 1. Bytes are read as atomics: readers may read them at the same time, through mappings of other types.
-//! 2. Bytes are written to memory only that no other code has.
+//! 1. Bytes are accessed as atomics: readers may read them at the same time, through mappings and as other types.
 
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::slice;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -14,66 +14,128 @@ use sparsemem_core::{PhysAddr, PhysMap};
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();
 
-/// Memory as atomics.
-///
-/// # Safety
-///
-/// `start` is aligned to `A`, and for `'m` points to `count` of them, which nobody accesses but by loads, unless this is the
-/// only code that has them.
-unsafe fn atomics<'m, A>(start: NonNull<u8>, count: usize) -> &'m [A] {
-    // SAFETY: the caller's promise.
-    unsafe { slice::from_raw_parts(start.cast().as_ptr(), count) }
+/// The memory of a page of descriptors, or of one descriptor.
+#[derive(Clone, Copy)]
+pub(crate) struct Bytes<'m> {
+    start: NonNull<u8>,
+    count: usize,
+    memory: PhantomData<&'m [AtomicU8]>,
 }
 
-fn words<E: PhysMap>(env: &E, at: PhysAddr, bytes: usize) -> &[AtomicU64] {
-    // SAFETY: `at` is the start of a page or of a descriptor in one, in memory that the array maps or is about to map. It is
-    // aligned: descriptors of a word and more are powers of two.
-    unsafe { atomics(env.phys_to_virt(at), bytes / WORD) }
-}
-
-fn single<E: PhysMap>(env: &E, at: PhysAddr, bytes: usize) -> &[AtomicU8] {
-    // SAFETY: as in `words`.
-    unsafe { atomics(env.phys_to_virt(at), bytes) }
-}
-
-/// The place of the first byte that differs between two pieces of memory; `bytes` is a power of two.
-pub(crate) fn first_difference<E: PhysMap>(
-    env: &E,
-    one: PhysAddr,
-    other: PhysAddr,
-    bytes: usize,
-) -> Option<usize> {
-    // Relaxed, here and below: whoever wrote a descriptor has finished, which a grace period or the caller's promise says.
-    if bytes >= WORD {
-        let pairs = words(env, one, bytes).iter().zip(words(env, other, bytes));
-        let differing = pairs.map(|(one, other)| one.load(Ordering::Relaxed) ^ other.load(Ordering::Relaxed));
-        let (at, difference) = differing.enumerate().find(|(_, difference)| *difference != 0)?;
-        return Some(at * WORD + difference.to_le().trailing_zeros() as usize / 8);
+impl<'m> Bytes<'m> {
+    /// `count` bytes at `at`.
+    ///
+    /// # Safety
+    ///
+    /// They are memory that the environment gave out, a power of two and aligned to that, and stay so for `'m`. Nobody stores
+    /// there meanwhile but by this.
+    pub(crate) unsafe fn at<E: PhysMap>(env: &E, at: PhysAddr, count: usize) -> Self {
+        Self { start: env.phys_to_virt(at), count, memory: PhantomData }
     }
-    let mut pairs = single(env, one, bytes).iter().zip(single(env, other, bytes));
-    // Relaxed: as above.
-    pairs.position(|(one, other)| one.load(Ordering::Relaxed) != other.load(Ordering::Relaxed))
-}
 
-/// True if all bytes are zero.
-pub(crate) fn is_zero<E: PhysMap>(env: &E, at: PhysAddr, bytes: usize) -> bool {
-    // Relaxed: as above.
-    single(env, at, bytes).iter().all(|byte| byte.load(Ordering::Relaxed) == 0)
-}
+    fn words(self) -> &'m [AtomicU64] {
+        // SAFETY: the bytes are there for `'m`, aligned to their number or to a word, and change through atomics only (`at`).
+        unsafe { slice::from_raw_parts(self.start.cast().as_ptr(), self.count / WORD) }
+    }
 
-/// Copies a page to one that no other code has.
-pub(crate) fn copy<E: PhysMap>(env: &E, from: PhysAddr, to: PhysAddr, bytes: usize) {
-    for (from, to) in words(env, from, bytes).iter().zip(words(env, to, bytes)) {
-        // Relaxed, both: as above, and the store of the entry that maps the copy publishes it.
-        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    fn single(self) -> &'m [AtomicU8] {
+        // SAFETY: as in `words`.
+        unsafe { slice::from_raw_parts(self.start.cast().as_ptr(), self.count) }
+    }
+
+    /// The place of the first byte that differs from as many others.
+    pub(crate) fn first_difference(self, other: Self) -> Option<usize> {
+        // Relaxed, here and below: whoever wrote a descriptor has finished, by a grace period or by the caller's promise; and
+        // the store of an entry publishes what is copied (Release, in the page tables).
+        if self.count >= WORD {
+            let mut pairs = self.words().iter().zip(other.words()).enumerate();
+            return pairs.find_map(|(at, (one, other))| {
+                // Relaxed, both: as above.
+                let difference = one.load(Ordering::Relaxed) ^ other.load(Ordering::Relaxed);
+                let byte = difference.to_le().trailing_zeros() as usize / 8;
+                (difference != 0).then_some(at * WORD + byte)
+            });
+        }
+        let mut pairs = self.single().iter().zip(other.single());
+        // Relaxed: as above.
+        pairs.position(|(one, other)| one.load(Ordering::Relaxed) != other.load(Ordering::Relaxed))
+    }
+
+    /// True if all of them are zero.
+    pub(crate) fn are_zero(self) -> bool {
+        // Relaxed: as above.
+        self.single().iter().all(|byte| byte.load(Ordering::Relaxed) == 0)
+    }
+
+    /// Stores the same bytes as in another page.
+    pub(crate) fn copy_from(self, page: Self) {
+        for (to, from) in self.words().iter().zip(page.words()) {
+            // Relaxed, both: as above.
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    /// Stores the bytes of a descriptor, over and over again.
+    pub(crate) fn repeat(self, descriptor: Self) {
+        for (to, from) in self.single().iter().zip(descriptor.single().iter().cycle()) {
+            // Relaxed, both: as above.
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 }
 
-/// Fills a page that no other code has with copies of the `size` bytes at `like`.
-pub(crate) fn repeat<E: PhysMap>(env: &E, like: PhysAddr, size: usize, to: PhysAddr, bytes: usize) {
-    let like = single(env, like, size);
-    for (to, like) in single(env, to, bytes).iter().zip(like.iter().cycle()) {
-        // Relaxed, both: as above.
-        to.store(like.load(Ordering::Relaxed), Ordering::Relaxed);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An address is its own.
+    struct Same;
+
+    // SAFETY: identity.
+    unsafe impl PhysMap for Same {
+        fn phys_to_virt(&self, at: PhysAddr) -> NonNull<u8> {
+            let at = usize::try_from(at.get()).unwrap();
+            NonNull::new(core::ptr::with_exposed_provenance_mut(at)).unwrap()
+        }
+
+        fn virt_to_phys(&self, _: NonNull<u8>) -> Option<PhysAddr> {
+            None
+        }
+    }
+
+    #[repr(align(64))]
+    struct Memory([AtomicU8; 64]);
+
+    fn memory() -> Memory {
+        Memory([const { AtomicU8::new(0) }; 64])
+    }
+
+    fn bytes(memory: &Memory, count: usize) -> Bytes<'_> {
+        let at = PhysAddr::new(memory.0.as_ptr().expose_provenance() as u64);
+        // SAFETY: an aligned array of atomics, of so many bytes at least, that only its own test has.
+        unsafe { Bytes::at(&Same, at, count) }
+    }
+
+    #[test]
+    fn the_first_byte_that_differs_is_found_in_any_size() {
+        for count in [1, 2, 4, 8, 16, 64] {
+            for differing in 0..count {
+                let (one, other) = (memory(), memory());
+                assert_eq!(bytes(&one, count).first_difference(bytes(&other, count)), None);
+                other.0[differing..].iter().for_each(|byte| byte.store(0x80, Ordering::Relaxed));
+                assert_eq!(bytes(&one, count).first_difference(bytes(&other, count)), Some(differing));
+                assert!(bytes(&one, count).are_zero() && !bytes(&other, count).are_zero());
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_is_filled_and_copied() {
+        let (descriptor, one, other) = (memory(), memory(), memory());
+        (1..5).zip(&descriptor.0).for_each(|(value, byte)| byte.store(value, Ordering::Relaxed));
+        bytes(&one, 64).repeat(bytes(&descriptor, 4));
+        assert!((0..64).all(|at| one.0[at].load(Ordering::Relaxed) as usize == at % 4 + 1));
+        bytes(&other, 64).copy_from(bytes(&one, 64));
+        assert_eq!(bytes(&other, 64).first_difference(bytes(&one, 64)), None);
     }
 }

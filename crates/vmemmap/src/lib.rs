@@ -45,6 +45,8 @@
 //! 5. **Clear, flush, free**: memory is given back only when no processor can reach it any more.
 //! 6. **Shared is to be read only**: the tails of folded compounds lie in pages through which no processor can store. Such
 //!    a page stays for its last leaf.
+//! 7. **A descriptor has its content at any time**: while descriptors move, readers find what was written before, in the old
+//!    memory or in the new; the old is given back when no processor can reach it any more.
 //!
 //! Numbers such as V-15 refer to the project's list of [facts about Linux][facts].
 //!

@@ -22,8 +22,9 @@ use sparsemem_page_table::{
 use sparsemem_section::{FoldRequest, Moved, SectionTable, Writing};
 
 use crate::array::memory_of;
+use crate::bytes::Bytes;
 use crate::populate::{loss, page_table};
-use crate::{ArrayBase, VirtualArray, bytes};
+use crate::{ArrayBase, VirtualArray};
 
 /// One page for one leaf.
 struct One(Small);
@@ -220,7 +221,9 @@ impl<'r, B: ArrayBase, F: EntryFormat, E: MetadataMemory + AddressSpace> Refold<
         for page in self.pages(self.span) {
             let Some(leaf) = self.leaf(page.start()).filter(|leaf| leaf.origin.is_none()) else { continue };
             self.put(page, Small::New)?;
-            self.copy(page, &leaf);
+            if let Some(new) = self.staging.leaf(self.env, page.start()) {
+                self.new_bytes(&new).copy_from(self.bytes(&leaf, page));
+            }
         }
         Ok(())
     }
@@ -244,12 +247,10 @@ impl<'r, B: ArrayBase, F: EntryFormat, E: MetadataMemory + AddressSpace> Refold<
             else {
                 continue;
             };
+            let (old, new_bytes) = (self.bytes(&leaf, page), self.new_bytes(&new));
             if new.origin.is_some() {
-                self.copy(page, &leaf);
-                continue;
-            }
-            let (one, bytes) = (memory_at(&leaf, page.start()), self.page.layout().size());
-            if let Some(place) = bytes::first_difference(self.env, one, new.phys, bytes) {
+                new_bytes.copy_from(old);
+            } else if let Some(place) = new_bytes.first_difference(old) {
                 let first = self.array.frames_in::<T::Page>(page).start();
                 let pfn = Pfn::new(first.get() + (place / self.descriptor) as u64);
                 let like = self.first_tail::<T>(page, order);
@@ -259,11 +260,17 @@ impl<'r, B: ArrayBase, F: EntryFormat, E: MetadataMemory + AddressSpace> Refold<
         Ok(())
     }
 
-    /// Copies a page of descriptors to the one that was made for it.
-    fn copy(&self, page: VirtRange, from: &Mapping) {
-        if let Some(new) = self.staging.leaf(self.env, page.start()) {
-            bytes::copy(self.env, memory_at(from, page.start()), new.phys, self.page.layout().size());
-        }
+    /// The bytes of a page of descriptors in use.
+    fn bytes(&self, leaf: &Mapping, page: VirtRange) -> Bytes<'_> {
+        // SAFETY: a page of a leaf in use, which stays so while `self` is there. Nobody stores to tails, and to others in a
+        // large leaf, by the promises of whoever folds (`ReadOnlyTails`, `QuietDescriptors`).
+        unsafe { Bytes::at(self.env, memory_at(leaf, page.start()), self.page.layout().size()) }
+    }
+
+    /// The bytes of a leaf that was made aside.
+    fn new_bytes(&self, leaf: &Mapping) -> Bytes<'_> {
+        // SAFETY: a page that was made aside, or one that tails share, to which nobody stores; it stays while `self` is there.
+        unsafe { Bytes::at(self.env, leaf.phys, self.page.layout().size()) }
     }
 
     /// Puts the new leaves into the places of the old ones.

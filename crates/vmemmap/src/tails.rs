@@ -14,11 +14,12 @@
 use core::alloc::Layout;
 use core::ptr::{NonNull, null_mut};
 
-use crate::bytes;
 use sparsemem_core::primitive::{AtomicPtr, Ordering};
 use sparsemem_core::{
     CompoundOrder, LostBlocks, MetadataMemory, NodeId, Origin, OutOfMemory, PhysAddr, PhysMap,
 };
+
+use crate::bytes::Bytes;
 
 /// The record of one shared page.
 pub(crate) struct Tail {
@@ -99,17 +100,25 @@ impl Tails {
         (like, size): (PhysAddr, usize),
         lost: &mut LostBlocks,
     ) -> Result<(PhysAddr, u64), OutOfMemory> {
-        let is_like = |env: &E, at| bytes::first_difference(env, at, like, size).is_none();
+        let is_like = |tail: &Tail| {
+            // SAFETY: a page of the list is written once, before it is shared.
+            let shared = unsafe { Bytes::at(env, tail.page, size) };
+            // SAFETY: the caller's promise.
+            shared.first_difference(unsafe { Bytes::at(env, like, size) }).is_none()
+        };
         // SAFETY: the caller is the writer.
-        let found =
-            unsafe { self.find(|tail| tail.order == order && tail.node == node && is_like(env, tail.page)) };
+        let found = unsafe { self.find(|tail| tail.order == order && tail.node == node && is_like(tail)) };
         if let Some(tail) = found {
             return Ok((tail.page, 0));
         }
-        let content = if bytes::is_zero(env, like, size) { Blank::Yes } else { Blank::No };
+        // SAFETY: as above.
+        let content = if unsafe { Bytes::at(env, like, size) }.are_zero() { Blank::Yes } else { Blank::No };
         // SAFETY: the caller's promise is the same.
         let made = unsafe { self.create(env, page, (order, node), content, lost) }?;
-        bytes::repeat(env, like, size, made.0, page.size());
+        // SAFETY: the page was just made, and nobody has it yet.
+        let shared = unsafe { Bytes::at(env, made.0, page.size()) };
+        // SAFETY: as above.
+        shared.repeat(unsafe { Bytes::at(env, like, size) });
         Ok(made)
     }
 

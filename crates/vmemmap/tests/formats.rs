@@ -5,11 +5,11 @@ use sparsemem_aarch64_page_table::{Aarch64, End, Regime};
 use sparsemem_core::presets::{Arm64Page4K, Arm64Page16K, Arm64Page64K, Riscv64 as Rv, X86_64 as Pc};
 use sparsemem_core::{
     AddressSpace, CompoundOrder, Geometry, MemoryModel, Page, PageCount, PagingDepth, Pfn, PfnRange,
-    PhysAddr, PhysRange, ReadOnlyTails, SectionNr, SectionShape,
+    PhysAddr, PhysRange, QuietDescriptors, ReadOnlyTails, RefoldError, SectionNr, SectionShape,
 };
 use sparsemem_fixture::{ArrayOver, Fixture, NODE};
 use sparsemem_machine::{Access, HostRcu, Machine, MachineConfig, Processor, probe};
-use sparsemem_page_table::{EntryFormat, Level};
+use sparsemem_page_table::{EntryFormat, InUse, Level};
 use sparsemem_riscv64_page_table::Riscv64;
 use sparsemem_section::{InRoots, RootedTable};
 use sparsemem_x86_64_page_table::X86_64;
@@ -190,4 +190,40 @@ fn compounds_are_folded<G: Geometry, F: EntryFormat, const N: usize>(
 #[test]
 fn compounds_are_folded_on_every_format() {
     on_every_format!(compounds_are_folded);
+}
+
+/// Memory that is up is folded and unfolded where the processor lets entries in use change; elsewhere nothing happens.
+fn compounds_that_are_up_are_folded<G: Geometry, F: EntryFormat, const N: usize>(
+    processor: Processor,
+    depth: PagingDepth,
+) {
+    let Fixture { model, mut machine } = up::<G, F, N>(processor, depth);
+    let own = (1 << F::BASE_SHIFT) / size_of::<Page>() as u64;
+    let frames = PageCount::new((4 * own).max(G::PAGES_PER_SUBSECTION));
+    // SAFETY: this test stores to no descriptor while it is folded.
+    let tails = unsafe { ReadOnlyTails::promise(CompoundOrder::of(frames).unwrap()) };
+    // SAFETY: nor while it is being folded.
+    let quiet = unsafe { QuietDescriptors::promise(section::<G>()) };
+    let memory = PfnRange::from_start_count(section::<G>().start(), frames).unwrap();
+    model.write().unwrap().install(&mut machine, section::<G>(), NODE).unwrap();
+    let before = (model.footprint(), machine.state_digest());
+    let folded = model.write().unwrap().fold(&mut machine, memory, NODE, tails, quiet);
+    assert_eq!(machine.mirror_matches_tables(), Ok(()), "{} {depth:?}", G::NAME);
+    if F::IN_USE == InUse::BreaksFirst {
+        assert_eq!(folded, Err(RefoldError::InUse));
+        assert!(model.footprint() == before.0 && machine.state_digest() == before.1);
+    } else {
+        assert!(folded.unwrap().lost.is_empty() && model.footprint().memmap_bytes < before.0.memmap_bytes);
+        assert_eq!(sparsemem_core::initialise(&*model, memory).get(), own, "a store to a tail would fault");
+        let _ = model.write().unwrap().unfold(&mut machine, memory, NODE).unwrap();
+        assert_eq!(model.footprint().memmap_bytes, before.0.memmap_bytes);
+    }
+    assert_eq!(sparsemem_core::initialise(&*model, memory), memory.count());
+    let _ = model.write().unwrap().retire(&mut machine, section::<G>()).unwrap();
+    assert!(machine.balance().is_zero() && machine.mirror_matches_tables().is_ok());
+}
+
+#[test]
+fn compounds_that_are_up_are_folded_where_the_processor_allows_it() {
+    on_every_format!(compounds_that_are_up_are_folded);
 }

@@ -22,8 +22,8 @@ use std::ptr::NonNull;
 use sparsemem_core::presets::Minute;
 use sparsemem_core::{
     AddressSpace, Block, CompoundOrder, ForeignBlock, GracePeriod, LeafSize, LinkRefused, MemoryModel,
-    MetadataMemory, NodeId, OutOfMemory, PagingDepth, Pfn, PhysAddr, PhysMap, ReadOnlyTails, Reclaim,
-    Rejected, SectionNr, SectionShape, VirtAddr, VirtRange, WriterSlot,
+    MetadataMemory, NodeId, OutOfMemory, PagingDepth, Pfn, PhysAddr, PhysMap, QuietDescriptors,
+    ReadOnlyTails, Reclaim, Rejected, SectionNr, SectionShape, VirtAddr, VirtRange, WriterSlot,
 };
 use sparsemem_section::{FlatPlanes, FlatTable, InRoots, RootedTable, SparseModel};
 use sparsemem_vmemmap::{ArrayBase, Claim, VirtualArray};
@@ -131,27 +131,42 @@ unsafe impl AddressSpace for Mapped {
     fn flush(&mut self, range: VirtRange) {
         let range = range.start().get() as usize..range.end().get() as usize;
         for at in mapping::mapped_in(&range) {
-            if !has_entry(at) {
-                mapping::unmap(at);
+            match entry(at).map(|entry| entry as usize & ADDRESS) {
+                None => mapping::unmap(at),
+                Some(to) if to == mapping::translated(at) => {}
+                Some(to) => {
+                    let _between_accesses = PROCESSORS.lock().unwrap();
+                    mapping::unmap(at);
+                    mapping::map(at..at + PAGE, to);
+                }
             }
         }
     }
 }
 
-/// Whether the tables lead anywhere.
-fn has_entry(at: usize) -> bool {
-    let mut table = ROOT.get();
+loom::lazy_static! {
+    /// Processors acknowledge a flush between two accesses: those before it happen before its end, and those after it follow the
+    /// tables as they are now. Where a mapping goes altogether, readers have been waited for, and nothing is needed.
+    static ref PROCESSORS: loom::sync::Mutex<()> = loom::sync::Mutex::new(());
+}
+
+/// The bits of an entry that hold an address.
+const ADDRESS: usize = 0x000f_ffff_ffff_f000;
+
+/// The entry that leads to an address, if the tables lead anywhere.
+fn entry(at: usize) -> Option<u64> {
+    let (mut table, mut last) = (ROOT.get(), 0);
     for level in (0..4).rev() {
         let index = at >> (12 + 9 * level) & 511;
         let entry: *const u64 = core::ptr::with_exposed_provenance(table + 8 * index);
         // SAFETY: a table of the execution, which stays allocated until it ends; only this thread of the host runs.
-        let entry = unsafe { entry.read() } as usize;
-        if entry & 1 == 0 {
-            return false;
+        last = unsafe { entry.read() };
+        if last & 1 == 0 {
+            return None;
         }
-        table = entry & 0x000f_ffff_ffff_f000;
+        table = last as usize & ADDRESS;
     }
-    true
+    Some(last)
 }
 
 type Planes = FlatPlanes<Minute, { Minute::NR_SECTIONS_LEN }>;
@@ -250,6 +265,55 @@ fn a_tail_is_known_while_its_subsection_leaves() {
         let whole = |model: &_, env: &mut _| fold(model, env, &[0, 1]);
         let leave = retire::<OfFrames<Patient>>(0, SUBSECTION);
         race::<OfFrames<Patient>>(whole, what_is_found_is_known_as_folded, leave);
+    });
+}
+
+/// Whoever was told under a guard that a frame does not share its descriptor may write to it until the guard is gone: no
+/// processor is led to a shared page meanwhile. And the memory of a descriptor that was found is there at any time.
+fn who_may_write_has_a_page(model: &<OfFrames<Patient> as Subject>::Model) {
+    let (tail, guard) = (Pfn::new(1), Patient::enter());
+    let Some(page) = model.lookup_with(tail, &guard) else { panic!("it is up") };
+    let is_shared =
+        model.folded(SectionNr::new(0), &guard).is_some_and(|folded| folded.shares::<Minute>(tail));
+    for _ in 0..2 {
+        let at = page.as_ptr().addr();
+        {
+            let _access = PROCESSORS.lock().unwrap();
+            ledger::assert_live(at);
+        }
+        let leads_to_shared = entry(at).is_some_and(|entry| entry >> 9 & 0b11 == 0b11);
+        assert!(is_shared || !leads_to_shared, "a store would fault");
+        // A point at which the writer may run.
+        loom::thread::yield_now();
+    }
+}
+
+fn fold_up(model: &<OfFrames<Patient> as Subject>::Model, env: &mut Mapped) {
+    // SAFETY: the readers of these tests only look.
+    let tails = unsafe { ReadOnlyTails::promise(CompoundOrder::new(1).unwrap()) };
+    let (part, none) = (frames(0, SUBSECTION), QuietDescriptors::none());
+    let done = model.write().unwrap().fold(env, part, NodeId::new(0), tails, none).unwrap();
+    assert!(done.lost.is_empty());
+}
+
+fn unfold(model: &<OfFrames<Patient> as Subject>::Model, env: &mut Mapped) {
+    let done = model.write().unwrap().unfold(env, frames(0, SUBSECTION), NodeId::new(0)).unwrap();
+    assert!(done.lost.is_empty());
+}
+
+#[test]
+fn a_tail_is_known_before_its_descriptor_is_shared() {
+    explore(|| {
+        let up = fixture::race::install::<OfFrames<Patient>>(0, SUBSECTION);
+        race::<OfFrames<Patient>>(up, who_may_write_has_a_page, fold_up);
+    });
+}
+
+#[test]
+fn a_tail_is_known_until_its_descriptor_is_its_own() {
+    explore(|| {
+        let folded = |model: &_, env: &mut _| fold(model, env, &[0]);
+        race::<OfFrames<Patient>>(folded, who_may_write_has_a_page, unfold);
     });
 }
 

@@ -6,6 +6,7 @@ mod common;
 
 mod altered;
 mod broken;
+mod exchange;
 mod random;
 mod rules;
 mod shared;
