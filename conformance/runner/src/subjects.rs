@@ -15,7 +15,7 @@ use sparsemem_core::{
 };
 use sparsemem_fixture::{ArrayOver, Fixture};
 use sparsemem_harness::{HostWorld, Room, window};
-use sparsemem_machine::{Addresses, HostRcu, Machine, MachineConfig, MachineError as HostError};
+use sparsemem_machine::{Addresses, HostRcu, Machine, MachineConfig, MachineError as HostError, Processor};
 use sparsemem_page_table::EntryFormat;
 use sparsemem_riscv64_page_table::Riscv64;
 use sparsemem_section::{ExactRule, FlatPlanes, InRoots, RootedTable, Validity};
@@ -209,8 +209,9 @@ fn lend_made<G, M>(
     let spare = room.device.map(|range| unsafe { Spare::new(range) });
     let memory = file.memory.iter();
     let memory: Vec<_> = memory.map(|(range, node)| MemoryRange::from_bytes::<G>(*range, *node)).collect();
+    let can = capabilities(backend, array, machine.processor());
     let mut world = HostWorld::new(machine, spare);
-    use_subject(&mut Deferring::new(model, &mut world), capabilities(backend, array), &memory);
+    use_subject(&mut Deferring::new(model, &mut world), can, &memory);
 }
 
 /// The room beside the memory of a subject; without a window for models that map nothing.
@@ -221,8 +222,8 @@ fn room<G: Geometry, P>(parts: SubjectParts<'_>) -> Room {
     Room { window_bytes: room.window_bytes.min(most), ..room }
 }
 
-/// What a backend says of itself.
-pub(crate) fn capabilities(backend: Backend, array: Option<ArrayFacts>) -> Capabilities {
+/// What a backend says of itself, with page tables of a processor.
+pub(crate) fn capabilities(backend: Backend, array: Option<ArrayFacts>, processor: Processor) -> Capabilities {
     // SAFETY: the backend says that its models read no descriptor on the way back.
     let by_address = backend.finds_by_address().then(|| WayBack::Address(unsafe { ByAddress::promise() }));
     let rule = if array.is_some() { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
@@ -238,7 +239,11 @@ pub(crate) fn capabilities(backend: Backend, array: Option<ArrayFacts>) -> Capab
         },
         way_back: by_address.unwrap_or(WayBack::Stamp),
         array,
-        compounds: if array.is_some() { Compounds::Folded } else { Compounds::Refused },
+        compounds: match (array, processor) {
+            (None, _) => Compounds::Refused,
+            (Some(_), Processor::Aarch64 { .. }) => Compounds::FoldedWhenAdded,
+            (Some(_), _) => Compounds::Folded,
+        },
         usages: Usages::PerSection,
     };
     if backend.is_sparse() {

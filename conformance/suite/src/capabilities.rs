@@ -87,8 +87,12 @@ pub enum WayBack {
 pub enum Compounds {
     /// Those of all but the first frames share a page, if descriptors have a power of two of bytes
     /// ([`InstallModel::install_compounds`](sparsemem_core::InstallModel::install_compounds)): `compound/*` compare pages and
-    /// bytes.
+    /// bytes. `compound/fold-up` and `compound/unfold` do so with RAM that is up
+    /// ([`RetireModel::fold`](sparsemem_core::RetireModel::fold)).
     Folded,
+    /// The same when a device is added; the processor cannot move descriptors that are in use, and the model refuses to fold
+    /// and to unfold RAM that is up.
+    FoldedWhenAdded,
     /// The model refuses such devices: `compound/*` expect [`FoldError`](sparsemem_core::FoldError), and no change.
     Refused,
 }

@@ -175,6 +175,10 @@ scenarios! { $
             "the heads of a device's large pages have descriptors of their own and the tails of all share one page, or the model refuses";
         every_failure "compound/every-failure": plug::failures::with_compounds, if suits::hotplug, of "InstallModel::install_compounds: nothing changes on an error", ["I-14", "V-75"],
             "when any allocation or mapping of a device with large pages is refused, everything is as before";
+        fold_up "compound/fold-up": plug::refold::fold_up, if suits::hotplug, of "RetireModel::fold and MemoryModel::folded", ["V-71"],
+            "the tails of RAM that is online come to share one page, and the heads keep their words, or the model refuses";
+        unfold "compound/unfold": plug::refold::unfold, if suits::hotplug, of "RetireModel::unfold", ["V-71"],
+            "they get descriptors of their own again, which can be written";
     }
     altmap {
         takes_no_ram "altmap/takes-no-ram": plug::altmap::takes_no_ram, if suits::altmap, of "MetadataMemory::alloc_memmap and Capabilities::memmaps", ["A-01", "A-02", "A-21", "I-13"],

@@ -93,6 +93,10 @@ pub(crate) enum Defect {
     TakesAnyAltmap,
     /// The tails of large pages have descriptors of their own.
     NeverFolds,
+    /// A head loses its word when its compound is folded.
+    LosesWords,
+    /// Compounds stay folded.
+    NeverUnfolds,
     /// Descriptors of frames that come into use are not initialised.
     NeverInitialises,
 }

@@ -68,6 +68,12 @@ impl Plug for BrokenPlug<'_> {
             (Defect::NeverFolds, Step::AddCompounds(frames, _)) => {
                 self.correct.apply(Step::AddDevice(frames, Memmap::Ram))
             }
+            (Defect::NeverFolds, Step::Fold(..)) | (Defect::NeverUnfolds, Step::Unfold(..)) => Ok(()),
+            (Defect::LosesWords, Step::Fold(frames, _)) => {
+                let done = self.correct.apply(step);
+                self.put_back(&[(frames.start(), 0)]);
+                done
+            }
             (Defect::LeavesSomething, Step::AddMemory(..) | Step::AddDevice(..) | Step::AddCompounds(..)) => {
                 let added = self.correct.apply(step);
                 if added.is_err() {

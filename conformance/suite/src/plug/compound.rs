@@ -17,7 +17,7 @@ pub(super) struct Device {
     pub(super) frames: PfnRange,
     pub(super) order: CompoundOrder,
     /// Frames of a compound whose descriptors fill a page.
-    own: u64,
+    pub(super) own: u64,
     folds: Folds,
 }
 
@@ -26,6 +26,8 @@ pub(super) struct Device {
 enum Folds {
     /// They share a page.
     Yes,
+    /// They share a page if the compounds are folded when they are added.
+    WhenAdded,
     /// The model refuses.
     No,
 }
@@ -42,8 +44,11 @@ impl Device {
         if order.is_none() {
             notes.is_skipped("a section has no two compounds whose descriptors fill four pages");
         }
-        let is_able = facts.can.compounds == Compounds::Folded && descriptor.is_power_of_two();
-        let folds = if is_able { Folds::Yes } else { Folds::No };
+        let folds = match facts.can.compounds {
+            Compounds::Folded if descriptor.is_power_of_two() => Folds::Yes,
+            Compounds::FoldedWhenAdded if descriptor.is_power_of_two() => Folds::WhenAdded,
+            _ => Folds::No,
+        };
         Some(Self { frames, order: order?, own, folds })
     }
 
@@ -54,11 +59,20 @@ impl Device {
 
     /// True if the model has to add it.
     pub(super) fn is_added(self) -> bool {
-        self.folds == Folds::Yes
+        self.folds != Folds::No
+    }
+
+    /// The words of the refusal with which the model answers a fold of memory that is up, if it has to refuse.
+    pub(super) fn fold_refusal(self) -> Option<&'static str> {
+        match self.folds {
+            Folds::Yes => None,
+            Folds::WhenAdded => Some("in use"),
+            Folds::No => Some("do not share memory"),
+        }
     }
 
     /// The first frames of all compounds.
-    fn heads(self) -> Vec<Pfn> {
+    pub(super) fn heads(self) -> Vec<Pfn> {
         let size = self.order.frames().get();
         (self.frames.start().get()..self.frames.end().get())
             .step_by(usize::try_from(size).unwrap_or(usize::MAX))
@@ -68,7 +82,7 @@ impl Device {
 }
 
 /// A frame after another one.
-const fn after(pfn: Pfn, frames: u64) -> Pfn {
+pub(super) const fn after(pfn: Pfn, frames: u64) -> Pfn {
     Pfn::new(pfn.get() + frames)
 }
 
@@ -105,7 +119,7 @@ fn costs_heads(plug: &mut dyn Plug, facts: &Facts, device: Device) -> Result<(),
 }
 
 /// The page tables lead from heads to pages of their own, and from tails to one page.
-fn have_pages(plug: &dyn Plug, facts: &Facts, device: Device) -> Result<(), Failure> {
+pub(super) fn have_pages(plug: &dyn Plug, facts: &Facts, device: Device) -> Result<(), Failure> {
     if facts.can.array.is_none() {
         return Ok(());
     }

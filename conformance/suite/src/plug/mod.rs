@@ -4,7 +4,7 @@
 //! [`Plug`] is [`Hotplug`](sparsemem_hotplug::Hotplug) without its types, as [`View`] is a model without its types.
 //! This module also has an allocator and notifiers that refuse on request ([`doubles`]), the places of a machine
 //! where memory can be plugged ([`places`]), and a record of everything that can be observed ([`snapshot`]). The
-//! scenarios are in the modules [`life`], [`altmap`], [`compound`], [`refusals`] and [`failures`].
+//! scenarios are in the modules [`life`], [`altmap`], [`compound`], [`refold`], [`refusals`] and [`failures`].
 
 pub(crate) mod altmap;
 pub(crate) mod compound;
@@ -14,6 +14,7 @@ pub(crate) mod failures;
 pub(crate) mod life;
 mod places;
 mod plugged;
+pub(crate) mod refold;
 pub(crate) mod refusals;
 mod snapshot;
 mod step;

@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 
 use sparsemem_altmap::{AltmapModel, AltmapSpec, FramePool, MemmapRule, room_needed};
 use sparsemem_core::{
-    CompoundOrder, InstallModel, MarkModel, MemoryModel, MemoryRange, NodeId, PageCount, Pfn, PfnRange,
-    PhysAddr, PhysRange, ReadOnlyTails, RetireModel, Retired, SectionNr,
+    CompoundOrder, InstallModel, LostBlocks, MarkModel, MemoryModel, MemoryRange, NodeId, PageCount, Pfn,
+    PfnRange, PhysAddr, PhysRange, QuietDescriptors, ReadOnlyTails, RetireModel, Retired, SectionNr,
 };
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, Ram, RemoveError, Resource, Storage};
 
@@ -253,6 +253,15 @@ where
             Step::RemoveDevice(frames, memmap) => self.remove(frames, memmap, Added::Device),
             Step::Online(frames) => Ok(self.hotplug.online(&mut self.allocator, frames)?),
             Step::Offline(frames) => Ok(self.hotplug.offline(&mut self.allocator, frames)?),
+            Step::Fold(frames, order) => {
+                let mut writer = self.model.write().ok_or(PlugError::Busy)?;
+                let (tails, env) = (read_only_tails(order), self.world.env_mut());
+                kept(writer.fold(env, frames, NODE, tails, nobody_writes())?.lost)
+            }
+            Step::Unfold(frames, _) => {
+                let mut writer = self.model.write().ok_or(PlugError::Busy)?;
+                kept(writer.unfold(self.world.env_mut(), frames, NODE)?.lost)
+            }
         }
     }
 
@@ -307,6 +316,18 @@ impl<M: MemoryModel, W> Plugged<'_, M, W> {
 /// The promise of the scenarios about the tails of compounds.
 #[expect(unsafe_code, reason = "a promise about this crate's own code")]
 fn read_only_tails(order: CompoundOrder) -> ReadOnlyTails {
-    // SAFETY: no scenario stores to descriptors of a device but those of heads.
+    // SAFETY: no scenario stores to descriptors of folded compounds but those of heads.
     unsafe { ReadOnlyTails::promise(order) }
+}
+
+/// The promise of the scenarios about descriptors that move.
+#[expect(unsafe_code, reason = "a promise about this crate's own code")]
+fn nobody_writes() -> QuietDescriptors {
+    // SAFETY: a scenario waits for its steps.
+    unsafe { QuietDescriptors::promise(range(0, u64::MAX)) }
+}
+
+/// Fails if blocks were lost.
+fn kept(lost: LostBlocks) -> Result<(), PlugError> {
+    if lost.is_empty() { Ok(()) } else { Err(PlugError::Lost(lost)) }
 }

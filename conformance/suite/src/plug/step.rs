@@ -1,7 +1,7 @@
 //! The operations on a plugged model, and their errors.
 
 use sparsemem_altmap::AltmapError;
-use sparsemem_core::{CompoundOrder, LostBlocks, PfnRange};
+use sparsemem_core::{CompoundOrder, LostBlocks, PfnRange, RefoldError};
 use sparsemem_hotplug::{AddDeviceError, AddMemoryError, OfflineError, OnlineError, RemoveError};
 
 /// The source of an added range's memmap.
@@ -30,6 +30,10 @@ pub enum Step {
     AddCompounds(PfnRange, CompoundOrder),
     /// Removes a device.
     RemoveDevice(PfnRange, Memmap),
+    /// Folds compounds of an order, while their memory is up.
+    Fold(PfnRange, CompoundOrder),
+    /// Unfolds them.
+    Unfold(PfnRange, CompoundOrder),
 }
 
 impl Step {
@@ -44,6 +48,8 @@ impl Step {
             Self::AddDevice(frames, memmap) => Self::RemoveDevice(frames, memmap),
             Self::AddCompounds(frames, _) => Self::RemoveDevice(frames, Memmap::Ram),
             Self::RemoveDevice(frames, memmap) => Self::AddDevice(frames, memmap),
+            Self::Fold(frames, order) => Self::Unfold(frames, order),
+            Self::Unfold(frames, order) => Self::Fold(frames, order),
         }
     }
 
@@ -72,6 +78,12 @@ pub enum PlugError {
     /// RAM did not go offline.
     #[error(transparent)]
     Offline(#[from] OfflineError),
+    /// Compounds were not folded or unfolded.
+    #[error(transparent)]
+    Refold(#[from] RefoldError),
+    /// Another writer has the model.
+    #[error("another operation of the model is running")]
+    Busy,
     /// The altmap does not fit the added memory.
     #[error(transparent)]
     Altmap(#[from] AltmapError),
