@@ -13,7 +13,7 @@ use sparsemem_suite::{
     Usages, WayBack, World,
 };
 
-use crate::arch::Sizes;
+use crate::arch::{Sizes, page_table};
 use crate::glue::{Array, Guard, Kernel, MODEL, Readers};
 use crate::say;
 use crate::world::KernelWorld;
@@ -45,7 +45,7 @@ pub(crate) fn capabilities(array: ArrayFacts) -> Capabilities {
         table: if cfg!(feature = "classic-sparse") { TableKind::Flat } else { TableKind::Rooted },
         way_back,
         array: HAS_ARRAY.then_some(array),
-        compounds: if HAS_ARRAY { Compounds::Folded } else { Compounds::Refused },
+        compounds: if HAS_ARRAY { page_table::COMPOUNDS } else { Compounds::Refused },
         usages: Usages::PerSection,
     }
 }

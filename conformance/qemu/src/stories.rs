@@ -93,6 +93,8 @@ pub(super) const STORIES: &[Story] = &[
         "the same with five levels of page tables"),
     story("memory/withheld", &[&virt::AARCH64_WITHHELD, &virt::RISCV64_WITHHELD], Ending::Well(nothing),
         "RAM that the kernel did not use at boot is added, used and removed, and the walker, the processor and QEMU agree"),
+    story("compound/tails-are-read-only", &[&x86_64::DIMMS, &virt::AARCH64_DIMMS], Ending::Well(|it| deleted(it, &["compounds"])),
+        "a store to a descriptor that the tails of large pages share faults, in RAM that was folded while it was up or when it was added"),
     story("processors/readers", SEVERAL, Ending::Well(nothing),
         "three processors look frames up without pause while memory comes and goes: every reader's descriptor stays, and every flush is acknowledged"),
     story("processors/two-that-plug", SEVERAL, Ending::Well(nothing),

@@ -9,7 +9,7 @@
 //! | `DIRECT_MAP`, `MAPPED_AT_ENTRY` | where the direct map begins, and which physical addresses entry code maps there |
 //! | `ARRAY`, `SCENARIOS_ARRAY` | where the arrays of a virtual memmap begin: the kernel's, and that of the scenarios' model |
 //! | `page_table` | the root table, the bits of entries, and the processor's cache of translations |
-//! | `trap` | traps, and loads that may fault |
+//! | `trap` | traps, and loads and stores that may fault |
 //! | `processors` | which processor runs, how others are started, interrupted, and made to forget translations |
 //! | `serial` | the serial port |
 //! | `firmware` | what loader and firmware hand over |

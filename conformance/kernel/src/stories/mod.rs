@@ -11,6 +11,7 @@
 
 mod broken;
 mod checks;
+mod compound;
 mod device;
 mod dimms;
 mod host;
@@ -45,7 +46,7 @@ pub(crate) enum Ended {
 type Story = fn(&mut System<'_>) -> Result<Ended, StoryError>;
 
 /// All stories, with their names.
-const STORIES: [(&str, Story); 33] = [
+const STORIES: [(&str, Story); 34] = [
     ("dimm/comes-and-goes", dimms::comes_and_goes),
     ("dimm/refused", dimms::refused),
     ("dimm/odd-sizes", dimms::odd_sizes),
@@ -63,6 +64,7 @@ const STORIES: [(&str, Story); 33] = [
     ("memory/withheld", own_memory::withheld),
     ("memory/three-views", own_memory::three_views),
     ("memory/three-views-5-level", own_memory::three_views),
+    ("compound/tails-are-read-only", compound::tails_are_read_only),
     ("processors/readers", several::readers),
     ("processors/two-that-plug", several::two_that_plug),
     ("processors/interrupted", several::interrupted),

@@ -7,9 +7,13 @@ use core::arch::asm;
 use sparsemem::{PhysAddr, VirtRange};
 use sparsemem_aarch64_page_table::{Aarch64, PagesOf};
 use sparsemem_page_table::EntryFormat;
+use sparsemem_suite::Compounds;
 
 use super::Sizes;
 use crate::paging::{Target, View};
+
+/// Entries in use have to be empty before they change, so that compounds are folded only when they are added.
+pub(crate) const COMPOUNDS: Compounds = Compounds::FoldedWhenAdded;
 
 /// The entry is in use.
 const VALID: u64 = 1 << 0;

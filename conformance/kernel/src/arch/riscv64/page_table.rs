@@ -7,8 +7,12 @@ use core::arch::asm;
 use sparsemem::{PhysAddr, VirtRange};
 use sparsemem_page_table::EntryFormat;
 use sparsemem_riscv64_page_table::{Riscv64, forget};
+use sparsemem_suite::Compounds;
 
 use crate::paging::{Target, View};
+
+/// Entries in use may change, so that memory which is up can be folded.
+pub(crate) const COMPOUNDS: Compounds = Compounds::Folded;
 
 /// The entry is in use.
 const VALID: u64 = 1 << 0;

@@ -3,10 +3,14 @@
 //! Source: Intel SDM volume 3, "4-level paging and 5-level paging".
 
 use sparsemem::{LeafSize, PhysAddr, VirtRange};
+use sparsemem_suite::Compounds;
 use x86_64::instructions::tlb;
 use x86_64::registers::control::{Cr3, Cr4, Cr4Flags};
 
 use crate::paging::{Target, View};
+
+/// Entries in use may change, so that memory which is up can be folded.
+pub(crate) const COMPOUNDS: Compounds = Compounds::Folded;
 
 /// The entry is in use.
 const PRESENT: u64 = 1 << 0;

@@ -247,3 +247,29 @@ pub(crate) fn read_byte(at: u64) -> Option<u8> {
     local::local().expected.store(0, Ordering::Relaxed);
     (faulted == 0).then_some(u8::try_from(byte & 0xff).unwrap_or(0))
 }
+
+/// Writes a byte; `None` if the processor faults, and then the byte is as it was.
+///
+/// # Safety
+///
+/// The byte may be written, or the store faults.
+pub(crate) unsafe fn write_byte(at: u64, byte: u8) -> Option<()> {
+    let mut faulted = 0_u64;
+    // SAFETY: the caller's promise, and if the store faults, `handle` continues after it. The fault runs on its own stack.
+    unsafe {
+        asm!(
+            "lea {next}, [rip + 2f]",
+            "mov gs:[{expected}], {next}",
+            "mov byte ptr [{at}], {byte}",
+            "2:",
+            next = out(reg) _,
+            expected = const local::EXPECTED,
+            at = in(reg) at,
+            byte = in(reg_byte) byte,
+            inout("rax") faulted,
+            options(nostack),
+        );
+    }
+    local::local().expected.store(0, Ordering::Relaxed);
+    (faulted == 0).then_some(())
+}
