@@ -8,6 +8,7 @@ use sparsemem_core::presets::{X86_64, X86_64La57};
 use sparsemem_core::{PagingDepth, SectionShape, VirtAddr};
 use sparsemem_harness::window;
 use sparsemem_log_reader::{Mode, parse_bytes};
+use sparsemem_machine::Processor;
 use sparsemem_machine_files::{GeometryName, MachineFile, found};
 use sparsemem_replay::{
     Recording, RecordingError, Replay, ReplayError, Replayed, Rule, Unlike, replay_registered,
@@ -122,7 +123,7 @@ pub fn replay_on(recording: &Recording, backend: Backend) -> Result<Replay, Repl
                 type G = $geometry;
                 let model = fresh::<G, { G::NR_SECTIONS_LEN }, { G::NR_ROOTS_LEN }>(backend, machine);
                 let array = backend.has_array().then(|| window(machine));
-                (model, capabilities(backend, array))
+                (model, capabilities(backend, array, Processor::X86_64))
             })
         };
     }
@@ -157,7 +158,8 @@ pub fn backends() -> impl Iterator<Item = Backend> {
 #[must_use]
 pub fn is_about(rule: Rule, backend: Backend) -> bool {
     let somewhere = ArrayFacts { start: VirtAddr::new(0), len_bytes: 0 };
-    let can: Capabilities = capabilities(backend, backend.has_array().then_some(somewhere));
+    let can: Capabilities =
+        capabilities(backend, backend.has_array().then_some(somewhere), Processor::X86_64);
     rule.is_about(&can)
 }
 

@@ -223,7 +223,11 @@ fn room<G: Geometry, P>(parts: SubjectParts<'_>) -> Room {
 }
 
 /// What a backend says of itself, with page tables of a processor.
-pub(crate) fn capabilities(backend: Backend, array: Option<ArrayFacts>, processor: Processor) -> Capabilities {
+pub(crate) fn capabilities(
+    backend: Backend,
+    array: Option<ArrayFacts>,
+    processor: Processor,
+) -> Capabilities {
     // SAFETY: the backend says that its models read no descriptor on the way back.
     let by_address = backend.finds_by_address().then(|| WayBack::Address(unsafe { ByAddress::promise() }));
     let rule = if array.is_some() { MemmapRule::ArrayLeaves } else { MemmapRule::SectionBlocks };
