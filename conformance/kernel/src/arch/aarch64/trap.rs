@@ -199,6 +199,7 @@ pub(crate) fn read_byte(at: u64) -> Option<u8> {
 /// The byte may be written, or the store faults.
 pub(crate) unsafe fn write_byte(at: u64, byte: u8) -> Option<()> {
     let mut faulted = 0_u64;
+    let expected = &EXPECTED[this().index()];
     // SAFETY: the caller's promise, and if the store faults, `handle` continues after it. The fault runs on its own stack.
     unsafe {
         asm!(
@@ -207,13 +208,13 @@ pub(crate) unsafe fn write_byte(at: u64, byte: u8) -> Option<()> {
             "strb {byte:w}, [{at}]",
             "2:",
             next = out(reg) _,
-            expected = in(reg) EXPECTED.as_ptr(),
+            expected = in(reg) expected.as_ptr(),
             at = in(reg) at,
             byte = in(reg) u64::from(byte),
             inout("x0") faulted,
             options(nostack),
         );
     }
-    EXPECTED.store(0, Ordering::Relaxed);
+    expected.store(0, Ordering::Relaxed);
     (faulted == 0).then_some(())
 }
