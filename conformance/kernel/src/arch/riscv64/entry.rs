@@ -10,24 +10,40 @@
 //!    page, the 2 MiB around it are mapped by pages of 4 KiB.
 //! 4. `sscratch` holds the stack of traps, and `tp` the number of the processor.
 //! 5. Other processors begin in the same state, at `secondary_entry`, and use the same tables.
+//! 6. A hart that begins at the kernel's first instruction after the first one is one that the kernel has asked for. OpenSBI
+//!    1.1 tells a waiting hart to begin before it says where and with what, so that the hart may begin as at boot. That is seen
+//!    in QEMU when the host takes the time from the hart that asks at that moment. So a processor's number is in memory.
 //!
 //! Source: RISC-V privileged architecture 20211203, 4.1.11 and 4.4; SBI 1.0, 3 (a0: hart, a1: device tree)
-//! and 9.1 (a1: what the kernel has said).
+//! and 9.1.
 
 use core::arch::global_asm;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use super::super::by_firmware::{STACK, TRAP_STACK};
+use crate::processors::Processor;
 
 unsafe extern "C" {
     /// The page below the stack.
     static boot_guard: u8;
-    /// The first instruction of a processor that is started, with its number in a1.
+    /// The first instruction of a processor that is started.
     static secondary_entry: u8;
 }
 
 /// The hart that booted. Firmware chooses it.
 static FIRST_HART: AtomicU64 = AtomicU64::new(0);
+
+/// One, once a hart has begun.
+static BEGUN: AtomicU32 = AtomicU32::new(0);
+/// The number of the processor that is being started.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// Says which processor is going to begin.
+pub(super) fn expect(processor: Processor) {
+    // SeqCst: it orders the store before those of firmware, which make the processor begin; so it pairs with nothing here.
+    NUMBER.store(processor.index() as u64, Ordering::SeqCst);
+    fence(Ordering::SeqCst);
+}
 
 /// The hart that booted.
 pub(super) fn first_hart() -> u64 {
@@ -57,6 +73,13 @@ global_asm!(
     .globl boot_entry
 boot_entry:
     csrw    sie, zero
+    la      t0, {begun}
+    li      t1, 1
+    .option push
+    .option arch, +a
+    amoswap.w.aqrl t1, t1, (t0)
+    .option pop
+    bnez    t1, secondary_entry
     mv      tp, zero
     mv      s0, a1
     la      t0, {first_hart}
@@ -128,11 +151,12 @@ boot_entry:
 3:  wfi
     j       3b
 
-    /* Another processor, with its number in a1. It has the stack of traps above its own. */
+    /* Another processor. It has the stack of traps above its own. */
     .globl secondary_entry
 secondary_entry:
     csrw    sie, zero
-    mv      tp, a1
+    la      t0, {number}
+    ld      tp, 0(t0)
     call    boot_translate
     la      t0, {stack}
     ld      sp, 0(t0)
@@ -179,6 +203,8 @@ nested_stack_top:
     direct_map = const (super::DIRECT_MAP >> 39) & 511,
     sv48 = const SV48,
     first_hart = sym FIRST_HART,
+    begun = sym BEGUN,
+    number = sym NUMBER,
     stack = sym STACK,
     trap_stack = const TRAP_STACK,
 );

@@ -68,7 +68,8 @@ fn call(Function(extension, function): Function, arguments: [u64; 4]) -> Result<
 pub(crate) fn begin(processor: Processor, hardware: HardwareId) -> Result<(), StartError> {
     // Relaxed: the processors that read it learn of this one later, by an Acquire.
     HARTS[processor.index()].store(hardware.get(), Ordering::Relaxed);
-    let arguments = [hardware.get(), entry::secondary(), processor.index() as u64, 0];
+    entry::expect(processor);
+    let arguments = [hardware.get(), entry::secondary(), 0, 0];
     call(START, arguments).map_err(|answer| StartError::Refused { processor, hardware, answer })
 }
 
