@@ -146,7 +146,7 @@ impl<G: Geometry, P, I: FrameIndex> Array<G, P, I> {
     /// The record of a frame's section and the place of its descriptor, if the array has them.
     #[inline]
     pub(crate) fn find(&self, pfn: Pfn) -> Option<(&Section<G>, NonNull<P>)> {
-        let offset = self.extent.offset::<G>(pfn)?;
+        let offset = self.extent.offset(pfn)?;
         // SAFETY: the offset is inside the extent, which has a record for each of its sections.
         let record = unsafe { self.record(offset >> G::PFN_SECTION_SHIFT) };
         #[expect(
@@ -193,7 +193,7 @@ impl<G: Geometry, P, I: FrameIndex> Array<G, P, I> {
     /// A load for each section of the array that is skipped.
     pub(crate) fn next_present(&self, from: SectionNr) -> Option<(SectionNr, &Section<G>)> {
         let shift = G::PFN_SECTION_SHIFT;
-        let slot = match self.extent.offset::<G>(from.first_pfn::<G>()?) {
+        let slot = match self.extent.offset(from.first_pfn::<G>()?) {
             Some(offset) => offset >> shift,
             None => self.first_slot_after(from)?,
         };

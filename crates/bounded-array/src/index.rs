@@ -24,8 +24,8 @@ pub unsafe trait FrameIndex: Copy + Send + Sync + 'static {
     /// The numbering for RAM in `ranges`, which are whole sections and not empty.
     fn of<G: Geometry>(ranges: impl Iterator<Item = PfnRange> + Clone) -> Self;
 
-    /// True if the frames of a section have elements.
-    fn holds<G: Geometry>(self, nr: SectionNr) -> bool;
+    /// True if a frame has an element; then all frames of its section have one.
+    fn holds(self, pfn: Pfn) -> bool;
 
     /// The element of a frame. For a frame of a section that is not held this is any number.
     fn element(self, pfn: Pfn) -> u64;
@@ -47,7 +47,7 @@ unsafe impl FrameIndex for Straight {
     }
 
     #[inline]
-    fn holds<G: Geometry>(self, _nr: SectionNr) -> bool {
+    fn holds(self, _pfn: Pfn) -> bool {
         true
     }
 
@@ -114,15 +114,15 @@ impl<I: FrameIndex> Extent<I> {
 
     /// Where the element of a frame lies in the array, if the array has it.
     #[inline]
-    pub(crate) fn offset<G: Geometry>(&self, pfn: Pfn) -> Option<u64> {
+    pub(crate) fn offset(&self, pfn: Pfn) -> Option<u64> {
         let offset = self.index.element(pfn).wrapping_sub(self.first);
-        (offset < self.count && self.index.holds::<G>(pfn.section::<G>())).then_some(offset)
+        (offset < self.count && self.index.holds(pfn)).then_some(offset)
     }
 
     /// Why the array does not have a section.
     pub(crate) fn refusal<G: Geometry>(&self, nr: SectionNr) -> SectionLoss {
         let array = self.frames;
-        if self.index.holds::<G>(nr) {
+        if nr.first_pfn::<G>().is_none_or(|pfn| self.index.holds(pfn)) {
             SectionLoss::BeyondArray { array }
         } else {
             SectionLoss::NotNumbered { array }

@@ -30,7 +30,7 @@
 )]
 
 use sparsemem_bounded_array::{ArrayModel, FrameIndex};
-use sparsemem_core::{Geometry, Pfn, PfnRange, SectionNr, SectionShape};
+use sparsemem_core::{Geometry, Pfn, PfnRange, SectionShape};
 
 /// The model for geometry `G`, descriptor `P` and readers of domain `R`.
 ///
@@ -100,7 +100,7 @@ fn longest_hole(used: u64, len: u32) -> (u32, u32) {
     best
 }
 
-// SAFETY: a section is held if no bit of its frames is in the hole. Then the bits below the hole stay, and those above it
+// SAFETY: a frame is held if it has no bit in the hole, which has none of an offset in a section. Then the bits below the hole stay, and those above it
 // move down by its length: the order of frames stays, and moving the same bits up is the inverse. The hole begins at or
 // above the bits of an offset in a section (invariant 1), so the offset stays. `of` leaves only bits out that are zero in
 // every range.
@@ -115,8 +115,8 @@ unsafe impl FrameIndex for Squeezed {
     }
 
     #[inline]
-    fn holds<G: Geometry>(self, nr: SectionNr) -> bool {
-        nr.get() & (self.hole >> G::PFN_SECTION_SHIFT) == 0
+    fn holds(self, pfn: Pfn) -> bool {
+        pfn.get() & self.hole == 0
     }
 
     #[inline]
