@@ -8,11 +8,13 @@
 use core::ptr::NonNull;
 
 use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_compressed_index::CompressedIndex;
 use sparsemem_core::presets::{X86_64, X86_64La57};
 use sparsemem_core::{
-    ArrayPlace, BootModel, InstallModel, MarkModel, MemoryModel, NeverReclaim, Page, PageDescriptor, Pfn,
-    PlaceClaim, RetireModel, SectionShape, ZeroIsNew,
+    ArrayPlace, BootModel, DeferredModel, InstallModel, MarkModel, MemoryModel, NeverReclaim, Page,
+    PageDescriptor, Pfn, PlaceClaim, RetireModel, SectionShape, ZeroIsNew,
 };
+use sparsemem_flat::Flat;
 use sparsemem_sparse_extreme::SparseExtreme;
 use sparsemem_vmemmap::{ConstBase, DynamicBase, Vmemmap};
 
@@ -110,6 +112,7 @@ impl Tagged<'_> {
 /// A model that can do everything, with readers that count.
 pub trait Changing:
     BootModel<Environment, Geometry = X86_64, Page = Page, Reclaim = Counted>
+    + DeferredModel<Environment>
     + InstallModel<Environment>
     + RetireModel<Environment>
     + MarkModel
@@ -213,6 +216,24 @@ pub fn placed(map: &Map, pages: Pages) -> Box<dyn Lookups> {
 pub fn on_base_pages(map: &Map) -> Box<dyn Lookups> {
     let instance = fixed::<OnBase, Fixed<X86_64, NeverReclaim, OnBase, ROOTS>>(map, Pages::Base);
     Box::new(Compared::new(ON_BASE_PAGES, instance.with_memory(map, Coming::Boot)))
+}
+
+/// The models of one array, with their memory from boot: `None` if there can be no such array on the machine.
+#[must_use]
+pub fn bounded(map: &Map, pages: Pages) -> [Option<Box<dyn Lookups>>; 2] {
+    [
+        of_one_block::<Flat<X86_64, Page, NeverReclaim>>(map, pages),
+        of_one_block::<CompressedIndex<X86_64, Page, NeverReclaim>>(map, pages),
+    ]
+}
+
+fn of_one_block<M>(map: &Map, pages: Pages) -> Option<Box<dyn Lookups>>
+where
+    M: BootModel<Environment, Geometry = X86_64, Page = Page, Reclaim = NeverReclaim> + ZeroIsNew + 'static,
+{
+    let mut instance = Instance::<M>::of_one_block(map, pages)?;
+    instance.boot(map);
+    Some(Box::new(Compared::new(instance.model.name(), instance)))
 }
 
 /// The model [`OF_ZEROS`], with its memory from boot.

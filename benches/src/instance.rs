@@ -7,8 +7,8 @@
 use rustix::mm::Advice;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    ArrayPlace, BootModel, Geometry, GracePeriod, InstallModel, MemoryModel, MemoryRange, NodeId, Page,
-    PageCount, Pfn, PfnRange, PlaceClaim, RetireModel, SectionShape, ZeroIsNew,
+    ArrayPlace, BootModel, DeferredModel, Geometry, GracePeriod, InstallModel, MemoryModel, MemoryRange,
+    NodeId, Page, PageCount, Pfn, PfnRange, PlaceClaim, RetireModel, SectionShape, ZeroIsNew,
 };
 use sparsemem_machine::place;
 
@@ -62,6 +62,9 @@ impl ArrayMemory {
     }
 }
 
+/// Room for what is no block of descriptors. Units: bytes.
+const OTHER_BLOCKS: usize = 64 << 20;
+
 /// A model with all the memory that it needs.
 #[derive(Debug)]
 pub struct Instance<M> {
@@ -91,6 +94,15 @@ impl<M: MemoryModel + ZeroIsNew> Instance<M> {
         let small = (memmaps >> 12) + (64 << 20);
         Self { model: fresh(), environment: Environment::new(small, memmaps, pages), _array: array }
     }
+
+    /// The same for a model whose descriptors are one block, on `pages`; `None` if no block serves the memory of `map`.
+    #[must_use]
+    pub fn of_one_block(map: &Map, pages: Pages) -> Option<Self> {
+        let model = fresh::<M>();
+        let block = model.boot_bytes(map.memory.iter().copied()).get();
+        let block = usize::try_from(block).ok().filter(|bytes| *bytes > 0)?;
+        Some(Self { model, environment: Environment::new(OTHER_BLOCKS, block, pages), _array: None })
+    }
 }
 
 impl<M: BootModel<Environment>> Instance<M> {
@@ -105,6 +117,21 @@ impl<M: BootModel<Environment>> Instance<M> {
         assert_eq!(up.map(|up| (up.sections, up.lost)), Ok((map.sections(), 0)));
         drop(writer);
         self.environment.finish_boot();
+    }
+
+    /// Marks the sections of `map`, and makes no memmap.
+    ///
+    /// # Panics
+    ///
+    /// If a section is lost.
+    pub fn mark(&mut self, map: &Map)
+    where
+        M: DeferredModel<Environment>,
+    {
+        let mut writer = self.model.write().expect("nobody else knows of the model");
+        let memory = map.memory.iter().copied();
+        let marked = M::boot_deferred(&mut writer, &mut self.environment, memory, &mut |_| {});
+        assert_eq!(marked.map(|marked| (marked.sections, marked.lost)), Ok((map.sections(), 0)));
     }
 
     /// Takes the model down, and makes its memory as it was before.

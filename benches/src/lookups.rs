@@ -2,7 +2,9 @@
 
 use sparsemem_core::presets::{X86_64, X86_64La57};
 
-use crate::backends::{MODELS, ON_BASE_PAGES, for_lookups, for_lookups_in_52_bits, on_base_pages, placed};
+use crate::backends::{
+    MODELS, ON_BASE_PAGES, bounded, for_lookups, for_lookups_in_52_bits, on_base_pages, placed,
+};
 use crate::environment::Pages;
 use crate::frames::{Pattern, TOUCH_LIMIT};
 use crate::instance::Coming;
@@ -31,16 +33,17 @@ pub fn on_machine(map: &Map, effort: Effort, say: &dyn Fn(&str), results: &mut R
     let pages = if small { Pages::Huge } else { Pages::Base };
     let models = for_lookups(map, Coming::Boot, pages);
     let (on_base, placed) = (on_base_pages(map), placed(map, pages));
+    let bounded: Vec<_> = bounded(map, pages).into_iter().flatten().collect();
     let others = Baselines::new::<X86_64>(memory);
     skip(results, &map.name, others.left_out());
     if small {
         say(&format!("{}: initialising descriptors", map.name));
-        let all = models.iter().chain([&placed, &on_base]);
+        let all = models.iter().chain([&placed, &on_base]).chain(&bounded);
         all.for_each(|model| model.initialise_all(memory));
         others.write(memory);
     } else {
         let frames = WARM.map(|pattern| pattern.list(memory)).concat();
-        models.iter().chain([&placed]).for_each(|model| model.initialise_these(&frames));
+        models.iter().chain([&placed]).chain(&bounded).for_each(|model| model.initialise_these(&frames));
         let why = "all descriptors would not fit the measuring machine: only `pfn_of` reads some, and they are on 4 KiB pages";
         skip(results, &map.name, vec![why.to_owned()]);
     }
@@ -48,6 +51,7 @@ pub fn on_machine(map: &Map, effort: Effort, say: &dyn Fn(&str), results: &mut R
     let chosen: Vec<_> = chosen.collect();
     let mut subjects = with_baselines(&models, &others);
     subjects.extend(placed.subjects());
+    subjects.extend(bounded.iter().flat_map(|model| model.subjects()));
     subjects.extend(chosen.iter().flat_map(|chosen| chosen.subjects()));
     for pattern in WARM {
         measure(&subjects, pattern, map, effort, say, results);

@@ -84,11 +84,35 @@ pub(crate) const BUDGETS: &[Budget] = &[
     budget("wide_online", [20, 21, 27], 2),
     budget("wide_valid", [17, 19, 23], 2),
     budget("wide_pfn_of", [4, 4, 5], 0),
+    budget("flat_unchecked", [4, 5, 6], 1),
+    budget("flat_checked", [26, 24, 31], 7),
+    budget("flat_reader", [26, 24, 31], 7),
+    budget("flat_online", [27, 27, 31], 7),
+    budget("flat_valid", [24, 24, 29], 6),
+    budget("flat_pfn_of", [5, 6, 6], 1),
+    budget("compressed_unchecked", [11, 13, 15], 4),
+    budget("compressed_checked", [34, 33, 40], 10),
+    budget("compressed_reader", [34, 33, 40], 10),
+    budget("compressed_online", [35, 36, 40], 10),
+    budget("compressed_valid", [32, 33, 38], 9),
+    budget("compressed_pfn_of", [11, 14, 15], 4),
 ];
 
 /// Lookups that need more instructions than their twin in C, on processors that have no instruction for what Rust's compiler
-/// makes of them: how many more, and why. On x86_64 there are none.
+/// makes of them: how many more, and why. On x86_64 there is none of Linux' models.
 const EXCUSED: &[(Arch, &str, usize, &str)] = &[
+    (
+        Arch::X86_64,
+        "flat_online",
+        1,
+        "the bit chooses the result without a branch, so that zero is made twice",
+    ),
+    (
+        Arch::Aarch64,
+        "flat_online",
+        1,
+        "the bit chooses the result without a branch, so that zero is made twice",
+    ),
     (Arch::Aarch64, "classic_valid", 1, "a bit is tested by a mask that is shifted to it"),
     (
         Arch::Riscv64,
@@ -115,10 +139,12 @@ pub(crate) fn excused(arch: Arch, probe: &str) -> usize {
 }
 
 /// The features that choose a model for `Selected`, and the name that the model's own probes begin with.
-pub(super) const SELECTED: [(&str, &str); 3] = [
+pub(super) const SELECTED: [(&str, &str); 5] = [
     ("selected-classic-sparse", "classic"),
     ("selected-sparse-extreme", "extreme"),
     ("selected-vmemmap", "vmemmap"),
+    ("selected-flat", "flat"),
+    ("selected-compressed-index", "compressed"),
 ];
 
 /// The twin in C of a probe: a reader does what a checked lookup does, and vmemmap with flat planes or with 52 bits what

@@ -160,4 +160,95 @@ static inline uint64_t page_section(const struct page *page)
     return __atomic_load_n(&page->section, __ATOMIC_RELAXED);
 }
 
+/* A section of a model of one array. */
+struct record {
+    uint8_t flags;
+    uint32_t node;
+    struct usage usage;
+};
+
+/* One array with a bound: a descriptor for each of `count` elements from `first` on, and a record for each section of
+ * them. The flat array numbers its elements by the frame. */
+struct bounded {
+    uint64_t first;
+    uint64_t count;
+    const struct record *records;
+    struct page *pages;
+};
+
+/* The same whose elements are numbered by the frame without the bits in `hole`, which are zero in all of RAM. */
+struct squeezed {
+    uint64_t low;
+    uint64_t hole;
+    uint64_t shift;
+    struct bounded array;
+};
+
+static inline uint64_t squeeze(const struct squeezed *squeezed, uint64_t pfn)
+{
+    return (pfn & squeezed->low) | (pfn >> (squeezed->shift & 63) & ~squeezed->low);
+}
+
+static inline uint64_t unsqueeze(const struct squeezed *squeezed, uint64_t element)
+{
+    return (element & squeezed->low) | ((element & ~squeezed->low) << (squeezed->shift & 63));
+}
+
+static inline bool record_covers(const struct record *record, uint64_t pfn)
+{
+    uint8_t flags = __atomic_load_n(&record->flags, __ATOMIC_ACQUIRE);
+
+    return flags & WORD_HAS_MEM_MAP && (flags & WORD_EARLY || bit_of(&record->usage.populated, pfn));
+}
+
+static inline bool record_covers_online(const struct record *record, uint64_t pfn)
+{
+    const uint8_t wanted = WORD_HAS_MEM_MAP | WORD_ONLINE;
+
+    return (__atomic_load_n(&record->flags, __ATOMIC_ACQUIRE) & wanted) == wanted && bit_of(&record->usage.online, pfn);
+}
+
+/* Whether a frame whose element lies this far behind the first has an element. */
+static inline bool bounded_has(const struct bounded *array, uint64_t offset)
+{
+    return offset < array->count;
+}
+
+static inline bool squeezed_has(const struct squeezed *squeezed, uint64_t pfn, uint64_t offset)
+{
+    return bounded_has(&squeezed->array, offset) && !(pfn & squeezed->hole);
+}
+
+static inline const struct record *bounded_record(const struct bounded *array, uint64_t offset)
+{
+    return &array->records[offset >> PFN_SECTION_SHIFT];
+}
+
+/* The lookups of a frame by `covers`, in an array that may not be there yet. */
+static inline struct page *flat_page(const struct bounded *array, uint64_t pfn,
+                                     bool (*covers)(const struct record *, uint64_t))
+{
+    uint64_t offset;
+
+    if (!array)
+        return NULL;
+    offset = pfn - array->first;
+    if (!bounded_has(array, offset) || !covers(bounded_record(array, offset), pfn))
+        return NULL;
+    return array->pages + offset;
+}
+
+static inline struct page *squeezed_page(const struct squeezed *squeezed, uint64_t pfn,
+                                         bool (*covers)(const struct record *, uint64_t))
+{
+    uint64_t offset;
+
+    if (!squeezed)
+        return NULL;
+    offset = squeeze(squeezed, pfn) - squeezed->array.first;
+    if (!squeezed_has(squeezed, pfn, offset) || !covers(bounded_record(&squeezed->array, offset), pfn))
+        return NULL;
+    return squeezed->array.pages + offset;
+}
+
 #endif

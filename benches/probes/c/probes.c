@@ -9,10 +9,18 @@
 extern struct section c_flat[NR_SECTIONS];
 extern struct section *c_roots[NR_ROOTS];
 extern struct page *c_array;
+extern const struct bounded *c_bounded;
+extern struct page *c_bounded_origin;
+extern const struct squeezed *c_squeezed;
+extern struct page *c_squeezed_origin;
 
 struct section c_flat[NR_SECTIONS];
 struct section *c_roots[NR_ROOTS];
 struct page *c_array;
+const struct bounded *c_bounded;
+struct page *c_bounded_origin;
+const struct squeezed *c_squeezed;
+struct page *c_squeezed_origin;
 
 #define PROBE(result, name, parameter)     \
     result name(parameter);                \
@@ -72,3 +80,39 @@ TABLE_PROBES(extreme, rooted_section_unchecked(c_roots, pfn), rooted_section(c_r
 
 ARRAY_PROBES(vmemmap, VMEMMAP)
 ARRAY_PROBES(placed, c_array)
+
+/* One array with a bound, whose first descriptor is moved back to that of element 0 (FLATMEM's mem_map); numbered by the
+ * frame, or by the frame without a hole (Xen's PDX). */
+
+#define LOADED(pointer) (__atomic_load_n(&pointer, __ATOMIC_ACQUIRE))
+
+#define BOUNDED_PROBES(model, origin, find, element, frame)                                 \
+    PROBE(struct page *, c_##model##_unchecked, uint64_t pfn)                               \
+    {                                                                                       \
+        return LOADED(origin) + (element);                                                  \
+    }                                                                                       \
+    PROBE(struct page *, c_##model##_checked, uint64_t pfn)                                 \
+    {                                                                                       \
+        return find(record_covers);                                                         \
+    }                                                                                       \
+    PROBE(struct page *, c_##model##_online, uint64_t pfn)                                  \
+    {                                                                                       \
+        return find(record_covers_online);                                                  \
+    }                                                                                       \
+    PROBE(bool, c_##model##_valid, uint64_t pfn)                                            \
+    {                                                                                       \
+        return find(record_covers) != NULL;                                                 \
+    }                                                                                       \
+    PROBE(uint64_t, c_##model##_pfn_of, const struct page *page)                            \
+    {                                                                                       \
+        uint64_t number = (uint64_t)(page - LOADED(origin));                                \
+                                                                                            \
+        return frame;                                                                       \
+    }
+
+#define FLAT_PAGE(covers) flat_page(LOADED(c_bounded), pfn, covers)
+#define SQUEEZED_PAGE(covers) squeezed_page(LOADED(c_squeezed), pfn, covers)
+
+BOUNDED_PROBES(flat, c_bounded_origin, FLAT_PAGE, pfn, number)
+BOUNDED_PROBES(compressed, c_squeezed_origin, SQUEEZED_PAGE, squeeze(LOADED(c_squeezed), pfn),
+               unsqueeze(LOADED(c_squeezed), number))

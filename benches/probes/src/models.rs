@@ -5,8 +5,10 @@
 //! the counts of processors differ by their instructions, and by nothing else.
 
 use sparsemem_classic_sparse::ClassicSparse;
+use sparsemem_compressed_index::CompressedIndex;
 use sparsemem_core::presets::{X86_64, X86_64La57};
 use sparsemem_core::{ArrayPlace, NeverReclaim, Page, PlaceClaim, SectionShape};
+use sparsemem_flat::Flat;
 use sparsemem_section::FlatPlanes;
 use sparsemem_sparse_extreme::SparseExtreme;
 use sparsemem_vmemmap::{ConstBase, DynamicBase, Native, Vmemmap};
@@ -70,3 +72,7 @@ pub(crate) static WIDE: Vmemmap<
     ConstBase<WidePlace>,
     { X86_64La57::NR_ROOTS_LEN },
 > = Vmemmap::new();
+#[unsafe(no_mangle)]
+pub(crate) static FLAT: Flat<X86_64, Page, NeverReclaim> = Flat::new();
+#[unsafe(no_mangle)]
+pub(crate) static COMPRESSED: CompressedIndex<X86_64, Page, NeverReclaim> = CompressedIndex::new();

@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{MemoryModel, Page, Pfn};
 
-use crate::models::{CLASSIC, EXTREME, PLACED, PLANES, VMEMMAP, WIDE};
+use crate::models::{CLASSIC, COMPRESSED, EXTREME, FLAT, PLACED, PLANES, VMEMMAP, WIDE};
 
 /// The address of a function.
 type Address = *const ();
@@ -73,6 +73,8 @@ probes!(OF_VMEMMAP, VMEMMAP; vmemmap_unchecked, vmemmap_checked, vmemmap_reader,
 probes!(OF_PLACED, PLACED; placed_unchecked, placed_checked, placed_reader, placed_online, placed_valid, placed_pfn_of);
 probes!(OF_PLANES, PLANES; planes_unchecked, planes_checked, planes_reader, planes_online, planes_valid, planes_pfn_of);
 probes!(OF_WIDE, WIDE; wide_unchecked, wide_checked, wide_reader, wide_online, wide_valid, wide_pfn_of);
+probes!(OF_FLAT, FLAT; flat_unchecked, flat_checked, flat_reader, flat_online, flat_valid, flat_pfn_of);
+probes!(OF_COMPRESSED, COMPRESSED; compressed_unchecked, compressed_checked, compressed_reader, compressed_online, compressed_valid, compressed_pfn_of);
 
 /// Names the twins of C; only their addresses are taken.
 macro_rules! twins {
@@ -106,10 +108,20 @@ twins!(
     c_placed_online,
     c_placed_valid,
     c_placed_pfn_of,
+    c_flat_unchecked,
+    c_flat_checked,
+    c_flat_online,
+    c_flat_valid,
+    c_flat_pfn_of,
+    c_compressed_unchecked,
+    c_compressed_checked,
+    c_compressed_online,
+    c_compressed_valid,
+    c_compressed_pfn_of,
 );
 
 /// Every probe and every twin, by name.
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, Address)> {
-    let rust = [OF_CLASSIC, OF_EXTREME, OF_VMEMMAP, OF_PLACED, OF_PLANES, OF_WIDE];
+    let rust = [OF_CLASSIC, OF_EXTREME, OF_VMEMMAP, OF_PLACED, OF_PLANES, OF_WIDE, OF_FLAT, OF_COMPRESSED];
     rust.into_iter().flatten().chain(OF_C.iter().copied())
 }

@@ -116,6 +116,12 @@ fn boots(report: &Report<'_>, text: &mut String) {
         &boot::FULL,
     );
     of(
+        "A boot that only marks the sections of those, and leaves their memmaps for later (`boot_deferred`), as a whole:\n\n",
+        boot::MARKING,
+        "memory",
+        &boot::FULL,
+    );
+    of(
         "The whole boot of 2 GiB, half of it at the start and half at the end of the address space:\n\n",
         boot::WITH_HOLE,
         "address space",

@@ -12,6 +12,8 @@ use crate::result::{Measured, Results};
 
 /// The question of machines that are full of memory; times are per section.
 pub const PER_SECTION: &str = "boot, per section";
+/// The question of boots that leave memmaps for later (`boot_deferred`), on the same machines; times are of the whole boot.
+pub const MARKING: &str = "boot that only marks sections";
 /// The question of machines with 2 GiB of memory and a hole; times are of the whole boot.
 pub const WITH_HOLE: &str = "boot, 2 GiB with a hole";
 
@@ -19,11 +21,12 @@ pub const WITH_HOLE: &str = "boot, 2 GiB with a hole";
 pub const WALK: &str = "walk, 2 GiB with a hole";
 
 /// Machines that are full of memory. Units: bytes.
-pub const FULL: [(&str, u64); 7] = [
+pub const FULL: [(&str, u64); 8] = [
     ("1 GiB", 1 << 30),
     ("8 GiB", 8 << 30),
     ("64 GiB", 64 << 30),
     ("512 GiB", 512 << 30),
+    ("1 TiB", 1 << 40),
     ("4 TiB", 4 << 40),
     ("16 TiB", 16 << 40),
     ("64 TiB", 64 << 40),
@@ -66,6 +69,9 @@ pub fn measure(times: usize, say: &dyn Fn(&str), results: &mut Results) {
             let per_section = Samples(samples.0.iter().map(|whole| whole / sections).collect());
             results.results.push(Measured::time(PER_SECTION, model, "", name, &per_section));
         }
+        for (model, samples) in each_changing!(marks(&map, times)) {
+            results.results.push(Measured::time(MARKING, model, "", name, &samples));
+        }
     }
     for (name, bytes) in HOLLOW {
         say(&format!("boot of 2 GiB in {name} of addresses"));
@@ -81,15 +87,28 @@ pub fn measure(times: usize, say: &dyn Fn(&str), results: &mut Results) {
 
 /// Boots a model and takes it down again, on memory that was touched before: the first time is not counted.
 fn boots<M: Changing>(map: &Map, times: usize) -> (&'static str, Samples) {
+    up_and_down::<M>(map, times, Instance::boot)
+}
+
+/// The same with boots that mark sections and make no memmap.
+fn marks<M: Changing>(map: &Map, times: usize) -> (&'static str, Samples) {
+    up_and_down::<M>(map, times, Instance::mark)
+}
+
+fn up_and_down<M: Changing>(
+    map: &Map,
+    times: usize,
+    up: fn(&mut Instance<M>, &Map),
+) -> (&'static str, Samples) {
     let mut instance = M::instance(map);
-    boot_once(&mut instance, map);
-    let samples = repeat(times, || boot_once(&mut instance, map));
+    once(&mut instance, map, up);
+    let samples = repeat(times, || once(&mut instance, map, up));
     (instance.model.name(), samples)
 }
 
-fn boot_once<M: Changing>(instance: &mut Instance<M>, map: &Map) -> Duration {
+fn once<M: Changing>(instance: &mut Instance<M>, map: &Map, up: fn(&mut Instance<M>, &Map)) -> Duration {
     let started = Instant::now();
-    instance.boot(map);
+    up(instance, map);
     let took = started.elapsed();
     instance.take_down();
     took
