@@ -200,6 +200,8 @@ where
         self.leaf_of::<T, E>(env, request)
     }
 
+    // Callers know whether there is a block: the compiler then drops the other way.
+    #[inline(always)]
     fn populate_with(
         writing: &mut Writing<'_, T, Self>,
         env: &mut E,
