@@ -155,3 +155,22 @@ fn reference(subject: &Subject<'_>) -> Option<(&'static str, String)> {
 fn skip(results: &mut Results, machine: &str, why: Vec<String>) {
     results.skipped.extend(why.into_iter().map(|why| format!("{machine}: {why}")));
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::backends::bounded;
+    use crate::environment::Pages;
+    use crate::frames::Pattern;
+    use crate::maps::Map;
+    use crate::measure::disagreement;
+
+    #[test]
+    fn models_of_one_array_answer_alike_where_there_are_holes() {
+        let map = Map::hollow("2 GiB", 1 << 40);
+        let models = bounded(&map, Pages::Base).map(|model| model.unwrap());
+        models.iter().for_each(|model| model.initialise_all(&map.memory));
+        let subjects: Vec<_> = models.iter().flat_map(|model| model.subjects()).collect();
+        assert_eq!(subjects.len(), 10, "five ways each");
+        assert_eq!(disagreement(&subjects, &Pattern::Random.list(&map.memory)), None);
+    }
+}

@@ -157,3 +157,27 @@ fn footprint<M: Changing>(map: &Map) -> (&'static str, Footprint) {
     instance.boot(map);
     (instance.model.name(), instance.model.footprint())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{marks, once};
+    use crate::backends::{Changing, each_changing};
+    use crate::instance::Instance;
+    use crate::maps::Map;
+
+    #[test]
+    fn sections_are_marked_and_have_no_memmap() {
+        fn marked<M: Changing>(map: &Map) -> [u64; 2] {
+            let mut instance = M::instance(map);
+            once(&mut instance, map, Instance::mark);
+            instance.mark(map);
+            let print = instance.model.footprint();
+            [print.usage_bytes, print.memmap_bytes]
+        }
+        let map = Map::contiguous("1 GiB", 1 << 30);
+        for [usages, memmaps] in each_changing!(marked(&map)) {
+            assert!(usages > 0 && memmaps == 0, "{usages} {memmaps}");
+        }
+        assert!(each_changing!(marks(&map, 2)).iter().all(|(_, samples)| samples.0.len() == 2));
+    }
+}
