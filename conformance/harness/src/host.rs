@@ -28,7 +28,7 @@ pub type Verdict = Result<Ended, Failure>;
 #[derive(Clone, Copy, Debug)]
 pub struct Host(Waiting);
 
-/// What waits for a model.
+/// The work that waits for a model.
 #[derive(Clone, Copy, Debug)]
 enum Waiting {
     /// A scenario on one of the machines.

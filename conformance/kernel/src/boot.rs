@@ -90,7 +90,7 @@ fn processors(firmware: &Firmware) -> Result<ArrayVec<HardwareId, MOST>, Firmwar
     Ok(found)
 }
 
-/// What boot leaves alone: memory, each with its node, processors, and a word of the command line.
+/// The things that boot leaves alone: memory, each with its node, processors, and a word of the command line.
 #[derive(Clone, Debug)]
 struct Others {
     /// Persistent memory.

@@ -3,7 +3,8 @@
 use sparsemem_core::PfnRange;
 use sparsemem_hotplug::{AllocatorHooks, FramesRefused};
 
-/// An allocator that gets and gives any frames.
+/// An allocator that gets and gives any frames. The tests of the workspace have the same in a package that is not published,
+/// which this one is.
 pub(crate) struct Agreeable;
 
 impl AllocatorHooks for Agreeable {

@@ -38,7 +38,7 @@ impl Halt {
 pub(super) struct Made<M> {
     /// The model, which is down.
     pub(super) model: Box<M>,
-    /// What it says of itself.
+    /// The capabilities that it says it has.
     pub(super) can: Capabilities,
     /// Registers the metadata of boot.
     pub(super) register: Option<Register<M>>,

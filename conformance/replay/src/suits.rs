@@ -62,7 +62,7 @@ pub(crate) fn unlike<M: MemoryModel>(script: &Script, can: &Capabilities) -> Opt
     (can.memmaps == MemmapSource::Other && script.ops().any(is_hosted)).then_some(Unlike::Memmaps)
 }
 
-/// Whether a model has a table of roots that come and go.
+/// True if a model has a table of roots that come and go.
 pub(crate) const fn has_roots(can: &Capabilities) -> bool {
     matches!(can.table, TableKind::Rooted)
 }

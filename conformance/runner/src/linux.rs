@@ -154,7 +154,7 @@ pub fn backends() -> impl Iterator<Item = Backend> {
     Backend::ALL.into_iter().filter(|backend| backend.is_sparse())
 }
 
-/// Whether a rule can apply to a backend.
+/// True if a rule can apply to a backend.
 #[must_use]
 pub fn is_about(rule: Rule, backend: Backend) -> bool {
     let somewhere = ArrayFacts { start: VirtAddr::new(0), len_bytes: 0 };

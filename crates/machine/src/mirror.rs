@@ -280,7 +280,7 @@ impl Mirror {
     }
 }
 
-/// Whether the page tables have other leaves for all addresses of one, and no larger one.
+/// True if the page tables have other leaves for all addresses of one, and no larger one.
 fn is_replaced(old: Leaf, walker: Walker<'_>) -> bool {
     let mut covered = 0;
     let whole = walker.leaves(old.range(), &mut |new, _| {

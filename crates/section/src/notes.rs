@@ -31,7 +31,7 @@ impl Notes {
         }
     }
 
-    /// Whether any memmap may be in an altmap, or folded in a section of boot.
+    /// True if any memmap may be in an altmap, or folded in a section of boot.
     pub(crate) fn any_special(&self) -> bool {
         // Relaxed: invariant 1.
         self.special.load(Ordering::Relaxed)

@@ -44,7 +44,7 @@ pub(super) fn tails_are_read_only(system: &mut System<'_>) -> Result<Ended, Stor
     Ok(Ended::Passed)
 }
 
-/// Whether the memory was up when it was folded.
+/// Says if the memory was up when it was folded.
 #[derive(PartialEq, Eq)]
 enum WhileUp {
     Yes,
@@ -70,7 +70,7 @@ fn fold(system: &mut System<'_>, dimm: &Plugged) -> Result<WhileUp, StoryError> 
     }
 }
 
-/// Whether the descriptor of a frame, which can be read, can be written: its first byte gets the value that it has.
+/// True if the descriptor of a frame, which can be read, can be written: its first byte gets the value that it has.
 fn writes(pfn: Pfn) -> Result<bool, StoryError> {
     let at = some("a descriptor", MODEL.lookup(pfn))?.addr().get() as u64;
     let byte = some("a byte of a descriptor", trap::read_byte(at))?;

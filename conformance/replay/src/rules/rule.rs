@@ -54,7 +54,7 @@ impl Rule {
         self.texts().name
     }
 
-    /// Whether the rule can apply to a model that says this of itself.
+    /// True if the rule can apply to a model that says this of itself.
     #[must_use]
     pub const fn is_about(self, can: &Capabilities) -> bool {
         match self {
