@@ -107,7 +107,7 @@ const fn budgets(arch: Arch, backend: Backend) -> [Budget; 2] {
         Backend::SparseExtreme => ([(12, 2), (11, 2), (18, 2)], [(31, 4), (26, 4), (34, 4)]),
         Backend::Vmemmap => ([(4, 0), (3, 0), (5, 0)], [(21, 2), (21, 2), (27, 2)]),
         Backend::Flat => ([(4, 1), (5, 1), (6, 1)], [(26, 7), (24, 5), (31, 7)]),
-        Backend::CompressedIndex => ([(14, 4), (13, 4), (17, 4)], [(38, 10), (33, 7), (43, 10)]),
+        Backend::CompressedIndex => ([(14, 4), (13, 4), (17, 4)], [(38, 10), (33, 8), (43, 10)]),
     };
     [budget(arch, UNCHECKED, unchecked), budget(arch, CHECKED, checked)]
 }
