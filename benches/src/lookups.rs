@@ -11,10 +11,13 @@ use crate::instance::Coming;
 use crate::maps::Map;
 use crate::measure::{Effort, Samples, alternate, disagreement};
 use crate::result::{Measured, Ratio, Results};
-use crate::subjects::{Baselines, CHECKED_LATER, INLINE, Lookups, Subject, baselines, empty_loop};
+use crate::subjects::{BOUNDED, Baselines, CHECKED_LATER, INLINE, Lookups, Subject, baselines, empty_loop};
 
 /// The machine of the cold table.
 pub const COLD: &str = "every other section of 512 TiB";
+
+/// The machine of hot-added memory that no cache holds the tables of.
+pub const LARGE: &str = "4 TiB";
 
 /// The patterns of every machine that is not cold.
 const WARM: [Pattern; 3] = [Pattern::Hot, Pattern::Sequential, Pattern::Random];
@@ -70,13 +73,15 @@ fn with_baselines<'m>(models: &'m [Box<dyn Lookups>], others: &'m Baselines) -> 
     std::iter::once(empty_loop()).chain(models).chain(baselines(others)).collect()
 }
 
-/// Measures checked lookups where sections came later, so that the subsection is looked at.
+/// Measures checked lookups where sections came later, so that the subsection is looked at, beside a flat array with a bound.
 pub fn hot_added_on(map: &Map, effort: Effort, say: &dyn Fn(&str), results: &mut Results) {
     say(&format!("{}: adding sections", map.name));
-    let models = for_lookups(map, Coming::Later, Pages::Huge);
+    let pages = if map.ram_bytes() <= TOUCH_LIMIT { Pages::Huge } else { Pages::Base };
+    let models = for_lookups(map, Coming::Later, pages);
     let inline = models[0].inline_bits();
-    let subjects = models.iter().flat_map(|model| model.hot_added()).chain([inline.subject()]);
-    let subjects: Vec<_> = subjects.collect();
+    let flat = Baselines::new::<X86_64>(&map.memory);
+    let subjects = models.iter().flat_map(|model| model.hot_added());
+    let subjects: Vec<_> = subjects.chain([inline.subject(), flat.bounded(CHECKED_LATER)]).collect();
     for pattern in [Pattern::Hot, Pattern::Random] {
         measure(&subjects, pattern, map, effort, say, results);
     }
@@ -140,6 +145,7 @@ fn reference(subject: &Subject<'_>) -> Option<(&'static str, String)> {
     match subject.question {
         "reader" | "any" | "dyn" | "selected" => own("checked"),
         _ if subject.name == ON_BASE_PAGES => Some((subject.question, MODELS[2].to_owned())),
+        CHECKED_LATER if subject.name == BOUNDED => Some((CHECKED_LATER, MODELS[2].to_owned())),
         _ if subject.name == INLINE => Some((subject.question, MODELS[0].to_owned())),
         "unchecked" | "checked" | "valid" | "pfn_of" | CHECKED_LATER if MODELS.contains(&&*subject.name) => {
             Some((subject.question, format!("{} in C", subject.name)))

@@ -19,15 +19,17 @@ use crate::subjects::Subject;
 pub struct Effort {
     /// Turns of each subject.
     pub rounds: usize,
+    /// Turns of each subject where every sample begins with other memory in all caches: that takes most of the time.
+    pub cold_rounds: usize,
     /// The least time of a sample.
     pub sample: Duration,
 }
 
 impl Effort {
     /// For a quick look.
-    pub const QUICK: Self = Self { rounds: 7, sample: Duration::from_micros(100) };
+    pub const QUICK: Self = Self { rounds: 7, cold_rounds: 3, sample: Duration::from_micros(100) };
     /// For a report.
-    pub const FULL: Self = Self { rounds: 101, sample: Duration::from_micros(200) };
+    pub const FULL: Self = Self { rounds: 101, cold_rounds: 15, sample: Duration::from_micros(200) };
 }
 
 /// Times per lookup, a sample per round. Units: nanoseconds.
@@ -146,7 +148,8 @@ pub fn alternate(
     if other.is_none() {
         turns.iter_mut().flatten().for_each(|turn| turn.calibrate(effort));
     }
-    let samples = in_turns(turns.len(), effort.rounds, |at| {
+    let rounds = if other.is_some() { effort.cold_rounds } else { effort.rounds };
+    let samples = in_turns(turns.len(), rounds, |at| {
         let Some(turn) = &turns[at] else { return 0.0 };
         other.as_mut().map_or_else(|| turn.warm(), |other| turn.cold(other))
     });
@@ -206,7 +209,7 @@ mod tests {
 
     #[test]
     fn every_subject_has_every_turn() {
-        let effort = Effort { rounds: 3, sample: Duration::from_nanos(1) };
+        let effort = Effort { rounds: 3, cold_rounds: 3, sample: Duration::from_nanos(1) };
         let samples = alternate(&[empty_loop(), empty_loop()], &[Pfn::new(1)], Pattern::Hot, effort);
         assert!(samples.iter().all(|samples| samples.as_ref().is_some_and(|samples| samples.0.len() == 3)));
         let touched = alternate(&[empty_loop()], &[Pfn::new(1)], Pattern::TlbTouch, effort);

@@ -136,6 +136,10 @@ fn measure(args: &Args, maps: &[Map], say: &dyn Fn(&str)) -> Results {
     if let Some(map) = small {
         lookups::hot_added_on(map, amount.effort, say, &mut results);
     }
+    if !args.quick {
+        let large = Map::contiguous(lookups::LARGE, 4 << 40);
+        lookups::hot_added_on(&large, amount.effort, say, &mut results);
+    }
     lookups::cold(amount.effort, say, &mut results);
     boot::measure(amount.boots, say, &mut results);
     let usual = Map::contiguous("8 GiB", 8 << 30);

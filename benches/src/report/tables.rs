@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::Report;
 use crate::backends::{MODELS, ON_BASE_PAGES, PROBES};
 use crate::frames::Pattern;
-use crate::lookups::COLD;
+use crate::lookups::{COLD, LARGE};
 use crate::result::Measured;
 use crate::slow::{boot, changes, initialise};
 
@@ -22,6 +22,7 @@ pub(super) fn all(report: &Report<'_>) -> String {
             format!("Lookups on {machine}\n\n![time by model and pattern](plots/lookup-{machine}.svg)");
         lookups(report, machine, &head, &mut text);
     }
+    lookups(report, LARGE, &format!("Lookups of {LARGE} that came later"), &mut text);
     let cold = format!("Lookups with a cold table\n\nThe machine has {COLD}; 52 bits of physical address.");
     lookups(report, COLD, &cold, &mut text);
     boots(report, &mut text);

@@ -17,10 +17,15 @@ use super::Subject;
 use super::compressed::Compressed;
 use crate::environment::{Mapping, Pages};
 
+/// The subjects' family.
+const FAMILY: &str = "baselines";
 /// More arenas than these would only be waited for.
 const ARENAS_AT_MOST: usize = 256;
 /// More frames than these do not fit a hash map in reasonable memory.
 const HASHED_AT_MOST: u64 = 16 << 18;
+
+/// The name of a flat array with a bound.
+pub const BOUNDED: &str = "flat array, bound check (Asterinas)";
 
 /// The data of all baselines for one machine.
 pub struct Baselines {
@@ -71,6 +76,13 @@ impl Baselines {
         left_out
     }
 
+    /// The flat array with a bound, as an answer to this question.
+    #[must_use]
+    pub fn bounded(&self, question: &'static str) -> Subject<'_> {
+        let end = self.end;
+        Subject::page(question, BOUNDED, FAMILY, move |pfn| (pfn.get() < end).then(|| self.flat(pfn)))
+    }
+
     #[inline]
     fn flat(&self, pfn: Pfn) -> NonNull<Page> {
         let offset = usize::try_from(pfn.get()).unwrap_or(usize::MAX);
@@ -94,7 +106,7 @@ fn hashed(memory: &[MemoryRange], array: NonNull<Page>) -> Option<HashMap<u64, N
 /// The baselines as subjects.
 #[must_use]
 pub fn baselines(all: &Baselines) -> Vec<Subject<'_>> {
-    let (end, family) = (all.end, "baselines");
+    let family = FAMILY;
     // The base is copied, as a compiler would keep a static's address.
     let start = all.array.start();
     let mut subjects = vec![
@@ -106,9 +118,7 @@ pub fn baselines(all: &Baselines) -> Vec<Subject<'_>> {
         Subject::page("unchecked", "compressed index (Xen)", "compressed", move |pfn| {
             Some(all.compressed.page(pfn))
         }),
-        Subject::page("checked", "flat array, bound check (Asterinas)", family, move |pfn| {
-            (pfn.get() < end).then(|| all.flat(pfn))
-        }),
+        all.bounded("checked"),
         Subject::page("checked", "sorted sections (Redox)", family, move |pfn| all.sections.binary(pfn)),
         Subject::page("checked", "compressed index (Xen)", "compressed", move |pfn| {
             all.compressed.checked(pfn)

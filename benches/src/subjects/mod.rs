@@ -15,7 +15,7 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{Page, Pfn};
 
-pub use baselines::{Baselines, baselines};
+pub use baselines::{BOUNDED, Baselines, baselines};
 pub use twins::{TwinLoops, TwinTables};
 pub use ways::{CHECKED_LATER, ChosenAtRunTime, Compared, INLINE, InlineBits, Lookups};
 
