@@ -42,7 +42,7 @@ pub(crate) struct Unlinked {
 /// Blocks that no processor can use any more.
 #[must_use = "the blocks leak unless they are freed"]
 #[derive(Debug)]
-pub(crate) struct Flushed(Unlinked);
+pub(crate) struct Flushed<'b>(&'b [Option<Loose>]);
 
 impl Unlinked {
     pub(crate) const fn none() -> Self {
@@ -57,10 +57,14 @@ impl Unlinked {
         Ok(())
     }
 
-    /// Makes every processor drop its cached path to these blocks; adjoining ranges are flushed as one.
-    pub(crate) fn flush<F: EntryFormat, E: AddressSpace + ?Sized>(self, env: &mut E) -> Flushed {
+    /// Makes every processor drop its cached path to these blocks; adjoining ranges are flushed as one. Then there is room
+    /// for others, but not before the receipt is gone.
+    pub(crate) fn flush<F: EntryFormat, E: AddressSpace + ?Sized>(&mut self, env: &mut E) -> Flushed<'_> {
+        // Taken first, so that no block is flushed or freed a second time where the environment unwinds.
+        let len = core::mem::take(&mut self.len);
+        let blocks = self.blocks.get(..len).unwrap_or_default();
         let mut run: Option<Pages> = None;
-        for stale in self.blocks.iter().flatten().map(|loose| loose.stale) {
+        for stale in blocks.iter().flatten().map(|loose| loose.stale) {
             let joined = run.and_then(|run| run.joined(stale));
             if let (None, Some(done)) = (joined, run) {
                 env.flush(done.bytes::<F>());
@@ -70,15 +74,15 @@ impl Unlinked {
         if let Some(done) = run {
             env.flush(done.bytes::<F>());
         }
-        Flushed(self)
+        Flushed(blocks)
     }
 }
 
-impl Flushed {
+impl Flushed<'_> {
     /// Gives the blocks back that are not shared, in the order in which they were unlinked; counts those that `env`
     /// refuses.
     pub(crate) fn free<E: MetadataMemory + ?Sized>(self, env: &mut E, lost: &mut LostBlocks) {
-        for Loose { phys, layout, origin, .. } in self.0.blocks.into_iter().flatten() {
+        for &Loose { phys, layout, origin, .. } in self.0.iter().flatten() {
             let Some(origin) = origin else { continue };
             let start = env.phys_to_virt(phys);
             // SAFETY: 1. Exactly this block was taken apart and written into an entry with its origin, or was there

@@ -238,8 +238,7 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace> Exchange<'_, F, E> {
 
     /// Flushes and frees the leaves that were in use.
     fn release(&mut self) {
-        let batch = core::mem::replace(&mut self.batch, Unlinked::none());
-        batch.flush::<F, E>(self.env).free(self.env, self.lost);
+        self.batch.flush::<F, E>(self.env).free(self.env, self.lost);
     }
 }
 

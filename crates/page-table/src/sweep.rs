@@ -144,8 +144,7 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Sweep<'_, F, E> 
 
     /// Flushes and frees the blocks that were unlinked so far.
     fn release(&mut self) {
-        let batch = core::mem::replace(&mut self.batch, Unlinked::none());
-        batch.flush::<F, E>(self.env).free(self.env, self.lost);
+        self.batch.flush::<F, E>(self.env).free(self.env, self.lost);
     }
 }
 
