@@ -72,6 +72,8 @@ pub struct Instance<M> {
     pub model: Box<M>,
     /// Its metadata.
     pub environment: Environment,
+    /// The number of its sections after boot.
+    sections: u64,
     /// The memory of its virtual array.
     _array: Option<ArrayMemory>,
 }
@@ -92,7 +94,8 @@ impl<M: MemoryModel + ZeroIsNew> Instance<M> {
         let memmaps = memmap_bytes::<M::Geometry>(&map.memory) + (64 << 20);
         // A usage is 88 bytes and a memmap 2 MiB; a page table entry is eight, and roots and tables are pages.
         let small = (memmaps >> 12) + (64 << 20);
-        Self { model: fresh(), environment: Environment::new(small, memmaps, pages), _array: array }
+        let environment = Environment::new(small, memmaps, pages);
+        Self { model: fresh(), environment, sections: map.sections(), _array: array }
     }
 
     /// The same for a model whose descriptors are one block, on `pages`; `None` if no block serves the memory of `map`.
@@ -101,7 +104,8 @@ impl<M: MemoryModel + ZeroIsNew> Instance<M> {
         let model = fresh::<M>();
         let block = model.boot_bytes(map.memory.iter().copied()).get();
         let block = usize::try_from(block).ok().filter(|bytes| *bytes > 0)?;
-        Some(Self { model, environment: Environment::new(OTHER_BLOCKS, block, pages), _array: None })
+        let environment = Environment::new(OTHER_BLOCKS, block, pages);
+        Some(Self { model, environment, sections: map.sections(), _array: None })
     }
 }
 
@@ -114,7 +118,7 @@ impl<M: BootModel<Environment>> Instance<M> {
     pub fn boot(&mut self, map: &Map) {
         let mut writer = self.model.write().expect("nobody else knows of the model");
         let up = writer.boot(&mut self.environment, map.memory.iter().copied(), &mut |_| {});
-        assert_eq!(up.map(|up| (up.sections, up.lost)), Ok((map.sections(), 0)));
+        assert_eq!(up.map(|up| (up.sections, up.lost)), Ok((self.sections, 0)));
         drop(writer);
         self.environment.finish_boot();
     }
@@ -131,7 +135,7 @@ impl<M: BootModel<Environment>> Instance<M> {
         let mut writer = self.model.write().expect("nobody else knows of the model");
         let memory = map.memory.iter().copied();
         let marked = M::boot_deferred(&mut writer, &mut self.environment, memory, &mut |_| {});
-        assert_eq!(marked.map(|marked| (marked.sections, marked.lost)), Ok((map.sections(), 0)));
+        assert_eq!(marked.map(|marked| (marked.sections, marked.lost)), Ok((self.sections, 0)));
     }
 
     /// Takes the model down, and makes its memory as it was before.
