@@ -62,7 +62,7 @@ impl<R: Regime> Aarch64<R> {
         R::PAGE_SHIFT - 3
     };
 
-    /// Whether the last bits of an address are in 9:8 (`TCR_EL1.DS`).
+    /// True if the last bits of an address are in 9:8 (`TCR_EL1.DS`).
     const IS_LPA2: bool = R::ADDRESS_BITS == 52 && R::PAGE_SHIFT < 16;
 
     /// The first bit of an address that an entry does not have in its own place, and the place where the entry has it.

@@ -25,7 +25,7 @@ impl<'w> Bits<'w> {
         bits.div_ceil(BITS)
     }
 
-    /// Whether a bit is set.
+    /// True if a bit is set.
     pub(crate) fn contains(&self, bit: u64) -> bool {
         self.word(bit / BITS) >> (bit % BITS) & 1 == 1
     }

@@ -118,7 +118,7 @@ impl<'a, 'w, G: Geometry, E: MetadataMemory> WithAltmap<'a, 'w, G, E> {
         PfnRange::from_start_count(block.phys().pfn::<G>(), count).filter(|_| aligned)
     }
 
-    /// Whether a block belongs to this altmap, by its origin and its frames.
+    /// True if a block belongs to this altmap, by its origin and its frames.
     fn claims(&self, block: &Block) -> bool {
         let free = self.altmap.spec().free_frames();
         block.origin() == Origin::Altmap && free.contains(block.phys().pfn::<G>())

@@ -229,7 +229,7 @@ impl<'w> FramePool<'w> {
         Some(frame - first)
     }
 
-    /// Whether a block begins at `start` and ends at `end`, where all frames between are in use.
+    /// True if a block begins at `start` and ends at `end`, where all frames between are in use.
     fn is_block(&self, start: u64, end: u64) -> bool {
         let begins = self.begins.contains(start);
         let inside = self.begins.last_in(start + 1, end);

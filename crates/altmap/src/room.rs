@@ -65,7 +65,7 @@ fn array_leaves<M: MemoryModel>(model: &M, request: PfnRange) -> Option<u64> {
     runs.pages.checked_mul(frames_per_page)
 }
 
-/// Whether a section has a memmap of boot, which covers it as a whole.
+/// True if a section has a memmap of boot, which covers it as a whole.
 fn is_early<M: MemoryModel>(model: &M, nr: SectionNr) -> bool {
     model.section(nr).flags.contains(SectionFlags::EARLY | SectionFlags::HAS_MEM_MAP)
 }
@@ -98,7 +98,7 @@ impl<M: MemoryModel> BaseRuns<'_, M> {
         Some(())
     }
 
-    /// Whether a page of the array holds the descriptor of a valid frame. `None` if the page ends beyond all addresses.
+    /// True if a page of the array holds the descriptor of a valid frame. `None` if the page ends beyond all addresses.
     fn is_mapped(&self, page: u64) -> Option<bool> {
         let size = (size_of::<M::Page>() as u64).max(1);
         let start = page.checked_mul(LeafSize::Size4KiB.bytes())?;

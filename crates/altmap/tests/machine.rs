@@ -87,7 +87,7 @@ impl System {
         retire(&mut self.model.write().unwrap(), &mut env, request);
     }
 
-    /// Where the descriptor of a frame lies in physical memory.
+    /// The physical address of the descriptor of a frame.
     fn backing(&self, pfn: Pfn) -> PhysAddr {
         let page = self.model.lookup(pfn).unwrap().cast::<u8>();
         self.machine.virt_to_phys(page).unwrap_or_else(|| {

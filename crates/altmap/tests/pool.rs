@@ -150,7 +150,7 @@ fn too_few_words_are_refused() {
     assert_eq!(take(&mut none, 1), None);
 }
 
-/// What is out: first frame to count.
+/// The frames that are out: first frame to count.
 #[derive(Default)]
 struct Oracle {
     out: BTreeMap<u64, u64>,
@@ -165,7 +165,7 @@ impl Oracle {
         self.out.iter().all(|(other, len)| other + len <= start || start + count <= *other)
     }
 
-    /// Where the frames have to come from: behind everything, else the lowest place that is free.
+    /// The first of the frames that have to come: behind everything, else the lowest place that is free.
     fn place(&self, pool: PfnRange, count: u64, align: u64) -> Option<u64> {
         let fits = |start: &u64| start + count <= pool.end().get();
         let fresh = self.end(pool).next_multiple_of(align);

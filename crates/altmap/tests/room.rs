@@ -1,4 +1,4 @@
-//! How much room a memmap needs: asked before, compared with what is really taken, to the frame.
+//! The room that a memmap needs: asked before, compared with what is really taken, to the frame.
 //!
 //! Descriptors here do not fill pages, so that pages are shared by neighbours that are there, by those that are not, and
 //! by parts of the request itself. With exactly the room that was named every request succeeds; with a frame less it
@@ -72,7 +72,8 @@ where
     (done == parts.len()).then_some(taken)
 }
 
-/// What is there before the request: sections of boot, and frames that were added with memory of the machine.
+/// The memory that is there before the request: sections of boot, and frames that were added with memory of the
+/// machine.
 #[derive(Clone, Debug)]
 struct Before {
     early: Vec<PfnRange>,

@@ -55,7 +55,7 @@ macro_rules! declare_backend {
                 }
             }
 
-            /// Where it keeps what it knows of sections.
+            /// The place where the backend keeps what it knows of sections.
             #[must_use]
             pub const fn sections(self) -> Sections {
                 match self {
@@ -63,7 +63,7 @@ macro_rules! declare_backend {
                 }
             }
 
-            /// Where it keeps descriptors.
+            /// The place where the backend keeps descriptors.
             #[must_use]
             pub const fn descriptors(self) -> Descriptors {
                 match self {
@@ -77,26 +77,26 @@ macro_rules! declare_backend {
 crate::each_backend!(declare_backend {});
 
 impl Backend {
-    /// Whether its section table has two levels, with roots allocated on demand.
+    /// True if the backend's section table has two levels, with roots allocated on demand.
     #[must_use]
     pub const fn has_roots(self) -> bool {
         matches!(self.sections(), Sections::Roots)
     }
 
-    /// Whether its descriptors lie in one virtual array, which it maps.
+    /// True if the backend's descriptors lie in one virtual array, which it maps.
     #[must_use]
     pub const fn has_array(self) -> bool {
         matches!(self.descriptors(), Descriptors::Window)
     }
 
-    /// Whether it has descriptors for present sections only, and allocates them with each section. The others have one
+    /// True if it has descriptors for present sections only, and allocates them with each section. The others have one
     /// array with a bound, from which nothing is given back before the last section.
     #[must_use]
     pub const fn is_sparse(self) -> bool {
         !matches!(self.descriptors(), Descriptors::Bounded)
     }
 
-    /// Whether a frame follows from the address of its descriptor, so that descriptors need not be initialised.
+    /// True if a frame follows from the address of its descriptor, so that descriptors need not be initialised.
     #[must_use]
     pub const fn finds_by_address(self) -> bool {
         !matches!(self.descriptors(), Descriptors::Blocks)

@@ -1,5 +1,5 @@
-//! What a model says of its sections' metadata, on every backend: every block that the machine gave out is reported, and no
-//! other; and pageblock flags belong to the frames of a pageblock.
+//! The reports of models about their sections' metadata, on every backend: every block that the machine gave out is
+//! reported, and no other; and pageblock flags belong to the frames of a pageblock.
 
 use std::collections::BTreeSet;
 

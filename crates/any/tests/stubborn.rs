@@ -25,9 +25,9 @@ fn relent(env: &mut Env) -> usize {
 struct Calling<'m, R: GracePeriod> {
     machine: Machine,
     model: &'m PcModel<R>,
-    /// Whether section 0 is up.
+    /// True once section 0 is up.
     booted: bool,
-    /// How often the model was called from inside.
+    /// The number of calls of the model from inside.
     calls: u32,
 }
 

@@ -53,7 +53,7 @@ impl Cells {
     }
 }
 
-/// Whether a node is in use: it has no status, or that.
+/// True if a node is in use: it has no status, or one that says so.
 fn is_enabled(node: &FdtNode<'_>) -> bool {
     let status = node.property("status");
     status.is_none_or(|status| matches!(status.value(), b"okay\0" | b"ok\0"))

@@ -1,8 +1,8 @@
-//! Why a map cannot be made of what was handed over, and tables that may be cut off.
+//! The reasons why a map cannot be made of what was handed over, and tables that may be cut off.
 
 use sparsemem_core::PhysAddr;
 
-/// What was handed over cannot be used. The map is as it was before the call.
+/// The reason why a list or table that was handed over cannot be used. The map is as it was before the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MapError {
@@ -25,9 +25,9 @@ pub enum MapError {
     Broken {
         /// Its name.
         table: &'static str,
-        /// Where.
+        /// The offset at which it is broken, in bytes.
         at: usize,
-        /// What is wrong there.
+        /// The fault that was found there, in words.
         what: &'static str,
     },
 }

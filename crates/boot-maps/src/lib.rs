@@ -1,4 +1,4 @@
-//! What boot protocols say of memory, as the ranges that a memory model boots from.
+//! Makes the ranges that a memory model boots from out of what boot protocols say of memory.
 //!
 //! A boot loader or firmware hands over a list of ranges, in any order, with overlaps, in bytes, with types of its own. A
 //! [`BootMap`] collects such lists, of one protocol or of several, in memory of the kernel's choice, and answers from all

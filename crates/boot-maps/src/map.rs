@@ -12,7 +12,7 @@ use sparsemem_core::{
 
 use crate::MapError;
 
-/// What a protocol says of a range, least careful first.
+/// The use of a range, as a protocol states it; the least careful use comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Use {
     /// RAM that nobody uses.
@@ -26,7 +26,7 @@ pub enum Use {
 }
 
 impl Use {
-    /// Whether it is RAM.
+    /// True if it is RAM.
     #[must_use]
     pub const fn is_ram(self) -> bool {
         matches!(self, Self::Free | Self::Taken)
@@ -43,7 +43,7 @@ impl Use {
     }
 }
 
-/// What is said of a range.
+/// A statement about a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     Use(Use),
@@ -64,7 +64,7 @@ impl Entry {
     pub const EMPTY: Self = Self { range: PhysRange::empty_at(PhysAddr::new(0)), what: What::Take };
 }
 
-/// What follows for an address, and up to which address it does.
+/// The answer for an address, and the address up to which it holds.
 #[derive(Clone, Copy, Debug)]
 struct Answer {
     used: Option<Use>,
@@ -179,7 +179,7 @@ impl<'s> BootMap<'s> {
         self.entries.get(..self.len).unwrap_or_default()
     }
 
-    /// What all entries together say of an address. `u64::MAX` is the end if nothing changes any more.
+    /// The answer of all entries together for an address. `u64::MAX` is the end if nothing changes any more.
     fn at(&self, at: u64) -> Answer {
         let (mut answer, mut is_taken, mut node) =
             (Answer { used: None, node: NodeId::new(0), end: u64::MAX }, false, None);

@@ -4,7 +4,7 @@ use sparsemem_core::{NodeId, Pfn, PhysRange, SectionNr};
 
 use crate::{Tag, TagError, TagStoreError, User};
 
-/// Why metadata could not be registered. Nothing has changed then.
+/// The reason why metadata could not be registered. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
@@ -105,7 +105,7 @@ pub enum RegisterError {
     Store(#[from] TagStoreError),
 }
 
-/// Why metadata was not released. Nothing has changed then.
+/// The reason why metadata was not released. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReleaseError {
@@ -160,7 +160,7 @@ pub enum ReleaseError {
     },
 }
 
-/// Why there is no plan. (A cycle that prevents the removal is an answer, not an error.)
+/// The reason why there is no plan. (A cycle that prevents the removal is an answer, not an error.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {

@@ -64,7 +64,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         Some(run.intersection(frames)).filter(|run| !run.is_empty())
     }
 
-    /// Whether a user needs a piece after the memory in `gone` is removed.
+    /// True if a user needs a piece after the memory in `gone` is removed.
     fn outlives_frames(&self, piece: &Piece, gone: PfnRange) -> bool {
         let goes = |nr: SectionNr| nr.frames::<G>().is_some_and(|frames| gone.contains_range(frames));
         match piece.user() {

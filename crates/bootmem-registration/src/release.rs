@@ -35,7 +35,7 @@ pub struct PageRun {
 }
 
 impl PageRun {
-    /// Whether the pages may be freed.
+    /// True if the pages may be freed.
     #[must_use]
     pub const fn is_free(&self) -> bool {
         matches!(self.fate, Fate::Free)
@@ -149,7 +149,7 @@ struct Going {
 }
 
 impl Going {
-    /// Whether the call releases a piece too.
+    /// True if the call releases a piece, too.
     fn takes(self, piece: &Piece) -> bool {
         self.users.contains(&Some(piece.user()))
     }
@@ -293,7 +293,7 @@ impl<G: Geometry, S: TagStore> Registry<'_, G, S> {
         }
     }
 
-    /// Whether a user needs a piece after section `nr` is removed.
+    /// True if a user needs a piece after section `nr` is removed.
     pub(crate) fn outlives(&self, piece: &Piece, nr: SectionNr) -> bool {
         match piece.user() {
             User::Section(user) => user != nr,

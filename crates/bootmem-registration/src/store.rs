@@ -5,7 +5,7 @@ use sparsemem_core::{MemoryModel, Page, Pfn};
 
 use crate::Tag;
 
-/// Why a page's tag cannot be read or written.
+/// The reason why a page's tag cannot be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TagStoreError {

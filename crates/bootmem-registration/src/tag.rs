@@ -52,7 +52,7 @@ impl MetadataKind {
     }
 }
 
-/// Why a tag cannot have these parts.
+/// The reason why a tag cannot have these parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TagError {

@@ -45,7 +45,7 @@ struct System {
     data: Vec<Block>,
 }
 
-/// Which section is reported on which node, in order of sections, and which nodes have data (four pages).
+/// The sections that boot reports, each with its node, in order of sections, and the nodes that have data (four pages).
 struct Report<'r> {
     sections: &'r [(u64, u32)],
     data: &'r [u32],
@@ -103,7 +103,7 @@ impl System {
         (self.world.desk.nr_free() - free_before) as u64
     }
 
-    /// What offlining does: every page of the section is free for it to take, or is the section's own.
+    /// Checks what offlining relies on: every page of the section is free for it to take, or is the section's own.
     fn offline_pages(&self, nr: SectionNr) {
         let frames = nr.frames::<X86_64>().unwrap();
         let own: BTreeSet<_> = self.world.registry().own_memmap_pages(nr).collect();

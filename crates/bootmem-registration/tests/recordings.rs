@@ -1,4 +1,4 @@
-//! What a Linux 6.12 without virtual memmap had registered, page by page.
+//! The pages that a Linux 6.12 without virtual memmap had registered, one by one.
 //!
 //! The numbers are from the recordings `novmemmap-numa-2` and `novmemmap-holes`: where the memmaps lie, which page the
 //! usages share, where the node's data is. Registered here, every page gets the kind and number that Linux gave it.

@@ -80,7 +80,7 @@ impl Layout {
         })
     }
 
-    /// Whether `section` can go while exactly `present` are there.
+    /// True if `section` can go while exactly `present` are there.
     fn can_go(&self, section: u64, present: &BTreeSet<u64>) -> bool {
         let waits = |user: u64| user != section && present.contains(&user);
         let metadata = self.metadata.iter().any(|(user, host)| *host == section && waits(*user));
@@ -125,7 +125,7 @@ impl Layout {
         reach(self, &self.nodes.keys().copied().collect(), target)
     }
 
-    /// Whether `host` holds something that `user` needs.
+    /// True if `host` holds something that `user` needs.
     fn holds_for(&self, host: u64, user: u64) -> bool {
         let of_its_node = self.nodes.get(&user).is_some_and(|node| self.data.contains(&(*node, host)));
         host != user && (of_its_node || self.metadata.contains(&(user, host)))
@@ -149,7 +149,7 @@ impl Layout {
         }
     }
 
-    /// Whether sections of a set hold each other's metadata in a circle: taking out whoever holds nothing of the rest
+    /// True if sections of a set hold each other's metadata in a circle: taking out whoever holds nothing of the rest
     /// does not empty the set.
     fn is_cyclic(&self, mut set: BTreeSet<u64>) -> bool {
         loop {

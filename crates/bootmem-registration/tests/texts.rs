@@ -1,4 +1,5 @@
-//! What an operator reads when metadata is in the way: the user, the section and the bytes, each by its number.
+//! The texts that an operator reads when metadata is in the way: the user, the section and the bytes, each by its
+//! number.
 
 use sparsemem_bootmem_registration::{
     MetadataKind, PlanError, RegisterError, ReleaseError, Tag, TagError, TagStoreError, User,

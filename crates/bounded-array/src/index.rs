@@ -112,14 +112,14 @@ impl<I: FrameIndex> Extent<I> {
         Ok(Self { index, first, count, frames })
     }
 
-    /// Where the element of a frame lies in the array, if the array has it.
+    /// The offset of the element of a frame in the array, in elements, if the array has it.
     #[inline]
     pub(crate) fn offset(&self, pfn: Pfn) -> Option<u64> {
         let offset = self.index.element(pfn).wrapping_sub(self.first);
         (offset < self.count && self.index.holds(pfn)).then_some(offset)
     }
 
-    /// Why the array does not have a section.
+    /// The reason why the array does not have a section.
     pub(crate) fn refusal<G: Geometry>(&self, nr: SectionNr) -> SectionLoss {
         let array = self.frames;
         if nr.first_pfn::<G>().is_none_or(|pfn| self.index.holds(pfn)) {

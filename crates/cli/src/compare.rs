@@ -45,7 +45,7 @@ struct Comparison {
     sections_added: u64,
     /// Sections that both have, with other subsections.
     sections_changed: u64,
-    /// What each backend takes, on the first and on the other.
+    /// The bytes that each backend takes, on the first and on the other.
     total_bytes: BTreeMap<&'static str, (u64, u64)>,
 }
 

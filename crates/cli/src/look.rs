@@ -14,7 +14,7 @@ use sparsemem_machine_files::{GeometryName, MachineFile, TooLarge};
 use crate::device;
 use crate::inspection::{InspectedBackend, InspectedRange, InspectedSection, Inspection};
 
-/// Why a machine cannot be inspected.
+/// The reason why a machine cannot be inspected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum InspectError {

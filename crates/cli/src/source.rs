@@ -1,4 +1,4 @@
-//! Where a memory map comes from: a file, standard input, or the machine that this program runs on.
+//! The sources of a memory map: a file, standard input, or the machine that this program runs on.
 
 use std::fmt::Write;
 use std::fs;
@@ -69,7 +69,7 @@ fn this_machine(geometry: Option<GeometryName>) -> Result<MachineFile, Failure> 
     Err(Failure::Broken(format!("this machine does not say what memory it has:{reasons}")))
 }
 
-/// What `dmesg` prints, if users may have it.
+/// The text that `dmesg` prints, if users may have it.
 fn kernel_log() -> Option<String> {
     let output = Command::new("dmesg").output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())

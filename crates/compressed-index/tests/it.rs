@@ -42,7 +42,7 @@ fn boot<G: Geometry>(
     Ok((summary, events))
 }
 
-/// Why an installation failed, which lost nothing.
+/// The reason why an installation failed, which lost nothing.
 fn why(done: Result<(), InstallError>) -> SectionLoss {
     let Err(InstallError::NoMetadata { why, lost, .. }) = done else { panic!("{done:?}") };
     assert!(lost.is_empty() && why.to_string().contains("reserve room"), "{why}");

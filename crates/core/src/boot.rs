@@ -69,7 +69,7 @@ pub enum BootEvent {
     },
 }
 
-/// Whether an earlier part of the boot was in the same section.
+/// Says whether an earlier part of the boot was in the same section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touch {
     /// None was: the section is brought up with this part.
@@ -87,7 +87,7 @@ pub struct BootPart {
     pub frames: PfnRange,
     /// Their node.
     pub node: NodeId,
-    /// Whether it is the first part of its section.
+    /// Says whether it is the first part of its section.
     pub touch: Touch,
 }
 

@@ -113,7 +113,7 @@ impl ReadOnlyTails {
     }
 }
 
-/// Why the descriptors of compounds cannot share memory.
+/// The reason why the descriptors of compounds cannot share memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FoldError {

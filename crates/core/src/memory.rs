@@ -311,7 +311,7 @@ impl LostBlocks {
         self.first
     }
 
-    /// Whether no block was refused.
+    /// True if no block was refused.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.count == 0

@@ -1,4 +1,4 @@
-//! Where the metadata of a section lies, as a model reports it.
+//! The places of a section's metadata, as a model reports them.
 //!
 //! # Invariants
 //!
@@ -26,7 +26,7 @@ pub enum MetadataUse {
 pub struct MetadataBlock {
     /// The purpose of it.
     pub of: MetadataUse,
-    /// Where it lies.
+    /// Its physical addresses.
     pub bytes: PhysRange,
     /// The memory that it was allocated from.
     pub origin: Origin,

@@ -120,7 +120,7 @@ pub unsafe trait MemoryModel: Sync {
     /// The name that tools print.
     fn name(&self) -> &'static str;
 
-    /// Which frames of a section of boot are valid; all of them by default, as in Linux.
+    /// The frames of a section of boot that are valid: all of them by default, as in Linux.
     fn early_frames(&self) -> EarlyFrames {
         EarlyFrames::All
     }
@@ -303,7 +303,7 @@ pub unsafe trait MemoryModel: Sync {
         self.lookup_with(pfn, &guard)
     }
 
-    /// Whether the frame has a descriptor. A valid frame need not be in use, online, or RAM.
+    /// True if the frame has a descriptor. A valid frame need not be in use, online, or RAM.
     #[inline]
     fn is_valid(&self, pfn: Pfn) -> bool {
         self.lookup(pfn).is_some()

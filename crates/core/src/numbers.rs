@@ -96,7 +96,7 @@ impl SectionNr {
         }
     }
 
-    /// Whether the geometry has a section of this number.
+    /// True if the geometry has a section of this number.
     #[inline]
     #[must_use]
     pub const fn exists<G: Geometry>(self) -> bool {
@@ -146,7 +146,7 @@ impl PhysAddr {
         Pfn::new(self.get() >> G::PAGE_SHIFT)
     }
 
-    /// Whether the address is a multiple of `align` bytes; `align` has to be a power of two, otherwise the answer is
+    /// True if the address is a multiple of `align` bytes; `align` has to be a power of two, otherwise the answer is
     /// `false`.
     #[inline]
     #[must_use]

@@ -78,21 +78,21 @@ macro_rules! range {
                 $len::new(self.end.get() - self.start.get())
             }
 
-            /// Whether the range has no items.
+            /// True if the range has no items.
             #[inline]
             #[must_use]
             pub const fn is_empty(self) -> bool {
                 self.start.get() == self.end.get()
             }
 
-            /// Whether `item` lies in the range.
+            /// True if `item` lies in the range.
             #[inline]
             #[must_use]
             pub const fn contains(self, item: $item) -> bool {
                 self.start.get() <= item.get() && item.get() < self.end.get()
             }
 
-            /// Whether every item of `other` lies in this range; an empty `other` lies in any range.
+            /// True if every item of `other` lies in this range; an empty `other` lies in any range.
             #[inline]
             #[must_use]
             pub const fn contains_range(self, other: Self) -> bool {
@@ -112,7 +112,7 @@ macro_rules! range {
                 Self { start, end }
             }
 
-            /// Whether the ranges share an item.
+            /// True if the ranges share an item.
             #[inline]
             #[must_use]
             pub const fn overlaps(self, other: Self) -> bool {

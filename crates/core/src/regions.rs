@@ -1,4 +1,4 @@
-//! What lies at physical addresses, by one map: RAM, something reserved, a device, nothing, or several of these.
+//! A map of physical addresses, by which a range is RAM, reserved, a device's, a hole, or several of these.
 //!
 //! # Invariants
 //!
@@ -115,7 +115,7 @@ impl<'a> Regions<'a> {
         }
     }
 
-    /// What lies at a range. An empty range has nothing in it, as a hole.
+    /// Tells what lies at a range. Nothing lies at an empty range, so the answer is a hole.
     ///
     /// # Cost
     ///

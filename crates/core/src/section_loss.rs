@@ -1,4 +1,4 @@
-//! Why a section could not be brought up.
+//! The reasons why a section could not be brought up.
 //!
 //! # Invariants
 //!

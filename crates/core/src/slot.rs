@@ -206,7 +206,7 @@ mod tests {
     use core::marker::PhantomData;
     use core::sync::atomic::{AtomicU64, AtomicUsize};
 
-    /// How often `new` was called for frame 41.
+    /// The number of calls of `new` for frame 41.
     static MADE: AtomicUsize = AtomicUsize::new(0);
 
     /// A link makes it neither `Send` nor `Sync`.

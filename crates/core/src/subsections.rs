@@ -88,14 +88,14 @@ impl SubsectionBits {
         }
     }
 
-    /// Whether `index` is in the set.
+    /// True if `index` is in the set.
     #[must_use]
     pub fn contains(&self, index: SubsectionIdx) -> bool {
         let word = self.words.get(index.get() as usize / 64).copied().unwrap_or(0);
         word >> (index.get() % 64) & 1 == 1
     }
 
-    /// Whether the set has no members.
+    /// True if the set has no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         // Not by comparison with `EMPTY`, which is a call of `memcmp`.
@@ -162,7 +162,7 @@ impl SubsectionBits {
         self.combine(other, |mine, theirs| mine & !theirs)
     }
 
-    /// Whether every member of `other` is in this set.
+    /// True if every member of `other` is in this set.
     #[must_use]
     pub fn contains_all(&self, other: Self) -> bool {
         other.difference(*self).is_empty()

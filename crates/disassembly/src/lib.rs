@@ -1,7 +1,7 @@
-//! What a function consists of: its instructions, how many of them load from memory, and whether it calls anything.
+//! Lists the instructions of a function, and counts those that load from memory and those that call something.
 //!
-//! For tests that hold generated code to a budget, on any ELF file with a symbol table for x86_64, aarch64 or riscv64: a
-//! program of the host or the image of a kernel. Nothing but the file is needed.
+//! It is for tests that hold generated code to a budget, on any ELF file with a symbol table for x86_64, aarch64 or
+//! riscv64: a program of the host or the image of a kernel. Nothing but the file is needed.
 //!
 //! ```no_run
 //! let elf = std::fs::read("target/release/probes")?;

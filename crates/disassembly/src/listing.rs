@@ -5,11 +5,11 @@ use std::fmt;
 /// One instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruction {
-    /// With symbols instead of addresses; in Intel's syntax on x86_64.
+    /// The text of it, with symbols instead of addresses; in Intel's syntax on x86_64.
     pub text: String,
     /// Reads of memory, without those of the stack.
     pub loads: usize,
-    /// Whether it calls, or jumps to another function.
+    /// True if it calls, or jumps to, another function.
     pub leaves: bool,
 }
 
@@ -27,19 +27,19 @@ impl Listing {
         &self.symbol
     }
 
-    /// How many instructions it has, on all its ways together; the return counts.
+    /// The number of instructions, on all ways through the function together; the return counts.
     #[must_use]
     pub fn instructions(&self) -> usize {
         self.body.len()
     }
 
-    /// How many loads it has, on all its ways together. The stack is not counted: it is in the cache.
+    /// The number of loads, on all ways through the function together. The stack is not counted: it is in the cache.
     #[must_use]
     pub fn loads(&self) -> usize {
         self.body.iter().map(|instruction| instruction.loads).sum()
     }
 
-    /// How many calls of, and jumps to, other functions it has. A budget for a function that has some says little.
+    /// The number of calls of other functions, and of jumps to them. A budget for a function that has some says little.
     #[must_use]
     pub fn calls(&self) -> usize {
         self.body.iter().filter(|instruction| instruction.leaves).count()
@@ -60,14 +60,14 @@ impl fmt::Display for Listing {
     }
 }
 
-/// Why there is no listing.
+/// The reason why there is no listing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListError {
     /// The file cannot be read.
     #[error("not an ELF file that can be read: {why}")]
     NotElf {
-        /// What the reader says.
+        /// The reader's message.
         why: String,
     },
     /// The file is for another processor.
@@ -87,7 +87,7 @@ pub enum ListError {
     NotCode {
         /// The function.
         symbol: String,
-        /// Where reading stopped.
+        /// The address at which reading stopped.
         address: u64,
     },
 }

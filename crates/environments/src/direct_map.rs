@@ -12,7 +12,7 @@ use sparsemem_core::{
 pub struct DirectMap {
     /// The virtual address of physical address 0, which itself need not be mapped.
     start: usize,
-    /// What is mapped.
+    /// The memory that is mapped.
     memory: PhysRange,
 }
 
@@ -75,7 +75,8 @@ impl<M: PhysMap> PageTables<M> {
     ///
     /// # Safety
     ///
-    /// What [`AddressSpace`] says of root, depth and flush; `map` reaches the tables.
+    /// `root`, `depth` and `forget` keep the promises of [`AddressSpace`] about root, depth and flush; `map` reaches the
+    /// tables.
     #[must_use]
     pub const unsafe fn new(map: M, root: PhysAddr, depth: PagingDepth, forget: fn(VirtRange)) -> Self {
         Self { map, root, depth, largest: LeafSize::Size2MiB, forget }

@@ -89,7 +89,7 @@ impl<'t, A: FrameAllocator<Size4KiB>, E: MetadataMemory> OffsetMapper<'t, A, E> 
         end
     }
 
-    /// Whether a page of this size around an address has an entry, or a table, in the kernel's tables.
+    /// True if a page of this size around an address has an entry, or a table, in the kernel's tables.
     fn has_entry<S: PageSize>(&self, at: VirtAddr) -> bool
     where
         OffsetPageTable<'t>: x86_64::structures::paging::Mapper<S>,

@@ -89,7 +89,7 @@ mod x86_64_frames {
         fits::<S>(layout).then(|| PhysFrame::from_start_address(address).ok()).flatten()
     }
 
-    /// Whether a block fits into a frame.
+    /// True if a block fits into a frame.
     const fn fits<S: PageSize>(layout: Layout) -> bool {
         layout.size() as u64 <= S::SIZE && layout.align() as u64 <= S::SIZE
     }

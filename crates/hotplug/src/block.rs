@@ -70,7 +70,7 @@ impl BlockSpan {
         self.count
     }
 
-    /// Whether the span contains a block.
+    /// True if the span contains a block.
     #[must_use]
     pub const fn contains(self, block: BlockNr) -> bool {
         block.get() >= self.first.get() && block.get() - self.first.get() < self.count
@@ -190,7 +190,7 @@ impl MemoryBlock {
         Self { nr, state, node: Some(node), memmap: PageCount::new(0), nodes: Nodes::one(node) }
     }
 
-    /// Whether a node has memory in the block, alone or with other nodes.
+    /// True if a node has memory in the block, alone or with other nodes.
     #[must_use]
     pub fn has_memory_of(&self, node: NodeId) -> bool {
         self.nodes.contains(node)

@@ -14,7 +14,7 @@ const LARGEST: u64 = 2 << 30;
 /// Bytes of RAM from which on Linux chooses blocks larger than a section.
 const LARGE_MACHINE: u64 = 64 << 30;
 
-/// Why a number of bytes is not a block size.
+/// The reason why a number of bytes is not a block size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockSizeError {

@@ -15,7 +15,7 @@ use crate::nodes::Nodes;
 use crate::slots::{Change, Slots};
 use crate::{BlockNr, BlockSpan, BlockState, Full, IllegalTransition, MemoryBlock, Transition};
 
-/// Why memory blocks cannot be made, switched or removed. No block has changed.
+/// The reason why memory blocks cannot be made, switched or removed. No block has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockError {
@@ -171,7 +171,7 @@ impl<'a> Blocks<'a> {
         self.slots.get(self.place(nr)).filter(|block| block.nr == nr)
     }
 
-    /// Whether a node has memory in online blocks outside `except`, alone or with other nodes.
+    /// True if a node has memory in online blocks outside `except`, alone or with other nodes.
     #[must_use]
     pub fn node_is_online(&self, node: NodeId, except: BlockSpan) -> bool {
         let of_node = |block: &&MemoryBlock| block.has_memory_of(node) && !except.contains(block.nr);

@@ -7,7 +7,7 @@
 
 use sparsemem_core::PfnRange;
 
-/// Why a notifier or an allocator refuses.
+/// The reason why a notifier or an allocator refuses.
 ///
 /// Source: the reasons that Linux prints when offlining fails (M-16), as a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -117,7 +117,7 @@ impl fmt::Debug for Registration<'_> {
     }
 }
 
-/// Why a notifier cannot be registered or unregistered. The chain has not changed.
+/// The reason why a notifier cannot be registered or unregistered. The chain has not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {

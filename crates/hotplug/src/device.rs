@@ -8,7 +8,7 @@ use sparsemem_core::{
 use crate::add::undo;
 use crate::{Hotplug, MemoryKind, Merge, Request, RequestError, Resource, ResourceError, ResourceKind, add};
 
-/// Why a device's memory was not added. Nothing has changed.
+/// The reason why a device's memory was not added. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddDeviceError {

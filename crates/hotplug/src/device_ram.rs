@@ -10,7 +10,7 @@ use sparsemem_core::{
 
 use crate::{AddMemoryError, Hotplug, Ram, RemoveError, ResourceKind};
 
-/// Why the memory of a device did not become RAM, or did not cease to be. Nothing has changed.
+/// The reason why the memory of a device did not become RAM, or did not cease to be RAM. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceRamError {

@@ -28,7 +28,7 @@ pub struct Storage<'a> {
     pub resources: &'a mut [Option<Resource>],
 }
 
-/// Why memory of boot cannot be registered. Nothing has changed.
+/// The reason why memory of boot cannot be registered. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdoptError {
@@ -184,7 +184,7 @@ impl<'a, M: MemoryModel> Hotplug<'a, M> {
         self.resources.at(pfn.phys::<M::Geometry>()?)
     }
 
-    /// Whether a frame belongs to a device. Source: Linux `get_dev_pagemap`.
+    /// True if a frame belongs to a device. Source: Linux `get_dev_pagemap`.
     #[must_use]
     pub fn is_device(&self, pfn: Pfn) -> bool {
         self.resource_of(pfn).is_some_and(|resource| resource.kind == ResourceKind::Device)

@@ -20,7 +20,7 @@ impl Nodes {
         Self([node; Self::MOST])
     }
 
-    /// Whether a node is one of them.
+    /// True if `node` is one of them.
     pub(crate) fn contains(&self, node: NodeId) -> bool {
         self.0.contains(&node)
     }

@@ -29,7 +29,8 @@ use crate::{
     NodeChange, OfflineError, OnlineError, Ram, RemoveError, Request, ResourceKind,
 };
 
-/// Why a part of RAM was not added and brought online, or not taken offline and removed. Nothing has changed.
+/// The reason why a part of RAM was not added and brought online, or not taken offline and removed. Nothing has
+/// changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PartError {
@@ -48,7 +49,7 @@ pub enum PartError {
 }
 
 impl PartError {
-    /// Whether another operation has the model, so that the same call may succeed later.
+    /// True if another operation has the model, so that the same call may succeed later.
     #[must_use]
     pub const fn is_busy(&self) -> bool {
         matches!(self, Self::Add(AddMemoryError::Busy { .. }) | Self::Offline(OfflineError::Busy { .. }))
@@ -174,7 +175,7 @@ impl<M: MarkModel> Hotplug<'_, M> {
         })
     }
 
-    /// Whether any of the frames is RAM.
+    /// True if any of the frames is RAM.
     fn has_ram(&self, frames: PfnRange) -> bool {
         let bytes = bytes_or_empty::<M::Geometry>(frames);
         self.resources.iter().any(|it| it.kind == ResourceKind::SystemRam && it.range.overlaps(bytes))

@@ -19,7 +19,8 @@ pub struct BadName {
     pub name: &'static str,
 }
 
-/// How added RAM is registered.
+/// The way in which added RAM is registered: its name, whether its resource merges, and the frames that host its
+/// memmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ram {
     name: &'static str,
@@ -82,7 +83,7 @@ impl Ram {
     }
 }
 
-/// Why RAM was not added. Nothing has changed.
+/// The reason why RAM was not added. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddMemoryError {

@@ -12,7 +12,7 @@ use crate::{
     BlockError, BlockSpan, Hotplug, MemoryKind, Request, RequestError, Resource, ResourceError, ResourceKind,
 };
 
-/// Why memory was not removed. Nothing has changed.
+/// The reason why memory was not removed. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoveError {

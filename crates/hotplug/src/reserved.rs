@@ -71,7 +71,7 @@ pub struct WithReserved<H, R> {
 }
 
 impl Reason {
-    /// Why [`WithReserved`] does not isolate pinned frames.
+    /// The reason for which [`WithReserved`] does not isolate pinned frames.
     pub const PINNED: Self = Self::Policy("hold data that other memory needs; remove that memory first");
 }
 

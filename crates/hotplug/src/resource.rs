@@ -21,7 +21,7 @@ pub enum ResourceKind {
 }
 
 impl ResourceKind {
-    /// Whether other resources may lie inside a resource of this kind.
+    /// True if other resources may lie inside a resource of this kind.
     #[must_use]
     pub const fn holds_others(self) -> bool {
         matches!(self, Self::Persistent | Self::Window)
@@ -52,13 +52,13 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// Whether the other resource differs only in its range.
+    /// True if the other resource differs only in its range.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         Self { range: other.range, ..*self } == *other
     }
 }
 
-/// Why a resource cannot be registered or released. The tree has not changed.
+/// The reason why a resource cannot be registered or released. The tree has not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResourceError {

@@ -232,7 +232,7 @@ pub(crate) struct Release<'s> {
 }
 
 impl Release<'_> {
-    /// How many more slots it takes: one if something is left on both sides.
+    /// The number of slots that the release takes besides: one if something is left on both sides.
     pub(crate) fn wanted(&self) -> usize {
         self.rest.iter().flatten().count().saturating_sub(1)
     }

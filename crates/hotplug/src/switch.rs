@@ -17,7 +17,7 @@ use crate::{
     ResourceKind,
 };
 
-/// Why RAM did not come online. Nothing has changed.
+/// The reason why RAM did not come online. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OnlineError {
@@ -61,7 +61,7 @@ pub enum OnlineError {
     },
 }
 
-/// Why RAM did not go offline. Nothing has changed.
+/// The reason why RAM did not go offline. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OfflineError {

@@ -187,7 +187,7 @@ impl RangeKind {
         }
     }
 
-    /// What a range of this kind is to a kernel; `None` for a window in which nothing is plugged.
+    /// The kind of region that a kernel has for a range of this kind; `None` for a window in which nothing is plugged.
     #[must_use]
     pub const fn region(self) -> Option<RegionKind> {
         match self {

@@ -101,7 +101,7 @@ fn plain(rows: &[Placed<IomemRow>]) -> Vec<IomemRow> {
     rows.iter().map(|placed| placed.item.clone()).collect()
 }
 
-/// What stands before a row, with `0` for each number in any notation, so that line numbers and times make no difference.
+/// The text before a row, with `0` for each number in any notation, so that line numbers and times make no difference.
 fn shape(prefix: &str) -> String {
     let words =
         prefix.split_inclusive(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.trim().is_empty());
@@ -122,7 +122,7 @@ fn indent_of(row: &IomemRow) -> usize {
     row.prefix.len() - row.prefix.trim_end_matches([' ', '\t']).len()
 }
 
-/// What is wrong with the place of a row: its place, that of the other row, and the reason, given the other row's line.
+/// The error in the place of a row: its place, that of the other row, and the reason, given the other row's line.
 type Misplaced = (usize, usize, fn(usize) -> Reason);
 
 /// The first row that cannot stand where it stands.

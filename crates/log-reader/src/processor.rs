@@ -27,7 +27,7 @@ impl fmt::Display for Processor {
     }
 }
 
-/// What messages of the kernels of one kind begin with.
+/// The beginnings of messages by which kernels of one kind are known.
 const BEGINNINGS: &[(&str, Processor)] = &[
     ("BIOS-e820: ", Processor::X86),
     ("BIOS-provided physical RAM map", Processor::X86),
@@ -42,7 +42,7 @@ const BEGINNINGS: &[(&str, Processor)] = &[
     ("radix-mmu: ", Processor::Ppc64),
 ];
 
-/// What the names of compilers begin with that build for one kind.
+/// The beginnings of the names of compilers that build for one kind.
 const COMPILERS: &[(&str, Processor)] = &[
     ("x86_64-", Processor::X86),
     ("i686-", Processor::X86),

@@ -67,7 +67,7 @@ pub(crate) enum Statement {
 pub(crate) struct IomemRow {
     pub(crate) range: PhysRange,
     pub(crate) name: String,
-    /// What stands before the range.
+    /// The text before the range.
     pub(crate) prefix: String,
     /// Both addresses are zero, as the kernel shows them to users without privilege.
     pub(crate) zero: bool,

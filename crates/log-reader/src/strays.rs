@@ -29,7 +29,7 @@ struct Row {
     text: String,
     /// The line, with `0` for every number.
     shape: String,
-    /// Where its message begins.
+    /// The byte of `shape` at which its message begins.
     message_at: usize,
 }
 

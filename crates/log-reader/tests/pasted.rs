@@ -281,7 +281,7 @@ const PREFIXES: [&str; 37] = [
     "[COLOR=#000000][FONT=arial][    0.000000] ",
 ];
 
-/// What stands behind a line where it is a cell of a table, an element of an array, or on a web page.
+/// The text behind a line where it is a cell of a table, an element of an array, or on a web page.
 const SUFFIXES: [&str; 10] =
     ["", "[/FONT][/COLOR]", "\r", " |", "\",", "</td>", "\u{1b}[0m", "[0m", "\\n\"", "<br />"];
 

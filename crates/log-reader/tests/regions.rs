@@ -22,7 +22,7 @@ fn pages(start: u64, end: u64) -> PhysRange {
     PhysRange::new(PhysAddr::new(start * PAGE), PhysAddr::new(end * PAGE)).unwrap()
 }
 
-/// What a page is, by the ranges of the kernel's view alone.
+/// The kind of a page, by the ranges of the kernel's view alone.
 fn page(layout: &Layout, nr: u64) -> WhatIs {
     let view = layout.kernel_view();
     let here = view.ranges().iter().find(|entry| entry.range.contains(PhysAddr::new(nr * PAGE)));

@@ -67,7 +67,7 @@ impl Balance {
         }
     }
 
-    /// Whether no blocks are allocated.
+    /// True if no blocks are allocated.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         self.total() == Count::default()

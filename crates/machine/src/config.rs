@@ -139,7 +139,7 @@ impl PhysLayout {
         self.existing.last().map_or(PhysAddr::new(0), |range| range.end())
     }
 
-    /// Whether every byte of `range` exists.
+    /// True if every byte of `range` exists.
     pub(crate) fn exists(&self, range: PhysRange) -> bool {
         let next = self.existing.partition_point(|known| known.start() <= range.start());
         let before = next.checked_sub(1).and_then(|index| self.existing.get(index));

@@ -1,4 +1,4 @@
-//! Why a machine cannot be made.
+//! The reasons why a machine cannot be made.
 
 use sparsemem_core::{PhysAddr, PhysRange};
 
@@ -20,7 +20,7 @@ pub enum HostCall {
     Map,
 }
 
-/// Why a machine cannot be made.
+/// The reason why a machine cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MachineError {

@@ -65,7 +65,7 @@ pub enum Which {
 }
 
 impl Which {
-    /// Whether a demand is counted.
+    /// True if a demand is counted.
     const fn counts(self, demand: &Demand) -> bool {
         match self {
             Self::All => true,

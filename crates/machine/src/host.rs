@@ -15,7 +15,7 @@ use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprot
 use crate::config::HOST_ADDRESSES;
 use crate::{HostCall, MachineError};
 
-/// Where the search for low addresses begins.
+/// The address at which the search for low addresses begins.
 const LOWEST: u64 = 1 << 32;
 
 /// Reserved addresses; unmapped when dropped.
@@ -151,7 +151,7 @@ impl Reservation {
         self.keep = true;
     }
 
-    /// Whether the host gets the addresses back when this is dropped.
+    /// True if the host gets the addresses back when this is dropped.
     pub(crate) const fn goes(&self) -> bool {
         !self.keep
     }

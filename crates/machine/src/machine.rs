@@ -112,7 +112,7 @@ impl Machine {
         self.layout.managed()
     }
 
-    /// Whether every byte of `range` is memory, of a node or unmanaged; holes are not.
+    /// True if every byte of `range` is memory, of a node or unmanaged; holes are not.
     #[must_use]
     pub fn exists(&self, range: PhysRange) -> bool {
         self.layout.exists(range)

@@ -130,7 +130,7 @@ impl Mirror {
         self.leaves.iter().map(|(at, (to, size))| Leaf { at: *at, to: *to, size: *size })
     }
 
-    /// Whether nothing is mirrored.
+    /// True if nothing is mirrored.
     pub(crate) fn is_empty(&self) -> bool {
         self.leaves.is_empty()
     }

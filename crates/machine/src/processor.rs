@@ -87,12 +87,12 @@ impl Processor {
         }
     }
 
-    /// Whether memory that was just mapped may be used before the environment was told.
+    /// True if memory that was just mapped may be used before the environment was told.
     pub(crate) const fn sees_at_once(self) -> bool {
         matches!(self, Self::X86_64)
     }
 
-    /// Whether an entry that is in use must become empty, and be forgotten, before it maps something else.
+    /// True if an entry that is in use must become empty, and be forgotten, before it maps something else.
     pub(crate) const fn breaks_before_make(self) -> bool {
         matches!(self, Self::Aarch64 { .. })
     }

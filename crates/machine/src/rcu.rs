@@ -29,7 +29,7 @@ use sparsemem_core::{GracePeriod, Reclaim};
 
 /// Counters per phase. If there are more threads, they share counters.
 const SHARDS: usize = 32;
-/// How often a synchronize loads a counter before it sleeps between loads.
+/// The number of times that a synchronize loads a counter before it sleeps between loads.
 const LOOKS: u32 = 64;
 /// The time that a synchronize sleeps between loads.
 const NAP: Duration = Duration::from_micros(50);

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sparsemem_core::{ByteLen, PhysAddr, PhysRange};
 
-/// What the device does with a request, instead of what the specification asks for.
+/// An answer of the device to a request, other than the one that the specification asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misbehaviour {
     /// It refuses for the moment, which it may.
@@ -72,7 +72,7 @@ struct State {
     plugged: BTreeSet<u64>,
     /// Words in plugged memory that were stored.
     words: BTreeMap<u64, u64>,
-    /// What happens to the next requests that change blocks or ask for them; `None` for a good answer.
+    /// The misbehaviours for the next requests that change blocks or ask for them; `None` for a good answer.
     script: VecDeque<Option<Misbehaviour>>,
     answered: Vec<Answered>,
 }
@@ -120,7 +120,8 @@ impl VirtioMemDevice {
         self.state().usable = bytes.get();
     }
 
-    /// What happens to the following requests, one after the other; `None` for what the specification asks for.
+    /// Sets the misbehaviours for the following requests, one after the other; `None` for what the specification asks
+    /// for.
     pub fn misbehave(&self, script: impl IntoIterator<Item = Option<Misbehaviour>>) {
         self.state().script = script.into_iter().collect();
     }

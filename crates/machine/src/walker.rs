@@ -77,7 +77,7 @@ pub(crate) struct Table {
     pub(crate) level: u32,
     /// The virtual address that entry 0 stands for.
     pub(crate) covers: VirtAddr,
-    /// Whether every entry on the path allows stores.
+    /// True if every entry on the path allows stores.
     writable: bool,
 }
 

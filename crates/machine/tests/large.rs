@@ -8,7 +8,7 @@ use common::{ADDRESS_SPACE, MIB, NODE, TIB, at, bytes, clear, flush, give_back, 
 use sparsemem_core::{LeafSize, MetadataMemory, PhysAddr, PhysMap};
 use sparsemem_machine::{Machine, MachineConfig, resident_bytes};
 
-/// What a boot of 64 TiB with 2 MiB of descriptors per section does.
+/// The sections of a boot of 64 TiB, each of which has 2 MiB of descriptors.
 const SECTIONS: u64 = 524_288;
 
 /// Far beyond what is expected, so that a busy host does not fail the test.

@@ -1,4 +1,4 @@
-//! What happens when the host has no more mappings to give. Alone in its process, which is then short of them.
+//! The host has no more mappings to give here. The test is alone in its process, which is then short of them.
 
 mod common;
 

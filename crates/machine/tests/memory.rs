@@ -1,4 +1,4 @@
-//! What the allocators promise: zeroed, exclusive, on the node, counted, refused when foreign.
+//! The promises of the allocators: memory is zeroed, exclusive, on the node, counted, refused when foreign.
 
 mod common;
 

@@ -16,7 +16,7 @@ const MEMORY: [(u32, u64, u64); 4] = [
     (0, 0x1b_0000, 0x1c_0000),
 ];
 
-/// Which granules are free, per node.
+/// The granules that are free, per node.
 struct Oracle {
     free: Vec<Vec<bool>>,
 }

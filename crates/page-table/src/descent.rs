@@ -106,7 +106,7 @@ impl<F: EntryFormat> Step<F> {
         Some(Self::read(env, at, below, self.page, index))
     }
 
-    /// Whether the table of this entry, which is not the root, has only empty entries.
+    /// True if the table of this entry, which is not the root, has only empty entries.
     pub(crate) fn is_table_empty<E: PhysMap + ?Sized>(&self, env: &E) -> bool {
         self.table(env).is_empty(1 << F::index_bits(self.level), F::empty(self.level))
     }
@@ -117,7 +117,7 @@ impl<F: EntryFormat> Step<F> {
         F::target(self.entry, self.level)
     }
 
-    /// Whether the populate that is running made the entry.
+    /// True if the populate that is running made the entry.
     pub(crate) const fn is_fresh(&self) -> bool {
         self.entry & F::FRESH != 0
     }

@@ -36,7 +36,7 @@ pub enum Target {
     },
 }
 
-/// Whether an entry that is in use may come to lead to other memory, or to a table of smaller leaves.
+/// Says whether an entry that is in use may come to lead to other memory, or to a table of smaller leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InUse {
     /// It may: until the flush, a processor uses the old translation or the new one.
@@ -86,10 +86,10 @@ pub unsafe trait EntryFormat: Copy + 'static {
     /// The bits that mark an entry which the running populate made.
     const FRESH: u64;
 
-    /// Whether a root may have fewer entries than other tables.
+    /// True if a root may have fewer entries than other tables.
     const NARROW_ROOT: bool;
 
-    /// Whether an entry that is in use may be changed; by default it breaks first, which every processor allows.
+    /// Says whether an entry that is in use may be changed; by default it breaks first, which every processor allows.
     const IN_USE: InUse = InUse::BreaksFirst;
 
     /// The root table of a tree of this depth; [`Root::NONE`] for a depth that the processor does not have.
@@ -101,7 +101,7 @@ pub unsafe trait EntryFormat: Copy + 'static {
     /// A table of `level` that is not the root's has two to this power entries.
     fn index_bits(level: Level) -> u32;
 
-    /// Whether an entry of a table of `level` can map memory.
+    /// True if an entry of a table of `level` can map memory.
     fn has_leaves(level: Level) -> bool;
 
     /// The size of the leaves that a table of `level` can hold, if it can hold any.
@@ -114,7 +114,7 @@ pub unsafe trait EntryFormat: Copy + 'static {
     /// The empty entry of a table of `level`.
     fn empty(level: Level) -> u64;
 
-    /// Whether an entry has room for every bit of `at`, which is a multiple of the smallest page.
+    /// True if an entry has room for every bit of `at`, which is a multiple of the smallest page.
     fn holds(at: PhysAddr) -> bool;
 
     /// A fresh entry, in a table of `level`, for the table at `at`.

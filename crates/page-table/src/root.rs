@@ -74,7 +74,7 @@ impl Root {
         self.bits
     }
 
-    /// Whether the processor can translate `at`.
+    /// True if the processor can translate `at`.
     #[inline]
     #[must_use]
     pub const fn is_canonical(self, at: VirtAddr) -> bool {

@@ -73,7 +73,7 @@ impl<'m> Table<'m> {
         }
     }
 
-    /// Whether all `count` entries are exactly `empty`, also without a software note.
+    /// True if all `count` entries are exactly `empty`, also without a software note.
     pub(crate) fn is_empty(self, count: usize, empty: u64) -> bool {
         // Relaxed: only the writer calls this. The entries are its own stores, or were ordered before it became the
         // writer.

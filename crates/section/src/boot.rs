@@ -124,7 +124,7 @@ where
     Ok(())
 }
 
-/// Whether the node of a range can be written into a section word.
+/// Checks that the node of a range can be written into a section word.
 fn node_fits<T: SectionTable>(range: MemoryRange) -> Result<(), BootError> {
     SectionWord::<T::Page>::marked(range.node, MARKED)
         .map(|_| ())
@@ -225,7 +225,7 @@ impl<'b, T: SectionTable, S: Populate<T, E>, E: MetadataMemory> Boot<'b, T, S, E
         Ok(())
     }
 
-    /// Whether a section is not marked although a range before the one with this index touches it.
+    /// True if a section is not marked although a range before the one with this index touches it.
     fn is_lost(
         &self,
         memory: &(impl Iterator<Item = MemoryRange> + Clone),

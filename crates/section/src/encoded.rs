@@ -34,14 +34,14 @@ impl ConstNew for Encoded {
 // SAFETY: a zero-sized value has no bytes.
 unsafe impl ZeroIsNew for Encoded {}
 
-/// Whether the low bits of an encoded memmap pointer are free, whatever page the memmap begins on.
+/// True if the low bits of an encoded memmap pointer are free, whatever page the memmap begins on.
 const fn leaves_flag_bits<T: SectionTable>() -> bool {
     let size = size_of::<T::Page>();
     let low_zeros = T::Geometry::PFN_SECTION_SHIFT + size.trailing_zeros();
     size > 0 && low_zeros >= FREE_BITS && T::Geometry::PAGE_SHIFT >= FREE_BITS
 }
 
-/// Whether the path back works: a descriptor's distance from that of frame 0, modulo the target's addresses.
+/// True if the path back works: a descriptor's distance from that of frame 0, modulo the target's addresses.
 const fn frames_have_distances<T: SectionTable>() -> bool {
     match T::Geometry::MAX_PFN.checked_mul(size_of::<T::Page>() as u64) {
         Some(bytes) => bytes <= usize::MAX as u64,

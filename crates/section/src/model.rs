@@ -186,8 +186,8 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> SparseModel<T, S, R> {
         Some(self.entry(nr, guard)?.word()).filter(|word| word.has_memmap())
     }
 
-    /// Whether a frame of a section with this word is valid, where lookups read words. Under Linux' rule early sections are
-    /// valid as a whole (O-100).
+    /// True if a frame of a section with this word is valid, where lookups read words. Under Linux' rule early sections
+    /// are valid as a whole (O-100).
     #[inline]
     fn covers(entry: &Entry<T>, word: SectionWord<T::Page>, pfn: Pfn, guard: &R::Guard) -> bool {
         // SAFETY: the word has a memmap.
@@ -195,7 +195,7 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> SparseModel<T, S, R> {
         word.has_memmap() && (is_whole::<T>(word) || usage().contains(pfn.subsection::<T::Geometry>()))
     }
 
-    /// Whether a frame of a section with this word is online, where lookups read words.
+    /// True if a frame of a section with this word is online, where lookups read words.
     #[inline]
     fn covers_online(entry: &Entry<T>, word: SectionWord<T::Page>, pfn: Pfn, guard: &R::Guard) -> bool {
         if !word.flags().contains(SectionFlags::HAS_MEM_MAP.union(SectionFlags::ONLINE)) {

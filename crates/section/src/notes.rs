@@ -13,8 +13,8 @@ use sparsemem_core::{Geometry, Origin, Pfn, PfnRange, ZeroIsNew, const_fn};
 
 /// The notes that a model keeps from one change to the next.
 pub(crate) struct Notes {
-    /// Whether any memmap was allocated from an altmap, or folded in a section of boot, since the model was made or torn down:
-    /// retirements look closer.
+    /// True if any memmap was allocated from an altmap, or folded in a section of boot, since the model was made or
+    /// torn down: retirements look closer then.
     special: AtomicBool,
     /// Start and end of the run of frames that was installed last.
     installed: (AtomicU64, AtomicU64),
@@ -83,7 +83,7 @@ impl Notes {
         self.set_installed(self.installed().split_at(frames.start()).0);
     }
 
-    /// Whether `frames` are the whole of the run's last installations, so that undoing them restores the earlier state.
+    /// True if `frames` are the whole of the run's last installations, so that undoing them restores the earlier state.
     pub(crate) fn can_undo<G: Geometry>(&self, frames: PfnRange) -> bool {
         let run = self.installed();
         let whole = frames.start() == run.start() || begins_section::<G>(frames.start());
@@ -98,7 +98,7 @@ impl Notes {
     }
 }
 
-/// Whether a section begins with this frame.
+/// True if a section begins with this frame.
 fn begins_section<G: Geometry>(pfn: Pfn) -> bool {
     pfn.offset_in_section::<G>().get() == 0
 }

@@ -17,7 +17,7 @@ const WORDS: usize = if cfg!(sparsemem_loom) { 2 } else { 512 };
 /// Words of the upper level.
 const TOPS: usize = WORDS.div_ceil(64);
 
-/// Which slots of a table may hold something.
+/// The slots of a table that may hold something.
 #[derive(Debug)]
 pub struct Occupancy {
     tops: [AtomicU64; TOPS],

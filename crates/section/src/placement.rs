@@ -1,4 +1,4 @@
-//! Where memmaps lie, and how a descriptor is found.
+//! The contract of a placement, which decides where memmaps lie and how a descriptor is found.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -21,8 +21,8 @@ pub unsafe trait Placement<T: SectionTable>: Send + Sync {
     /// The name of the model over table `T`.
     const NAME: &'static str;
 
-    /// Whether [`Placement::descriptor`] reads the word that it gets. If not, lookups of a table with planes do not load it,
-    /// and pass [`SectionWord::ABSENT`].
+    /// True if [`Placement::descriptor`] reads the word that it gets. If not, lookups of a table with planes do not
+    /// load it, and pass [`SectionWord::ABSENT`].
     const READS_WORD: bool = true;
 
     /// The frames of a folded compound, from its head on, that have descriptors of their own; `None` if the placement cannot
@@ -75,7 +75,7 @@ pub struct PopulateRequest {
 }
 
 impl PopulateRequest {
-    /// Whether any frame had a descriptor before the operation that asks.
+    /// Says whether any frame had a descriptor before the operation that asks.
     #[must_use]
     pub const fn before(&self) -> Before {
         self.before

@@ -176,7 +176,7 @@ where
     retired
 }
 
-/// Whether frames lie in a section of boot, whose memmap stays as a whole until the section goes.
+/// True if frames lie in a section of boot, whose memmap stays as a whole until the section goes.
 fn is_early<T: SectionTable, S>(writing: &Writing<'_, T, S>, part: PfnRange) -> bool {
     if is_whole_early::<T>(SectionFlags::EARLY) {
         // No part of such a section comes here.

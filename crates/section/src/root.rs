@@ -1,4 +1,5 @@
-//! What a root is in memory: entries, and planes behind them if the table's type says so; and what the table keeps of it.
+//! A root in memory: entries, and planes behind them if the table's type says so; and the slot that the table keeps for
+//! it.
 //!
 //! # Invariants
 //!
@@ -17,7 +18,7 @@ use crate::validity::{Kept, Plane, Validity};
 use crate::{RootedTable, SectionEntry};
 
 impl<G: Geometry, P: PageDescriptor, const N: usize, V: Validity<G>> RootedTable<G, P, N, V> {
-    /// Whether roots have planes.
+    /// True if roots have planes.
     pub(crate) const PLANES: bool = matches!(V::KEPT, Kept::InRoots);
     /// Bytes of a root's entries.
     pub(crate) const ENTRY_BYTES: usize = Self::in_root_bytes::<SectionEntry<P, G>>();

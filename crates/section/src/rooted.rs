@@ -134,7 +134,7 @@ impl<G: Geometry, P: PageDescriptor, const N: usize, V: Validity<G>> RootedTable
         self.roots.iter().filter(|root| !root.load(Ordering::Relaxed).is_null()).count() as u64
     }
 
-    /// Whether any root of an occupancy slot is there.
+    /// True if any root of an occupancy slot is there.
     fn any_root(&self, slot: u64) -> bool {
         (slot * Self::STRIDE..(slot + 1) * Self::STRIDE)
             .filter_map(|root| self.roots.get(usize::try_from(root).ok()?))

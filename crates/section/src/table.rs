@@ -39,7 +39,7 @@ pub unsafe trait SectionTable: sealed::Sealed + Send + Sync {
     type Geometry: Geometry;
     /// The page descriptor that memmaps consist of.
     type Page: PageDescriptor;
-    /// What is valid, and where lookups find that.
+    /// The rule by which frames are valid, and the place where lookups find the answer.
     type Validity: Validity<Self::Geometry>;
 
     /// The name of the model that finds memmaps through this table's words.
@@ -141,24 +141,24 @@ pub unsafe trait SectionTable: sealed::Sealed + Send + Sync {
     fn plane_bytes(&self) -> u64;
 }
 
-/// Whether lookups of a table's model read planes.
+/// True if lookups of a table's model read planes.
 pub(crate) const fn has_planes<T: SectionTable>() -> bool {
     !matches!(kept::<T>(), Kept::InWords)
 }
 
-/// Where lookups find what is valid.
+/// The place where lookups find which frames are valid.
 const fn kept<T: SectionTable>() -> Kept {
     <T::Validity as Validity<T::Geometry>>::KEPT
 }
 
-/// Whether all frames of a section with these flags are valid because boot brought it up.
+/// True if all frames of a section with these flags are valid because boot brought it up.
 #[inline]
 pub(crate) fn is_whole_early<T: SectionTable>(flags: SectionFlags) -> bool {
     let early = <<T::Validity as Validity<T::Geometry>>::Rule as ValidityRule>::EARLY;
     matches!(early, EarlyFrames::All) && flags.contains(SectionFlags::EARLY)
 }
 
-/// Whether all frames of a section with a memmap are valid, as its word alone says; for tables without planes.
+/// True if all frames of a section with a memmap are valid, as its word alone says; for tables without planes.
 #[inline]
 pub(crate) fn is_whole<T: SectionTable>(word: SectionWord<T::Page>) -> bool {
     let early = <<T::Validity as Validity<T::Geometry>>::Rule as ValidityRule>::EARLY;

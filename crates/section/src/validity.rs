@@ -1,4 +1,5 @@
-//! What is valid in a section of boot, and where lookups find which subsections are valid and which are online.
+//! Rules by which frames of a section of boot are valid, and places where lookups find which subsections are valid or
+//! online.
 //!
 //! The usage of a section has both, but a lookup that goes there reads the entry, the usage pointer and the map, one after
 //! the other. So lookups read something nearer, and the usage is for the writer and for comparisons with Linux:
@@ -21,9 +22,9 @@ use core::marker::PhantomData;
 use sparsemem_core::{EarlyFrames, Geometry, SectionNr, SectionShape, ZeroIsNew};
 use sparsemem_usage_map::SubsectionMap;
 
-/// Which frames are valid, as a choice of the model's type.
+/// A rule that decides which frames are valid, as a choice of the model's type.
 pub trait ValidityRule: Send + Sync + 'static {
-    /// Those of a section of boot.
+    /// The frames of a section of boot that are valid.
     const EARLY: EarlyFrames;
 }
 
@@ -45,12 +46,12 @@ impl ValidityRule for ExactRule {
     const EARLY: EarlyFrames = EarlyFrames::Populated;
 }
 
-/// A question that has a plane.
+/// One of two planes, each of which has a bit for each subsection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plane {
-    /// Which subsections are valid.
+    /// The bits of subsections that are valid.
     Valid,
-    /// Which of them are online.
+    /// The bits of subsections that are online; these are valid, too.
     Online,
 }
 
@@ -70,11 +71,11 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What a table's type says about validity: [`InWords`], [`InRoots`] or [`FlatPlanes`].
+/// The rule and the place of validity that a table's type chooses: [`InWords`], [`InRoots`] or [`FlatPlanes`].
 pub trait Validity<G: Geometry>: sealed::Sealed + Send + Sync {
-    /// Which frames are valid.
+    /// The rule that decides which frames are valid.
     type Rule: ValidityRule;
-    /// Where lookups find it.
+    /// The place where lookups find which frames are valid.
     const KEPT: Kept;
     /// Does not compile for planes that are not the geometry's.
     const CHECK: () = ();

@@ -121,27 +121,27 @@ impl<P> SectionWord<P> {
         SectionFlags::from_bits_retain((self.0.addr() & FLAG_MASK) as u8)
     }
 
-    /// Whether the word is zero: the section is absent.
+    /// True if the word is zero: the section is absent.
     #[inline]
     #[must_use]
     pub fn is_absent(self) -> bool {
         self.0.is_null()
     }
 
-    /// Whether lookups of the section succeed.
+    /// True if lookups of the section succeed.
     #[inline]
     #[must_use]
     pub fn has_memmap(self) -> bool {
         self.flags().contains(SectionFlags::HAS_MEM_MAP)
     }
 
-    /// Whether the subsections are alike, or all of `flags` are set; asked of a word with a memmap.
+    /// True if the subsections are alike, or all of `flags` are set; asked of a word with a memmap.
     #[inline]
     pub(crate) fn is_alike_or(self, flags: SectionFlags) -> bool {
         self.0.addr() & (ALIKE | bits(flags)) != 0
     }
 
-    /// Whether the subsections are alike; asked of a word with a memmap.
+    /// True if the subsections are alike; asked of a word with a memmap.
     #[inline]
     pub(crate) fn is_alike(self) -> bool {
         self.is_alike_or(SectionFlags::empty())
@@ -216,7 +216,7 @@ impl<P> SectionWord<P> {
     }
 }
 
-/// Whether the subsections of a section are alike.
+/// Says whether the subsections of a section are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alike {
     /// All of them are populated, and all or none online.

@@ -62,7 +62,7 @@ impl<G: Geometry> SubsectionMap<G> {
         Self { words: G::SubsectionMap::zeroed() }
     }
 
-    /// Whether a subsection is a member.
+    /// True if a subsection is a member.
     ///
     /// # Cost
     ///
@@ -77,21 +77,21 @@ impl<G: Geometry> SubsectionMap<G> {
             .is_some_and(|word| word.load(Ordering::Acquire) >> (index.get() % 64) & 1 == 1)
     }
 
-    /// Whether every one of `bits` is set.
+    /// True if every one of `bits` is set.
     #[inline]
     pub(crate) fn contains_all(&self, bits: &SubsectionBits) -> bool {
         // Acquire: as in `contains`.
         self.with(bits).all(|(word, bits)| word.load(Ordering::Acquire) & bits == *bits)
     }
 
-    /// Whether any of `bits` is set.
+    /// True if any of `bits` is set.
     #[inline]
     pub(crate) fn contains_any(&self, bits: &SubsectionBits) -> bool {
         // Acquire: as in `contains`.
         self.with(bits).any(|(word, bits)| word.load(Ordering::Acquire) & bits != 0)
     }
 
-    /// Whether a bit other than `bits` is set.
+    /// True if a bit other than `bits` is set.
     #[inline]
     pub(crate) fn contains_others(&self, bits: &SubsectionBits) -> bool {
         // Acquire: as in `contains`.
@@ -106,7 +106,7 @@ impl<G: Geometry> SubsectionMap<G> {
         }
     }
 
-    /// Whether every subsection is a member.
+    /// True if every subsection is a member.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         let full = (0u32..).step_by(64).map(Self::full_word);
@@ -114,7 +114,7 @@ impl<G: Geometry> SubsectionMap<G> {
         self.words.words().iter().zip(full).all(|(word, full)| word.load(Ordering::Acquire) == full)
     }
 
-    /// Whether no subsection is a member.
+    /// True if no subsection is a member.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         // Acquire: as in `contains`.

@@ -61,7 +61,7 @@ impl<G: Geometry> SectionUsage<G> {
         self.subsections.clear(range)
     }
 
-    /// Whether no subsection is populated.
+    /// True if no subsection is populated.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.subsections.snapshot().is_empty()
@@ -85,7 +85,7 @@ impl<G: Geometry> SectionUsage<G> {
         self.pageblocks.set_migrate_type(block, to)
     }
 
-    /// Whether a pageblock is isolated.
+    /// The isolation of a pageblock of this section, counted from its lowest.
     ///
     /// # Errors
     ///
@@ -181,7 +181,7 @@ impl<G: Geometry> SectionUsage<G> {
         self.folded.remove(bits);
     }
 
-    /// Whether a subsection is populated. On the path of checked lookups.
+    /// True if a subsection is populated. Checked lookups ask this.
     ///
     /// # Cost
     ///
@@ -192,42 +192,42 @@ impl<G: Geometry> SectionUsage<G> {
         self.subsections.contains(index)
     }
 
-    /// Whether all of these subsections are populated.
+    /// True if all of these subsections are populated.
     #[inline]
     #[must_use]
     pub fn contains_all(&self, bits: &SubsectionBits) -> bool {
         self.subsections.contains_all(bits)
     }
 
-    /// Whether any of these subsections is populated.
+    /// True if any of these subsections is populated.
     #[inline]
     #[must_use]
     pub fn contains_any(&self, bits: &SubsectionBits) -> bool {
         self.subsections.contains_any(bits)
     }
 
-    /// Whether every subsection is populated.
+    /// True if every subsection is populated.
     #[inline]
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.subsections.is_full()
     }
 
-    /// Whether the subsections are alike: all populated, and all or none of them online.
+    /// True if the subsections are alike: all populated, and all or none of them online.
     #[inline]
     #[must_use]
     pub fn is_alike(&self) -> bool {
         self.subsections.is_full() && (self.online.is_empty() || self.online.is_full())
     }
 
-    /// Whether any subsection but these is populated.
+    /// True if any subsection but these is populated.
     #[inline]
     #[must_use]
     pub fn contains_others(&self, bits: &SubsectionBits) -> bool {
         self.subsections.contains_others(bits)
     }
 
-    /// Whether any of these subsections is online.
+    /// True if any of these subsections is online.
     #[inline]
     #[must_use]
     pub fn is_any_online(&self, bits: &SubsectionBits) -> bool {
@@ -252,7 +252,7 @@ impl<G: Geometry> SectionUsage<G> {
         }
     }
 
-    /// Whether a subsection is online: populated, and its frames belong to the page allocator.
+    /// True if a subsection is online: populated, and its frames belong to the page allocator.
     ///
     /// # Cost
     ///

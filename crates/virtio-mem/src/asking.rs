@@ -31,7 +31,7 @@ impl<H: KeepsOff + ?Sized> KeepsOff for &mut H {}
 
 impl<H: KeepsOff, R: Reserved> KeepsOff for WithReserved<H, R> {}
 
-/// What hotplug reports when the device refuses; the driver then reports the device's refusal.
+/// The reason that hotplug reports when the device refuses; the driver then reports the device's refusal.
 const REASON: Reason = Reason::Policy("the virtio-mem device refuses");
 
 /// Hooks for one operation on frames that are one run of the device's blocks.
@@ -42,7 +42,7 @@ pub(crate) struct Asking<'a, H, D> {
     direction: Direction,
     /// Frames that the device may or may not have plugged, and that nobody uses.
     unsure: &'a mut Option<PfnRange>,
-    /// Whether the device did what this operation asks it for.
+    /// True if the device did what this operation asks it for.
     done: bool,
     /// The device's refusal.
     pub(crate) refused: Option<DeviceRefused>,

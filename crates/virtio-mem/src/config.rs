@@ -77,7 +77,7 @@ pub enum ConfigError {
     },
 }
 
-/// What the device says about its memory.
+/// The device's description of its memory, as its configuration space has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     block: ByteLen,

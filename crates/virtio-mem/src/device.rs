@@ -36,7 +36,7 @@ impl<D: Device + ?Sized> Device for &mut D {
     }
 }
 
-/// Why there is no answer from the device.
+/// The reason why there is no answer from the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -55,7 +55,7 @@ pub enum Fault {
     Other(&'static str),
 }
 
-/// Why the device does not do what it is asked for.
+/// The reason why the device does not do what it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -83,7 +83,7 @@ pub struct DeviceRefused {
     pub why: Refusal,
 }
 
-/// What came of a request to change blocks.
+/// The result of a request to change blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The device did it.

@@ -14,7 +14,7 @@ use crate::{AttachError, Config, Device, Error, KeepsOff, Request, Run, State};
 /// The name of the memory in the table of resources, as Linux has it.
 const NAME: &str = "System RAM (virtio_mem)";
 
-/// What an operation works with: all that the kernel has besides the driver.
+/// The parts of a kernel that an operation of the driver works with.
 #[derive(Debug)]
 pub struct Kernel<'k, 'h, M: MemoryModel, E, H, D> {
     /// The records of physical memory, with the model.
@@ -28,7 +28,7 @@ pub struct Kernel<'k, 'h, M: MemoryModel, E, H, D> {
     pub device: &'k mut D,
 }
 
-/// What a resizing did.
+/// The result of a resizing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "lost blocks are lost memory that the caller should report"]
 pub struct Resized {

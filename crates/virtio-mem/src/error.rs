@@ -1,11 +1,11 @@
-//! Why an operation of the driver failed.
+//! The reasons why an operation of the driver failed.
 
 use sparsemem_core::{ByteLen, PageCount, PfnRange, PhysRange};
 use sparsemem_hotplug::{AddMemoryError, PartError};
 
 use crate::{DeviceRefused, Fault, Refusal, State};
 
-/// Why a driver cannot be made for a device.
+/// The reason why a driver cannot be made for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachError {
@@ -31,7 +31,7 @@ pub enum AttachError {
     },
 }
 
-/// Why the driver did not do what it was asked for.
+/// The reason why the driver did not do what it was asked for.
 ///
 /// An operation on one range has changed nothing then. [`resize`](crate::VirtioMem::resize) and
 /// [`unplug_all`](crate::VirtioMem::unplug_all) consist of many such operations: those before the failing one stay.
@@ -95,7 +95,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same call may succeed later, without anybody changing anything: the device is busy, or another
+    /// True if the same call may succeed later, without anybody changing anything: the device is busy, or another
     /// operation has the model.
     #[must_use]
     pub const fn is_busy(&self) -> bool {
@@ -106,7 +106,7 @@ impl Error {
         }
     }
 
-    /// Whether other frames may still be plugged or unplugged: these are those of another owner, or stay in use.
+    /// True if other frames may still be plugged or unplugged: these are those of another owner, or stay in use.
     pub(crate) const fn is_about_frames(&self) -> bool {
         match self {
             Self::Kernel(PartError::Add(why)) => {

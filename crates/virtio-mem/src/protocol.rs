@@ -1,4 +1,4 @@
-//! What driver and device say to each other, and how it looks in memory.
+//! The requests and responses between driver and device, and their form in memory.
 //!
 //! Source: VIRTIO 1.2, 5.15.6 "Device Operation": requests of 24 bytes, responses of 10, all numbers little-endian.
 

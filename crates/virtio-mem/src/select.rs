@@ -1,4 +1,4 @@
-//! Which blocks are next. Pure: the state of the blocks is that of the model.
+//! Selects the blocks that are next. Nothing is kept here: the state of the blocks is that of the model.
 //!
 //! # Invariants
 //!
@@ -12,7 +12,7 @@ use sparsemem_hotplug::{BlockNr, Blocks, Limits};
 
 use crate::{AttachError, Config, State};
 
-/// Which memory blocks are filled.
+/// The memory blocks that are filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fill {
     /// Those that exist.
@@ -63,7 +63,7 @@ impl<G: Geometry> Layout<G> {
         inward(config.usable().whole_frames::<G>().intersection(self.region), self.unit)
     }
 
-    /// Whether frames are whole units that one request can name.
+    /// True if frames are whole units that one request can name.
     pub(crate) fn is_run(&self, frames: PfnRange) -> bool {
         !frames.is_empty()
             && self.region.contains_range(frames)

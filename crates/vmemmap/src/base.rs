@@ -62,7 +62,7 @@ pub enum Claim {
 
 /// A place known at compile time: lookups need no load.
 pub struct ConstBase<A> {
-    /// Whether the place was claimed through this base.
+    /// True if the place was claimed through this base.
     own: AtomicBool,
     place: PhantomData<fn() -> A>,
 }

@@ -33,7 +33,7 @@ use crate::{ArrayBase, Claim, VirtualArray};
 #[derive(Clone, Copy, Debug)]
 pub enum KernelMapper {}
 
-/// What is mapped at an address.
+/// The mapping at an address, or the hole there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mapped {
     /// A mapping that holds the address.
@@ -72,7 +72,7 @@ pub unsafe trait Mapper: PhysMap {
         None
     }
 
-    /// What is mapped at `at`, an address of the array's place.
+    /// Tells what is mapped at `at`, an address of the array's place.
     fn walk(&self, at: VirtAddr) -> Mapped;
 
     /// Maps `size` bytes of memory from `to` at `at`, where nothing is mapped; both are multiples of the size.

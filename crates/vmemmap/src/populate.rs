@@ -32,7 +32,7 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// Whether a leaf of this size may go into a slot.
+    /// The choice for a slot: a leaf of this size, or smaller leaves.
     pub(crate) fn choose(&self, slot: VirtRange, size: LeafSize) -> Choice {
         let is_preferred = self.preferred == Some(size) && self.window.contains_range(slot);
         let allowed = size <= self.largest && (is_preferred || self.neighbourhood.contains_range(slot));

@@ -1,4 +1,4 @@
-//! How an array gets its place: the first populate claims it, and looks for mappings of others there.
+//! Gives an array its place: the first populate claims it, and looks for mappings of others there.
 //!
 //! # Invariants
 //!

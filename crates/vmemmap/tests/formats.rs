@@ -79,7 +79,7 @@ fn section<G: Geometry>() -> PfnRange {
     SectionNr::new(5).frames::<G>().unwrap()
 }
 
-/// Whether the descriptors of both ends of a range can be read, as a program would.
+/// True if the descriptors of both ends of a range can be read, as a program would.
 fn is_mapped<M: MemoryModel>(model: &M, frames: PfnRange) -> bool {
     let ends = [frames.start(), Pfn::new(frames.end().get() - 1)];
     // SAFETY: the address is computed only; the host is asked about it.

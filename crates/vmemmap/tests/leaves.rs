@@ -1,4 +1,4 @@
-//! Which leaves a section gets, and what its loss is called when there is no memory for them.
+//! The leaves that a section gets, and the name of its loss when there is no memory for them.
 
 mod common;
 

@@ -24,8 +24,8 @@ fn halves() -> [PfnRange; 2] {
     [frames(DEVICE, 0, 32), frames(DEVICE, 32, 32)]
 }
 
-/// Whether a section has one memmap, so that the first device in it brings the descriptors of the others too. Those of a
-/// virtual array come in pages.
+/// True if a section has one memmap, so that the first device in it brings the descriptors of the others too. Those of
+/// a virtual array come in pages.
 fn has_one_memmap<R: GracePeriod>(model: &PcModel<R>) -> bool {
     !model.backend().has_array()
 }
@@ -78,7 +78,7 @@ fn mark(model: &impl MemoryModel<Page = Page>, frames: PfnRange) {
     }
 }
 
-/// What was written is still there.
+/// Checks that what was written is still there.
 fn is_marked(model: &impl MemoryModel<Page = Page>, frames: PfnRange) {
     let reader = model.read();
     for pfn in [frames.start(), Pfn::new(frames.end().get() - 1)] {

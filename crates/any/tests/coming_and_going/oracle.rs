@@ -37,7 +37,7 @@ impl Span {
     }
 }
 
-/// What the models should be: populated subsections by section, and the sections of boot.
+/// The state that the models should have: populated subsections by section, and the sections of boot.
 #[derive(Clone, Default)]
 pub(crate) struct Oracle {
     pub(crate) populated: BTreeMap<u64, BTreeSet<u32>>,
@@ -51,7 +51,7 @@ impl Oracle {
         populated.intersection(&span.indices()).copied().collect()
     }
 
-    /// Which subsections of a span are online.
+    /// The subsections of a span that are online.
     pub(crate) fn online_in(&self, span: Span) -> BTreeSet<u32> {
         span.indices().into_iter().filter(|index| self.online.contains(&(span.section, *index))).collect()
     }

@@ -101,7 +101,7 @@ fn process(backend: Backend, writer: &str) -> Output {
         .unwrap()
 }
 
-/// Whether a process ended badly, and with address sanitizer, whether that was what ended it.
+/// True if a process ended badly; with address sanitizer, only if the sanitizer ended it.
 fn is_caught(backend: Backend, writer: &str) -> bool {
     let output = process(backend, writer);
     let text = String::from_utf8_lossy(&output.stderr);

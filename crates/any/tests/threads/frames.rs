@@ -7,7 +7,7 @@ use sparsemem_core::{GracePeriod, MemoryModel, Page, Pfn, PfnRange};
 use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, each_subsection, frames};
 use sparsemem_machine::Machine;
 
-/// What is written into the descriptor of a frame that is in use; never zero.
+/// The number that is written into the descriptor of a frame that is in use; never zero.
 pub(crate) fn mark(pfn: Pfn) -> u64 {
     0x5eed_0000_0000_0000 | pfn.get()
 }

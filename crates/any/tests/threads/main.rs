@@ -1,10 +1,10 @@
 //! Real threads: readers on all processors while memory comes and goes, on all three models.
 //!
-//! What a reader found stays mapped and as it was until the reader is gone. How that is seen: every descriptor that the
-//! readers look at has a mark of its frame once it is in use; memory that went back is cleared before it is given out
-//! again, and a virtual memmap is really unmapped. So a reader who is cheated sees the mark go, or is ended by a signal;
-//! with address sanitizer (`--cfg sparsemem_asan`, see `.ci/run`) whoever touches a freed block is stopped on the spot.
-//! Broken writers, in processes of their own, show that all this bites.
+//! What a reader found stays mapped and as it was until the reader is gone. Marks show whether it does: every
+//! descriptor that the readers look at has a mark of its frame once it is in use; memory that went back is cleared
+//! before it is given out again, and a virtual memmap is really unmapped. So a reader who is cheated sees the mark go,
+//! or is ended by a signal; with address sanitizer (`--cfg sparsemem_asan`, see `.ci/run`) whoever touches a freed
+//! block is stopped on the spot. Broken writers, in processes of their own, show that the tests notice.
 
 mod broken;
 mod frames;
@@ -23,7 +23,7 @@ use self::frames::{finish, install, is_marked, mark, remove};
 
 /// Long enough to see that somebody waits.
 const MOMENT: Duration = Duration::from_millis(50);
-/// Where frames come and go: two neighbours, and a section in another root.
+/// The sections in which frames come and go: two neighbours, and a section in another root.
 const SECTIONS: [u64; 3] = [0, 1, 300];
 const READERS: u64 = 3;
 /// Rounds of the writer, at least; and so many pages are to be found by the readers meanwhile.
@@ -108,7 +108,7 @@ impl Random {
     }
 }
 
-/// What the readers saw.
+/// The numbers of frames that the readers found, missed, and found online.
 #[derive(Debug, Default)]
 struct Seen {
     found: AtomicU64,
@@ -117,7 +117,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Whether enough happened for the test to mean something.
+    /// True if enough happened for the test to mean something.
     fn enough(&self) -> bool {
         let [found, missed, online] =
             [&self.found, &self.missed, &self.online].map(|count| count.load(Ordering::Relaxed));

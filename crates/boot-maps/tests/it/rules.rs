@@ -11,7 +11,7 @@ const STEP: u64 = 1024;
 /// Steps of the address space of these tests.
 const STEPS: u64 = 64;
 
-/// What a test adds.
+/// A statement that a test adds.
 #[derive(Clone, Copy, Debug)]
 enum Said {
     Use(Use),

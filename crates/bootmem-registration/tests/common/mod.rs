@@ -22,7 +22,7 @@ pub enum Readers {}
 pub type Model = PcModel<HostRcu<Readers>>;
 pub type Reg = Registry<'static, X86_64, DescriptorTags<'static, Model>>;
 
-/// Where a block lies.
+/// The physical addresses of a block.
 pub fn bytes_of_block(block: &Block) -> PhysRange {
     PhysRange::from_start_count(block.phys(), ByteLen::new(block.layout().size() as u64)).unwrap()
 }
@@ -53,7 +53,7 @@ impl Desk {
         }
     }
 
-    /// How many pages became free.
+    /// The number of pages that became free.
     pub fn nr_free(&self) -> usize {
         self.free.len()
     }

@@ -34,7 +34,7 @@ fn machine() -> MachineConfig {
         .vmemmap_bytes(1 << 30)
 }
 
-/// What hotplug asks, answered by the registry: all that a kernel writes to join the two.
+/// The registry's answers to the questions of hotplug: all that a kernel writes to join the two.
 struct Metadata<'r> {
     registry: &'r Reg,
     block: PageCount,
@@ -77,7 +77,7 @@ impl System {
         system
     }
 
-    /// What boot left over: every page that no piece touches, asked one by one.
+    /// Gives the allocator what boot left over: every page that no piece touches, asked one by one.
     fn fill_allocator(&mut self) {
         let Self { allocator, world, .. } = self;
         let registry = world.registry();
@@ -131,7 +131,7 @@ impl System {
         count
     }
 
-    /// How many of these frames the allocator may hand out.
+    /// The number of these frames that the allocator may hand out.
     pub fn usable_in(&self, frames: PfnRange) -> usize {
         let usable = |(page, state): &(u64, FrameState)| {
             *state == FrameState::Usable && frames.contains(Pfn::new(*page))

@@ -1,4 +1,4 @@
-//! What becomes of pages: their kinds, their users, and whether they are freed, shared, or leave with their section.
+//! The fates of pages: their kinds, their users, and whether they are freed, shared, or leave with their section.
 
 use sparsemem_bootmem_registration::{
     Disposition, Fate, MetadataKind, PageUse, Piece, ReleaseError, Released, SectionMetadata, User,

@@ -1,4 +1,4 @@
-//! Which frames cannot leave, and which an allocator must not get.
+//! Frames that cannot leave, and frames that an allocator must not get.
 
 use sparsemem_bootmem_registration::{PageUse, Piece, Pinned, User};
 use sparsemem_core::{NodeId, PageCount, Pfn, PfnRange, PhysRange};

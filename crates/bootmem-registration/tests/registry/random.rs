@@ -65,7 +65,7 @@ proptest! {
     }
 }
 
-/// Which sections use a page, once per piece.
+/// The sections that use a page, once per piece.
 fn users(oracle: &BTreeSet<(usize, u64)>, blocks: &[PhysRange], page: u64) -> Vec<u64> {
     let page = pages(page, 1);
     oracle.iter().filter(|(index, _)| blocks[*index].overlaps(page)).map(|(_, section)| *section).collect()

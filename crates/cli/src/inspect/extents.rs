@@ -71,7 +71,7 @@ pub(super) fn bits(section: &InspectedSection, count: usize) -> Vec<bool> {
     bits
 }
 
-/// Whether every subsection is populated.
+/// True if every subsection is populated.
 pub(super) fn is_full(section: &InspectedSection, count: usize) -> bool {
     bits(section, count).into_iter().all(|bit| bit)
 }

@@ -85,7 +85,7 @@ pub(super) fn lines(inspection: &Inspection, extents: &[Extent]) -> (Vec<Line>, 
     (lines, legend)
 }
 
-/// What one character of [`lines`] stands for.
+/// The text that says what one character of [`lines`] stands for.
 pub(super) fn scale_text(inspection: &Inspection, extents: &[Extent]) -> String {
     heading(lines_of(inspection, extents, IMAGE_COLUMNS).0, inspection.section_bytes)
 }

@@ -11,7 +11,7 @@ use sparsemem_terminal::{Colour, units::bytes};
 const CELL: usize = 10;
 /// Height of a row.
 const ROW: usize = 18;
-/// Where the rectangles begin, after the addresses.
+/// The left border of the rectangles, after the addresses.
 const LEFT: usize = 150;
 /// Rows of text above and below the picture.
 const HEAD: usize = 3;

@@ -1,4 +1,4 @@
-//! What operations refuse before they begin: frames at the ends of a geometry, and frames in the wrong state.
+//! Operations refuse frames at the ends of a geometry, and frames in the wrong state, before they begin.
 //!
 //! The geometry is `Tiny`: subsections of 2 frames, sections of 8, 64 frames in all.
 

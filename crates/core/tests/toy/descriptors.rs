@@ -44,7 +44,7 @@ fn model<P: PageDescriptor>() -> Toy<P> {
     Toy::populated("toy", [frames(2, 12), frames(14, 20)])
 }
 
-/// What each descriptor should have noted if exactly the frames that `done` names were acted on.
+/// Checks that each descriptor noted what it should if exactly the frames that `done` names were acted on.
 fn expect(model: &Toy<Note>, done: impl Fn(u64) -> [u64; 2]) {
     for pfn in 0..64 {
         let counts = done(pfn);

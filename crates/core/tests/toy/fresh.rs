@@ -43,7 +43,7 @@ fn is_valid(pfn: u64) -> bool {
     (2..20).contains(&pfn) && pfn / 2 != 6
 }
 
-/// What a descriptor of these tests says: zero if it was never initialised, else its section and one.
+/// The number in a descriptor of these tests: zero if it was never initialised, else its section and one.
 fn expected(pfn: u64, from: u64, to: u64) -> u64 {
     if is_valid(pfn) && (from..to).contains(&pfn) { pfn / 8 + 1 } else { 0 }
 }

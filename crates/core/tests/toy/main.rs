@@ -1,4 +1,4 @@
-//! What every model gets from this crate, tried on a toy model over a plain array.
+//! Everything that a model gets from this crate, tried on a toy model over a plain array.
 //!
 //! The real models have tests of their own, but those are in other crates: whoever changes this one finds out here.
 #![cfg(not(sparsemem_loom))]

@@ -20,7 +20,7 @@ use sparsemem_core::{
 
 use crate::readers::{Inside, Readers};
 
-/// What the toy says that it takes, whatever it has.
+/// The footprint that the toy reports, whatever it has.
 pub(crate) const FOOTPRINT: Footprint = Footprint {
     table_bytes: 1,
     plane_bytes: 50000,
@@ -81,7 +81,7 @@ impl<P: PageDescriptor> Toy<P> {
         model
     }
 
-    /// Where the descriptor of a frame lies, valid or not.
+    /// The address of a frame's descriptor, whether the frame is valid or not.
     pub(crate) fn place(&self, pfn: Pfn) -> NonNull<P> {
         assert!(pfn.get() < Tiny::MAX_PFN);
         let cell = self.pages.as_ptr().wrapping_add(usize::try_from(pfn.get()).unwrap());

@@ -15,7 +15,7 @@ pub(super) struct Syntax {
     decoder: fn() -> CsResult<Capstone>,
     /// True if an instruction with this mnemonic reads memory; a pair of words is one load.
     pub(super) is_load: fn(&str) -> bool,
-    /// How an operand in the stack begins.
+    /// The beginning of an operand in the stack.
     pub(super) on_stack: &'static str,
     /// The effect of an instruction on the flow of control.
     pub(super) flow: fn(&str, &str) -> Flow,

@@ -30,12 +30,12 @@ pub(super) fn listing(function: &Function<'_>, places: &Rc<Places>) -> Result<Li
     Ok(Listing { symbol: function.symbol.to_owned(), body: body.collect() })
 }
 
-/// What compilers put between functions, and before the targets of jumps, to align what follows.
+/// True for what compilers put between functions, and before the targets of jumps, to align what follows.
 fn is_padding(instruction: &iced_x86::Instruction) -> bool {
     instruction.mnemonic() == iced_x86::Mnemonic::Nop || instruction.code() == Code::Int3
 }
 
-/// Whether control may go to another function and not come back by itself, or only later.
+/// True if control may go to another function and not come back by itself, or only later.
 fn leaves(instruction: &iced_x86::Instruction, own: &Range<u64>) -> bool {
     match instruction.flow_control() {
         FlowControl::Call | FlowControl::IndirectCall | FlowControl::IndirectBranch => true,

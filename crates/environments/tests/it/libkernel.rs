@@ -52,7 +52,7 @@ fn smalloc() -> Smalloc<IdentityTranslator> {
     smalloc
 }
 
-/// What the allocator knows of memory, as ranges: its own iterator cannot be cloned.
+/// The memory that the allocator knows, as ranges: its own iterator cannot be cloned.
 fn ranges(smalloc: &Smalloc<IdentityTranslator>) -> Vec<MemoryRange> {
     let address = |at: PA| PhysAddr::new(at.value() as u64);
     let bytes = |it: PhysMemoryRegion| PhysRange::new(address(it.start_address()), address(it.end_address()));

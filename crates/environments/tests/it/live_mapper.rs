@@ -138,7 +138,7 @@ impl Kernel {
         (Self { mapper, machine, tables: frames }, model)
     }
 
-    /// What is mapped, after the comparison with the tables.
+    /// The leaves that are mapped, after the comparison with the tables.
     fn leaves(&self) -> Vec<Leaf> {
         let machine = self.machine.0.borrow();
         machine.mirror_matches_tables().unwrap();

@@ -95,7 +95,7 @@ pub(crate) struct LeftBlocks<'s> {
 }
 
 impl LeftBlocks<'_> {
-    /// Whether a block stays.
+    /// True if a block stays.
     pub(crate) fn any_stays(&self) -> bool {
         self.kept.iter().any(Option::is_some)
     }

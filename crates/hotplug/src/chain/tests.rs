@@ -1,4 +1,4 @@
-//! Which notifiers are called, and in which order.
+//! The notifiers that are called, and their order.
 
 use super::*;
 use sparsemem_core::Pfn;

@@ -286,7 +286,7 @@ fn a_window_before_or_around_ram_is_not_merged_with_it() {
     });
 }
 
-/// What somebody does with addresses.
+/// A call by which somebody requests, releases or merges addresses.
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Request(Resource),

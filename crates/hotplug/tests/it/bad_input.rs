@@ -22,7 +22,7 @@ fn frames(start: u64, end: u64) -> PfnRange {
     PfnRange::new(Pfn::new(start), Pfn::new(end)).unwrap()
 }
 
-/// What no operation takes, whatever is there.
+/// Ranges that every operation refuses by their shape, whatever is there.
 fn shapes<M: Model>(system: &mut System<M>) {
     let pages = M::Geometry::PAGES_PER_SECTION;
     let max = M::Geometry::MAX_PFN;
@@ -44,7 +44,7 @@ fn shapes<M: Model>(system: &mut System<M>) {
     }
 }
 
-/// What is there already, or is not, or is online.
+/// Ranges that operations refuse because of what is there already, or is not, or is online.
 fn states<M: Model>(system: &mut System<M>) {
     let at = |first, count| sections::<M::Geometry>(first, count);
     for op in [Op::RemoveMemory, Op::Online, Op::Offline] {

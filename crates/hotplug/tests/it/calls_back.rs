@@ -18,13 +18,13 @@ use sparsemem_machine::{Machine, MachineConfig};
 
 on_every_backend!([Tiny, X86_64] who_calls_back_in_finds_the_model_readable_and_busy);
 
-/// Who calls a model from inside of an operation, and what he should see.
+/// A notifier or allocator that calls a model from inside of an operation, and what it should see.
 struct Caller<M: Model> {
     model: &'static Refusing<M>,
     /// The blocks that are being switched.
     frames: PfnRange,
     footprint: Footprint,
-    /// How often it called from each of its methods.
+    /// The number of its calls from each of its methods.
     calls: [AtomicU64; 3],
 }
 

@@ -1,4 +1,4 @@
-//! What earlier users of frames wrote to their descriptors is gone when the frames get another user, and only then. From
+//! Descriptors forget what earlier users of frames wrote to them when the frames get another user, and only then. From
 //! then on a descriptor leads to its frame: nobody but hotplug initialises here.
 
 use std::any::Any;

@@ -15,7 +15,7 @@ use sparsemem_machine::Which;
 on_every_backend!([Tiny, X86_64] every_failure_leaves_everything_as_it_was, every_failure_of_parts, every_failure_of_device_ram);
 on_every_backend!([Tiny] a_mark_that_is_refused_undoes_the_device);
 
-/// How much was tried.
+/// The number of failures that were tried, of each kind.
 #[derive(Debug, Default)]
 struct Points {
     allocations: u64,
@@ -25,7 +25,7 @@ struct Points {
     busy: u64,
 }
 
-/// Which operations take memory away.
+/// True if the operation takes memory away.
 fn is_removal(op: Op) -> bool {
     matches!(op, Op::RemoveMemory(_) | Op::RemoveDevice(_) | Op::Unplug(_) | Op::RemoveDeviceRam(_))
 }

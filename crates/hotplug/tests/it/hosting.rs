@@ -38,7 +38,7 @@ fn add<M: Model>(system: &mut System<M>, frames: PfnRange, ram: Ram) -> Result<(
     system.hotplug.add_memory(&mut system.machine, frames, NODE, ram)
 }
 
-/// What cannot host, in words, and without a trace.
+/// Memory that cannot host is refused in words, and without a trace.
 fn refused<M: Model>(system: &mut System<M>) {
     let before = system.snapshot();
     let several = sections::<X86_64>(4, 2);

@@ -29,7 +29,7 @@ fn an_undoing_is_not_refused_by_a_listener<M: Model>(fixture: Fixture<M>) {
     assert_eq!(system.snapshot().timeless(), before.timeless());
 }
 
-/// How many blocks an addition takes.
+/// The number of blocks that an addition takes.
 fn blocks_of<M: Model>(system: &mut System<M>, frames: PfnRange) -> u64 {
     let blocks = |system: &System<M>| system.machine.balance().total().blocks;
     let before = blocks(system);

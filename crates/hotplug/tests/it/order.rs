@@ -1,5 +1,5 @@
-//! Who is asked and told what, in one order over allocator and notifiers, and how the frames look at each moment: when
-//! memory goes online and offline, and for everybody who can refuse, at each of his calls.
+//! The order in which allocator and notifiers are asked and told, and how the frames look at each moment: when memory
+//! goes online and offline, and for everybody who can refuse, at each of his calls.
 //!
 //! The allocator gets two runs, so that what is done for one of them only is seen. Source: H-41, H-42, H-50 to H-53.
 
@@ -27,7 +27,7 @@ fn all() -> PfnRange {
     sections::<X86_64>(BLOCKS[0], 3)
 }
 
-/// What the allocator gets of them.
+/// The frames of these blocks that the allocator gets.
 fn runs() -> [PfnRange; 2] {
     let [first, _, last] = BLOCKS.map(|nr| sections::<X86_64>(nr, 1));
     let run = |from: PfnRange, to: Pfn| PfnRange::new(from.start().saturating_add(MEMMAP), to).unwrap();
@@ -58,7 +58,7 @@ fn disagree(nth: usize, look: Look) -> Story {
     [hear(Word::Going, nth, look), vec![(Event::Hears(NAMES[nth], Word::Refused), look)]].concat()
 }
 
-/// How the first and last frames of the blocks look.
+/// The look of the first and last frames of the blocks.
 fn look<M: MemoryModel>(model: &M) -> Look {
     let reader = model.read();
     let borders =

@@ -19,7 +19,7 @@ struct Step {
     what: What,
     first: u64,
     count: u64,
-    /// Which request for memory is refused, if any.
+    /// The number of the request for memory that is refused, if any.
     fails: Option<u64>,
 }
 
@@ -33,7 +33,7 @@ enum What {
     RemoveDevice,
 }
 
-/// What there should be, by the number of the subsection.
+/// The state that there should be, by the number of the subsection.
 #[derive(Clone, Default)]
 struct Sets {
     per_section: u64,
@@ -68,7 +68,7 @@ impl Sets {
         self.ram.contains(&sub) || self.is_device(sub)
     }
 
-    /// Whether a step has to succeed.
+    /// True if a step has to succeed.
     fn allows(&self, step: &Step) -> bool {
         let Step { first, count, .. } = *step;
         let range = first..first + count;
@@ -281,7 +281,7 @@ fn early<G: Geometry>() -> impl Strategy<Value = Vec<(u64, u64)>> {
     })
 }
 
-/// What often follows on the same range.
+/// The operation that often follows on the same range.
 const fn successor(what: What) -> What {
     match what {
         What::AddMemory => What::Online,

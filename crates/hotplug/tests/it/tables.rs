@@ -1,4 +1,4 @@
-//! What the tables answer about a frame, a block and the machine, after memory came and went.
+//! The answers of the tables about a frame, a block and the machine, after memory came and went.
 
 use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};

@@ -1,4 +1,4 @@
-//! What an operator reads: each thing says in one line which one it is, and in what state.
+//! The texts that an operator reads: each thing says in one line which one it is, and in what state.
 
 use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};

@@ -44,7 +44,7 @@ const POINTS: [Point; 9] = [
     Point::NextReserved,
 ];
 
-/// What goes wrong besides.
+/// The failure besides the panic.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     None,
@@ -56,14 +56,14 @@ enum Trouble {
     Mark,
 }
 
-/// What unwinds.
+/// The value that every panic of these tests carries.
 struct Panic;
 
 /// The call that is going to panic, and what was seen when it did.
 struct NextPanic {
     call: Mutex<Option<(Point, u64)>>,
     is_online: Box<dyn Fn() -> bool + Send + Sync>,
-    /// Whether the frames were online.
+    /// True if the frames were online; `None` if there was no panic.
     seen: Mutex<Option<bool>>,
 }
 
@@ -74,7 +74,7 @@ impl NextPanic {
         *self.seen.lock().unwrap() = None;
     }
 
-    /// Whether there was a panic since `set`, and if so, whether the frames were online then.
+    /// Ends the wait for a panic. Says whether the frames were online at the panic since `set`, if there was one.
     fn stop(&self) -> Option<bool> {
         *self.call.lock().unwrap() = None;
         *self.seen.lock().unwrap()
@@ -278,7 +278,7 @@ impl<M: Model> Trial<M> {
     }
 }
 
-/// How many panics there were, by when.
+/// The numbers of panics before and after the mark.
 #[derive(Default)]
 struct Counts {
     before: AtomicU64,

@@ -1,4 +1,4 @@
-//! What one boot says, once all of its lines are filed.
+//! The answers of one boot, once all of its lines are filed.
 
 use std::collections::BTreeSet;
 

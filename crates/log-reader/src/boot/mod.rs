@@ -71,7 +71,7 @@ pub(crate) struct Boot {
     in_other_listing: bool,
     /// The claims of proximity domains.
     domains: Vec<(usize, Claim)>,
-    /// Where the run of made-up nodes ends, if the last claim was one of them.
+    /// The end of the run of made-up nodes, if the last claim was one of them.
     faked: Option<usize>,
     /// The last line that says that the boot allocator takes the e820 table over.
     taken: Option<usize>,

@@ -53,7 +53,7 @@ pub(crate) fn of(
 /// Pages up to 64 KiB, which kernels of 3.0 keep back.
 const LOW_PAGES: u64 = 16;
 
-/// Where the memory of every PC goes on above its BIOS.
+/// The address at which the memory of every PC goes on above its BIOS.
 const EXTENDED: u64 = 0x10_0000;
 
 /// Bytes that a kernel of 32 bits without high memory addresses directly.

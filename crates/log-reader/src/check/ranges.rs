@@ -15,7 +15,8 @@ use crate::{Contradiction, MapTable, Notation, Quantity, RangeKind, Subject, add
 /// Pages that the early ranges may lack before they contradict the map: rows that somebody left out, 1 of 1024.
 const LEFT_OUT: u64 = 1024;
 
-/// Where zones for devices of 32 bits end, whatever memory there is: on PCs, and on MIPS boards with Octeon processors.
+/// The ends of zones for devices of 32 bits, whatever memory there is: on PCs, and on MIPS boards with Octeon
+/// processors.
 const ZONE_LIMITS: [u64; 2] = [1 << 32, 0xf000_0000];
 
 /// Bytes of a section of Linux on a PC.

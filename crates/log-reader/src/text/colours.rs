@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 const ESCAPE: char = '\u{1b}';
 
-/// What editors and syslog servers write for an escape.
+/// The spellings of an escape by editors and syslog servers.
 const SPELLED: [&str; 8] = ["^[[", "#033[", "\\033[", "\\x1b[", "\\x1B[", "\\e[", "\\u001b[", "\u{241b}["];
 
 /// A line without colours, and without the carriage returns that redraw it.

@@ -63,7 +63,7 @@ pub(crate) fn flush(machine: &mut Machine, offset: u64, len: u64) {
     machine.flush(VirtRange::from_start_count(start, ByteLen::new(len)).unwrap());
 }
 
-/// Where the entry for `at` lies in its table of `level`, with tables made on the way (and pushed to `made`).
+/// The entry for `at` in its table of `level`, with tables made on the way (and pushed to `made`).
 fn entry(machine: &mut Machine, at: VirtAddr, level: u32, made: &mut Vec<Block>) -> NonNull<u64> {
     let mut table = machine.root();
     let mut above = if machine.depth() == PagingDepth::Five { 5 } else { 4 };

@@ -93,7 +93,7 @@ fn noticed<F: Tested>(depth: PagingDepth, rule: Rule) -> Result<(), Mismatch> {
     seen
 }
 
-/// Whether the processor sees a new mapping at once.
+/// True if the processor sees a new mapping at once.
 fn machine_sees<F: Tested>() -> bool {
     F::PROCESSOR == Processor::X86_64
 }

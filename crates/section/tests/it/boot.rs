@@ -255,7 +255,7 @@ impl Iterator for Changing<'_> {
     }
 }
 
-/// What is said the second time counts; the first time it is only asked for nodes, all of which fit on a host of 64 bits.
+/// The second reading of the memory counts; the first looks at nodes only, all of which fit on a host of 64 bits.
 fn the_memory_may_change<M: Model>(_: &mut Env, _: &mut M) {
     let first = memory().to_vec();
     let then = vec![

@@ -1,4 +1,4 @@
-//! What the metadata takes, as sections and the roots of their entries come and go.
+//! The bytes that metadata takes, as sections and the roots of their entries come and go.
 
 use sparsemem_core::presets::X86_64La57;
 use sparsemem_core::{BootModel, MemoryModel, Page, PageCount, Pfn, PfnRange, SectionNr, SectionShape};

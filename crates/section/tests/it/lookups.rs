@@ -1,4 +1,4 @@
-//! What lookups find, and what they say when they find nothing.
+//! The answers of lookups, and their reasons when they find nothing.
 
 use std::ptr::NonNull;
 
@@ -33,7 +33,7 @@ fn second_piece() -> PfnRange {
     frames((ROOT + 4) * SECTION - SUB, (ROOT + 4) * SECTION)
 }
 
-/// What all ways to ask about a frame say, if they agree.
+/// The answer of all ways to ask about a frame, which have to agree.
 fn found<M: Model>(model: &M, pfn: u64) -> Result<NonNull<Page>, LookupError> {
     let pfn = Pfn::new(pfn);
     let found = model.explain(pfn, &());

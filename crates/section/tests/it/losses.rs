@@ -1,5 +1,5 @@
-//! What an operation tells at its end: blocks that the environment did not take back, with the first section that had one,
-//! sections that boot could not mark, and what it brought up.
+//! The report of an operation at its end: blocks that the environment did not take back, with the first section that
+//! had one, sections that boot could not mark, and those that it brought up.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 

@@ -1,4 +1,4 @@
-//! What a user of a model is promised of its operations, over both tables: one after the other, without other threads.
+//! Promises to a user of a model about its operations, over both tables: one after the other, without other threads.
 #![cfg(not(sparsemem_loom))]
 
 mod tables;

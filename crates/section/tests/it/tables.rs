@@ -48,12 +48,12 @@ unsafe impl GracePeriod for Alone {
     }
 }
 
-/// How often readers were waited for since the last question.
+/// The number of waits for readers since the last question.
 pub(crate) fn nr_waits() -> u64 {
     WAITS.replace(0)
 }
 
-/// What the tests need of a model.
+/// The traits that the tests need of a model.
 pub(crate) trait Model:
     BootModel<Env>
     + InstallModel<Env>
@@ -101,7 +101,7 @@ pub(crate) fn boot<M: Model>(model: &M, env: &mut Env, memory: &[PfnRange]) {
     assert_eq!(up.lost, 0);
 }
 
-/// What a retirement did that lost nothing.
+/// The result of a retirement that lost nothing.
 pub(crate) fn retired(sections: u64, gone: u64) -> Result<Retired, RetireError> {
     Ok(Retired { sections, gone, lost: LostBlocks::default() })
 }

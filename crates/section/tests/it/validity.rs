@@ -1,4 +1,5 @@
-//! What is valid and what is online, by each rule and wherever lookups find it, while memory comes and goes.
+//! Frames that are valid and frames that are online, by each rule and wherever lookups find it, while memory comes and
+//! goes.
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{EarlyFrames, Page, Pfn, PfnRange, SectionShape};

@@ -16,7 +16,7 @@ use sparsemem_virtio_mem::Error;
 on_every_backend!([X86_64] every_failure_leaves_everything_as_it_was, a_resizing_goes_on_after_every_failure);
 on_every_backend!([X86_64] blocks_without_an_answer_are_not_used);
 
-/// What a device can do instead of what it is asked for.
+/// The answers of a device that does not do what it is asked for.
 const MISBEHAVIOURS: [Misbehaviour; 4] =
     [Misbehaviour::Busy, Misbehaviour::Nack, Misbehaviour::Error, Misbehaviour::Garbled];
 
@@ -50,7 +50,7 @@ impl Op {
     }
 }
 
-/// How much was tried.
+/// The number of failures that were tried, of each kind.
 #[derive(Debug, Default)]
 struct Points {
     allocations: u64,

@@ -1,4 +1,4 @@
-//! What Linux' driver did with a device of 1 GiB, done again by this one: the same memory blocks, in the same order.
+//! The work of Linux' driver with a device of 1 GiB, done again by this one: the same memory blocks, in the same order.
 //!
 //! The recording is `conformance/linux/virtio-mem-1g.json`. It has the memory blocks that Linux added and removed while the
 //! host requested 256 MiB, 1 GiB, 322 MiB and nothing. Differences:

@@ -19,7 +19,7 @@ use sparsemem_vmemmap::{DynamicBase, Vmemmap};
 pub const NODE: NodeId = NodeId::new(0);
 pub const MIB: u64 = 1 << 20;
 pub const GIB: u64 = 1 << 30;
-/// What the array's page tables below one entry of the top-level table translate.
+/// Bytes that the array's page tables below one entry of the top-level table translate.
 pub const BLOCK: u64 = 512 * GIB;
 /// A block of the upper half: addresses that this program does not have.
 pub const UPPER: u64 = 0xffff_eb00_0000_0000;

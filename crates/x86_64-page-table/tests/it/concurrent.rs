@@ -24,7 +24,7 @@ const TABLES: usize = 4 + 3 * ROUNDS;
 struct Shared {
     tables: Arc<Vec<Table>>,
     nr_used: usize,
-    /// Where the next leaf is going to be mapped.
+    /// The address at which the next leaf is going to be mapped.
     next_leaf: u64,
 }
 

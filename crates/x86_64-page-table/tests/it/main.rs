@@ -1,4 +1,4 @@
-//! What populate, unmap and walk promise, over tables in host memory that can fail on command.
+//! The promises of populate, unmap and walk, over tables in host memory that can fail on command.
 
 mod host;
 

@@ -1,4 +1,4 @@
-//! What populate makes, in one piece, and what it leaves alone.
+//! The mappings that populate makes, in one piece, and those that it leaves alone.
 
 use sparsemem_core::{LeafSize, PagingDepth};
 use sparsemem_page_table::Choice;

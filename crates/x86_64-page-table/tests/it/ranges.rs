@@ -3,7 +3,7 @@
 use sparsemem_core::{ByteLen, LeafSize, PagingDepth, VirtAddr, VirtRange};
 use sparsemem_page_table::Choice;
 
-/// Where an array begins that has tables to itself.
+/// The start of an array that has tables to itself.
 pub(crate) const BASE: u64 = 0xffff_ea00_0000_0000;
 pub(crate) const MIB2: u64 = 2 << 20;
 pub(crate) const GIB: u64 = 1 << 30;

@@ -1,4 +1,4 @@
-//! What unmap takes and what it leaves.
+//! The mappings that unmap takes, and those that it leaves.
 
 use sparsemem_core::{LeafSize, PagingDepth, VirtAddr, VirtRange};
 use sparsemem_page_table::{Fate, Level, Unmapped, Walk};

@@ -9,7 +9,7 @@ use sparsemem_page_table::{Choice, Fate, Mapping, PopulateError};
 use crate::host::{Faults, Host, NODE};
 use crate::ranges::{DEPTHS, GIB, MIB2, range, up_to, upper};
 
-/// What the callbacks here unwind with.
+/// The value with which the callbacks here unwind.
 #[derive(Debug)]
 struct Unwound;
 
@@ -27,7 +27,7 @@ impl Fuse {
     }
 }
 
-/// Whether `run` came to its end; only a callback may have kept it from that.
+/// True if `run` came to its end; only a callback may have kept it from that.
 fn ends(run: impl FnOnce()) -> bool {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(()) => true,

@@ -20,7 +20,7 @@ use refusing::{Refusing, refusing};
 /// Sections that the tests use.
 pub const SECTIONS: u64 = 8;
 
-/// What all models can do.
+/// The operations that all models have.
 pub trait Model: CompleteModel<Machine> + 'static {}
 
 impl<M: CompleteModel<Machine> + 'static> Model for M {}

@@ -27,7 +27,7 @@ pub enum Call {
     Take,
 }
 
-/// What a notifier hears, or answers.
+/// A word that a notifier hears, or answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
     Going,
@@ -36,7 +36,7 @@ pub enum Word {
     Cancelled,
 }
 
-/// What happens to somebody.
+/// An event at the allocator or at a notifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The allocator does as it is asked.
@@ -47,7 +47,7 @@ pub enum Event {
     Hears(&'static str, Word),
 }
 
-/// What can be seen of the frames that an operation is about.
+/// The state that can be seen of the frames that an operation is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     /// Their descriptors are not initialised.
@@ -60,7 +60,7 @@ pub enum Look {
     Mixed,
 }
 
-/// What happens to an allocator and to notifiers, in one order, and how the frames look at that moment.
+/// The events at an allocator and at notifiers, in one order, each with the look of the frames at that moment.
 pub struct Log {
     events: Mutex<Vec<(Event, Look)>>,
     look: Box<dyn Fn() -> Look + Send + Sync>,
@@ -79,7 +79,7 @@ impl Log {
         log
     }
 
-    /// What happened since the last call of this.
+    /// Takes the events since the last call of this.
     pub fn take(&self) -> Vec<(Event, Look)> {
         std::mem::take(&mut *self.events.lock().unwrap())
     }
@@ -100,7 +100,7 @@ pub struct TestAllocator {
     pub pinned: BTreeSet<u64>,
     /// A call that is going to be refused.
     pub refuse: Option<Call>,
-    /// How many of those calls are granted before.
+    /// The number of those calls that are granted before.
     pub granted: u64,
     log: Option<Arc<Log>>,
 }
@@ -229,7 +229,7 @@ impl Recorder {
         }))
     }
 
-    /// Whether it refuses changes from now on.
+    /// Makes it refuse changes from now on, or no more.
     pub fn refuse(&self, refuse: bool) {
         self.refuse.store(refuse, Ordering::Relaxed);
     }

@@ -9,9 +9,9 @@ use sparsemem_fixture::{Difference, Differing};
 /// A model behind a reference that refuses marks.
 pub type Refusing<M> = Differing<'static, M, Refusals>;
 
-/// Which mark is refused.
+/// The mark that is refused.
 pub struct Refusals {
-    /// How many more marks are granted; then one is refused.
+    /// The number of marks that are granted before; then one is refused.
     granted: AtomicU64,
 }
 

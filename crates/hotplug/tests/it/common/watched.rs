@@ -5,7 +5,7 @@ use sparsemem_hotplug::{AllocatorHooks, FramesRefused};
 
 use super::people::Call;
 
-/// Whether a call is going to be made, or has been.
+/// The moment of a watched call: before or after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     Before,

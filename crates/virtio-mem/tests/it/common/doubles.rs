@@ -1,4 +1,5 @@
-//! Who may refuse: the allocator, which uses the memory that it has, and notifiers; and the bytes between driver and device.
+//! Doubles that may refuse: the allocator, which uses its memory, and notifiers; and the bytes between driver and
+//! device.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use sparsemem_hotplug::{AllocatorHooks, Direction, FramesRefused, MemoryChange, 
 use sparsemem_machine::VirtioMemDevice;
 use sparsemem_virtio_mem::{Answer, Config, Device, Fault, Features, KeepsOff, Request};
 
-/// Who panics.
+/// The double that panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Panics {
     Device,
@@ -204,7 +205,7 @@ impl Recorder {
         Box::leak(Box::new(Self { name, pending, done, refuse: AtomicBool::new(false) }))
     }
 
-    /// Whether it refuses changes from now on.
+    /// Makes it refuse changes from now on, or no more.
     pub fn refuse(&self, refuse: bool) {
         self.refuse.store(refuse, Ordering::Relaxed);
     }
@@ -213,7 +214,7 @@ impl Recorder {
         self.pending.lock().unwrap().is_some()
     }
 
-    /// What happened since the last call of this.
+    /// Takes the events since the last call of this.
     pub fn take(&self) -> Vec<(Direction, PfnRange)> {
         std::mem::take(&mut *self.done.lock().unwrap())
     }

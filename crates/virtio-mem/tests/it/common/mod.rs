@@ -23,7 +23,7 @@ pub const FIRST: u64 = 4;
 /// The node of the device's memory.
 pub const FAR: NodeId = NodeId::new(2);
 
-/// What all models can do.
+/// The operations that all models have.
 pub trait Model: CompleteModel<Machine, Geometry = X86_64> + 'static {}
 
 impl<M: CompleteModel<Machine, Geometry = X86_64> + 'static> Model for M {}
@@ -36,12 +36,12 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Whether marks are refused from now on.
+    /// Makes it refuse marks from now on, or no more.
     pub fn refuse_marks(&self, refuse: bool) {
         self.refuse.store(refuse, Ordering::Relaxed);
     }
 
-    /// Whether nothing is retired from now on.
+    /// Makes it retire nothing from now on, or again what it is asked for.
     pub fn keep_frames(&self, keep: bool) {
         self.keep.store(keep, Ordering::Relaxed);
     }

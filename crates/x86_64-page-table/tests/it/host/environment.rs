@@ -10,7 +10,7 @@ use sparsemem_core::{
 
 use super::{Host, LiveLeaf, NODE};
 
-/// Where leaves would be reached, if they were memory.
+/// The address from which leaves would be reached, if they were memory.
 const DIRECT_MAP: usize = 0x1234 << 32;
 
 impl Host {

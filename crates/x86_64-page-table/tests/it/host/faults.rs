@@ -1,4 +1,4 @@
-//! What is to fail, and when.
+//! The calls that are going to fail, and when.
 
 use sparsemem_core::LeafSize;
 
@@ -34,14 +34,14 @@ impl Faults {
         count_down(&mut self.leaf)
     }
 
-    /// Where a table comes to lie that was to be at `frame`.
+    /// The address that a table gets which was to be at `frame`.
     pub(super) fn misplaced_table(&self, frame: u64) -> u64 {
         let far = if self.far_table { FAR } else { 0 };
         let off = if self.misalign_table { 0x800 } else { 0 };
         far + frame + off
     }
 
-    /// Where a leaf comes to lie that was to be at `frame`.
+    /// The address that a leaf gets which was to be at `frame`.
     pub(super) fn misplaced_leaf(&self, size: LeafSize, frame: u64) -> u64 {
         let far = if self.far_leaf == Some(size) { FAR } else { 0 };
         let off = if self.misalign_leaf == Some(size) { size.bytes() / 2 } else { 0 };

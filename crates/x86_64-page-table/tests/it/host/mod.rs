@@ -1,7 +1,8 @@
 //! Page tables in host memory, with a processor that remembers everything it was not told to forget.
 //!
-//! What the crate promises about order is checked where it would hurt: whatever was ever linked stays "in use by the
-//! processor" until a flush covers it at a time when the tables no longer hold it. Freeing something in use fails.
+//! The crate's promises about order are checked where a broken one would do harm: whatever was ever linked stays "in
+//! use by the processor" until a flush covers it at a time when the tables no longer hold it. Freeing something in use
+//! fails.
 
 mod check;
 mod environment;
@@ -36,7 +37,7 @@ impl Default for Table {
 }
 
 impl Table {
-    /// Where the table can be reached.
+    /// The address at which the table can be reached.
     pub(crate) fn start(&self) -> NonNull<u8> {
         NonNull::from(self).cast()
     }
@@ -52,7 +53,7 @@ struct LiveLeaf {
 pub(crate) struct Host {
     pub(crate) tree: PageTable<X86_64>,
     pub(crate) faults: Faults,
-    /// How often each method was called.
+    /// The number of calls of each method.
     pub(crate) nr_leaf_allocs: u32,
     pub(crate) nr_table_allocs: u32,
     pub(crate) nr_flushes: u32,
