@@ -52,12 +52,12 @@ impl Facts {
         }
     }
 
-    /// Whether a section has a populated cell.
+    /// True if a section has a populated cell.
     pub(crate) fn is_present(&self, shape: &Shape, section: usize) -> bool {
         self.section_cells(shape, section).iter().any(|cell| *cell != Cell::Absent)
     }
 
-    /// Whether a frame of a cell has a descriptor. In early sections, all frames have one.
+    /// True if a frame of a cell has a descriptor. In early sections, all frames have one.
     pub(crate) fn is_valid(&self, shape: &Shape, cell: usize) -> bool {
         self.early[cell / shape.per_section] || self.cells[cell] != Cell::Absent
     }

@@ -1,4 +1,4 @@
-//! What a crate implements so that its model can be walked.
+//! The traits that a crate implements so that its model can be walked.
 
 use sparsemem_any::{AnyModel, Backend, any_model};
 use sparsemem_core::{CompleteModel, Geometry};

@@ -22,7 +22,7 @@ use crate::stories::{self, Ended, System};
 use crate::world::KernelWorld;
 use crate::{model, say};
 
-/// Why the kernel cannot continue.
+/// The reason why the kernel cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KernelError {
     /// The description of the machine is not valid.

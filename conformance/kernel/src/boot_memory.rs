@@ -44,7 +44,7 @@ const NO_NODE: NodeId = NodeId::new(u32::MAX);
 /// The most ranges that firmware may describe: of memory, of reservations and of nodes.
 const DESCRIBED: usize = 2 * BOOT_RANGES;
 
-/// Why the memory cannot be used.
+/// The reason why the memory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BootMemoryError {
     /// The description of memory and nodes is not valid.

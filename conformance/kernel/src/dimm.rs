@@ -178,7 +178,7 @@ impl Slots {
         Ok(None)
     }
 
-    /// Whether a slot contains a DIMM.
+    /// True if a slot contains a DIMM.
     pub(crate) fn is_used(&mut self, slot: u32) -> bool {
         self.select(slot).control() & ENABLED != 0
     }

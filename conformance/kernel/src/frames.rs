@@ -116,7 +116,7 @@ impl Frames {
         self.leaves_from = index(frame).unwrap_or(BitAlloc16M::CAP);
     }
 
-    /// How many frames of a range are free, and how many are isolated.
+    /// The number of free frames of a range, and that of isolated ones.
     pub(crate) fn count(&self, within: PfnRange) -> (u64, u64) {
         let of = |bits: &BitAlloc16M| indices(within).filter(|index| bits.test(*index)).count() as u64;
         (of(&self.free), of(&self.held))
@@ -155,7 +155,7 @@ impl Frames {
         is_ours.then_some(block)
     }
 
-    /// Whether a block of metadata has exactly this range.
+    /// True if a block of metadata has exactly this range.
     fn is_block(&self, block: &Range<usize>) -> bool {
         let goes_on =
             |index: usize| index < BitAlloc16M::CAP && self.given.test(index) && !self.firsts.test(index);

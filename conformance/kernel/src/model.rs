@@ -21,13 +21,13 @@ use crate::world::KernelWorld;
 /// The type of the live model.
 pub(crate) type Model = Selected<Kernel, { selected_len::<Kernel>() }>;
 
-/// Whether descriptors lie in one virtual array, which the model maps.
+/// True if descriptors lie in one virtual array, which the model maps.
 pub(crate) const HAS_ARRAY: bool = cfg!(feature = "vmemmap");
 
-/// Whether the model has descriptors for present sections only, and allocates them with each section.
+/// True if the model has descriptors for present sections only, and allocates them with each section.
 pub(crate) const IS_SPARSE: bool = !cfg!(any(feature = "flat", feature = "compressed-index"));
 
-/// What a model of this type says of itself; `array` is the place of its virtual memmap, if it has one.
+/// The capabilities that a model of this type claims; `array` is the place of its virtual memmap, if it has one.
 pub(crate) fn capabilities(array: ArrayFacts) -> Capabilities {
     // SAFETY: vmemmap and the arrays with a bound compute the frame from the address alone.
     let by_address = (HAS_ARRAY || !IS_SPARSE).then(|| WayBack::Address(unsafe { ByAddress::promise() }));
@@ -76,7 +76,7 @@ extern "C" fn kernel_lookup(frame: u64, guard: &Guard) -> Option<NonNull<Page>> 
     MODEL.lookup_with(Pfn::new(frame), guard)
 }
 
-/// Whether both lookups find the same descriptor for a frame, or the frame is not valid.
+/// True if both lookups find the same descriptor for a frame, or the frame is not valid.
 fn lookups_agree(frame: Pfn) -> bool {
     let guard = Readers::enter();
     // SAFETY: called only for a frame that was found valid, and nothing is removed while the guard is held.

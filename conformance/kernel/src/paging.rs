@@ -23,7 +23,7 @@ use crate::direct_map::{self, LEN_BYTES};
 const PAGE: LeafSize = LeafSize::Size2MiB;
 const LEVEL_OF_PAGES: u32 = 2;
 
-/// What an entry leads to, with the physical address.
+/// The target of an entry, with the physical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// The entry is empty.

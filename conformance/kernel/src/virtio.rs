@@ -17,7 +17,7 @@ use crate::arch::{Sizes, pci};
 use crate::frames::{FRAMES, take_zeroed};
 use crate::{direct_map, paging};
 
-/// Why there is no device to use.
+/// The reason why there is no device to use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeviceError {
     /// There is no device of this type.

@@ -22,7 +22,7 @@ use crate::virtio::{self, DeviceError, Machine};
 /// The device on the transport of this machine.
 pub(crate) type MemoryDevice = VirtioDevice<Machine, PciTransport>;
 
-/// Why the device cannot be used.
+/// The reason why the device cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProbeError {
     /// There is none, or it is not as the standard has it.

@@ -37,7 +37,7 @@ pub struct MachineFile {
     pub agreements: Vec<Agreement>,
 }
 
-/// Why a machine file cannot be used.
+/// The reason why a machine file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MachineError {
@@ -169,7 +169,7 @@ fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
 }
 
-/// Whether a file of the folders is a machine.
+/// True if a file of the folders is a machine.
 fn is_machine(path: &Path) -> bool {
     path.extension().is_some_and(|end| EXTENSIONS.iter().any(|known| end == *known))
 }

@@ -21,7 +21,7 @@ use ostd::power::{ExitCode, poweroff};
 /// The word of the command line that makes the kernel book a frame that nobody uses, so that the comparison has to fail.
 const LIE: &str = "lie";
 
-/// Why the metadata of ostd and of the model cannot be compared, or differs.
+/// The reason why the metadata of ostd and of the model cannot be compared, or differs.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     /// ostd's regions are not valid as a memory map.
@@ -41,7 +41,7 @@ enum Failure {
     Differs(#[from] compare::Disagreement),
 }
 
-/// What was compared.
+/// The result of a comparison without a difference.
 struct Agreement {
     /// The model.
     boot: slots::Booted,

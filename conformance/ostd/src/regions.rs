@@ -8,7 +8,7 @@ use sparsemem_boot_maps::{BootMap, Entry, MapError, Use};
 /// Room for so many regions; a PC has some twenty.
 const MOST: usize = 128;
 
-/// What ostd's type of a region says of it: nothing for addresses of which the loader said nothing.
+/// The use that ostd's type of a region stands for: none for addresses of which the loader said nothing.
 const fn used(kind: MemoryRegionType) -> Option<Use> {
     Some(match kind {
         MemoryRegionType::Usable => Use::Free,

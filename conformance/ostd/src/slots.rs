@@ -65,7 +65,7 @@ sparsemem::declare! {
 struct OfModel;
 impl_frame_meta_for!(OfModel);
 
-/// Why the model did not come up.
+/// The reason why the model did not come up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BootFailure {
     /// ostd's allocator has too little memory.
@@ -80,7 +80,7 @@ pub(crate) enum BootFailure {
     /// Some sections have no descriptors.
     #[error("{lost} sections have no descriptors")]
     Lost {
-        /// How many.
+        /// The number of these sections.
         lost: u64,
     },
 }
@@ -130,7 +130,7 @@ fn arena(bytes: ByteLen) -> Result<BootArena<PageTables<DirectMap>>, OutOfMemory
     unsafe { BootArena::new(tables, bytes, take) }
 }
 
-/// Where ostd's map of all physical memory begins: ostd does not publish it, but the address of a frame shows it.
+/// The start of ostd's map of all physical memory: ostd does not publish it, but the address of a frame shows it.
 fn start_of_linear_mapping() -> usize {
     let frame = FrameAllocOptions::new().alloc_frame();
     frame.map_or(0, |frame| frame.reader().cursor().expose_provenance() - frame.paddr())

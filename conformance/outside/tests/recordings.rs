@@ -1,4 +1,4 @@
-//! What Linux did, on a model that keeps what Linux keeps for each section. `cargo test linux::` runs the recordings.
+//! Recordings of Linux, on a model that keeps what Linux keeps for each section. `cargo test linux::` runs them.
 
 use sparsemem_core::{Page, SectionShape, presets::X86_64};
 use sparsemem_harness::{Capabilities, Host, HostRcu, TableKind, Usages, Verdict, place};

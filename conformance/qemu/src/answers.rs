@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use super::monitor::{Monitor, MonitorError};
 use super::protocol::{Answer, Ask, QueriedRange};
 
-/// How long a DIMM may take to disappear after the kernel ejected it: QEMU reports it at once.
+/// The time that a DIMM may take to disappear after the kernel ejected it: QEMU reports it at once.
 const GONE_LIMIT: Duration = Duration::from_secs(1);
-/// How long a migration may take to begin or to end: QEMU looks at it ten times a second.
+/// The time that a migration may take to begin or to end: QEMU looks at it ten times a second.
 const MIGRATION_LIMIT: Duration = Duration::from_secs(10);
 /// The interval between looks at a migration.
 const LOOK: Duration = Duration::from_millis(10);

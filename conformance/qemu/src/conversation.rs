@@ -27,14 +27,14 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// For the suite, which runs without a user: many times as long as a slow machine needs.
+    /// The limits for the suite, which runs without a user: many times as long as a slow machine needs.
     pub(super) const SUITE: Self = Self { silence: Duration::from_secs(45), whole: Duration::from_secs(150) };
-    /// For a user, who may have stopped the kernel in a debugger.
+    /// The limits for a user, who may have stopped the kernel in a debugger.
     pub(super) const PERSON: Self =
         Self { silence: Duration::from_secs(86_400), whole: Duration::from_secs(86_400) };
 }
 
-/// How long the monitor may take to deliver past events after QEMU's end.
+/// The time that the monitor may take to deliver past events after QEMU's end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The result of a scenario or story, as the kernel reported it.
@@ -44,7 +44,7 @@ pub(super) struct CellReport {
     pub(super) scenario: String,
     /// Its outcome.
     pub(super) outcome: Outcome,
-    /// Why it did not pass.
+    /// The reason why it did not pass.
     pub(super) detail: String,
     /// The number of simulated failures.
     pub(super) failure_points: u64,
@@ -67,7 +67,7 @@ pub(super) struct Transcript {
     pub(super) failed: Option<u64>,
     /// Its panic message, if it panicked.
     pub(super) panic: Option<String>,
-    /// Why the conversation was aborted, if it was.
+    /// The reason why the conversation was aborted, if it was.
     pub(super) broken: Option<String>,
     /// QEMU's exit status.
     pub(super) status: Option<i32>,

@@ -24,9 +24,9 @@ use sparsemem_report::Arch;
 const COMMON: &[&str] =
     &["-accel", "tcg", "-display", "none", "-no-reboot", "-nodefaults", "-no-user-config"];
 
-/// How long QEMU may take to open its connections.
+/// The time that QEMU may take to open its connections.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
-/// How long it may take to end after it closed the serial line.
+/// The time that it may take to end after it closed the serial line.
 const END_LIMIT: Duration = Duration::from_secs(10);
 /// The interval between checks for changes that are not reported.
 const LOOK: Duration = Duration::from_millis(5);

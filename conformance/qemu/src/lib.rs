@@ -36,7 +36,7 @@ pub use run::{Look, QemuFilter, QemuRun, qemu_catalogue, qemu_machines};
 use sparsemem_any::Backend;
 use sparsemem_report::Arch;
 
-/// Why nothing can be run in QEMU.
+/// The reason why nothing can be run in QEMU.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QemuError {

@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// How long a write may take; the other side reads continuously.
+/// The time that a write may take; the other side reads continuously.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// The length in bytes of the longest valid line; longer ones come from a kernel with a fault.
 const LONGEST: usize = 1 << 20;
@@ -76,7 +76,7 @@ impl Lines {
     }
 }
 
-/// Whether a read timed out or was interrupted.
+/// True if a read timed out or was interrupted.
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::lines::{Lines, Received};
 
-/// How long QEMU may take for a command.
+/// The time that QEMU may take for a command.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 
-/// Why QEMU did not execute a command.
+/// The reason why QEMU did not execute a command.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MonitorError {

@@ -24,7 +24,7 @@ pub(super) enum Event {
         scenario: String,
         /// Its outcome.
         outcome: Outcome,
-        /// Why it did not pass.
+        /// The reason why it did not pass.
         #[serde(default)]
         detail: String,
         /// The number of simulated failures.

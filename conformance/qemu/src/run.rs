@@ -45,7 +45,7 @@ pub struct QemuRun {
     missing: Missing,
 }
 
-/// What happens to the cells of processors whose packages are not installed.
+/// The treatment of cells of processors whose packages are not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Missing {
     /// They are skipped, unless there are no others.
@@ -260,7 +260,7 @@ impl Boot {
         results
     }
 
-    /// Whether the kernel's report on a scenario is its result. The result of a story also depends on the host's
+    /// True if the kernel's report on a scenario is its result. The result of a story also depends on the host's
     /// checks.
     fn is_final(&self, scenario: &str) -> bool {
         matches!(&self.task, Task::Scenarios(names) if names.contains(&scenario))

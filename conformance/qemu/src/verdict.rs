@@ -107,7 +107,7 @@ fn complaint(transcript: &Transcript, backend: Backend) -> Option<String> {
         .then(|| format!("QEMU ended with {}, not {expected}", status(transcript)))
 }
 
-/// Why there are no more results.
+/// The reason why there are no more results.
 fn before_end(transcript: &Transcript) -> String {
     match (&transcript.broken, &transcript.panic) {
         (Some(broken), _) => broken.clone(),

@@ -33,9 +33,9 @@ pub(super) enum Aspect {
     Flags,
     /// Its subsection map.
     Subsections,
-    /// Whether the section has a memmap; with an array, its place.
+    /// The presence of the section's memmap; with an array, its place.
     Memmap,
-    /// Whether the section has a usage.
+    /// The presence of the section's usage.
     Usage,
     /// The section's descriptors that lie in the memory of a device, and their places.
     Altmap,

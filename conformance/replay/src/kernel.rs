@@ -57,7 +57,7 @@ pub(super) struct Kernel {
     pub(super) levels: Levels,
     /// Entries of a root of its section table, if the description has the size of an entry.
     pub(super) sections_per_root: Option<u64>,
-    /// Whether it has a virtual memmap.
+    /// True if it has a virtual memmap.
     pub(super) has_array: bool,
 }
 
@@ -112,7 +112,7 @@ fn levels(text: &str, words: &[&str]) -> Result<Levels, String> {
     }
 }
 
-/// Whether there is a virtual memmap.
+/// Reads whether there is a virtual memmap.
 fn has_array(text: &str, words: &[&str]) -> Result<bool, String> {
     let at = words.iter().position(|word| *word == "VMEMMAP");
     let at = at.ok_or_else(|| format!("`{text}` has to say either VMEMMAP or without VMEMMAP"))?;

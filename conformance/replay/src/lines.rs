@@ -35,7 +35,7 @@ pub(super) fn iomem(line: &str) -> Result<ResourceLine, String> {
     Ok(ResourceLine { frames, kind })
 }
 
-/// Whether a name is a prefix and a number: `dax0.0`.
+/// True if a name is a prefix and a number: `dax0.0`.
 fn is_numbered(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }

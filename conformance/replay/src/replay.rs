@@ -44,7 +44,7 @@ pub struct Replayed {
     pub by_rule: BTreeMap<Rule, usize>,
 }
 
-/// Why a replay failed.
+/// The reason why a replay failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayError {
@@ -83,9 +83,9 @@ pub struct Difference {
     pub expected: String,
     /// The model's value, or for a stale entry, the model's value in the list.
     pub found: String,
-    /// Whether this is an entry of the list without its difference.
+    /// True if this is an entry of the list without its difference.
     pub is_stale: bool,
-    /// What a rule says about the fact, if one does.
+    /// The prediction of a rule about the fact, in words, if a rule has one.
     pub rule: Option<String>,
 }
 
@@ -101,7 +101,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What a rule says, for messages.
+/// The prediction of a rule, for messages.
 fn by_rule(predicted: &Predicted) -> String {
     let Predicted { rule, linux, ours } = predicted;
     format!("by the rule `{}` Linux has {linux} and this project {ours}", rule.name())

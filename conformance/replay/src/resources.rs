@@ -55,7 +55,7 @@ fn of(lines: &[ResourceLine], kind: LineKind) -> impl Iterator<Item = PfnRange> 
     lines.iter().filter(move |line| line.kind == kind).map(|line| line.frames)
 }
 
-/// Whether the section table has any subsection of some frames.
+/// True if the section table has any subsection of some frames.
 fn has_descriptors(frames: PfnRange, sections: &[SectionRow]) -> bool {
     frames.by_section::<Geo>().any(|(nr, part)| {
         let there = sections.iter().find(|row| row.nr == nr.get()).and_then(|row| row.subsections);

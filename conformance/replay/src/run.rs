@@ -18,7 +18,7 @@ use super::rules::{Refusal, Rule, Rules};
 use super::script::{Op, Script, Step};
 use super::system::{Refused, System, Tables};
 
-/// Why a replay stopped early.
+/// The reason why a replay stopped early.
 pub(super) struct Halt {
     /// The step, if the replay stopped in one.
     pub(super) step: Option<usize>,
@@ -182,7 +182,7 @@ impl<M: AltmapModel<Machine>> Replaying<'_, '_, M> {
     }
 }
 
-/// What comes after an attempt.
+/// The action that follows an attempt.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     /// The operation is done.
@@ -195,7 +195,7 @@ enum Next {
     Together(Vec<Op>),
 }
 
-/// What comes after an attempt for which a rule predicted a refusal, or none did: the model has to do as predicted.
+/// Decides what follows an attempt for which a rule predicted a refusal, or none did: the model has to do as predicted.
 fn decide(predicted: Option<Refusal>, refused: Option<Refused>) -> Result<Next, String> {
     match (predicted, refused) {
         (None, None) => Ok(Next::Done),

@@ -86,7 +86,7 @@ pub(super) struct SectionRow {
     pub(super) subsections: Option<SubsectionBits>,
     /// With an array: the rest of its word minus the array's base. Without: the place of its memmap, if it has one.
     pub(super) memmap: Option<u64>,
-    /// Whether it has a usage.
+    /// True if it has a usage.
     pub(super) has_usage: bool,
 }
 
@@ -95,7 +95,7 @@ pub(super) struct SectionRow {
 pub(super) struct ResourceRow {
     /// Whole frames.
     pub(super) frames: PfnRange,
-    /// Whether it is a device; RAM otherwise.
+    /// True for a device, and false for RAM.
     pub(super) is_device: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Whether a recording can be replayed on a model, from what the model says of itself.
+//! Decides from a model's capabilities whether a recording can be replayed on it.
 
 use sparsemem_core::presets::{X86_64, X86_64La57};
 use sparsemem_core::{MemoryModel, Page};
@@ -7,7 +7,7 @@ use sparsemem_suite::{Capabilities, MemmapSource, Shape, TableKind, Usages};
 use crate::kernel::Levels;
 use crate::script::{Op, Script};
 
-/// What a model has otherwise than the recorded kernel, so that there is nothing to compare.
+/// A difference between a model and the recorded kernel that leaves nothing to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unlike {

@@ -30,7 +30,7 @@ const DEVICE_NODE: NodeId = NodeId::new(0);
 /// The name of devices.
 const DEVICE: &str = "namespace";
 
-/// Why an operation was refused. Nothing has changed.
+/// The reason why an operation was refused. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     /// The altmap has no room for the descriptors.
@@ -152,7 +152,7 @@ impl<'m, M: AltmapModel<Machine>> System<'m, M> {
         Ok(())
     }
 
-    /// Whether the metadata of boot was registered.
+    /// True if the metadata of boot was registered.
     pub(super) const fn has_registry(&self) -> bool {
         self.register.is_some()
     }
@@ -307,7 +307,7 @@ where
     }
 }
 
-/// Why a device was refused.
+/// The reason why a device was refused.
 fn refused_device(error: AddDeviceError) -> Refused {
     match error {
         AddDeviceError::Install {

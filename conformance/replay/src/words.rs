@@ -94,7 +94,7 @@ pub(super) fn pages(nr: u64, pieces: &[(u64, u64, u64)]) -> Option<usize> {
     Some(different.len()).filter(|count| *count > 0)
 }
 
-/// Whether an altmap contains an address.
+/// True if an altmap contains an address.
 fn holds(altmap: AltmapSpec, phys: u64) -> bool {
     altmap.free_frames().contains(PhysAddr::new(phys).pfn::<Geo>())
 }

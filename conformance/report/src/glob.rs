@@ -1,6 +1,6 @@
 //! Patterns with `*` and `?`.
 
-/// Whether a scenario's name matches a pattern of a command: `*` stands for any number of characters, `?` for exactly
+/// True if a scenario's name matches a pattern of a command: `*` stands for any number of characters, `?` for exactly
 /// one.
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {

@@ -86,7 +86,7 @@ pub struct CellResult {
     pub machine: String,
     /// The outcome.
     pub outcome: Outcome,
-    /// Why the cell did not pass; empty if it did.
+    /// The reason why the cell did not pass; empty if it did.
     pub detail: String,
     /// The number of simulated failures: of an allocation, a mapping, a notifier, or the page allocator.
     pub failure_points: u64,

@@ -59,7 +59,7 @@ fn next(backend: Backend) -> Backend {
     next.unwrap_or(Backend::ALL[0])
 }
 
-/// What was observed, or why a model does not suit the machine.
+/// The observations, or the reason why a model does not suit the machine.
 type Look = Result<Seen, String>;
 
 /// Boots a backend and observes everything.

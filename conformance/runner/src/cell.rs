@@ -37,7 +37,7 @@ pub struct Cell {
     pub machine: Arc<MachineFile>,
 }
 
-/// Why there are no cells to run.
+/// The reason why there are no cells to run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilterError {
@@ -86,7 +86,7 @@ pub fn cells(filter: &Filter) -> Result<Vec<Cell>, FilterError> {
     Ok(cells)
 }
 
-/// Whether a filter selects all recordings.
+/// True if a filter selects all recordings.
 const fn has_all_recordings(filter: &Filter) -> bool {
     filter.recordings.is_empty() && filter.machines.is_empty()
 }
@@ -147,7 +147,7 @@ fn scenarios(patterns: &[String], recordings: &[Recording]) -> Result<Vec<String
     Ok(all.into_iter().filter(|name| is_wanted(patterns, name)).collect())
 }
 
-/// Whether one of the patterns matches, or there are no patterns.
+/// True if one of the patterns matches, or there are no patterns.
 fn is_wanted(patterns: &[String], name: &str) -> bool {
     patterns.is_empty() || patterns.iter().any(|pattern| scenario_matches(pattern, name))
 }

@@ -49,7 +49,7 @@ struct Index {
     map: Vec<Known>,
 }
 
-/// Why there is no comparison, or why it failed.
+/// The reason why there is no comparison, or why it failed.
 enum Stop {
     NotApplicable(String),
     Fail(String),
@@ -247,7 +247,7 @@ fn explained(machine: &MachineFile, fact: &str, expected: u64, found: u64) -> Co
     }
 }
 
-/// Whether a difference of the machine's node ranges is explained.
+/// Says whether a difference of the machine's node ranges is explained.
 fn explains_ranges(machine: &MachineFile) -> Result<bool, Stop> {
     let is_of_ranges = |entry: &Difference| entry.file == machine.name && entry.fact == "early-node-ranges";
     Ok(expectations()?.difference.iter().any(is_of_ranges))

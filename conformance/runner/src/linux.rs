@@ -1,4 +1,4 @@
-//! What Linux did, on the backends: the recordings of the folder `conformance/linux`, and their cells.
+//! Recordings of Linux, on the backends: those of the folder `conformance/linux`, and their cells.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

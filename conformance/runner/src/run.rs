@@ -26,7 +26,7 @@ use sparsemem_report::{CellResult, Outcome, Report, RuleUse, Verdict, World};
 pub struct Done {
     /// The outcome.
     pub outcome: Outcome,
-    /// Why the cell did not pass; empty if it did.
+    /// The reason why the cell did not pass; empty if it did.
     pub detail: String,
     /// The number of simulated failures.
     pub failure_points: u64,
@@ -63,7 +63,7 @@ impl Done {
     }
 }
 
-/// What a cell counts and needs while it runs.
+/// The counts and the rules of a cell while it runs.
 #[derive(Default)]
 struct Course {
     tally: Tally,

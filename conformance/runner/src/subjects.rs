@@ -81,8 +81,8 @@ pub(crate) fn with_subject(
     )
 }
 
-/// Whether a variant exists for a geometry. Other descriptors and other page tables exist only for the geometry
-/// of x86_64, because each needs a whole set of compiled models.
+/// True if a variant exists for a geometry. Other descriptors and other page tables exist only for the geometry of
+/// x86_64, because each needs a whole set of compiled models.
 pub(crate) fn exists(geometry: GeometryName, variant: Variant) -> bool {
     match variant {
         Variant::Usual | Variant::SmallLeaves | Variant::HugeLeaves | Variant::FiveLevels => true,
@@ -222,7 +222,7 @@ fn room<G: Geometry, P>(parts: SubjectParts<'_>) -> Room {
     Room { window_bytes: room.window_bytes.min(most), ..room }
 }
 
-/// What a backend says of itself, with page tables of a processor.
+/// The capabilities that a backend claims, with page tables of a processor.
 pub(crate) fn capabilities(
     backend: Backend,
     array: Option<ArrayFacts>,

@@ -195,7 +195,7 @@ impl Variant {
         }
     }
 
-    /// Whether most leaves are of the smallest size.
+    /// True if most leaves are of the smallest size.
     pub(crate) const fn has_small_leaves(self) -> bool {
         matches!(
             self,
@@ -212,12 +212,13 @@ impl Variant {
         }
     }
 
-    /// Whether most scenarios run in it, so that it is for small machines.
+    /// True if most scenarios run in it, so that it is for small machines.
     pub(crate) const fn runs_most(self) -> bool {
         matches!(self, Self::Tables(_) | Self::Exact)
     }
 
-    /// Whether it is made of a virtual array only: just the mappings differ from the usual build, or the rule of what is valid.
+    /// True if it is made of a virtual array only: just the mappings differ from the usual build, or the rule of what
+    /// is valid.
     pub(crate) const fn is_of_an_array(self) -> bool {
         matches!(
             self,

@@ -6,7 +6,7 @@ use sparsemem_any::Backend;
 use sparsemem_conformance::lend;
 use sparsemem_machine_files::MachineFile;
 
-/// What the process may have resident, at any time.
+/// Bytes that the process may have resident, at any time.
 const LIMIT_BYTES: u64 = 2 << 30;
 
 #[test]

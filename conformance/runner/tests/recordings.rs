@@ -1,4 +1,4 @@
-//! What Linux did, on every backend; and recordings that are wrong, each of which is found out.
+//! Recordings of Linux, on every backend; and recordings that are wrong, each of which is found out.
 
 use rstest::rstest;
 use sparsemem_any::Backend;

@@ -1,4 +1,5 @@
-//! What a model says of itself: scenarios run only where it says that they apply, and then hold it to its word.
+//! The capabilities that a model claims: scenarios run only where it says that they apply, and then hold it to its
+//! word.
 //!
 //! # Invariants
 //!
@@ -123,7 +124,7 @@ pub struct ArrayFacts {
     pub len_bytes: u64,
 }
 
-/// What a model says of itself.
+/// The capabilities that a model claims.
 ///
 /// ```
 /// use sparsemem_suite::{Capabilities, Reach};
@@ -136,21 +137,21 @@ pub struct ArrayFacts {
 pub struct Capabilities {
     /// The sections that it can bring up.
     pub reach: Reach,
-    /// When it can make memmaps of boot memory.
+    /// The time at which it can make memmaps of boot memory.
     pub bring_up: BringUp,
-    /// When it gives memory back.
+    /// The time at which it gives memory back.
     pub memory_back: MemoryBack,
-    /// Where its descriptors come from.
+    /// The source of its descriptors.
     pub memmaps: MemmapSource,
-    /// What its section table takes.
+    /// The memory of its section table.
     pub table: TableKind,
-    /// How it gets from a descriptor to its frame.
+    /// The way from a descriptor to its frame.
     pub way_back: WayBack,
     /// Its virtual array, or `None` if it maps none.
     pub array: Option<ArrayFacts>,
     /// The treatment of large pages.
     pub compounds: Compounds,
-    /// Where it keeps subsections.
+    /// The place of what it knows of subsections.
     pub usages: Usages,
 }
 

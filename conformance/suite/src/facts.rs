@@ -15,7 +15,7 @@ use crate::{Shape, Subject};
 pub struct Facts {
     /// The geometry's numbers.
     pub shape: Shape,
-    /// What the model says of itself.
+    /// The capabilities that the model claims.
     pub can: Capabilities,
     /// The part of a life that the subject can take part in.
     pub life: Life,
@@ -29,7 +29,7 @@ pub struct Facts {
     pub table_shift: u32,
     /// Levels of the page tables.
     pub depth: PagingDepth,
-    /// Whether the world can refuse mappings on request.
+    /// True if the world can refuse mappings on request.
     pub can_refuse_links: bool,
 }
 
@@ -116,7 +116,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Why a scenario is not run.
+/// The reason why a scenario is not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotRun {
     /// The model, the geometry or the machine lacks the subject of the scenario: there is nothing to run.

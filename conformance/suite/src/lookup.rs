@@ -32,7 +32,7 @@ pub(crate) fn reasons(setting: &mut Setting<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Why a frame has no descriptor after boot.
+/// The reason why a frame has no descriptor after boot.
 fn reason(oracle: &Oracle, pfn: Pfn) -> Option<LookupError> {
     let shape = oracle.shape();
     if pfn.get() >= shape.frames() {

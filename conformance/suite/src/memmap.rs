@@ -52,7 +52,7 @@ impl Array {
         leaves
     }
 
-    /// Whether a leaf contains a byte of a descriptor of a present section.
+    /// True if a leaf contains a byte of a descriptor of a present section.
     fn is_needed(&self, leaf: &Leaf, oracle: &Oracle) -> bool {
         let section_bytes = self.section_frames * self.descriptor_bytes;
         let first = (leaf.at.get() - self.facts.start.get()) / section_bytes;

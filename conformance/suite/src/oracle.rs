@@ -102,7 +102,7 @@ impl Oracle {
         self.sections.len() as u64
     }
 
-    /// Whether a section is present.
+    /// True if a section is present.
     #[must_use]
     pub fn is_present(&self, nr: u64) -> bool {
         self.sections.contains_key(&nr)
@@ -166,8 +166,8 @@ impl Oracle {
         }
     }
 
-    /// Whether a frame is valid: all frames of a section that is present at boot are (O-100), or those of the subsections that
-    /// contain memory.
+    /// True if a frame is valid: all frames of a section that is present at boot are (O-100), or those of the
+    /// subsections that contain memory.
     #[must_use]
     pub fn is_valid(&self, frame: u64) -> bool {
         let nr = self.shape.section_of(frame);

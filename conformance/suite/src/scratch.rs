@@ -23,7 +23,7 @@ pub trait Scratch {
         None
     }
 
-    /// Whether all bytes of the descriptor that can be read are zero.
+    /// True if all bytes of the descriptor that can be read are zero.
     fn is_blank(&self) -> bool;
 }
 

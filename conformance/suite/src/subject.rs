@@ -16,7 +16,7 @@ use crate::plug::{Plug, Plugged};
 use crate::view::Parts;
 use crate::{Deferral, Failure, Life, MemmapSource, Scratch, View, World, WorldWithEnvironment};
 
-/// Why a subject was not booted.
+/// The reason why a subject was not booted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotUp {
     /// The model reports that another writer has it, although only the scenario uses it.

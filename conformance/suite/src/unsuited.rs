@@ -53,7 +53,7 @@ pub(crate) fn machine(setting: &mut Setting<'_>) -> Result<Option<Reason>, Failu
     Ok(reason.map(Reason::new))
 }
 
-/// Whether frames lie between the machine's lowest section and the highest one that boot or a scenario needs.
+/// True if frames lie between the machine's lowest section and the highest one that boot or a scenario needs.
 fn are_of_machine(setting: &Setting<'_>, frames: PfnRange) -> bool {
     let shape = setting.facts.shape;
     let starts = setting.memory.iter().map(|memory| memory.frames.start().get());
@@ -65,7 +65,7 @@ fn are_of_machine(setting: &Setting<'_>, frames: PfnRange) -> bool {
     frames.intersection(machine) == frames
 }
 
-/// Whether the descriptors of frames are more than half of the largest piece of the machine's memory.
+/// True if the descriptors of frames are more than half of the largest piece of the machine's memory.
 fn is_large(setting: &Setting<'_>, frames: PfnRange) -> bool {
     let largest = setting.memory.iter().map(|memory| memory.frames.count().get()).max().unwrap_or(0);
     let bytes = frames.count().get().saturating_mul(setting.facts.descriptor_bytes);

@@ -50,7 +50,7 @@ pub trait View {
     /// The memory that the model takes.
     fn footprint(&self) -> Footprint;
 
-    /// Which frames of a section of boot are valid, as the model says ([`MemoryModel::early_frames`]).
+    /// The frames of a section of boot that are valid, as the model says ([`MemoryModel::early_frames`]).
     fn early_frames(&self) -> EarlyFrames;
 
     /// The state of a section.
@@ -68,7 +68,7 @@ pub trait View {
     /// All runs of valid frames in a range.
     fn valid_ranges(&self, within: PfnRange) -> Vec<PfnRange>;
 
-    /// Whether a frame is valid.
+    /// True if a frame is valid.
     fn is_valid(&self, pfn: Pfn) -> bool;
 
     /// Address of a frame's descriptor.

@@ -92,7 +92,7 @@ pub trait World {
     /// Stops refusing, and returns the number of requests that were refused since [`World::arm`].
     fn heal(&mut self) -> u64;
 
-    /// Whether [`Fault::NthLink`] can be armed: hardware refuses no mapping, but an environment can.
+    /// True if [`Fault::NthLink`] can be armed: hardware refuses no mapping, but an environment can.
     fn can_refuse_links(&self) -> bool;
 
     /// The largest mapping that models may use.
@@ -119,7 +119,7 @@ pub trait World {
     /// in software.
     fn leaves(&self, within: VirtRange, visit: &mut dyn FnMut(Leaf));
 
-    /// Whether the processor can read the byte at an address.
+    /// True if the processor can read the byte at an address.
     fn is_readable(&self, at: VirtAddr) -> bool;
 
     /// Checks that the page tables agree with the mappings that the processor uses. Hardware uses the tables, so it

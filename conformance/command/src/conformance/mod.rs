@@ -49,7 +49,7 @@ pub(crate) enum Walk {
 /// The options; everything runs by default.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Where to run: on the simulated machine, in kernels booted by QEMU, or both.
+    /// Run in this world: on the simulated machine, in kernels booted by QEMU, or both.
     #[arg(long, value_enum, default_value_t)]
     world: worlds::Worlds,
     /// Boot kernels on this processor only: x86_64, aarch64 or riscv64 (may be repeated). By default, all for which QEMU and
@@ -74,7 +74,7 @@ pub(crate) struct Args {
     /// Walk every reachable state of tiny machines instead, and compare each with a plain reference.
     #[arg(long, value_enum, value_name = "SIZE", conflicts_with_all = ["machines", "recordings", "scenarios", "geometry", "world", "list"])]
     exhaustive: Option<Walk>,
-    /// How many cells run at the same time; as many as there are processors by default.
+    /// Run so many cells at the same time; as many as there are processors by default.
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     threads: Option<NonZeroUsize>,
     /// Print text, or one JSON object.

@@ -132,7 +132,7 @@ pub(super) fn split(args: &Args) -> (Option<Args>, Option<Args>) {
     (Some(host).filter(is_left), Some(qemu).filter(|part| is_left(part) && !is_recordings))
 }
 
-/// Whether QEMU has a machine of this name.
+/// True if QEMU has a machine of this name.
 fn is_qemu_machine(name: &Path) -> bool {
     qemu_machines().iter().any(|(known, ..)| name == Path::new(known))
 }

@@ -27,7 +27,7 @@ pub(crate) trait Rules {
     /// The answer of an operation; if it refuses, the state does not change.
     fn apply(&self, world: &mut Self::World, op: Self::Op) -> Self::Answer;
 
-    /// Whether an answer means that the operation changed the state.
+    /// True if an answer means that the operation changed the state.
     fn is_accepted(&self, answer: Self::Answer) -> bool;
 
     /// The operation that undoes this one, if there is one.

@@ -12,13 +12,13 @@ use crate::direct_map;
 use crate::handover::CommandLine;
 use crate::processors::HardwareId;
 
-/// Where the nodes of memory are described, in words.
+/// The source of the nodes of memory, in words.
 pub(crate) const NODES: &str = "the device tree";
 
 /// The first four bytes of every device tree.
 const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
 
-/// Why the description of the machine is not valid.
+/// The reason why the description of the machine is not valid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FirmwareError {
     /// The address has no device tree.

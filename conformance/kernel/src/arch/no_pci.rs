@@ -2,7 +2,7 @@
 
 use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
 
-/// Why the kernel cannot use PCI devices on this board.
+/// The reason why the kernel cannot use PCI devices on this board.
 pub(crate) const CANNOT: Option<&str> =
     Some("this kernel uses PCI devices on PCs only, where firmware gives them addresses");
 

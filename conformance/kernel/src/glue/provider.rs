@@ -18,7 +18,7 @@ use crate::{direct_map, paging};
 /// Bytes of a frame.
 const FRAME: usize = 4096;
 
-/// What memory that was given back is full of, until it is given out again: whoever reads it has kept it too long.
+/// The byte that fills memory which was given back, until it is given out again: whoever reads it has kept it too long.
 pub(crate) const POISON: u8 = 0xa5;
 
 /// The number of frames of a block; at least one, so that empty blocks have distinct addresses.

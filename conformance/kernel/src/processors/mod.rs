@@ -94,9 +94,9 @@ type Work = &'static (dyn Fn(Processor) + Sync);
 
 /// The work that is lent to the other processors.
 static WORK: Mutex<Option<Work>> = Mutex::new(None);
-/// How often work was lent.
+/// The number of times that work was lent.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
-/// How many processors are done with the work.
+/// The number of processors that are done with the work.
 static DONE: AtomicU64 = AtomicU64::new(0);
 
 /// Lets every other processor do some work while the calling one, the first, does something of its own; returns when all

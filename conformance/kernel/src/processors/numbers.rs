@@ -47,7 +47,7 @@ impl HardwareId {
     }
 }
 
-/// Why a processor cannot be started.
+/// The reason why a processor cannot be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(dead_code, reason = "firmware starts processors on some boards only")]
 pub(crate) enum StartError {

@@ -59,7 +59,7 @@ pub(super) fn unplug(id: &str) -> Result<(), StoryError> {
     ask(format_args!(r#""unplug","id":"{id}""#)).map(drop)
 }
 
-/// Whether the host reports that a DIMM is removed.
+/// True if the host reports that a DIMM is removed.
 pub(super) fn knows_gone(id: &str) -> bool {
     ask(format_args!(r#""gone","id":"{id}""#)).is_ok()
 }

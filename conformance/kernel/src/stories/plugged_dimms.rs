@@ -38,7 +38,7 @@ pub(super) fn come_and_go(system: &mut System<'_>) -> Result<Ended, StoryError> 
     judge(result, &[])
 }
 
-/// Where the host puts a DIMM of a section: it is plugged once, and taken back.
+/// Finds the frames at which the host puts a DIMM of a section: it is plugged once, and taken back.
 fn place(system: &mut System<'_>) -> Result<PfnRange, StoryError> {
     let dimm = system.plug_online(&NewDimm::new("first", Sizes::SECTION_SIZE))?;
     system.give_up(&dimm)?;

@@ -1,5 +1,5 @@
-//! What readers on other processors do without pause: lookups of each kind, readers that are held, walks, and looks at
-//! addresses that must not be mapped.
+//! The work of readers on other processors, which they do without pause: lookups of each kind, readers that are held,
+//! walks, and looks at addresses that must not be mapped.
 //!
 //! # Invariants
 //!
@@ -77,7 +77,7 @@ fn look(processor: Processor, frame: Pfn, turns: u32, meanwhile: Meanwhile) {
     }
 }
 
-/// What a handler does that has interrupted a reader, or other code of a processor: it looks up as well.
+/// The work of a handler that has interrupted a reader, or other code of a processor: it looks up as well.
 pub(super) fn look_in_handler(by: Interruption) {
     let frames = WATCH.frames();
     let mut random = Random(crate::arch::ticks() | 1);

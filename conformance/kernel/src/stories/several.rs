@@ -125,7 +125,7 @@ pub(super) struct Plugged {
     unit: Unit,
 }
 
-/// How memory is added.
+/// The unit in which memory is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     /// A section, as a memory block with its resource.

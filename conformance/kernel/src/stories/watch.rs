@@ -1,5 +1,5 @@
-//! What the processors of a story know of each other: which phase a change of memory is in, what readers have counted, and
-//! the first thing that was wrong.
+//! The facts that the processors of a story know of each other: the phase that a change of memory is in, the counts of
+//! readers, and the first thing that was wrong.
 //!
 //! # Invariants
 //!

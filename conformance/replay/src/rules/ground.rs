@@ -53,12 +53,12 @@ impl Ground {
         }
     }
 
-    /// Whether a section is there.
+    /// True if a section is there.
     pub(super) fn has(&self, nr: SectionNr) -> bool {
         self.there.contains_key(&nr)
     }
 
-    /// Whether a section has been there since boot.
+    /// True if a section has been there since boot.
     pub(super) fn is_early(&self, nr: SectionNr) -> bool {
         self.there.get(&nr).is_some_and(|populated| populated.is_early)
     }

@@ -149,7 +149,7 @@ fn part_of(frames: PfnRange, nr: SectionNr) -> Option<PfnRange> {
     nr.frames::<Geo>().map(|section| section.intersection(frames)).filter(|part| !part.is_empty())
 }
 
-/// Whether a part has all populated subsections of its section.
+/// True if a part has all populated subsections of its section.
 fn is_all(bits: SubsectionBits, part: PfnRange) -> bool {
     bits.difference(touched(part)).is_empty()
 }

@@ -31,7 +31,7 @@ impl<'h> BrokenModel<'h> {
         Self { correct, defect, boots: Cell::new(0), failed: BTreeSet::new() }
     }
 
-    /// Whether the subject has this defect.
+    /// True if the subject has this defect.
     fn has(&self, defect: Defect) -> bool {
         self.defect == defect
     }
@@ -46,7 +46,7 @@ impl<'h> BrokenModel<'h> {
         }
     }
 
-    /// Whether the subject reports that a frame has no descriptor.
+    /// True if the subject reports that a frame has no descriptor.
     fn denies(&self, pfn: Pfn) -> bool {
         let shape = self.correct.shape();
         match self.defect {
@@ -56,7 +56,7 @@ impl<'h> BrokenModel<'h> {
         }
     }
 
-    /// Whether a frame lies in a subsection without memory.
+    /// True if a frame lies in a subsection without memory.
     fn is_hole(&self, pfn: Pfn) -> bool {
         let shape = self.correct.shape();
         let state = self.correct.section(SectionNr::new(shape.section_of(pfn.get())));
@@ -75,7 +75,7 @@ impl<'h> BrokenModel<'h> {
         memory.iter().filter(is_taken).copied().collect()
     }
 
-    /// Whether an event is told.
+    /// True if an event is told.
     fn passes_on(&self, event: &BootEvent) -> bool {
         !match event {
             BootEvent::SharedSection { .. } => self.has(Defect::SilentSharing),

@@ -179,7 +179,7 @@ pub(super) struct CheckingNotifier {
     pending: RecordedChange,
     done: AtomicU64,
     refuses: AtomicBool,
-    /// Whether `before` and `then` record a call that breaks the promise.
+    /// True if `before` and `then` record a call that breaks the promise.
     broken: AtomicBool,
     /// The change that was pending before that call.
     before: RecordedChange,
@@ -206,7 +206,7 @@ impl CheckingNotifier {
         self.refuses.store(refuses, Ordering::Relaxed);
     }
 
-    /// Whether a change is pending, and the number of changes whose end the notifier received.
+    /// Says whether a change is pending, and gives the number of changes whose end the notifier received.
     pub(super) fn pending_and_ended(&self) -> (bool, u64) {
         (self.pending.get().is_some(), self.done.load(Ordering::Relaxed))
     }

@@ -119,7 +119,7 @@ fn hole(shape: &Shape, oracle: &Oracle, nr: u64) -> Option<PfnRange> {
     Some(range(start, start + count * shape.subsection_frames()))
 }
 
-/// Whether one range of memory has the whole section, and no other has any of it.
+/// True if one range of memory has the whole section, and no other has any of it.
 fn is_whole(shape: &Shape, memory: &[MemoryRange], nr: u64) -> bool {
     let section = range(shape.first_frame(nr), shape.first_frame(nr + 1));
     let mut parts = memory.iter().map(|it| it.frames.intersection(section)).filter(|part| !part.is_empty());

@@ -53,14 +53,14 @@ impl Step {
         }
     }
 
-    /// Whether the step gives metadata back, so that adding the memory again may use other metadata.
+    /// True if the step gives metadata back, so that adding the memory again may use other metadata.
     #[must_use]
     pub const fn is_removal(self) -> bool {
         matches!(self, Self::RemoveMemory(..) | Self::RemoveDevice(..))
     }
 }
 
-/// Why a step was not taken.
+/// The reason why a step was not taken.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PlugError {
     /// RAM was not added.

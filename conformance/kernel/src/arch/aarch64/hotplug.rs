@@ -6,7 +6,8 @@
 
 use core::ptr::with_exposed_provenance_mut;
 
-/// Whether QEMU refuses DIMMs that are not multiples of 2 MiB: QEMU 7.2 does not answer any more if it is asked for one.
+/// True if QEMU refuses DIMMs that are not multiples of 2 MiB. It does not: QEMU 7.2 does not answer any more if it is
+/// asked for one.
 pub(crate) const REFUSES_ODD_BYTES: bool = false;
 
 /// The first register.

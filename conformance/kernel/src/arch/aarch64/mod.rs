@@ -24,7 +24,7 @@ pub(crate) type Sizes = sparsemem::presets::Arm64Page4K;
 
 /// The virtual address of physical address 0 in the direct map: the first one that `TTBR1_EL1` translates.
 pub(crate) const DIRECT_MAP: u64 = 0xffff_0000_0000_0000;
-/// Where the board's RAM begins, with the device tree.
+/// The start of the board's RAM, which has the device tree.
 const RAM: u64 = 1 << 30;
 /// Entry code maps the physical addresses of RAM below this one. All RAM below it is mapped.
 pub(crate) const MAPPED_AT_ENTRY: u64 = 2 << 30;
@@ -46,7 +46,7 @@ pub(crate) fn ticks() -> u64 {
     ticks
 }
 
-/// How often the clock ticks in a second.
+/// The number of ticks of the clock in a second.
 pub(super) fn ticks_per_second() -> u64 {
     let ticks: u64;
     // SAFETY: reading the register changes nothing.

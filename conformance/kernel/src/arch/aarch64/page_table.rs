@@ -46,7 +46,7 @@ pub(crate) const fn canonical(translated: u64) -> u64 {
     translated | u64::MAX << 48
 }
 
-/// What an entry of a table of `level` leads to.
+/// The target of an entry of a table of `level`.
 pub(crate) const fn target(entry: u64, level: u32) -> Target {
     match (entry & VALID != 0, entry & TABLE_OR_PAGE != 0, level) {
         (true, true, 1) | (true, false, 2 | 3) => Target::Memory(entry & ADDRESS),
@@ -84,7 +84,7 @@ pub(crate) fn flush_here() {
     unsafe { asm!("dsb ishst", "tlbi vmalle1", "dsb nsh", "isb", options(nostack, preserves_flags)) };
 }
 
-/// How QEMU shows mappings: it has no list of them for this processor.
+/// The ways in which QEMU shows mappings: it has no list of them for this processor.
 pub(crate) const fn views() -> &'static [View] {
     &[View::Translations]
 }

@@ -1,5 +1,5 @@
-//! What this kernel does with several processors, as arm64 does it: firmware starts them, and no flush interrupts anybody,
-//! because an instruction reaches all processors and a barrier waits for them.
+//! The operations of this kernel on several processors, as arm64 does them: firmware starts them, and no flush
+//! interrupts anybody, because an instruction reaches all processors and a barrier waits for them.
 //!
 //! # Invariants
 //!
@@ -18,7 +18,7 @@ pub(crate) use super::gic::{start_timer, stop_timer};
 
 /// True if a flush has to interrupt the other processors.
 pub(crate) const FLUSHES_BY_INTERRUPTS: bool = false;
-/// Why nobody can notice here that a flush is not waited for.
+/// The reason why nobody can notice here that a flush is not waited for.
 pub(crate) const WAITS_UNNOTICED: Option<&str> = Some(
     "QEMU has made all processors forget when `tlbi` is done, so that the barrier after it changes nothing",
 );

@@ -56,7 +56,7 @@ pub(super) fn secondary() -> u64 {
     (&raw const secondary_entry).addr() as u64
 }
 
-/// Whether an address lies in the page below the stack; an access there means that the stack is full.
+/// True if an address lies in the page below the stack; an access there means that the stack is full.
 pub(super) fn is_guard(at: u64) -> bool {
     let guard = (&raw const boot_guard).addr() as u64;
     (guard..guard + 4096).contains(&at)

@@ -23,7 +23,7 @@ const START: Function = Function(0x48_534d, 0);
 
 /// The numbers that the hardware has for the processors.
 static HARTS: [AtomicU64; MOST] = [const { AtomicU64::new(0) }; MOST];
-/// How often the clock ticks in a second; until the device tree says so, as in QEMU.
+/// The number of ticks of the clock in a second; until the device tree says so, as in QEMU.
 static TICKS_PER_SECOND: AtomicU64 = AtomicU64::new(10_000_000);
 
 /// Reads from the device tree how fast the clock is.
@@ -36,7 +36,7 @@ pub(crate) fn learn(tree: Fdt<'_>) {
     ticks.into_iter().for_each(|ticks| TICKS_PER_SECOND.store(ticks.into(), Ordering::Relaxed));
 }
 
-/// How often the clock ticks in a second.
+/// The number of ticks of the clock in a second.
 pub(crate) fn ticks_per_second() -> u64 {
     // Relaxed: as above.
     TICKS_PER_SECOND.load(Ordering::Relaxed)

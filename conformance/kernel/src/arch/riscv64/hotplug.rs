@@ -1,7 +1,7 @@
 //! The registers of slots for DIMMs, which this board does not have: no access reaches a device, and reads give ones, as
 //! they do on a bus where nobody answers.
 
-/// Whether QEMU refuses DIMMs that are not multiples of 2 MiB: it refuses all.
+/// True if QEMU refuses DIMMs that are not multiples of 2 MiB: it refuses all.
 pub(crate) const REFUSES_ODD_BYTES: bool = true;
 
 /// Reads the register of four bytes at an offset.

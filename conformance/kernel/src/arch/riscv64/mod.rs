@@ -42,7 +42,7 @@ impl Geometry for Sizes {
 
 /// The virtual address of physical address 0 in the direct map: the first one of the high half.
 pub(crate) const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
-/// Where the board's RAM begins, with OpenSBI.
+/// The start of the board's RAM, which has OpenSBI.
 const RAM: u64 = 2 << 30;
 /// Entry code maps the physical addresses of RAM below this one. All RAM below it is mapped.
 pub(crate) const MAPPED_AT_ENTRY: u64 = 3 << 30;

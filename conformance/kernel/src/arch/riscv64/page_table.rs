@@ -56,7 +56,7 @@ pub(crate) fn canonical(translated: u64) -> u64 {
     (translated.cast_signed() << above >> above).cast_unsigned()
 }
 
-/// What an entry of a table of `level` leads to.
+/// The target of an entry of a table of `level`.
 pub(crate) const fn target(entry: u64, level: u32) -> Target {
     let at = (entry & PAGE_NUMBER) << LOWER;
     match (entry & VALID != 0, entry & (READ | EXECUTE) != 0, level) {
@@ -86,7 +86,7 @@ pub(crate) fn flush(_: VirtRange) {
     forget();
 }
 
-/// How QEMU shows mappings.
+/// The ways in which QEMU shows mappings.
 pub(crate) const fn views() -> &'static [View] {
     &[View::Ranges, View::Translations]
 }

@@ -1,5 +1,6 @@
-//! What this kernel does with several processors, as riscv64 does it: firmware starts harts and interrupts them. A flush is
-//! an interrupt that is acknowledged; the fence for new entries is firmware's, which waits for the harts.
+//! The operations of this kernel on several processors, as riscv64 does them: firmware starts harts and interrupts
+//! them. A flush is an interrupt that is acknowledged; the fence for new entries is firmware's, which waits for the
+//! harts.
 //!
 //! # Invariants
 //!
@@ -17,7 +18,7 @@ pub(crate) use super::super::by_firmware::start;
 
 /// True if a flush has to interrupt the other processors.
 pub(crate) const FLUSHES_BY_INTERRUPTS: bool = true;
-/// Why nobody can notice here that a flush is not waited for; `None` because readers can.
+/// The reason why nobody can notice here that a flush is not waited for; `None` because readers can.
 pub(crate) const WAITS_UNNOTICED: Option<&str> = None;
 
 /// Interrupts of `sie` and `sip`: of software, and of the timer.

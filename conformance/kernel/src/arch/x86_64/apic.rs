@@ -11,7 +11,7 @@ use x86_64::instructions::port::Port;
 use crate::direct_map;
 use crate::processors::HardwareId;
 
-/// Where its registers are; firmware leaves them there.
+/// The physical address of its registers; firmware leaves them there.
 const REGISTERS: PhysAddr = PhysAddr::new(0xfee0_0000);
 
 /// A register, by its offset.

@@ -21,7 +21,7 @@ unsafe extern "C" {
     static boot_guard: u8;
 }
 
-/// Whether an address lies in the page below the stack; an access there means that the stack is full.
+/// True if an address lies in the page below the stack; an access there means that the stack is full.
 pub(super) fn is_guard(at: u64) -> bool {
     let guard = (&raw const boot_guard).addr() as u64;
     (guard..guard + 4096).contains(&at)

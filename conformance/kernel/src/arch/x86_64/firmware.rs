@@ -1,4 +1,4 @@
-//! What a PVH loader and ACPI tables say of the machine.
+//! The description of the machine by a PVH loader and ACPI tables.
 
 use sparsemem::{NodeId, PhysAddr, PhysRange};
 use sparsemem_boot_maps::{BootMap, MapError};
@@ -8,10 +8,10 @@ use super::start_info::{StartInfo, StartInfoError};
 use crate::handover::CommandLine;
 use crate::processors::HardwareId;
 
-/// Where the nodes of memory are described, in words.
+/// The source of the nodes of memory, in words.
 pub(crate) const NODES: &str = "the SRAT";
 
-/// Why the description of the machine is not valid.
+/// The reason why the description of the machine is not valid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FirmwareError {
     /// The loader's information is not valid.

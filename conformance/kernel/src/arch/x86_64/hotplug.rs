@@ -4,7 +4,7 @@
 
 use x86_64::instructions::port::Port;
 
-/// Whether QEMU refuses DIMMs that are not multiples of 2 MiB.
+/// True if QEMU refuses DIMMs that are not multiples of 2 MiB.
 pub(crate) const REFUSES_ODD_BYTES: bool = true;
 
 /// The first port.

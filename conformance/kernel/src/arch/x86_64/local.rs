@@ -1,4 +1,5 @@
-//! What each processor has for itself: its number, and the place where an expected fault continues. GS leads there.
+//! The data that each processor has for itself: its number, and the place where an expected fault continues. GS leads
+//! there.
 //!
 //! # Invariants
 //!

@@ -38,7 +38,7 @@ pub(crate) fn canonical(translated: u64) -> u64 {
     (translated.cast_signed() << above >> above).cast_unsigned()
 }
 
-/// What an entry of a table of `level` leads to.
+/// The target of an entry of a table of `level`.
 pub(crate) fn target(entry: u64, level: u32) -> Target {
     match level {
         _ if entry & PRESENT == 0 => Target::Nothing,
@@ -79,7 +79,8 @@ pub(crate) fn flush(range: VirtRange) {
     }
 }
 
-/// How QEMU shows mappings: with five levels `info mem` of QEMU 7.2 takes 20 s and finds nothing; `info tlb` has the same.
+/// The ways in which QEMU shows mappings. With five levels `info mem` of QEMU 7.2 takes 20 s and finds nothing;
+/// `info tlb` has the same.
 pub(crate) fn views() -> &'static [View] {
     if levels() == 4 { &[View::Mappings, View::Ranges] } else { &[View::Mappings] }
 }

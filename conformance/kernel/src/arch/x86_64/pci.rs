@@ -10,7 +10,8 @@
 use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
 use x86_64::instructions::port::Port;
 
-/// Why the kernel cannot use PCI devices on this board; `None` because it can: firmware has given them addresses.
+/// The reason why the kernel cannot use PCI devices on this board; `None` because it can: firmware has given them
+/// addresses.
 pub(crate) const CANNOT: Option<&str> = None;
 
 /// The port that chooses a register.

@@ -1,5 +1,5 @@
-//! What this kernel does with several processors, as x86_64 does it: interrupts between them, and the flush of everybody's
-//! translations by interrupts, because no instruction reaches another processor.
+//! The operations of this kernel on several processors, as x86_64 does them: interrupts between them, and the flush of
+//! everybody's translations by interrupts, because no instruction reaches another processor.
 
 use sparsemem::VirtRange;
 use x86_64::instructions::interrupts;
@@ -12,7 +12,7 @@ pub(crate) use super::start::start;
 
 /// True if a flush has to interrupt the other processors.
 pub(crate) const FLUSHES_BY_INTERRUPTS: bool = true;
-/// Why nobody can notice here that a flush is not waited for; `None` because readers can.
+/// The reason why nobody can notice here that a flush is not waited for; `None` because readers can.
 pub(crate) const WAITS_UNNOTICED: Option<&str> = None;
 
 /// Makes the calling processor take interrupts.

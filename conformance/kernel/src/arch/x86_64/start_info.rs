@@ -80,7 +80,7 @@ const LEN: u64 = 56;
 /// Bytes of the longest command line that is read.
 const LINE_LEN: u64 = 2048;
 
-/// Why the start info is not valid.
+/// The reason why the start info is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StartInfoError {
     /// The address has no structure of a PVH loader, or no memory.
