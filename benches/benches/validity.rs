@@ -1,4 +1,4 @@
-//! Where may a model keep which frames are valid? Prototypes of the designs that ARCHITECTURE compares.
+//! Prototypes of the places where a model may keep which frames are valid. ARCHITECTURE compares their designs.
 //!
 //! `cargo bench -p sparsemem-benches --bench validity -- 4096` prints nanoseconds per lookup of random frames in 4 TiB that were
 //! added later (8 GiB without the number; of boot with the word `early` behind it), the measuring loop included. Each
@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Acquire, Ordering::Relaxed};
 use std::time::Instant;
 
-/// How often each prototype is measured.
+/// The number of measurements of each prototype.
 const ROUNDS: usize = 60;
 /// x86_64 with 46 bits of physical address: sections, and roots of 256 sections.
 const SECTIONS: usize = 1 << 19;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-/// Where kernels lie: near the end of the addresses, where signed offsets of 32 bits reach.
+/// The address of a kernel's image: near the end of the addresses, where signed offsets of 32 bits reach.
 const IMAGE_BASE: &str = "0xffffffff80000000";
 
 fn main() {

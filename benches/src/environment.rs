@@ -18,7 +18,7 @@ use sparsemem_core::{
     PhysMap, Rejected, VirtRange,
 };
 
-/// Which pages of the host back some memory.
+/// The size of the host's pages that back some memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pages {
     /// 4 KiB.

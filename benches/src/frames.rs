@@ -1,4 +1,4 @@
-//! Which frames are looked up, in which order.
+//! The frames that are looked up, and their order.
 
 use sparsemem_core::{MemoryRange, PageCount, Pfn};
 
@@ -47,19 +47,19 @@ impl Pattern {
         }
     }
 
-    /// Whether the descriptor is read.
+    /// True if the descriptor is read.
     #[must_use]
     pub const fn touches(self) -> bool {
         matches!(self, Self::RandomTouch | Self::SequentialTouch | Self::TlbTouch)
     }
 
-    /// Whether everything has to come from memory: caches are emptied before each sample, and a list is swept once.
+    /// True if everything has to come from memory: caches are emptied before each sample, and a list is swept once.
     #[must_use]
     pub const fn begins_cold(self) -> bool {
         matches!(self, Self::Cold | Self::RandomTouch)
     }
 
-    /// How many frames make a list: few enough to stay in the first caches, except where caches are to be missed.
+    /// The number of frames in a list: few enough to stay in the first caches, except where caches are to be missed.
     const fn frames(self) -> usize {
         match self {
             Self::Hot => 64,

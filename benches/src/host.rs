@@ -7,7 +7,7 @@ use std::fs;
 pub struct Host {
     /// The processor, as it calls itself.
     pub processor: String,
-    /// How many of them there are.
+    /// The number of processors.
     pub processors: usize,
     /// Bytes of the last-level cache, as the kernel writes them.
     pub last_level_cache: String,
@@ -33,7 +33,7 @@ impl Host {
         }
     }
 
-    /// Whether large pages can be had: without them, everything is measured on small ones.
+    /// True if large pages can be had: without them, everything is measured on small ones.
     #[must_use]
     pub fn has_large_pages(&self) -> bool {
         matches!(self.large_pages.as_str(), "always" | "madvise")

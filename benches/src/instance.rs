@@ -78,7 +78,7 @@ pub struct Instance<M> {
     _array: Option<ArrayMemory>,
 }
 
-/// How a model gets to know its memory.
+/// The way in which a model gets to know its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coming {
     /// At boot: sections are early.

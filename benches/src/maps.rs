@@ -15,7 +15,7 @@ pub struct Map {
     pub memory: Vec<MemoryRange>,
 }
 
-/// Why a machine cannot be measured on.
+/// The reason why a machine cannot be measured on.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {why}")]
 pub struct MapError {
@@ -90,7 +90,7 @@ impl Map {
         self.memory.iter().map(|range| range.frames.count().get() * X86_64::PAGE_SIZE).sum()
     }
 
-    /// How many sections have RAM.
+    /// The number of sections that have RAM.
     #[must_use]
     pub fn sections(&self) -> u64 {
         let mut numbers: Vec<u64> = self

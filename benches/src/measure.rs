@@ -14,7 +14,7 @@ use crate::frames::{Pattern, Random};
 use crate::host::last_level_cache_bytes;
 use crate::subjects::Subject;
 
-/// How much time is spent.
+/// The time that is spent on a measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     /// Turns of each subject.
@@ -26,9 +26,9 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// For a quick look.
+    /// The time for a quick look.
     pub const QUICK: Self = Self { rounds: 7, cold_rounds: 3, sample: Duration::from_micros(100) };
-    /// For a report.
+    /// The time for a report.
     pub const FULL: Self = Self { rounds: 101, cold_rounds: 15, sample: Duration::from_micros(200) };
 }
 

@@ -28,7 +28,7 @@ static FREE: Mutex<Vec<&'static Count>> = Mutex::new(Vec::new());
 /// The state of one thread.
 struct Own {
     count: &'static Count,
-    /// How many guards it holds.
+    /// The number of guards that it holds.
     guards: Cell<u32>,
 }
 

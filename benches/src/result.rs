@@ -9,11 +9,11 @@ use crate::measure::Samples;
 pub struct Measured {
     /// The question: `unchecked`, `checked`, `boot`, ..
     pub question: String,
-    /// Who answered.
+    /// The subject that answered.
     pub subject: String,
-    /// In which order, or how much of it.
+    /// The order of the frames, or the amount of the work.
     pub pattern: String,
-    /// On which machine.
+    /// The machine that it was measured on.
     pub machine: String,
     /// Nanoseconds, the middle of all samples.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,10 +61,10 @@ impl Measured {
     }
 }
 
-/// How two subjects compare, measured in turns.
+/// The comparison of two subjects, which were measured in turns.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ratio {
-    /// Which ones, where.
+    /// The names of both, the pattern or what went on meanwhile, and the machine.
     pub what: String,
     /// The first divided by the second.
     pub value: f64,

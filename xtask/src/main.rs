@@ -10,9 +10,9 @@ use std::process::{Command, ExitCode};
 
 /// A command of the workspace.
 struct Task {
-    /// What people type.
+    /// The name that people type.
     name: &'static str,
-    /// What it does, in one sentence.
+    /// The work that it does, in one sentence.
     about: &'static str,
     /// The package whose program does it.
     package: &'static str,

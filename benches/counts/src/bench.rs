@@ -101,7 +101,7 @@ fn measure(args: &Args, counts: Option<&Path>, out: &Path) -> Result<ExitStatus,
     command.status().map_err(|error| Failure::Broken(format!("cargo run: {error}")))
 }
 
-/// Where cargo puts everything that it makes.
+/// The folder where cargo puts everything that it makes.
 fn target_folder() -> Result<PathBuf, Failure> {
     let metadata = cargo_metadata::MetadataCommand::new().no_deps().exec();
     let metadata = metadata.map_err(|error| Failure::Broken(format!("cargo metadata: {error}")))?;

@@ -26,7 +26,7 @@ pub(crate) struct Text {
     text: String,
 }
 
-/// How a file compares with what was generated.
+/// The result of a file's comparison with what was generated.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Comparison {
     /// They are the same.

@@ -40,13 +40,13 @@ pub(crate) struct OperationRow {
 }
 
 impl OperationRow {
-    /// By how much it differs from what was blessed. Units: per cent.
+    /// The difference from what was blessed. Units: per cent.
     pub(crate) fn change(&self) -> Option<f64> {
         let blessed = self.blessed? as f64;
         Some((self.instructions as f64 - blessed) / blessed * 100.0)
     }
 
-    /// Whether it differs by more than it may: less is as wrong as more, for the file then says what is not true.
+    /// True if it differs by more than it may: less is as wrong as more, for the file then says what is not true.
     pub(crate) fn is_wrong(&self) -> bool {
         let is_small = self.blessed.is_some_and(|blessed| blessed.abs_diff(self.instructions) <= TOLERANCE.1);
         !is_small && self.change().is_some_and(|change| change.abs() > TOLERANCE.0)

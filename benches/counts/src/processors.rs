@@ -6,7 +6,7 @@ use std::process::Command;
 use sparsemem_report::Arch;
 use sparsemem_terminal::Failure;
 
-/// How to build for a processor other than the host's.
+/// The tools that build for a processor other than the host's.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Foreign {
     /// The target of the Rust compiler.
@@ -17,7 +17,7 @@ pub(super) struct Foreign {
     package: &'static str,
 }
 
-/// How to build for a processor; `None` for x86_64, whose budgets are those of programs of the host.
+/// The tools that build for a processor; `None` for x86_64, whose budgets are those of programs of the host.
 pub(super) const fn foreign(arch: Arch) -> Option<Foreign> {
     match arch {
         Arch::X86_64 => None,

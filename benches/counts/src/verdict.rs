@@ -1,4 +1,4 @@
-//! Whether the generated code is good enough.
+//! Judges whether the generated code is good enough.
 
 use std::collections::BTreeMap;
 

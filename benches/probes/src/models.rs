@@ -13,7 +13,7 @@ use sparsemem_section::FlatPlanes;
 use sparsemem_sparse_extreme::SparseExtreme;
 use sparsemem_vmemmap::{ConstBase, DynamicBase, Native, Vmemmap};
 
-/// Where Linux keeps the array with 4-level tables.
+/// The place where Linux keeps the array with 4-level tables.
 pub(crate) struct Place;
 
 // SAFETY: no program of the host has addresses of the upper half, and the model of it that is here is never booted.
@@ -27,7 +27,7 @@ unsafe impl ArrayPlace for Place {
     }
 }
 
-/// Where Linux keeps the array with 5-level tables.
+/// The place where Linux keeps the array with 5-level tables.
 pub(crate) struct WidePlace;
 
 // SAFETY: as above.

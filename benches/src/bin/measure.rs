@@ -42,7 +42,7 @@ enum Format {
     Json,
 }
 
-/// How much is done of everything.
+/// The amount of work of each kind.
 struct Amount {
     effort: Effort,
     boots: usize,

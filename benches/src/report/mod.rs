@@ -26,13 +26,13 @@ pub struct Report<'r> {
     pub host: &'r Host,
     /// The command.
     pub command: &'r str,
-    /// Whether it was only a quick look.
+    /// True if it was only a quick look.
     pub quick: bool,
     /// The machines that were measured on.
     pub machines: &'r [String],
 }
 
-/// Why a report cannot be written.
+/// The reason why a report cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {why}")]
 pub struct WriteError {
@@ -89,7 +89,7 @@ impl Report<'_> {
         text
     }
 
-    /// Where and with what it was measured.
+    /// The machine and the compilers of the measurement, as a sentence.
     fn surroundings(&self) -> String {
         let host = self.host;
         let large = if host.has_large_pages() {

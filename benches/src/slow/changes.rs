@@ -24,7 +24,7 @@ pub(crate) const CHANGES: [(&str, &str, Frames); 2] = [
 /// The question of what allocators do before a section can come.
 pub const ZEROING: &str = "zeroing a section's descriptors";
 
-/// Who does that.
+/// The subject that answers this question.
 pub const ALLOCATOR: &str = "the allocator";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ fn changes<M: Changing>(map: &Map, times: usize, results: &mut Results) {
     }
 }
 
-/// How long adding takes, and how long removing. Units: nanoseconds.
+/// The time that adding takes, and the time that removing takes. Units: nanoseconds.
 fn add_and_remove<M: Changing>(instance: &mut Instance<M>, frames: PfnRange) -> (f64, f64) {
     let started = Instant::now();
     instance.add(frames);

@@ -199,7 +199,7 @@ impl Arenas {
         Self(arenas)
     }
 
-    /// How many there are.
+    /// The number of arenas.
     fn count(&self) -> usize {
         self.0.len()
     }

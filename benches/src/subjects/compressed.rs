@@ -9,7 +9,7 @@ const GROUP_BITS: u32 = 9;
 /// Bits below which nothing is taken out: sections of 128 MiB stay whole.
 const LOWEST: u32 = 15;
 
-/// How frames become indices.
+/// The rule by which frames become indices.
 #[derive(Debug)]
 pub(super) struct Compressed {
     bottom: u64,

@@ -30,7 +30,7 @@ type Checksum<'m> = Box<dyn Fn(&[u64]) -> u64 + 'm>;
 pub struct Subject<'m> {
     /// The question: `unchecked`, `checked`, `valid`, ..
     pub question: &'static str,
-    /// Who answers.
+    /// The name of the way, as reports have it.
     pub name: String,
     /// Those whose answers are the same numbers have the same family.
     pub family: String,

@@ -25,7 +25,7 @@ struct TwinUsage {
     rest: [u64; 9],
 }
 
-/// Where the tables are, as C takes it.
+/// The addresses of the tables, as C takes them.
 #[repr(C)]
 #[derive(Debug)]
 struct Tables {

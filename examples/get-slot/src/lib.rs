@@ -8,7 +8,7 @@ use sparsemem_environments::{BootArena, DirectMap};
 /// The count of a frame that nobody uses. Zero bytes would be a frame in use with no user.
 const UNUSED: u64 = u64::MAX;
 
-/// What frameworks and drivers keep of a frame.
+/// The record that frameworks and drivers keep of a frame.
 #[derive(Debug)]
 pub struct MetaSlot {
     references: AtomicU64,
@@ -25,7 +25,7 @@ unsafe impl SlotValue for MetaSlot {
 
 const _: () = assert!(size_of::<Slot<MetaSlot>>() == 64);
 
-/// Why there is no slot.
+/// The reason why there is no slot.
 #[derive(Debug, PartialEq, Eq)]
 pub enum GetFrameError {
     /// The address is not that of a frame.

@@ -6,7 +6,7 @@ use sparsemem_example_hotplug::{Frames, MODEL, Model, boot};
 use sparsemem_hotplug::{Hotplug, Ram};
 use std::sync::Mutex;
 
-/// Where a kernel keeps it, with the environment of its slow operations.
+/// The place where a kernel keeps its hotplug, with the environment of its slow operations.
 static HOTPLUG: Mutex<Option<(Hotplug<'static, Model>, StdHeap)>> = Mutex::new(None);
 
 #[test]

@@ -1,4 +1,4 @@
-//! How a command ends: passed, failed, or not run at all.
+//! The ends of a command: passed, failed, or not run at all.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ pub enum Status {
     Failed,
 }
 
-/// Why a command could not do its work.
+/// The reason why a command could not do its work.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failure {
     /// What was asked for does not exist or cannot be read; the text names it and says what would do.

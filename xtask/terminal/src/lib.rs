@@ -1,4 +1,5 @@
-//! What every command shares: the terminal that its output goes to, units, and how a command ends.
+//! The parts that every command shares: the terminal that its output goes to, units, and the ways in which a command
+//! ends.
 //!
 //! # Invariants
 //!
@@ -46,7 +47,7 @@ pub enum Colour {
     Grey = 90,
 }
 
-/// Where the output goes.
+/// The screen that the output goes to.
 #[derive(Debug, Clone, Copy)]
 pub struct Screen {
     /// Columns.
@@ -71,7 +72,7 @@ impl Colour {
 }
 
 impl Screen {
-    /// What standard output is.
+    /// The screen that standard output is.
     pub fn of_stdout() -> Self {
         let is_terminal = std::io::stdout().is_terminal();
         let width = is_terminal.then(|| Table::new().width()).flatten();

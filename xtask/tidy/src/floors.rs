@@ -18,7 +18,7 @@ pub(crate) fn floor_name(floor: u8) -> String {
     if floor < HOST { format!("floor {floor}") } else { format!("host floor {floor}") }
 }
 
-/// Whether a kernel links the package. The run-time choice is for tools, although it stands beside the facade.
+/// True if a kernel links the package. The run-time choice is for tools, although it stands beside the facade.
 pub(crate) fn is_product(name: &str) -> bool {
     name != "sparsemem-any" && floor(name).is_some_and(|floor| floor < HOST)
 }

@@ -40,7 +40,7 @@ fn convert(package: &cargo_metadata::Package, root: &Utf8Path) -> Package {
     }
 }
 
-/// Whether the dependency is there only while a model checker takes the place of the processor.
+/// True if the dependency is there only while a model checker takes the place of the processor.
 fn is_for_model_checking(dependency: &cargo_metadata::Dependency) -> bool {
     dependency.target.as_ref().is_some_and(|target| target.to_string() == "cfg(sparsemem_loom)")
 }

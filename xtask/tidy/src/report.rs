@@ -1,4 +1,4 @@
-//! How the findings look: a line for each, a table of what was checked, a sentence.
+//! The text of the findings: a line for each, a table of what was checked, a sentence.
 
 use std::fmt::Write;
 
@@ -8,12 +8,12 @@ use super::rules::{Rule, Violation};
 use super::workspace::Workspace;
 use sparsemem_terminal::{Colour, Screen, units::counted};
 
-/// What one rule found.
+/// The findings of one rule.
 pub(crate) struct Outcome<'a> {
     rule: &'a Rule,
-    /// What it looked at, counted.
+    /// The things that it looked at, counted.
     seen: String,
-    /// What breaks it.
+    /// The places that break it.
     pub(crate) violations: Vec<Violation>,
 }
 

@@ -1,4 +1,4 @@
-//! What the rules look at: the packages, and every text file.
+//! The things that rules look at: the packages, and every text file.
 //!
 //! # Invariants
 //!
@@ -39,14 +39,14 @@ impl Workspace {
 /// A file that is read as text.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TextFile {
-    /// Where it is.
+    /// Its path.
     pub(crate) path: String,
-    /// What is in it.
+    /// Its contents.
     pub(crate) text: String,
 }
 
 impl TextFile {
-    /// How many lines it has.
+    /// The number of its lines.
     pub(crate) fn length(&self) -> usize {
         self.text.lines().count()
     }
@@ -61,12 +61,12 @@ pub(crate) struct Package {
     pub(crate) folder: String,
     /// The packages that it needs to run, as opposed to what its tests and its build need.
     pub(crate) dependencies: Vec<String>,
-    /// Whether it goes to a registry.
+    /// True if it goes to a registry.
     pub(crate) is_published: bool,
 }
 
 impl Package {
-    /// Where its manifest is.
+    /// The path of its manifest.
     pub(crate) fn manifest(&self) -> String {
         format!("{}/Cargo.toml", self.folder)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Violation;
 use crate::workspace::{TextFile, Workspace};
 
-/// Where the facts are.
+/// The file that has the facts.
 const FACTS: &str = "FACTS.md";
 
 pub(super) fn seen(workspace: &Workspace) -> String {

@@ -8,7 +8,7 @@ use crate::workspace::{TextFile, Workspace};
 const LONG: usize = 400;
 /// A file with fewer lines is short.
 const SHORT: usize = 70;
-/// How many of 1000 files of the product may be short.
+/// The number of files, of 1000 of the product, that may be short.
 const SHORT_SHARE: usize = 80;
 
 /// The share of short files, beside the number of all.
@@ -38,7 +38,7 @@ fn of_share(workspace: &Workspace) -> Option<Violation> {
     (share(short, all) > SHORT_SHARE).then(|| Violation::new("crates", 1, what, remedy))
 }
 
-/// How many files of the product are short, and how many there are.
+/// The number of the product's files that are short, and the number of all.
 fn short_files(workspace: &Workspace) -> (usize, usize) {
     let short = workspace.product().filter(|file| file.length() < SHORT).count();
     (short, workspace.product().count())

@@ -28,7 +28,7 @@ fn of_package(package: &Package, workspace: &Workspace) -> Vec<Violation> {
     wrong.collect()
 }
 
-/// What is wrong with a dependency on a crate of this workspace.
+/// The fault of a dependency on a crate of this workspace, and the remedy; `None` if it may stay.
 fn inside(from: &str, here: u8, to: &str) -> Option<(String, &'static str)> {
     if let Some((.., why)) = NEVER.iter().find(|(who, whom, _)| *who == from && whom.contains(&to)) {
         let what = format!("`{from}` never depends on `{to}`: it {why}");
@@ -42,7 +42,7 @@ fn inside(from: &str, here: u8, to: &str) -> Option<(String, &'static str)> {
     })
 }
 
-/// What is wrong with a dependency on a crate from elsewhere.
+/// The fault of a dependency on a crate from elsewhere, and the remedy; `None` if it may stay.
 fn outside(from: &str, to: &str) -> Option<(String, &'static str)> {
     if from == "sparsemem-core" && !CORE_EXTERNALS.contains(&to) {
         let allowed = CORE_EXTERNALS.join(", ");

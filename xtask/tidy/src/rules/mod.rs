@@ -18,9 +18,9 @@ pub(crate) struct Violation {
     pub(crate) path: String,
     /// The line, from 1.
     pub(crate) line: usize,
-    /// What is wrong there.
+    /// The fault in that line.
     pub(crate) what: String,
-    /// What to do about it.
+    /// The remedy.
     pub(crate) remedy: &'static str,
 }
 
@@ -34,7 +34,7 @@ impl Violation {
 pub(crate) struct Rule {
     /// Its name in messages.
     pub(crate) name: &'static str,
-    /// What holds where it is kept.
+    /// The sentence that is true where the rule is kept.
     pub(crate) promise: &'static str,
     /// Counts what it looks at.
     pub(crate) seen: fn(&Workspace) -> String,

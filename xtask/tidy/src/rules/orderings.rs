@@ -9,7 +9,7 @@ use crate::workspace::{TextFile, Workspace};
 /// The memory orderings; those of comparison have other names.
 const ORDERINGS: [&str; 5] = ["Acquire", "Release", "AcqRel", "Relaxed", "SeqCst"];
 
-/// How many lines above the statement the comment may end.
+/// The number of lines above the statement within which the comment has to end.
 const REACH: usize = 3;
 
 pub(super) fn seen(workspace: &Workspace) -> String {
@@ -37,14 +37,14 @@ fn ordering(code: &str) -> Option<&'static str> {
     ORDERINGS.into_iter().find(|name| code.contains(&format!("Ordering::{name}")))
 }
 
-/// Whether a comment in this statement or close above speaks of an ordering.
+/// True if a comment in this statement or close above speaks of an ordering.
 fn is_explained(lines: &[(&str, &str)], at: usize) -> bool {
     let statement = lines[..at].iter().rev().take_while(|(code, _)| leads_on(code.trim())).count();
     let near = &lines[(at - statement).saturating_sub(REACH)..=at];
     near.iter().any(|(_, comment)| ORDERINGS.iter().any(|name| comment.contains(name)))
 }
 
-/// Whether the line below belongs to the same statement: this one is an attribute, or code that ends nothing.
+/// True if the line below belongs to the same statement: this one is an attribute, or code that ends nothing.
 fn leads_on(code: &str) -> bool {
     !code.is_empty() && (code.starts_with("#[") || !code.ends_with([';', '{', '}', ',']))
 }
