@@ -57,19 +57,19 @@ macro_rules! array_place {
 }
 
 array_place! {
-    /// On large pages.
+    /// The place of arrays on large pages.
     OnHuge = 0x2000_0000_0000, 1 << 40
 }
 array_place! {
-    /// On small pages.
+    /// The place of arrays on small pages.
     OnBase = 0x2200_0000_0000, 1 << 40
 }
 array_place! {
-    /// Of the large geometry.
+    /// The place of arrays of the large geometry.
     OfLa57 = 0x2400_0000_0000, 1 << 44
 }
 array_place! {
-    /// Of models that come and go; low enough for programs that run in valgrind.
+    /// The place of arrays of models that come and go; low enough for programs that run in valgrind.
     OfSlowPaths = 0x0800_0000_0000, 1 << 40
 }
 

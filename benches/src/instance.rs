@@ -81,9 +81,9 @@ pub struct Instance<M> {
 /// The way in which a model gets to know its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coming {
-    /// At boot: sections are early.
+    /// The memory is there at boot: sections are early.
     Boot,
-    /// Later, whole sections: lookups have to look at the subsection.
+    /// The memory comes later, in whole sections: lookups have to look at the subsection.
     Later,
 }
 

@@ -73,11 +73,11 @@ pub struct Ratio {
 /// The instructions that `cargo xtask codegen --format json` counted.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Codegen {
-    /// By processor: only the host's is reported.
+    /// The compilers of each processor: only the host's are reported.
     pub compilers: Vec<Compilers>,
-    /// Per lookup.
+    /// The counts of each lookup.
     pub lookups: Vec<Counted>,
-    /// Per operation.
+    /// The counts of each operation.
     #[serde(default)]
     pub operations: Vec<Executed>,
 }
@@ -96,13 +96,13 @@ pub struct Compilers {
 pub struct Counted {
     /// The probe.
     pub probe: String,
-    /// In Rust.
+    /// Instructions of the model in Rust.
     pub instructions: u64,
-    /// In Rust.
+    /// Loads of the model in Rust.
     pub loads: u64,
-    /// In C.
+    /// Instructions of its twin in C.
     pub c_instructions: u64,
-    /// In C.
+    /// Loads of its twin in C.
     pub c_loads: u64,
 }
 

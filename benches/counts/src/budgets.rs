@@ -132,7 +132,7 @@ const EXCUSED: &[(Arch, &str, usize, &str)] = &[
     (Arch::Riscv64, "placed_pfn_of", 3, "the place is too far into the model for the offset of a load"),
 ];
 
-/// By how many instructions a probe may exceed its twin in C on a processor.
+/// The number of instructions by which a probe may exceed its twin in C on a processor.
 pub(crate) fn excused(arch: Arch, probe: &str) -> usize {
     let found = EXCUSED.iter().find(|(of, name, ..)| (*of, *name) == (arch, probe));
     found.map_or(0, |(.., more, _)| *more)

@@ -21,8 +21,9 @@ const PROGRAM: &str = "sparsemem-operations";
 const MEASURED: &str = "sparsemem_measured";
 /// The file of the blessed counts.
 const FILE: &str = "operations.txt";
-/// By how much a count may differ from the blessed one: the C library chooses its code by the processor, and the environment
-/// that gives memory is part of an operation. Units: per cent, and instructions; the larger of the two counts.
+/// The difference that a count may have from the blessed one: the C library chooses its code by the processor, and the
+/// environment that gives memory is part of an operation. Units: per cent, and instructions; the larger of the two
+/// counts.
 const TOLERANCE: (f64, u64) = (2.0, 32);
 
 /// Executed instructions by operation, named `OPERATION MODEL`.

@@ -78,8 +78,8 @@ impl Host {
         }
     }
 
-    /// As [`Host::hotplug`], with a model that says where its metadata lies ([`MetadataModel`]): in recordings of Linux the
-    /// tags of boot's metadata are compared, too.
+    /// Runs it as [`Host::hotplug`], with a model that says where its metadata lies ([`MetadataModel`]): in recordings
+    /// of Linux the tags of boot's metadata are compared, too.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Host {
         }
     }
 
-    /// As [`Host::hotplug`], with a model whose boots can wait; the scenarios `deferred/*` apply if it
+    /// Runs it as [`Host::hotplug`], with a model whose boots can wait; the scenarios `deferred/*` apply if it
     /// [says so](Capabilities::bring_up).
     ///
     /// # Errors

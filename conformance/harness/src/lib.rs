@@ -48,7 +48,7 @@ pub use sparsemem_suite::{
 };
 pub use world::HostWorld;
 
-/// For [`tests!`].
+/// Used by [`tests!`].
 #[doc(hidden)]
 pub use {sparsemem_replay::each_recording, sparsemem_suite::each_scenario};
 

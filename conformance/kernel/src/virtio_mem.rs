@@ -66,14 +66,14 @@ pub(crate) fn driver(config: &Config, hotplug: &Hotplug<'_, Model>) -> Result<Vi
 /// page tables, and hides what it gives up.
 #[derive(Debug, Default)]
 pub(crate) struct DevicePages {
-    /// For a simulated shortage: how many page tables there is memory for.
+    /// The number of page tables that there is memory for, in a simulated shortage.
     tables_left: Option<u64>,
     /// The tables that were refused.
     refused: u64,
 }
 
 impl DevicePages {
-    /// From now on there is memory for so many page tables.
+    /// Leaves memory for so many page tables from now on.
     pub(crate) const fn arm(&mut self, tables: u64) {
         self.tables_left = Some(tables);
     }

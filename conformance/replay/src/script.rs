@@ -84,7 +84,7 @@ pub(super) struct SectionRow {
     pub(super) flags: SectionFlags,
     /// Its subsection map, if the kernel had one.
     pub(super) subsections: Option<SubsectionBits>,
-    /// With an array: the rest of its word minus the array's base. Without: the place of its memmap, if it has one.
+    /// The rest of its word minus the array's base; without an array, the place of its memmap, if it has one.
     pub(super) memmap: Option<u64>,
     /// True if it has a usage.
     pub(super) has_usage: bool,

@@ -23,7 +23,7 @@ struct Seen {
     lookups: Vec<(Pfn, Option<LookupError>)>,
 }
 
-/// At most this many sections have their states compared.
+/// The most sections whose states are compared.
 const SECTIONS: usize = 20_000;
 
 /// Boots a backend and the next one from the same machine, and compares everything that can be observed.

@@ -25,19 +25,19 @@ pub enum Reach {
 /// The time at which a model gives the memory of a removed section back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryBack {
-    /// With the section: `hotplug/boot-memory-goes` expects less memory outstanding after a removal.
+    /// The memory goes with the section: `hotplug/boot-memory-goes` expects less memory outstanding after a removal.
     WithItsSection,
-    /// At some time, and all of it with the last section.
+    /// The memory goes at some time, and all of it with the last section.
     WithTheLast,
 }
 
 /// The time at which a model can make the memmap of a section of boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BringUp {
-    /// At boot.
+    /// The time is boot.
     AtBoot,
-    /// Later, if the boot is deferred ([`DeferredModel`](sparsemem_core::DeferredModel)): the scenarios `deferred/*` apply,
-    /// and need a subject with boots that wait ([`Deferring`](crate::Deferring)).
+    /// The time is later, if the boot is deferred ([`DeferredModel`](sparsemem_core::DeferredModel)): the scenarios
+    /// `deferred/*` apply, and need a subject with boots that wait ([`Deferring`](crate::Deferring)).
     Later,
 }
 

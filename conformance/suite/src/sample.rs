@@ -12,12 +12,12 @@ use sparsemem_core::MemoryRange;
 
 use crate::Oracle;
 
-/// At most this many sections have their borders checked.
+/// The most sections whose borders are checked.
 const SECTIONS: usize = 96;
-/// At most this many ranges have their borders checked.
+/// The most ranges whose borders are checked.
 const RANGES: usize = 128;
 
-/// At most `most` of the items, spread evenly, always with the first and the last.
+/// Takes `most` of the items, or all if they are fewer: spread evenly, always with the first and the last.
 #[must_use]
 pub fn spread<T: Copy>(items: &[T], most: usize) -> Vec<T> {
     if items.len() <= most || most < 2 {

@@ -28,7 +28,7 @@ pub trait Pages {
     /// The head of the folded compound of a frame; the frame itself if it is in none.
     fn head(&self, pfn: Pfn) -> Option<Pfn>;
 
-    /// As [`Pages::page`], with a reason.
+    /// The descriptor of a frame, or the reason why it has none.
     ///
     /// # Errors
     ///

@@ -25,11 +25,11 @@ pub struct Held {
 /// Outstanding metadata memory, by its source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
-    /// From the boot allocator.
+    /// Memory from the boot allocator.
     pub boot: Held,
-    /// From the run-time allocator.
+    /// Memory from the run-time allocator.
     pub runtime: Held,
-    /// From altmaps.
+    /// Memory from altmaps.
     pub altmap: Held,
 }
 

@@ -32,9 +32,9 @@ const TABLE_OR_PAGE: u64 = 1 << 1;
 const KIND: u64 = VALID | TABLE_OR_PAGE;
 const ATTR_INDEX_SHIFT: u32 = 2;
 const INNER_SHAREABLE: u64 = 0b11 << 8;
-/// Accessed. Tables have it too, for `FEAT_HAFT`; without that it is ignored there.
+/// The entry was accessed. Tables have it too, for `FEAT_HAFT`; without that it is ignored there.
 const AF: u64 = 1 << 10;
-/// Not global, for the reason that the format of x86_64 has: a kernel may keep itself out of the reach of its users.
+/// The leaf is not global, for the reason that x86_64 has: a kernel may keep itself out of the reach of its users.
 const NG: u64 = 1 << 11;
 const PXN: u64 = 1 << 53;
 const UXN: u64 = 1 << 54;

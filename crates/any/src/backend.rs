@@ -7,22 +7,22 @@ use core::str::FromStr;
 /// The place where a backend keeps what it knows of sections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sections {
-    /// In a table with an entry per possible section.
+    /// A table with an entry per possible section.
     Table,
-    /// In a table of two levels, with roots allocated on demand.
+    /// A table of two levels, with roots allocated on demand.
     Roots,
-    /// In a record per section of the array that has the descriptors.
+    /// A record per section, in the array that has the descriptors.
     Records,
 }
 
 /// The place where a backend keeps descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Descriptors {
-    /// In a block per section.
+    /// A block per section.
     Blocks,
-    /// In one virtual array, whose addresses are set aside before boot.
+    /// One virtual array, whose addresses are set aside before boot.
     Window,
-    /// In one array for the frames from the lowest to the highest of RAM.
+    /// One array for the frames from the lowest to the highest of RAM.
     Bounded,
 }
 

@@ -15,6 +15,6 @@ mod registry;
 
 pub use backend::{Backend, Descriptors, Sections, UnknownBackend};
 pub use model::AnyModel;
-/// For [`any_model!`].
+/// Used by [`any_model!`].
 #[doc(hidden)]
 pub use sparsemem_core::SectionShape;

@@ -21,7 +21,7 @@ pub enum Use {
     Taken,
     /// Registers or memory of a device, also persistent memory.
     Device,
-    /// Not for the kernel: kept by the firmware, or broken.
+    /// Memory that the kernel must not use: the firmware keeps it, or it is broken.
     Reserved,
 }
 

@@ -13,7 +13,7 @@ use crate::look::Readers;
 
 /// The node of the device.
 const NODE: NodeId = NodeId::new(0);
-/// At least so much memory is measured: a size to which others are easily compared.
+/// The least number of bytes of memory that is measured: a size to which others are easily compared.
 const LEAST: u64 = 1 << 30;
 
 /// Bytes of a page, from text such as `2M` or `1G`; a power of two.

@@ -13,7 +13,7 @@ const PAGES_BESIDE: u64 = 6;
 /// Pages that are lost between blocks of different alignment, in one boot.
 const PAGES_LOST: u64 = 16;
 
-/// At most the bytes that a boot takes which allocates section by section, for descriptors of `descriptor` bytes.
+/// The most bytes that a boot takes which allocates section by section, for descriptors of `descriptor` bytes.
 pub(crate) fn by_section<G: Geometry>(
     descriptor: usize,
     memory: &(impl Iterator<Item = MemoryRange> + Clone),
@@ -32,14 +32,14 @@ pub(crate) fn by_section<G: Geometry>(
     ByteLen::new(sections.saturating_mul(each).saturating_add(PAGES_LOST * G::PAGE_SIZE))
 }
 
-/// At most the bytes of a section's usage, with what models keep beside it.
+/// The most bytes that a section's usage has, with what models keep beside it.
 fn usage_bytes<G: Geometry>() -> u64 {
     let words = 3 * size_of::<G::SubsectionMap>() + size_of::<G::PageblockFlags>();
     words as u64 + 256
 }
 
-/// At most the bytes of a section's descriptors: as a block of whole pages, or as mappings of a virtual array, which may
-/// reach beyond the section where they are large.
+/// The most bytes that a section's descriptors have: as a block of whole pages, or as mappings of a virtual array,
+/// which may reach beyond the section where they are large.
 fn memmap_bytes<G: Geometry>(descriptor: usize) -> u64 {
     let bytes = G::PAGES_PER_SECTION.saturating_mul(descriptor as u64);
     // An entry of the second level maps a table's worth of pages: entries have eight bytes.

@@ -44,11 +44,11 @@ pub enum MarkError {
 /// The marks that frames can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// RAM that the page allocator has.
+    /// Memory that the page allocator has.
     Online,
-    /// Not in use by the page allocator.
+    /// Memory that the page allocator does not have.
     Offline,
-    /// In a section that a device shares.
+    /// Memory in a section that a device shares.
     Shared,
 }
 

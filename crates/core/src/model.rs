@@ -273,7 +273,7 @@ pub unsafe trait MemoryModel: Sync {
         let _ = (writer, frames);
     }
 
-    /// At most the bytes that a boot with `memory` takes from its environment, so that a kernel can ask its boot
+    /// The most bytes that a boot with `memory` takes from its environment, so that a kernel can ask its boot
     /// allocator for one block. The ranges may have any order and may overlap.
     ///
     /// The default is for models that take memory section by section: a few pages more than each section's descriptors.

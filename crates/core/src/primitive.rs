@@ -20,8 +20,8 @@ pub fn relax() {
     loom::thread::yield_now();
 }
 
-/// For model checkers, under which memory is never really freed: a registered function is called with every usage that
-/// is read.
+/// A function that is called with every usage that is read. It is for model checkers, under which memory is never
+/// really freed.
 #[cfg(sparsemem_loom)]
 pub static LOOKED_AT: std::sync::OnceLock<fn(usize)> = std::sync::OnceLock::new();
 

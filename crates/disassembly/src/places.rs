@@ -23,7 +23,7 @@ impl Function<'_> {
 /// Named places of a program.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
-    /// By first address: length in bytes, and name.
+    /// The places by first address: length in bytes, and name.
     by_start: BTreeMap<u64, (u64, String)>,
 }
 

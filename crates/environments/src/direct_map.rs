@@ -75,14 +75,14 @@ impl<M: PhysMap> PageTables<M> {
     ///
     /// # Safety
     ///
-    /// `root`, `depth` and `forget` keep the promises of [`AddressSpace`] about root, depth and flush; `map` reaches the
-    /// tables.
+    /// `root`, `depth` and `forget` keep the promises of [`AddressSpace`] about root, depth and flush; `map` reaches
+    /// the tables.
     #[must_use]
     pub const unsafe fn new(map: M, root: PhysAddr, depth: PagingDepth, forget: fn(VirtRange)) -> Self {
         Self { map, root, depth, largest: LeafSize::Size2MiB, forget }
     }
 
-    /// With another size of the largest mapping than 2 MiB.
+    /// The same tables with another size of the largest mapping than 2 MiB.
     #[must_use]
     pub const fn with_largest_leaf(mut self, largest: LeafSize) -> Self {
         self.largest = largest;

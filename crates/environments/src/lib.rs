@@ -63,7 +63,7 @@ mod readers;
 #[cfg(any(feature = "x86_64", feature = "buddy_system_allocator"))]
 mod sources;
 
-/// For [`counted_readers!`].
+/// Used by [`counted_readers!`].
 #[doc(hidden)]
 pub use sparsemem_core::{GracePeriod, Reclaim};
 

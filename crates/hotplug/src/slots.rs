@@ -91,7 +91,7 @@ impl<'a, T: Copy> Slots<'a, T> {
 #[must_use = "nothing changes before the commit"]
 #[derive(Debug)]
 pub(crate) struct Change<'s, T> {
-    /// From the first item of the change to the last slot that holds an item before or after it.
+    /// The slots from the first item of the change to the last slot that holds an item before or after it.
     affected: &'s mut [Option<T>],
     len: &'s mut usize,
     remove: usize,

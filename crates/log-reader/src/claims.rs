@@ -21,7 +21,7 @@ pub(crate) enum Class {
     Registered,
     /// Memory that is there.
     Fixed,
-    /// From a node's first to its last memory, holes included.
+    /// Everything from a node's first to its last memory, holes included.
     Hull,
     /// Persistent memory, there or not.
     NonVolatile,

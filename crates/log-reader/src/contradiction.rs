@@ -124,7 +124,7 @@ pub enum Subject {
     Listing,
     /// The memory of a node, as the firmware or the kernel gives it.
     NodeMemory(NodeId),
-    /// From the first to the last byte of a node.
+    /// The range from the first to the last byte of a node.
     NodeSpan(NodeId),
     /// The start of RAM.
     StartOfRam,

@@ -145,7 +145,7 @@ impl LineError {
     }
 }
 
-/// At most [`SHOWN_CHARS`] characters of `text`, without the white space around it.
+/// The first [`SHOWN_CHARS`] characters of `text`, or fewer, without the white space around it.
 pub(crate) fn shortened(text: &str) -> String {
     let text = text.trim();
     match text.char_indices().nth(SHOWN_CHARS) {

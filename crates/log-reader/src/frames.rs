@@ -28,9 +28,9 @@ const PLACES: usize = 8;
 /// The notation of the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Radix {
-    /// As old kernels print them.
+    /// Decimal numbers, as old kernels print them.
     Decimal,
-    /// With `0x`, or with digits that no decimal number has.
+    /// Numbers with `0x`, or with digits that no decimal number has.
     Hexadecimal,
 }
 
@@ -103,7 +103,7 @@ impl FrameSize {
             .filter(|size| FRAME_SIZES.contains(size))
     }
 
-    /// By a hash table.
+    /// The size that the line of a hash table tells, in bytes.
     fn of_table(message: &str) -> Option<u64> {
         let (name, text) = message.split_once("hash table entries:")?;
         if name.starts_with("PID") {
@@ -117,14 +117,14 @@ impl FrameSize {
         bytes.checked_shr(order)
     }
 
-    /// By the orders of PowerPC.
+    /// The size that the orders of PowerPC tell, in bytes.
     fn of_orders(message: &str) -> Option<u64> {
         let order = message.strip_prefix("Page orders: ")?.split_once("virtual = ")?.1;
         1u64.checked_shl(u32::try_from(decimal(order.split(',').next()?).ok()?).ok()?)
     }
 
-    /// By the huge pages of arm64: only tables of 64 KiB frames map 512 MiB by one entry, and only those of 4 KiB frames
-    /// map 64 KiB by several.
+    /// The size that the huge pages of arm64 tell, in bytes: only tables of 64 KiB frames map 512 MiB by one entry, and
+    /// only those of 4 KiB frames map 64 KiB by several.
     fn of_huge_pages(message: &str) -> Option<u64> {
         let text = message.strip_prefix("HugeTLB")?.split_once("registered ")?.1;
         match text.split_once(" page size")?.0.replace(".0", "").replace("0 ", " ").as_str() {
@@ -146,7 +146,7 @@ impl FrameSize {
         sizes.next().is_none().then_some(size)
     }
 
-    /// By the variables of one processor.
+    /// The size that the variables of one processor tell, in bytes.
     fn of_processor(message: &str) -> Option<u64> {
         let text = message.split_once("Embedded ")?.1;
         let (pages, parts) = text.split_once(" pages/cpu ")?;

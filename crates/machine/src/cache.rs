@@ -14,7 +14,7 @@ use crate::walker::{Table, Walker};
 /// Remembered tables, below the root.
 #[derive(Debug, Default)]
 pub(crate) struct TableCache {
-    /// By level and first address that the table translates.
+    /// The tables by level and first address that they translate.
     slots: BTreeMap<(u32, VirtAddr), PhysAddr>,
     tables: BTreeMap<PhysAddr, (u32, VirtAddr)>,
 }

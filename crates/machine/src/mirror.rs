@@ -114,7 +114,7 @@ pub enum Mismatch {
 /// The mirrored leaves.
 #[derive(Debug, Default)]
 pub(crate) struct Mirror {
-    /// By first virtual address.
+    /// The leaves by first virtual address.
     leaves: BTreeMap<VirtAddr, (PhysAddr, LeafSize)>,
     /// The first physical and the first virtual address of every leaf: shared memory has several.
     frames: BTreeSet<(PhysAddr, VirtAddr)>,

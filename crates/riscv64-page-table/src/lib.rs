@@ -71,7 +71,7 @@ const DIRTY: u64 = 1 << 7;
 const ORIGIN_SHIFT: u32 = 8;
 /// The bits of an entry that hold a page number.
 const PAGE_NUMBER: u64 = ((1 << 44) - 1) << 10;
-/// By so much an address, without its lowest twelve bits, lies lower in an entry.
+/// The number of bits by which an address, without its lowest twelve bits, lies lower in an entry.
 const ADDRESS_TO_ENTRY: u32 = 2;
 /// Bits of a physical address.
 const ADDRESS_BITS: u32 = 56;

@@ -204,8 +204,8 @@ pub unsafe trait Populate<T: SectionTable, E>: Placement<T> {
         None
     }
 
-    /// As [`Populate::populate`], with a block that the model allocated for [`Populate::beforehand`]. The placement takes it
-    /// if it uses it, and leaves it otherwise; it leaves it by default.
+    /// Populates as [`Populate::populate`] does, with a block that the model allocated for [`Populate::beforehand`].
+    /// The placement takes the block if it uses it, and leaves it otherwise; it leaves it by default.
     ///
     /// # Errors
     ///

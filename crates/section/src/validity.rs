@@ -58,11 +58,11 @@ pub enum Plane {
 /// The place where lookups find what they need to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// In the section words and usages: there are no planes.
+    /// The section words and usages: there are no planes.
     InWords,
-    /// In planes behind the entries of each root.
+    /// Planes behind the entries of each root.
     InRoots,
-    /// In planes beside the table.
+    /// Planes beside the table.
     Beside,
 }
 

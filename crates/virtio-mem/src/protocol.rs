@@ -96,13 +96,13 @@ impl fmt::Display for State {
 /// The device's answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Done.
+    /// The device has done it.
     Ack,
     /// The answer to [`Request::State`].
     State(State),
-    /// Denied: the device would have more memory plugged than it requests.
+    /// The device denies it, because it would have more memory plugged than it requests.
     Nack,
-    /// Not now.
+    /// The device cannot do it now.
     Busy,
     /// The request is not valid, in the device's view of its blocks.
     Error,

@@ -29,7 +29,7 @@ use crate::array::{memory_of, visit_memory};
 use crate::populate::Policy;
 use crate::{ArrayBase, Claim, VirtualArray};
 
-/// In the place of an entry format: the kernel maps.
+/// The kernel's own mapper maps. This type takes the place of an entry format.
 #[derive(Clone, Copy, Debug)]
 pub enum KernelMapper {}
 

@@ -13,9 +13,9 @@ use crate::{ArrayBase, Claim, VirtualArray};
 /// The call in which an array took its place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Settled {
-    /// In an earlier call.
+    /// An earlier call.
     Before,
-    /// In this one.
+    /// This call.
     Now,
 }
 

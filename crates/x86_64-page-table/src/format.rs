@@ -36,11 +36,11 @@ const INDEX_BITS: u32 = 9;
 const TABLE: PageTableFlags =
     PageTableFlags::PRESENT.union(PageTableFlags::WRITABLE).union(PageTableFlags::ACCESSED);
 
-/// Not GLOBAL: a kernel that keeps user and kernel translations apart could not drop the leaf by changing the root, and
-/// GLOBAL gains little for a memmap.
+/// A leaf is not GLOBAL: a kernel that keeps user and kernel translations apart could not drop the leaf by changing the
+/// root, and GLOBAL gains little for a memmap.
 const LEAF: PageTableFlags = TABLE.union(PageTableFlags::DIRTY).union(PageTableFlags::NO_EXECUTE);
 
-/// Not DIRTY: the processor sets that for stores only.
+/// A shared leaf is not DIRTY: the processor sets that for stores only.
 const SHARED: PageTableFlags = PageTableFlags::PRESENT
     .union(PageTableFlags::ACCESSED)
     .union(PageTableFlags::NO_EXECUTE)

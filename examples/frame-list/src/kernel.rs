@@ -3,9 +3,9 @@
 /// The state of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FrameState {
-    /// On a list of free frames.
+    /// The frame is on a list of free frames.
     Free = 1,
-    /// In use.
+    /// The frame is in use.
     Used = 2,
 }
 

@@ -11,12 +11,13 @@ pub enum Metadata {
     NotCompared,
     /// One block with everything, while there is a section.
     OneBlock,
-    /// For each present section a block of descriptors, and one for its usage.
+    /// A block of descriptors for each present section, and one for its usage.
     PerSection,
-    /// As [`PerSection`](Self::PerSection), and a block for each root that has a present section.
+    /// The blocks of [`PerSection`](Self::PerSection), and one for each root that has a present section.
     PerSectionAndRoot,
-    /// As [`PerSectionAndRoot`](Self::PerSectionAndRoot), but descriptors lie in pages of 4 KiB that an x86_64 page table
-    /// of the environment maps into one array: a block for each page that has a descriptor of a valid frame.
+    /// The blocks of [`PerSectionAndRoot`](Self::PerSectionAndRoot), but descriptors lie in pages of 4 KiB that an
+    /// x86_64 page table of the environment maps into one array: a block for each page that has a descriptor of a valid
+    /// frame.
     PerSectionRootAndPage,
 }
 

@@ -98,11 +98,11 @@ pub(super) fn busy(system: &mut System<'_>) -> Result<Ended, StoryError> {
 /// A simulated shortage.
 #[derive(Clone, Copy, Debug)]
 enum Shortage {
-    /// Of page tables of the direct map.
+    /// Page tables of the direct map are short.
     Tables,
-    /// Of metadata: one request fails.
+    /// Metadata is short: one request fails.
     Allocation,
-    /// Of metadata: every request from one on fails.
+    /// Metadata is short: every request from one on fails.
     Allocations,
     /// One mapping of the model's array is refused.
     Link,

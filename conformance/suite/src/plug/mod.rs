@@ -47,7 +47,7 @@ pub trait Plug {
     /// Reports frames to the allocator as one range that it has had since boot.
     fn had_since_boot(&mut self, frames: PfnRange);
 
-    /// From now on this obstacle refuses, and no other.
+    /// Makes this obstacle refuse from now on, and no other.
     fn obstruct(&mut self, obstacle: Option<Obstacle>);
 
     /// Everything that can be observed of the sections `watched` and of all tables.

@@ -27,9 +27,9 @@ pub struct Snapshot {
     pub resources: Vec<Resource>,
     /// The ranges of the page allocator: first frame, first frame past the range, and state.
     pub frames: Vec<(u64, u64, FrameState)>,
-    /// For each notifier, whether it waits for the end of a change.
+    /// Says of each notifier whether it waits for the end of a change.
     pub waiting: Vec<bool>,
-    /// For each notifier, the number of changes whose end it received.
+    /// The number of changes whose end each notifier received.
     pub ended: Vec<u64>,
     /// The number of frames of the altmap that are in use.
     pub altmap: PageCount,

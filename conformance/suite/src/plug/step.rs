@@ -7,9 +7,9 @@ use sparsemem_hotplug::{AddDeviceError, AddMemoryError, OfflineError, OnlineErro
 /// The source of an added range's memmap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memmap {
-    /// From RAM.
+    /// RAM.
     Ram,
-    /// From the altmap of the world's device.
+    /// The altmap of the world's device.
     Altmap,
 }
 

@@ -1,4 +1,4 @@
-//! From bytes to instructions, with names for the addresses in them: a decoder for each processor.
+//! Decodes bytes to instructions, with names for the addresses in them, by a decoder for each processor.
 
 mod body;
 mod risc;

@@ -90,7 +90,7 @@ pub struct UnavailableInZone {
 /// A run of vmemmap with huge mappings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VmemmapRun {
-    /// From the first to the last descriptor; may bridge holes that are not populated.
+    /// The range from the first to the last descriptor; it may bridge holes that are not populated.
     pub descriptors: VirtRange,
     /// The memory that the descriptors lie in, by its place in the direct map: as long as the kernel really populated.
     pub backing: VirtRange,

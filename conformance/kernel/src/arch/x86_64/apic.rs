@@ -32,7 +32,7 @@ enum Register {
     Timer = 0x320,
     /// The number from which the timer counts down.
     TimerStart = 0x380,
-    /// By what the timer's clock is divided.
+    /// The number by which the timer's clock is divided.
     TimerDivide = 0x3e0,
 }
 
