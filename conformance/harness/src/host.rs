@@ -78,8 +78,8 @@ impl Host {
         }
     }
 
-    /// Runs it as [`Host::hotplug`], with a model that says where its metadata lies ([`MetadataModel`]): in recordings
-    /// of Linux the tags of boot's metadata are compared, too.
+    /// Runs the scenario as [`Host::hotplug`] does, with a model that says where its metadata lies ([`MetadataModel`]):
+    /// in recordings of Linux the tags of boot's metadata are compared, too.
     ///
     /// # Errors
     ///
@@ -95,8 +95,8 @@ impl Host {
         }
     }
 
-    /// Runs it as [`Host::hotplug`], with a model whose boots can wait; the scenarios `deferred/*` apply if it
-    /// [says so](Capabilities::bring_up).
+    /// Runs the scenario as [`Host::hotplug`] does, with a model whose boots can wait; the scenarios `deferred/*` apply
+    /// if it [says so](Capabilities::bring_up).
     ///
     /// # Errors
     ///
