@@ -162,6 +162,7 @@ where
 
     #[inline]
     unsafe fn entry(&self, nr: SectionNr) -> Option<&Entry<Self>> {
+        let nr = SectionNr::new(opaque(nr.get()));
         let root = self.roots.get(usize::try_from(nr.get() >> Self::INDEX_BITS).ok()?)?;
         // Acquire: pairs with the Release in `commit`, so that the root's entries are seen.
         let root = root.load(Ordering::Acquire);
