@@ -15,8 +15,9 @@ use sparsemem_core::{
     PageDescriptor, Pfn, PlaceClaim, RetireModel, SectionShape, ZeroIsNew,
 };
 use sparsemem_flat::Flat;
+use sparsemem_section::FlatPlanes;
 use sparsemem_sparse_extreme::SparseExtreme;
-use sparsemem_vmemmap::{ConstBase, DynamicBase, Vmemmap};
+use sparsemem_vmemmap::{ConstBase, DynamicBase, Native, Vmemmap};
 
 use crate::environment::{Environment, Pages};
 use crate::instance::{ArrayMemory, Coming, Instance};
@@ -30,6 +31,8 @@ pub const MODELS: [&str; 3] = ["classic-sparse", "sparse-extreme", "vmemmap"];
 pub const PROBES: [&str; 3] = ["classic", "extreme", "vmemmap"];
 /// The model with an array on 4 KiB pages of the host.
 pub const ON_BASE_PAGES: &str = "vmemmap on 4 KiB pages";
+/// The model with planes of validity bits that are part of it, not in roots on demand.
+pub const WITH_PLANES: &str = "vmemmap, flat planes";
 /// The model whose array lies where it is told at boot, as with address-space randomisation.
 pub const PLACED: &str = "vmemmap placed at boot";
 /// The model with descriptors whose initialised form is zero.
@@ -216,6 +219,22 @@ pub fn placed(map: &Map, pages: Pages) -> Box<dyn Lookups> {
 pub fn on_base_pages(map: &Map) -> Box<dyn Lookups> {
     let instance = fixed::<OnBase, Fixed<X86_64, NeverReclaim, OnBase, ROOTS>>(map, Pages::Base);
     Box::new(Compared::new(ON_BASE_PAGES, instance.with_memory(map, Coming::Boot)))
+}
+
+/// The model [`WITH_PLANES`], with its memory added after boot.
+#[must_use]
+pub fn with_planes(map: &Map, pages: Pages) -> Box<dyn Lookups> {
+    type Planes = Vmemmap<
+        X86_64,
+        Page,
+        NeverReclaim,
+        ConstBase<OnBase>,
+        ROOTS,
+        <X86_64 as Native>::Format,
+        FlatPlanes<X86_64, SECTIONS>,
+    >;
+    let instance = fixed::<OnBase, Planes>(map, pages);
+    Box::new(Compared::new(WITH_PLANES, instance.with_memory(map, Coming::Later)))
 }
 
 /// The models of one array, with their memory from boot: `None` if there can be no such array on the machine.

@@ -3,7 +3,8 @@
 use sparsemem_core::presets::{X86_64, X86_64La57};
 
 use crate::backends::{
-    MODELS, ON_BASE_PAGES, bounded, for_lookups, for_lookups_in_52_bits, on_base_pages, placed,
+    MODELS, ON_BASE_PAGES, WITH_PLANES, bounded, for_lookups, for_lookups_in_52_bits, on_base_pages, placed,
+    with_planes,
 };
 use crate::environment::Pages;
 use crate::frames::{Pattern, TOUCH_LIMIT};
@@ -78,9 +79,9 @@ pub fn hot_added_on(map: &Map, effort: Effort, say: &dyn Fn(&str), results: &mut
     say(&format!("{}: adding sections", map.name));
     let pages = if map.ram_bytes() <= TOUCH_LIMIT { Pages::Huge } else { Pages::Base };
     let models = for_lookups(map, Coming::Later, pages);
-    let inline = models[0].inline_bits();
+    let (inline, planes) = (models[0].inline_bits(), with_planes(map, pages));
     let flat = Baselines::new::<X86_64>(&map.memory);
-    let subjects = models.iter().flat_map(|model| model.hot_added());
+    let subjects = models.iter().chain([&planes]).flat_map(|model| model.hot_added());
     let subjects: Vec<_> = subjects.chain([inline.subject(), flat.bounded(CHECKED_LATER)]).collect();
     for pattern in [Pattern::Hot, Pattern::Random] {
         measure(&subjects, pattern, map, effort, say, results);
@@ -145,6 +146,7 @@ fn reference(subject: &Subject<'_>) -> Option<(&'static str, String)> {
     match subject.question {
         "reader" | "any" | "dyn" | "selected" => own("checked"),
         _ if subject.name == ON_BASE_PAGES => Some((subject.question, MODELS[2].to_owned())),
+        CHECKED_LATER if subject.name == WITH_PLANES => Some((CHECKED_LATER, BOUNDED.to_owned())),
         CHECKED_LATER if subject.name == BOUNDED => Some((CHECKED_LATER, MODELS[2].to_owned())),
         _ if subject.name == INLINE => Some((subject.question, MODELS[0].to_owned())),
         "unchecked" | "checked" | "valid" | "pfn_of" | CHECKED_LATER if MODELS.contains(&&*subject.name) => {
