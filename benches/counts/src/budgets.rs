@@ -49,10 +49,10 @@ const fn limits(instructions: usize, loads: usize) -> Limits {
 /// Every probe.
 pub(crate) const BUDGETS: &[Budget] = &[
     budget("classic_unchecked", [8, 8, 11], 1),
-    budget("classic_checked", [24, 22, 27], 3),
-    budget("classic_reader", [24, 22, 27], 3),
-    budget("classic_online", [26, 23, 28], 3),
-    budget("classic_valid", [21, 24, 29], 3),
+    budget("classic_checked", [23, 22, 27], 3),
+    budget("classic_reader", [23, 22, 27], 3),
+    budget("classic_online", [25, 23, 28], 3),
+    budget("classic_valid", [20, 24, 29], 3),
     budget("classic_pfn_of", [8, 9, 11], 2),
     budget("extreme_unchecked", [11, 11, 18], 2),
     budget("extreme_checked", [29, 26, 34], 4),

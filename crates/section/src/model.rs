@@ -11,7 +11,7 @@ use sparsemem_core::{
 use sparsemem_usage_map::SectionUsage;
 
 use crate::notes::Notes;
-use crate::table::{Entry, has_planes, is_whole, valid_subsections};
+use crate::table::{Entry, has_planes, is_whole, opaque, valid_subsections};
 use crate::validity::{Plane, Validity, ValidityRule};
 use crate::writing::Usage;
 use crate::{Placement, SectionTable, SectionWord};
@@ -159,7 +159,8 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> SparseModel<T, S, R> {
         if const { has_planes::<T>() } {
             return self.find_in_plane(plane, pfn, guard);
         }
-        let entry = self.entry(pfn.section::<T::Geometry>(), guard)?;
+        let nr = SectionNr::new(opaque(pfn.section::<T::Geometry>().get()));
+        let entry = self.entry(nr, guard)?;
         let word = entry.word();
         let found = match plane {
             Plane::Valid => Self::covers(entry, word, pfn, guard),

@@ -120,19 +120,3 @@ impl<G: Geometry, P: PageDescriptor, const N: usize, V: Validity<G>> RootedTable
         unsafe { root.add(index) }
     }
 }
-
-/// Hides from the compiler that a number is a shifted frame. It would compare the frame itself with a limit that no
-/// instruction can hold, by another shift: one instruction more in every checked lookup.
-#[inline(always)]
-pub(crate) fn opaque(nr: u64) -> u64 {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    let nr = {
-        let mut nr = nr;
-        // SAFETY: there is no instruction.
-        unsafe {
-            core::arch::asm!("/* {0} */", inout(reg) nr, options(pure, nomem, nostack, preserves_flags));
-        }
-        nr
-    };
-    nr
-}

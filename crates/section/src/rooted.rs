@@ -21,8 +21,7 @@ use sparsemem_usage_map::SubsectionMap;
 #[cfg(not(sparsemem_loom))]
 use crate::ConstNew;
 use crate::entry::FreshRoot;
-use crate::root::opaque;
-use crate::table::{Entry, Occupied, SectionTable, sealed};
+use crate::table::{Entry, Occupied, SectionTable, opaque, sealed};
 use crate::validity::{InWords, Plane, Validity, new_validity};
 use crate::{Occupancy, SectionEntry};
 
@@ -162,7 +161,6 @@ where
 
     #[inline]
     unsafe fn entry(&self, nr: SectionNr) -> Option<&Entry<Self>> {
-        let nr = SectionNr::new(opaque(nr.get()));
         let root = self.roots.get(usize::try_from(nr.get() >> Self::INDEX_BITS).ok()?)?;
         // Acquire: pairs with the Release in `commit`, so that the root's entries are seen.
         let root = root.load(Ordering::Acquire);
