@@ -159,7 +159,7 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> SparseModel<T, S, R> {
         if const { has_planes::<T>() } {
             return self.find_in_plane(plane, pfn, guard);
         }
-        let nr = SectionNr::new(opaque(pfn.section::<T::Geometry>().get()));
+        let nr = Self::section_of(pfn);
         let entry = self.entry(nr, guard)?;
         let word = entry.word();
         let found = match plane {
@@ -169,10 +169,16 @@ impl<T: SectionTable, S: Placement<T>, R: Reclaim> SparseModel<T, S, R> {
         found.then_some(word)
     }
 
+    /// The section of a frame, for one lookup: see [`opaque`].
+    #[inline]
+    fn section_of(pfn: Pfn) -> SectionNr {
+        SectionNr::new(opaque(pfn.section::<T::Geometry>().get()))
+    }
+
     /// The same, where lookups read planes.
     #[inline]
     fn find_in_plane(&self, plane: Plane, pfn: Pfn, guard: &R::Guard) -> Option<SectionWord<T::Page>> {
-        let nr = pfn.section::<T::Geometry>();
+        let nr = Self::section_of(pfn);
         // SAFETY: the map is used while the guard is held.
         let map = unsafe { self.table.plane(plane, nr) }?;
         if !map.contains(pfn.subsection::<T::Geometry>()) {

@@ -21,7 +21,7 @@ use sparsemem_usage_map::SubsectionMap;
 #[cfg(not(sparsemem_loom))]
 use crate::ConstNew;
 use crate::entry::FreshRoot;
-use crate::table::{Entry, Occupied, SectionTable, opaque, sealed};
+use crate::table::{Entry, Occupied, SectionTable, sealed};
 use crate::validity::{InWords, Plane, Validity, new_validity};
 use crate::{Occupancy, SectionEntry};
 
@@ -192,7 +192,6 @@ where
         if !Self::PLANES {
             return self.validity.beside(plane, nr);
         }
-        let nr = SectionNr::new(opaque(nr.get()));
         let slot = self.roots.get(usize::try_from(nr.get() >> Self::INDEX_BITS).ok()?)?;
         // Acquire: pairs with the Release in `commit`, so that the root's planes are seen.
         let slot = slot.load(Ordering::Acquire);
