@@ -103,11 +103,11 @@ type OnEach = [(usize, usize); 3];
 /// model may lie anywhere, which takes up to one more.
 const fn budgets(arch: Arch, backend: Backend) -> [Budget; 2] {
     let (unchecked, checked): (OnEach, OnEach) = match backend {
-        Backend::ClassicSparse => ([(9, 1), (8, 1), (11, 1)], [(25, 3), (22, 3), (27, 3)]),
-        Backend::SparseExtreme => ([(12, 2), (11, 2), (18, 2)], [(31, 4), (26, 4), (34, 4)]),
+        Backend::ClassicSparse => ([(9, 1), (8, 1), (11, 1)], [(24, 3), (22, 3), (27, 3)]),
+        Backend::SparseExtreme => ([(12, 2), (11, 2), (18, 2)], [(30, 4), (26, 4), (34, 4)]),
         Backend::Vmemmap => ([(4, 0), (3, 0), (5, 0)], [(21, 2), (21, 2), (27, 2)]),
         Backend::Flat => ([(4, 1), (5, 1), (6, 1)], [(26, 7), (24, 5), (31, 7)]),
-        Backend::CompressedIndex => ([(14, 4), (13, 4), (17, 4)], [(38, 10), (33, 8), (43, 10)]),
+        Backend::CompressedIndex => ([(14, 4), (13, 4), (17, 4)], [(34, 10), (33, 8), (43, 10)]),
     };
     [budget(arch, UNCHECKED, unchecked), budget(arch, CHECKED, checked)]
 }
