@@ -79,7 +79,10 @@ impl BootMap<'_> {
 #[cfg(feature = "bootloader_api")]
 impl BootMap<'_> {
     /// Adds the memory regions of the crate `bootloader`. What the loader uses is taken: it holds the kernel, its page tables and
-    /// the boot information.
+    /// the boot information. Types of the firmware mean what they mean in the firmware's own map, so ACPI's tables are reserved.
+    ///
+    /// The loader hands over no attributes: on UEFI, memory that is set aside for a purpose is free here, and reserved by
+    /// `add_uefi`.
     ///
     /// # Errors
     ///
@@ -94,6 +97,10 @@ impl BootMap<'_> {
                 let used = match region.kind {
                     MemoryRegionKind::Usable => Use::Free,
                     MemoryRegionKind::Bootloader => Use::Taken,
+                    // What `add_uefi` and a PC's table call devices: registers, and persistent memory.
+                    MemoryRegionKind::UnknownUefi(11 | 12 | 14) | MemoryRegionKind::UnknownBios(7 | 12) => {
+                        Use::Device
+                    }
                     _ => Use::Reserved,
                 };
                 let start = PhysAddr::new(region.start);

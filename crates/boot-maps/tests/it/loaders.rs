@@ -1,11 +1,41 @@
-//! Boot loaders: a real hand-over of GRUB, and maps by the documentation of Limine and of the crate `bootloader`.
+//! Boot loaders: what GRUB and the crate `bootloader` handed over, and a map by the documentation of Limine.
 
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use limine::memory_map::{Entry, EntryType};
 use multiboot2::{BootInformation, BootInformationHeader};
 use sparsemem_boot_maps::{BootMap, MapError};
+use sparsemem_core::{PhysAddr, PhysRange, Region, RegionKind, WhatIs};
 
 use crate::{fixture, free, ram, storage};
+
+/// The lines of a hand-over that is text: two numbers and a word each.
+fn lines(text: &[u8]) -> impl Iterator<Item = (u64, u64, &str)> {
+    let number = |word: &str| u64::from_str_radix(word.strip_prefix("0x").unwrap(), 16).unwrap();
+    std::str::from_utf8(text).unwrap().lines().map(move |line| {
+        let (start, rest) = line.split_once(' ').unwrap();
+        let (end, word) = rest.split_once(' ').unwrap();
+        (number(start), number(end), word)
+    })
+}
+
+/// What the crate `bootloader` handed over.
+fn regions(text: &[u8]) -> Vec<MemoryRegion> {
+    let kind = |word: &str| match word.trim_end_matches(')').split_once('(') {
+        None if word == "Usable" => MemoryRegionKind::Usable,
+        None if word == "Bootloader" => MemoryRegionKind::Bootloader,
+        Some(("UnknownBios", number)) => MemoryRegionKind::UnknownBios(number.parse().unwrap()),
+        Some(("UnknownUefi", number)) => MemoryRegionKind::UnknownUefi(number.parse().unwrap()),
+        _ => panic!("{word} is no kind"),
+    };
+    lines(text).map(|(start, end, word)| MemoryRegion { start, end, kind: kind(word) }).collect()
+}
+
+/// What lies at addresses, by a map.
+fn what_is(map: &BootMap<'_>, start: u64, end: u64) -> WhatIs {
+    let mut space = [Region { range: PhysRange::default(), kind: RegionKind::Ram }; 32];
+    let range = PhysRange::new(PhysAddr::new(start), PhysAddr::new(end)).unwrap();
+    map.regions(&mut space).unwrap().what_is(range)
+}
 
 /// Bytes on the border that a boot information needs.
 #[repr(align(8))]
@@ -50,6 +80,45 @@ fn limine_keeps_the_kernel_and_reclaimable_memory_taken() {
     assert_eq!(map.add_limine(&all[..1]), Err(MapError::Full { capacity: 8 }));
 }
 
+/// The machine is that of the zero page, so Linux found the same RAM there.
+#[test]
+fn the_bootloader_crate_hands_over_what_linux_found() {
+    let (mut own, mut of_linux) = (storage(16), storage(16));
+    let (mut map, mut linux) = (BootMap::new(&mut own), BootMap::new(&mut of_linux));
+    map.add_bootloader(&regions(fixture!("bootloader-bios.txt"))).unwrap();
+    linux.add_boot_params(fixture!("linux-zero-page.bin")).unwrap();
+    assert_eq!(ram(&map), ram(&linux));
+    // The kernel's file and what the loader allocated are at 16 MiB.
+    let usable = [(0, 0x9_f000, 0), (0x10_0000, 0x100_0000, 0), (0x103_0000, 0x3ffe_0000, 0)];
+    assert_eq!(free(&map), usable);
+}
+
+/// Linux' `BIOS-e820` lines on the same machine have these ranges of usable memory. The flash is a device, as in UEFI's own map.
+#[test]
+fn the_bootloader_crate_hands_over_the_memory_of_uefi() {
+    let all = regions(fixture!("bootloader-uefi.txt"));
+    let mut storage = storage(all.len());
+    let mut map = BootMap::new(&mut storage);
+    map.add_bootloader(&all).unwrap();
+    let of_linux = [
+        (0, 0xa_0000, 0),
+        (0x10_0000, 0x80_6000, 0),
+        (0x80_8000, 0x81_0000, 0),
+        (0x90_0000, 0x3eaa_0000, 0),
+        (0x3eba_2000, 0x3f4e_c000, 0),
+        (0x3f7f_e000, 0x3fef_4000, 0),
+    ];
+    assert_eq!(ram(&map), of_linux);
+    // What the loader allocated is at 1 MiB, and the kernel's file where UEFI put it.
+    let mut usable = of_linux.to_vec();
+    usable[1].0 = 0x12_d000;
+    usable[3].1 = 0x3e38_d000;
+    usable.insert(4, (0x3e39_1000, 0x3eaa_0000, 0));
+    assert_eq!(free(&map), usable);
+    assert_eq!(what_is(&map, 0xffc0_0000, 0x1_0000_0000), WhatIs::Device);
+    assert_eq!(what_is(&map, 0x3f76_c000, 0x3f77_e000), WhatIs::Reserved, "ACPI's tables");
+}
+
 #[test]
 fn the_bootloader_crate_keeps_what_it_uses_taken() {
     let region = |start, end, kind| MemoryRegion { start, end, kind };
@@ -59,12 +128,18 @@ fn the_bootloader_crate_keeps_what_it_uses_taken() {
         region(0x10_0000, 0x50_0000, MemoryRegionKind::Bootloader),
         region(0x50_0000, 0x80_0000, MemoryRegionKind::Usable),
         region(0x80_0000, 0x90_0000, MemoryRegionKind::UnknownUefi(6)),
+        region(0xa0_0000, 0xa1_0000, MemoryRegionKind::UnknownUefi(12)),
+        region(0xa1_0000, 0xa2_0000, MemoryRegionKind::UnknownUefi(14)),
+        region(0xa2_0000, 0xa3_0000, MemoryRegionKind::UnknownBios(7)),
+        region(0xa3_0000, 0xa4_0000, MemoryRegionKind::UnknownBios(12)),
     ];
-    let mut storage = storage(8);
+    let mut storage = storage(9);
     let mut map = BootMap::new(&mut storage);
     map.add_bootloader(&all).unwrap();
     assert_eq!(free(&map), [(0, 0x9_f000, 0), (0x50_0000, 0x80_0000, 0)]);
     assert_eq!(ram(&map), [(0, 0x9_f000, 0), (0x10_0000, 0x80_0000, 0)]);
+    assert_eq!(what_is(&map, 0x80_0000, 0x90_0000), WhatIs::Reserved);
+    assert_eq!(what_is(&map, 0xa0_0000, 0xa4_0000), WhatIs::Device, "ports, and persistent memory");
     let reversed = [region(0x2000, 0x1000, MemoryRegionKind::Usable)];
     assert!(matches!(map.add_bootloader(&reversed), Err(MapError::Wraps { .. })));
 }
