@@ -52,6 +52,9 @@ impl BootMap<'_> {
     /// Adds the memory map of the Limine protocol. What a kernel may reclaim once it has read its tables (the loader's memory,
     /// ACPI's tables) is taken, and so are the kernel and its modules.
     ///
+    /// What a device tree reserves may be usable here (Limine 8.0.4 on riscv64), so `add_device_tree` belongs to the
+    /// same map.
+    ///
     /// # Errors
     ///
     /// [`MapError::Wraps`], [`MapError::Full`].
@@ -78,11 +81,12 @@ impl BootMap<'_> {
 
 #[cfg(feature = "bootloader_api")]
 impl BootMap<'_> {
-    /// Adds the memory regions of the crate `bootloader`. What the loader uses is taken: it holds the kernel, its page tables and
-    /// the boot information. Types of the firmware mean what they mean in the firmware's own map, so ACPI's tables are reserved.
+    /// Adds the memory regions of the crate `bootloader`. What the loader uses is taken: it holds the kernel, its page
+    /// tables and the boot information. Types of the firmware mean what they mean in the firmware's own map, so ACPI's
+    /// tables are reserved.
     ///
-    /// The loader hands over no attributes: on UEFI, memory that is set aside for a purpose is free here, and reserved by
-    /// `add_uefi`.
+    /// The loader hands over no attributes: on UEFI, memory that is set aside for a purpose is free here, and reserved
+    /// by `add_uefi`.
     ///
     /// # Errors
     ///

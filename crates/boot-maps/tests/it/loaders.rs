@@ -1,4 +1,4 @@
-//! Boot loaders: what GRUB and the crate `bootloader` handed over, and a map by the documentation of Limine.
+//! Boot loaders: what GRUB, Limine and the crate `bootloader` handed over, and maps of types that these lack.
 
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use limine::memory_map::{Entry, EntryType};
@@ -8,6 +8,18 @@ use sparsemem_core::{PhysAddr, PhysRange, Region, RegionKind, WhatIs};
 
 use crate::{fixture, free, ram, storage};
 
+/// Limine's types, by their numbers.
+const TYPES: [EntryType; 8] = [
+    EntryType::USABLE,
+    EntryType::RESERVED,
+    EntryType::ACPI_RECLAIMABLE,
+    EntryType::ACPI_NVS,
+    EntryType::BAD_MEMORY,
+    EntryType::BOOTLOADER_RECLAIMABLE,
+    EntryType::EXECUTABLE_AND_MODULES,
+    EntryType::FRAMEBUFFER,
+];
+
 /// The lines of a hand-over that is text: two numbers and a word each.
 fn lines(text: &[u8]) -> impl Iterator<Item = (u64, u64, &str)> {
     let number = |word: &str| u64::from_str_radix(word.strip_prefix("0x").unwrap(), 16).unwrap();
@@ -16,6 +28,16 @@ fn lines(text: &[u8]) -> impl Iterator<Item = (u64, u64, &str)> {
         let (end, word) = rest.split_once(' ').unwrap();
         (number(start), number(end), word)
     })
+}
+
+/// What Limine handed over.
+fn entries(text: &[u8]) -> Vec<Entry> {
+    let entry = |(base, length, kind): (_, _, &str)| Entry {
+        base,
+        length,
+        entry_type: TYPES[kind.parse::<usize>().unwrap()],
+    };
+    lines(text).map(entry).collect()
 }
 
 /// What the crate `bootloader` handed over.
@@ -58,6 +80,43 @@ fn grub_hands_over_ram_and_a_module() {
     assert!(!is_free(start) && !is_free(end - 1) && is_free(end + 4096));
 }
 
+/// RAM of 2 GiB, whose last 132 KiB the firmware keeps, as another loader finds it on such a machine. Of that, the first
+/// page is in no entry of Limine.
+#[test]
+fn limine_hands_over_a_pc() {
+    let (mut own, mut of_other) = (storage(16), storage(16));
+    let (mut map, mut other) = (BootMap::new(&mut own), BootMap::new(&mut of_other));
+    map.add_limine(&entries(fixture!("limine-bios.txt"))).unwrap();
+    other.add_bootloader(&regions(fixture!("bootloader-q35.txt"))).unwrap();
+    let mut expected = ram(&other);
+    expected[0].0 = 0x1000;
+    assert_eq!(ram(&map), expected);
+    assert_eq!(expected, [(0x1000, 0x9_f000, 0), (0x10_0000, 0x7ffd_f000, 0)]);
+    let usable = [
+        (0x5_2000, 0x9_f000, 0),
+        (0x10_0000, 0x7ff1_b000, 0),
+        (0x7ff4_0000, 0x7ff4_1000, 0),
+        (0x7ff4_3000, 0x7ff5_e000, 0),
+    ];
+    assert_eq!(free(&map), usable);
+}
+
+/// A board with a device tree has memory of ACPI's type, too: it is RAM, so RAM has no hole there. OpenSBI's own memory,
+/// which the tree reserves, is usable in Limine's map.
+#[test]
+fn limine_hands_over_reclaimable_memory_in_the_middle_of_ram() {
+    let mut storage = storage(8);
+    let mut map = BootMap::new(&mut storage);
+    map.add_limine(&entries(fixture!("limine-riscv64.txt"))).unwrap();
+    let (start, acpi) = (0x8000_0000, (0x87ef_b000, 0x87f0_5000));
+    assert_eq!(ram(&map), [(start, 0xba63_5000, 0)]);
+    assert_eq!(free(&map), [(start, acpi.0, 0), (acpi.1, 0xba5b_0000, 0)]);
+    let (from, to) = (PhysAddr::new(start), PhysAddr::new(start + 0x8_0000));
+    map.take(PhysRange::new(from, to).unwrap()).unwrap();
+    assert_eq!(ram(&map), [(start, 0xba63_5000, 0)]);
+    assert_eq!(free(&map), [(start + 0x8_0000, acpi.0, 0), (acpi.1, 0xba5b_0000, 0)]);
+}
+
 #[test]
 fn limine_keeps_the_kernel_and_reclaimable_memory_taken() {
     let entry = |base, length, entry_type| Entry { base, length, entry_type };
@@ -93,7 +152,8 @@ fn the_bootloader_crate_hands_over_what_linux_found() {
     assert_eq!(free(&map), usable);
 }
 
-/// Linux' `BIOS-e820` lines on the same machine have these ranges of usable memory. The flash is a device, as in UEFI's own map.
+/// Linux' `BIOS-e820` lines on the same machine have these ranges of usable memory. The flash is a device, as in UEFI's
+/// own map.
 #[test]
 fn the_bootloader_crate_hands_over_the_memory_of_uefi() {
     let all = regions(fixture!("bootloader-uefi.txt"));
