@@ -43,9 +43,14 @@ fn reason(oracle: &Oracle, pfn: Pfn) -> Option<LookupError> {
     if !is_present {
         return Some(LookupError::AbsentSection { pfn, section });
     }
-    let subsection = SubsectionIdx::new(u32::try_from(shape.subsection_of(pfn.get())).unwrap_or(u32::MAX));
-    let absent = LookupError::AbsentSubsection { pfn, section, subsection };
-    (!oracle.is_valid(pfn.get())).then_some(absent)
+    let index = shape.subsection_of(pfn.get());
+    let subsection = SubsectionIdx::new(u32::try_from(index).unwrap_or(u32::MAX));
+    let missing = if oracle.subsections(section.get()).contains(&index) {
+        LookupError::Hole { pfn, section, subsection }
+    } else {
+        LookupError::AbsentSubsection { pfn, section, subsection }
+    };
+    (!oracle.is_valid(pfn.get())).then_some(missing)
 }
 
 /// Looks up frame numbers with each bit set that no frame number has.
@@ -144,7 +149,8 @@ fn on_page<T>(setting: &Setting<'_>, frame: u64, look: impl Fn(&dyn crate::Scrat
 pub(crate) fn holes_early(setting: &mut Setting<'_>) -> Result<(), Failure> {
     let (oracle, _) = setting.boot()?;
     let shape = setting.facts.shape;
-    let are_valid = setting.subject.early_frames() == EarlyFrames::All;
+    let early = setting.subject.early_frames();
+    let are_valid = early == EarlyFrames::All;
     for nr in sample::spread(&oracle.sections().collect::<Vec<_>>(), 256) {
         let touched = oracle.subsections(nr);
         let hole = (0..shape.subsections()).find(|index| !touched.contains(index));
@@ -159,7 +165,8 @@ pub(crate) fn holes_early(setting: &mut Setting<'_>) -> Result<(), Failure> {
     setting.boot_whole(&[memory(range(lonely, lonely + 1), 0)])?;
     has_descriptor(setting, lonely, true)?;
     for other in [first, lonely - 1, lonely + 1, end - 1] {
-        let shares = shape.subsection_of(other) == shape.subsection_of(lonely);
+        let shares =
+            early == EarlyFrames::Populated && shape.subsection_of(other) == shape.subsection_of(lonely);
         has_descriptor(setting, other, are_valid || shares)?;
     }
     [0, first - 1, end, end + shape.section_frames()]

@@ -134,8 +134,9 @@ impl Oracle {
 
     /// The subsections that each part of a section's memory touches.
     fn touched(&self, nr: u64) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
-        let parts = self.sections.get(&nr).map_or(&[][..], |section| &section.parts);
-        parts.iter().map(|(start, end)| self.shape.subsection_of(*start)..=self.shape.subsection_of(end - 1))
+        self.parts(nr)
+            .iter()
+            .map(|(start, end)| self.shape.subsection_of(*start)..=self.shape.subsection_of(end - 1))
     }
 
     /// The subsections of a section that contain a frame of memory (O-34).
@@ -166,8 +167,13 @@ impl Oracle {
         }
     }
 
+    /// The frames of each part of a section's memory: first frame, and first frame past them.
+    fn parts(&self, nr: u64) -> &[(u64, u64)] {
+        self.sections.get(&nr).map_or(&[], |section| &section.parts)
+    }
+
     /// True if a frame is valid: all frames of a section that is present at boot are (O-100), or those of the
-    /// subsections that contain memory.
+    /// subsections that contain memory, or those of memory.
     #[must_use]
     pub fn is_valid(&self, frame: u64) -> bool {
         let nr = self.shape.section_of(frame);
@@ -176,6 +182,9 @@ impl Oracle {
                 EarlyFrames::All => self.is_present(nr),
                 EarlyFrames::Populated => {
                     self.touched(nr).any(|touched| touched.contains(&self.shape.subsection_of(frame)))
+                }
+                EarlyFrames::Reported => {
+                    self.parts(nr).iter().any(|(start, end)| (*start..*end).contains(&frame))
                 }
             }
     }
@@ -198,19 +207,15 @@ impl Oracle {
     /// The valid frames of a present section: first frame, and first frame past each run.
     fn valid_runs(&self, nr: u64) -> Vec<(u64, u64)> {
         let start = self.shape.first_frame(nr);
-        if self.early == EarlyFrames::All {
-            return [(start, start + self.shape.section_frames())].into();
-        }
-        let mut runs: Vec<(u64, u64)> = Vec::new();
-        for index in self.subsections(nr) {
+        let subsection = |index| {
             let from = start + index * self.shape.subsection_frames();
-            let to = from + self.shape.subsection_frames();
-            match runs.last_mut() {
-                Some((_, end)) if *end == from => *end = to,
-                _ => runs.push((from, to)),
-            }
+            (from, from + self.shape.subsection_frames())
+        };
+        match self.early {
+            EarlyFrames::All => [(start, start + self.shape.section_frames())].into(),
+            EarlyFrames::Populated => joined(self.subsections(nr).into_iter().map(subsection).collect()),
+            EarlyFrames::Reported => joined(self.parts(nr).to_vec()),
         }
-        runs
     }
 
     /// The valid frames in a range, split at section borders.
@@ -263,6 +268,19 @@ impl Oracle {
     }
 }
 
+/// The same frames in as few runs as there can be, lowest first.
+fn joined(mut runs: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    runs.sort_unstable();
+    let mut joined: Vec<(u64, u64)> = Vec::new();
+    for (from, to) in runs {
+        match joined.last_mut() {
+            Some((_, end)) if *end >= from => *end = to.max(*end),
+            _ => joined.push((from, to)),
+        }
+    }
+    joined
+}
+
 /// The frames from `start` to before `end`; empty if `end` is not larger.
 #[must_use]
 pub fn range(start: u64, end: u64) -> PfnRange {
@@ -309,6 +327,18 @@ mod tests {
         assert_eq!(oracle.sections().collect::<Vec<_>>(), [shape.sections() - 1]);
         assert_eq!(oracle.beyond(), [(limit, limit + 5), (limit + 9, u64::MAX)]);
         assert_eq!(oracle.valid_in(range(0, u64::MAX)), vec![range(limit - shape.section_frames(), limit)]);
+    }
+
+    #[test]
+    fn each_rule_has_its_frames() {
+        let reported = [memory(0, 0x9f, 0), memory(0x100, 0x201, 0), memory(0x180, 0x1ff, 0)];
+        let by = |rule| Oracle::new(Shape::of::<X86_64>(), &reported).with_early(rule);
+        let (frames, all) = (|oracle: &Oracle| oracle.valid_in(range(0, u64::MAX)), EarlyFrames::Reported);
+        assert_eq!(frames(&by(EarlyFrames::All)), [range(0, 0x8000)]);
+        assert_eq!(frames(&by(EarlyFrames::Populated)), [range(0, 0x400)]);
+        assert_eq!(frames(&by(all)), [range(0, 0x9f), range(0x100, 0x201)]);
+        let is_valid = [0x9e, 0x9f, 0x100, 0x200, 0x201].map(|frame| by(all).is_valid(frame));
+        assert_eq!(is_valid, [true, false, true, true, false]);
     }
 
     #[test]

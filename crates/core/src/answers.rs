@@ -43,6 +43,10 @@ pub enum EarlyFrames {
     All,
     /// Those of its populated subsections, as in a section that was added later.
     Populated,
+    /// Those that boot was given, frame by frame, until they are removed; of a subsection that was added later, all.
+    ///
+    /// A model that says so answers by itself what is valid: a set of subsections cannot say it.
+    Reported,
 }
 
 /// A copy of a section's observable state: equal on every model that went through the same operations.
@@ -75,7 +79,8 @@ impl SectionState {
     }
 
     /// The subsections whose frames are valid: those that are populated, or all of a section of boot, if the model says so
-    /// ([`MemoryModel::early_frames`]), as in Linux (`pfn_section_valid`).
+    /// ([`MemoryModel::early_frames`]), as in Linux (`pfn_section_valid`). By [`EarlyFrames::Reported`] some frames
+    /// of a populated subsection may be holes.
     #[must_use]
     pub fn valid<G: Geometry>(&self, early: EarlyFrames) -> SubsectionBits {
         if !self.flags.contains(SectionFlags::HAS_MEM_MAP) {
@@ -183,6 +188,19 @@ pub enum LookupError {
         pfn: Pfn,
         /// Its section.
         section: SectionNr,
+    },
+    /// The subsection has memory, but boot did not report this frame of it, in a model that is exact by frame
+    /// ([`EarlyFrames::Reported`]).
+    #[error(
+        "frame {pfn} is a hole: boot reported other frames of subsection {subsection} of section {section}"
+    )]
+    Hole {
+        /// The frame that was looked up.
+        pfn: Pfn,
+        /// Its section.
+        section: SectionNr,
+        /// Its subsection.
+        subsection: SubsectionIdx,
     },
     /// The section has a memmap, but this part of it was never added.
     #[error("frame {pfn} lies in subsection {subsection} of section {section}, which is absent")]

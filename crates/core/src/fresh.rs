@@ -143,8 +143,8 @@ unsafe fn initialise_run<M: MemoryModel>(
     let value = ManuallyDrop::new(value);
     let store = |own: PfnRange| {
         let Some(first) = model.lookup_with(own.start(), guard) else { return 0 };
-        // SAFETY: the frames of a subsection are valid together and their descriptors lie one after the other, mapped
-        // while the guard lives; the caller promises that no other code uses them.
+        // SAFETY: the run is of one subsection, whose first frame is valid: so the descriptors of all its frames are
+        // there, one after the other, mapped while the guard lives; the caller promises that no other code uses them.
         unsafe { stream_all(first, own.count(), &value) };
         own.count().get()
     };

@@ -104,8 +104,9 @@ type Guard<M> = <<M as MemoryModel>::Reclaim as Reclaim>::Guard;
 /// of folded compounds ([`MemoryModel::folded`]): their descriptors share memory, which may only be read, and have an
 /// address for each frame.
 ///
-/// The frames of a subsection are valid together, and their descriptors lie one after the other: a pointer to one of
-/// them may be moved to every other one and used there.
+/// The descriptors of a subsection's frames are there together, one after the other: a pointer to the descriptor of a
+/// valid frame may be moved to every other one and used there. (All frames of the subsection are valid then, unless
+/// the model is exact by frame: [`EarlyFrames::Reported`].)
 ///
 /// [`MemoryModel::writer_slot`] is the same slot at every call, and while the model is shared nothing but its [`Writer`]
 /// changes it. Two models may have one slot: then a writer of one keeps writers of both out.
@@ -231,7 +232,7 @@ pub unsafe trait MemoryModel: Sync {
     /// # Cost
     ///
     /// As [`MemoryModel::next_present`], then one word of the subsection map at a time. The default asks for the state of
-    /// each section.
+    /// each section, and is not for models that are exact by frame.
     fn next_valid(&self, within: PfnRange) -> Option<PfnRange> {
         let mut rest = within;
         while !rest.is_empty() {

@@ -73,6 +73,17 @@ pub enum SectionLoss {
         /// The missing memory.
         why: OutOfMemory,
     },
+    /// The environment has no memory for the map of the holes in boot memory, of a model that is exact by frame.
+    #[error(
+        "the map of holes in {frames} cannot be allocated: {why}; give the boot allocator more memory, or choose a model \
+         that is exact by subsection"
+    )]
+    Holes {
+        /// The frames from the lowest to the highest that the map is for.
+        frames: PfnRange,
+        /// The missing memory.
+        why: OutOfMemory,
+    },
     /// The section has no descriptors in the one array of the model, which does not grow.
     #[error(
         "it has no place in the array of descriptors, which is for frames of {array}; reserve room for its frames before \
@@ -98,9 +109,11 @@ impl SectionLoss {
     #[must_use]
     pub const fn out_of_memory(&self) -> Option<OutOfMemory> {
         match self {
-            Self::Root(error) | Self::Usage(error) | Self::Memmap(error) | Self::Array { why: error, .. } => {
-                Some(*error)
-            }
+            Self::Root(error)
+            | Self::Usage(error)
+            | Self::Memmap(error)
+            | Self::Array { why: error, .. }
+            | Self::Holes { why: error, .. } => Some(*error),
             _ => None,
         }
     }

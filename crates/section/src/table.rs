@@ -151,20 +151,28 @@ const fn kept<T: SectionTable>() -> Kept {
     <T::Validity as Validity<T::Geometry>>::KEPT
 }
 
+/// The frames of a section of boot that are valid.
+const fn early<T: SectionTable>() -> EarlyFrames {
+    let early = <<T::Validity as Validity<T::Geometry>>::Rule as ValidityRule>::EARLY;
+    assert!(
+        !matches!(early, EarlyFrames::Reported),
+        "a table knows subsections; wrap the model in `ByFrame`"
+    );
+    early
+}
+
 /// True if all frames of a section with these flags are valid because boot brought it up.
 #[inline]
 pub(crate) fn is_whole_early<T: SectionTable>(flags: SectionFlags) -> bool {
-    let early = <<T::Validity as Validity<T::Geometry>>::Rule as ValidityRule>::EARLY;
-    matches!(early, EarlyFrames::All) && flags.contains(SectionFlags::EARLY)
+    matches!(const { early::<T>() }, EarlyFrames::All) && flags.contains(SectionFlags::EARLY)
 }
 
 /// True if all frames of a section with a memmap are valid, as its word alone says; for tables without planes.
 #[inline]
 pub(crate) fn is_whole<T: SectionTable>(word: SectionWord<T::Page>) -> bool {
-    let early = <<T::Validity as Validity<T::Geometry>>::Rule as ValidityRule>::EARLY;
-    let flags = match early {
+    let flags = match const { early::<T>() } {
         EarlyFrames::All => SectionFlags::EARLY,
-        EarlyFrames::Populated => SectionFlags::empty(),
+        EarlyFrames::Populated | EarlyFrames::Reported => SectionFlags::empty(),
     };
     word.is_alike_or(flags)
 }

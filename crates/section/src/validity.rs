@@ -24,7 +24,8 @@ use sparsemem_usage_map::SubsectionMap;
 
 /// A rule that decides which frames are valid, as a choice of the model's type.
 pub trait ValidityRule: Send + Sync + 'static {
-    /// The frames of a section of boot that are valid.
+    /// The frames of a section of boot that are valid: all, or the populated ones. A model with [`EarlyFrames::Reported`] here does not compile,
+    /// because a table knows subsections only; the crate `sparsemem-by-frame` wraps models.
     const EARLY: EarlyFrames;
 }
 

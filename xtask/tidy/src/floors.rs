@@ -35,6 +35,7 @@ const HOMES: &[(u8, &str)] = &[
     (2, "sparsemem-riscv64-page-table"),
     (2, "sparsemem-section"),
     (2, "sparsemem-bounded-array"),
+    (2, "sparsemem-by-frame"),
     (3, "sparsemem-classic-sparse"),
     (3, "sparsemem-sparse-extreme"),
     (3, "sparsemem-vmemmap"),

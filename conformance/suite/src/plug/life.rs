@@ -208,7 +208,7 @@ pub(crate) fn early_hole(setting: &mut Setting<'_>) -> Result<(), Failure> {
         let watched = places.watched();
         let without = match plug.view().early_frames() {
             EarlyFrames::All => Being::Offline,
-            EarlyFrames::Populated => Being::Absent,
+            EarlyFrames::Populated | EarlyFrames::Reported => Being::Absent,
         };
         are(plug, hole, without)?;
         mark(plug, hole);
