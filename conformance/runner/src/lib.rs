@@ -22,4 +22,4 @@ mod variant;
 pub use catalogue::catalogue;
 pub use cell::{Cell, Filter, FilterError, cells, machines, recordings};
 pub use run::{Done, Here, Worker, run, run_cell};
-pub use subjects::{UseSubject, lend};
+pub use subjects::{UseSubject, lend, lend_by_frame};

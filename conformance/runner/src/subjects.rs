@@ -9,6 +9,7 @@
 use sparsemem_aarch64_page_table::{Aarch64, End, Regime};
 use sparsemem_altmap::MemmapRule;
 use sparsemem_any::{AnyModel, Backend, Sections};
+use sparsemem_by_frame::ByFrame;
 use sparsemem_core::{
     Geometry, MemoryModel, MemoryRange, Page, PageDescriptor, PhysAddr, SectionShape, SectionStamp,
     ZeroIsNew, presets,
@@ -52,6 +53,19 @@ pub fn lend(machine: &MachineFile, backend: Backend, use_subject: UseSubject<'_>
     with_subject(machine, backend, Variant::Usual, use_subject)
 }
 
+/// The same for a model of the backend that is exact by frame; on machines with the geometry of x86_64.
+///
+/// # Errors
+///
+/// The error of the host if it cannot make the machine.
+pub fn lend_by_frame(
+    machine: &MachineFile,
+    backend: Backend,
+    use_subject: UseSubject<'_>,
+) -> Result<(), HostError> {
+    with_subject(machine, backend, Variant::ByFrame, use_subject)
+}
+
 /// Makes a fresh subject and lends it.
 ///
 /// # Errors
@@ -86,7 +100,7 @@ pub(crate) fn with_subject(
 pub(crate) fn exists(geometry: GeometryName, variant: Variant) -> bool {
     match variant {
         Variant::Usual | Variant::SmallLeaves | Variant::HugeLeaves | Variant::FiveLevels => true,
-        Variant::OddPage | Variant::SmallPage | Variant::Tables(_) | Variant::Exact => {
+        Variant::OddPage | Variant::SmallPage | Variant::Tables(_) | Variant::Exact | Variant::ByFrame => {
             geometry == GeometryName::X86_64
         }
     }
@@ -102,6 +116,7 @@ fn by_page(parts: SubjectParts<'_>, use_subject: UseSubject<'_>) -> Result<(), H
             type Planes = FlatPlanes<presets::X86_64, S, ExactRule>;
             lend_array::<presets::X86_64, X86_64, Planes, R>(parts, use_subject)
         }
+        Variant::ByFrame => lend_wrapped::<presets::X86_64, Page, S, R, _>(parts, use_subject, ByFrame::new),
         Variant::OddPage => lend_model::<presets::X86_64, OddPage, S, R>(parts, use_subject),
         Variant::SmallPage => lend_model::<presets::X86_64, SmallPage, S, R>(parts, use_subject),
         _ => lend_model::<presets::X86_64, Page, S, R>(parts, use_subject),
@@ -163,12 +178,27 @@ where
     G: Geometry,
     P: PageDescriptor + SectionStamp + Scratch,
 {
+    lend_wrapped::<G, P, S, R, _>(parts, use_subject, |model| model)
+}
+
+/// Makes a fresh model on a fresh machine, wraps it, and lends it.
+fn lend_wrapped<G, P, const S: usize, const R: usize, M>(
+    parts: SubjectParts<'_>,
+    use_subject: UseSubject<'_>,
+    wrap: impl FnOnce(AnyModel<G, P, HostRcu<Readers>, S, R>) -> M,
+) -> Result<(), HostError>
+where
+    G: Geometry,
+    P: PageDescriptor + SectionStamp + Scratch,
+    M: MemoryModel,
+    for<'a> Deferring<'a, M, HostWorld>: Subject,
+{
     let room = room::<G, P>(parts);
     let _addresses = Addresses::take(room.addresses());
     let fixture =
         Fixture::<AnyModel<G, P, HostRcu<Readers>, S, R>>::new(parts.backend, &config(parts, room))?;
-    let Fixture { mut model, machine } = fixture;
-    lend_made::<G, _>(parts, &mut model, machine, room, use_subject);
+    let mut model = wrap(fixture.model);
+    lend_made::<G, _>(parts, &mut model, fixture.machine, room, use_subject);
     Ok(())
 }
 
@@ -209,7 +239,11 @@ fn lend_made<G, M>(
     let spare = room.device.map(|range| unsafe { Spare::new(range) });
     let memory = file.memory.iter();
     let memory: Vec<_> = memory.map(|(range, node)| MemoryRange::from_bytes::<G>(*range, *node)).collect();
-    let can = capabilities(backend, array, machine.processor());
+    let mut can = capabilities(backend, array, machine.processor());
+    if parts.variant == Variant::ByFrame {
+        // The map of holes is no part of a table, and goes with the last section.
+        (can.table, can.memory_back) = (TableKind::Other, MemoryBack::WithTheLast);
+    }
     let mut world = HostWorld::new(machine, spare);
     use_subject(&mut Deferring::new(model, &mut world), can, &memory);
 }

@@ -22,6 +22,8 @@ pub(crate) enum Variant {
     Tables(Tables),
     /// Holes of boot memory are not valid, and lookups read flat planes.
     Exact,
+    /// Holes of boot memory are not valid, frame by frame, over every backend.
+    ByFrame,
 }
 
 /// The page tables of another processor than x86_64.
@@ -88,7 +90,7 @@ const VARIED_FAULTS: &[&str] = &[
 impl Variant {
     /// The variants that have a suffix in the names of scenarios: first those that run every scenario, which are [`Self::MOST`];
     /// then those in which sections share mappings or have many, up to [`Self::MANY`]; then the others.
-    const MARKED: [Self; 12] = [
+    const MARKED: [Self; 13] = [
         Self::Tables(Tables::Arm4K),
         Self::Tables(Tables::Arm16K),
         Self::Tables(Tables::Arm64K),
@@ -96,14 +98,15 @@ impl Variant {
         Self::Tables(Tables::Sv48),
         Self::Tables(Tables::Sv57),
         Self::Exact,
+        Self::ByFrame,
         Self::OddPage,
         Self::SmallLeaves,
         Self::HugeLeaves,
         Self::SmallPage,
         Self::FiveLevels,
     ];
-    const MOST: usize = 7;
-    const MANY: usize = 10;
+    const MOST: usize = 8;
+    const MANY: usize = 11;
 
     /// The suffix of its scenarios' names.
     pub(crate) const fn suffix(self) -> &'static str {
@@ -115,6 +118,7 @@ impl Variant {
             Self::HugeLeaves => "@1g-leaves",
             Self::FiveLevels => "@5-level",
             Self::Exact => "@exact",
+            Self::ByFrame => "@by-frame",
             Self::Tables(Tables::Arm4K) => "@aarch64-4k",
             Self::Tables(Tables::Arm16K) => "@aarch64-16k",
             Self::Tables(Tables::Arm64K) => "@aarch64-64k",
@@ -134,6 +138,7 @@ impl Variant {
             Self::HugeLeaves => " (with mappings up to 1 GiB)",
             Self::FiveLevels => " (with five levels of page tables)",
             Self::Exact => " (with holes that are not valid, and flat planes)",
+            Self::ByFrame => " (with holes that are not valid, frame by frame)",
             Self::Tables(Tables::Arm4K) => " (with page tables of arm64, 4 KiB)",
             Self::Tables(Tables::Arm16K) => " (with page tables of arm64, 16 KiB)",
             Self::Tables(Tables::Arm64K) => " (with page tables of arm64, 64 KiB)",
@@ -214,7 +219,7 @@ impl Variant {
 
     /// True if most scenarios run in it, so that it is for small machines.
     pub(crate) const fn runs_most(self) -> bool {
-        matches!(self, Self::Tables(_) | Self::Exact)
+        matches!(self, Self::Tables(_) | Self::Exact | Self::ByFrame)
     }
 
     /// True if it is made of a virtual array only: just the mappings differ from the usual build, or the rule of what

@@ -45,6 +45,8 @@ fn passes(
         "lookup/round-trip",
         "lookup/no-aliases",
         "lookup/holes-early",
+        "lookup/holes-by-frame@by-frame",
+        "lookup/oracle@by-frame",
         "lookup/online",
         "lookup/fresh-zero",
         "walk/sections",

@@ -22,13 +22,16 @@ use broken_model::BrokenModel;
 use defect::Defect;
 use sparsemem_altmap::MemmapRule;
 use sparsemem_any::Backend;
-use sparsemem_conformance::lend;
+use sparsemem_conformance::{lend, lend_by_frame};
 use sparsemem_core::VirtAddr;
 use sparsemem_machine_files::MachineFile;
 use sparsemem_suite::{
     ALL, ArrayFacts, BringUp, ByAddress, Capabilities, Compounds, Ended, Failure, MemmapSource, MemoryBack,
     Reach, Subject, TableKind, Tally, WayBack, find, run,
 };
+
+/// The scenario that applies to models which are exact by frame.
+const BY_FRAME: &str = "lookup/holes-by-frame";
 
 /// The defects, each with a scenario that must catch it.
 const CAUGHT: &[(Defect, &str)] = &[
@@ -58,6 +61,9 @@ const CAUGHT: &[(Defect, &str)] = &[
     (Defect::PairsShare, "lookup/no-aliases"),
     (Defect::HolesAbsent, "lookup/holes-early"),
     (Defect::HolesDenied, "lookup/holes-early"),
+    (Defect::ClaimsFrames, BY_FRAME),
+    (Defect::HolesFound, BY_FRAME),
+    (Defect::HolesWalked, BY_FRAME),
     (Defect::HolesOnline, "lookup/online"),
     (Defect::Dirty, "lookup/fresh-zero"),
     (Defect::ForgetsLast, "walk/sections"),
@@ -101,6 +107,8 @@ fn run_on(defect: Option<Defect>, scenario: &str) -> Result<Ended, Failure> {
     let machine = MachineFile::open(Path::new("synthetic-nodes-interleaved.dmesg"), None).unwrap();
     let scenario = find(scenario).unwrap();
     let mut result = Ok(Ended::Passed(Tally::default()));
+    let is_by_frame = scenario.name == BY_FRAME && defect != Some(Defect::ClaimsFrames);
+    let lend = if is_by_frame { lend_by_frame } else { lend };
     lend(&machine, Backend::Vmemmap, &mut |correct, can, memory| {
         let mut broken_model;
         let subject: &mut dyn Subject = match defect {

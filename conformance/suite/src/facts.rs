@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use sparsemem_core::{LeafSize, MemoryRange, PagingDepth};
+use sparsemem_core::{EarlyFrames, LeafSize, MemoryRange, PagingDepth};
 
 use crate::capabilities::{BringUp, Capabilities, Life, MemmapSource, Reach};
 use crate::{Shape, Subject};
@@ -19,6 +19,8 @@ pub struct Facts {
     pub can: Capabilities,
     /// The part of a life that the subject can take part in.
     pub life: Life,
+    /// The frames of a section of boot that are valid, as the model says.
+    pub early: EarlyFrames,
     /// Bytes of a descriptor.
     pub descriptor_bytes: u64,
     /// Sections that the machine's memory touches.
@@ -42,6 +44,7 @@ impl Facts {
             shape: subject.shape(),
             can,
             life: subject.life(),
+            early: subject.early_frames(),
             descriptor_bytes: subject.descriptor_bytes(),
             sections: touched_sections(&subject.shape(), memory),
             largest_leaf: world.largest_leaf(),
@@ -147,7 +150,7 @@ pub type Suits = fn(&Facts) -> Result<(), NotRun>;
 pub mod suits {
     use alloc::format;
 
-    use super::{BringUp, Facts, Life, MemmapSource, NotRun, Reach};
+    use super::{BringUp, EarlyFrames, Facts, Life, MemmapSource, NotRun, Reach};
 
     /// Scenarios in general run on machines of at most this many sections.
     pub const MANY_SECTIONS: u64 = 1 << 12;
@@ -269,6 +272,19 @@ pub mod suits {
             BringUp::Later => memory(facts),
             BringUp::AtBoot => Err(NotRun::not_applicable("the model makes all memmaps at boot")),
         }
+    }
+
+    /// Models that are exact by frame.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if the model takes holes of boot memory for valid, or the machine has too much memory or none.
+    pub fn by_frame(facts: &Facts) -> Result<(), NotRun> {
+        any_memory(facts)?;
+        if facts.early == EarlyFrames::Reported {
+            return memory(facts);
+        }
+        Err(NotRun::not_applicable("small holes of boot memory are valid in the model"))
     }
 
     /// Models that bring up any section, on geometries with enough sections to be far apart.

@@ -174,6 +174,35 @@ pub(crate) fn holes_early(setting: &mut Setting<'_>) -> Result<(), Failure> {
         .try_for_each(|f| has_descriptor(setting, f, false))
 }
 
+/// Compares every frame of subsections with small holes, by lookups and by a walk.
+pub(crate) fn holes_by_frame(setting: &mut Setting<'_>) -> Result<(), Failure> {
+    let shape = setting.facts.shape;
+    let nr = setting.own_sections(4) + 2;
+    let (first, part) = (shape.first_frame(nr), shape.subsection_frames());
+    // One frame is missing; two ranges meet within a subsection; one frame is alone; the rest of the section is a hole.
+    let ends = [
+        (0, part / 2),
+        (part / 2 + 1, part + part / 2),
+        (part + part / 2, 2 * part),
+        (3 * part - 1, 3 * part),
+    ];
+    let parts = ends.map(|(start, end)| range(first + start, first + end));
+    let ram: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).map(|part| memory(part, 0)).collect();
+    setting.boot_whole(&ram)?;
+    for frame in first..first + 4 * part {
+        let expected = parts.iter().any(|part| part.contains(Pfn::new(frame)));
+        has_descriptor(setting, frame, expected)?;
+        let pfn = Pfn::new(frame);
+        let found = setting.subject.lookup(pfn);
+        expect_eq(Place::Frame(pfn), "is found", &expected, &found.is_some())?;
+        expect_eq(Place::Frame(pfn), "explained descriptor", &found, &setting.subject.explain(pfn).ok())?;
+    }
+    let walked = setting.subject.valid_ranges(range(first, shape.first_frame(nr + 1)));
+    let oracle = Oracle::new(shape, &ram).with_early(EarlyFrames::Reported);
+    let expected = oracle.valid_in(range(first, shape.first_frame(nr + 1)));
+    expect_eq(Place::section(nr), "walk over its valid frames", &expected, &walked)
+}
+
 /// Fails unless a frame has a descriptor, or has none, as `expected` says.
 fn has_descriptor(setting: &Setting<'_>, frame: u64, expected: bool) -> Result<(), Failure> {
     let found = on_page(setting, frame, |_| ()).is_some();

@@ -42,6 +42,7 @@ impl<'h> BrokenModel<'h> {
         match self.defect {
             Defect::HighAlias => Pfn::new(pfn.get() & (frames - 1)),
             Defect::PairsShare => Pfn::new(pfn.get() & !1),
+            Defect::HolesFound if !self.correct.is_valid(pfn) => Pfn::new(pfn.get().saturating_sub(1)),
             _ => pfn,
         }
     }
@@ -122,7 +123,11 @@ impl View for BrokenModel<'_> {
     }
 
     fn early_frames(&self) -> EarlyFrames {
-        if self.has(Defect::HolesDenied) { EarlyFrames::Populated } else { self.correct.early_frames() }
+        match self.defect {
+            Defect::HolesDenied => EarlyFrames::Populated,
+            Defect::ClaimsFrames => EarlyFrames::Reported,
+            _ => self.correct.early_frames(),
+        }
     }
 
     fn section(&self, nr: SectionNr) -> SectionState {
@@ -161,7 +166,13 @@ impl View for BrokenModel<'_> {
 
     fn valid_ranges(&self, within: PfnRange) -> Vec<PfnRange> {
         let longer = range(within.start().get(), within.end().get().saturating_add(1));
-        self.correct.valid_ranges(if self.has(Defect::Overruns) { longer } else { within })
+        let runs = self.correct.valid_ranges(if self.has(Defect::Overruns) { longer } else { within });
+        match (runs.first(), runs.last()) {
+            (Some(first), Some(last)) if self.has(Defect::HolesWalked) => {
+                vec![range(first.start().get(), last.end().get())]
+            }
+            _ => runs,
+        }
     }
 
     fn is_valid(&self, pfn: Pfn) -> bool {

@@ -37,6 +37,12 @@ pub(crate) enum Defect {
     HolesAbsent,
     /// The model says that holes are not valid, and they are.
     HolesDenied,
+    /// It says that it is exact by frame, and is not.
+    ClaimsFrames,
+    /// It finds the descriptor of the frame before a hole for the first frame of the hole.
+    HolesFound,
+    /// Its walk over valid frames goes through holes.
+    HolesWalked,
     /// Holes are online.
     HolesOnline,
     /// A boot that waits makes all memmaps.
