@@ -66,12 +66,22 @@ pub(super) fn texts(generated: &Generated) -> Vec<Text> {
     vec![text(name("rust"), &generated.rustc, &rust), text(name("c"), &generated.cc, &c)]
 }
 
+/// A line without the hash that rustc writes into the name of a function that is called: it depends on where the sources lie.
+fn without_hash(line: &str) -> String {
+    let hashed = line.split_once("17h").and_then(|(before, rest)| {
+        let is_hash = rest.get(..16)?.bytes().all(|digit| digit.is_ascii_hexdigit());
+        is_hash.then_some(before).zip(rest.get(16..))
+    });
+    hashed.map_or_else(|| line.to_owned(), |(before, after)| format!("{before}{after}"))
+}
+
 fn text(name: String, compiler: &str, listings: &[&Listing]) -> Text {
     let mut text = format!("{HEAD}{compiler}\n");
     for listing in listings {
         let (instructions, loads) = (listing.instructions(), listing.loads());
         // A text has room for any line.
-        let _ = write!(text, "\n# {instructions} instructions, {loads} loads\n{listing}");
+        let _ = writeln!(text, "\n# {instructions} instructions, {loads} loads");
+        listing.to_string().lines().for_each(|line| _ = writeln!(text, "{}", without_hash(line)));
     }
     Text { name, compiler: compiler.to_owned(), text }
 }
@@ -142,7 +152,7 @@ fn marked<'t>(mark: char, listing: Option<&&'t str>) -> impl Iterator<Item = Str
 
 #[cfg(test)]
 mod tests {
-    use super::{Comparison, HEAD, Text};
+    use super::{Comparison, HEAD, Text, without_hash};
 
     fn file(compiler: &str, body: &str) -> String {
         format!(
@@ -157,6 +167,15 @@ mod tests {
             text: file("rustc 9", "ret"),
         };
         text.against(blessed)
+    }
+
+    #[test]
+    fn names_of_called_functions_have_no_hash() {
+        let called = "    call _ZN5holes3has17h4d8c007b414b807dE";
+        assert_eq!(without_hash(called), "    call _ZN5holes3hasE");
+        for other in ["    call c_holes_has17h", "    call _ZN5holes3has17h4d8c007b414b80_dE", "    ret"] {
+            assert_eq!(without_hash(other), other);
+        }
     }
 
     #[test]

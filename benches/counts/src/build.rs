@@ -50,7 +50,8 @@ pub(super) fn generated(arch: Arch) -> Result<Generated, Failure> {
         let image = Image::parse(&elf).map_err(|error| broken(&error))?;
         selected.insert(model, list(&image, OF_SELECTED.map(str::to_owned))?);
         if all.is_none() {
-            let twins = BUDGETS.iter().flat_map(|budget| [budget.probe.to_owned(), twin(budget.probe)]);
+            let counted = BUDGETS.iter().filter(|budget| budget.on(arch).is_some());
+            let twins = counted.flat_map(|budget| [budget.probe.to_owned(), twin(budget.probe)]);
             all = Some((list(&image, twins)?, compilers(&program, foreign)?));
         }
     }

@@ -144,7 +144,7 @@ mod tests {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         let row = |budget: &'static Budget| Row {
             probe: budget.probe,
-            limits: budget.on(Arch::X86_64),
+            limits: budget.on(Arch::X86_64).expect("every probe is counted on x86_64"),
             rust: counts,
             c: counts,
             faults: faults.clone(),

@@ -90,7 +90,7 @@ pub(super) fn judge(generated: &Generated, files: Vec<Comparison>) -> Processor 
 }
 
 fn row(arch: Arch, budget: &'static Budget, listings: &BTreeMap<String, Listing>) -> Option<Row> {
-    let (probe, limits) = (budget.probe, budget.on(arch));
+    let (probe, limits) = (budget.probe, budget.on(arch)?);
     let rust = counts(listings.get(probe)?);
     let c = counts(listings.get(&twin(probe))?);
     let allowed = Counts { instructions: c.instructions + excused(arch, probe), ..c };
@@ -110,7 +110,7 @@ fn faults(limits: Limits, rust: Counts, c: Counts) -> Vec<String> {
     };
     limit("instructions", rust.instructions, limits.instructions);
     limit("loads", rust.loads, limits.loads);
-    limit("calls", rust.calls, 0);
+    limit("calls", rust.calls, limits.calls);
     limit("instructions beside those of C", rust.instructions, c.instructions);
     limit("loads beside those of C", rust.loads, c.loads);
     faults
@@ -137,7 +137,7 @@ mod tests {
     use super::super::budgets::Limits;
     use super::{Counts, faults};
 
-    const LIMITS: Limits = Limits { instructions: 8, loads: 1 };
+    const LIMITS: Limits = Limits { instructions: 8, loads: 1, calls: 0 };
 
     const fn counts(instructions: usize, loads: usize, calls: usize) -> Counts {
         Counts { instructions, loads, calls }

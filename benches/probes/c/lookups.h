@@ -251,4 +251,34 @@ static inline struct page *squeezed_page(const struct squeezed *squeezed, uint64
     return squeezed->array.pages + offset;
 }
 
+/*
+ * The map of holes: a bit for each subsection from the first on, which is set if the subsection is closed, and the subsections
+ * that are memory in part, sorted, each with a bit for each frame.
+ */
+struct holes {
+    uint64_t first;
+    const uint64_t *closed;
+    uint64_t closed_words;
+    const uint64_t *partial;
+    uint64_t partials;
+    const uint64_t (*frames)[(UINT64_C(1) << PFN_SUBSECTION_SHIFT) / 64];
+};
+
+/* Whether a frame of a closed subsection is memory; seldom called. */
+bool holes_has(const struct holes *holes, uint64_t pfn);
+
+static inline bool is_hole(const struct holes *holes, uint64_t pfn)
+{
+    uint64_t at;
+
+    if (holes == NULL)
+        return false;
+    at = (pfn >> PFN_SUBSECTION_SHIFT) - holes->first;
+    if (at / 64 >= holes->closed_words)
+        return false;
+    if (!(__atomic_load_n(&holes->closed[at / 64], __ATOMIC_RELAXED) >> (at % 64) & 1))
+        return false;
+    return !holes_has(holes, pfn);
+}
+
 #endif

@@ -6,7 +6,8 @@
 //! # Invariants
 //!
 //! 1. A Rust probe `MODEL_LOOKUP` has a C twin `c_MODEL_LOOKUP` over the same data structures (`c/probes.c`); `reader`
-//!    has that of `checked`, and vmemmap with flat planes or with 52 bits that of vmemmap.
+//!    has that of `checked`, and vmemmap with flat planes or with 52 bits that of vmemmap. Those of the model by frame are there
+//!    on x86_64 only.
 //! 2. Probes are never called here: the models are not booted, and the virtual array is not mapped.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]

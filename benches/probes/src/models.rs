@@ -4,6 +4,8 @@
 //! Other processors' probes have the same numbers: arm64 and riscv64 with pages of 4 KiB have sections of the same size. So
 //! the counts of processors differ by their instructions, and by nothing else.
 
+#[cfg(target_arch = "x86_64")]
+use sparsemem_by_frame::ByFrame;
 use sparsemem_classic_sparse::ClassicSparse;
 use sparsemem_compressed_index::CompressedIndex;
 use sparsemem_core::presets::{X86_64, X86_64La57};
@@ -49,6 +51,11 @@ const ROOTS: usize = X86_64::NR_ROOTS_LEN;
 pub(crate) static CLASSIC: ClassicSparse<X86_64, Page, NeverReclaim, SECTIONS> = ClassicSparse::new();
 #[unsafe(no_mangle)]
 pub(crate) static EXTREME: SparseExtreme<X86_64, Page, NeverReclaim, ROOTS> = SparseExtreme::new();
+/// The same, exact by frame.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(no_mangle)]
+pub(crate) static BYFRAME: ByFrame<SparseExtreme<X86_64, Page, NeverReclaim, ROOTS>> =
+    ByFrame::new(SparseExtreme::new());
 #[unsafe(no_mangle)]
 pub(crate) static VMEMMAP: Vmemmap<X86_64, Page, NeverReclaim, ConstBase<Place>, ROOTS> = Vmemmap::new();
 #[unsafe(no_mangle)]

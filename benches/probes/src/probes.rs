@@ -4,6 +4,8 @@ use core::ptr::NonNull;
 
 use sparsemem_core::{MemoryModel, Page, Pfn};
 
+#[cfg(target_arch = "x86_64")]
+use crate::models::BYFRAME;
 use crate::models::{CLASSIC, COMPRESSED, EXTREME, FLAT, PLACED, PLANES, VMEMMAP, WIDE};
 
 /// The address of a function.
@@ -69,6 +71,8 @@ macro_rules! probes {
 
 probes!(OF_CLASSIC, CLASSIC; classic_unchecked, classic_checked, classic_reader, classic_online, classic_valid, classic_pfn_of);
 probes!(OF_EXTREME, EXTREME; extreme_unchecked, extreme_checked, extreme_reader, extreme_online, extreme_valid, extreme_pfn_of);
+#[cfg(target_arch = "x86_64")]
+probes!(OF_BYFRAME, BYFRAME; byframe_unchecked, byframe_checked, byframe_reader, byframe_online, byframe_valid, byframe_pfn_of);
 probes!(OF_VMEMMAP, VMEMMAP; vmemmap_unchecked, vmemmap_checked, vmemmap_reader, vmemmap_online, vmemmap_valid, vmemmap_pfn_of);
 probes!(OF_PLACED, PLACED; placed_unchecked, placed_checked, placed_reader, placed_online, placed_valid, placed_pfn_of);
 probes!(OF_PLANES, PLANES; planes_unchecked, planes_checked, planes_reader, planes_online, planes_valid, planes_pfn_of);
@@ -78,16 +82,17 @@ probes!(OF_COMPRESSED, COMPRESSED; compressed_unchecked, compressed_checked, com
 
 /// Names the twins of C; only their addresses are taken.
 macro_rules! twins {
-    ($($twin:ident),+ $(,)?) => {
+    ($all:ident; $($twin:ident),+ $(,)?) => {
         unsafe extern "C" {
             $(fn $twin();)+
         }
 
-        const OF_C: &[(&str, Address)] = &[$((stringify!($twin), $twin as Address)),+];
+        const $all: &[(&str, Address)] = &[$((stringify!($twin), $twin as Address)),+];
     };
 }
 
 twins!(
+    OF_C;
     c_classic_unchecked,
     c_classic_checked,
     c_classic_online,
@@ -120,8 +125,25 @@ twins!(
     c_compressed_pfn_of,
 );
 
+#[cfg(target_arch = "x86_64")]
+twins!(
+    C_BYFRAME;
+    c_byframe_unchecked,
+    c_byframe_checked,
+    c_byframe_online,
+    c_byframe_valid,
+    c_byframe_pfn_of,
+);
+
+/// The probes and twins of the model by frame, which are counted on x86_64 only.
+#[cfg(target_arch = "x86_64")]
+const BY_FRAME: [&[(&str, Address)]; 2] = [&OF_BYFRAME, C_BYFRAME];
+#[cfg(not(target_arch = "x86_64"))]
+const BY_FRAME: [&[(&str, Address)]; 0] = [];
+
 /// Every probe and every twin, by name.
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, Address)> {
     let rust = [OF_CLASSIC, OF_EXTREME, OF_VMEMMAP, OF_PLACED, OF_PLANES, OF_WIDE, OF_FLAT, OF_COMPRESSED];
-    rust.into_iter().flatten().chain(OF_C.iter().copied())
+    let more = BY_FRAME.into_iter().flatten().chain(OF_C).copied();
+    rust.into_iter().flatten().chain(more)
 }

@@ -101,6 +101,7 @@ impl Holes {
 
     /// True if boot reported a frame of a closed subsection, and nobody has removed it since.
     #[cold]
+    #[inline(never)]
     pub(crate) fn has<G: Geometry>(&self, pfn: Pfn) -> bool {
         self.frames_of::<G>(number::<G>(pfn)).is_some_and(|words| is_set::<G>(words, pfn))
     }

@@ -25,7 +25,7 @@
 //! |---|---|
 //! | boot | one allocation, which is as long as [`map_bytes`] says |
 //! | install, retire | a bit for each subsection; retire may wait for readers a second time |
-//! | lookup | four loads; in a subsection with holes a search among those |
+//! | lookup | five loads; in a subsection with holes a search among those |
 //! | marks, unchecked lookups | nothing |
 //! | walk | a bit for each subsection |
 //! | teardown | gives the block back |
