@@ -6,8 +6,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 #[allow(dead_code, reason = "these tests do not need everything")]
-#[path = "../../../hotplug/tests/it/common/people.rs"]
-mod people;
 mod world;
 
 use sparsemem_bootmem_registration::{PageUse, Removal, SearchSlot, User};

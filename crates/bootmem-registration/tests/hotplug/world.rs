@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use sparsemem_bootmem_registration::PageUse;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MemoryModel, NodeId, PageCount, Pfn, PfnRange, SectionNr};
-use sparsemem_fixture::{Backend, Fixture, NODE, bytes, sections, storage};
+use sparsemem_fixture::{Backend, Fixture, FrameState, NODE, TestAllocator, bytes, sections, storage};
 use sparsemem_hotplug::{Hotplug, Limits, OfflineError, OnlineError, Reserved, WithReserved};
 use sparsemem_machine::MachineConfig;
 
 use crate::common::{Model, Reg, World};
-use crate::people::{FrameState, TestAllocator};
 
 /// The numbers of frames.
 fn pages(frames: PfnRange) -> impl Iterator<Item = u64> {

@@ -134,7 +134,7 @@ fn several_nodes<M: Model>(hotplug: &mut Hotplug<'_, M>) {
     let tail = PfnRange::from_start_count(Pfn::new(0), PageCount::new(granule)).unwrap();
     hotplug.resources_mut().release(bytes::<M::Geometry>(tail), ResourceKind::SystemRam).unwrap();
     hotplug.adopt_boot(bytes::<M::Geometry>(tail), NodeId::new(1)).unwrap();
-    let mut allocator = crate::common::people::TestAllocator::new(granule);
+    let mut allocator = sparsemem_fixture::TestAllocator::new(granule);
     let error = hotplug.offline(&mut allocator, sections::<M::Geometry>(0, 1)).unwrap_err();
     assert_eq!(error.to_string(), "memory block 0 has memory of several nodes and cannot change its state");
 }

@@ -1,12 +1,13 @@
 //! Memory of boot as the tables know it: what the model has of it, and whose it is.
 
-use crate::common::people::{Recorder, TestAllocator};
 use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{
     ByteLen, MemoryRange, NodeId, Pfn, PfnRange, PhysAddr, PhysRange, SectionNr, SectionShape,
 };
-use sparsemem_fixture::{Fixture, NODE, bytes, on_every_backend, sections, storage, subsections};
+use sparsemem_fixture::{
+    Fixture, NODE, Recorder, TestAllocator, bytes, on_every_backend, sections, storage, subsections,
+};
 use sparsemem_hotplug::{
     AdoptError, BlockNr, BlockSize, Direction, Hotplug, Limits, NodeChange, Ram, ResourceKind,
 };

@@ -3,13 +3,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::common::people::{Call, TestAllocator};
 use crate::common::refusing::Refusing;
-use crate::common::watched::{Watched, When};
 use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{Footprint, MemoryModel, PfnRange, SectionShape};
-use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections, storage};
+use sparsemem_fixture::{
+    Call, Fixture, NODE, TestAllocator, Watched, When, on_every_backend, sections, storage,
+};
 use sparsemem_hotplug::{
     AddMemoryError, BlockSize, Hotplug, Limits, MemoryChange, Notifier, OfflineError, OnlineError, Ram,
     Reason, RemoveError,

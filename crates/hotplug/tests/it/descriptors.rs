@@ -4,12 +4,12 @@
 use std::any::Any;
 use std::sync::atomic::Ordering;
 
-use crate::common::people::{Call, TestAllocator};
-use crate::common::watched::{Watched, When};
 use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{MemoryModel, Page, PageCount, Pfn, PfnRange, SectionNr, SectionShape, SectionStamp};
-use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};
+use sparsemem_fixture::{
+    Call, Fixture, TestAllocator, Watched, When, on_every_backend, sections, subsections,
+};
 use sparsemem_hotplug::{BlockSize, Limits, Reserved, WithReserved};
 
 on_every_backend!(

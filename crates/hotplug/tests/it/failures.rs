@@ -4,11 +4,10 @@
 //! allocator that may refuse does; each mark of the model does; and somebody else writes to the model. The number of
 //! points is printed; run with `--nocapture` to see it.
 
-use crate::common::people::Call;
 use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{Geometry, MemoryModel, SectionFlags, SectionShape};
-use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};
+use sparsemem_fixture::{Call, Fixture, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{BlockSize, Limits};
 use sparsemem_machine::Which;
 

@@ -1,11 +1,11 @@
 //! RAM that hosts its own memmap: block by block, and never in an allocator's hands.
 
-use crate::common::people::{Call, FrameState};
-use crate::common::watched::{Watched, When};
 use crate::common::{Model, Op, System};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MemoryModel, PageCount, Pfn, PfnRange};
-use sparsemem_fixture::{Agreeable, Fixture, NODE, on_every_backend, sections};
+use sparsemem_fixture::{
+    Agreeable, Call, Fixture, FrameState, NODE, Watched, When, on_every_backend, sections,
+};
 use sparsemem_hotplug::{AddMemoryError, BlockSize, Limits, Ram};
 
 on_every_backend!([X86_64] blocks_that_host_their_memmap);

@@ -6,11 +6,10 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::common::people::{Call, Event, Log, Look, Word};
 use crate::common::{Model, Op, System};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MemoryModel, Page, PageCount, Pfn, PfnRange, SectionStamp};
-use sparsemem_fixture::{Fixture, on_every_backend, sections};
+use sparsemem_fixture::{Call, Event, Fixture, Log, Look, Word, on_every_backend, sections};
 use sparsemem_hotplug::{BlockSize, Limits};
 
 on_every_backend!([X86_64] everybody_hears_in_order);

@@ -1,10 +1,12 @@
 //! RAM in parts of memory blocks: which blocks exist, what is valid, and what is refused.
 
-use crate::common::people::{Call, Event, Log, Look, Word};
 use crate::common::{Model, Op, System};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{MemoryModel, MemoryRange, NodeId, PfnRange};
-use sparsemem_fixture::{Fixture, NODE, boot, bytes, on_every_backend, sections, storage, subsections};
+use sparsemem_fixture::{
+    Call, Event, Fixture, Log, Look, NODE, Word, boot, bytes, on_every_backend, sections, storage,
+    subsections,
+};
 use sparsemem_hotplug::{BlockNr, BlockSize, BlockState, Direction, Hotplug, Limits, NodeChange, Ram};
 
 on_every_backend!([X86_64] blocks_follow_their_memory, only_parts_that_are_there_are_valid);
@@ -92,7 +94,7 @@ fn the_first_and_the_last_memory_of_a_node_are_announced() {
         sparsemem_fixture::Pc::<sparsemem_machine::HostRcu<()>>::usual(sparsemem_fixture::Backend::Vmemmap);
     let ram = sections::<X86_64>(0, 1);
     boot(&model, &mut machine, &[MemoryRange { frames: ram, node: NODE }]);
-    let recorder = crate::common::people::Recorder::leaked("recorder");
+    let recorder = sparsemem_fixture::Recorder::leaked("recorder");
     let mut hotplug = Hotplug::new(&model, Limits::new(BlockSize::SECTION), storage(4, 1, 8));
     hotplug.adopt_boot(bytes::<X86_64>(ram), NODE).unwrap();
     hotplug.register_notifier(0, recorder).unwrap();

@@ -3,11 +3,10 @@
 use std::sync::Mutex;
 use std::thread;
 
-use crate::common::people::TestAllocator;
 use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{Page, SectionShape};
-use sparsemem_fixture::{Fixture, any_model, on_every_backend, sections};
+use sparsemem_fixture::{Fixture, TestAllocator, any_model, on_every_backend, sections};
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits};
 use sparsemem_machine::HostRcu;
 

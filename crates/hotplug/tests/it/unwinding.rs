@@ -9,12 +9,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::common::people::{Call, FrameState, Recorder};
-use crate::common::watched::{Watched, When};
 use crate::common::{Model, Op, Snapshot, System};
 use sparsemem_core::presets::Tiny;
 use sparsemem_core::{MemoryModel, PageCount, PfnRange, SectionShape, SubsectionBits};
-use sparsemem_fixture::{Fixture, NODE, on_every_backend, sections, subsections};
+use sparsemem_fixture::{
+    Call, Fixture, FrameState, NODE, Recorder, Watched, When, on_every_backend, sections, subsections,
+};
 use sparsemem_hotplug::{
     BlockNr, BlockSize, BlockState, Limits, MemoryChange, Notifier, Ram, Reason, Reserved, WithReserved,
 };

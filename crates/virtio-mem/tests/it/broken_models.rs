@@ -1,11 +1,10 @@
 //! Models that refuse what they said they would do. No model of this workspace does; the device then has done already what
 //! it was asked for, and is asked to undo it.
 
-use crate::common::doubles::Call;
 use crate::common::{FIRST, MIB, Model, System};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{ByteLen, MemoryModel};
-use sparsemem_fixture::{Fixture, on_every_backend, subsections};
+use sparsemem_fixture::{Call, Fixture, on_every_backend, subsections};
 use sparsemem_machine::Misbehaviour;
 use sparsemem_virtio_mem::Error;
 
@@ -39,15 +38,15 @@ fn a_device_that_unplugged_in_vain_plugs<M: Model>(fixture: Fixture<M>) {
     assert_eq!(system.snapshot(), before);
     system.agrees("plugged again");
     // A refusal of the allocator comes before the device is asked.
-    system.pages.refuse = Some(Call::Evacuate);
+    system.pages.inner.refuse = Some(Call::Evacuate);
     let _ = system.device.take_log();
     assert!(matches!(system.unplug(run).unwrap_err(), Error::Kernel(_)));
     assert!(system.device.take_log().is_empty());
-    system.pages.refuse = None;
+    system.pages.inner.refuse = None;
     // The device has less to give back: nobody has the memory, and the error says so.
     system.device.request(ByteLen::new(2 * MIB));
     assert_eq!(system.unplug(last).unwrap_err(), Error::Stranded { frames: last });
-    assert!(!system.pages.frames().iter().any(|(start, _)| *start == last.start().get()));
+    assert!(!system.pages.inner.frames().iter().any(|(start, _)| *start == last.start().get()));
     assert!(system.driver.verify(&system.hotplug, &mut system.wire).is_err(), "the model still has it");
     assert!(system.model.is_valid(last.start()));
 }
@@ -75,6 +74,6 @@ fn what_a_model_keeps_is_stranded<M: Model>(fixture: Fixture<M>) {
     let run = subsections::<X86_64>(FIRST, 3, 1);
     system.model.difference.keep_frames(true);
     assert_eq!(system.unplug(run).unwrap_err(), Error::Stranded { frames: run });
-    assert!(!system.pages.frames().iter().any(|(start, _)| *start == run.start().get()));
+    assert!(!system.pages.inner.frames().iter().any(|(start, _)| *start == run.start().get()));
     assert_eq!(system.device.plugged(), ByteLen::new(6 * MIB));
 }

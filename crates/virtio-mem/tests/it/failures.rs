@@ -5,11 +5,10 @@
 //! allocator that may refuse does; each answer of the device is each that it can be; and somebody else writes to the
 //! model. The number of points is printed; run with `--nocapture` to see it.
 
-use crate::common::doubles::Call;
 use crate::common::{FIRST, MIB, Model, System};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{ByteLen, MemoryModel, PfnRange};
-use sparsemem_fixture::{Fixture, on_every_backend, sections, subsections};
+use sparsemem_fixture::{Call, Fixture, on_every_backend, sections, subsections};
 use sparsemem_machine::{Misbehaviour, Which};
 use sparsemem_virtio_mem::Error;
 
@@ -75,9 +74,9 @@ impl Points {
             self.notifiers += 1;
         }
         for call in op.calls() {
-            system.pages.refuse = Some(*call);
-            refuses(system, op, if *call == Call::Give { "poisoned" } else { "in use" });
-            system.pages.refuse = None;
+            system.pages.inner.refuse = Some(*call);
+            refuses(system, op, "poisoned");
+            system.pages.inner.refuse = None;
             self.allocator += 1;
         }
         self.answers(system, op);

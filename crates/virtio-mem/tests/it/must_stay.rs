@@ -15,7 +15,7 @@ fn memory_in_use_stays_and_other_memory_goes<M: Model>(fixture: Fixture<M>) {
     let _ = system.resize(256).unwrap();
     // One frame near the end of each memory block.
     for section in [FIRST, FIRST + 1] {
-        system.pages.pinned.insert(subsections::<X86_64>(section, 60, 1).start().get() + 7);
+        system.pages.inner.pinned.insert(subsections::<X86_64>(section, 60, 1).start().get() + 7);
     }
     let resized = system.resize(128).unwrap();
     assert_eq!(resized.plugged, ByteLen::new(128 * MIB), "as much as requested goes, from lower memory");
@@ -32,7 +32,7 @@ fn memory_in_use_stays_and_other_memory_goes<M: Model>(fixture: Fixture<M>) {
     assert_eq!(system.blocks(), [0, 1, FIRST, FIRST + 1]);
     system.agrees("what stays");
     // When their users are gone, they go.
-    system.pages.pinned.clear();
+    system.pages.inner.pinned.clear();
     let _ = system.resize(0).unwrap();
     assert_eq!(system.blocks(), [0, 1]);
 }
@@ -60,7 +60,7 @@ fn reserved_memory_stays<M: Model>(fixture: Fixture<M>) {
         driver.resize(&mut Kernel { hotplug, env: machine, allocator: &mut allocator, device: wire })
     };
     let _ = resize(&mut system, 20).unwrap();
-    assert!(!system.pages.has_usable(stays.start().get()), "the allocator does not get it");
+    assert!(!system.pages.inner.has_usable(stays.start().get()), "the allocator does not get it");
     let error = resize(&mut system, 0).unwrap_err();
     assert!(error.to_string().contains("hold data that other memory needs"), "{error}");
     assert_eq!(system.model.next_valid(sections::<X86_64>(FIRST, 1)), Some(stays));

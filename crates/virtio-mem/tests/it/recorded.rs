@@ -12,13 +12,13 @@
 use serde_json::Value;
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{ByteLen, MemoryModel, MemoryRange, NodeId, PhysAddr, PhysRange, SectionNr};
-use sparsemem_fixture::{Backend, NODE, PcModel, boot, bytes, on_every_backend, sections, storage};
-use sparsemem_hotplug::{BlockSize, Direction, Hotplug, Limits};
+use sparsemem_fixture::{Backend, NODE, PcModel, Recorder, boot, bytes, on_every_backend, sections, storage};
+use sparsemem_hotplug::{BlockSize, Direction, Hotplug, Limits, MemoryChange};
 use sparsemem_machine::{HostRcu, MachineConfig, VirtioMemDevice};
 use sparsemem_virtio_mem::{Device, Kernel, VirtioMem};
 
 use crate::common::MIB;
-use crate::common::doubles::{Pages, Recorder, Wire};
+use crate::common::doubles::{Pages, Wire};
 
 on_every_backend!(linux_blocks_in_linux_order);
 
@@ -80,9 +80,10 @@ fn linux_blocks_in_linux_order(backend: Backend) {
         device.request(ByteLen::new(mib * MIB));
         let (hotplug, env, allocator) = (&mut hotplug, &mut machine, &mut pages);
         let _ = driver.resize(&mut Kernel { hotplug, env, allocator, device: &mut wire }).unwrap();
-        let block = |(direction, frames): (Direction, sparsemem_core::PfnRange)| {
-            assert_eq!(frames.start().get() % BLOCK, 0, "the parts of a block are one operation");
-            (direction, frames.start().get() / BLOCK)
+        let block = |change: MemoryChange| {
+            let start = change.frames.start().get();
+            assert_eq!(start % BLOCK, 0, "the parts of a block are one operation");
+            (change.direction, start / BLOCK)
         };
         let ours: Vec<_> = recorder.take().into_iter().map(block).collect();
         assert_eq!(ours, linux, "{mib} MiB");

@@ -2,19 +2,16 @@
 
 #![allow(dead_code, unreachable_pub, reason = "shared by tests, each of which uses what it needs")]
 
-pub mod people;
 pub mod refusing;
-pub mod watched;
 
 use sparsemem_core::{
     CompleteModel, MemoryModel, MemoryRange, PageCount, PfnRange, Retired, SectionNr, SectionShape,
     SectionState,
 };
-use sparsemem_fixture::{Fixture, NODE, boot, bytes, sections, storage};
+use sparsemem_fixture::{Fixture, FrameState, NODE, Recorder, TestAllocator, boot, bytes, sections, storage};
 use sparsemem_hotplug::{Hotplug, Limits, MemoryBlock, Ram, Resource};
 use sparsemem_machine::{Machine, StateDigest};
 
-use people::{FrameState, Recorder, TestAllocator};
 use refusing::{Refusing, refusing};
 
 /// Sections that the tests use.

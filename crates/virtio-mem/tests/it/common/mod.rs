@@ -6,13 +6,15 @@ pub mod doubles;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use doubles::{Pages, Panics, Recorder, Wire};
+use doubles::{Pages, Panics, Wire};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     ByteLen, CompleteModel, FramesError, MarkError, MemoryModel, MemoryRange, NodeId, PfnRange, PhysRange,
     RetireError, SectionNr, SectionState,
 };
-use sparsemem_fixture::{Difference, Differing, Fixture, NODE, boot, bytes, sections, storage};
+use sparsemem_fixture::{
+    Difference, Differing, Fixture, FrameState, NODE, Recorder, boot, bytes, sections, storage,
+};
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Resource};
 use sparsemem_machine::{Machine, StateDigest, VirtioMemDevice};
 use sparsemem_virtio_mem::{Device, Error, Kernel, Resized, VirtioMem};
@@ -66,7 +68,7 @@ pub struct Snapshot {
     pub sections: Vec<SectionState>,
     pub resources: Vec<Resource>,
     pub blocks: Vec<MemoryBlock>,
-    pub frames: Vec<(u64, doubles::FrameState)>,
+    pub frames: Vec<(u64, FrameState)>,
     pub plugged: Vec<u64>,
     pub pending: bool,
 }
@@ -165,7 +167,7 @@ impl<M: Model> System<M> {
             sections: (0..=FIRST + 4).map(|nr| self.model.section(SectionNr::new(nr))).collect(),
             resources: self.hotplug.resources().iter().copied().collect(),
             blocks: self.hotplug.blocks().iter().copied().collect(),
-            frames: self.pages.frames(),
+            frames: self.pages.inner.frames(),
             plugged: self.device.plugged_blocks().iter().map(|at| at.get()).collect(),
             pending: self.notifiers.iter().any(|notifier| notifier.is_pending()),
         }
@@ -184,7 +186,7 @@ impl<M: Model> System<M> {
             let at = unit.start();
             let there = model.is_valid(at);
             assert_eq!(model.read().online_page(at).is_some(), there, "{context}: {at}");
-            assert_eq!(pages.has_usable(at.get()), there, "{context}: {at} in the allocator");
+            assert_eq!(pages.inner.has_usable(at.get()), there, "{context}: {at} in the allocator");
             assert_eq!(self.hotplug.resource_of(at).is_some(), there, "{context}: {at} in the resources");
             let loaded = self.device.load(at.phys::<X86_64>().unwrap());
             assert_eq!(loaded.is_ok(), there, "{context}: {at} in the device");
