@@ -9,8 +9,8 @@ use sparsemem_core::{
     MemoryRange, MetadataMemory, NodeId, OutOfMemory, Page, Rejected, SectionNr, SectionShape, TearDownError,
     forward_to_field,
 };
-use sparsemem_fixture::{Env, Fixture, NODE, Pc, PcModel, frames, on_every_backend};
-use sparsemem_machine::{Machine, Which};
+use sparsemem_fixture::{Env, Fixture, NODE, Pc, PcModel, Refusals, frames, on_every_backend};
+use sparsemem_machine::Machine;
 
 /// Bytes of a section's descriptors.
 const MEMMAP: u64 = X86_64::PAGES_PER_SECTION * size_of::<Page>() as u64;
@@ -96,14 +96,12 @@ fn an_installation_counts_the_blocks_that_did_not_go_back<R: GracePeriod>(fixtur
     let mut named = 0;
     // A section in a root of its own: root, usage, memmap, and for an array, tables.
     for wanted in [frames(300, 0, 64), frames(300, 4, 2)] {
-        for k in 0.. {
+        let mut refusals = Refusals::default();
+        while refusals.arm(&mut env.machine) {
             env.takes_back = 0;
-            let refusals = env.machine.faults().refused();
-            env.machine.faults().fail_nth(Which::All, k);
             let mut writer = model.write().unwrap();
             let installed = writer.install(&mut env, wanted, NODE);
-            let met = env.machine.faults().refused() > refusals;
-            env.machine.faults().heal();
+            refusals.heal(&mut env.machine);
             let offered = env.refused.clone();
             relent(&mut env);
             match installed {
@@ -120,10 +118,7 @@ fn an_installation_counts_the_blocks_that_did_not_go_back<R: GracePeriod>(fixtur
                 Err(other) => panic!("{other}"),
             }
             assert!(!model.is_valid(wanted.start()));
-            assert_eq!(env.machine.state_digest(), digest, "request {k}");
-            if !met {
-                break;
-            }
+            assert_eq!(env.machine.state_digest(), digest, "{refusals:?}");
         }
     }
     assert!(named > 0, "no failure had anything to give back");
@@ -147,11 +142,9 @@ fn a_boot_tells_of_every_block_that_did_not_go_back<R: GracePeriod>(fixture: Pc<
     let Fixture { mut model, machine } = fixture;
     let mut env = Env::on(machine);
     let range = MemoryRange { frames: frames(0, 0, 128), node: NODE };
-    let mut told = 0;
-    for k in 0.. {
+    let (mut told, mut refusals) = (0, Refusals::default());
+    while refusals.arm(&mut env.machine) {
         env.takes_back = 0;
-        let refusals = env.machine.faults().refused();
-        env.machine.faults().fail_nth(Which::All, k);
         let (mut sections, mut blocks) = (0, LostBlocks::default());
         let mut writer = model.write().unwrap();
         let summary = writer.boot(&mut env, core::iter::once(range), &mut |event| match event {
@@ -163,18 +156,14 @@ fn a_boot_tells_of_every_block_that_did_not_go_back<R: GracePeriod>(fixture: Pc<
             other => panic!("{other:?}"),
         });
         drop(writer);
-        let met = env.machine.faults().refused() > refusals;
-        env.machine.faults().heal();
-        assert_eq!(summary.unwrap().lost, sections, "request {k}");
+        refusals.heal(&mut env.machine);
+        assert_eq!(summary.unwrap().lost, sections, "{refusals:?}");
         let offered = (env.refused.len() as u64, env.refused.first().copied());
-        assert_eq!((blocks.count(), blocks.first()), offered, "request {k}");
+        assert_eq!((blocks.count(), blocks.first()), offered, "{refusals:?}");
         told += blocks.count();
         relent(&mut env);
         model.tear_down(&mut env).unwrap();
         assert!(env.machine.balance().is_zero());
-        if !met {
-            break;
-        }
     }
     assert!(told > 0, "no failure had anything to give back");
 }

@@ -5,9 +5,11 @@ use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
     ByteLen, GracePeriod, MemoryModel, MemoryRange, PageCount, PfnRange, Retired, SectionNr, SectionState,
 };
-use sparsemem_fixture::{Fixture, NODE, Pc, PcModel, boot, bytes, sections, storage, with_altmap, words_of};
+use sparsemem_fixture::{
+    Fixture, NODE, Pc, PcModel, Refusals, boot, bytes, sections, storage, with_altmap, words_of,
+};
 use sparsemem_hotplug::{BlockSize, Hotplug, Limits, MemoryBlock, Ram, Resource};
-use sparsemem_machine::{Machine, StateDigest, Which};
+use sparsemem_machine::{Machine, StateDigest};
 
 /// First section of the memory of devices, at 4 GiB.
 pub(super) const DEVICE: u64 = 32;
@@ -90,32 +92,18 @@ impl<R: GracePeriod> System<'_, '_, R> {
     /// Refuses the first, second, .. request of the machine during an operation, alone and with all that follow.
     /// Answers with how many there were.
     pub(super) fn sweep(&mut self, op: Op, back: Op) -> u64 {
-        let before = self.state();
-        let mut points = 0;
-        for persistent in [false, true] {
-            for k in 0.. {
-                let refusals = self.machine.faults().refused();
-                if persistent {
-                    self.machine.faults().fail_after(Which::All, k);
-                } else {
-                    self.machine.faults().fail_nth(Which::All, k);
-                }
-                let result = self.apply(op);
-                let met = self.machine.faults().refused() > refusals;
-                self.machine.faults().heal();
-                match result {
-                    // Nothing failed, or base pages did where a large one was refused.
-                    Ok(()) => self.apply(back).unwrap(),
-                    Err(error) => assert!(met, "{op:?} failed by itself: {error}"),
-                }
-                assert_eq!(self.state(), before, "{op:?} with request {k} refused");
-                if !met {
-                    break;
-                }
-                points += 1;
+        let (before, mut refusals) = (self.state(), Refusals::default());
+        while refusals.arm(&mut self.machine) {
+            let result = self.apply(op);
+            let refused = refusals.heal(&mut self.machine);
+            match result {
+                // Nothing failed, or base pages did where a large one was refused.
+                Ok(()) => self.apply(back).unwrap(),
+                Err(error) => assert!(refused, "{op:?} failed by itself: {error}"),
             }
+            assert_eq!(self.state(), before, "{op:?} with {refusals:?}");
         }
-        points
+        refusals.count()
     }
 }
 

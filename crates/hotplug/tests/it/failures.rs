@@ -7,9 +7,8 @@
 use crate::common::{Model, Op, System};
 use sparsemem_core::presets::{Tiny, X86_64};
 use sparsemem_core::{Geometry, MemoryModel, SectionFlags, SectionShape};
-use sparsemem_fixture::{Call, Fixture, on_every_backend, sections, subsections};
+use sparsemem_fixture::{Call, Fixture, Refusals, on_every_backend, sections, subsections};
 use sparsemem_hotplug::{BlockSize, Limits};
-use sparsemem_machine::Which;
 
 on_every_backend!([Tiny, X86_64] every_failure_leaves_everything_as_it_was, every_failure_of_parts, every_failure_of_device_ram);
 on_every_backend!([Tiny] a_mark_that_is_refused_undoes_the_device);
@@ -52,34 +51,22 @@ impl Points {
     }
 
     fn allocations<M: Model>(&mut self, system: &mut System<M>, op: Op) {
-        for persistent in [false, true] {
-            for k in 0.. {
-                let before = system.snapshot();
-                let refusals = system.machine.faults().refused();
-                if persistent {
-                    system.machine.faults().fail_after(Which::All, k);
-                } else {
-                    system.machine.faults().fail_nth(Which::All, k);
-                }
-                let result = system.apply(op);
-                let refused = system.machine.faults().refused() > refusals;
-                system.machine.faults().heal();
-                assert!(refused || result.is_ok(), "{op:?} failed by itself: {result:?}");
-                if result.is_ok() {
-                    // Nothing was refused, or something else would do: base pages where a large one was refused.
-                    system.apply(op.inverse()).unwrap();
-                }
-                if result.is_err() {
-                    assert_eq!(system.snapshot().done, before.done, "nobody may hear that {op:?} is done");
-                }
-                let (now, then) = (system.snapshot().timeless(), before.timeless());
-                assert_eq!(now, then, "{op:?} with request {k} refused: {result:?}");
-                if !refused {
-                    break;
-                }
-                self.allocations += 1;
+        let mut refusals = Refusals::default();
+        while refusals.arm(&mut system.machine) {
+            let before = system.snapshot();
+            let result = system.apply(op);
+            let refused = refusals.heal(&mut system.machine);
+            assert!(refused || result.is_ok(), "{op:?} failed by itself: {result:?}");
+            if result.is_ok() {
+                // Nothing was refused, or something else would do: base pages where a large one was refused.
+                system.apply(op.inverse()).unwrap();
+            } else {
+                assert_eq!(system.snapshot().done, before.done, "nobody may hear that {op:?} is done");
             }
+            let (now, then) = (system.snapshot().timeless(), before.timeless());
+            assert_eq!(now, then, "{op:?} with {refusals:?}: {result:?}");
         }
+        self.allocations += refusals.count();
     }
 
     fn notifiers<M: Model>(&mut self, system: &mut System<M>, op: Op) {

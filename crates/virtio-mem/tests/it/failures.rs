@@ -8,7 +8,7 @@
 use crate::common::{FIRST, MIB, Model, System};
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{ByteLen, MemoryModel, PfnRange};
-use sparsemem_fixture::{Call, Fixture, on_every_backend, sections, subsections};
+use sparsemem_fixture::{Call, Fixture, Refusals, on_every_backend, sections, subsections};
 use sparsemem_machine::{Misbehaviour, Which};
 use sparsemem_virtio_mem::Error;
 
@@ -91,31 +91,20 @@ impl Points {
     }
 
     fn allocations<M: Model>(&mut self, system: &mut System<M>, op: Op) {
-        for persistent in [false, true] {
-            for k in 0.. {
-                let before = system.snapshot();
-                let refusals = system.machine.faults().refused();
-                if persistent {
-                    system.machine.faults().fail_after(Which::All, k);
-                } else {
-                    system.machine.faults().fail_nth(Which::All, k);
-                }
-                let result = op.apply(system);
-                let refused = system.machine.faults().refused() > refusals;
-                system.machine.faults().heal();
-                assert!(refused || result.is_ok(), "{op:?} failed by itself: {result:?}");
-                system.agrees(&format!("{op:?} with request {k} refused"));
-                if result.is_ok() {
-                    // Nothing was refused, or something else would do: base pages where a large one was refused.
-                    op.inverse().apply(system).unwrap();
-                }
-                assert_eq!(system.snapshot(), before, "{op:?} with request {k} refused: {result:?}");
-                if !refused {
-                    break;
-                }
-                self.allocations += 1;
+        let mut refusals = Refusals::default();
+        while refusals.arm(&mut system.machine) {
+            let before = system.snapshot();
+            let result = op.apply(system);
+            let refused = refusals.heal(&mut system.machine);
+            assert!(refused || result.is_ok(), "{op:?} failed by itself: {result:?}");
+            system.agrees(&format!("{op:?} with {refusals:?}"));
+            if result.is_ok() {
+                // Nothing was refused, or something else would do: base pages where a large one was refused.
+                op.inverse().apply(system).unwrap();
             }
+            assert_eq!(system.snapshot(), before, "{op:?} with {refusals:?}: {result:?}");
         }
+        self.allocations += refusals.count();
     }
 
     fn answers<M: Model>(&mut self, system: &mut System<M>, op: Op) {
