@@ -67,28 +67,13 @@ impl Check<'_> {
         let whole =
             |range: &&PhysRange| range.count().get() >= self.page_bytes && range.end().get() > VECTORS;
         if let Some(range) = without(&below, &named).iter().find(whole) {
-            self.compare_lines(
-                Subject::Saved,
-                lines,
-                false,
-                Quantity::RamAt(*range),
-                Quantity::NoRamAt(*range),
-            );
-            return;
+            return self.only_said(Subject::Saved, lines, *range);
         }
         let kept = joined(self.boot.edited());
         let surplus = without(&not_saved, &without(&[addresses::between(0, u64::MAX)], &ram));
         let surplus = without(&surplus, &kept);
         match surplus.iter().find(whole) {
-            Some(range) => {
-                self.compare_lines(
-                    Subject::Saved,
-                    lines,
-                    false,
-                    Quantity::NoRamAt(*range),
-                    Quantity::RamAt(*range),
-                );
-            }
+            Some(range) => self.only_mapped(Subject::Saved, lines, *range),
             None => {
                 let end = Quantity::Address(end);
                 self.compare_lines(Subject::Saved, lines, true, end, end);

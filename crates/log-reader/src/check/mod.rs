@@ -121,6 +121,16 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Files RAM that the log has in these lines, and the map does not.
+    fn only_said(&mut self, subject: Subject, lines: (usize, usize), range: PhysRange) {
+        self.compare_lines(subject, lines, false, Quantity::RamAt(range), Quantity::NoRamAt(range));
+    }
+
+    /// Files RAM that the map has, and these lines of the log do not.
+    fn only_mapped(&mut self, subject: Subject, lines: (usize, usize), range: PhysRange) {
+        self.compare_lines(subject, lines, false, Quantity::NoRamAt(range), Quantity::RamAt(range));
+    }
+
     /// Whole pages of the memory that a node has, of all memory without a node.
     fn pages(&self, node: Option<NodeId>) -> u64 {
         let own = self.memory.iter().filter(|(_, owner)| node.is_none_or(|node| node == *owner));
@@ -141,13 +151,8 @@ impl<'a> Check<'a> {
             Fact::Online { bytes, rounding } if self.table.notation == Notation::LSMEM => {
                 let own: u64 = self.memory.iter().map(|(range, _)| range.count().get()).sum();
                 let agrees = own.abs_diff(*bytes) <= *rounding;
-                self.compare(
-                    Subject::Online,
-                    line,
-                    agrees,
-                    Quantity::Kibibytes(bytes >> 10),
-                    Quantity::Kibibytes(own >> 10),
-                );
+                let kibibytes = |bytes: u64| Quantity::Kibibytes(bytes >> 10);
+                self.compare(Subject::Online, line, agrees, kibibytes(*bytes), kibibytes(own));
             }
             Fact::EarlyRows(rows) => self.early_rows(line, *rows),
             Fact::AllocatorRows(rows) => {
@@ -159,25 +164,15 @@ impl<'a> Check<'a> {
                 self.compare(Subject::AllocatorRows, line, found == *rows, count(*rows), count(found));
             }
             Fact::Nodes(nodes) => {
-                self.compare(
-                    Subject::Nodes,
-                    line,
-                    *nodes == self.nodes,
-                    Quantity::Count(*nodes),
-                    Quantity::Count(self.nodes),
-                );
+                let (said, read) = (Quantity::Count(*nodes), Quantity::Count(self.nodes));
+                self.compare(Subject::Nodes, line, said == read, said, read);
             }
             Fact::Banks { mebibytes, count } => self.banks(line, *mebibytes, *count),
             Fact::HypervisorRam(kibibytes) if self.table.notation == Notation::XEN_HYPERVISOR => {
                 let own = self.pages(None).saturating_mul(self.page_bytes) >> 10;
                 let agrees = own.abs_diff(*kibibytes) <= own / 16;
-                self.compare(
-                    Subject::Ram,
-                    line,
-                    agrees,
-                    Quantity::Kibibytes(*kibibytes),
-                    Quantity::Kibibytes(own),
-                );
+                let (said, read) = (Quantity::Kibibytes(*kibibytes), Quantity::Kibibytes(own));
+                self.compare(Subject::Ram, line, agrees, said, read);
             }
             _ if self.is_boot_map() => self.boot_fact(line, fact),
             _ => {}
@@ -252,14 +247,7 @@ impl<'a> Check<'a> {
         let first = own.next();
         let last = own.next_back().or(first);
         let (Some(first), Some(last)) = (first, last) else {
-            self.compare(
-                Subject::NodeSpan(node),
-                line,
-                false,
-                Quantity::RamAt(span),
-                Quantity::NoRamAt(span),
-            );
-            return;
+            return self.only_said(Subject::NodeSpan(node), (line, line), span);
         };
         let hull = addresses::between(first.start().get(), last.end().get());
         let is_low = [0, 0x1_0000].contains(&span.start().get()) && hull.start().get() <= latest;

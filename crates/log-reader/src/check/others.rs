@@ -42,8 +42,7 @@ impl Check<'_> {
             bytes >= OVERLOOKED && unnamed > bytes / 2
         });
         if let Some(claim) = empty.filter(|_| !self.boot.has_own_map && !self.table.notation.is_of_user()) {
-            let (subject, range) = (Subject::NodeMemory(claim.node), claim.range);
-            self.compare_lines(subject, lines, false, Quantity::RamAt(range), Quantity::NoRamAt(range));
+            self.only_said(Subject::NodeMemory(claim.node), lines, claim.range);
         }
     }
 
@@ -84,9 +83,9 @@ impl Check<'_> {
         surplus: Option<PhysRange>,
     ) {
         if let Some(range) = missing {
-            self.compare_lines(subject, lines, false, Quantity::RamAt(range), Quantity::NoRamAt(range));
+            self.only_said(subject, lines, range);
         } else if let Some(range) = surplus {
-            self.compare_lines(subject, lines, false, Quantity::NoRamAt(range), Quantity::RamAt(range));
+            self.only_mapped(subject, lines, range);
         } else {
             let end = Quantity::Address(self.top);
             self.compare_lines(subject, lines, true, end, end);

@@ -46,13 +46,7 @@ impl Check<'_> {
             !(self.table.notation.is_of_user() && new.iter().any(is_cut))
         });
         if let Some(lost) = lost {
-            self.compare(
-                Subject::Ram,
-                before.first_line,
-                false,
-                Quantity::RamAt(lost),
-                Quantity::NoRamAt(lost),
-            );
+            self.only_said(Subject::Ram, (before.first_line, before.first_line), lost);
         }
     }
 
@@ -69,33 +63,18 @@ impl Check<'_> {
         let surplus: Vec<PhysRange> = without(&registered, &mapped);
         let missing: Vec<PhysRange> =
             without(&mapped, &registered).into_iter().filter(|range| !low(range)).collect();
-        let line = early.first_line;
+        let lines = (early.first_line, early.first_line);
         if let Some(range) = surplus.first() {
-            self.compare(
-                Subject::Registered,
-                line,
-                false,
-                Quantity::RamAt(*range),
-                Quantity::NoRamAt(*range),
-            );
-            return;
+            return self.only_said(Subject::Registered, lines, *range);
         }
         let bytes = |ranges: &[PhysRange]| ranges.iter().map(|range| range.count().get()).sum::<u64>();
         let is_whole = |range: &PhysRange| mapped.contains(range);
         let left_out = missing.iter().all(is_whole) && bytes(&missing) < bytes(&mapped) / LEFT_OUT;
         match missing.first().filter(|_| !left_out) {
-            Some(range) => {
-                self.compare(
-                    Subject::Registered,
-                    line,
-                    false,
-                    Quantity::NoRamAt(*range),
-                    Quantity::RamAt(*range),
-                );
-            }
+            Some(range) => self.only_mapped(Subject::Registered, lines, *range),
             None => {
                 let pages = Quantity::Pages(bytes(&registered) / self.page_bytes);
-                self.compare(Subject::Registered, line, true, pages, pages);
+                self.compare_lines(Subject::Registered, lines, true, pages, pages);
             }
         }
     }
@@ -136,13 +115,8 @@ impl Check<'_> {
         let sections = joined(self.memory.iter().map(|(range, _)| touched(range)));
         let bytes: u64 = sections.iter().map(|range| range.count().get()).sum();
         let found = (bytes / FRAME_BYTES).saturating_sub(self.pages(None));
-        self.compare(
-            Subject::Unavailable,
-            line,
-            found == pages,
-            Quantity::Pages(pages),
-            Quantity::Pages(found),
-        );
+        let (said, read) = (Quantity::Pages(pages), Quantity::Pages(found));
+        self.compare(Subject::Unavailable, line, said == read, said, read);
     }
 
     /// The end of the last zone is that of RAM, and the start of the first one is that of the memory that was registered.
