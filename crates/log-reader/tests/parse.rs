@@ -1,13 +1,13 @@
 //! The result of `parse`: the map that wins, the errors, and the two views of a layout.
 
+mod common;
+
 use sparsemem_core::{NodeId, PhysAddr, PhysRange};
 use sparsemem_log_reader::{
-    Layout, Mode, Notation, Note, ParseErrors, Parsed, RangeKind, Reason, parse, parse_bytes,
+    Layout, Mode, Notation, Note, ParseErrors, RangeKind, Reason, parse, parse_bytes,
 };
 
-fn strict(text: &str) -> Parsed {
-    parse(text, Mode::Strict).unwrap_or_else(|error| panic!("{error}"))
-}
+use common::{AFFINITY, TABLE, nodes, strict};
 
 fn ranges(layout: &Layout) -> Vec<(u64, u64, RangeKind)> {
     let of = |entry: &sparsemem_log_reader::LayoutRange| {
@@ -19,20 +19,6 @@ fn ranges(layout: &Layout) -> Vec<(u64, u64, RangeKind)> {
 fn memory(layout: &Layout) -> Vec<(u64, u64, u32)> {
     layout.memory_ranges().map(|(range, node)| (range.start().get(), range.end().get(), node.get())).collect()
 }
-
-/// The nodes that a layout names.
-fn nodes(layout: &Layout) -> Vec<u32> {
-    layout.nodes().map(NodeId::get).collect()
-}
-
-const TABLE: &str = "\
-Linux version 6.1.0
-BIOS-provided physical RAM map:
-BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable
-BIOS-e820: [mem 0x000000000009fc00-0x000000000009ffff] reserved
-BIOS-e820: [mem 0x0000000000100000-0x00000000bfffffff] usable
-BIOS-e820: [mem 0x0000000100000000-0x000000013fffffff] usable
-";
 
 #[test]
 fn the_two_views_differ_by_the_edits_and_by_partial_frames() {
@@ -112,13 +98,6 @@ fn nodes_come_from_the_affinity_table_and_windows_hide_nothing() {
     assert_eq!((window.kind, window.range.start().get()), (RangeKind::HotplugWindow, 0x1_4000_0000));
     assert_eq!(nodes(&layout), [0, 1, 2, 3]);
 }
-
-/// The affinity table of [`TABLE`]'s machine, with the last GiB on node 1, and a window after it.
-const AFFINITY: &str = "\
-ACPI: SRAT: Node 0 PXM 0 [mem 0x00000000-0xbfffffff]
-ACPI: SRAT: Node 1 PXM 1 [mem 0x100000000-0x13fffffff]
-ACPI: SRAT: Node 1 PXM 1 [mem 0x140000000-0x1ffffffff] hotplug
-";
 
 #[test]
 fn nodes_that_the_kernel_rejected_are_not_used() {
