@@ -1,11 +1,9 @@
 //! A flush that does not flush is caught, and so are tables that no processor uses.
-
-use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use sparsemem_core::{
-    AddressSpace, Block, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, OutOfMemory,
-    PagingDepth, PhysAddr, PhysRange, Rejected, VirtAddr, VirtRange, forward_to_field,
+    AddressSpace, LeafSize, LinkRefused, NodeId, PagingDepth, PhysAddr, PhysRange, VirtAddr, VirtRange,
+    forward_to_field,
 };
 use sparsemem_harness::{Failure, Machine, check_flush};
 use sparsemem_machine::MachineConfig;
@@ -31,15 +29,7 @@ struct Environment {
 forward_to_field!(unsafe impl [] PhysMap for Environment => machine);
 
 // SAFETY: the blocks are the machine's.
-unsafe impl MetadataMemory for Environment {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.machine.alloc_zeroed(layout, node)
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        self.machine.free(block)
-    }
-}
+forward_to_field!(unsafe impl [] MetadataMemory for Environment => machine);
 
 // SAFETY: the machine's own; a promise is broken only where a test wants that.
 unsafe impl AddressSpace for Environment {

@@ -7,11 +7,11 @@ use crate::{
     SectionNr, SectionState, Writer, WriterSlot,
 };
 
-/// Implements [`PhysMap`](crate::PhysMap) or [`AddressSpace`](crate::AddressSpace) for a type by forwarding every method
-/// to a field.
+/// Implements [`PhysMap`](crate::PhysMap), [`MetadataMemory`](crate::MetadataMemory) or
+/// [`AddressSpace`](crate::AddressSpace) for a type by forwarding every method to a field.
 ///
-/// For environments that change the source of memory and nothing else: one that counts, one that fails on purpose, a
-/// router between allocators. In a handwritten impl a method with a default is easily forgotten, and then the default
+/// For environments that change the source of memory, or what happens to page tables, and nothing else: one that counts,
+/// one that fails on purpose, a router between allocators. In a handwritten impl a method with a default is easily forgotten, and then the default
 /// replaces the method of the wrapped environment.
 ///
 /// `unsafe` is the caller's argument that the field is one environment for as long as the value lives, or is only
@@ -45,6 +45,42 @@ macro_rules! forward_to_field {
             fn virt_to_phys(&self, at: ::core::ptr::NonNull<u8>) -> ::core::option::Option<$crate::PhysAddr> {
                 use $crate::PhysMap as _;
                 self.$field.virt_to_phys(at)
+            }
+        }
+    };
+    // SAFETY: a pattern, as above.
+    (unsafe impl [$($generics:tt)*] MetadataMemory for $name:ty => $field:tt) => {
+        // SAFETY: as for `PhysMap`: the blocks are those of the environment in the field.
+        unsafe impl<$($generics)*> $crate::MetadataMemory for $name {
+            fn alloc_zeroed(
+                &mut self,
+                layout: ::core::alloc::Layout,
+                node: $crate::NodeId,
+            ) -> ::core::result::Result<$crate::Block, $crate::OutOfMemory> {
+                use $crate::MetadataMemory as _;
+                self.$field.alloc_zeroed(layout, node)
+            }
+
+            fn alloc_memmap(
+                &mut self,
+                layout: ::core::alloc::Layout,
+                node: $crate::NodeId,
+            ) -> ::core::result::Result<$crate::Block, $crate::OutOfMemory> {
+                use $crate::MetadataMemory as _;
+                self.$field.alloc_memmap(layout, node)
+            }
+
+            fn free(
+                &mut self,
+                block: $crate::Block,
+            ) -> ::core::result::Result<(), $crate::Rejected<$crate::ForeignBlock, $crate::Block>> {
+                use $crate::MetadataMemory as _;
+                self.$field.free(block)
+            }
+
+            fn has_altmap(&self, memory: $crate::PhysRange) -> bool {
+                use $crate::MetadataMemory as _;
+                self.$field.has_altmap(memory)
             }
         }
     };

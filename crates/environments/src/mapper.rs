@@ -5,11 +5,9 @@
 //! that an array's mappings needed stay when the mappings go (`x86_64` gives them back by `CleanUp`), a mapping that fails
 //! for want of memory leaves the tables that it had made, and there are no mappings of 1 GiB, and no fifth level.
 
-use core::alloc::Layout;
-
 use sparsemem_core::{
-    Block, ByteLen, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin, OutOfMemory,
-    PhysAddr, PhysMap, PhysRange, Rejected, VirtAddr, VirtRange, forward_to_field,
+    ByteLen, LeafSize, LinkRefused, MetadataMemory, Origin, PhysAddr, PhysMap, VirtAddr, VirtRange,
+    forward_to_field,
 };
 use sparsemem_vmemmap::{Mapped, Mapper};
 use x86_64::structures::paging::mapper::{MappedFrame, TranslateResult};
@@ -118,24 +116,8 @@ const fn end_of(at: VirtAddr, bytes: u64) -> VirtAddr {
 // SAFETY: the environment is only exchanged with the mapper.
 forward_to_field!(unsafe impl [A, E: PhysMap] PhysMap for OffsetMapper<'_, A, E> => env);
 
-// SAFETY: memory is the environment's.
-unsafe impl<A, E: MetadataMemory> MetadataMemory for OffsetMapper<'_, A, E> {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.env.alloc_zeroed(layout, node)
-    }
-
-    fn alloc_memmap(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.env.alloc_memmap(layout, node)
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        self.env.free(block)
-    }
-
-    fn has_altmap(&self, memory: PhysRange) -> bool {
-        self.env.has_altmap(memory)
-    }
-}
+// SAFETY: as above.
+forward_to_field!(unsafe impl [A, E: MetadataMemory] MetadataMemory for OffsetMapper<'_, A, E> => env);
 
 // SAFETY: 1. The tables are the processors', and what they map is what `translate` finds in them; an entry that it cannot
 // explain counts as mapped. 2. `unmap` clears the entry and then calls `forget`. 3. There is one origin. 4. `x86_64` panics

@@ -1,16 +1,14 @@
 //! Page tables are shared with nobody, or under one writer slot.
 
 mod common;
-
-use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use sparsemem_core::{
-    AddressSpace, ArrayPlace, Block, BootModel, ForeignBlock, LeafSize, LinkRefused, MemoryModel,
-    MetadataMemory, NodeId, OutOfMemory, PageCount, PagingDepth, Pfn, PfnRange, PhysAddr, PlaceClaim,
-    Rejected, SectionLoss, TearDownError, VirtAddr, VirtRange, WriterSlot, forward_to_field,
+    AddressSpace, ArrayPlace, BootModel, LeafSize, LinkRefused, MemoryModel, PageCount, PagingDepth, Pfn,
+    PfnRange, PhysAddr, PlaceClaim, SectionLoss, TearDownError, VirtAddr, VirtRange, WriterSlot,
+    forward_to_field,
 };
 use sparsemem_machine::{Access, Machine, probe};
 use sparsemem_section::{ConstNew, SparseModel};
@@ -163,15 +161,7 @@ struct Asking<'e> {
 forward_to_field!(unsafe impl ['e] PhysMap for Asking<'e> => machine);
 
 // SAFETY: the machine's own blocks.
-unsafe impl MetadataMemory for Asking<'_> {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.machine.alloc_zeroed(layout, node)
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        self.machine.free(block)
-    }
-}
+forward_to_field!(unsafe impl ['e] MetadataMemory for Asking<'e> => machine);
 
 // SAFETY: that of the machine; nobody who is asked here unwinds, or the test fails.
 unsafe impl AddressSpace for Asking<'_> {

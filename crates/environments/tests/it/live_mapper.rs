@@ -75,15 +75,7 @@ struct Kernel {
 forward_to_field!(unsafe impl [] PhysMap for Kernel => mapper);
 
 // SAFETY: blocks are the mapper's environment's.
-unsafe impl MetadataMemory for Kernel {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.mapper.alloc_zeroed(layout, node)
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        self.mapper.free(block)
-    }
-}
+forward_to_field!(unsafe impl [] MetadataMemory for Kernel => mapper);
 
 // SAFETY: the mapper's own, with a machine that shows each mapping, and what is forgotten as soon as `unmap` returns.
 unsafe impl Mapper for Kernel {

@@ -1,11 +1,9 @@
 //! An environment or a format that breaks one rule of the processor, for each rule: the machine notices every one.
 
-use std::alloc::Layout;
-
 use sparsemem_aarch64_page_table::Aarch64;
 use sparsemem_core::{
-    AddressSpace, Block, ForeignBlock, LeafSize, LinkRefused, MetadataMemory, NodeId, Origin, OutOfMemory,
-    PagingDepth, PhysAddr, PhysMap, Rejected, VirtAddr, VirtRange, forward_to_field,
+    AddressSpace, Block, LeafSize, LinkRefused, MetadataMemory, Origin, PagingDepth, PhysAddr, PhysMap,
+    VirtAddr, VirtRange, forward_to_field,
 };
 use sparsemem_machine::{Access, Machine, Mismatch, Processor, probe};
 use sparsemem_page_table::{EntryFormat, Level, Root, Target};
@@ -34,15 +32,7 @@ struct Broken<'m> {
 forward_to_field!(unsafe impl ['m] PhysMap for Broken<'m> => machine);
 
 // SAFETY: all blocks are the machine's.
-unsafe impl MetadataMemory for Broken<'_> {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.machine.alloc_zeroed(layout, node)
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        self.machine.free(block)
-    }
-}
+forward_to_field!(unsafe impl ['m] MetadataMemory for Broken<'m> => machine);
 
 // SAFETY: it breaks the contract on purpose, and the test uses nothing that it maps.
 unsafe impl AddressSpace for Broken<'_> {

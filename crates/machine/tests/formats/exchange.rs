@@ -1,11 +1,9 @@
 //! Leaves that change while they are in use: where the processor allows it, in the order that it asks for.
 
-use std::alloc::Layout;
-
 use sparsemem_aarch64_page_table::Aarch64;
 use sparsemem_core::{
-    AddressSpace, Block, ForeignBlock, LeafSize, LinkRefused, LostBlocks, MetadataMemory, NodeId,
-    OutOfMemory, PagingDepth, PhysAddr, Rejected, VirtAddr, VirtRange, forward_to_field,
+    AddressSpace, LeafSize, LinkRefused, LostBlocks, MetadataMemory, PagingDepth, PhysAddr, VirtAddr,
+    VirtRange, forward_to_field,
 };
 use sparsemem_machine::{Access, Machine, Mismatch, Processor, probe};
 use sparsemem_page_table::{Choice, EntryFormat, InUse, Level, Plan, StageError};
@@ -107,15 +105,7 @@ struct Unforgetful<'m>(&'m mut Machine);
 forward_to_field!(unsafe impl ['m] PhysMap for Unforgetful<'m> => 0);
 
 // SAFETY: all blocks are the machine's.
-unsafe impl MetadataMemory for Unforgetful<'_> {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.0.alloc_zeroed(layout, node)
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        self.0.free(block)
-    }
-}
+forward_to_field!(unsafe impl ['m] MetadataMemory for Unforgetful<'m> => 0);
 
 // SAFETY: it breaks the contract on purpose, and the test uses nothing that it maps.
 unsafe impl AddressSpace for Unforgetful<'_> {

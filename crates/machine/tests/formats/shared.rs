@@ -123,22 +123,7 @@ struct Forgetful<'m>(&'m mut Machine);
 forward_to_field!(unsafe impl ['m] PhysMap for Forgetful<'m> => 0);
 
 // SAFETY: all blocks are the machine's.
-unsafe impl MetadataMemory for Forgetful<'_> {
-    fn alloc_zeroed(
-        &mut self,
-        layout: std::alloc::Layout,
-        node: sparsemem_core::NodeId,
-    ) -> Result<Block, sparsemem_core::OutOfMemory> {
-        self.0.alloc_zeroed(layout, node)
-    }
-
-    fn free(
-        &mut self,
-        block: Block,
-    ) -> Result<(), sparsemem_core::Rejected<sparsemem_core::ForeignBlock, Block>> {
-        self.0.free(block)
-    }
-}
+forward_to_field!(unsafe impl ['m] MetadataMemory for Forgetful<'m> => 0);
 
 // SAFETY: it breaks the contract on purpose, and the test uses nothing that it maps.
 unsafe impl AddressSpace for Forgetful<'_> {

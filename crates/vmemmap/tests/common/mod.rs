@@ -1,16 +1,13 @@
 //! Virtual arrays on page tables of the simulated machine, which no processor uses.
 
 #![allow(dead_code, unreachable_pub, reason = "shared by tests, each of which uses what it needs")]
-
-use core::alloc::Layout;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 
 use sparsemem_core::presets::X86_64;
 use sparsemem_core::{
-    AddressSpace, Block, ForeignBlock, InstallError, MetadataMemory, NodeId, OutOfMemory, Page, PageCount,
-    PageDescriptor, PagingDepth, Pfn, PfnRange, PhysAddr, PhysRange, Rejected, SectionLoss, SectionNr,
-    SectionShape, VirtRange, forward_to_field,
+    AddressSpace, InstallError, NodeId, Page, PageCount, PageDescriptor, PagingDepth, Pfn, PfnRange,
+    PhysAddr, PhysRange, SectionLoss, SectionNr, SectionShape, VirtRange, forward_to_field,
 };
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, place};
 use sparsemem_section::{InRoots, RootedTable};
@@ -37,15 +34,7 @@ pub struct OnPaper(pub Machine);
 forward_to_field!(unsafe impl [] PhysMap for OnPaper => 0);
 
 // SAFETY: the machine's own blocks.
-unsafe impl MetadataMemory for OnPaper {
-    fn alloc_zeroed(&mut self, layout: Layout, node: NodeId) -> Result<Block, OutOfMemory> {
-        self.0.alloc_zeroed(layout, node)
-    }
-
-    fn free(&mut self, block: Block) -> Result<(), Rejected<ForeignBlock, Block>> {
-        self.0.free(block)
-    }
-}
+forward_to_field!(unsafe impl [] MetadataMemory for OnPaper => 0);
 
 // SAFETY: tables of the machine; there is no processor that could use them.
 unsafe impl AddressSpace for OnPaper {
