@@ -36,6 +36,9 @@ mod riscv64;
 #[cfg(target_arch = "riscv64")]
 pub(crate) use riscv64::*;
 
+/// Shared by all of them.
+mod may_fault;
+
 /// Shared by the boards that have one.
 #[cfg(any(target_arch = "aarch64", target_arch = "riscv64"))]
 pub(crate) mod device_tree;

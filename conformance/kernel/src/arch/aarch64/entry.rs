@@ -17,17 +17,6 @@ use core::arch::global_asm;
 
 use super::super::by_firmware::{STACK, TRAP_STACK};
 
-unsafe extern "C" {
-    /// The page below the stack.
-    static boot_guard: u8;
-}
-
-/// True if an address lies in the page below the stack; an access there means that the stack is full.
-pub(super) fn is_guard(at: u64) -> bool {
-    let guard = (&raw const boot_guard).addr() as u64;
-    (guard..guard + 4096).contains(&at)
-}
-
 /// Addresses of 48 bits at both ends, pages of 4 KiB, tables in normal memory: write-back, inner shareable.
 const TCR: u64 = half(0) | half(16) | 2 << 30;
 const fn half(shift: u32) -> u64 {

@@ -12,8 +12,9 @@
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::super::may_fault::{accesses, is_guard};
+use super::gic;
 use super::processors::{claim, this};
-use super::{entry, gic};
 use crate::processors::{self, Interruption, MOST, Processor};
 
 /// For each processor, the address at which a fault continues with x0 = 1; zero if none is expected.
@@ -147,7 +148,7 @@ extern "C" fn handle(frame: &mut Frame) {
         return;
     }
     let Frame { at, syndrome, address, stack, .. } = *frame;
-    if class == DATA_ABORT && entry::is_guard(address) {
+    if class == DATA_ABORT && is_guard(address) {
         panic!("the boot stack is full, at {at:#x}, stack {stack:#x}");
     }
     panic!("{} at {at:#x}, syndrome {syndrome:#x}, address {address:#x}, stack {stack:#x}", name(class));
@@ -169,52 +170,8 @@ const fn name(class: u64) -> &'static str {
     }
 }
 
-/// Reads a byte; `None` if the processor faults.
-pub(crate) fn read_byte(at: u64) -> Option<u8> {
-    let (mut faulted, mut byte) = (0_u64, 0_u64);
-    let expected = &EXPECTED[this().index()];
-    // SAFETY: a load changes nothing, and if it faults, `handle` continues after it. The fault runs on its own stack.
-    unsafe {
-        asm!(
-            "adr {next}, 2f",
-            "str {next}, [{expected}]",
-            "ldrb {byte:w}, [{at}]",
-            "2:",
-            next = out(reg) _,
-            expected = in(reg) expected.as_ptr(),
-            at = in(reg) at,
-            byte = inout(reg) byte,
-            inout("x0") faulted,
-            options(nostack),
-        );
-    }
-    expected.store(0, Ordering::Relaxed);
-    (faulted == 0).then_some(u8::try_from(byte & 0xff).unwrap_or(0))
-}
-
-/// Writes a byte; `None` if the processor faults, and then the byte is as it was.
-///
-/// # Safety
-///
-/// The byte may be written, or the store faults.
-pub(crate) unsafe fn write_byte(at: u64, byte: u8) -> Option<()> {
-    let mut faulted = 0_u64;
-    let expected = &EXPECTED[this().index()];
-    // SAFETY: the caller's promise, and if the store faults, `handle` continues after it. The fault runs on its own stack.
-    unsafe {
-        asm!(
-            "adr {next}, 2f",
-            "str {next}, [{expected}]",
-            "strb {byte:w}, [{at}]",
-            "2:",
-            next = out(reg) _,
-            expected = in(reg) expected.as_ptr(),
-            at = in(reg) at,
-            byte = in(reg) u64::from(byte),
-            inout("x0") faulted,
-            options(nostack),
-        );
-    }
-    expected.store(0, Ordering::Relaxed);
-    (faulted == 0).then_some(())
+accesses! {
+    expected: EXPECTED[this().index()], faulted: "x0",
+    expect: ["adr {next}, 2f", "str {next}, [{expected}]"],
+    load: "ldrb {byte:w}, [{at}]", store: "strb {byte:w}, [{at}]",
 }

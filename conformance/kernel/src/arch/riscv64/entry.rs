@@ -24,8 +24,6 @@ use super::super::by_firmware::{STACK, TRAP_STACK};
 use crate::processors::Processor;
 
 unsafe extern "C" {
-    /// The page below the stack.
-    static boot_guard: u8;
     /// The first instruction of a processor that is started.
     static secondary_entry: u8;
 }
@@ -54,12 +52,6 @@ pub(super) fn first_hart() -> u64 {
 /// The address at which other processors begin.
 pub(super) fn secondary() -> u64 {
     (&raw const secondary_entry).addr() as u64
-}
-
-/// True if an address lies in the page below the stack; an access there means that the stack is full.
-pub(super) fn is_guard(at: u64) -> bool {
-    let guard = (&raw const boot_guard).addr() as u64;
-    (guard..guard + 4096).contains(&at)
 }
 
 /// Valid, all accesses allowed, accessed and dirty.

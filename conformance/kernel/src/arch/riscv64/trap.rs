@@ -13,7 +13,7 @@
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::entry;
+use super::super::may_fault::{accesses, is_guard};
 use super::processors::{acknowledge_interrupt, start_timer, this};
 use crate::processors::{self, Interruption, MOST, Processor, flush};
 
@@ -158,7 +158,7 @@ fn handle_fault(frame: &mut Frame) {
         return;
     }
     let Frame { at, cause, address, stack, .. } = *frame;
-    if is_access && entry::is_guard(address) {
+    if is_access && is_guard(address) {
         panic!("the boot stack is full, at {at:#x}, stack {stack:#x}");
     }
     panic!("{} ({cause:#x}) at {at:#x}, address {address:#x}, stack {stack:#x}", name(cause));
@@ -180,52 +180,8 @@ const fn name(cause: u64) -> &'static str {
     }
 }
 
-/// Reads a byte; `None` if the processor faults.
-pub(crate) fn read_byte(at: u64) -> Option<u8> {
-    let (mut faulted, mut byte) = (0_u64, 0_u64);
-    let expected = &EXPECTED[this().index()];
-    // SAFETY: a load changes nothing, and if it faults, `handle` continues after it. The fault runs on its own stack.
-    unsafe {
-        asm!(
-            "la {next}, 2f",
-            "sd {next}, 0({expected})",
-            "lbu {byte}, 0({at})",
-            "2:",
-            next = out(reg) _,
-            expected = in(reg) expected.as_ptr(),
-            at = in(reg) at,
-            byte = inout(reg) byte,
-            inout("a0") faulted,
-            options(nostack),
-        );
-    }
-    expected.store(0, Ordering::Relaxed);
-    (faulted == 0).then_some(u8::try_from(byte & 0xff).unwrap_or(0))
-}
-
-/// Writes a byte; `None` if the processor faults, and then the byte is as it was.
-///
-/// # Safety
-///
-/// The byte may be written, or the store faults.
-pub(crate) unsafe fn write_byte(at: u64, byte: u8) -> Option<()> {
-    let mut faulted = 0_u64;
-    let expected = &EXPECTED[this().index()];
-    // SAFETY: the caller's promise, and if the store faults, `handle` continues after it. The fault runs on its own stack.
-    unsafe {
-        asm!(
-            "la {next}, 2f",
-            "sd {next}, 0({expected})",
-            "sb {byte}, 0({at})",
-            "2:",
-            next = out(reg) _,
-            expected = in(reg) expected.as_ptr(),
-            at = in(reg) at,
-            byte = in(reg) u64::from(byte),
-            inout("a0") faulted,
-            options(nostack),
-        );
-    }
-    expected.store(0, Ordering::Relaxed);
-    (faulted == 0).then_some(())
+accesses! {
+    expected: EXPECTED[this().index()], faulted: "a0",
+    expect: ["la {next}, 2f", "sd {next}, 0({expected})"],
+    load: "lbu {byte}, 0({at})", store: "sb {byte}, 0({at})",
 }

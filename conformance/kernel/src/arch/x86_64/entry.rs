@@ -16,17 +16,6 @@
 
 use core::arch::global_asm;
 
-unsafe extern "C" {
-    /// The page below the stack.
-    static boot_guard: u8;
-}
-
-/// True if an address lies in the page below the stack; an access there means that the stack is full.
-pub(super) fn is_guard(at: u64) -> bool {
-    let guard = (&raw const boot_guard).addr() as u64;
-    (guard..guard + 4096).contains(&at)
-}
-
 global_asm!(
     r#"
     .section .note.Xen, "a", @note

@@ -5,7 +5,7 @@
 //!
 //! 1. From [`claim`] on, the base of GS is the address of the processor's own entry of [`LOCALS`]: nothing else writes
 //!    the register, and entry code, which clears it, runs before.
-//! 2. Assembly knows the offsets [`EXPECTED`] and zero (the number).
+//! 2. Assembly knows the offset of the number, which is zero.
 
 use core::arch::asm;
 use core::sync::atomic::AtomicU64;
@@ -24,8 +24,6 @@ pub(super) struct Local {
     pub(super) expected: AtomicU64,
 }
 
-/// The offset of [`Local::expected`].
-pub(super) const EXPECTED: usize = core::mem::offset_of!(Local, expected);
 const _: () = assert!(core::mem::offset_of!(Local, nr) == 0);
 
 /// The data of all processors.

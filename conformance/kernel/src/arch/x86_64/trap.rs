@@ -8,7 +8,7 @@
 //!    that is not an interrupt ends the run with a message.
 //! 3. Handlers of interrupts are not interrupted, and no expected page fault happens in them.
 
-use core::arch::{asm, naked_asm};
+use core::arch::naked_asm;
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering;
 
@@ -21,7 +21,8 @@ use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable, SegmentSelector
 use x86_64::structures::idt::InterruptDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
 
-use super::{apic, entry, local};
+use super::super::may_fault::{accesses, is_guard};
+use super::{apic, local};
 use crate::processors::{self, Interruption, MOST, Processor, flush};
 
 /// The vector by which a processor asks the others to flush translations.
@@ -191,7 +192,7 @@ extern "C" fn handle(frame: &mut Frame) {
         return;
     }
     let at = Cr2::read_raw();
-    if frame.vector == 14 && entry::is_guard(at) {
+    if frame.vector == 14 && is_guard(at) {
         panic!("the boot stack is full, at {:#x}, stack {:#x}", frame.rip, frame.rsp);
     }
     panic!(
@@ -226,50 +227,8 @@ const fn name(vector: u64) -> &'static str {
     }
 }
 
-/// Reads a byte; `None` if the processor faults.
-pub(crate) fn read_byte(at: u64) -> Option<u8> {
-    let (mut faulted, mut byte) = (0_u64, 0_u64);
-    // SAFETY: a load changes nothing, and if it faults, `handle` continues after it. The fault runs on its own stack.
-    unsafe {
-        asm!(
-            "lea {next}, [rip + 2f]",
-            "mov gs:[{expected}], {next}",
-            "movzx {byte:e}, byte ptr [{at}]",
-            "2:",
-            next = out(reg) _,
-            expected = const local::EXPECTED,
-            at = in(reg) at,
-            byte = inout(reg) byte,
-            inout("rax") faulted,
-            options(nostack),
-        );
-    }
-    local::local().expected.store(0, Ordering::Relaxed);
-    (faulted == 0).then_some(u8::try_from(byte & 0xff).unwrap_or(0))
-}
-
-/// Writes a byte; `None` if the processor faults, and then the byte is as it was.
-///
-/// # Safety
-///
-/// The byte may be written, or the store faults.
-pub(crate) unsafe fn write_byte(at: u64, byte: u8) -> Option<()> {
-    let mut faulted = 0_u64;
-    // SAFETY: the caller's promise, and if the store faults, `handle` continues after it. The fault runs on its own stack.
-    unsafe {
-        asm!(
-            "lea {next}, [rip + 2f]",
-            "mov gs:[{expected}], {next}",
-            "mov byte ptr [{at}], {byte}",
-            "2:",
-            next = out(reg) _,
-            expected = const local::EXPECTED,
-            at = in(reg) at,
-            byte = in(reg_byte) byte,
-            inout("rax") faulted,
-            options(nostack),
-        );
-    }
-    local::local().expected.store(0, Ordering::Relaxed);
-    (faulted == 0).then_some(())
+accesses! {
+    expected: local::local().expected, faulted: "rax",
+    expect: ["lea {next}, [rip + 2f]", "mov [{expected}], {next}"],
+    load: "movzx {byte:e}, byte ptr [{at}]", store: "mov byte ptr [{at}], {byte:l}",
 }
