@@ -40,22 +40,9 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::Cli;
-    use clap::{CommandFactory, Parser};
-    use sparsemem_terminal::commands_in_documents;
 
     #[test]
-    fn commands_in_documents_are_understood() {
-        let is_own = |words: &Vec<String>| {
-            words.first().is_some_and(|name| Cli::command().find_subcommand(name).is_some())
-        };
-        for words in commands_in_documents().filter(is_own) {
-            let line = ["cargo xtask"].into_iter().chain(words.iter().map(String::as_str));
-            assert!(Cli::try_parse_from(line).is_ok(), "a document contains the invalid command {words:?}");
-        }
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+    fn the_command_line_is_consistent_and_documents_use_it_right() {
+        sparsemem_terminal::check_commands::<Cli>();
     }
 }

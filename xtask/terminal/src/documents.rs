@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use clap::Parser;
+
 /// The documents that contain commands.
 const DOCUMENTS: [&str; 9] = [
     "README.md",
@@ -15,13 +17,24 @@ const DOCUMENTS: [&str; 9] = [
     "conformance/machines/README.md",
 ];
 
-/// The words after `cargo xtask` or `sparsemem`, for each place where a document contains that. For tests in the workspace:
-/// the documents are read when this is called.
+/// Checks the command line of a program, and every command of the program that a document contains. For tests in the
+/// workspace: the documents are read when this is called.
 ///
 /// # Panics
 ///
-/// If a document is not there.
-pub fn commands_in_documents() -> impl Iterator<Item = Vec<String>> {
+/// If the command line contradicts itself, the program does not understand a command, or a document is not there.
+pub fn check_commands<C: Parser>() {
+    C::command().debug_assert();
+    let is_own =
+        |words: &Vec<String>| words.first().is_some_and(|name| C::command().find_subcommand(name).is_some());
+    for words in commands_in_documents().filter(is_own) {
+        let line = ["program"].into_iter().chain(words.iter().map(String::as_str));
+        assert!(C::try_parse_from(line).is_ok(), "a document contains the invalid command {words:?}");
+    }
+}
+
+/// The words after `cargo xtask` or `sparsemem`, for each place where a document contains that.
+fn commands_in_documents() -> impl Iterator<Item = Vec<String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     DOCUMENTS.iter().flat_map(move |name| {
         let path = root.join(name);

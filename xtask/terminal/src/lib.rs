@@ -18,7 +18,7 @@ use comfy_table::{
     Attribute, Cell, Color, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle,
 };
 
-pub use documents::commands_in_documents;
+pub use documents::check_commands;
 pub use failure::{Failure, Status, finish, remark};
 pub use format::Format;
 
