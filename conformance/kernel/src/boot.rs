@@ -60,6 +60,7 @@ pub(crate) fn run(handed_over: PhysAddr) -> Result<u64, KernelError> {
     let ranges = memory.iter().map(|(range, node)| MemoryRange::from_bytes::<Sizes>(*range, *node));
     let on_event = &mut |event: BootEvent| say!("boot: {event:?}");
     let mut writer = MODEL.write().ok_or(KernelError::Written)?;
+    writer.reserve(boot_memory::may_come(&firmware, &memory)?);
     let summary = writer.boot(world.env_mut(), ranges.clone(), on_event)?;
     drop(writer);
     boot_memory::open_heap()?;

@@ -9,14 +9,14 @@
 //!    the page allocator cannot use.
 
 use arrayvec::ArrayVec;
-use sparsemem::{ByteLen, NodeId, PfnRange, PhysAddr, PhysRange};
-use sparsemem_boot_maps::{BootMap, Entry};
+use sparsemem::{ByteLen, Geometry, NodeId, Page, PfnRange, PhysAddr, PhysRange};
+use sparsemem_boot_maps::{BootMap, Entry, Use};
 use spin::mutex::SpinMutex;
 use talc::TalcLock;
 use talc::source::Manual;
 
 use crate::arch::firmware::{Firmware, FirmwareError, NODES};
-use crate::arch::{MAPPED_AT_ENTRY, Sizes};
+use crate::arch::{MAPPED_AT_ENTRY, Sizes, hotplug};
 use crate::direct_map;
 use crate::frames::{BOOT_RANGES, ENDS, FRAMES, TooManyRanges, take_zeroed};
 use crate::paging::{self, NoTable};
@@ -140,6 +140,45 @@ pub(crate) fn withheld(firmware: &Firmware) -> Result<Option<(PhysRange, NodeId)
     kept.extend(ram(&described(firmware, &mut storage)?, above).take(1));
     settle_nodes(&mut kept);
     Ok(kept.pop())
+}
+
+/// The frames after those of boot among which memory may come: RAM that the command line keeps from boot, memory that
+/// firmware has nodes for, and the board's slots. As far as this kernel can afford descriptors for them.
+///
+/// # Errors
+///
+/// [`BootMemoryError`].
+pub(crate) fn may_come(firmware: &Firmware, boot: &Ranges) -> Result<PfnRange, BootMemoryError> {
+    let boot = boot.iter().map(|(range, _)| *range);
+    let later = affordable(boot.clone());
+    let kept = withheld(firmware)?.map(|(range, _)| range);
+    let ram_end = boot.chain(kept).map(PhysRange::end).max().unwrap_or_default();
+    let mut storage = [Entry::EMPTY; DESCRIBED];
+    let mut map = described(firmware, &mut storage)?;
+    // If all were RAM, all that has a node would be there.
+    map.add(PhysAddr::new(0), u64::MAX, Use::Free).map_err(FirmwareError::from)?;
+    let with_node = map.ram::<Sizes>().filter(|part| part.node != NO_NODE).map(|part| bytes(part.frames));
+    let ranges = with_node.chain(kept).chain([hotplug::window(ram_end)]);
+    let ranges = ranges.map(|range| range.intersection(later)).filter(|range| !range.is_empty());
+    Ok(ranges.reduce(hull).unwrap_or_default().whole_frames::<Sizes>())
+}
+
+/// The part of the memory of boot that may become descriptors for memory that may come: one third. The memory of boot has
+/// other uses, too.
+const AFFORDED: u64 = 3;
+
+/// The addresses after the memory of boot up to which one array, from its first frame on, is affordable.
+fn affordable(boot: impl Iterator<Item = PhysRange> + Clone) -> PhysRange {
+    let bytes: u64 = boot.clone().map(|range| range.count().get()).sum();
+    let frames = bytes / AFFORDED / size_of::<Page>() as u64;
+    let all = boot.reduce(hull).unwrap_or_default();
+    let end = all.start().saturating_add(ByteLen::new(frames << Sizes::PAGE_SHIFT));
+    PhysRange::new(all.end(), end).unwrap_or_default()
+}
+
+/// The addresses from the first of two ranges to the last of both.
+fn hull(one: PhysRange, other: PhysRange) -> PhysRange {
+    PhysRange::new(one.start().min(other.start()), one.end().max(other.end())).unwrap_or(one)
 }
 
 /// Gives frames of the page allocator to the heap, permanently.

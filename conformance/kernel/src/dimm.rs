@@ -49,7 +49,7 @@ enum Word {
 }
 
 /// The offset of the register of one byte with the bits above.
-const CONTROL: u16 = 0x14;
+pub(crate) const CONTROL: u16 = 0x14;
 
 /// The registers of the selected slot.
 #[derive(Debug)]

@@ -13,7 +13,7 @@
 //! | `processors` | which processor runs, how others are started, interrupted, and made to forget translations |
 //! | `serial` | the serial port |
 //! | `firmware` | what loader and firmware hand over |
-//! | `hotplug` | the registers of slots for DIMMs |
+//! | `hotplug` | the registers of slots for DIMMs, and the place of DIMMs that firmware says nothing of |
 //! | `pci` | the configuration of PCI devices |
 //! | `exit`, `ticks` | the end of the emulator, and a clock |
 //! | `firmware_call`, `ticks_per_second` | where firmware starts processors: the call by which it does, and the clock's speed |

@@ -10,19 +10,18 @@ use super::Ended;
 use super::checks::{StoryError, holds, same, some};
 use super::host::NewDimm;
 use super::readers::{Meanwhile, look_without_pause};
-use super::several::{Plugged, judge, start_all};
+use super::several::{Plugged, ROUNDS, judge, start_all};
 use super::system::System;
 use super::watch::{Phase, WATCH};
 use crate::arch::Sizes;
 use crate::dimm::Change;
 use crate::processors::{others, together};
 
-/// Rounds of the story, unless the command line has another number. A round takes some 0.3 s on two busy processors of the
-/// host. A sixth of that is the conversation with QEMU; for most of it the kernel waits for readers whose processor does not
-/// run at the moment.
-const ROUNDS: u64 = 120;
-
-/// Three processors look frames up, and the first one takes DIMMs and gives them back.
+/// Three processors look frames up, and the first one takes DIMMs and gives them back, as often as the command line says, or
+/// as the other stories of several processors have rounds.
+///
+/// A round takes some 0.3 s on two busy processors of the host. A sixth of that is the conversation with QEMU; for most of it
+/// the kernel waits for readers whose processor does not run at the moment.
 pub(super) fn come_and_go(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let section = place(system)?;
     start_all(system)?;
@@ -59,7 +58,7 @@ fn round(system: &mut System<'_>, section: PfnRange, nr: u64) -> Result<(), Stor
     WATCH.wait_for(others());
     system.want(&dimm)?;
     WATCH.enter(Phase::Going);
-    memory.go(system)?;
+    memory.go(system, &|| WATCH.enter(Phase::Removed))?;
     WATCH.enter(Phase::Absent);
     WATCH.wait_for(others());
     system.slots.acknowledge(&Change::Wanted(dimm.dimm));

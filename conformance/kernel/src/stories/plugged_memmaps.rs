@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 
 use sparsemem::altmap::{Altmap, AltmapSpec, FramePool, MemmapRule, WithAltmap, room_needed};
 use sparsemem::{
-    ByteLen, InstallError, MemoryModel, NodeId, Page, PageCount, Pfn, PfnRange, PhysRange, SectionNr,
-    SectionShape,
+    ByteLen, InstallError, MemoryModel, NodeId, Page, PageCount, Pfn, PfnRange, PhysRange, SectionLoss,
+    SectionNr, SectionShape,
 };
 use sparsemem_bootmem_registration::{
     PieceSlot, Registry, Removal, SearchSlot, SectionMetadata, SectionSlot, Storage, Tag, TagStore,
@@ -31,9 +31,16 @@ use crate::{model, say};
 /// Frames at the start of the device that its driver keeps; the altmap follows them.
 const DRIVER: PageCount = PageCount::new(2);
 
+/// Models of one array tell no stories of memmaps in plugged memory.
+const NEVER_ELSEWHERE: Ended =
+    Ended::NotApplicable("the model's one array of descriptors is made at boot, and never in plugged memory");
+
 /// An NVDIMM that firmware describes is added as a device, with its memmap on itself; on boards whose firmware describes
 /// none, memory that was withheld from boot is.
 pub(super) fn on_itself(system: &mut System<'_>) -> Result<Ended, StoryError> {
+    if !model::IS_SPARSE {
+        return Ok(NEVER_ELSEWHERE);
+    }
     let Some((range, node)) = system.persistent.or(system.withheld) else {
         return Ok(Ended::NotApplicable("there is no persistent memory, and none is withheld from boot"));
     };
@@ -44,7 +51,7 @@ pub(super) fn on_itself(system: &mut System<'_>) -> Result<Ended, StoryError> {
 }
 
 /// A DIMM whose memmap is larger than all memory of the machine: without an altmap it is refused and nothing changes,
-/// and with one it is added.
+/// and with one it is added. A model of one array was booted with room for a part of it at most, and only refuses it.
 pub(super) fn no_room(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let dimm = system.plug(&NewDimm::new("large", 64 * Sizes::SECTION_SIZE))?;
     system.reach(dimm.dimm.range)?;
@@ -52,13 +59,24 @@ pub(super) fn no_room(system: &mut System<'_>) -> Result<Ended, StoryError> {
     let added = system.add(&dimm);
     refusal("a DIMM whose memmap does not fit", added, |error| {
         matches!(error, AddMemoryError::Install { why: InstallError::NoMetadata { why, .. }, .. }
-            if why.out_of_memory().is_some())
+            if has_no_room(why))
     })?;
     system.exact_snapshot().check_is(&before)?;
-    with_altmap(system, dimm.dimm.range, dimm.dimm.node)?;
+    if model::IS_SPARSE {
+        with_altmap(system, dimm.dimm.range, dimm.dimm.node)?;
+    }
     system.want(&dimm)?;
     system.eject(&dimm)?;
     Ok(Ended::Passed)
+}
+
+/// True if there is no memory for descriptors, or no place for them in a model of one array.
+fn has_no_room(why: &SectionLoss) -> bool {
+    if model::IS_SPARSE {
+        why.out_of_memory().is_some()
+    } else {
+        matches!(why, SectionLoss::BeyondArray { .. })
+    }
 }
 
 /// Adds a range that the direct map reaches as a device with an altmap in it, checks the places of its descriptors,
@@ -118,6 +136,9 @@ const SECOND: u64 = 64;
 /// Two DIMMs, where the memmap of the second lies in part in the first. The first cannot be removed,
 /// `bootmem-registration` reports the sections to remove before, and in that order both are removed.
 pub(super) fn removal_plan(system: &mut System<'_>) -> Result<Ended, StoryError> {
+    if !model::IS_SPARSE {
+        return Ok(NEVER_ELSEWHERE);
+    }
     let a = system.plug_online(&NewDimm::new("a", FIRST * Sizes::SECTION_SIZE))?;
     let b = system.plug(&NewDimm::new("b", SECOND * Sizes::SECTION_SIZE))?;
     system.reach(b.dimm.range)?;

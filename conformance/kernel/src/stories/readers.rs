@@ -71,10 +71,19 @@ fn look(processor: Processor, frame: Pfn, turns: u32, meanwhile: Meanwhile) {
         WATCH.note(Wrong::Word, frame);
     }
     check(page, frame, Stamp::Right);
+    if is_gone(frame) {
+        WATCH.note(Wrong::Outlived, frame);
+    }
     WATCH.count(Count::Online);
     if turns == LONG {
         WATCH.count(Count::Held);
     }
+}
+
+/// True if a frame is one of those whose phases are told, and they have been removed: never of one that a reader has found
+/// online and holds. Descriptors of a model that does not wait for readers may be as they were, until memory comes again.
+fn is_gone(frame: Pfn) -> bool {
+    frame.section::<Sizes>() == WATCH.frames().start().section::<Sizes>() && WATCH.is_removed()
 }
 
 /// The work of a handler that has interrupted a reader, or other code of a processor: it looks up as well.

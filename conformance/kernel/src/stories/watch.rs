@@ -26,12 +26,14 @@ pub(super) enum Phase {
     Coming = 1,
     /// It is online.
     Present = 2,
-    /// It is being removed.
+    /// It is being taken offline and removed.
     Going = 3,
+    /// The model has removed it: no reader has any of it. It is being made unreachable.
+    Removed = 4,
 }
 
 /// The number of phases.
-const PHASES: u64 = 4;
+const PHASES: u64 = 5;
 
 /// Something that must not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub(super) enum Wrong {
     Descriptor,
     /// The word that a reader wrote to its descriptor has changed.
     Word,
+    /// A reader holds a descriptor whose frame was removed.
+    Outlived,
     /// A frame of boot has no descriptor.
     Lost,
     /// A processor reads memory that was removed.
@@ -60,6 +64,7 @@ impl fmt::Display for Wrong {
             Self::Poison => "a reader has seen poison in a descriptor, whose memory was given back",
             Self::Descriptor => "a reader's descriptor is that of another section",
             Self::Word => "the word that a reader wrote to its descriptor has changed while it reads",
+            Self::Outlived => "a reader holds a descriptor of memory that is gone",
             Self::Lost => "a frame of boot has no descriptor",
             Self::StaleMemory => "a processor still has a translation of removed memory",
             Self::StaleDescriptor => "a processor still has a translation of a removed descriptor",
@@ -153,6 +158,12 @@ impl Watch {
     /// True if a number is that of a phase.
     pub(super) const fn is(number: u64, phase: Phase) -> bool {
         number % PHASES == phase as u64
+    }
+
+    /// True if no reader may have any of the memory.
+    pub(super) fn is_removed(&self) -> bool {
+        let phase = self.phase();
+        Self::is(phase, Phase::Removed) || Self::is(phase, Phase::Absent)
     }
 
     /// Ends the work of readers.

@@ -1,8 +1,15 @@
 //! The registers of slots for DIMMs, which this board does not have: no access reaches a device, and reads give ones, as
 //! they do on a bus where nobody answers.
 
+use sparsemem::{PhysAddr, PhysRange};
+
 /// True if QEMU refuses DIMMs that are not multiples of 2 MiB: it refuses all.
 pub(crate) const REFUSES_ODD_BYTES: bool = true;
+
+/// The place of DIMMs that firmware says nothing of: none.
+pub(crate) fn window(_ram_end: PhysAddr) -> PhysRange {
+    PhysRange::default()
+}
 
 /// Reads the register of four bytes at an offset.
 ///
