@@ -57,6 +57,8 @@ pub(super) struct CellReport {
 pub(super) struct Transcript {
     /// The backend that the kernel reports.
     pub(super) backend: Option<String>,
+    /// The rounds that the machine asks it for, if it does.
+    pub(super) rounds: Option<usize>,
     /// The results of its scenarios and stories.
     pub(super) cells: Vec<CellReport>,
     /// Its requests.
@@ -103,8 +105,8 @@ pub(super) fn converse(
     on_news: &mut dyn FnMut(News<'_>),
 ) -> Result<Transcript, QemuError> {
     let mut guest = Guest::start(image, machine, line)?;
-    let mut conversation =
-        Conversation { transcript: Transcript::default(), since: Instant::now(), patience };
+    let transcript = Transcript { rounds: machine.rounds(), ..Transcript::default() };
+    let mut conversation = Conversation { transcript, since: Instant::now(), patience };
     if let Err(broken) = conversation.read(&mut guest, on_news) {
         conversation.transcript.broken = Some(broken);
     } else {

@@ -47,6 +47,11 @@ impl QemuMachine {
         Self { name, about, arch, args, words: &[], srat: None }
     }
 
+    /// The rounds that it asks for in the story of many DIMMs, if it does.
+    pub(super) fn rounds(&self) -> Option<usize> {
+        self.words.iter().find_map(|word| word.strip_prefix("rounds=")?.parse().ok())
+    }
+
     /// QEMU's arguments, with a kernel command line that includes `words`.
     pub(super) fn args(&self, words: &[String]) -> Vec<String> {
         let own = std::iter::once(format!("machine={}", self.name))
@@ -59,12 +64,18 @@ impl QemuMachine {
 
 #[cfg(test)]
 mod tests {
-    use super::{for_scenarios, x86_64};
+    use super::{for_scenarios, virt, x86_64};
 
     #[test]
     fn the_command_line_is_one_argument() {
         let args = x86_64::NO_MEMORY.args(&["run=look".to_owned()]);
         assert_eq!(args[args.len() - 2..], ["-append", "machine=qemu-q35-no-memory mem=0 run=look"]);
+    }
+
+    #[test]
+    fn rounds_are_a_word_of_the_command_line() {
+        assert_eq!(virt::AARCH64_FOUR_PROCESSORS_DIMMS.rounds(), Some(30));
+        assert_eq!(x86_64::FOUR_PROCESSORS_DIMMS.rounds(), None);
     }
 
     #[test]
