@@ -31,7 +31,7 @@ use crate::{model, paging, say};
 /// go wrong: one round is about a section.
 pub(super) const ROUNDS: u64 = if model::IS_SPARSE { 120 } else { WHOLE };
 /// One round in so many is about a whole section.
-const WHOLE: u64 = 30;
+const WHOLE: u64 = if model::IS_SPARSE { 30 } else { 10 };
 /// One round in so many is printed, so that the host sees that the kernel goes on.
 const SHOWN: u64 = 20;
 
