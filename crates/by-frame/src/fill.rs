@@ -7,6 +7,7 @@
 //!    and stays a hole.
 
 use core::alloc::{Layout, LayoutError};
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use sparsemem_core::primitive::{AtomicU64, Ordering};
@@ -126,40 +127,34 @@ impl Holes {
         Ok(holes)
     }
 
-    /// Closes all of `extent`, and opens what is in `memory`.
+    /// Closes all of `extent`, and opens what is in `memory`: word by word, because a large machine has many subsections.
     fn fill<G: Geometry, I>(&self, extent: PfnRange, memory: &I)
     where
         I: Iterator<Item = MemoryRange> + Clone,
     {
-        extent.by_subsection::<G>().for_each(|part| self.set_closed(number::<G>(part.start())));
-        for part in ram::<G, I>(memory).flat_map(PfnRange::by_subsection::<G>) {
-            let subsection = number::<G>(part.start());
-            if part.count().get() == G::PAGES_PER_SUBSECTION {
-                self.open(subsection);
-            } else {
-                self.set_frames::<G>(subsection, part);
+        let from_first = |subsection: u64| subsection.saturating_sub(self.first);
+        let all = number::<G>(extent.start())..number::<G>(extent.end());
+        // Relaxed, here and below: nobody else has the map yet.
+        for (word, bits) in in_words(self.closed(), from_first(all.start)..from_first(all.end)) {
+            word.fetch_or(bits, Ordering::Relaxed);
+        }
+        for frames in ram::<G, I>(memory) {
+            let whole = frames.start().get().div_ceil(G::PAGES_PER_SUBSECTION)..number::<G>(frames.end());
+            for (word, bits) in in_words(self.closed(), from_first(whole.start)..from_first(whole.end)) {
+                word.fetch_and(!bits, Ordering::Relaxed);
             }
+            edges::<G>(frames).for_each(|edge| self.set_frames::<G>(edge, frames));
         }
         self.open_whole::<G>();
     }
 
-    fn set_closed(&self, subsection: u64) {
-        if let Some((word, bit)) = self.place(subsection) {
-            // Relaxed: nobody else has the map yet.
-            word.fetch_or(bit, Ordering::Relaxed);
-        }
-    }
-
-    /// Notes frames of one subsection as memory.
-    fn set_frames<G: Geometry>(&self, subsection: u64, part: PfnRange) {
+    /// Notes those frames of a range that are in one subsection as memory.
+    fn set_frames<G: Geometry>(&self, subsection: u64, frames: PfnRange) {
         let Some(words) = self.frames_of::<G>(subsection) else { return };
-        for frame in part.start().get()..part.end().get() {
-            let frame = frame % G::PAGES_PER_SUBSECTION;
-            let word = usize::try_from(frame / 64).ok().and_then(|at| words.get(at));
-            // Relaxed: as above.
-            if let Some(word) = word {
-                word.fetch_or(1 << (frame % 64), Ordering::Relaxed);
-            }
+        let first = subsection.saturating_mul(G::PAGES_PER_SUBSECTION);
+        let inside = |pfn: Pfn| pfn.get().saturating_sub(first).min(G::PAGES_PER_SUBSECTION);
+        for (word, bits) in in_words(words, inside(frames.start())..inside(frames.end())) {
+            word.fetch_or(bits, Ordering::Relaxed);
         }
     }
 
@@ -167,13 +162,23 @@ impl Holes {
     fn open_whole<G: Geometry>(&self) {
         for subsection in self.partial() {
             let words = self.frames_of::<G>(*subsection).into_iter().flatten();
-            // Relaxed: as above.
+            // Relaxed: as in `fill`.
             let frames: u64 = words.map(|word| u64::from(word.load(Ordering::Relaxed).count_ones())).sum();
             if frames == G::PAGES_PER_SUBSECTION {
                 self.open(*subsection);
             }
         }
     }
+}
+
+/// The words that have some of these bits, each with a mask of them. Bits are counted from the first word on.
+fn in_words(words: &[AtomicU64], bits: Range<u64>) -> impl Iterator<Item = (&AtomicU64, u64)> {
+    (bits.start / 64..bits.end.div_ceil(64)).filter_map(move |at| {
+        let word = words.get(usize::try_from(at).ok()?)?;
+        let (start, end) = (at * 64, at * 64 + 64);
+        let (low, high) = (bits.start.max(start) - start, bits.end.min(end) - start);
+        Some((word, u64::MAX << low & u64::MAX >> (64 - high)))
+    })
 }
 
 /// Writes the subsections at the ends of ranges into `numbers`, sorted, each once. Returns how many there are.
@@ -191,4 +196,32 @@ where
         }
     }
     used
+}
+
+#[cfg(test)]
+mod tests {
+    use sparsemem_core::primitive::{AtomicU64, Ordering};
+
+    use super::in_words;
+
+    #[test]
+    fn each_bit_is_in_one_mask() {
+        let words: [AtomicU64; 3] = Default::default();
+        for (start, end) in
+            [(0, 192), (0, 0), (5, 5), (5, 6), (63, 65), (64, 128), (60, 140), (191, 400), (400, 500)]
+        {
+            in_words(&words, start..end).for_each(|(word, bits)| {
+                assert_eq!(word.fetch_xor(bits, Ordering::Relaxed) & bits, 0, "{start}..{end}");
+            });
+            for bit in 0..192_u64 {
+                let word = words[usize::try_from(bit / 64).unwrap()].load(Ordering::Relaxed);
+                assert_eq!(
+                    word >> (bit % 64) & 1 == 1,
+                    (start..end).contains(&bit),
+                    "{bit} of {start}..{end}"
+                );
+            }
+            words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        }
+    }
 }

@@ -53,7 +53,7 @@ fn is_set<G: Geometry>(words: &[AtomicU64], pfn: Pfn) -> bool {
 }
 
 impl Holes {
-    fn closed(&self) -> &[AtomicU64] {
+    pub(crate) fn closed(&self) -> &[AtomicU64] {
         // SAFETY: the words lie in the block of the map, which whoever has the head may use (invariant 1), and are
         // changed by atomic stores only.
         unsafe { self.closed.as_ref() }
