@@ -119,7 +119,7 @@ scenarios! { $
             "a word written to one descriptor appears in no other";
         holes_early "lookup/holes-early": lookup::holes_early, if suits::memory, of "MemoryModel::lookup_with: boot sections are valid as a whole", ["O-06", "O-81", "O-100", "O-101", "T-08"],
             "holes inside boot sections have descriptors, absent sections have none";
-        holes_by_frame "lookup/holes-by-frame": lookup::holes_by_frame, if suits::by_frame, of "EarlyFrames::Reported", [],
+        holes_by_frame "lookup/holes-by-frame": lookup::holes_by_frame, if suits::by_frame, of "EarlyFrames::Reported", ["O-81", "O-101"],
             "in a model that is exact by frame, a hole of a single frame has no descriptor, and its neighbours have";
         online "lookup/online": lookup::online, if suits::memory, of "MemoryModel::lookup_online_with", ["O-04", "O-104"],
             "frames of memory are online, holes beside them are not, though both have descriptors";
