@@ -164,7 +164,8 @@ const fn early<T: SectionTable>() -> EarlyFrames {
 /// True if all frames of a section with these flags are valid because boot brought it up.
 #[inline]
 pub(crate) fn is_whole_early<T: SectionTable>(flags: SectionFlags) -> bool {
-    matches!(const { early::<T>() }, EarlyFrames::All) && flags.contains(SectionFlags::EARLY)
+    let rule = const { early::<T>() };
+    matches!(rule, EarlyFrames::All) && flags.contains(SectionFlags::EARLY)
 }
 
 /// True if all frames of a section with a memmap are valid, as its word alone says; for tables without planes.
