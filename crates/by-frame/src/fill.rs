@@ -134,13 +134,14 @@ impl Holes {
     {
         let from_first = |subsection: u64| subsection.saturating_sub(self.first);
         let all = number::<G>(extent.start())..number::<G>(extent.end());
-        // Relaxed, here and below: nobody else has the map yet.
+        // Relaxed: nobody else has the map yet.
         for (word, bits) in in_words(self.closed(), from_first(all.start)..from_first(all.end)) {
             word.fetch_or(bits, Ordering::Relaxed);
         }
         for frames in ram::<G, I>(memory) {
             let whole = frames.start().get().div_ceil(G::PAGES_PER_SUBSECTION)..number::<G>(frames.end());
             for (word, bits) in in_words(self.closed(), from_first(whole.start)..from_first(whole.end)) {
+                // Relaxed: as above.
                 word.fetch_and(!bits, Ordering::Relaxed);
             }
             edges::<G>(frames).for_each(|edge| self.set_frames::<G>(edge, frames));
@@ -154,6 +155,7 @@ impl Holes {
         let first = subsection.saturating_mul(G::PAGES_PER_SUBSECTION);
         let inside = |pfn: Pfn| pfn.get().saturating_sub(first).min(G::PAGES_PER_SUBSECTION);
         for (word, bits) in in_words(words, inside(frames.start())..inside(frames.end())) {
+            // Relaxed: as in `fill`.
             word.fetch_or(bits, Ordering::Relaxed);
         }
     }

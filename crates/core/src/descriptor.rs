@@ -149,10 +149,10 @@ unsafe impl PageDescriptor for Page {
 
     unsafe fn reset(&self, pfn: Pfn, section: SectionNr) {
         let Self { flags, private, links: [next, previous], rest: [first, second, third], .. } = self;
-        // Relaxed: no user has the frame, and the code that hands it out next publishes these stores: the mark that
-        // makes it online (Release, which `lookup_online_with` acquires), or the allocator's or driver's own lock.
+        // Without a loop, which a build with few optimisations would keep. Relaxed: no user has the frame, and the code
+        // that hands it out next publishes these stores: the mark that makes it online (Release, which
+        // `lookup_online_with` acquires), or the allocator's or driver's own lock.
         let clear = |word: &AtomicU64| word.store(0, Ordering::Relaxed);
-        // Without a loop, which a build with few optimisations would keep.
         clear(flags);
         clear(private);
         clear(next);
@@ -160,6 +160,7 @@ unsafe impl PageDescriptor for Page {
         clear(first);
         clear(second);
         clear(third);
+        // Relaxed: as above.
         self.references.store(0, Ordering::Relaxed);
         // SAFETY: the caller's promise is the same. The stamp is not zeroed first: readers may ask for the section of a
         // descriptor that a lookup returned.
