@@ -9,10 +9,12 @@ use sparsemem_fixture::Fixture;
 use sparsemem_machine::{HostRcu, Machine, MachineConfig, MachineError};
 
 use crate::inspection::InspectedDevice;
-use crate::look::Readers;
 
 /// The node of the device.
 const NODE: NodeId = NodeId::new(0);
+/// The domain of the readers of all models of this program: with one each, all of them would be compiled twice.
+pub(crate) enum Readers {}
+
 /// The least number of bytes of memory that is measured: a size to which others are easily compared.
 const LEAST: u64 = 1 << 30;
 

@@ -11,7 +11,7 @@ use sparsemem_fixture::Fixture;
 use sparsemem_machine::{Addresses, HostRcu, Machine, MachineConfig};
 use sparsemem_machine_files::{GeometryName, MachineFile, TooLarge};
 
-use crate::device;
+use crate::device::{self, Readers};
 use crate::inspection::{InspectedBackend, InspectedRange, InspectedSection, Inspection};
 
 /// The reason why a machine cannot be inspected.
@@ -81,9 +81,6 @@ fn ranges(machine: &MachineFile) -> Vec<InspectedRange> {
     });
     ranges.collect()
 }
-
-/// The domain of the readers of all models of this program: with one each, all of them would be compiled twice.
-pub(crate) enum Readers {}
 
 /// Boots one backend, with the machine's geometry.
 fn inspect_on(

@@ -10,7 +10,7 @@ use sparsemem_core::{
 use sparsemem_page_table::{Choice, EntryFormat, Level};
 use sparsemem_section::{PopulateRequest, SectionTable};
 
-use crate::populate::rounded;
+use crate::settle::rounded;
 use crate::{ArrayBase, VirtualArray};
 
 /// An environment that gives a block for descriptors out before it asks for others.

@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use sparsemem_core::{
     AddressSpace, Block, FoldError, LeafSize, LinkRefused, LostBlocks, MetadataBlock, MetadataMemory,
     MetadataUse, NodeId, Origin, OtherAddressSpace, PfnRange, PhysRange, RefoldError, SectionLoss, SectionNr,
-    SectionShape, VirtAddr, VirtRange, WriterSlot,
+    SectionShape, VirtRange, WriterSlot,
 };
 use sparsemem_page_table::{Choice, EntryFormat, Fate, Level, Mapping, PageTable, PopulateError, Populated};
 use sparsemem_section::{
@@ -146,13 +146,6 @@ impl<B: ArrayBase, F: EntryFormat> VirtualArray<B, F> {
             }
         }
     }
-}
-
-/// A range, up to the borders of blocks of `bytes`, a power of two, and at most to the end of the address space.
-pub(crate) fn rounded(range: VirtRange, bytes: u64) -> Option<VirtRange> {
-    let start = range.start().get() & !(bytes - 1);
-    let end = range.end().get().checked_next_multiple_of(bytes).unwrap_or(u64::MAX);
-    VirtRange::new(VirtAddr::new(start), VirtAddr::new(end)).ok()
 }
 
 // SAFETY: `populate` returns success only if every byte of the requested descriptors is mapped to zeroed, exclusively
@@ -308,7 +301,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use sparsemem_core::{ByteLen, OutOfMemory, PhysAddr};
+    use sparsemem_core::{ByteLen, OutOfMemory, PhysAddr, VirtAddr};
     use sparsemem_page_table::Wanted;
 
     use super::*;

@@ -4,10 +4,9 @@
 //!
 //! 1. An array that has a root has the claim on its place, and gives both back together.
 
-use sparsemem_core::{AddressSpace, OtherAddressSpace, SectionLoss, WriterSlot};
+use sparsemem_core::{AddressSpace, OtherAddressSpace, SectionLoss, VirtAddr, VirtRange, WriterSlot};
 use sparsemem_page_table::{EntryFormat, Level, PageTable};
 
-use crate::populate::rounded;
 use crate::{ArrayBase, Claim, VirtualArray};
 
 /// The call in which an array took its place.
@@ -97,6 +96,13 @@ impl<B: ArrayBase, F: EntryFormat> VirtualArray<B, F> {
             _ => Ok(()),
         }
     }
+}
+
+/// A range, up to the borders of blocks of `bytes`, a power of two, and at most to the end of the address space.
+pub(crate) fn rounded(range: VirtRange, bytes: u64) -> Option<VirtRange> {
+    let start = range.start().get() & !(bytes - 1);
+    let end = range.end().get().checked_next_multiple_of(bytes).unwrap_or(u64::MAX);
+    VirtRange::new(VirtAddr::new(start), VirtAddr::new(end)).ok()
 }
 
 #[cfg(test)]
