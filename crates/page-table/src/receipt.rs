@@ -42,15 +42,37 @@ pub(crate) struct Unlinked {
 /// Blocks that no processor can use any more.
 #[must_use = "the blocks leak unless they are freed"]
 #[derive(Debug)]
-pub(crate) struct Flushed<'b>(&'b [Option<Loose>]);
+struct Flushed<'b>(&'b [Option<Loose>]);
 
 impl Unlinked {
     pub(crate) const fn none() -> Self {
         Self { blocks: [None; BATCH], len: 0 }
     }
 
+    /// Adds a block; if there is no room, all others are flushed and freed first.
+    pub(crate) fn add<F, E>(&mut self, loose: Loose, env: &mut E, lost: &mut LostBlocks)
+    where
+        F: EntryFormat,
+        E: MetadataMemory + AddressSpace + ?Sized,
+    {
+        if let Err(loose) = self.push(loose) {
+            self.release::<F, E>(env, lost);
+            // An empty batch has room.
+            let _ = self.push(loose);
+        }
+    }
+
+    /// Flushes and frees all blocks.
+    pub(crate) fn release<F, E>(&mut self, env: &mut E, lost: &mut LostBlocks)
+    where
+        F: EntryFormat,
+        E: MetadataMemory + AddressSpace + ?Sized,
+    {
+        self.flush::<F, E>(env).free(env, lost);
+    }
+
     /// Adds a block, or returns it if there is no room.
-    pub(crate) fn push(&mut self, loose: Loose) -> Result<(), Loose> {
+    fn push(&mut self, loose: Loose) -> Result<(), Loose> {
         let Some(room) = self.blocks.get_mut(self.len) else { return Err(loose) };
         *room = Some(loose);
         self.len += 1;
@@ -59,7 +81,7 @@ impl Unlinked {
 
     /// Makes every processor drop its cached path to these blocks; adjoining ranges are flushed as one. Then there is room
     /// for others, but not before the receipt is gone.
-    pub(crate) fn flush<F: EntryFormat, E: AddressSpace + ?Sized>(&mut self, env: &mut E) -> Flushed<'_> {
+    fn flush<F: EntryFormat, E: AddressSpace + ?Sized>(&mut self, env: &mut E) -> Flushed<'_> {
         // Taken first, so that no block is flushed or freed a second time where the environment unwinds.
         let len = core::mem::take(&mut self.len);
         let blocks = self.blocks.get(..len).unwrap_or_default();
@@ -81,7 +103,7 @@ impl Unlinked {
 impl Flushed<'_> {
     /// Gives the blocks back that are not shared, in the order in which they were unlinked; counts those that `env`
     /// refuses.
-    pub(crate) fn free<E: MetadataMemory + ?Sized>(self, env: &mut E, lost: &mut LostBlocks) {
+    fn free<E: MetadataMemory + ?Sized>(self, env: &mut E, lost: &mut LostBlocks) {
         for &Loose { phys, layout, origin, .. } in self.0.iter().flatten() {
             let Some(origin) = origin else { continue };
             let start = env.phys_to_virt(phys);

@@ -190,7 +190,7 @@ impl<F: EntryFormat> Staging<F> {
         while page < pages.end() {
             page = exchange.visit(page, &mut gone);
         }
-        exchange.release();
+        exchange.batch.release::<F, E>(exchange.env, exchange.lost);
         let dropped = exchange.dropped;
         let unused = self.give_back(env, range, |_| (), lost);
         Exchanged { made, dropped, nr_tables: made.nr_tables() - unused }
@@ -224,21 +224,9 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace> Exchange<'_, F, E> {
         if origin.is_some() {
             self.dropped.add(old.level(), size);
         }
-        self.unlink(Loose { stale: old.slot(), phys, layout: size.layout(), origin });
+        let loose = Loose { stale: old.slot(), phys, layout: size.layout(), origin };
+        self.batch.add::<F, E>(loose, self.env, self.lost);
         old.slot().end()
-    }
-
-    fn unlink(&mut self, loose: Loose) {
-        if let Err(loose) = self.batch.push(loose) {
-            self.release();
-            // An empty batch has room.
-            let _ = self.batch.push(loose);
-        }
-    }
-
-    /// Flushes and frees the leaves that were in use.
-    fn release(&mut self) {
-        self.batch.flush::<F, E>(self.env).free(self.env, self.lost);
     }
 }
 

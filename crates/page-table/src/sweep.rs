@@ -75,7 +75,7 @@ struct Sweep<'m, F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> {
 impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Drop for Sweep<'_, F, E> {
     /// This runs also where a callback unwinds: invariant 3.
     fn drop(&mut self) {
-        self.release();
+        self.batch.release::<F, E>(self.env, self.lost);
     }
 }
 
@@ -135,16 +135,7 @@ impl<F: EntryFormat, E: MetadataMemory + AddressSpace + ?Sized> Sweep<'_, F, E> 
 
     fn unlink(&mut self, step: &Step<F>, loose: Loose) {
         self.tree.clear(self.env, step);
-        if let Err(loose) = self.batch.push(loose) {
-            self.release();
-            // An empty batch has room.
-            let _ = self.batch.push(loose);
-        }
-    }
-
-    /// Flushes and frees the blocks that were unlinked so far.
-    fn release(&mut self) {
-        self.batch.flush::<F, E>(self.env).free(self.env, self.lost);
+        self.batch.add::<F, E>(loose, self.env, self.lost);
     }
 }
 
