@@ -175,7 +175,9 @@ impl Holes {
 
 /// The words that have some of these bits, each with a mask of them. Bits are counted from the first word on.
 fn in_words(words: &[AtomicU64], bits: Range<u64>) -> impl Iterator<Item = (&AtomicU64, u64)> {
-    (bits.start / 64..bits.end.div_ceil(64)).filter_map(move |at| {
+    // The iterator of ranges may give other ones than when the words were counted, with any end.
+    let last = bits.end.div_ceil(64).min(words.len() as u64);
+    (bits.start / 64..last).filter_map(move |at| {
         let word = words.get(usize::try_from(at).ok()?)?;
         let (start, end) = (at * 64, at * 64 + 64);
         let (low, high) = (bits.start.max(start) - start, bits.end.min(end) - start);
@@ -209,9 +211,18 @@ mod tests {
     #[test]
     fn each_bit_is_in_one_mask() {
         let words: [AtomicU64; 3] = Default::default();
-        for (start, end) in
-            [(0, 192), (0, 0), (5, 5), (5, 6), (63, 65), (64, 128), (60, 140), (191, 400), (400, 500)]
-        {
+        for (start, end) in [
+            (0, 192),
+            (0, 0),
+            (5, 5),
+            (5, 6),
+            (63, 65),
+            (64, 128),
+            (60, 140),
+            (191, 400),
+            (400, 500),
+            (150, u64::MAX),
+        ] {
             in_words(&words, start..end).for_each(|(word, bits)| {
                 assert_eq!(word.fetch_xor(bits, Ordering::Relaxed) & bits, 0, "{start}..{end}");
             });

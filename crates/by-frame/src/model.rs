@@ -102,7 +102,7 @@ impl<M> ByFrame<M> {
     /// The model inside, for what only its type has, such as the place of an array that is found at boot.
     ///
     /// Memory is added and removed through the wrapper: if the model inside alone is changed, frames that are added
-    /// stay holes.
+    /// stay holes, and a boot after the last section was removed that way leaves the old map's block behind.
     pub const fn inner(&self) -> &M {
         &self.inner
     }
