@@ -72,7 +72,7 @@ array_place! {
     OfLa57 = 0x2400_0000_0000, 1 << 44
 }
 array_place! {
-    /// The place of arrays of models that come and go; low enough for programs that run in valgrind.
+    /// The place of arrays whose models are made and torn down again and again. Valgrind lets programs map memory there.
     OfSlowPaths = 0x0800_0000_0000, 1 << 40
 }
 

@@ -165,7 +165,7 @@ impl Oracle {
         self.out.iter().all(|(other, len)| other + len <= start || start + count <= *other)
     }
 
-    /// The first of the frames that have to come: behind everything, else the lowest place that is free.
+    /// The first frame of the run that the pool has to give: behind all runs in use, else in the lowest free place.
     fn place(&self, pool: PfnRange, count: u64, align: u64) -> Option<u64> {
         let fits = |start: &u64| start + count <= pool.end().get();
         let fresh = self.end(pool).next_multiple_of(align);

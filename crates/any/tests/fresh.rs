@@ -9,7 +9,7 @@ use sparsemem_fixture::{Backend, Difference, Differing, Fixture, NODE, Pc, on_ev
 
 on_every_backend!(fresh_descriptors_are_as_if_initialised_one_by_one);
 
-/// Bytes that the models are told of: two sections and a part.
+/// Bytes of the memory that the models boot with: two sections and a part.
 const BYTES: u64 = 300 << 20;
 
 /// Every byte of a descriptor, and the frame that leads back to.

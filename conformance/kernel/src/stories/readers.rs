@@ -80,8 +80,9 @@ fn look(processor: Processor, frame: Pfn, turns: u32, meanwhile: Meanwhile) {
     }
 }
 
-/// True if a frame is one of those whose phases are told, and they have been removed: never of one that a reader has found
-/// online and holds. Descriptors of a model that does not wait for readers may be as they were, until memory comes again.
+/// True if a frame lies in the section that the story adds and removes, and the section has been removed. It is never true of
+/// a frame that a reader has found online and holds. Where a model does not wait for readers, the descriptor itself may not
+/// show that: it keeps its contents until memory is added again.
 fn is_gone(frame: Pfn) -> bool {
     frame.section::<Sizes>() == WATCH.frames().start().section::<Sizes>() && WATCH.is_removed()
 }

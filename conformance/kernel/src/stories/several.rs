@@ -26,9 +26,9 @@ use crate::frames::{FRAMES, Pages, take_zeroed};
 use crate::processors::{self, MOST, Processor, flush, on_interruption, together};
 use crate::{model, paging, say};
 
-/// Rounds of a story. There are four stories and three models with a memmap for each section, so that memory comes and goes
-/// more than a thousand times in all. In a model of one array no memory of descriptors comes or goes, so that there is less to
-/// go wrong: one round is about a section.
+/// Rounds of a story; in each, memory is added and removed. Four stories on three models with a memmap for each section make
+/// more than a thousand rounds in all. A model of one array neither allocates nor frees descriptors in a round, so it has
+/// fewer: one of them adds and removes a whole section.
 pub(super) const ROUNDS: u64 = if model::IS_SPARSE { 120 } else { WHOLE };
 /// One round in so many is about a whole section.
 const WHOLE: u64 = if model::IS_SPARSE { 30 } else { 10 };

@@ -76,7 +76,7 @@ impl<'h> BrokenModel<'h> {
         memory.iter().filter(is_taken).copied().collect()
     }
 
-    /// True if an event is told.
+    /// True if the model reports an event to the caller of boot.
     fn passes_on(&self, event: &BootEvent) -> bool {
         !match event {
             BootEvent::SharedSection { .. } => self.has(Defect::SilentSharing),
